@@ -1,1 +1,43 @@
-"""(being written)"""
+"""Where annotated pictures come from: readers, splits, the linter and the synthetic faces.
+
+One file per format; every reader gives a :class:`hybridkp.structures.Dataset` with lazy samples,
+0-based points and NaN for what is not labelled.  Never here: learning, metrics, printing.
+Importing this package imports none of the files: names are fetched when first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_DOORS = {
+    "Finding": "check",
+    "Layout": "layouts",
+    "check_dataset": "check",
+    "coco_document": "coco_writer",
+    "describe_dataset": "info",
+    "group_folds": "splits",
+    "group_split": "splits",
+    "load_dataset": "load",
+    "make_faces": "synthetic",
+    "read_coco": "coco",
+    "read_pts": "pts",
+    "read_pts_folder": "pts",
+    "recognise": "layouts",
+    "split_names": "load",
+    "write_coco": "coco_writer",
+}
+
+__all__ = sorted(_DOORS)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DOORS:
+        value = getattr(import_module(f".{_DOORS[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'hybridkp.datasets' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,350 @@
+"""COCO keypoint JSON, read: any K, visibility 0/1/2, custom ``flip_indices`` and ``group``.
+
+What a file leaves out is repaired by the rules of :func:`read_coco`, with one
+:class:`~hybridkp.structures.DataWarning` that counts the repairs; what cannot be repaired is an
+:class:`~hybridkp.structures.InputError` that names the file, the instance and the cure.
+Pictures are not opened here.  (K, 2) points, 0-based; boxes (4,) along pixel edges.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..geometry import points_box
+from ..structures import NOT_LABELLED, Array, Dataset, DataWarning, InputError, Instance, Sample
+from .layouts import infer_flip, parse_normalizer, recognise
+from .pictures import find_folder, loader
+
+Record = dict[str, Any]
+
+
+def read_coco(
+    json_path: str | Path,
+    images_dir: str | Path | None = None,
+    name: str | None = None,
+    *,
+    category: str | None = None,
+) -> Dataset:
+    """A COCO keypoint file as a lazy :class:`~hybridkp.structures.Dataset`.
+
+    Parameters
+    ----------
+    json_path : the annotation file
+    images_dir : where ``file_name`` is looked up; otherwise ``<json's folder>/images``, the
+        json's folder, and COCO's own ``<..>/<split><year>``, in this order
+    name : default ``<folder>-<file stem>``
+    category : which category, when several have keypoints; default the only one
+
+    Notes
+    -----
+    Rules, each counted in one warning per file:
+
+    * ``area`` missing or not positive: width times height of the points' own tight box;
+    * ``bbox`` missing, without width or height, or wholly outside the picture: the points' box
+      grown by 10 % of its longer side on every side; the whole picture when fewer than two
+      points are labelled or they coincide; an instance with neither is skipped;
+    * ``num_keypoints`` missing or wrong: counted again;
+    * NaN, infinite or null coordinates, and points further outside than the picture's longer
+      side: not labelled (they are sentinels or slips, no landmarks);
+    * visibility outside 0..2: below 0 is 0, above 2 is 2.
+
+    ``v = 0`` is not labelled, whatever its coordinates.  An instance without any labelled point
+    is kept with ``ignore`` set.  ``image.group`` names the group; without it each picture is its
+    own group (``hybridkp data check`` says so).  ``flip_indices`` absent: inferred from
+    left/right in the names, else None.  ``info.normalizer`` and ``category.sigmas`` override
+    what :mod:`~hybridkp.datasets.layouts` knows; when every box is its whole picture the
+    normaliser is ("pixel",).
+
+    Raises
+    ------
+    InputError
+        No such file, broken JSON, no instance, K that changes, repeated ids, unknown image_id,
+        pictures nowhere to be found.
+    """
+    path = Path(json_path)
+    document = read_json(path)
+    chosen = _pick_category(document, category, path)
+    landmarks = tuple(str(n) for n in chosen["keypoints"])
+    images = _images_by_id(document, path)
+    repairs: Counter[str] = Counter()
+    instances = _instances(document, chosen, len(landmarks), images, path, repairs)
+    if repairs:
+        told = "; ".join(f"{what}: {count}" for what, count in repairs.items())
+        warnings.warn(f"{path}: repaired ({told})", DataWarning, stacklevel=2)
+    names = [image["file_name"] for image in images.values()]
+    folder = Path(images_dir) if images_dir is not None else find_folder(names, _folders(path), str(path))
+    samples = tuple(
+        Sample(
+            name=image["file_name"],
+            load=loader(folder / image["file_name"]),
+            instances=tuple(instances[image_id]),
+            group=str(image.get("group") or image["file_name"]),
+            size_hw=_size_hw(image),
+            image_id=image_id,
+        )
+        for image_id, image in images.items()
+    )
+    dataset_name = name or f"{path.resolve().parent.name}-{path.stem}"
+    return _dataset(dataset_name, landmarks, samples, chosen, document.get("info"), path)
+
+
+def read_json(path: Path) -> Record:
+    """The file's object, with each way to fail in one line."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the JSON file in it, or the folder to load_dataset")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    if not text.strip():
+        raise InputError(f"{path}: the file is empty; write the annotations again")
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = " (it ends early: copied or written only in part?)" if error.pos >= len(text) - 2 else ""
+        raise InputError(
+            f"{path}: not valid JSON, line {error.lineno} column {error.colno}: {error.msg}{cut}"
+        ) from None
+    except RecursionError:
+        raise InputError(f"{path}: not a COCO file: nested too deeply") from None
+    if isinstance(document, list):
+        raise InputError(f"{path}: is a list, as COCO *results* are; annotations need an object with images")
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: not a COCO file: holds {type(document).__name__}, not an object")
+    for key in ("images", "annotations", "categories"):
+        rows = document.get(key)
+        if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+            raise InputError(f"{path}: not a COCO keypoint file: '{key}' is missing or not a list of objects")
+    return document
+
+
+def _pick_category(document: Record, wanted: str | None, path: Path) -> Record:
+    able = [c for c in document["categories"] if c.get("keypoints")]
+    if wanted is not None:
+        able = [c for c in able if c.get("name") == wanted]
+    if not able:
+        what = f"no category {wanted!r} with keypoints" if wanted else "no category lists its keypoints"
+        raise InputError(f"{path}: {what}; add 'keypoints': [names] to the category")
+    if len(able) > 1:
+        used = {a.get("category_id") for a in document["annotations"]}
+        able = [c for c in able if c.get("id") in used] or able[:1]
+    if len(able) > 1:
+        names = ", ".join(repr(c.get("name")) for c in able)
+        raise InputError(f"{path}: several categories have keypoints ({names}); pass category=")
+    names = [str(n) for n in able[0]["keypoints"]]
+    if len(set(names)) != len(names):
+        twice = next(n for n, count in Counter(names).items() if count > 1)
+        raise InputError(f"{path}: the landmark name {twice!r} occurs twice; names must differ")
+    return able[0]
+
+
+def _images_by_id(document: Record, path: Path) -> dict[Any, Record]:
+    images: dict[Any, Record] = {}
+    for row, image in enumerate(document["images"]):
+        if "id" not in image or not isinstance(image.get("file_name"), str) or not image["file_name"]:
+            raise InputError(f"{path}: images[{row}] needs an id and a file_name")
+        if not isinstance(image["id"], int | str):
+            raise InputError(f"{path}: images[{row}] has id {image['id']!r}; ids are whole numbers")
+        if image["id"] in images:
+            raise InputError(f"{path}: image id {image['id']} occurs twice; ids must differ")
+        images[image["id"]] = image
+    if not images:
+        raise InputError(f"{path}: lists no picture; nothing to read")
+    return images
+
+
+def _size_hw(image: Record) -> tuple[int, int] | None:
+    try:
+        h, w = int(image["height"]), int(image["width"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (h, w) if h > 0 and w > 0 else None
+
+
+def _instances(
+    document: Record, category: Record, k: int, images: dict[Any, Record], path: Path, repairs: Counter[str]
+) -> dict[Any, list[Instance]]:
+    """Image id -> its instances of the category, repaired; counts go into ``repairs``."""
+    out: dict[Any, list[Instance]] = {image_id: [] for image_id in images}
+    seen: set[Any] = set()
+    labelled = 0
+    for row, annotation in enumerate(document["annotations"]):
+        who = f"{path}: instance {annotation.get('id', f'in row {row}')}"
+        if "id" in annotation:
+            if annotation["id"] in seen:
+                raise InputError(f"{who}: this id occurs twice; ids must differ")
+            seen.add(annotation["id"])
+        if annotation.get("category_id", category.get("id")) != category.get("id"):
+            continue
+        if "keypoints" not in annotation:
+            repairs["instances without keypoints skipped"] += 1
+            continue
+        if annotation.get("image_id") not in images:
+            raise InputError(
+                f"{who}: image_id {annotation.get('image_id')!r} is no picture of the file;"
+                " remove the instance or add its picture"
+            )
+        instance = _instance(annotation, k, _size_hw(images[annotation["image_id"]]), who, repairs)
+        if instance is not None:
+            out[annotation["image_id"]].append(instance)
+            labelled += bool(instance.visibility.any())
+    if not labelled:
+        raise InputError(f"{path}: no instance with a labelled point; nothing to learn from or to score")
+    return out
+
+
+def _instance(
+    annotation: Record, k: int, size_hw: tuple[int, int] | None, who: str, repairs: Counter[str]
+) -> Instance | None:
+    xy, visibility = _points(annotation["keypoints"], k, size_hw, who, repairs)
+    count = int((visibility > NOT_LABELLED).sum())
+    if annotation.get("num_keypoints") != count:
+        repairs["num_keypoints missing or wrong, counted again"] += 1
+    tight = points_box(xy)
+    box = _box(annotation.get("bbox"), tight, size_hw, who, repairs)
+    if box is None:
+        repairs["instances with neither box nor points skipped"] += 1
+        return None
+    area = annotation.get("area")
+    if not isinstance(area, int | float) or not np.isfinite(area) or area <= 0:
+        if count:
+            repairs["area missing, taken from the points' box"] += 1
+        area = float(tight[2] * tight[3]) if count > 1 else float("nan")
+        area = area if area > 0 else float(box[2] * box[3])
+    ignore = bool(annotation.get("iscrowd", 0)) or count == 0
+    return Instance(xy, visibility, box, area=float(area), ignore=ignore)
+
+
+def _points(
+    values: Any, k: int, size_hw: tuple[int, int] | None, who: str, repairs: Counter[str]
+) -> tuple[Array, Array]:
+    """(K, 2) float with NaN, (K,) visibility."""
+    try:
+        table = np.array(values, float)  # null becomes NaN
+    except (TypeError, ValueError):
+        raise InputError(f"{who}: keypoints must be numbers x, y, v, x, y, v, ...") from None
+    if table.size != 3 * k:
+        raise InputError(
+            f"{who}: has {table.size} keypoint numbers, its category needs {3 * k} (3 for each of {k}"
+            " landmarks); K may not change inside a file: write v = 0 for a landmark that is missing"
+        )
+    table = table.reshape(k, 3)
+    xy, v = table[:, :2].copy(), table[:, 2]
+    if np.any((v < 0) | (v > 2)):
+        repairs["visibility outside 0..2, clipped"] += 1
+    visibility = np.clip(np.nan_to_num(v, nan=0.0), 0, 2).astype(int)
+    broken = (visibility > NOT_LABELLED) & ~np.isfinite(xy).all(1)
+    if broken.any():
+        repairs["points with NaN coordinates, now not labelled"] += int(broken.sum())
+        visibility[broken] = NOT_LABELLED
+    if size_hw is not None:
+        h, w = size_hw
+        beyond = np.maximum(-xy, xy - [w - 1, h - 1]).max(1)
+        far = (visibility > NOT_LABELLED) & (beyond > max(h, w))
+        if far.any():
+            repairs["points far outside the picture, now not labelled"] += int(far.sum())
+            visibility[far] = NOT_LABELLED
+    xy[visibility == NOT_LABELLED] = np.nan
+    return xy, visibility
+
+
+def _box(
+    value: Any, tight: Array, size_hw: tuple[int, int] | None, who: str, repairs: Counter[str]
+) -> Array | None:
+    """The instance's box (4,), repaired by the rule of :func:`read_coco`; None when impossible."""
+    if value is not None:
+        try:
+            box = np.asarray(value, float).reshape(4)
+        except (TypeError, ValueError):
+            raise InputError(f"{who}: bbox must be four numbers [x, y, width, height]") from None
+        outside = False
+        if size_hw is not None:
+            end = box[:2] + box[2:]
+            outside = bool((box[:2] >= [size_hw[1], size_hw[0]]).any() or (end <= 0).any())
+        if np.isfinite(box).all() and (box[2:] > 0).all() and not outside:
+            return box
+        what = "bbox outside the picture" if outside else "bbox without width or height"
+    else:
+        what = "bbox missing"
+    if np.isfinite(tight).all() and max(tight[2:]) > 1:
+        repairs[f"{what}, taken from the points"] += 1
+        grow = 0.1 * max(tight[2:])
+        return np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow])
+    if size_hw is not None:
+        repairs[f"{what}, now the whole picture"] += 1
+        return np.array([0.0, 0.0, size_hw[1], size_hw[0]])
+    return None
+
+
+def _folders(path: Path) -> list[Path]:
+    """Where the pictures of a JSON may lie, best guess first."""
+    here = path.parent
+    folders = [here / "images", here]
+    found = re.search(r"(train|val|valid|test)(\d{4})?$", path.stem)
+    for root in (here, here.parent):
+        if found:
+            folders += [root / found.group(0), root / "images" / found.group(0)]
+        folders.append(root / "images")
+    return folders
+
+
+def _dataset(
+    name: str,
+    landmarks: tuple[str, ...],
+    samples: tuple[Sample, ...],
+    category: Record,
+    info: Any,
+    path: Path,
+) -> Dataset:
+    info = info if isinstance(info, dict) else {}
+    k = len(landmarks)
+    layout = recognise(landmarks, str(category.get("name", "")))
+    flip = category.get("flip_indices")
+    if flip is not None:
+        flip = np.asarray(flip)
+        if flip.shape != (k,) or sorted(flip.tolist()) != list(range(k)):
+            raise InputError(f"{path}: flip_indices must be the {k} numbers 0..{k - 1}, each once")
+    else:
+        flip = layout.flip if layout else infer_flip(landmarks)
+    skeleton = category.get("skeleton")
+    edges = np.asarray(skeleton, int).reshape(-1, 2) - 1 if skeleton else np.zeros((0, 2), int)
+    if edges.size and (edges.min() < 0 or edges.max() >= k):
+        raise InputError(f"{path}: the skeleton must name landmarks 1..{k} (COCO counts from 1)")
+    sigmas = category.get("sigmas", layout.sigmas if layout else None)
+    return Dataset(
+        name=name,
+        landmarks=landmarks,
+        samples=samples,
+        skeleton=edges,
+        flip=flip,
+        sigmas=np.asarray(sigmas, float) if sigmas is not None else None,
+        normalizer=_normalizer(info, landmarks, layout, samples, str(path)),
+        licence=_licence(info),
+        category=str(category.get("name", "object")),
+    )
+
+
+def _normalizer(info: Record, landmarks: tuple[str, ...], layout: Any, samples: Any, where: str) -> Any:
+    if "normalizer" in info:
+        return parse_normalizer(info["normalizer"], landmarks, where)
+    if layout is not None:
+        return layout.normalizer
+    pairs = [(i.box_xywh, s.size_hw) for s in samples for i in s.instances]
+    if pairs and all(
+        size is not None and np.allclose(box, [0, 0, size[1], size[0]], atol=1) for box, size in pairs
+    ):
+        return ("pixel",)
+    return ("box",)
+
+
+def _licence(info: Record) -> str:
+    return str(info.get("licence") or info.get("license") or "")

@@ -1,0 +1,78 @@
+"""Datasets as COCO keypoint JSON, so that every tool that reads COCO reads ours.
+
+What COCO has no field for (normaliser, sigmas, flip, group, licence) goes into custom fields that
+:func:`~hybridkp.datasets.coco.read_coco` reads back.  Pictures are named, never copied.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..structures import NOT_LABELLED, VISIBLE, Dataset, Instance
+
+Record = dict[str, Any]
+
+
+def write_coco(dataset: Dataset, path: str | Path) -> None:
+    """The dataset's annotations as COCO keypoint JSON, written whole or not at all.
+
+    Pictures are referred to by name and not copied.  Points keep 3 decimals; normaliser, sigmas,
+    flip and groups are kept in custom fields that :func:`read_coco` reads back.
+    """
+    from ..files import write_atomic
+
+    text = json.dumps(coco_document(dataset), allow_nan=False, separators=(",", ":"))
+    write_atomic(Path(path), text.encode())
+
+
+def coco_document(dataset: Dataset) -> Record:
+    """What :func:`write_coco` writes, as a dict.  Image ids are kept when they are distinct."""
+    ids = [s.image_id for s in dataset.samples]
+    if len(set(ids)) != len(ids) or any(isinstance(i, int) and i < 0 for i in ids):
+        ids = list(range(1, len(ids) + 1))
+    category: Record = {
+        "id": 1,
+        "name": dataset.category,
+        "keypoints": list(dataset.landmarks),
+        "skeleton": (dataset.skeleton + 1).tolist(),
+        "sigmas": dataset.sigmas.tolist(),
+    }
+    if dataset.flip is not None:
+        category["flip_indices"] = dataset.flip.tolist()
+    images, annotations = [], []
+    for image_id, sample in zip(ids, dataset.samples, strict=True):
+        image: Record = {"id": image_id, "file_name": sample.name, "group": sample.group}
+        if sample.size_hw is not None:
+            image |= {"width": sample.size_hw[1], "height": sample.size_hw[0]}
+        images.append(image)
+        for instance in sample.instances:
+            annotations.append(_annotation(instance, len(annotations) + 1, image_id))
+    info = {
+        "description": dataset.name,
+        "normalizer": list(dataset.normalizer),
+        "licence": dataset.licence,
+    }
+    return {"info": info, "images": images, "annotations": annotations, "categories": [category]}
+
+
+def _annotation(instance: Instance, number: int, image_id: Any) -> Record:
+    visible = np.minimum(instance.visibility, VISIBLE)
+    table = np.column_stack([np.round(np.nan_to_num(instance.xy), 3), visible])
+    out: Record = {
+        "id": number,
+        "image_id": image_id,
+        "category_id": 1,
+        "iscrowd": int(instance.ignore and bool(visible.any())),
+        "keypoints": [int(v) if i % 3 == 2 else v for i, v in enumerate(table.ravel().tolist())],
+        "num_keypoints": int((visible > NOT_LABELLED).sum()),
+        "score": float(instance.score),
+    }
+    if np.isfinite(instance.box_xywh).all():
+        out["bbox"] = np.round(instance.box_xywh, 3).tolist()
+    if np.isfinite(instance.area):
+        out["area"] = round(float(instance.area), 3)
+    return out
