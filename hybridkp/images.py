@@ -71,7 +71,7 @@ def check_crops(images: Any, like_hw: tuple[int, int] | None = None) -> Array:
         if images.ndim == 3 and images.shape[-1] in (3, 4) and images.shape[1] > 4:
             raise InputError("images: got one picture (H, W, C); give a batch, images[None]")
         out = images
-        if len(out) and (out.ndim == 4 and out.shape[3] != 3 or min(out.shape[1:3]) < MIN_SIDE):
+        if len(out) and ((out.ndim == 4 and out.shape[3] != 3) or min(out.shape[1:3]) < MIN_SIDE):
             out = np.stack([as_uint8(i, f"crop {b}") for b, i in enumerate(out)])
     else:
         rows = [as_uint8(image, f"crop {b}") for b, image in enumerate(images)]

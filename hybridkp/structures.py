@@ -242,7 +242,7 @@ class Dataset:
         k = len(self.landmarks)
         skeleton = np.zeros((0, 2), int) if self.skeleton is None else np.asarray(self.skeleton, int)
         object.__setattr__(self, "skeleton", skeleton.reshape(-1, 2))
-        if skeleton.size and not (0 <= skeleton.min() and skeleton.max() < k):
+        if skeleton.size and not (skeleton.min() >= 0 and skeleton.max() < k):
             raise InputError(f"{self.name}: the skeleton names a landmark outside 0..{k - 1}")
         sigmas = np.full(k, 0.05) if self.sigmas is None else np.asarray(self.sigmas, float)
         if sigmas.shape != (k,):

@@ -1,0 +1,228 @@
+"""Fits and out-of-fold answers, computed once.
+
+A vote of HOG+SVM and a net needs both members fitted, and so does a bench that lists all three:
+inside ``with remember(folder):`` each fit is done once, written to ``folder`` and read back, also
+by other processes and after a kill.  Outside, the two functions simply compute.  Keys hash the
+estimator's parameters, the data and our own source, so a stale answer cannot come back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+
+from . import files
+from .datasets.splits import group_folds
+from .images import check_crops
+from .structures import Array, Detector, InputError, check_xy
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes may then compute the same thing, harmlessly
+    fcntl = None  # type: ignore[assignment]
+
+_FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
+_CREDIT = 0.0  # seconds of work that this process was spared, nested work included
+
+#: files that cannot change what a fit learns, left out of the source part of a key
+_NO_PART_OF_A_FIT = ("report", "runtime", "metrics", "checks", "cli", "draw", "evaluate", "statistics")
+
+
+@contextmanager
+def remember(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Keep fits and out-of-fold answers of the body in ``folder`` (made when missing)."""
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    token = _FOLDER.set(path)
+    try:
+        yield path
+    finally:
+        _FOLDER.reset(token)
+
+
+class Stopwatch:
+    """Seconds that the body would have taken with an empty memory (see :func:`stopwatch`)."""
+
+    seconds: float = float("nan")
+
+
+@contextmanager
+def stopwatch() -> Iterator[Stopwatch]:
+    """Time the body as if nothing had been remembered: wall clock plus what the memory spared.
+
+    So the fit time of a vote honestly includes its members, whoever computed them first.
+    """
+    watch = Stopwatch()
+    start, spared = time.perf_counter(), _CREDIT
+    try:
+        yield watch
+    finally:
+        watch.seconds = time.perf_counter() - start + (_CREDIT - spared)
+
+
+def fitted(
+    detector: Detector,
+    images: Any,
+    xy: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    flip: ArrayLike | None = None,
+) -> Any:
+    """A fitted clone of ``detector``; the argument itself is left alone."""
+
+    def fit() -> Any:
+        return clone(detector).fit(images, xy, groups=groups, flip=flip)
+
+    folder = _FOLDER.get()
+    if folder is None:
+        return fit()
+    key = _key("fit", detector, images, xy, groups, flip)
+    return _once(folder / f"{key}.hkp", fit, files.save_model, files.load_model)
+
+
+def out_of_fold(
+    detector: Detector,
+    images: Any,
+    xy: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    flip: ArrayLike | None = None,
+    cv: int = 3,
+    random_state: int = 0,
+) -> tuple[Array, Array]:
+    """What clones of ``detector`` say about pictures that they were not fitted on.
+
+    ``cv`` folds that never cut a group; fold models are forgotten, answers remembered fold by
+    fold, so a killed run loses at most one fold.
+
+    Returns
+    -------
+    xy : (B, K, 2) float32
+    score : (B, K) float32
+    """
+    images = check_crops(images)
+    truth = check_xy(xy, len(images))
+    answer = np.full(truth.shape, np.nan, np.float32)
+    score = np.zeros(truth.shape[:2], np.float32)
+    names = None if groups is None else np.asarray(groups)
+    for train, test in group_folds(_or_rows(names, len(images)), cv, random_state):
+        seen = truth[train]
+        if np.isnan(seen[:, :, 0]).all(axis=0).any():
+            raise InputError(
+                f"a landmark is labelled in one of {cv} folds only: label it in more groups or drop it"
+            )
+
+        def predict(train: Array = train, test: Array = test, seen: Array = seen) -> tuple[Array, Array]:
+            model = clone(detector).fit(
+                images[train], seen, groups=None if names is None else names[train], flip=flip
+            )
+            return model.predict_with_score(images[test])
+
+        folder = _FOLDER.get()
+        if folder is None:
+            answer[test], score[test] = predict()
+        else:
+            key = _key("fold", detector, images, truth, names, flip, train)
+            answer[test], score[test] = _once(folder / f"{key}.npz", predict, _save_pair, _load_pair)
+    return answer, score
+
+
+def _or_rows(groups: Array | None, n: int) -> Array:
+    return np.arange(n) if groups is None else groups
+
+
+def _once(
+    path: Path,
+    compute: Callable[[], Any],
+    save: Callable[[Any, Path], Any],
+    load: Callable[[Path], Any],
+) -> Any:
+    """Read ``path`` or compute and write it, one process at a time; credits the spared seconds."""
+    global _CREDIT
+    cost = path.with_suffix(".json")
+    with _lock(path.with_suffix(".lock")):
+        if cost.exists():
+            start = time.perf_counter()
+            value = load(path)
+            spared = json.loads(cost.read_text())["seconds"]
+            _CREDIT += max(0.0, spared - (time.perf_counter() - start))
+            return value
+        with stopwatch() as watch:
+            value = compute()
+        save(value, path)
+        files.write_atomic(cost, json.dumps({"seconds": watch.seconds}).encode())  # last: it says "done"
+        return value
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """An advisory lock that the system drops when the holder dies."""
+    if fcntl is None:
+        yield
+        return
+    with open(path, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _save_pair(pair: tuple[Array, Array], path: Path) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, xy=pair[0], score=pair[1])
+    files.write_atomic(path, buffer.getvalue())
+
+
+def _load_pair(path: Path) -> tuple[Array, Array]:
+    with np.load(path, allow_pickle=False) as data:
+        return data["xy"], data["score"]
+
+
+def _key(kind: str, detector: Any, *data: Any) -> str:
+    digest = hashlib.sha256(f"{kind} {_sources()} {describe(detector)}".encode())
+    for item in data:
+        array = None if item is None else np.ascontiguousarray(item)
+        if array is None:
+            digest.update(b"none")
+        elif array.dtype == object:
+            digest.update(repr(array.tolist()).encode())
+        else:
+            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def describe(value: Any) -> str:
+    """Class and parameters of an estimator as text, nested estimators written out in full."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        params = value.get_params(deep=False)
+        inner = ", ".join(f"{name}={describe(params[name])}" for name in sorted(params))
+        return f"{type(value).__module__}.{type(value).__qualname__}({inner})"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(describe(v) for v in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {describe(value[k])}" for k in sorted(value, key=repr)) + "}"
+    if isinstance(value, np.ndarray):
+        return f"array({hashlib.sha256(value.tobytes()).hexdigest()[:16]}, {value.shape})"
+    return repr(value)
+
+
+@lru_cache(maxsize=1)
+def _sources() -> str:
+    """16 hex digits of the source files that decide what a fit learns."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        if path.relative_to(root).parts[0].removesuffix(".py") not in _NO_PART_OF_A_FIT:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
