@@ -1,0 +1,84 @@
+"""Is a point's confidence to be believed?  Reliability of scores against hits.
+
+Here lives what scikit-learn lacks for us: the expected calibration error.  Never here: average
+precision and ROC curves (``sklearn.metrics`` has them), files, models.  Shapes: any two arrays of
+one shape, usually (B, K); a point that is NaN in either is left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+
+def calibration_curve(
+    error_ok: ArrayLike, score: ArrayLike, n_bins: int = 10
+) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Reliability diagram: in bins of equal width over 0..1, confidence against hit rate.
+
+    Parameters
+    ----------
+    error_ok : bool or float, any shape
+        1 where the point was right (error below a threshold of your choice), 0 where not, NaN where
+        the truth is not labelled.
+    score : same shape, 0..1, NaN = no answer, left out
+    n_bins : int
+
+    Returns
+    -------
+    mean_score, hit_rate : (n_bins,) float64, NaN in an empty bin
+    count : (n_bins,) int64
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, a score lies outside 0..1, or ``n_bins`` < 1.
+
+    References
+    ----------
+    .. [1] Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017.
+    """
+    ok, score = np.asarray(error_ok, np.float64), np.asarray(score, np.float64)
+    if ok.shape != score.shape:
+        raise ValueError(f"error_ok {ok.shape} and score {score.shape} must have one shape")
+    if n_bins < 1:
+        raise ValueError(f"n_bins must be at least 1, got {n_bins}")
+    there = ~(np.isnan(ok) | np.isnan(score))
+    ok, score = ok[there], score[there]
+    if len(score) and not (score.min() >= 0 and score.max() <= 1):
+        raise ValueError("scores must lie in 0..1")
+    row = np.minimum((score * n_bins).astype(np.int64), n_bins - 1)
+    count = np.bincount(row, minlength=n_bins)
+    safe = np.where(count > 0, count, np.nan)
+    return (
+        np.bincount(row, weights=score, minlength=n_bins) / safe,
+        np.bincount(row, weights=ok, minlength=n_bins) / safe,
+        count,
+    )
+
+
+def expected_calibration_error(error_ok: ArrayLike, score: ArrayLike, n_bins: int = 10) -> float:
+    """Mean gap between confidence and hit rate over the bins, weighted by their counts [1]_.
+
+    0 is perfectly calibrated; NaN when no point is left.  Arguments as in :func:`calibration_curve`.
+
+    References
+    ----------
+    .. [1] Naeini, Cooper, Hauskrecht, "Obtaining well calibrated probabilities using Bayesian
+       binning", AAAI 2015.
+
+    Examples
+    --------
+    >>> round(expected_calibration_error([1, 1, 0, 0], [0.9, 0.9, 0.1, 0.1]), 6)
+    0.1
+    """
+    mean_score, hit_rate, count = calibration_curve(error_ok, score, n_bins)
+    if not count.sum():
+        return float("nan")
+    filled = count > 0
+    gap = np.abs(mean_score[filled] - hit_rate[filled])
+    return float((gap * count[filled]).sum() / count.sum())

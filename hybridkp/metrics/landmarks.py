@@ -1,0 +1,293 @@
+"""Errors of landmarks: NME, PCK, CED with its area and failure rate, per object and per landmark.
+
+Here live pure functions of truth (B, K, 2), answers (B, K, 2) and normaliser lengths (B,).
+Never here: files, pictures, the choice of a normaliser for a data set, random choices.
+Three rules hold in every function:
+
+* NaN in the truth = not labelled: the point is left out, and so is an object without any point;
+* a length that is NaN or not positive leaves the whole object out (its values are NaN);
+* NaN in the answer where the truth is labelled = **missing**: its error is infinite, so it fails
+  every threshold; where a finite mean is needed it costs the diagonal of the object's labelled
+  points and at least the normaliser (100 %), see :func:`nme`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+
+def _points(truth: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:
+    """Both as (B, K, 2) float64; float32 answers are compared without further rounding."""
+    truth, predicted = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    if truth.ndim != 3 or truth.shape[2] != 2 or truth.shape != predicted.shape:
+        raise ValueError(f"truth {truth.shape} and predicted {predicted.shape} must both be (B, K, 2)")
+    return truth, predicted
+
+
+def _lengths(lengths: ArrayLike, n: int) -> Array:
+    """(B,) float64, NaN where no error can be divided by it."""
+    out = np.asarray(lengths, np.float64)
+    if out.shape != (n,):
+        raise ValueError(f"lengths must have shape ({n},), got {out.shape}")
+    return np.where(np.isfinite(out) & (out > 0), out, np.nan)
+
+
+def _mean(values: Array, axis: int | None = None) -> Array:
+    """Mean of what is not NaN; NaN without a warning where nothing is left."""
+    there = ~np.isnan(values)
+    total = np.where(there, values, 0.0).sum(axis=axis)
+    count = there.sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def point_errors(truth: ArrayLike, predicted: ArrayLike) -> Array:
+    """Euclidean distance of each answer from its truth, px.
+
+    Parameters
+    ----------
+    truth, predicted : (B, K, 2)
+        NaN in one coordinate makes the point NaN.
+
+    Returns
+    -------
+    (B, K) float64
+        NaN where the truth is not labelled; ``inf`` where it is and the answer is missing.
+
+    Examples
+    --------
+    >>> point_errors([[[0, 0], [1, 1]]], [[[3, 4], [1, 1.5]]])
+    array([[5. , 0.5]])
+    """
+    truth, predicted = _points(truth, predicted)
+    error = np.hypot(*np.moveaxis(predicted - truth, -1, 0))
+    error = np.where(np.isnan(error), np.inf, error)
+    return np.where(np.isnan(truth).any(axis=2), np.nan, error)
+
+
+def normalizer_lengths(
+    truth: ArrayLike, normalizer: tuple[Any, ...], boxes_xywh: ArrayLike | None = None
+) -> Array:
+    """The length, px, that each object's errors are divided by.
+
+    Parameters
+    ----------
+    truth : (B, K, 2)
+    normalizer : tuple
+        ``("points", i, j)``: distance of the true landmarks i and j (outer eye corners: the
+        inter-ocular distance of [1]_; two ends of the torso for PCK [2]_); ``("box",)``: square
+        root of the box's width times height; ``("pixel",)``: 1.
+    boxes_xywh : (B, 4), needed by ``("box",)`` only
+
+    Returns
+    -------
+    (B,) float64
+        NaN where landmark i or j is not labelled, or the length is not positive: those objects
+        are left out of every normalised metric, so count them: ``np.isnan(lengths).sum()``.
+
+    Raises
+    ------
+    ValueError
+        Unknown normaliser, a landmark outside 0..K-1, or no boxes for ``("box",)``.
+
+    References
+    ----------
+    .. [1] Sagonas, Tzimiropoulos, Zafeiriou, Pantic, "300 Faces in-the-Wild Challenge: the first
+       facial landmark localization challenge", ICCV workshops 2013.
+    .. [2] Yang, Ramanan, "Articulated human detection with flexible mixtures of parts", TPAMI 2013.
+    """
+    truth = np.asarray(truth, np.float64)
+    if truth.ndim != 3 or truth.shape[2] != 2:
+        raise ValueError(f"truth must have shape (B, K, 2), got {truth.shape}")
+    n, k = truth.shape[:2]
+    match tuple(normalizer):
+        case ("points", i, j):
+            if not (0 <= i < k and 0 <= j < k and i != j):
+                raise ValueError(f"normalizer ('points', {i}, {j}): need two landmarks of 0..{k - 1}")
+            length = np.hypot(*(truth[:, i] - truth[:, j]).T)
+        case ("box",):
+            if boxes_xywh is None:
+                raise ValueError("normalizer ('box',) needs boxes_xywh (B, 4)")
+            box = np.asarray(boxes_xywh, np.float64)
+            if box.shape != (n, 4):
+                raise ValueError(f"boxes_xywh must have shape ({n}, 4), got {box.shape}")
+            length = np.sqrt(np.maximum(box[:, 2], 0) * np.maximum(box[:, 3], 0))
+        case ("pixel",):
+            length = np.ones(n)
+        case _:
+            raise ValueError(
+                f"unknown normalizer {normalizer!r}: use ('points', i, j), ('box',) or ('pixel',)"
+            )
+    return _lengths(length, n)
+
+
+def _extent(truth: Array) -> Array:
+    """(B,) diagonal of the box around each object's labelled points, px; 0 where none is."""
+    labelled = ~np.isnan(truth).any(axis=2, keepdims=True)
+    low = np.where(labelled, truth, np.inf).min(axis=1, initial=np.inf)
+    high = np.where(labelled, truth, -np.inf).max(axis=1, initial=-np.inf)
+    side = np.where(high >= low, high, 0.0) - np.where(high >= low, low, 0.0)
+    return np.hypot(side[:, 0], side[:, 1])
+
+
+def _charged(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, missing: ArrayLike | None) -> Array:
+    """(B, K) normalised errors, finite: a missing answer costs ``missing`` px."""
+    error = point_errors(truth, predicted)
+    length = _lengths(lengths, len(error))
+    if missing is None:
+        cost = np.maximum(_extent(np.asarray(truth, np.float64)), length)
+    else:
+        cost = np.broadcast_to(np.asarray(missing, np.float64), length.shape)
+    return np.where(np.isinf(error), cost[:, None], error) / length[:, None]
+
+
+def nme(
+    truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, *, missing: ArrayLike | None = None
+) -> Array:
+    """Normalised mean error of each object, as a fraction (0.05 = 5 %).
+
+    The mean over the object's labelled landmarks of distance / length [1]_.
+
+    Parameters
+    ----------
+    truth, predicted : (B, K, 2)
+    lengths : (B,), see :func:`normalizer_lengths`
+    missing : float or (B,), px, optional
+        What a missing answer costs.  Default: the diagonal of the object's labelled points and at
+        least the normaliser, so that silence is never cheaper than a guess inside the object,
+        whichever the normaliser (with ``("pixel",)`` the normaliser alone would be 1 px).
+
+    Returns
+    -------
+    (B,) float64, NaN where the length is NaN or nothing is labelled.
+
+    References
+    ----------
+    .. [1] Sagonas et al., "300 Faces in-the-Wild Challenge", ICCV workshops 2013.
+
+    Examples
+    --------
+    >>> nme([[[0, 0], [10, 0]]], [[[0, 1], [10, 0]]], [10.0])
+    array([0.05])
+    """
+    return _mean(_charged(truth, predicted, lengths, missing), axis=1)
+
+
+def per_landmark_error(
+    truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, *, missing: ArrayLike | None = None
+) -> Array:
+    """(K,) mean normalised error of each landmark over the objects that have it; see :func:`nme`."""
+    return _mean(_charged(truth, predicted, lengths, missing), axis=0)
+
+
+def _correct(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) -> Array:
+    """(B, K) 1.0 within t normalisers, 0.0 outside or missing, NaN left out."""
+    error = point_errors(truth, predicted)
+    error = error / _lengths(lengths, len(error))[:, None]
+    return np.where(np.isnan(error), np.nan, error <= t)
+
+
+def pck(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) -> tuple[float, Array]:
+    """Percentage (here: fraction) of correct keypoints: error at most ``t`` normalisers [1]_.
+
+    Returns
+    -------
+    overall : float
+        Over all labelled points of all objects with a length: each *point* counts the same.
+    per_landmark : (K,) float64
+
+    References
+    ----------
+    .. [1] Yang, Ramanan, "Articulated human detection with flexible mixtures of parts", TPAMI 2013.
+
+    Examples
+    --------
+    >>> pck([[[0, 0], [10, 0]]], [[[0, 3], [10, 1]]], [10.0], 0.2)
+    (0.5, array([0., 1.]))
+    """
+    correct = _correct(truth, predicted, lengths, t)
+    return float(_mean(correct)), _mean(correct, axis=0)
+
+
+def object_pck(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) -> Array:
+    """(B,) fraction of each object's labelled points within ``t`` normalisers: each *object* counts
+    the same in its mean, and it can go through :mod:`hybridkp.statistics`."""
+    return _mean(_correct(truth, predicted, lengths, t), axis=1)
+
+
+def ced(values: ArrayLike, thresholds: ArrayLike) -> Array:
+    """Cumulative error distribution: the fraction of objects with a value at most each threshold.
+
+    Parameters
+    ----------
+    values : (B,), usually :func:`nme`; NaN is left out
+    thresholds : (T,)
+
+    Returns
+    -------
+    (T,) float64 in 0..1, NaN when no value is left
+    """
+    values = _kept(values)
+    thresholds = np.asarray(thresholds, np.float64)
+    if not len(values):
+        return np.full(thresholds.shape, np.nan)
+    return np.searchsorted(np.sort(values), thresholds, side="right") / len(values)
+
+
+def _kept(values: ArrayLike) -> Array:
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"values must have shape (B,), got {values.shape}")
+    return values[~np.isnan(values)]
+
+
+def _object_auc(values: ArrayLike, cutoff: float) -> Array:
+    """(B,) what each object adds to the area: 1 for no error, falling to 0 at ``cutoff``."""
+    if not cutoff > 0:
+        raise ValueError(f"cutoff must be positive, got {cutoff}")
+    return np.maximum(0.0, 1.0 - np.asarray(values, np.float64) / cutoff)
+
+
+def auc(values: ArrayLike, cutoff: float = 0.08) -> float:
+    """Area under the CED from 0 to ``cutoff``, divided by ``cutoff``: 1 is perfect.
+
+    A step curve's area needs no grid: each object adds ``max(0, 1 - value / cutoff)``.  Departure:
+    toolboxes sum trapezia over a grid of thresholds, which converges to this value.
+    """
+    return float(_mean(_object_auc(_kept(values), cutoff)))
+
+
+def failure_rate(values: ArrayLike, cutoff: float = 0.08) -> float:
+    """Fraction of objects with a value above ``cutoff`` (8 % inter-ocular is customary)."""
+    values = _kept(values)
+    return float((values > cutoff).mean()) if len(values) else float("nan")
+
+
+def _object_failure(values: Array, cutoff: float) -> Array:
+    return np.where(np.isnan(values), np.nan, values > cutoff)
+
+
+#: name -> ``f(truth, predicted, lengths) -> (B,)``: what bootstrap and paired tests are made of
+OBJECT_METRICS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], Array]] = {
+    "nme": nme,
+    "auc@0.08": lambda t, p, n: _object_auc(nme(t, p, n), 0.08),
+    "failure@0.08": lambda t, p, n: _object_failure(nme(t, p, n), 0.08),
+    "pck@0.05": lambda t, p, n: object_pck(t, p, n, 0.05),
+    "pck@0.1": lambda t, p, n: object_pck(t, p, n, 0.1),
+    "pck@0.2": lambda t, p, n: object_pck(t, p, n, 0.2),
+}
+
+#: name -> ``f(truth, predicted, lengths) -> float``: one number of a whole split
+METRICS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], float]] = {
+    "nme": lambda t, p, n: float(_mean(nme(t, p, n))),
+    "auc@0.08": lambda t, p, n: auc(nme(t, p, n), 0.08),
+    "failure@0.08": lambda t, p, n: failure_rate(nme(t, p, n), 0.08),
+    "pck@0.05": lambda t, p, n: pck(t, p, n, 0.05)[0],
+    "pck@0.1": lambda t, p, n: pck(t, p, n, 0.1)[0],
+    "pck@0.2": lambda t, p, n: pck(t, p, n, 0.2)[0],
+}
