@@ -124,7 +124,7 @@ def recognise(landmarks: Sequence[str], category: str = "") -> Layout | None:
     for layout in LAYOUTS:
         if plain == [_plain(name) for name in layout.landmarks]:
             return layout
-    sided = any(_side(name) for name in landmarks)
+    sided = any(_mirrored_name(name) for name in landmarks)
     if len(plain) == 68 and "face" in category.lower() and not sided:
         return IBUG_68
     return None
@@ -145,13 +145,15 @@ _SIDE_RULES = (
 )
 
 
-def _side(name: str) -> tuple[str, str] | None:
-    """(side "left"/"right" as one letter, the name with the side cut out), or None."""
+_OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
+
+
+def _mirrored_name(name: str) -> str | None:
+    """The name with every side word swapped, in lower case; None when it has none."""
     for pattern in _SIDE_RULES:
-        found = pattern.search(name)
-        if found:
-            rest = name[: found.start()] + "*" + name[found.end() :]
-            return found.group(1)[0].lower(), rest.lower()
+        swapped, count = pattern.subn(lambda found: _OPPOSITE[found.group(1).lower()], name)
+        if count:
+            return swapped.lower()
     return None
 
 
@@ -167,22 +169,14 @@ def infer_flip(landmarks: Sequence[str]) -> Array | None:
     >>> infer_flip(["p0", "p1"]) is None
     True
     """
-    flip = np.arange(len(landmarks))
-    where: dict[tuple[str, str], int] = {}
-    for k, name in enumerate(landmarks):
-        side = _side(name)
-        if side is not None:
-            if side in where:
-                return None
-            where[side] = k
-    if not where:
+    index = {name.lower(): k for k, name in enumerate(landmarks)}
+    if len(index) < len(landmarks):
         return None
-    for (side, rest), k in where.items():
-        partner = where.get(("r" if side == "l" else "l", rest))
-        if partner is None:
-            return None
-        flip[k] = partner
-    return flip
+    partners = [_mirrored_name(name) for name in landmarks]
+    if not any(partners) or any(p is not None and p not in index for p in partners):
+        return None
+    flip = np.array([k if p is None else index[p] for k, p in enumerate(partners)])
+    return flip if np.array_equal(flip[flip], np.arange(len(flip))) else None
 
 
 def parse_normalizer(value: object, landmarks: Sequence[str], where: str) -> Normalizer:

@@ -1,0 +1,168 @@
+"""The 300-W / iBUG ``.pts`` format: one text file of points beside each picture.
+
+Read with or without its header (``version: 1``, ``n_points: 68``, ``{`` ... ``}``); points are
+1-based there and become 0-based here.  Pictures are not opened; boxes are made from the points.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..geometry import points_box
+from ..structures import Array, Dataset, InputError, Instance, Sample
+from .layouts import IBUG_68
+from .pictures import SUFFIXES, loader
+
+#: one face of several in a photograph: HELEN's 100032540_1, AFW's 1051618982_2
+_FACE_NUMBER = re.compile(r"^(.*\d{4,}.*)_\d{1,2}$")
+#: 300-W's copies mirrored by the authors
+_MIRRORED = re.compile(r"_mirror(?=\.|$)")
+
+
+def read_pts(path: str | Path, origin: float = 1.0) -> Array:
+    """(K, 2) float64 points of one file, 0-based.
+
+    Parameters
+    ----------
+    path : with or without header; ``x y`` a line, blanks or commas between; ``#`` and ``//``
+        start comments
+    origin : the coordinate that the file gives to the centre of the top-left pixel; 1 in 300-W,
+        0 when the points were counted from zero
+
+    Notes
+    -----
+    Negative pairs ``-1 -1`` and ``nan nan`` stand for a missing landmark and become NaN.
+
+    Raises
+    ------
+    InputError
+        Not found, not numbers, or not as many points as ``n_points`` says (a truncated file).
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    rows: list[list[float]] = []
+    declared: int | None = None
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = re.split(r"#|//", raw, maxsplit=1)[0].replace(",", " ").strip()
+        if not line or line in "{}":
+            continue
+        key, colon, value = line.partition(":")
+        if colon:
+            if key.strip().lower() == "n_points":
+                declared = _count(value, path)
+            continue
+        rows.append(_row(line, path, number))
+    if declared is not None and declared != len(rows):
+        raise InputError(f"{path}: says n_points: {declared} but holds {len(rows)}; the file is incomplete")
+    if not rows:
+        raise InputError(f"{path}: holds no points; expected a line 'x y' for each landmark")
+    xy = np.array(rows)
+    missing = ~np.isfinite(xy).all(1) | (xy == -1).all(1)
+    xy[missing] = np.nan
+    return xy - origin
+
+
+def _count(value: str, path: Path) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise InputError(f"{path}: n_points: {value.strip()!r} is not a whole number") from None
+
+
+def _row(line: str, path: Path, number: int) -> list[float]:
+    try:
+        x, y = (float(v) for v in line.split())
+    except ValueError:
+        raise InputError(f"{path}: line {number}: expected two numbers 'x y', got {line[:40]!r}") from None
+    return [x, y]
+
+
+def photo_group(stem: str) -> str:
+    """The photograph that a picture's name belongs to.
+
+    A last ``_1`` ... ``_99`` after a name with a number of at least four digits counts the faces
+    of one photograph (HELEN, AFW) and is cut off; so is ``_mirror``.  Other names are their own
+    group: ``image_0018`` (LFPW) stays whole.
+
+    >>> photo_group("100032540_1"), photo_group("image_0018"), photo_group("1051618982_2_mirror")
+    ('100032540', 'image_0018', '1051618982')
+    """
+    stem = _MIRRORED.sub("", stem)
+    found = _FACE_NUMBER.match(stem)
+    return found.group(1) if found else stem
+
+
+def read_pts_folder(folder: str | Path, origin: float = 1.0, name: str | None = None) -> Dataset:
+    """A folder of ``.pts`` files (subfolders included), each with its picture beside it.
+
+    The picture has the same name with any usual ending.  The box is the points' tight box grown
+    by 10 % of its longer side on every side; ``area`` is the tight box's.  Faces of one photograph
+    share a group (:func:`photo_group`, within one subfolder).  With 68 points the iBUG layout is taken;
+    otherwise landmarks are called p0, p1, ... and nothing is known about mirroring.
+
+    Raises
+    ------
+    InputError
+        No .pts file, a picture missing, or files with different numbers of points.
+    """
+    root = Path(folder)
+    files = [root] if root.is_file() else sorted(root.rglob("*.pts"))
+    if not files:
+        raise InputError(f"{folder}: no .pts file in it")
+    base = root.parent if root.is_file() else root
+    samples = tuple(_sample(file, base, origin) for file in files)
+    k = len(samples[0].instances[0].xy)
+    for file, sample in zip(files, samples, strict=True):
+        if len(sample.instances[0].xy) != k:
+            raise InputError(
+                f"{file}: has {len(sample.instances[0].xy)} points, {files[0].name} has {k};"
+                " all files of a folder need the same landmarks"
+            )
+    ibug = k == 68
+    return Dataset(
+        name=name or root.resolve().name,
+        landmarks=IBUG_68.landmarks if ibug else tuple(f"p{i}" for i in range(k)),
+        samples=samples,
+        skeleton=np.array(IBUG_68.skeleton) if ibug else None,
+        flip=IBUG_68.flip if ibug else None,
+        normalizer=IBUG_68.normalizer if ibug else ("box",),
+        category="face" if ibug else "object",
+    )
+
+
+def _sample(file: Path, base: Path, origin: float) -> Sample:
+    xy = read_pts(file, origin)
+    picture = _picture_of(file)
+    tight = points_box(xy)
+    if not np.isfinite(tight).all() or max(tight[2:]) <= 0:
+        raise InputError(f"{file}: needs at least two different points to make a box from")
+    grow = 0.1 * max(tight[2:])
+    box = np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow])
+    relative = picture.relative_to(base)
+    return Sample(
+        name=relative.as_posix(),
+        load=loader(picture),
+        instances=(Instance(xy, None, box, area=float(tight[2] * tight[3]) or float(box[2] * box[3])),),
+        group=(relative.parent / photo_group(file.stem)).as_posix(),
+    )
+
+
+def _picture_of(file: Path) -> Path:
+    def spellings(suffixes: Iterable[str]) -> Iterable[Path]:
+        for suffix in suffixes:
+            yield file.with_suffix(suffix)
+            yield file.with_suffix(suffix.upper())
+
+    for candidate in spellings(SUFFIXES):
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"{file}: no picture {file.stem}.jpg, .png, ... beside it")
