@@ -1,0 +1,166 @@
+"""The rooms of the house and who may call on whom, held against the imports in the source."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "hybridkp"
+
+CORE = {"numpy", "structures"}
+LEARN = CORE | {"geometry", "images", "pyramid", "descriptors", "sklearn"}
+
+#: room -> what it may import besides the standard library (its own room is always allowed)
+ROOMS: dict[str, set[str]] = {
+    "__init__": set(),
+    "structures": {"numpy", "cv2"},
+    "opencv": {"cv2"},
+    "threads": {"cv2", "threadpoolctl"},
+    "images": CORE | {"cv2"},
+    "geometry": CORE | {"cv2"},
+    "metrics": CORE,
+    "statistics": CORE | {"scipy"},
+    "pyramid": CORE | {"geometry", "cv2"},
+    "files": CORE | {"images", "cv2", "safetensors", "skops", "sklearn"},
+    "modelfile": CORE | {"files", "safetensors", "skops", "sklearn"},
+    "draw": CORE | {"images", "geometry", "descriptors", "cv2"},
+    "descriptors": CORE | {"geometry", "images", "opencv", "pyramid", "cv2", "skimage", "sklearn"},
+    "datasets": CORE | {"geometry", "images", "files", "cv2", "skimage", "sklearn"},
+    "memory": CORE | {"images", "files", "datasets", "sklearn"},
+    "landmarks": LEARN | {"memory", "opencv", "cv2", "scipy", "joblib", "threadpoolctl"},
+    "deep": CORE
+    | {"geometry", "images", "files", "datasets", "landmarks", "sklearn", "cv2", "torch", "tqdm"},
+    "refiners": LEARN | {"memory", "landmarks", "cv2"},
+    "fusion": CORE | {"geometry", "images", "memory", "sklearn"},
+    "evaluate": CORE
+    | {"geometry", "images", "files", "memory", "threads", "datasets", "draw", "joblib", "sklearn"},
+    "report": CORE
+    | {"metrics", "statistics", "draw", "files", "geometry", "images", "jinja2", "matplotlib", "cv2"},
+    "runtime": CORE
+    | {"geometry", "images", "pyramid", "descriptors", "landmarks", "files", "cv2", "onnxruntime"},
+    "recipes": CORE | {"landmarks", "descriptors", "deep", "refiners", "fusion", "sklearn"},
+    "checks": CORE | {"geometry", "files", "pyramid", "datasets", "sklearn", "cv2"},
+    "cli": CORE
+    | {"recipes", "evaluate", "report", "files", "datasets", "draw", "metrics", "runtime", "tqdm", "images"},
+}
+
+#: single modules of a room that other rooms may not drag along: they must stay light
+LIGHT = ["landmarks/shape.py", "landmarks/response.py", "descriptors/gradients.py"]
+HEAVY = {"sklearn", "torch", "skimage", "matplotlib", "scipy"}
+
+
+def _imports(path: Path) -> set[str]:
+    """Top-level names of third parties and of our own rooms that a file imports, lazily or not."""
+    found = set()
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0:
+                found.add((node.module or "").split(".")[0])
+                continue
+            base = list(package[: len(package) - (node.level - 1)])
+            parts = base + (node.module or "").split(".") if node.module else base
+            if parts:
+                found.add(parts[0])
+            else:
+                found |= {alias.name for alias in node.names}
+    return {name for name in found if name and name not in sys.stdlib_module_names}
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+SOURCES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_stay_within_the_table(path: Path) -> None:
+    room = _room(path)
+    assert room in ROOMS, f"{room} is a new room: give it a row in ROOMS"
+    extra = _imports(path) - ROOMS[room] - {room}
+    assert not extra, f"{path.name} may not import {sorted(extra)}"
+
+
+def test_the_table_has_no_circles() -> None:
+    done: set[str] = set()
+
+    def visit(room: str, trail: tuple[str, ...]) -> None:
+        assert room not in trail, " -> ".join((*trail, room))
+        if room not in done:
+            for other in ROOMS[room] & ROOMS.keys():
+                visit(other, (*trail, room))
+            done.add(room)
+
+    for room in ROOMS:
+        visit(room, ())
+
+
+def test_only_deep_knows_torch() -> None:
+    with_torch = {_room(p) for p in SOURCES if "torch" in _imports(p)}
+    assert with_torch <= {"deep"}
+
+
+def test_only_the_command_line_prints() -> None:
+    for path in SOURCES:
+        if _room(path) != "cli":
+            calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+            names = {n.func.id for n in calls if isinstance(n.func, ast.Name)}
+            assert "print" not in names, f"{path.name} prints"
+
+
+def test_nobody_unpickles() -> None:
+    for path in SOURCES:
+        assert not _imports(path) & {"pickle", "dill", "cloudpickle", "marshal"}, path.name
+        text = path.read_text()
+        for call in ("torch.load", "joblib.load", "allow_pickle=True"):
+            assert call not in text, f"{path.name}: {call}"
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_modules_import_nothing_heavy(name: str) -> None:
+    assert not _imports(ROOT / name) & HEAVY
+
+
+def _modules_after(statement: str) -> set[str]:
+    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {m.split(".")[0] for m in json.loads(out.stdout)}
+
+
+def test_import_hybridkp_is_light() -> None:
+    modules = _modules_after("import hybridkp")
+    assert not modules & (HEAVY | {"numpy", "cv2"}), modules & (HEAVY | {"numpy", "cv2"})
+
+
+def test_runtime_needs_neither_torch_nor_sklearn() -> None:
+    modules = _modules_after("import hybridkp.runtime")
+    assert not modules & {"torch", "sklearn", "skimage", "matplotlib", "pandas"}
+
+
+def test_public_doors_open() -> None:
+    import hybridkp
+
+    for name in hybridkp.__all__:
+        assert getattr(hybridkp, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hybridkp.nothing
+
+
+def test_files_and_functions_stay_readable() -> None:
+    for path in SOURCES:
+        source = path.read_text()
+        assert len(source.splitlines()) <= 400, f"{path.name} has more than 400 lines"
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                docstring = ast.get_docstring(node) or ""
+                body = length - len(docstring.splitlines())
+                assert body <= 60, f"{path.name}: {node.name} has {body} lines"
