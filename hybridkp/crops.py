@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from .geometry import apply_affine, crop_matrix, invert_affine, warp
 from .images import as_uint8
-from .structures import Array, DataWarning, Dataset, InputError, Instance, Sample
+from .structures import Array, Dataset, DataWarning, InputError, Instance, Sample
 
 
 @dataclass(frozen=True, eq=False)
