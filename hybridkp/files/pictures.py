@@ -1,48 +1,25 @@
-"""Reads pictures, and saves and loads models and predictions.
+"""Reads picture files of every usual kind, upright, and refuses bad ones by name.
 
-Together with its two helpers ``atomic`` (whole files or none) and ``modelfile`` (the model
-format) this is the only room that opens paths for writing.  Pictures leave it as uint8,
-(H, W) grey or (H, W, 3) BGR; no learning and no metric here.
+The header is looked at before anything is decoded.  Pictures leave as uint8, (H, W) grey or
+(H, W, 3) BGR; nothing is written here.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import fields
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from .atomic import atomic_path, write_atomic
-from .images import as_uint8
-from .modelfile import load_model, read_meta, save_model
-from .structures import Array, InputError, Predictions
-
-__all__ = [
-    "atomic_path",
-    "find_images",
-    "load_model",
-    "load_predictions",
-    "read_meta",
-    "read_image",
-    "save_model",
-    "save_predictions",
-    "write_atomic",
-]
+from ..images import as_uint8
+from ..structures import Array, InputError
 
 MAX_PIXELS = 200_000_000  #: larger pictures are refused before they are decoded
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".pnm", ".jp2")
-PREDICTIONS_FORMAT = 1
-
-# --------------------------------------------------------------------------------------------
-# pictures
-# --------------------------------------------------------------------------------------------
 
 
 def read_image(path: str | os.PathLike[str]) -> Array:
@@ -205,55 +182,3 @@ def _tiff_tags(data: bytes) -> dict[int, int]:
     except struct.error:
         pass
     return tags
-
-
-# --------------------------------------------------------------------------------------------
-# predictions
-# --------------------------------------------------------------------------------------------
-
-_ARRAYS = ("xy", "score", "instance", "seconds")
-
-
-def save_predictions(predictions: Predictions, path: str | os.PathLike[str]) -> None:
-    """One safetensors file: the arrays as tensors, everything else as JSON in its metadata."""
-    from safetensors.numpy import save
-
-    arrays = {name: np.ascontiguousarray(getattr(predictions, name)) for name in _ARRAYS}
-    rest = {f.name: getattr(predictions, f.name) for f in fields(predictions) if f.name not in _ARRAYS}
-    meta = {"format": str(PREDICTIONS_FORMAT), "predictions": json.dumps(rest, default=_plain)}
-    write_atomic(path, save(arrays, metadata=meta))
-
-
-def load_predictions(path: str | os.PathLike[str]) -> Predictions:
-    """The inverse of :func:`save_predictions`; :class:`InputError` for any other file."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        data = Path(path).read_bytes()
-        (length,) = struct.unpack("<Q", data[:8])
-        header = json.loads(data[8 : 8 + length])["__metadata__"]
-        version = int(header["format"])
-        if version != PREDICTIONS_FORMAT:
-            raise InputError(f"{path}: format {version} of predictions, this hybridkp reads 1; update it")
-        rest = json.loads(header["predictions"])
-        rest["names"] = tuple(rest["names"])
-        arrays = load(data)
-        return Predictions(**rest, **{name: arrays[name] for name in _ARRAYS})
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
-    except (SafetensorError, ValueError, TypeError, KeyError, struct.error, RecursionError, MemoryError):
-        raise InputError(
-            f"{path}: not a predictions file, or a damaged one; delete it and run again"
-        ) from None
-
-
-def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays as JSON; anything else by its repr (parameters are for reading)."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return repr(value)

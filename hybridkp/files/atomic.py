@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .structures import InputError
+from ..structures import InputError
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .structures import InputError
+from ..structures import InputError
 
 #: beyond skops' own list (public scikit-learn estimators, NumPy dtypes): private parts of
 #: estimators.  Of these, only Tree has native code that trusts its content: see _check_tree.

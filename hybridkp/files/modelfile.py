@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__
+from .. import __version__
+from ..structures import InputError
 from .atomic import atomic_path
-from .structures import InputError
 
 FORMAT = 1  #: a promise: format 1 stays readable
 MANIFEST, ARRAYS, SKLEARN = "manifest.json", "arrays.safetensors", "sklearn/0.skops"
