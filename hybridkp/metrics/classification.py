@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..structures import InputError
+
 Array = NDArray[Any]
 
 
@@ -35,7 +37,7 @@ def calibration_curve(
 
     Raises
     ------
-    ValueError
+    InputError
         Shapes differ, a score lies outside 0..1, or ``n_bins`` < 1.
 
     References
@@ -44,13 +46,13 @@ def calibration_curve(
     """
     ok, score = np.asarray(error_ok, np.float64), np.asarray(score, np.float64)
     if ok.shape != score.shape:
-        raise ValueError(f"error_ok {ok.shape} and score {score.shape} must have one shape")
+        raise InputError(f"error_ok {ok.shape} and score {score.shape} must have one shape")
     if n_bins < 1:
-        raise ValueError(f"n_bins must be at least 1, got {n_bins}")
+        raise InputError(f"n_bins must be at least 1, got {n_bins}")
     there = ~(np.isnan(ok) | np.isnan(score))
     ok, score = ok[there], score[there]
     if len(score) and not (score.min() >= 0 and score.max() <= 1):
-        raise ValueError("scores must lie in 0..1")
+        raise InputError("scores must lie in 0..1")
     row = np.minimum((score * n_bins).astype(np.int64), n_bins - 1)
     count = np.bincount(row, minlength=n_bins)
     safe = np.where(count > 0, count, np.nan)

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..structures import InputError, Normalizer
+
 Array = NDArray[Any]
 
 
@@ -26,7 +28,7 @@ def _points(truth: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:
     """Both as (B, K, 2) float64; float32 answers are compared without further rounding."""
     truth, predicted = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
     if truth.ndim != 3 or truth.shape[2] != 2 or truth.shape != predicted.shape:
-        raise ValueError(f"truth {truth.shape} and predicted {predicted.shape} must both be (B, K, 2)")
+        raise InputError(f"truth {truth.shape} and predicted {predicted.shape} must both be (B, K, 2)")
     return truth, predicted
 
 
@@ -34,7 +36,7 @@ def _lengths(lengths: ArrayLike, n: int) -> Array:
     """(B,) float64, NaN where no error can be divided by it."""
     out = np.asarray(lengths, np.float64)
     if out.shape != (n,):
-        raise ValueError(f"lengths must have shape ({n},), got {out.shape}")
+        raise InputError(f"lengths must have shape ({n},), got {out.shape}")
     return np.where(np.isfinite(out) & (out > 0), out, np.nan)
 
 
@@ -71,7 +73,7 @@ def point_errors(truth: ArrayLike, predicted: ArrayLike) -> Array:
 
 
 def normalizer_lengths(
-    truth: ArrayLike, normalizer: tuple[Any, ...], boxes_xywh: ArrayLike | None = None
+    truth: ArrayLike, normalizer: Normalizer, boxes_xywh: ArrayLike | None = None
 ) -> Array:
     """The length, px, that each object's errors are divided by.
 
@@ -92,7 +94,7 @@ def normalizer_lengths(
 
     Raises
     ------
-    ValueError
+    InputError
         Unknown normaliser, a landmark outside 0..K-1, or no boxes for ``("box",)``.
 
     References
@@ -103,24 +105,24 @@ def normalizer_lengths(
     """
     truth = np.asarray(truth, np.float64)
     if truth.ndim != 3 or truth.shape[2] != 2:
-        raise ValueError(f"truth must have shape (B, K, 2), got {truth.shape}")
+        raise InputError(f"truth must have shape (B, K, 2), got {truth.shape}")
     n, k = truth.shape[:2]
     match tuple(normalizer):
         case ("points", i, j):
             if not (0 <= i < k and 0 <= j < k and i != j):
-                raise ValueError(f"normalizer ('points', {i}, {j}): need two landmarks of 0..{k - 1}")
+                raise InputError(f"normalizer ('points', {i}, {j}): need two landmarks of 0..{k - 1}")
             length = np.hypot(*(truth[:, i] - truth[:, j]).T)
         case ("box",):
             if boxes_xywh is None:
-                raise ValueError("normalizer ('box',) needs boxes_xywh (B, 4)")
+                raise InputError("normalizer ('box',) needs boxes_xywh (B, 4)")
             box = np.asarray(boxes_xywh, np.float64)
             if box.shape != (n, 4):
-                raise ValueError(f"boxes_xywh must have shape ({n}, 4), got {box.shape}")
+                raise InputError(f"boxes_xywh must have shape ({n}, 4), got {box.shape}")
             length = np.sqrt(np.maximum(box[:, 2], 0) * np.maximum(box[:, 3], 0))
         case ("pixel",):
             length = np.ones(n)
         case _:
-            raise ValueError(
+            raise InputError(
                 f"unknown normalizer {normalizer!r}: use ('points', i, j), ('box',) or ('pixel',)"
             )
     return _lengths(length, n)
@@ -242,14 +244,14 @@ def ced(values: ArrayLike, thresholds: ArrayLike) -> Array:
 def _kept(values: ArrayLike) -> Array:
     values = np.asarray(values, np.float64)
     if values.ndim != 1:
-        raise ValueError(f"values must have shape (B,), got {values.shape}")
+        raise InputError(f"values must have shape (B,), got {values.shape}")
     return values[~np.isnan(values)]
 
 
 def _object_auc(values: ArrayLike, cutoff: float) -> Array:
     """(B,) what each object adds to the area: 1 for no error, falling to 0 at ``cutoff``."""
     if not cutoff > 0:
-        raise ValueError(f"cutoff must be positive, got {cutoff}")
+        raise InputError(f"cutoff must be positive, got {cutoff}")
     return np.maximum(0.0, 1.0 - np.asarray(values, np.float64) / cutoff)
 
 

@@ -1,48 +1,23 @@
-"""How sure is a number, and which methods cannot be told apart: intervals and paired tests.
+"""Paired comparisons: which methods differ on the same objects, and which cannot be told apart.
 
-Here live the bootstrap over groups, the paired comparison of methods on the same objects with
-Holm's correction, and the sets of methods that no test separates.  Never here: metrics, files,
-pictures, plots.  Values are (B,) per object (``metrics.OBJECT_METRICS``), groups (B,).
-
-Rules held throughout.  Objects of one group (photograph, subject, video) are not independent, so
-whole *groups* are resampled and flipped; a figure is still the mean over *objects*.  NaN rows are
-left out, and the results say how many objects and groups were used.  Infinite values are an error
-(``metrics.nme`` gives none).  Everything random comes from ``random_state``.
-
-Bootstrap intervals are percentile intervals whose tails are widened for few groups, as in
-Hesterberg [1]_: plain percentiles of G groups are too narrow by about sqrt((G - 1) / G) t / z.
-
-References
-----------
-.. [1] Hesterberg, "What teachers should know about the bootstrap", The American Statistician 2015.
-.. [2] Efron, Tibshirani, "An introduction to the bootstrap", Chapman & Hall 1993.
-.. [3] Field, Welsh, "Bootstrapping clustered data", J. Royal Statistical Society B 2007.
+Here live the sign-flip test, Holm's correction, all pairs at once, the sets and letters of
+indistinguishable methods, and a rank test.  Never here: metrics, files, pictures.  Values are
+(B,) per object, (M, B) for M methods or (M, S, B) with S seeds; groups (B,).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, ndtr, stdtrit
+from numpy.typing import ArrayLike
+from scipy.special import chdtrc
 
-Array = NDArray[Any]
-_CELLS = 1 << 22  #: how many weights are drawn at once (32 MiB of float64)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A statistic with its bootstrap interval; ``low``/``high`` are NaN with fewer than 2 groups."""
-
-    value: float
-    low: float
-    high: float
-    n: int  #: objects used
-    n_groups: int  #: groups used
+from ..structures import InputError
+from .resampling import CELLS, Array, bootstrap_means, columns, group_sums, tails
 
 
 @dataclass(frozen=True)
@@ -84,139 +59,9 @@ class RankTest:
     n_groups: int
 
 
-def _columns(values: ArrayLike, groups: ArrayLike | None) -> tuple[Array, Array, int]:
-    """Finite rows of (B, C), the group number of each (0..G-1), and G."""
-    values = np.asarray(values, np.float64)
-    if np.isinf(values).any():
-        raise ValueError("values must be finite or NaN: charge a missing answer a finite cost first")
-    keep = ~np.isnan(values).any(axis=1)
-    if groups is None:
-        codes = np.arange(int(keep.sum()))
-    else:
-        groups = np.asarray(groups)
-        if groups.shape != (len(values),):
-            raise ValueError(f"groups must have shape ({len(values)},), got {groups.shape}")
-        codes = np.unique(groups[keep], return_inverse=True)[1].reshape(-1)
-    return values[keep], codes, int(codes.max(initial=-1)) + 1
-
-
-def _group_sums(values: Array, codes: Array, n_groups: int) -> Array:
-    """(G, C) sums of the rows of each group."""
-    out = np.zeros((n_groups, values.shape[1]))
-    np.add.at(out, codes, values)
-    return out
-
-
-def _counts(rng: np.random.Generator, n_groups: int, n_resamples: int):
-    """Resamples of the groups as counts, (r, G) at a time."""
-    step = max(1, _CELLS // n_groups)
-    share = np.full(n_groups, 1.0 / n_groups)
-    for start in range(0, n_resamples, step):
-        size = min(step, n_resamples - start)
-        yield rng.multinomial(n_groups, share, size=size).astype(np.float64)
-
-
-def _tails(level: float, n_groups: int) -> tuple[float, float]:
-    """The two percentiles (0..1), widened for few groups (Hesterberg 2015)."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    t = stdtrit(n_groups - 1, 0.5 + level / 2)
-    tail = float(ndtr(-t * np.sqrt(n_groups / (n_groups - 1))))
-    return tail, 1.0 - tail
-
-
-def _bootstrap_means(
-    values: Array, codes: Array, n_groups: int, n_resamples: int, rng: np.random.Generator
-) -> Array:
-    """(R, C) means over objects of resampled groups: two matrix products, no loop over resamples."""
-    sums = _group_sums(values, codes, n_groups)
-    size = np.bincount(codes, minlength=n_groups).astype(np.float64)
-    return np.concatenate([w @ sums / (w @ size)[:, None] for w in _counts(rng, n_groups, n_resamples)])
-
-
-def _bootstrap_statistic(
-    values: Array,
-    codes: Array,
-    n_groups: int,
-    n_resamples: int,
-    rng: np.random.Generator,
-    statistic: Callable[[Array], float],
-) -> Array:
-    rows = np.arange(len(values))
-    return np.array(
-        [
-            float(statistic(values[np.repeat(rows, weight[codes].astype(np.int64))]))
-            for block in _counts(rng, n_groups, n_resamples)
-            for weight in block
-        ]
-    )
-
-
-def bootstrap_interval(
-    values: ArrayLike,
-    groups: ArrayLike | None = None,
-    *,
-    statistic: Callable[[Array], float] | None = None,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    random_state: int | None = 0,
-) -> Interval:
-    """Cluster bootstrap [1]_: groups are drawn with replacement, all objects of a group together.
-
-    Parameters
-    ----------
-    values : (B,), NaN rows are left out
-    groups : (B,), any hashable labels; None = every object is its own group
-    statistic : callable (n,) -> float, optional
-        Default: the mean, for which all resamples are two matrix products.  Any other function is
-        called once for each resample.
-    level : float in 0..1
-    n_resamples : int
-    random_state : int
-
-    Returns
-    -------
-    Interval
-        ``low``/``high`` are NaN with fewer than two groups: nothing varies, so nothing is known.
-
-    Raises
-    ------
-    ValueError
-        Infinite values, wrong shapes, a level outside 0..1.
-
-    References
-    ----------
-    .. [1] Field, Welsh, "Bootstrapping clustered data", J. Royal Statistical Society B 2007.
-
-    Examples
-    --------
-    >>> interval = bootstrap_interval([1.0, 2.0, 3.0, 4.0], groups=["a", "a", "b", "b"])
-    >>> interval.value, interval.n, interval.n_groups
-    (2.5, 4, 2)
-    """
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"values must have shape (B,), got {values.shape}")
-    column, codes, n_groups = _columns(values[:, None], groups)
-    kept = column[:, 0]
-    if not len(kept):
-        return Interval(np.nan, np.nan, np.nan, 0, 0)
-    value = float(kept.mean() if statistic is None else statistic(kept))
-    if n_groups < 2:
-        return Interval(value, np.nan, np.nan, len(kept), n_groups)
-    tails = _tails(level, n_groups)
-    rng = np.random.default_rng(random_state)
-    if statistic is None:
-        drawn = _bootstrap_means(column, codes, n_groups, n_resamples, rng)[:, 0]
-    else:
-        drawn = _bootstrap_statistic(kept, codes, n_groups, n_resamples, rng, statistic)
-    low, high = np.quantile(drawn, tails).tolist()
-    return Interval(value, low, high, len(kept), n_groups)
-
-
-def _flips(rng: np.random.Generator, n_groups: int, n_permutations: int):
+def _flips(rng: np.random.Generator, n_groups: int, n_permutations: int) -> Iterator[Array]:
     """Signs of the groups, (r, G) at a time; every one of the 2^G when there are no more than asked."""
-    step = max(1, _CELLS // n_groups)
+    step = max(1, CELLS // n_groups)
     exact = n_groups < 31 and 2**n_groups <= n_permutations
     total = 2**n_groups if exact else n_permutations
     for start in range(0, total, step):
@@ -232,7 +77,7 @@ def _sign_flip_p(
     difference: Array, codes: Array, n_groups: int, n_permutations: int, rng: np.random.Generator
 ) -> Array:
     """(C,) two-sided p of the means of (B, C) differences; see :func:`paired_difference`."""
-    sums = _group_sums(difference, codes, n_groups)
+    sums = group_sums(difference, codes, n_groups)
     # ties (e.g. equal rows) must count as extreme, whatever the order of summation
     seen = np.abs(sums.sum(axis=0)) - 1e-10 * np.abs(sums).sum(axis=0)
     extreme, total = np.zeros(difference.shape[1]), 0
@@ -252,16 +97,18 @@ def _paired(
     random_state: int | None,
 ) -> list[PairedDifference]:
     """One result for each column of (B, C); all columns share resamples and flips."""
-    difference, codes, n_groups = _columns(difference, groups)
+    difference, codes, n_groups = columns(difference, groups)
     n, c = difference.shape
     if n == 0:
         return [PairedDifference(np.nan, np.nan, np.nan, np.nan, 0, 0)] * c
     mean = difference.mean(axis=0)
     if n_groups < 2:
         return [PairedDifference(float(m), np.nan, np.nan, 1.0, n, n_groups) for m in mean]
-    tails = _tails(level, n_groups)
+    percentiles = tails(level, n_groups)
     boot, flip = (np.random.default_rng(s) for s in np.random.SeedSequence(random_state).spawn(2))
-    low, high = np.quantile(_bootstrap_means(difference, codes, n_groups, n_resamples, boot), tails, axis=0)
+    low, high = np.quantile(
+        bootstrap_means(difference, codes, n_groups, n_resamples, boot), percentiles, axis=0
+    )
     p = _sign_flip_p(difference, codes, n_groups, n_permutations, flip)
     return [
         PairedDifference(float(mean[i]), float(low[i]), float(high[i]), float(p[i]), n, n_groups)
@@ -313,9 +160,9 @@ def paired_difference(
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 1 or a.shape != b.shape:
-        raise ValueError(f"a {a.shape} and b {b.shape} must both be (B,)")
+        raise InputError(f"a {a.shape} and b {b.shape} must both be (B,)")
     if np.isinf(a).any() or np.isinf(b).any():
-        raise ValueError("values must be finite or NaN: charge a missing answer a finite cost first")
+        raise InputError("values must be finite or NaN: charge a missing answer a finite cost first")
     return _paired((a - b)[:, None], groups, level, n_resamples, n_permutations, random_state)[0]
 
 
@@ -337,9 +184,9 @@ def holm(p_values: ArrayLike) -> Array:
     """
     p = np.asarray(p_values, np.float64)
     if p.ndim != 1:
-        raise ValueError(f"p_values must have shape (P,), got {p.shape}")
+        raise InputError(f"p_values must have shape (P,), got {p.shape}")
     if ((p < 0) | (p > 1)).any():
-        raise ValueError("p_values must lie in 0..1")
+        raise InputError("p_values must lie in 0..1")
     rows = np.flatnonzero(~np.isnan(p))
     order = rows[np.argsort(p[rows], kind="stable")]
     out = np.full(p.shape, np.nan)
@@ -359,17 +206,17 @@ def average_over_seeds(values: ArrayLike) -> Array:
     if values.ndim == 1:
         return values
     if values.ndim != 2 or not len(values):
-        raise ValueError(f"values must have shape (S, B) or (B,), got {values.shape}")
+        raise InputError(f"values must have shape (S, B) or (B,), got {values.shape}")
     return values.mean(axis=0)
 
 
 def _table(names: Sequence[str], values: Any) -> Array:
     """(M, B) from (M, B), (M, S, B) or a list of (B,) / (S_m, B)."""
     if len(names) != len(values) or len(set(names)) != len(names):
-        raise ValueError(f"{len(names)} names, each once, are needed for {len(values)} rows of values")
+        raise InputError(f"{len(names)} names, each once, are needed for {len(values)} rows of values")
     rows = [average_over_seeds(v) for v in values]
     if len({len(row) for row in rows}) > 1:
-        raise ValueError("every method needs values of the same objects: the rows differ in length")
+        raise InputError("every method needs values of the same objects: the rows differ in length")
     return np.array(rows).reshape(len(rows), -1)
 
 
@@ -406,7 +253,7 @@ def compare_all(
     if not pairs:
         return []
     if np.isinf(table).any():
-        raise ValueError("values must be finite or NaN: charge a missing answer a finite cost first")
+        raise InputError("values must be finite or NaN: charge a missing answer a finite cost first")
     table = np.where(np.isnan(table).any(axis=0), np.nan, table)
     first, second = np.array(pairs).T
     results = _paired(
@@ -497,12 +344,12 @@ def rank_test(
     table = _table(names, values)
     m = len(names)
     if m < 2:
-        raise ValueError("a rank test needs at least two methods")
-    kept, codes, n = _columns(table.T, groups)
+        raise InputError("a rank test needs at least two methods")
+    kept, codes, n = columns(table.T, groups)
     if n == 0:
         return RankTest(tuple(names), (np.nan,) * m, np.nan, np.nan, 0)
     size = np.bincount(codes, minlength=n)[:, None]
-    ranks = rankdata(_group_sums(kept, codes, n) / size, axis=1)
+    ranks = rankdata(group_sums(kept, codes, n) / size, axis=1)
     mean = ranks.mean(axis=0)
     spread = ((ranks - (m + 1) / 2) ** 2).sum() / (n * (m - 1))
     chi2 = n * ((mean - (m + 1) / 2) ** 2).sum() / spread if spread > 0 else 0.0

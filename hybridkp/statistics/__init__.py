@@ -1,0 +1,54 @@
+"""How sure is a number, and which methods cannot be told apart: intervals and paired tests.
+
+Here live the bootstrap over groups, the paired comparison of methods on the same objects with
+Holm's correction, and the sets of methods that no test separates.  Never here: metrics, files,
+pictures, plots.  Values are (B,) per object (``metrics.OBJECT_METRICS``), groups (B,).
+
+Rules held throughout.  Objects of one group (photograph, subject, video) are not independent, so
+whole *groups* are resampled and flipped; a figure is still the mean over *objects*.  NaN rows are
+left out, and the results say how many objects and groups were used.  Infinite values are an error
+(``metrics.nme`` gives none).  Everything random comes from ``random_state``.
+
+Bootstrap intervals are percentile intervals whose tails are widened for few groups, as in
+Hesterberg [1]_: plain percentiles of G groups are too narrow by about sqrt((G - 1) / G) t / z.
+
+References
+----------
+.. [1] Hesterberg, "What teachers should know about the bootstrap", The American Statistician 2015.
+.. [2] Efron, Tibshirani, "An introduction to the bootstrap", Chapman & Hall 1993.
+.. [3] Field, Welsh, "Bootstrapping clustered data", J. Royal Statistical Society B 2007.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "PairedComparison": "comparisons",
+    "PairedDifference": "comparisons",
+    "RankTest": "comparisons",
+    "average_over_seeds": "comparisons",
+    "compare_all": "comparisons",
+    "holm": "comparisons",
+    "indistinguishable_sets": "comparisons",
+    "letter_display": "comparisons",
+    "paired_difference": "comparisons",
+    "rank_test": "comparisons",
+    "Interval": "resampling",
+    "bootstrap_interval": "resampling",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'hybridkp.statistics' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
