@@ -1,0 +1,138 @@
+"""Descriptors made of descriptors: side by side, and over several pyramid levels.
+
+Works with anything that keeps :class:`hybridkp.structures.Descriptor`'s promise; knows no method
+by name.  No learning here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ..pyramid import sub_pyramid
+from ..structures import Array, Descriptor, InputError, Keypoints, Pyramid
+
+
+class Concat(BaseEstimator):
+    """Several descriptors of the same points, side by side.
+
+    Parameters
+    ----------
+    parts : sequence of (name, descriptor)
+        Parameters of a part are reached as ``name__parameter``, as in scikit-learn.
+    normalize : "l2" or None
+        "l2": each part's row is scaled to unit length, so that none drowns the others (SIFT rows
+        are about 512 long, HOG rows about 1); a zero row stays zero.
+    weights : sequence of float or None
+        Factor of each part, after the normalisation.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[str, Descriptor]],
+        normalize: str | None = "l2",
+        weights: Sequence[float] | None = None,
+    ):
+        self.parts = parts
+        self.normalize = normalize
+        self.weights = weights
+
+    @property
+    def n_features(self) -> int:
+        return sum(part.n_features for _, part in self.parts)
+
+    def describe(self, pyramid: Pyramid, keypoints: Keypoints) -> Array:
+        """Rows (N, D) float32, the parts in their order.
+
+        Raises
+        ------
+        InputError
+            Without parts, with a wrong number of weights, or for a part whose rows are packed
+            bits.
+        """
+        self._check()
+        weights = [1.0] * len(self.parts) if self.weights is None else list(self.weights)
+        out = np.empty((len(keypoints), self.n_features), np.float32)
+        start = 0
+        for (name, part), weight in zip(self.parts, weights, strict=True):
+            rows = part.describe(pyramid, keypoints)
+            if rows.dtype != np.float32:
+                raise InputError(f"Concat: part {name!r} gives {rows.dtype} rows; ORB needs bits='unpacked'")
+            factor: Any = weight
+            if self.normalize == "l2":
+                length = np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
+                factor = weight / np.maximum(length, 1e-12)
+            out[:, start : start + rows.shape[1]] = rows * factor
+            start += rows.shape[1]
+        return out
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters; with ``deep`` also the parts by name, and theirs as ``name__parameter``."""
+        out = super().get_params(deep=False)
+        if deep:
+            for name, part in self.parts:
+                out[name] = part
+                if hasattr(part, "get_params"):
+                    out.update({f"{name}__{k}": v for k, v in part.get_params(deep=True).items()})
+        return out
+
+    def set_params(self, **params: Any) -> Concat:
+        """Set own parameters, parts by name, and parameters of parts (``name__parameter``)."""
+        for key in ("parts", "normalize", "weights"):
+            if key in params:
+                setattr(self, key, params.pop(key))
+        named = dict(self.parts)
+        for key in [k for k in params if k in named]:
+            named[key] = params.pop(key)
+            self.parts = [(name, named[name]) for name, _ in self.parts]
+        if params:
+            super().set_params(**params)  # nested ones, and the complaint about unknown ones
+        return self
+
+    def _check(self) -> None:
+        if not self.parts:
+            raise InputError("Concat: give at least one (name, descriptor)")
+        if self.normalize not in ("l2", None):
+            raise InputError(f'Concat: normalize must be "l2" or None, got {self.normalize!r}')
+        if self.weights is not None and len(self.weights) != len(self.parts):
+            raise InputError(f"Concat: {len(self.parts)} parts but {len(self.weights)} weights")
+
+
+class MultiLevel(BaseEstimator):
+    """The same points, described on several pyramid levels, side by side: detail and context.
+
+    Parameters
+    ----------
+    descriptor : Descriptor
+        Its own ``level`` counts from each of ``levels`` on.
+    levels : sequence of int
+
+    Notes
+    -----
+    Sizes in px of the level cover ever more of the picture: HOG with 4 cells of 4 px looks at
+    16, 32 and 64 px of the input on levels 0, 1 and 2.
+    """
+
+    def __init__(self, descriptor: Descriptor, levels: Sequence[int] = (0, 1, 2)):
+        self.descriptor = descriptor
+        self.levels = levels
+
+    @property
+    def n_features(self) -> int:
+        return len(self.levels) * self.descriptor.n_features
+
+    def describe(self, pyramid: Pyramid, keypoints: Keypoints) -> Array:
+        """Rows (N, L * D), level after level.
+
+        Raises
+        ------
+        InputError
+            Without levels, or for a level the pyramid lacks.
+        """
+        if len(self.levels) == 0:
+            raise InputError("MultiLevel: give at least one level")
+        rows = [self.descriptor.describe(sub_pyramid(pyramid, level), keypoints) for level in self.levels]
+        return np.concatenate(rows, axis=1)
