@@ -22,11 +22,12 @@ _HOMES = {
     "pck": "landmarks",
     "per_landmark_error": "landmarks",
     "point_errors": "landmarks",
+    "COCO_PERSON_SIGMAS": "coco",
     "OKS_FIGURES": "oks",
     "object_oks": "oks",
     "oks": "oks",
     "oks_ap": "oks",
-    "oks_ap_from_coco": "oks",
+    "oks_ap_from_coco": "coco",
     "calibration_curve": "classification",
     "expected_calibration_error": "classification",
 }

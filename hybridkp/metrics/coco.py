@@ -1,0 +1,111 @@
+"""COCO's keypoint AP and AR straight from COCO's own structures, as parsed from JSON.
+
+Here lives the adapter from COCO dictionaries to :func:`.oks.oks_ap`'s arrays, for any K and any
+number of categories.  Never here: reading files, the evaluation itself.  Points come as 3K numbers
+x, y, visibility.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..structures import InputError
+from .oks import figures, picture_of, point_box_area
+
+Array = NDArray[Any]
+
+#: the 17 constants of COCO's person: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles
+COCO_PERSON_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+
+
+def _coco_objects(annotations: Sequence[Mapping[str, Any]], k: int) -> dict[str, Array]:
+    """Truth of one picture and category, columns as :func:`oks_ap` wants them."""
+    points = np.array([a["keypoints"] for a in annotations], np.float64).reshape(-1, k, 3)
+    labelled = (points[:, :, 2] > 0).sum(axis=1)
+    return {
+        "truth": points[:, :, :2],
+        "visibility": points[:, :, 2],
+        "areas": np.array([a["area"] for a in annotations], np.float64),
+        "boxes_xywh": np.array([a.get("bbox", [np.nan] * 4) for a in annotations], np.float64).reshape(-1, 4),
+        "crowd": np.array([a.get("iscrowd", 0) for a in annotations], bool),
+        "ignore": np.array(
+            [a.get("num_keypoints", n) == 0 for a, n in zip(annotations, labelled, strict=True)], bool
+        ),
+    }
+
+
+def _coco_answers(results: Sequence[Mapping[str, Any]], k: int) -> dict[str, Array]:
+    points = np.array([r["keypoints"] for r in results], np.float64).reshape(-1, k, 3)[:, :, :2]
+    area = point_box_area(points)
+    sizes = [r["bbox"][2] * r["bbox"][3] if r.get("bbox") else a for r, a in zip(results, area, strict=True)]
+    return {
+        "predicted": points,
+        "scores": np.array([r["score"] for r in results], np.float64),
+        "predicted_areas": np.array(sizes, np.float64),
+    }
+
+
+def oks_ap_from_coco(
+    truth: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    sigmas: ArrayLike | None = None,
+    *,
+    max_detections: int = 20,
+) -> dict[str, float]:
+    """The ten figures from COCO's own structures, already parsed from JSON.
+
+    Parameters
+    ----------
+    truth : dict with ``images``, ``categories`` and ``annotations``
+        ``num_keypoints`` and ``iscrowd`` are counted from the points and taken as 0 when absent.
+    results : list of dicts with ``image_id``, ``category_id``, ``keypoints`` (3K numbers), ``score``
+        A ``bbox`` gives the answer's area, else its points' box does.
+    sigmas : (K,), optional
+        Default: COCO's constants for 17 landmarks; any other K needs its own.
+    max_detections : int
+
+    Returns
+    -------
+    dict as from :func:`oks_ap`, averaged over the categories
+
+    Raises
+    ------
+    InputError
+        A result for an unknown picture, a missing entry, points that do not fit the sigmas.
+    """
+    if sigmas is None:
+        sigmas = COCO_PERSON_SIGMAS
+    sigmas = np.asarray(sigmas, np.float64)
+    k = len(sigmas)
+    pictures = sorted(image["id"] for image in truth["images"])
+    objects: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
+    answers: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
+    for annotation in truth["annotations"]:
+        objects[annotation["category_id"], annotation["image_id"]].append(annotation)
+    known = set(pictures)
+    for result in results:
+        if result["image_id"] not in known:
+            raise InputError(f"a result names picture {result['image_id']}, which the truth does not have")
+        answers[result["category_id"], result["image_id"]].append(result)
+    categories = []
+    for category in sorted(c["id"] for c in truth["categories"]):
+        rows = []
+        for image in pictures:
+            key = category, image
+            try:
+                columns = _coco_objects(objects[key], k) | _coco_answers(answers[key], k)
+            except KeyError as error:
+                raise InputError(f"picture {image}: an annotation or result has no {error}") from None
+            except ValueError as error:
+                raise InputError(f"picture {image}: points do not fit {k} sigmas ({error})") from None
+            rows.append(picture_of(0, {name: [c] for name, c in columns.items()}, sigmas, max_detections))
+        categories.append(rows)
+    return figures(categories)
