@@ -1,0 +1,128 @@
+"""Augmentation of whole batches as tensors: geometry that moves the points exactly, and light.
+
+Shapes that pass: pictures (B, C, H, W) float32 in 0..255 and points (B, K, 2) in px, NaN = not
+labelled.  Every random number comes from the generator handed in, so a seed fixes a training.
+Pictures are only ever mirrored when the landmarks' ``flip`` permutation is known.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from .tensors import invert_maps, pixel_grid, sample, transform_points
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How much to vary.  ``rotation`` in degrees and the log of the scale are normal deviates
+    (cut at twice this value), ``shift`` is uniform in units of the side; the rest are the largest
+    relative changes, and ``occlusion``/``blur`` the probability of each.
+    """
+
+    rotation: float = 12.0
+    scale: float = 0.08
+    shift: float = 0.05
+    stretch: float = 0.04
+    contrast: float = 0.3
+    brightness: float = 0.15
+    gamma: float = 0.3
+    noise: float = 6.0
+    blur: float = 0.25
+    occlusion: float = 0.3
+
+
+def _normal(n: int, generator: Generator) -> Tensor:
+    return torch.randn(n, generator=generator).clamp_(-2, 2)
+
+
+def _uniform(n: int, generator: Generator, low: float = -1.0, high: float = 1.0) -> Tensor:
+    return torch.rand(n, generator=generator) * (high - low) + low
+
+
+def random_maps(n: int, size_hw: tuple[int, int], amount: Augment, generator: Generator) -> Tensor:
+    """(n, 2, 3) maps of points: turn, scale and stretch about the picture's centre, then shift."""
+    height, width = size_hw
+    angle = _normal(n, generator) * math.radians(amount.rotation)
+    scale = torch.exp(_normal(n, generator) * amount.scale)
+    stretch = torch.exp(_normal(n, generator) * amount.stretch)
+    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+    linear = torch.stack([cos * stretch, -sin / stretch, sin * stretch, cos / stretch], 1).reshape(n, 2, 2)
+    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2])
+    shift = torch.stack([_uniform(n, generator) * width, _uniform(n, generator) * height], 1) * amount.shift
+    offset = centre + shift - linear @ centre
+    return torch.cat([linear, offset.unsqueeze(2)], 2)
+
+
+def apply_maps(pictures: Tensor, xy: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures and points through maps of points (B, 2, 3); beyond the edge the border repeats."""
+    height, width = pictures.shape[-2:]
+    grid = pixel_grid(height, width, pictures.device).expand(len(pictures), -1, -1, -1)
+    source = transform_points(invert_maps(matrix), grid)
+    return sample(pictures, source), transform_points(matrix, xy)
+
+
+def mirror(pictures: Tensor, xy: Tensor, flip: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """Mirror the rows of the mask ``which`` (B,) left to right, x' = W - 1 - x, relabelled by ``flip``."""
+    turned = xy[:, flip].clone()
+    turned[..., 0] = pictures.shape[-1] - 1 - turned[..., 0]
+    pictures = torch.where(which[:, None, None, None], pictures.flip(-1), pictures)
+    return pictures, torch.where(which[:, None, None], turned, xy)
+
+
+def vary_light(pictures: Tensor, amount: Augment, generator: Generator) -> Tensor:
+    """Gamma, contrast, brightness, blur and noise, each picture its own; clipped to 0..255."""
+    n, device = len(pictures), pictures.device
+
+    def column(values: Tensor) -> Tensor:
+        return values.to(device)[:, None, None, None]
+
+    gamma = torch.exp(_uniform(n, generator) * amount.gamma)
+    contrast = torch.exp(_uniform(n, generator) * amount.contrast)
+    brightness = _uniform(n, generator) * amount.brightness * 255
+    out = (pictures / 255).clamp_(0, 1).pow(column(gamma)) * 255
+    out = (out - 127.5) * column(contrast) + 127.5 + column(brightness)
+    kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=device) / 16
+    strength = (torch.rand(n, generator=generator) < amount.blur) * torch.rand(n, generator=generator)
+    if amount.blur and bool((strength > 0).any()):
+        c = out.shape[1]
+        padded = F.pad(out, (2, 2, 2, 2), mode="replicate")
+        soft = F.conv2d(padded, (kernel[:, None] * kernel).expand(c, 1, 5, 5), groups=c)
+        out = out + (soft - out) * column(strength)
+    noise = torch.randn(out.shape, generator=generator).to(device)
+    out = out + noise * column(torch.rand(n, generator=generator) * amount.noise)
+    return out.clamp_(0, 255)
+
+
+def occlude(pictures: Tensor, amount: Augment, generator: Generator) -> Tensor:
+    """Lay one flat grey rectangle (10..40 % of each side) over some pictures; points stay labelled."""
+    n, _, height, width = pictures.shape
+    low = torch.rand(n, 2, generator=generator)
+    size = 0.1 + 0.3 * torch.rand(n, 2, generator=generator)
+    fill = (torch.rand(n, generator=generator) * 255).to(pictures.device)
+    chosen = torch.rand(n, generator=generator) < amount.occlusion
+    high = (low + size * chosen[:, None]).to(pictures.device)
+    low = low.to(pictures.device)
+    x = (torch.arange(width, device=pictures.device) + 0.5) / width
+    y = (torch.arange(height, device=pictures.device) + 0.5) / height
+    inside_x = (x >= low[:, :1]) & (x < high[:, :1])
+    inside_y = (y >= low[:, 1:]) & (y < high[:, 1:])
+    mask = (inside_y[:, :, None] & inside_x[:, None, :]).unsqueeze(1)
+    return torch.where(mask, fill[:, None, None, None], pictures)
+
+
+def augment(
+    pictures: Tensor, xy: Tensor, amount: Augment, generator: Generator, flip: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """One random variant of each picture with its points; see :class:`Augment`."""
+    pictures = pictures.float()
+    if flip is not None:
+        which = torch.rand(len(pictures), generator=generator) < 0.5
+        pictures, xy = mirror(pictures, xy, flip.to(xy.device), which.to(xy.device))
+    maps = random_maps(len(pictures), tuple(pictures.shape[-2:]), amount, generator).to(pictures.device)
+    pictures, xy = apply_maps(pictures, xy, maps)
+    return occlude(vary_light(pictures, amount, generator), amount, generator), xy

@@ -1,0 +1,211 @@
+"""What every whole-picture network shares as a detector: fit, predict, score, state, export.
+
+A network here is a module that takes squares of grey values (B, 1, S, S) in 0..255 and gives
+points in units of its input (B, K, 2) in px and one raw confidence (B, K).  This file resizes
+crops of any size to it and points back, trains it with the room's one loop, and turns the raw
+confidence into a probability.  No architecture and no loss lives here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from ..images import check_crops
+from ..structures import Array, DetectorMixin, InputError, check_xy
+from .augment import Augment, augment
+from .tensors import (
+    draw_seed,
+    grey_tensor,
+    n_parameters,
+    pick_device,
+    resize_square,
+    seeded,
+    set_weights,
+    split_rows,
+    weights_of,
+)
+from .training import Schedule, train
+
+NEAR = 0.025  #: a point counts as found within this part of the crop's longer side
+
+
+class Pipeline(nn.Module):
+    """Crop (B, 1, H, W) grey values to points (B, K, 2) in crop px and score (B, K) in 0..1.
+
+    The whole prediction in one graph, so that the exported model cannot differ from ``predict``.
+    """
+
+    calibration: Tensor
+
+    def __init__(self, net: nn.Module, side: int) -> None:
+        super().__init__()
+        self.net, self.side = net, side
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        pictures, scale = resize_square(crops, self.side)
+        xy, raw = self.net(pictures)
+        xy = (xy + 0.5) / scale - 0.5
+        return xy, torch.sigmoid(self.calibration[0] * raw + self.calibration[1])
+
+
+def calibrate(raw: Array, hit: Array, steps: int = 30) -> tuple[float, float]:
+    """(a, b) so that sigmoid(a raw + b) is the probability of ``hit`` (Platt 1999).
+
+    Newton's method with a ridge towards a = 1, b = logit of Laplace's hit rate, so that few or
+    one-sided examples still give a finite, increasing score.
+    """
+    design = np.stack([np.asarray(raw, float).ravel(), np.ones(raw.size)], 1)
+    hit = np.asarray(hit, float).ravel()
+    rate = (hit.sum() + 1) / (len(hit) + 2)
+    prior = np.array([1.0, np.log(rate / (1 - rate)) - (design[:, 0].mean() if len(hit) else 0.0)])
+    w = prior.copy()
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-np.clip(design @ w, -30, 30)))
+        gradient = design.T @ (p - hit) + (w - prior)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.eye(2)
+        w = w - np.linalg.solve(curvature, gradient)
+    return (
+        (float(w[0]), float(w[1]))
+        if w[0] > 0 and np.isfinite(w).all()
+        else (float(prior[0]), float(prior[1]))
+    )
+
+
+class NetDetector(DetectorMixin, BaseEstimator):
+    """Base of the whole-picture networks; subclasses store parameters and give net and loss."""
+
+    input_px: int
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    patience: int
+    epoch_pictures: int
+    validation_fraction: float
+    device: str
+    random_state: Any
+    checkpoint: Any
+    verbose: int
+    augmentation: ClassVar[Augment] = Augment()
+
+    def _build(self, n_landmarks: int) -> nn.Module:
+        raise NotImplementedError
+
+    def _loss(self, net: nn.Module, pictures: Tensor, xy: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _start(self, net: nn.Module, target: Tensor) -> None:
+        """Prepare a fresh net with the training points (B, K, 2) in its own px."""
+
+    def _make(self, n_landmarks: int) -> Pipeline:
+        if self.input_px < 32 or self.input_px % 16:
+            raise InputError(f"input_px must be a multiple of 16 and at least 32, got {self.input_px}")
+        return Pipeline(self._build(n_landmarks), self.input_px)
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> NetDetector:
+        """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
+        images = check_crops(images)
+        points = check_xy(xy, len(images))
+        seed, device = draw_seed(self.random_state), pick_device(self.device)
+        rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
+        grey = grey_tensor(images)
+        with torch.inference_mode():
+            squares = torch.cat([resize_square(part.float(), self.input_px)[0] for part in grey.split(64)])
+            scale = resize_square(grey[:1].float(), self.input_px)[1]
+        target = (torch.from_numpy(points.astype(np.float32)) + 0.5) * scale - 0.5
+        mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
+        with seeded(seed, device):
+            pipeline = self._make(points.shape[1])
+        self._start(pipeline.net, target[rows])
+
+        def validate(net: nn.Module) -> float:
+            found, _ = self._run(net, squares[held], device)
+            error = np.linalg.norm(found - target[held].numpy(), axis=-1)
+            return float(np.nanmean(error)) / self.input_px if np.isfinite(error).any() else 0.0
+
+        self.history_ = train(
+            pipeline.net,
+            (squares.round().to(torch.uint8)[rows], target[rows]),
+            lambda net, batch: self._loss(net, *batch),
+            validate,
+            lambda batch, generator: augment(*batch, self.augmentation, generator, mirror),
+            self._schedule(),
+            seed=seed,
+            device=device,
+            checkpoint=self.checkpoint,
+            verbose=self.verbose,
+        )
+        found, raw = self._run(pipeline.net, squares[held], device)
+        error = np.linalg.norm(found - target[held].numpy(), axis=-1) / self.input_px
+        known = np.isfinite(error)
+        pipeline.calibration.copy_(torch.tensor(calibrate(raw[known], error[known] < NEAR)))
+        self.size_hw_ = tuple(int(v) for v in images.shape[1:3])
+        self.n_landmarks_ = int(points.shape[1])
+        self.n_parameters_ = n_parameters(pipeline)
+        self.module_ = pipeline.eval()
+        return self
+
+    def _schedule(self) -> Schedule:
+        return Schedule(
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            epoch_pictures=self.epoch_pictures,
+        )
+
+    @staticmethod
+    def _run(module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
+        """Points and confidence of (B, 1, H, W), 32 at a time, without gradients."""
+        module.to(device, memory_format=torch.channels_last)
+        xy, score = [], []
+        with torch.inference_mode():
+            for part in pictures.split(32):
+                part = part.to(device).float().contiguous(memory_format=torch.channels_last)
+                found = module(part)
+                xy.append(found[0].float().cpu())
+                score.append(found[1].float().cpu())
+        return torch.cat(xy).numpy(), torch.cat(score).numpy()
+
+    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
+        """(B, K, 2) float32 in crop px, and (B, K) the probability of an error under 2.5 % of the side."""
+        check_is_fitted(self)
+        grey = grey_tensor(check_crops(images, self.size_hw_))
+        return self._run(self.module_, grey, pick_device(self.device))
+
+    def export_onnx(self, path: Any = None, opset: int = 17) -> bytes:
+        """The whole prediction as an ONNX model; also written to ``path`` when given.
+
+        Input ``image`` (1, 1, H, W) float32 grey values 0..255 at the crop size of the fit;
+        outputs ``xy`` (1, K, 2) in crop px and ``score`` (1, K).
+        """
+        check_is_fitted(self)
+        from .export import export_onnx
+
+        return export_onnx(self.module_, self.size_hw_, path, opset)
+
+    def _get_state(self) -> dict[str, Any]:
+        return {
+            "weights": weights_of(self.module_),
+            "size_hw": list(self.size_hw_),
+            "n_landmarks": self.n_landmarks_,
+            "history": self.history_,
+        }
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        self.n_landmarks_ = int(state["n_landmarks"])
+        self.size_hw_ = (int(state["size_hw"][0]), int(state["size_hw"][1]))
+        self.history_ = {k: list(v) for k, v in state["history"].items()}
+        self.module_ = set_weights(self._make(self.n_landmarks_), state["weights"]).eval()
+        self.n_parameters_ = n_parameters(self.module_)

@@ -1,0 +1,53 @@
+"""Trained networks to ONNX, decoding included, for OpenCV's and ONNX Runtime's engines.
+
+One static graph per model: input ``image`` (1, 1, H, W) float32 grey values 0..255, outputs
+``xy`` (1, K, 2) in crop px and ``score`` (1, K).  Nothing here runs a model.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..structures import InputError
+
+
+def export_onnx(module: nn.Module, size_hw: tuple[int, int], path: Any = None, opset: int = 17) -> bytes:
+    """The model as bytes; also written to ``path`` (atomically) when given.
+
+    Opset 13 to 17: what OpenCV 4.14 and 5.0 and every ONNX Runtime of the last years read.
+    """
+    if not 13 <= opset <= 17:
+        raise InputError(f"opset must lie in 13..17, got {opset}")
+    module = copy.deepcopy(module).cpu().eval().to(memory_format=torch.contiguous_format)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer warns of sizes that are constants here by design
+        torch.onnx.export(
+            module,
+            (torch.zeros(1, 1, *size_hw),),
+            buffer,
+            input_names=["image"],
+            output_names=["xy", "score"],
+            opset_version=opset,
+            dynamo=False,
+        )
+    data = buffer.getvalue()
+    if path is not None:
+        temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+    return data

@@ -1,0 +1,62 @@
+"""Building blocks that several networks share: convolutions, residual blocks, picture norm.
+
+Plain 3 x 3 convolutions throughout: on CPUs they reach several times the arithmetic rate of
+depthwise ones.  Shapes that pass: (B, C, H, W) float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions around a short cut (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = conv(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.norm(self.second(self.first(x))))
+
+
+def standardise(pictures: Tensor) -> Tensor:
+    """Grey values 0..255 to zero mean and unit spread, each picture by itself; blank stays 0."""
+    centred = pictures - pictures.mean((1, 2, 3), keepdim=True)
+    return centred / ((centred * centred).mean((1, 2, 3), keepdim=True) + 16.0).sqrt()
+
+
+class Encoder(nn.Module):
+    """Strides 2, 4, 8, 16, 32; ``forward`` gives the last four maps, finest first.
+
+    The three middle strides have a residual block each, where its cost buys the most.
+    """
+
+    def __init__(
+        self, widths: tuple[int, ...] = (32, 48, 64, 80, 80), blocks: tuple[int, ...] = (1, 1, 1)
+    ) -> None:
+        super().__init__()
+        a, b, c, d, e = widths
+        self.stem = conv(1, a, 3, 2)
+        self.stride4 = nn.Sequential(conv(a, b, 3, 2), *[Residual(b) for _ in range(blocks[0])])
+        self.stride8 = nn.Sequential(conv(b, c, 3, 2), *[Residual(c) for _ in range(blocks[1])])
+        self.stride16 = nn.Sequential(conv(c, d, 3, 2), *[Residual(d) for _ in range(blocks[2])])
+        self.stride32 = conv(d, e, 3, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        s4 = self.stride4(self.stem(x))
+        s8 = self.stride8(s4)
+        s16 = self.stride16(s8)
+        return s4, s8, s16, self.stride32(s16)

@@ -1,0 +1,180 @@
+"""The one training loop, for every network of this room.
+
+AdamW with linear warm-up and cosine decay, early stopping on a validation part that keeps the
+best weights, and a checkpoint from which a killed training goes on to the same result as one
+never interrupted.  The loop knows neither pictures nor landmarks: batches are tuples of tensors
+with equal numbers of rows, the caller brings loss, augmentation and validation.
+
+Each epoch draws all its random numbers from (seed, epoch), so there is no generator state to
+store.  A checkpoint is one safetensors file with JSON in its header, replaced atomically.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
+from tqdm import tqdm
+
+from ..structures import InputError
+from .tensors import seeded
+
+Batch = tuple[Tensor, ...]
+History = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.  An epoch shows every row at least once and at least
+    ``epoch_pictures`` rows in all: small sets are repeated, under fresh augmentation.
+    """
+
+    max_epochs: int = 30
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warm_up: float = 0.05  #: part of all steps
+    patience: int = 12  #: epochs without a better validation before the training stops
+    epoch_pictures: int = 1000
+    clip_norm: float = 5.0
+
+
+def _rate(progress: float, schedule: Schedule) -> float:
+    if progress < schedule.warm_up:
+        return schedule.learning_rate * (progress / schedule.warm_up + 0.05)
+    done = (progress - schedule.warm_up) / (1 - schedule.warm_up)
+    return schedule.learning_rate * (0.5 + 0.5 * math.cos(math.pi * done) + 1e-3)
+
+
+def _order(n: int, schedule: Schedule, generator: Generator) -> Tensor:
+    """(steps, batch) row numbers: whole permutations in a row, filled up so every batch is full."""
+    batch = max(2, min(schedule.batch_size, n))  # batch normalisation needs two rows
+    steps = math.ceil(max(n, schedule.epoch_pictures) / batch)
+    rounds = math.ceil(steps * batch / n)
+    rows = torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])
+    return rows[: steps * batch].reshape(steps, batch)
+
+
+def _save(path: Path, module: nn.Module, best: dict, optimiser: Any, about: dict) -> None:
+    tensors = {f"now.{k}": v for k, v in module.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in best.items()}
+    for i, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items()}
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(tensors, temporary, {"hybridkp": json.dumps(about)})
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _resume(path: Path, module: nn.Module, optimiser: Any, run: dict) -> tuple[dict, dict]:
+    """Load a checkpoint of the same ``run`` into module and optimiser: (best weights, about)."""
+    try:
+        with safe_open(path, "pt") as stream:
+            about = json.loads((stream.metadata() or {})["hybridkp"])
+            tensors = {k: stream.get_tensor(k) for k in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a training checkpoint; delete it to start afresh") from error
+    if about["run"] != run:
+        raise InputError(f"{path}: checkpoint of another training (other data, seed or parameters)")
+
+    def part(name: str) -> dict[str, Tensor]:
+        return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}
+
+    module.load_state_dict(part("now"))
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in part("optimiser").items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return part("best"), about
+
+
+def train(
+    module: nn.Module,
+    rows: Batch,
+    loss: Callable[[nn.Module, Batch], Tensor],
+    validate: Callable[[nn.Module], float],
+    augment: Callable[[Batch, Generator], Batch],
+    schedule: Schedule,
+    *,
+    seed: int,
+    device: torch.device,
+    checkpoint: str | os.PathLike[str] | None = None,
+    verbose: int = 0,
+) -> History:
+    """Train ``module`` in place and leave it in evaluation mode with its best weights.
+
+    Parameters
+    ----------
+    rows : tensors with equal first dimension, the training rows
+    loss : module and an augmented batch to a scalar
+    validate : module (in evaluation mode) to a number, lower is better
+    augment : batch and generator to the batch that the loss sees
+    checkpoint : file written after each epoch; when it exists, the training goes on from it
+    verbose : 1 shows a progress bar on stderr
+
+    Returns
+    -------
+    history : ``loss``, ``validation`` and ``learning_rate``, one number per epoch
+    """
+    module.to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(module.parameters(), weight_decay=schedule.weight_decay)
+    history: History = {"loss": [], "validation": [], "learning_rate": []}
+    best, path = copy.deepcopy(module.state_dict()), None if checkpoint is None else Path(checkpoint)
+    fingerprint = [float(r.double().nan_to_num().mean()) for r in rows]
+    run = {"schedule": asdict(schedule), "seed": seed, "n": len(rows[0]), "data": fingerprint}
+    run = json.loads(json.dumps(run))
+    if path is not None and path.exists():
+        best, about = _resume(path, module, optimiser, run)
+        history = about["history"]
+    first = len(history["loss"])
+    bar = tqdm(total=schedule.max_epochs, initial=first, disable=not verbose, file=sys.stderr, unit="epoch")
+    with seeded(seed, device), bar:
+        for epoch in range(first, schedule.max_epochs):
+            low = history["validation"]
+            if low and epoch - 1 - low.index(min(low)) >= schedule.patience:
+                break
+            generator = Generator().manual_seed((seed * 1_000_003 + epoch) % (2**63))
+            torch.manual_seed((seed * 1_000_003 + epoch) % (2**63))
+            order, total, rate = _order(len(rows[0]), schedule, generator), 0.0, 0.0
+            module.train()
+            for step, chosen in enumerate(order):
+                rate = _rate((epoch + step / len(order)) / schedule.max_epochs, schedule)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                batch = augment(tuple(r[chosen].to(device) for r in rows), generator)
+                value = loss(module, batch)
+                optimiser.zero_grad(set_to_none=True)
+                value.backward()
+                nn.utils.clip_grad_norm_(module.parameters(), schedule.clip_norm)
+                optimiser.step()
+                total += float(value.detach())
+            module.eval()
+            history["loss"].append(total / len(order))
+            history["learning_rate"].append(rate)
+            history["validation"].append(validate(module))
+            if history["validation"][-1] <= min(history["validation"]):
+                best = copy.deepcopy(module.state_dict())
+            bar.update()
+            bar.set_postfix(loss=history["loss"][-1], validation=history["validation"][-1])
+            if path is not None:
+                _save(path, module, best, optimiser, {"run": run, "history": history})
+    module.load_state_dict(best)
+    module.eval()
+    return history

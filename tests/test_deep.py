@@ -1,0 +1,286 @@
+"""The whole-picture networks, their augmentation, codec, training loop and export."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+cv2 = pytest.importorskip("cv2")
+
+from hybridkp.deep import DirectNet, HeatmapNet  # noqa: E402
+from hybridkp.deep.augment import Augment, apply_maps, augment, mirror, random_maps  # noqa: E402
+from hybridkp.deep.direct import DirectModule  # noqa: E402
+from hybridkp.deep.estimator import calibrate  # noqa: E402
+from hybridkp.deep.heatmap import HeatmapModule, decode, encode  # noqa: E402
+from hybridkp.deep.tensors import n_parameters, resize_square, split_rows  # noqa: E402
+from hybridkp.deep.training import Schedule, train  # noqa: E402
+from hybridkp.structures import InputError  # noqa: E402
+
+TINY = {"input_px": 32, "max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
+NETS = [HeatmapNet, DirectNet]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def blobs(n: int, size_hw=(48, 48), k: int = 3, seed: int = 0, sigma: float = 2.0, margin: float = 0.25):
+    """Grey pictures with k blobs of different brightness at exact sub-pixel places."""
+    rng = np.random.default_rng(seed)
+    h, w = size_hw
+    xy = rng.uniform(margin, 1 - margin, (n, k, 2)) * (w, h)
+    y, x = np.mgrid[:h, :w]
+    weight = 200 * (1 - np.arange(k) / (k + 1))
+    distance = (x - xy[..., 0, None, None]) ** 2 + (y - xy[..., 1, None, None]) ** 2
+    pictures = (np.exp(-distance / (2 * sigma**2)) * weight[:, None, None]).max(1)
+    return np.rint(pictures).astype(np.uint8), xy
+
+
+def centroid(pictures):
+    """(B, 1, 2) centre of mass."""
+    p = np.asarray(pictures, float)[:, 0]
+    y, x = np.mgrid[: p.shape[1], : p.shape[2]]
+    total = p.sum((1, 2))
+    return np.stack([(p * x).sum((1, 2)) / total, (p * y).sum((1, 2)) / total], -1)[:, None]
+
+
+# ------------------------------------------------------------------ augmentation and codec
+
+
+def test_points_move_exactly_with_the_pictures():
+    pictures, xy = blobs(16, (64, 64), 1, margin=0.35)
+    tensor, points = torch.from_numpy(pictures)[:, None].float(), torch.from_numpy(xy).float()
+    maps = random_maps(
+        16, (64, 64), Augment(rotation=20, scale=0.1, stretch=0.0), torch.Generator().manual_seed(0)
+    )
+    moved, target = apply_maps(tensor, points, maps)
+    assert np.abs(centroid(moved) - target.numpy()).max() < 0.02
+    assert np.abs(centroid(moved) - points.numpy()).max() > 1
+
+
+def test_mirror_relabels_and_is_exact():
+    pictures, xy = blobs(6, (40, 48), 2)
+    tensor, points = torch.from_numpy(pictures)[:, None].float(), torch.from_numpy(xy)
+    flip, which = torch.tensor([1, 0]), torch.tensor([True, False] * 3)
+    moved, target = mirror(tensor, points, flip, which)
+    assert torch.equal(moved[0], tensor[0].flip(-1)) and torch.equal(moved[1], tensor[1])
+    assert torch.equal(target[1], points[1])
+    np.testing.assert_allclose(target[0, 0], [47 - xy[0, 1, 0], xy[0, 1, 1]])
+    again, back = mirror(moved, target, flip, which)
+    assert torch.equal(again, tensor)
+    torch.testing.assert_close(back, points)
+
+
+def test_augmentation_is_fixed_by_its_generator_and_keeps_nan():
+    pictures, xy = blobs(4)
+    xy[0, 1] = np.nan
+    batch = torch.from_numpy(pictures)[:, None], torch.from_numpy(xy).float()
+    runs = [
+        augment(*batch, Augment(), torch.Generator().manual_seed(3), torch.tensor([0, 2, 1]))
+        for _ in range(2)
+    ]
+    assert torch.equal(runs[0][0], runs[1][0])
+    assert torch.isnan(runs[0][1]).sum() == 2
+    assert runs[0][0].min() >= 0 and runs[0][0].max() <= 255
+
+
+def test_heat_map_codec_round_trip():
+    xy = torch.rand(5, 7, 2, dtype=torch.float64) * 20 + 6
+    xy[0, 0] = torch.nan
+    maps = encode(xy, (32, 32), 1.2)
+    found, variance = decode(maps)
+    known = torch.isfinite(xy).all(-1)
+    assert (found - xy)[known].abs().max() < 0.05  # a half-pixel shift is ten times this
+    assert maps[0, 0].sum() == 0
+    torch.testing.assert_close(
+        variance[known], torch.full_like(variance[known], 2 * 1.2**2), rtol=0.02, atol=0
+    )
+
+
+@pytest.mark.parametrize("size_hw", [(48, 48), (64, 64), (100, 130), (150, 90)])
+def test_resizing_keeps_points_on_their_blobs(size_hw):
+    pictures, xy = blobs(8, size_hw, 1, sigma=4.0, margin=0.4)
+    small, scale = resize_square(torch.from_numpy(pictures)[:, None].float(), 48)
+    assert np.abs(centroid(small) - ((xy + 0.5) * scale.numpy() - 0.5)).max() < 0.05
+
+
+def test_groups_are_never_cut():
+    groups = np.repeat(np.arange(10), 3)
+    rows, held = split_rows(30, groups, 0.2, 0)
+    assert not set(groups[rows]) & set(groups[held]) and len(rows) + len(held) == 30
+    same, all_of_them = split_rows(4, np.zeros(4), 0.2, 0)
+    assert len(same) == len(all_of_them) == 4
+
+
+def test_calibration_recovers_a_logistic_and_stays_finite():
+    rng = np.random.default_rng(0)
+    raw = rng.normal(size=20000)
+    hit = rng.random(20000) < 1 / (1 + np.exp(-(2 * raw - 0.5)))
+    np.testing.assert_allclose(calibrate(raw, hit), (2, -0.5), atol=0.1)
+    for few in ([True], [False], [True, True]):
+        assert np.isfinite(calibrate(np.zeros(len(few)), np.array(few))).all()
+
+
+# ------------------------------------------------------------------ training loop
+
+
+def _regression(path=None, epochs=4, seed=0):
+    x = torch.linspace(-1, 1, 40)[:, None]
+    net = torch.nn.Sequential(
+        torch.nn.Linear(1, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.2), torch.nn.Linear(8, 1)
+    )
+    with torch.no_grad():
+        for i, p in enumerate(net.parameters()):
+            p.copy_(torch.sin(torch.arange(p.numel()).float() + i).view_as(p))
+
+    def loss(module, batch):
+        return (module(batch[0]) - batch[1]).square().mean()
+
+    def noisy(batch, generator):
+        return batch[0] + 0.01 * torch.randn(batch[0].shape, generator=generator), batch[1]
+
+    def validate(module):
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        calls.append(1)
+        with torch.no_grad():
+            return float(loss(module, (x, x**2)))
+
+    calls, stop = [], epochs
+    schedule = Schedule(max_epochs=4, batch_size=8, epoch_pictures=40)
+    try:
+        history = train(
+            net,
+            (x, x**2),
+            loss,
+            validate,
+            noisy,
+            schedule,
+            seed=seed,
+            device=torch.device("cpu"),
+            checkpoint=path,
+        )
+    except KeyboardInterrupt:
+        history = None
+    return history, torch.cat([p.detach().ravel() for p in net.state_dict().values()])
+
+
+def test_an_interrupted_training_resumes_to_the_same_result(tmp_path):
+    path = tmp_path / "run.ckpt"
+    history, weights = _regression()
+    assert _regression(path, epochs=2)[0] is None
+    assert sorted(tmp_path.iterdir()) == [path]
+    resumed, same = _regression(path)
+    assert resumed == history
+    assert torch.equal(weights, same)
+
+
+def test_foreign_and_truncated_checkpoints_are_named(tmp_path):
+    path = tmp_path / "run.ckpt"
+    _regression(path)
+    with pytest.raises(InputError, match="another training"):
+        _regression(path, seed=1)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"run\.ckpt"):
+        _regression(path)
+
+
+def test_training_leaves_the_global_generator_alone():
+    wanted = torch.get_rng_state()
+    pictures, xy = blobs(4)
+    HeatmapNet(**TINY | {"max_epochs": 1}).fit(pictures, xy)
+    assert torch.equal(torch.get_rng_state(), wanted)
+
+
+# ------------------------------------------------------------------ the detectors
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_learns_a_few_pictures_by_heart(net):
+    pictures, xy = blobs(8, (32, 32))
+    calm = net(input_px=32, max_epochs=8, epoch_pictures=128, batch_size=8, learning_rate=4e-3, device="cpu")
+    calm.augmentation = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    found = calm.fit(pictures, xy, groups=np.zeros(8)).predict(pictures)
+    error = np.linalg.norm(found - xy, axis=-1).mean()
+    start = np.linalg.norm(xy - xy.mean(0), axis=-1).mean()
+    assert error < 0.5 * start, (error, start)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_same_seed_same_net_and_saved_state_predicts_the_same(net):
+    pictures, xy = blobs(10)
+    xy[0, 0] = np.nan
+    pictures.flags.writeable = xy.flags.writeable = False
+    flip = np.array([0, 2, 1])
+    first = net(**TINY, random_state=1).fit(pictures, xy, flip=flip)
+    again = net(**TINY, random_state=1).fit(pictures, xy, flip=flip)
+    points, score = first.predict_with_score(pictures)
+    assert np.array_equal(points, again.predict(pictures))
+    assert points.dtype == score.dtype == np.float32 and points.shape == (10, 3, 2)
+    assert (score >= 0).all() and (score <= 1).all()
+    copy = net(**TINY, random_state=1)
+    copy._set_state(first._get_state())
+    assert np.array_equal(points, copy.predict(pictures))
+    assert copy.n_parameters_ == first.n_parameters_ <= 500_000
+    one = np.concatenate([first.predict(pictures[b : b + 1]) for b in (3, 0)])
+    np.testing.assert_allclose(one, points[[3, 0]], atol=1e-3)
+    assert set(first.history_) == {"loss", "validation", "learning_rate"}
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_two_pictures_one_landmark_colour_blank_and_odd_sizes(net):
+    pictures, xy = blobs(2, (40, 56), 1)
+    colour = np.repeat(pictures[..., None], 3, -1)
+    fitted = net(**TINY).fit(colour, xy)
+    assert fitted.size_hw_ == (40, 56)
+    points, score = fitted.predict_with_score(np.zeros((1, 40, 56), np.uint8))
+    assert np.isfinite(points).all() and np.isfinite(score).all()
+    with pytest.raises(InputError, match="fitted on"):
+        fitted.predict(np.zeros((1, 40, 40), np.uint8))
+
+
+def test_parameter_budgets():
+    assert n_parameters(HeatmapModule(68)) <= 500_000
+    assert n_parameters(DirectModule(68, 128)) <= 500_000
+
+
+def test_score_maps_agree_with_the_points():
+    pictures, xy = blobs(6, (64, 64))
+    net = HeatmapNet(**TINY).fit(pictures, xy)
+    maps = net.score_maps(pictures, stride=4)
+    assert maps.shape == (6, 3, 16, 16)
+    np.testing.assert_allclose(maps.sum((2, 3)), 1, rtol=1e-4)
+    centre = (decode(torch.from_numpy(maps))[0].numpy() + 0.5) * 4 - 0.5
+    assert np.abs(centre - net.predict(pictures)).max() < 1.5
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_exported_model_gives_the_same_points(net, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    pictures, xy = blobs(4, (64, 48))
+    fitted = net(**TINY).fit(pictures, xy)
+    data = fitted.export_onnx(tmp_path / "net.onnx")
+    assert (tmp_path / "net.onnx").read_bytes() == data
+    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    points, score = fitted.predict_with_score(pictures)
+    for b in range(4):
+        found = session.run(None, {"image": pictures[b, None, None].astype(np.float32)})
+        np.testing.assert_allclose(found[0][0], points[b], atol=1e-3)
+        np.testing.assert_allclose(found[1][0], score[b], atol=1e-4)
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+    network.setInput(pictures[0, None, None].astype(np.float32))
+    np.testing.assert_allclose(network.forward(["xy", "score"])[0][0], points[0], atol=1e-3)
+
+
+def test_bad_parameters_are_named():
+    pictures, xy = blobs(4)
+    with pytest.raises(InputError, match="input_px"):
+        HeatmapNet(**{**TINY, "input_px": 30}).fit(pictures, xy)
+    with pytest.raises(InputError, match="device"):
+        HeatmapNet(**{**TINY, "device": "quantum"}).fit(pictures, xy)
