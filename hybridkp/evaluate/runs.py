@@ -1,0 +1,347 @@
+"""The bench: every method on the same crops, boxes, splits and seeds, each in its own process.
+
+Finished predictions are kept, so that a killed run goes on where it stopped.  Names no method
+and computes no metric.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import memory
+from ..files import atomic_path, load_predictions, write_atomic
+from ..structures import Dataset, DataWarning, Detector, InputError, Predictions
+from .crops import Crops, make_crops
+from .worker import Job, run_job, start_worker
+
+#: called as progress(event, method, seed, detail) with event "kept", "stale", "start", "stage",
+#: "done" or "failed"
+Progress = Callable[[str, str, int, str], None]
+
+
+def bench(
+    methods: Mapping[str, Detector] | Sequence[tuple[str, Detector]],
+    train: Dataset,
+    val: Dataset,
+    *,
+    out: str | os.PathLike[str],
+    seeds: Sequence[int] = (0,),
+    n_jobs: int = 1,
+    size_hw: tuple[int, int] = (128, 128),
+    margin: float = 1.25,
+    max_timed: int = 50,
+    split: str = "val",
+    progress: Progress | None = None,
+) -> list[Predictions]:
+    """Fit each method on ``train``, ask it about ``val``, and store the answers in ``out``.
+
+    Everything that could differ is shared: crops, boxes, groups, seeds (each ``random_state``
+    parameter, nested ones too, is set to the seed).  Each method and seed runs in a fresh
+    process.  The clock covers decoded picture and box -> crop -> points, one object at a time,
+    one thread, after a warm-up, for up to ``max_timed`` objects spread over ``val``.
+
+    Parameters
+    ----------
+    methods : name -> unfitted detector
+    out : folder; gets ``predictions/``, ``models/``, ``cache/`` and, for methods that failed,
+        ``errors/``.  Nothing is written elsewhere.
+    n_jobs : processes at a time, each with cores // n_jobs threads; -1 = one per core
+
+    Returns
+    -------
+    list of Predictions, in the order of methods and seeds; those that failed are missing, with
+    their traceback in ``out/errors`` and, without ``progress``, a RuntimeWarning
+
+    Raises
+    ------
+    InputError
+        For unusable data, and when every method failed.
+    """
+    items = _items(methods)
+    seeds = [int(s) for s in dict.fromkeys(seeds)]
+    _check_sets(train, val)
+    out = Path(out)
+    tell = progress or _warn_failures
+    facts = _facts(train, val, split, size_hw, margin, max_timed)
+    todo: list[tuple[str, int, Any]] = []
+    results: dict[tuple[str, int], Predictions] = {}
+    for name, estimator in items:
+        for seed in seeds:
+            seeded = with_seed(estimator, seed)
+            kept = _kept(out, name, seed, _params(facts, seeded), val.fingerprint, tell)
+            if kept is None:
+                todo.append((name, seed, seeded))
+            else:
+                results[name, seed] = kept
+    failed: list[str] = []
+    if todo:
+        with _shared_crops(out, train, val, size_hw, margin, n_jobs) as (folder, crops):
+            jobs = [_job(out, folder, crops, val, facts, entry, n_jobs) for entry in todo]
+            for job, error in _run_all(jobs, _workers(n_jobs), tell):
+                if error is None:
+                    results[job.method, job.seed] = load_predictions(job.predictions)
+                    error_path(out, job.method, job.seed).unlink(missing_ok=True)
+                    tell("done", job.method, job.seed, "")
+                else:
+                    text = "".join(traceback.format_exception(error))
+                    write_atomic(error_path(out, job.method, job.seed), text)
+                    failed.append(f"{job.method}: {_line(error)}")
+                    tell("failed", job.method, job.seed, _line(error))
+    if not results:
+        raise InputError(f"every method failed; {failed[0]} (tracebacks in {out / 'errors'})")
+    return [results[n, s] for n, _ in items for s in seeds if (n, s) in results]
+
+
+def stored_predictions(out: str | os.PathLike[str]) -> list[Predictions]:
+    """The predictions in a bench's folder, in the order of their files' names."""
+    paths = sorted((Path(out) / "predictions").glob("*.safetensors"))
+    if not paths:
+        raise InputError(f"{out}: no stored predictions there; run the bench first")
+    return [load_predictions(path) for path in paths]
+
+
+def with_seed(estimator: Any, seed: int) -> Any:
+    """A clone with every ``random_state`` parameter, nested ones too, set to ``seed``."""
+    from sklearn.base import clone
+
+    seeded = clone(estimator)
+    names = [n for n in seeded.get_params(deep=True) if n.split("__")[-1] == "random_state"]
+    return seeded.set_params(**dict.fromkeys(names, seed)) if names else seeded
+
+
+def prediction_path(out: Path, method: str, seed: int) -> Path:
+    """Where the answers of one method and seed are kept."""
+    return out / "predictions" / f"{_file_name(method)}-{seed}.safetensors"
+
+
+def error_path(out: Path, method: str, seed: int) -> Path:
+    """Where the traceback of a failed method is kept."""
+    return out / "errors" / f"{_file_name(method)}-{seed}.txt"
+
+
+def _file_name(method: str) -> str:
+    """The method's name where it can name a file; else a readable part and a hash."""
+    safe = re.sub(r"[^A-Za-z0-9+_.-]+", "_", method).strip(".")[:80]
+    if safe == method:
+        return safe
+    return f"{safe or 'method'}~{hashlib.sha256(method.encode()).hexdigest()[:6]}"
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+
+
+# --------------------------------------------------------------------------------------------
+# what is asked for, and what is there already
+# --------------------------------------------------------------------------------------------
+
+
+def _items(methods: Mapping[str, Detector] | Sequence[tuple[str, Detector]]) -> list[tuple[str, Any]]:
+    items = list(methods.items()) if isinstance(methods, Mapping) else list(methods)
+    names = [name for name, _ in items]
+    if not items:
+        raise InputError("no methods: name at least one")
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise InputError(f"the method {twice[0]!r} is named twice")
+    return items
+
+
+def _check_sets(train: Dataset, val: Dataset) -> None:
+    if train.landmarks != val.landmarks:
+        raise InputError(
+            f"{train.name} has {len(train.landmarks)} landmarks and {val.name} {len(val.landmarks)}"
+            " (or other names): both need one scheme"
+        )
+    for part in (train, val):
+        if len(part) == 0:
+            raise InputError(f"{part.name}: holds no pictures")
+    shared = set(train.groups) & set(val.groups)
+    if shared:
+        warnings.warn(
+            f"{len(shared)} groups (such as {sorted(shared)[0]!r}) are in {train.name} and in {val.name}:"
+            " the scores will be too good",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _facts(
+    train: Dataset, val: Dataset, split: str, size_hw: tuple[int, int], margin: float, max_timed: int
+) -> dict[str, Any]:
+    params = {
+        "size_hw": [int(v) for v in size_hw],
+        "margin": float(margin),
+        "max_timed": int(max_timed),
+        "train": train.name,
+        "train_fingerprint": train.fingerprint,
+        "n_train": len(train),
+    }
+    return {"dataset": val.name, "fingerprint": val.fingerprint, "split": split, "params": params}
+
+
+def _params(facts: Mapping[str, Any], estimator: Any) -> dict[str, Any]:
+    """What must be the same for stored answers to be kept; a change of our source counts."""
+    return {"estimator": memory.describe(estimator), **facts["params"], "source": memory._sources()}
+
+
+def _kept(
+    out: Path, method: str, seed: int, params: Mapping[str, Any], fingerprint: str, tell: Progress
+) -> Predictions | None:
+    path = prediction_path(out, method, seed)
+    if not path.exists():
+        return None
+    try:
+        found = load_predictions(path)
+    except InputError as error:
+        tell("stale", method, seed, _line(error))
+        return None
+    changed = [k for k in params if dict(found.params).get(k) != params[k]]
+    if found.fingerprint != fingerprint:
+        changed.append("data")
+    if changed or found.method != method or found.seed != seed:
+        tell("stale", method, seed, f"{', '.join(changed) or 'name'} changed")
+        return None
+    tell("kept", method, seed, "")
+    return found
+
+
+# --------------------------------------------------------------------------------------------
+# doing it
+# --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _shared_crops(
+    out: Path, train: Dataset, val: Dataset, size_hw: tuple[int, int], margin: float, n_jobs: int
+) -> Iterator[tuple[Path, Crops]]:
+    """Crops of both sets in a folder that workers map into memory; removed at the end."""
+    cache = out / "cache"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="crops-", dir=cache))
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}): choose another folder") from None
+    try:
+        workers = _workers(n_jobs)
+        first = make_crops(train, size_hw, margin, n_jobs=workers)
+        crops = make_crops(val, size_hw, margin, n_jobs=workers)
+        flip = None if train.flip is None else train.flip.tolist()
+        arrays = {"train-images": first.images, "train-xy": first.xy}
+        arrays |= {"val-images": crops.images, "val-matrix": crops.matrix}
+        for name, array in arrays.items():
+            with atomic_path(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
+                np.save(file, array, allow_pickle=False)
+        write_atomic(folder / "rows.json", json.dumps({"groups": first.groups.tolist(), "flip": flip}))
+        yield folder, crops
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _job(
+    out: Path,
+    folder: Path,
+    crops: Crops,
+    val: Dataset,
+    facts: Mapping[str, Any],
+    entry: tuple[str, int, Any],
+    n_jobs: int,
+) -> Job:
+    name, seed, estimator = entry
+    timed = np.unique(
+        np.linspace(0, len(crops) - 1, min(len(crops), facts["params"]["max_timed"])).astype(int)
+    )
+    known = {**facts, "names": crops.names, "instance": crops.instance, "params": _params(facts, estimator)}
+    meta = {
+        "method": name,
+        "landmarks": list(val.landmarks),
+        "skeleton": np.asarray(val.skeleton).tolist(),
+        "margin": float(crops.margin),
+        "size_hw": list(crops.size_hw),
+        "category": val.category,
+        "trained_on": facts["params"]["train"],
+    }
+    return Job(
+        method=name,
+        seed=seed,
+        estimator=estimator,
+        crops=folder,
+        cache=out / "cache",
+        model=out / "models" / f"{_file_name(name)}-{seed}.hkp",
+        predictions=prediction_path(out, name, seed),
+        stage=folder / f"stage-{_file_name(name)}-{seed}",
+        timed=tuple((int(r), val.samples[crops.sample[r]].load, crops.matrix[r]) for r in timed),
+        size_hw=crops.size_hw,
+        threads=max(1, (os.cpu_count() or 1) // _workers(n_jobs)),
+        facts=known,
+        meta=meta,
+    )
+
+
+def _workers(n_jobs: int) -> int:
+    return max(1, (os.cpu_count() or 1) if n_jobs < 0 else int(n_jobs))
+
+
+def _run_all(
+    jobs: Sequence[Job], n_workers: int, tell: Progress
+) -> Iterator[tuple[Job, BaseException | None]]:
+    """Each job in a fresh process, ``n_workers`` at a time; (job, error or None) as they end.
+
+    Whatever ends this (Ctrl-C included) kills the processes that still run.
+    """
+    waiting = list(reversed(jobs))
+    running: dict[Future[None], tuple[Job, Any]] = {}
+    stages: dict[Job, str] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < n_workers:
+                job = waiting.pop()
+                tell("start", job.method, job.seed, "")
+                pool = _process(job.threads)
+                running[pool.submit(run_job, job)] = (job, pool)
+            done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
+            for future in done:
+                job, pool = running.pop(future)
+                pool.shutdown(wait=True, kill_workers=True)
+                yield job, future.exception()
+            for job, _ in running.values():
+                stage = job.stage.read_text() if job.stage.exists() else "starts"
+                if stages.get(job) != stage:
+                    stages[job] = stage
+                    tell("stage", job.method, job.seed, stage)
+    finally:
+        for _, pool in running.values():
+            pool.shutdown(wait=True, kill_workers=True)
+
+
+def _process(threads: int) -> Any:
+    """joblib's own process pool, one worker, with its native threads bounded before they start."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    return ProcessPoolExecutor(
+        max_workers=1,
+        initializer=start_worker,
+        initargs=(os.getpid(),),
+        env=dict.fromkeys(pools, str(threads)),
+    )
+
+
+def _warn_failures(event: str, method: str, seed: int, detail: str) -> None:
+    if event == "failed":
+        warnings.warn(f"{method} (seed {seed}) failed: {detail}", RuntimeWarning, stacklevel=3)

@@ -1,0 +1,191 @@
+"""One method with one seed, in a process of its own: fit, predict, clock, store.
+
+A fresh process makes peak memory honest and keeps one method's crash from the others.  The
+answers are stored before anybody computes a metric; nothing comes back but the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import memory
+from ..files import save_model, save_predictions, write_atomic
+from ..geometry import apply_affine, invert_affine
+from ..images import as_uint8
+from ..structures import Array, InputError, Predictions
+from ..threads import limit_threads
+from .crops import cut
+
+WARM_UP = 3  #: answers given before the clock starts
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Everything a worker needs; small: crops are read from ``crops`` (memory-mapped).
+
+    ``timed`` lists (row, load, matrix) of the objects on the clock: ``load`` gives the picture,
+    ``matrix`` (2, 3) takes it to the crop.
+    """
+
+    method: str
+    seed: int
+    estimator: Any
+    crops: Path
+    cache: Path
+    model: Path
+    predictions: Path
+    stage: Path
+    timed: tuple[tuple[int, Callable[[], Array], Array], ...]
+    size_hw: tuple[int, int]
+    threads: int
+    facts: Mapping[str, Any]  #: fields of Predictions that are known beforehand
+    meta: Mapping[str, Any]  #: kept in the model file
+
+
+def run_job(job: Job) -> None:
+    """Fit (or recall), predict, time, store the model and the predictions."""
+    train = {name: np.load(job.crops / f"train-{name}.npy", mmap_mode="r") for name in ("images", "xy")}
+    images = np.load(job.crops / "val-images.npy", mmap_mode="r")
+    rows = json.loads((job.crops / "rows.json").read_text())
+    reset_peak()
+    with limit_threads(job.threads), memory.remember(job.cache):
+        _say(job, "fits")
+        with memory.stopwatch() as watch:
+            model = fit(job.estimator, train["images"], train["xy"], rows["groups"], rows["flip"])
+        _say(job, "predicts")
+        xy, score = _answers(model, images, train["xy"].shape[1])
+        peak = peak_bytes()
+        size = _store(model, job)
+    with limit_threads(1):
+        _say(job, "is timed")
+        seconds = _clock(model, job, len(images))
+    matrix = np.load(job.crops / "val-matrix.npy")
+    found = Predictions(
+        method=job.method,
+        seed=job.seed,
+        xy=apply_affine(invert_affine(matrix), xy),
+        score=score,
+        seconds=seconds,
+        fit_seconds=watch.seconds,
+        model_bytes=size,
+        peak_bytes=peak,
+        versions=versions(),
+        history={k: [float(v) for v in c] for k, c in (getattr(model, "history_", None) or {}).items()},
+        **job.facts,
+    )
+    save_predictions(found, job.predictions)
+
+
+def fit(estimator: Any, images: Array, xy: Array, groups: Any, flip: Any) -> Any:
+    """A fitted clone: our own estimators through the memory, others directly."""
+    from sklearn.base import clone
+
+    names = None if groups is None else np.asarray(groups)
+    mirror = None if flip is None else np.asarray(flip)
+    if type(estimator).__module__.startswith("hybridkp."):
+        return memory.fitted(estimator, images, xy, groups=names, flip=mirror)
+    return clone(estimator).fit(images, xy, groups=names, flip=mirror)
+
+
+def _answers(model: Any, images: Array, k: int) -> tuple[Array, Array]:
+    xy, score = model.predict_with_score(images)
+    if np.shape(xy) != (len(images), k, 2) or np.shape(score) != (len(images), k):
+        raise InputError(
+            f"predict_with_score gave shapes {np.shape(xy)} and {np.shape(score)} for {len(images)} crops"
+            f" and {k} landmarks"
+        )
+    return xy, score
+
+
+def _store(model: Any, job: Job) -> int:
+    """Bytes of the model file, -1 when this estimator's state has no place in the format."""
+    try:
+        save_model(model, job.model, dict(job.meta))
+    except InputError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return -1
+    return job.model.stat().st_size
+
+
+def _clock(model: Any, job: Job, n: int) -> Array:
+    """Seconds (B,) from the decoded picture and its box to points, batch 1; NaN = not timed."""
+    seconds = np.full(n, np.nan)
+    warm_up = job.timed[:1] * WARM_UP
+    for row, load, matrix in (*warm_up, *job.timed):
+        image = as_uint8(load())
+        start = time.perf_counter()
+        crop = cut(image, matrix, job.size_hw)
+        xy, _ = model.predict_with_score(crop[None])
+        apply_affine(invert_affine(matrix), xy[0])
+        seconds[row] = time.perf_counter() - start
+    return seconds
+
+
+def _say(job: Job, stage: str) -> None:
+    write_atomic(job.stage, stage)
+
+
+# --------------------------------------------------------------------------------------------
+# the process
+# --------------------------------------------------------------------------------------------
+
+
+def start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is gone."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.name == "posix":
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def reset_peak() -> None:
+    """Let the kernel's high-water mark of this process start anew (Linux; elsewhere nothing)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes() -> int:
+    """The process's largest resident size, interpreter and libraries included; -1 when unknown."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return -1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) * (1 if sys.platform == "darwin" else 1024)
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of what computed, as far as loaded."""
+    names = ("hybridkp", "numpy", "cv2", "sklearn", "skimage", "torch", "scipy")
+    found = {n: str(sys.modules[n].__version__) for n in names if n in sys.modules}
+    return {
+        **found,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
