@@ -25,7 +25,7 @@ _HOMES = {
     "COCO_PERSON_SIGMAS": "coco",
     "OKS_FIGURES": "oks",
     "object_oks": "oks",
-    "oks": "oks",
+    "oks_matrix": "oks",
     "oks_ap": "oks",
     "oks_ap_from_coco": "coco",
     "calibration_curve": "classification",

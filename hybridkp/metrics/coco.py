@@ -85,6 +85,9 @@ def oks_ap_from_coco(
         sigmas = COCO_PERSON_SIGMAS
     sigmas = np.asarray(sigmas, np.float64)
     k = len(sigmas)
+    for part in ("images", "categories", "annotations"):
+        if part not in truth:
+            raise InputError(f"the truth has no {part!r}: it is not COCO")
     pictures = sorted(image["id"] for image in truth["images"])
     objects: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
     answers: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
@@ -104,8 +107,8 @@ def oks_ap_from_coco(
                 columns = _coco_objects(objects[key], k) | _coco_answers(answers[key], k)
             except KeyError as error:
                 raise InputError(f"picture {image}: an annotation or result has no {error}") from None
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 raise InputError(f"picture {image}: points do not fit {k} sigmas ({error})") from None
-            rows.append(picture_of(0, {name: [c] for name, c in columns.items()}, sigmas, max_detections))
+            rows.append(picture_of(f"picture {image}", columns, sigmas, max_detections))
         categories.append(rows)
     return figures(categories)

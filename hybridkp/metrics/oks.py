@@ -48,7 +48,7 @@ def _outside(predicted: Array, boxes_xywh: Array) -> Array:
     return np.maximum(0.0, low - predicted) + np.maximum(0.0, predicted - high)
 
 
-def oks(
+def oks_matrix(
     truth: ArrayLike,
     predicted: ArrayLike,
     area: ArrayLike,
@@ -217,20 +217,22 @@ def point_box_area(predicted: Array) -> Array:
     return np.where(high >= low, high - np.minimum(low, high), 0.0).prod(axis=1)
 
 
-def picture_of(i: int, lists: Mapping[str, Any], sigmas: Array, max_detections: int) -> Picture:
-    """Picture i out of the lists that :func:`oks_ap` takes (None = the default for all pictures)."""
+def picture_of(
+    name: str, columns: Mapping[str, ArrayLike | None], sigmas: Array, max_detections: int
+) -> Picture:
+    """One picture from its entries in the lists of :func:`oks_ap`; None = the default."""
     k = len(sigmas)
 
-    def get(name: str, dtype: Any = np.float64) -> Array | None:
-        return None if lists[name] is None else np.asarray(lists[name][i], dtype)
+    def get(key: str, dtype: Any = np.float64) -> Array | None:
+        return None if columns[key] is None else np.asarray(columns[key], dtype)
 
     try:
-        truth = np.asarray(lists["truth"][i], np.float64).reshape(-1, k, 2)
-        predicted = np.asarray(lists["predicted"][i], np.float64).reshape(-1, k, 2)
+        truth = np.asarray(columns["truth"], np.float64).reshape(-1, k, 2)
+        predicted = np.asarray(columns["predicted"], np.float64).reshape(-1, k, 2)
     except ValueError as error:
-        raise InputError(f"picture {i}: points do not fit {k} sigmas ({error})") from None
-    score = np.asarray(lists["scores"][i], np.float64)
-    area = np.asarray(lists["areas"][i], np.float64)
+        raise InputError(f"{name}: points do not fit {k} sigmas ({error})") from None
+    score = np.asarray(columns["scores"], np.float64)
+    area = np.asarray(columns["areas"], np.float64)
     visibility, crowd, ignore = get("visibility"), get("crowd", bool), get("ignore", bool)
     boxes = get("boxes_xywh")
     # an empty list has no columns of its own
@@ -238,9 +240,9 @@ def picture_of(i: int, lists: Mapping[str, Any], sigmas: Array, max_detections: 
     boxes = boxes if boxes is None else boxes.reshape(-1, 4)
     predicted_area = get("predicted_areas")
     if score.shape != (len(predicted),) or np.isnan(score).any():
-        raise InputError(f"picture {i}: scores must be {len(predicted)} numbers, got {score.shape}")
+        raise InputError(f"{name}: scores must be {len(predicted)} numbers, got {score.shape}")
     if not (area >= 0).all():
-        raise InputError(f"picture {i}: areas must be numbers of at least 0: estimate them from the boxes")
+        raise InputError(f"{name}: areas must be numbers of at least 0: estimate them from the boxes")
     if predicted_area is None:
         predicted_area = point_box_area(predicted)
     if crowd is None:
@@ -249,7 +251,7 @@ def picture_of(i: int, lists: Mapping[str, Any], sigmas: Array, max_detections: 
         labelled = np.isfinite(truth).all(axis=2)
         ignore = ~(labelled if visibility is None else labelled & (visibility > 0)).any(axis=1)
     order = np.argsort(-score, kind="stable")[:max_detections]
-    similarity = oks(truth, predicted[order], area, sigmas, visibility=visibility, boxes_xywh=boxes)
+    similarity = oks_matrix(truth, predicted[order], area, sigmas, visibility=visibility, boxes_xywh=boxes)
     return Picture(similarity, score[order], area, predicted_area[order], crowd, crowd | ignore)
 
 
@@ -279,7 +281,7 @@ def oks_ap(
         Of equal scores the earlier picture, then the earlier answer, goes first.
     areas : P arrays (G,), object areas px²
     sigmas : (K,)
-    visibility : P arrays (G, K), optional, see :func:`oks`
+    visibility : P arrays (G, K), optional, see :func:`oks_matrix`
     boxes_xywh : P arrays (G, 4), optional, needed only by objects with no labelled landmark
     crowd : P arrays (G,) bool, optional
         ``iscrowd``: not counted, and may swallow any number of answers.
@@ -326,4 +328,13 @@ def oks_ap(
         if value is not None and len(value) != len(truth):
             raise InputError(f"{name} has {len(value)} pictures, truth has {len(truth)}")
     sigmas = np.asarray(sigmas, np.float64)
-    return figures([[picture_of(i, lists, sigmas, max_detections) for i in range(len(truth))]])
+    pictures = [
+        picture_of(
+            f"picture {i}",
+            {name: None if value is None else value[i] for name, value in lists.items()},
+            sigmas,
+            max_detections,
+        )
+        for i in range(len(truth))
+    ]
+    return figures([pictures])
