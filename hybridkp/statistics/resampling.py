@@ -57,10 +57,12 @@ def group_sums(values: Array, codes: Array, n_groups: int) -> Array:
 def counts(rng: np.random.Generator, n_groups: int, n_resamples: int) -> Iterator[Array]:
     """Resamples of the groups as counts, (r, G) at a time."""
     step = max(1, CELLS // n_groups)
-    share = np.full(n_groups, 1.0 / n_groups)
     for start in range(0, n_resamples, step):
         size = min(step, n_resamples - start)
-        yield rng.multinomial(n_groups, share, size=size).astype(np.float64)
+        # drawing and counting is 3 x faster than Generator.multinomial
+        drawn = rng.integers(0, n_groups, (size, n_groups)) + n_groups * np.arange(size)[:, None]
+        count = np.bincount(drawn.ravel(), minlength=size * n_groups)
+        yield count.reshape(size, n_groups).astype(np.float64)
 
 
 def tails(level: float, n_groups: int) -> tuple[float, float]:
