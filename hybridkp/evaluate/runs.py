@@ -26,7 +26,7 @@ from .. import memory
 from ..files import atomic_path, load_predictions, write_atomic
 from ..structures import Dataset, DataWarning, Detector, InputError, Predictions
 from .crops import Crops, make_crops
-from .worker import Job, run_job, start_worker
+from .worker import Job, model_meta, run_job, start_worker
 
 #: called as progress(event, method, seed, detail) with event "kept", "stale", "start", "stage",
 #: "done" or "failed"
@@ -267,15 +267,6 @@ def _job(
         np.linspace(0, len(crops) - 1, min(len(crops), facts["params"]["max_timed"])).astype(int)
     )
     known = {**facts, "names": crops.names, "instance": crops.instance, "params": _params(facts, estimator)}
-    meta = {
-        "method": name,
-        "landmarks": list(val.landmarks),
-        "skeleton": np.asarray(val.skeleton).tolist(),
-        "margin": float(crops.margin),
-        "size_hw": list(crops.size_hw),
-        "category": val.category,
-        "trained_on": facts["params"]["train"],
-    }
     return Job(
         method=name,
         seed=seed,
@@ -285,11 +276,12 @@ def _job(
         model=out / "models" / f"{_file_name(name)}-{seed}.hkp",
         predictions=prediction_path(out, name, seed),
         stage=folder / f"stage-{_file_name(name)}-{seed}",
+        log=out / "logs" / f"{_file_name(name)}-{seed}.txt",
         timed=tuple((int(r), val.samples[crops.sample[r]].load, crops.matrix[r]) for r in timed),
         size_hw=crops.size_hw,
         threads=max(1, (os.cpu_count() or 1) // _workers(n_jobs)),
         facts=known,
-        meta=meta,
+        meta=model_meta(val, crops.size_hw, crops.margin, name) | {"trained_on": facts["params"]["train"]},
     )
 
 

@@ -25,7 +25,7 @@ from .. import memory
 from ..files import save_model, save_predictions, write_atomic
 from ..geometry import apply_affine, invert_affine
 from ..images import as_uint8
-from ..structures import Array, InputError, Predictions
+from ..structures import Array, Dataset, InputError, Predictions
 from ..threads import limit_threads
 from .crops import cut
 
@@ -48,6 +48,7 @@ class Job:
     model: Path
     predictions: Path
     stage: Path
+    log: Path
     timed: tuple[tuple[int, Callable[[], Array], Array], ...]
     size_hw: tuple[int, int]
     threads: int
@@ -57,6 +58,7 @@ class Job:
 
 def run_job(job: Job) -> None:
     """Fit (or recall), predict, time, store the model and the predictions."""
+    _divert_messages(job.log)
     train = {name: np.load(job.crops / f"train-{name}.npy", mmap_mode="r") for name in ("images", "xy")}
     images = np.load(job.crops / "val-images.npy", mmap_mode="r")
     rows = json.loads((job.crops / "rows.json").read_text())
@@ -98,6 +100,19 @@ def fit(estimator: Any, images: Array, xy: Array, groups: Any, flip: Any) -> Any
     if type(estimator).__module__.startswith("hybridkp."):
         return memory.fitted(estimator, images, xy, groups=names, flip=mirror)
     return clone(estimator).fit(images, xy, groups=names, flip=mirror)
+
+
+def model_meta(dataset: Dataset, size_hw: tuple[int, int], margin: float, method: str) -> dict[str, Any]:
+    """What a model file says about its training, enough to use it on new pictures."""
+    return {
+        "method": method,
+        "landmarks": list(dataset.landmarks),
+        "skeleton": np.asarray(dataset.skeleton).tolist(),
+        "category": dataset.category,
+        "size_hw": [int(v) for v in size_hw],
+        "margin": float(margin),
+        "trained_on": dataset.name,
+    }
 
 
 def _answers(model: Any, images: Array, k: int) -> tuple[Array, Array]:
@@ -156,6 +171,13 @@ def start_worker(parent: int) -> None:
 
     if os.name == "posix":
         threading.Thread(target=watch, daemon=True).start()
+
+
+def _divert_messages(path: Path) -> None:
+    """Warnings and progress bars of the method go to a log, native libraries' words included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        os.dup2(file.fileno(), 2)
 
 
 def reset_peak() -> None:

@@ -1,0 +1,52 @@
+"""The command line: the only room that prints.
+
+Each command is a thin layer over one public function.  Mistakes end in one line on stderr and
+exit code 2; a failed method in 1; Ctrl-C in 130.  Nothing is written outside ``--out``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from ..structures import InputError
+from .display import say
+
+INTERRUPTED, MISTAKE = 130, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code and never raises for a user's mistake."""
+    from .parser import build_parser
+
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if not hasattr(args, "run"):
+        parser.print_help(sys.stderr)
+        return MISTAKE
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.showwarning = _show_warning
+        try:
+            code: int = args.run(args)
+            sys.stdout.flush()
+            return code
+        except InputError as error:
+            if args.debug:
+                raise
+            say(f"hybridkp: error: {' '.join(str(error).split())}")
+            return MISTAKE
+        except KeyboardInterrupt:
+            say(f"hybridkp: stopped. {getattr(args, 'resume', 'Nothing half-written is left.')}")
+            return INTERRUPTED
+        except BrokenPipeError:  # "hybridkp list | head"
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+
+def _show_warning(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+    say(f"hybridkp: note: {' '.join(str(message).split())}")

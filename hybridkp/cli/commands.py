@@ -1,0 +1,207 @@
+"""The commands: each reads its options, calls one public function and prints what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..structures import Dataset, InputError
+from .display import Display, say
+
+if TYPE_CHECKING:
+    from ..structures import Predictions
+
+OK, FAILED = 0, 1
+QUICK_TRAIN = 600  #: training pictures with --quick
+HELD_OUT = 0.2  #: share held out for val when the data have no splits
+
+
+def bench(args: argparse.Namespace) -> int:
+    from .. import evaluate, recipes
+    from ..files import write_atomic
+
+    quick = args.quick if args.quick is not None else args.data == "synthetic"
+    names = args.methods or list(recipes.QUICK if quick else recipes.DEFAULT)
+    methods = [(name, recipes.make_method(known_method(name), quick=quick)) for name in names]
+    out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{'-quick' if quick else ''}"
+    train, val = load_parts(args.data, args.split)
+    train = thin(train, args.max_train or (QUICK_TRAIN if quick else None))
+    val = thin(val, args.max_val)
+    args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
+    facts = {"data": args.data, "split": args.split, "max_val": args.max_val, "normalizer": args.normalizer}
+    write_atomic(out / "bench.json", json.dumps(facts, indent=1))
+    display = Display(len(methods) * len(set(args.seeds)))
+    try:
+        predictions = evaluate.bench(
+            methods,
+            train,
+            val,
+            out=out,
+            seeds=args.seeds,
+            n_jobs=args.jobs,
+            size_hw=(args.crop, args.crop),
+            margin=args.margin,
+            max_timed=20 if quick else 50,
+            split=args.split,
+            progress=display,
+        )
+    finally:
+        display.close()
+    _write_report(predictions, val, out, args.normalizer)
+    for name in display.failed:
+        say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
+    return FAILED if display.failed else OK
+
+
+def train(args: argparse.Namespace) -> int:
+    from .. import evaluate, recipes
+    from ..datasets import load_dataset, split_names
+
+    estimator = recipes.make_method(known_method(args.method), quick=args.quick)
+    split = args.split or ("train" if "train" in split_names(args.data) else None)
+    data = thin(load_dataset(args.data, split), args.max_train)
+    start = time.perf_counter()
+    evaluate.train(
+        estimator,
+        data,
+        args.out,
+        seed=args.seed,
+        size_hw=(args.crop, args.crop),
+        margin=args.margin,
+        name=args.method,
+    )
+    size = args.out.stat().st_size / 1e6
+    print(f"{args.out}: {args.method}, {time.perf_counter() - start:.0f} s, {size:.2f} MB")
+    return OK
+
+
+def predict(args: argparse.Namespace) -> int:
+    from ..evaluate import predict as predict_pictures
+    from ..files import find_images
+
+    pictures = [path for text in args.pictures for path in find_images(text)]
+    document = predict_pictures(args.model, pictures, boxes=args.boxes, out=args.out, overlays=args.overlays)
+    print(
+        f"{len(document['annotations'])} objects in {len(pictures)} pictures: {args.out / 'predictions.json'}"
+    )
+    return OK
+
+
+def data_check(args: argparse.Namespace) -> int:
+    from ..datasets import check_dataset
+
+    findings = list(check_dataset(args.data))
+    for finding in findings:
+        print(finding)
+    if not findings:
+        print(f"{args.data}: nothing to complain about")
+    return FAILED if any(getattr(f, "severity", "") == "error" for f in findings) else OK
+
+
+def data_info(args: argparse.Namespace) -> int:
+    from ..datasets import describe_dataset
+
+    print(describe_dataset(args.data))
+    return OK
+
+
+def list_methods(args: argparse.Namespace) -> int:
+    from .. import recipes
+
+    names = recipes.method_names()
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name:{width}}  {recipes.describe_method(name)}")
+    return OK
+
+
+def report(args: argparse.Namespace) -> int:
+    from ..evaluate import stored_predictions
+
+    predictions = stored_predictions(args.out)
+    try:
+        facts = json.loads((args.out / "bench.json").read_text())
+        data, split, max_val = args.data or facts["data"], facts["split"], facts["max_val"]
+        normalizer = args.normalizer or facts["normalizer"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{args.out}: its bench.json is missing or damaged; run the bench again") from None
+    val = thin(load_parts(data, split)[1], max_val)
+    if any(p.fingerprint != val.fingerprint for p in predictions):
+        raise InputError(f"{args.out}: holds predictions for other data than {data}; run the bench again")
+    _write_report(predictions, val, args.out, normalizer)
+    return OK
+
+
+def _write_report(predictions: list[Predictions], val: Dataset, out: Path, normalizer: str | None) -> None:
+    from ..report import write_report
+
+    facts = {"command": " ".join(["hybridkp", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d")}
+    own = parse_normalizer(normalizer, val)
+    result = write_report(predictions, val, out, normalizer=own, provenance=facts)
+    print(result.to_markdown())
+    for note in result.notes:
+        print(f"\n{note}")
+    print(f"\nReport: {result.paths['html']}")
+
+
+# --------------------------------------------------------------------------------------------
+# helpers
+# --------------------------------------------------------------------------------------------
+
+
+def known_method(name: str) -> str:
+    """The name, or an error that suggests the one that was meant."""
+    from .. import recipes
+
+    names = recipes.method_names()
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
+    hint = (
+        f"did you mean {near[0]!r}?"
+        if near
+        else f'there are {", ".join(names[:4])}, ...: see "hybridkp list"'
+    )
+    raise InputError(f"no method {name!r}; {hint}")
+
+
+def load_parts(data: str, split: str) -> tuple[Dataset, Dataset]:
+    """The training part and the evaluated one; undivided data are divided by group."""
+    from ..datasets import group_split, load_dataset, split_names
+
+    splits = split_names(data)
+    if not splits:
+        whole = load_dataset(data)
+        rows, held = group_split(whole.groups, HELD_OUT)
+        say(f"hybridkp: note: {data} has no splits: {len(held)} of {len(whole)} pictures held out by group")
+        return whole.subset(rows, f"{whole.name}-train"), whole.subset(held, f"{whole.name}-held-out")
+    if "train" not in splits:
+        raise InputError(f"{data}: has no train split (there: {', '.join(splits)})")
+    if split == "train":
+        raise InputError("--split train: evaluating on the training pictures says nothing; use val or test")
+    return load_dataset(data, "train"), load_dataset(data, split)
+
+
+def thin(dataset: Dataset, n: int | None) -> Dataset:
+    """At most ``n`` samples, evenly spread over the set."""
+    if n is None or n >= len(dataset):
+        return dataset
+    return dataset.subset([i * len(dataset) // n for i in range(n)])
+
+
+def parse_normalizer(text: str | None, dataset: Dataset) -> tuple[Any, ...] | None:
+    """``--normalizer`` as :data:`hybridkp.structures.Normalizer`; None = the data's own."""
+    if text is None:
+        return None
+    if text in ("box", "pixel"):
+        return (text,)
+    names, parts = list(dataset.landmarks), [p.strip() for p in text.split(",")]
+    ends = [names.index(p) if p in names else int(p) if p.isdigit() else -1 for p in parts]
+    if len(ends) != 2 or ends[0] == ends[1] or not all(0 <= e < len(names) for e in ends):
+        raise InputError(f"--normalizer {text}: give box, pixel, or two of the {len(names)} landmarks as I,J")
+    return ("points", *ends)

@@ -1,0 +1,148 @@
+"""What can be said on the command line, with examples for every command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from . import commands
+from .commands import QUICK_TRAIN
+
+EXAMPLES = {
+    "": """\
+  hybridkp bench                               embedded faces, a few minutes
+  hybridkp bench faces68 --jobs 2 --out runs/faces
+  hybridkp list                                the methods
+  hybridkp train faces68 --method hog+svm -o faces.hkp
+  hybridkp predict faces.hkp photos/ --boxes boxes.json -o answers/
+  hybridkp data check faces68""",
+    "bench": """\
+  hybridkp bench
+  hybridkp bench faces68 --methods mean-shape,hog+svm,heatmap --seeds 0,1 --jobs 2 --out runs/faces
+  hybridkp bench mouse17 --normalizer pixel --quick
+A run that was stopped goes on when the same command is given again.""",
+    "train": """\
+  hybridkp train faces68 --method hog+svm -o faces.hkp
+  hybridkp train synthetic --method mean-shape --max-train 100 -o mean.hkp""",
+    "predict": """\
+  hybridkp predict faces.hkp face1.jpg face2.jpg -o answers/
+  hybridkp predict faces.hkp photos/ --boxes boxes.json -o answers/""",
+    "check": "  hybridkp data check faces68\n  hybridkp data check annotations.json",
+    "info": "  hybridkp data info faces68\n  hybridkp data info synthetic",
+    "list": "  hybridkp list",
+    "report": "  hybridkp report runs/faces\n  hybridkp report runs/mouse --normalizer pixel",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each prints examples with ``--help``."""
+    parser = _with_examples(argparse.ArgumentParser(prog="hybridkp", description=_DESCRIPTION), "")
+    parser.add_argument("--version", action="version", version=f"hybridkp {__version__}")
+    parser.set_defaults(debug=False)
+    rooms = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _bench_options(_command(rooms, "bench", commands.bench, "train and compare methods; writes a report"))
+    _train_options(_command(rooms, "train", commands.train, "train one method and save it to a file"))
+    _predict_options(_command(rooms, "predict", commands.predict, "landmarks of pictures: JSON and overlays"))
+    data = rooms.add_parser("data", help="look at annotated data").add_subparsers(
+        title="commands", metavar="COMMAND"
+    )
+    for name, run, text in (
+        ("check", commands.data_check, "find mistakes in annotations, and say what each does to the score"),
+        ("info", commands.data_info, "what is in a data set"),
+    ):
+        command = _command(data, name, run, text)
+        command.add_argument("data", metavar="PATH", help=_DATA_HELP)
+    _command(rooms, "list", commands.list_methods, "the methods that can be named")
+    report = _command(rooms, "report", commands.report, "make the report again from stored predictions")
+    report.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")
+    report.add_argument("--data", help="the data, when they have moved since")
+    _normalizer_option(report)
+    return parser
+
+
+_DESCRIPTION = "Classical, deep and hybrid keypoint detectors, side by side on your data."
+_DATA_HELP = 'folder with train.json and val.json, a COCO JSON file, a folder of .pts files, or "synthetic"'
+
+
+def _with_examples(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"examples:\n{EXAMPLES[name]}"
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser = _with_examples(commands.add_parser(name, help=text, description=text.capitalize() + "."), name)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _bench_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", nargs="?", default="synthetic", help=_DATA_HELP + " (default)")
+    parser.add_argument("--methods", type=_names, help='names from "hybridkp list", with commas')
+    parser.add_argument(
+        "--quick",
+        action=argparse.BooleanOptionalAction,
+        help=f"short list, short training, at most {QUICK_TRAIN} training pictures (default for synthetic)",
+    )
+    parser.add_argument("--split", default="val", help="evaluated part of the data (default val)")
+    parser.add_argument("--seeds", type=_numbers, default=[0], help="with commas (default 0)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time; -1 = one per core")
+    parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>)")
+    parser.add_argument("--max-val", type=_count, help="evaluate on so many pictures, evenly chosen")
+    _crop_options(parser)
+    _normalizer_option(parser)
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", help=_DATA_HELP)
+    parser.add_argument("--method", required=True, help='a name from "hybridkp list"')
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="model file to write, such as model.hkp"
+    )
+    parser.add_argument("--quick", action="store_true", help="short training")
+    parser.add_argument("--split", help="part to train on (default train, else everything)")
+    parser.add_argument("--seed", type=int, default=0)
+    _crop_options(parser)
+
+
+def _predict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="a model file of train or bench")
+    parser.add_argument("pictures", nargs="+", help="files, folders or globs")
+    parser.add_argument(
+        "--boxes", type=Path, help="COCO JSON with the objects' boxes (default: whole picture)"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="folder for predictions.json and overlays/"
+    )
+    parser.add_argument("--overlays", action=argparse.BooleanOptionalAction, default=True)
+
+
+def _crop_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--crop", type=_count, default=128, help="side of the square crops, px (default 128)")
+    parser.add_argument("--margin", type=float, default=1.25, help="crop side / box side (default 1.25)")
+    parser.add_argument("--max-train", type=_count, help="train on so many pictures, evenly chosen")
+
+
+def _normalizer_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--normalizer",
+        help="errors are divided by: box, pixel, or the distance of landmarks I,J (default: the data's)",
+    )
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in _names(text)]
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
