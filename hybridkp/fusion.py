@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import memory
 from .geometry import resize_points, subpixel_peak
 from .images import check_crops
+from .runtime.kernels import vote, vote_weights, weighted_points
 from .structures import Array, DetectorMixin, InputError, check_xy
 
 Members = Sequence[tuple[str, Any]]
@@ -73,7 +74,10 @@ class Average(_Members):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) and (B, K), the mean of the members' points and scores."""
         _, xy, score = self._ask(images)
-        return _weighted(xy, np.ones(xy.shape[:3]), score)
+        return weighted_points(xy, np.ones(xy.shape[:3]), score)
+
+    def _to_runtime(self) -> dict[str, Any]:
+        return {"kind": "average", "members": [member._to_runtime() for member in self.members_]}
 
 
 class WeightedVote(_Members):
@@ -130,7 +134,7 @@ class WeightedVote(_Members):
         ratio = clipped / self.variance_[:, None]
         self.factor_ = [_decreasing(s, r) for s, r in zip(score, ratio, strict=True)]
         self.correlation_ = self._correlations(error)
-        self.weights_ = self._weights(self.variance_[:, None])[:, 0]
+        self.weights_ = vote_weights(self.variance_[:, None], self.correlation_)[:, 0]
         self._fit_members(images, truth, groups, flip)
         return self
 
@@ -147,26 +151,20 @@ class WeightedVote(_Members):
         measured = power / (scale[:, :, None] * scale[:, None, :])
         return (1 - self.shrinkage) * measured * (1 - np.eye(m)) + np.eye(m)
 
-    def _weights(self, variance: Array, given: Array | None = None) -> Array:
-        """Weights (M, B, K) from variances (M, B, K); zero where ``given`` is false."""
-        sd = np.sqrt(variance)
-        inverse = np.linalg.inv(self.correlation_ + 1e-3 * np.eye(len(variance)))
-        weights = np.einsum("kmn,nbk->mbk", inverse, 1 / sd) / sd
-        weights = np.maximum(weights, 0)
-        if given is not None:
-            lone = (weights * given).sum(0, keepdims=True) <= 0
-            weights = np.where(lone, 1 / variance, weights) * given
-        return weights / np.maximum(weights.sum(0, keepdims=True), 1e-12)
-
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 points in crop px and (B, K) float32 weighted scores."""
         _, xy, score = self._ask(images)
-        variance = np.broadcast_to(self.variance_[:, None], score.shape).copy()
-        if self.confidence:
-            for m, curve in enumerate(self.factor_):
-                variance[m] *= np.interp(score[m], curve["x"], curve["y"])
-        given = np.isfinite(xy).all(-1)
-        return _weighted(xy, self._weights(variance, given), score)
+        factors = self.factor_ if self.confidence else None
+        return vote(xy, score, self.variance_, self.correlation_, factors)
+
+    def _to_runtime(self) -> dict[str, Any]:
+        return {
+            "kind": "vote",
+            "members": [member._to_runtime() for member in self.members_],
+            "variance": self.variance_,
+            "correlation": self.correlation_,
+            "factors": self.factor_ if self.confidence else [],
+        }
 
 
 class MapFusion(_Members):
@@ -232,16 +230,6 @@ class MapFusion(_Members):
         near = (rows**2 + columns**2) <= 4.0
         score = (maps * near).sum(axis=(2, 3))
         return resize_points(peak, self.stride).astype(np.float32), np.clip(score, 0, 1).astype(np.float32)
-
-
-def _weighted(xy: Array, weights: Array, score: Array) -> tuple[Array, Array]:
-    """NaN-aware weighted means over the first axis; NaN only where every member gives NaN."""
-    weights = weights * np.isfinite(xy).all(-1)
-    total = weights.sum(0)
-    weights = weights / np.where(total > 0, total, 1)
-    fused = (np.nan_to_num(xy) * weights[..., None]).sum(0)
-    fused[total <= 0] = np.nan
-    return fused.astype(np.float32), (np.nan_to_num(score) * weights).sum(0).astype(np.float32)
 
 
 def _decreasing(score: Array, ratio: Array) -> dict[str, Array]:

@@ -18,31 +18,34 @@ LEARN = CORE | {"geometry", "images", "pyramid", "descriptors", "sklearn"}
 #: room -> what it may import besides the standard library (its own room is always allowed)
 ROOMS: dict[str, set[str]] = {
     "__init__": set(),
+    "__main__": {"cli"},
     "structures": {"numpy", "cv2"},
     "opencv": {"cv2"},
     "threads": {"cv2", "threadpoolctl"},
     "images": CORE | {"cv2"},
     "geometry": CORE | {"cv2"},
+    "calibration": CORE | {"sklearn"},
     "metrics": CORE,
     "statistics": CORE | {"scipy"},
-    "pyramid": CORE | {"geometry", "cv2"},
+    "pyramid": CORE | {"geometry", "images", "cv2"},
     "files": CORE | {"images", "cv2", "safetensors", "skops", "sklearn"},
-    "modelfile": CORE | {"files", "safetensors", "skops", "sklearn"},
     "draw": CORE | {"images", "geometry", "descriptors", "cv2"},
     "descriptors": CORE | {"geometry", "images", "opencv", "pyramid", "cv2", "skimage", "sklearn"},
     "datasets": CORE | {"geometry", "images", "files", "cv2", "skimage", "sklearn"},
     "memory": CORE | {"images", "files", "datasets", "sklearn"},
-    "landmarks": LEARN | {"memory", "opencv", "cv2", "scipy", "joblib", "threadpoolctl"},
+    "landmarks": LEARN | {"memory", "opencv", "calibration", "cv2", "joblib", "scipy"},
     "deep": CORE
-    | {"geometry", "images", "files", "datasets", "landmarks", "sklearn", "cv2", "torch", "tqdm"},
-    "refiners": LEARN | {"memory", "landmarks", "cv2"},
-    "fusion": CORE | {"geometry", "images", "memory", "sklearn"},
+    | {"geometry", "images", "files", "datasets", "landmarks", "calibration", "sklearn", "cv2"}
+    | {"safetensors", "torch", "tqdm"},
+    "refiners": LEARN | {"memory", "landmarks", "calibration", "cv2"},
+    "fusion": CORE | {"geometry", "images", "memory", "runtime", "sklearn"},
     "evaluate": CORE
-    | {"geometry", "images", "files", "memory", "threads", "datasets", "draw", "joblib", "sklearn"},
+    | {"geometry", "images", "files", "memory", "threads", "datasets", "draw", "joblib", "sklearn", "cv2"},
     "report": CORE
     | {"metrics", "statistics", "draw", "files", "geometry", "images", "jinja2", "matplotlib", "cv2"},
     "runtime": CORE
-    | {"geometry", "images", "pyramid", "descriptors", "landmarks", "files", "cv2", "onnxruntime"},
+    | {"geometry", "images", "pyramid", "descriptors", "landmarks", "files", "cv2"}
+    | {"safetensors", "onnxruntime"},
     "recipes": CORE | {"landmarks", "descriptors", "deep", "refiners", "fusion", "sklearn"},
     "checks": CORE | {"geometry", "files", "pyramid", "datasets", "sklearn", "cv2"},
     "cli": CORE
@@ -71,7 +74,7 @@ def _imports(path: Path) -> set[str]:
                 found.add(parts[0])
             else:
                 found |= {alias.name for alias in node.names}
-    return {name for name in found if name and name not in sys.stdlib_module_names}
+    return {n for n in found if n and n not in sys.stdlib_module_names and n != "__version__"}
 
 
 def _room(path: Path) -> str:

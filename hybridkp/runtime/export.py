@@ -1,0 +1,81 @@
+"""From a fitted detector to a runtime file: one zip with a JSON tree, arrays and ONNX graphs.
+
+A detector takes part by a method ``_to_runtime()`` that gives a tree of plain values, NumPy
+arrays and ONNX bytes; which kinds of node can be run is written in ``detector.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..files import atomic_path
+from ..structures import InputError
+
+FORMAT = 1  #: the runtime file's own format number
+
+
+def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, Any] | None = None) -> Path:
+    """Write ``model`` for :func:`hybridkp.runtime.load`.
+
+    Parameters
+    ----------
+    model : a fitted detector of a kind that the runtime knows
+    meta : ``landmarks``, ``margin`` and whatever else the application wants to read back; as
+        :func:`hybridkp.files.read_meta` gives it for a model file
+
+    Raises
+    ------
+    InputError
+        When the model, or a member of it, cannot run without scikit-learn or torch.
+    """
+    try:
+        tree = model._to_runtime()
+    except AttributeError as error:
+        lacking = getattr(error.obj, "__class__", type(model)).__name__
+        raise InputError(
+            f"a {lacking} cannot be exported to the runtime: use its model file with load_model"
+        ) from None
+    arrays: dict[str, Any] = {}
+    graphs: dict[str, bytes] = {}
+    manifest = {
+        "runtime": FORMAT,
+        "hybridkp": __version__,
+        "size_hw": [int(v) for v in model.size_hw_],
+        "meta": dict(meta or {}),
+        "root": _strip(tree, arrays, graphs),
+    }
+    from safetensors.numpy import save
+
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
+        file.writestr("manifest.json", json.dumps(manifest, allow_nan=False))
+        file.writestr("arrays.safetensors", save(arrays))
+        for name, graph in graphs.items():
+            file.writestr(name, graph)
+    return Path(path)
+
+
+def _strip(node: Any, arrays: dict[str, Any], graphs: dict[str, bytes]) -> Any:
+    """The tree with arrays and graphs replaced by their names."""
+    if isinstance(node, np.ndarray):
+        name = f"a{len(arrays)}"
+        arrays[name] = np.ascontiguousarray(node)
+        return {"$array": name}
+    if isinstance(node, bytes):
+        name = f"graph{len(graphs)}.onnx"
+        graphs[name] = node
+        return {"$graph": name}
+    if isinstance(node, Mapping):
+        return {str(k): _strip(v, arrays, graphs) for k, v in node.items()}
+    if isinstance(node, list | tuple):
+        return [_strip(v, arrays, graphs) for v in node]
+    if isinstance(node, np.generic):
+        return node.item()
+    return node
