@@ -44,20 +44,20 @@ def calibration_curve(
     ----------
     .. [1] Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017.
     """
-    ok, score = np.asarray(error_ok, np.float64), np.asarray(score, np.float64)
-    if ok.shape != score.shape:
-        raise InputError(f"error_ok {ok.shape} and score {score.shape} must have one shape")
+    ok, trust = np.asarray(error_ok, np.float64), np.asarray(score, np.float64)
+    if ok.shape != trust.shape:
+        raise InputError(f"error_ok {ok.shape} and score {trust.shape} must have one shape")
     if n_bins < 1:
         raise InputError(f"n_bins must be at least 1, got {n_bins}")
-    there = ~(np.isnan(ok) | np.isnan(score))
-    ok, score = ok[there], score[there]
-    if len(score) and not (score.min() >= 0 and score.max() <= 1):
+    there = ~(np.isnan(ok) | np.isnan(trust))
+    ok, trust = ok[there], trust[there]
+    if len(trust) and not (trust.min() >= 0 and trust.max() <= 1):
         raise InputError("scores must lie in 0..1")
-    row = np.minimum((score * n_bins).astype(np.int64), n_bins - 1)
+    row = np.minimum((trust * n_bins).astype(np.int64), n_bins - 1)
     count = np.bincount(row, minlength=n_bins)
     safe = np.where(count > 0, count, np.nan)
     return (
-        np.bincount(row, weights=score, minlength=n_bins) / safe,
+        np.bincount(row, weights=trust, minlength=n_bins) / safe,
         np.bincount(row, weights=ok, minlength=n_bins) / safe,
         count,
     )

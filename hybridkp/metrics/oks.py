@@ -248,8 +248,10 @@ def picture_of(
     if crowd is None:
         crowd = np.zeros(len(truth), bool)
     if ignore is None:
-        labelled = np.isfinite(truth).all(axis=2)
-        ignore = ~(labelled if visibility is None else labelled & (visibility > 0)).any(axis=1)
+        labelled: Array = np.isfinite(truth).all(axis=2)
+        if visibility is not None:
+            labelled &= visibility > 0
+        ignore = ~labelled.any(axis=1)
     order = np.argsort(-score, kind="stable")[:max_detections]
     similarity = oks_matrix(truth, predicted[order], area, sigmas, visibility=visibility, boxes_xywh=boxes)
     return Picture(similarity, score[order], area, predicted_area[order], crowd, crowd | ignore)
