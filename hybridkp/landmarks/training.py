@@ -1,0 +1,84 @@
+"""What every trainable detector of this room does before it learns.
+
+Checks of pictures and points, mirrored copies, and out-of-fold starting shapes.  No learning.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..geometry import flip_batch, flip_points, similarity
+from ..images import check_crops, crops_to_grey
+from ..memory import out_of_fold
+from ..structures import Array, Detector, InputError, check_xy
+
+
+def prepare(images: Any, xy: ArrayLike) -> tuple[Array, Array]:
+    """Grey crops (B, H, W) uint8 and checked truth (B, K, 2) float64."""
+    images = check_crops(images)
+    return crops_to_grey(images), check_xy(xy, len(images))
+
+
+def mirrored(
+    grey: Array, xy: Array, groups: ArrayLike | None, flip: ArrayLike | None
+) -> tuple[Array, Array, Array]:
+    """Pictures, points and groups with the mirrored copies after the originals; none without ``flip``.
+
+    A picture and its mirror image share a group, also where the caller gave no groups.
+    """
+    names = np.arange(len(grey)) if groups is None else np.asarray(groups)
+    if names.shape != (len(grey),):
+        raise InputError(f"groups must have shape ({len(grey)},), got {names.shape}")
+    _, rows = np.unique(names.astype(str), return_inverse=True)
+    if flip is None:
+        return grey, xy, rows
+    flip = np.asarray(flip, int)
+    if not np.array_equal(np.sort(flip), np.arange(xy.shape[1])):
+        raise InputError(f"flip must be a permutation of 0..{xy.shape[1] - 1}")
+    both = np.concatenate([xy, flip_points(xy, grey.shape[2], flip)])
+    return np.concatenate([grey, flip_batch(grey)]), both, np.concatenate([rows, rows])
+
+
+def start_shapes(start: Detector, grey: Array, xy: Array, groups: Array, cv: int = 3) -> Array:
+    """Starting shapes (B, K, 2) from models that did not see the picture.
+
+    With too few groups to leave some out (or landmarks labelled in one fold only) the mean
+    shape is given to all instead: an honest, if modest, start.
+    """
+    n_groups = len(np.unique(groups))
+    if n_groups >= 2:
+        try:
+            found, _ = out_of_fold(start, grey, xy, groups=groups, cv=min(cv, n_groups))
+            return found.astype(float)
+        except InputError:
+            pass
+    return np.tile(np.nanmean(xy, axis=0), (len(grey), 1, 1))
+
+
+def perturbed(
+    xy: Array, truth: Array, n_copies: int, rng: np.random.Generator, strength: float = 0.5
+) -> tuple[Array, Array]:
+    """Starting shapes with ``n_copies`` disturbed copies of all appended: (N,) rows, (N, K, 2).
+
+    A copy is shifted, turned and scaled about its centre, each by ``strength`` times the spread
+    of the error that the starts themselves have in that respect.
+    """
+    rows = np.tile(np.arange(len(xy)), 1 + n_copies)
+    out = np.array(xy[rows])
+    pose = similarity(np.where(np.isnan(truth), np.nan, xy), truth)
+    turn = np.log((pose[:, 0, 0] + 1j * pose[:, 1, 0]) + 0j)
+    shift = np.nanmean(truth - xy, axis=1)
+    for first in range(len(xy), len(out), len(xy)):
+        n = len(xy)
+        zoom = np.exp(
+            strength * (turn.real.std() * rng.normal(size=n) + 1j * turn.imag.std() * rng.normal(size=n))
+        )
+        centre = xy.mean(axis=1, keepdims=True)
+        offset = (xy - centre)[..., 0] + 1j * (xy - centre)[..., 1]
+        offset = offset * zoom[:, None]
+        jitter = strength * np.nanstd(shift, axis=0) * rng.normal(size=(n, 1, 2))
+        out[first : first + n] = centre + jitter + np.stack([offset.real, offset.imag], axis=-1)
+    return rows, out
