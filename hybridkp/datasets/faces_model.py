@@ -28,7 +28,7 @@ SKELETON = (
 OUTER_EYE_CORNERS = (4, 10)
 
 #: texture px per head unit, and the half extents (x, y) of the textured part of the head
-DENSITY = 120
+DENSITY = 90
 EXTENT = (0.95, 1.16)
 
 
@@ -91,7 +91,7 @@ def draw_face(person: np.random.Generator, picture: np.random.Generator, express
         top=vary(0.98, 0.03),
         bottom=vary(1.04, 0.05) + 0.13 * mouth_open,
         depth=vary(0.86, 0.03),
-        taper=float(person.uniform(0.18, 0.46)),
+        taper=float(person.uniform(0.30, 0.54)),
         eye_x=vary(0.315, 0.018),
         eye_y=vary(-0.02, 0.02),
         eye_half=vary(0.142, 0.010),
@@ -166,20 +166,19 @@ def landmarks_uv(face: Face) -> Array:
     def both(side: int) -> dict[str, tuple[float, float]]:
         ends = {"outer": ex + eh, "inner": ex - eh}
         up, down = eye_lids(face, np.array(ex))
-        out = {
-            f"brow_{n}": on(brow_line(face, np.array(x)), side * x)
-            for n, x in (("in", inner), ("out", outer))
-        }
-        out |= {f"eye_{n}": on(eye_lids(face, np.array(x))[0], side * x) for n, x in ends.items()}
+        out = {"brow_in": on(brow_line(face, np.array(inner)), side * inner)}
+        out["brow_out"] = on(brow_line(face, np.array(outer)), side * outer)
+        for end, x in ends.items():
+            out[f"eye_{end}"] = on(eye_lids(face, np.array(x))[0], side * x)
         return out | {"eye_top": on(up, side * ex), "eye_bottom": on(down, side * ex)}
 
-    r, l = both(-1), both(1)
+    right, left = both(-1), both(1)
     middle = mouth_lines(face, np.array(face.mouth_x))
     corner = face.mouth_y - 0.075 * face.smile
     points = (
-        *(r["brow_out"], r["brow_in"], l["brow_in"], l["brow_out"]),
-        *(r["eye_outer"], r["eye_top"], r["eye_inner"], r["eye_bottom"]),
-        *(l["eye_inner"], l["eye_top"], l["eye_outer"], l["eye_bottom"]),
+        *(right["brow_out"], right["brow_in"], left["brow_in"], left["brow_out"]),
+        *(right[f"eye_{n}"] for n in ("outer", "top", "inner", "bottom")),
+        *(left[f"eye_{n}"] for n in ("inner", "top", "outer", "bottom")),
         *((0.0, face.nose_y), (-face.nose_half, face.nose_y + 0.045), (face.nose_half, face.nose_y + 0.045)),
         *((face.mouth_x - face.mouth_half, corner), (face.mouth_x, float(middle[0]))),
         *((face.mouth_x + face.mouth_half, corner), (face.mouth_x, float(middle[3]))),
@@ -195,7 +194,7 @@ def landmarks_uv(face: Face) -> Array:
 
 def relief(face: Face) -> Array:
     """(H, W) float32 height of the features over the base surface, along z."""
-    u, v = uv_axes()
+    u, v = uv_axes()  # float32: so is all that follows
 
     def bump(x: float, y: float, sx: float, sy: float) -> Array:
         """A Gaussian hill at (x, y); a pair, mirrored, where x is not 0."""

@@ -43,7 +43,7 @@ class Looks:
 
 def draw_looks(rng: np.random.Generator) -> Looks:
     """A person's looks; tones span light to dark skin, and every hair colour with every skin."""
-    melanin = rng.beta(1.1, 1.3)
+    melanin = rng.beta(1.0, 1.7)
     light, dark = np.array([0.62, 0.72, 0.90]), np.array([0.13, 0.19, 0.31])
     skin = np.exp((1 - melanin) * np.log(light) + melanin * np.log(dark)) * rng.normal(1, 0.04, 3)
     hairs = np.array([[0.04, 0.04, 0.05], [0.06, 0.09, 0.14], [0.12, 0.21, 0.34], [0.30, 0.48, 0.66]])
@@ -57,8 +57,8 @@ def draw_looks(rng: np.random.Generator) -> Looks:
     irises = np.array([[0.06, 0.10, 0.18], [0.10, 0.19, 0.30], [0.45, 0.36, 0.26], [0.25, 0.36, 0.30]])
     bearded = man and rng.random() < 0.45
     return Looks(
-        skin=np.clip(skin, 0.05, 0.95),
-        hair=np.clip(hair, 0.02, 0.9),
+        skin=np.clip(skin, 0.05, 0.95).astype(np.float32),
+        hair=np.clip(hair, 0.02, 0.9).astype(np.float32),
         lips=np.clip(lips, 0.03, 0.9),
         iris=irises[rng.choice(4, p=[0.4, 0.25, 0.2, 0.15])],
         hairline=rng.uniform(-0.80, -0.46),
@@ -74,7 +74,7 @@ def draw_looks(rng: np.random.Generator) -> Looks:
         glasses=str(rng.choice(["", "clear", "dark"], p=[0.72, 0.22, 0.06])),
         frame=np.clip(rng.choice([0.05, 0.12, 0.4]) * rng.uniform(0.6, 1.4, 3), 0.02, 0.8),
         frame_width=rng.uniform(0.010, 0.024),
-        cloth=rng.uniform(0.03, 0.9, 3),
+        cloth=rng.uniform(0.03, 0.9, 3).astype(np.float32),
     )
 
 
@@ -101,6 +101,10 @@ class Canvas:
         cols = slice(*np.searchsorted(self.u, [u0, u1]))
         rows = slice(*np.searchsorted(self.v, [v0, v1]))
         return (rows, cols), self.u[None, cols], self.v[rows, None]
+
+    def darken(self, at: Any, amount: Array) -> None:
+        part = self.pixels[at]
+        part *= (1 - amount[..., None]).astype(np.float32)
 
     def blend(self, at: Any, alpha: Array, colour: Array) -> None:
         part = self.pixels[at]
@@ -152,19 +156,17 @@ def _mouth(canvas: Canvas, face: Face, looks: Looks) -> None:
     lips = _step(v - top, 0.014) * _step(bottom - v, 0.018) * ends
     middle = (v - top) / np.maximum(bottom - top, 1e-3)
     canvas.blend(at, 0.9 * lips, looks.lips)
-    canvas.pixels[at] *= (
-        1 - lips * (0.22 * (middle < 0.45) - 0.10 * np.exp(-(((middle - 0.75) / 0.1) ** 2)))
-    )[..., None]
+    light = 0.10 * np.exp(-(((middle - 0.75) / 0.1) ** 2)) - 0.22 * (middle < 0.45)
+    canvas.darken(at, -lips * light)
     gap = _step(v - inner_up) * _step(inner_low - v) * ends
     canvas.blend(at, gap, np.array([0.05, 0.04, 0.09]))
     teeth = gap * _step(inner_up + 0.055 - v, 0.02) * _step(0.8 * half - np.abs(u - m), 0.05)
-    canvas.blend(
-        at, 0.9 * teeth, np.array([0.68, 0.76, 0.80]) * (0.9 - 0.3 * np.abs(u - m) / half)[..., None]
-    )
+    ivory = np.array([0.68, 0.76, 0.80]) * (0.9 - 0.3 * np.abs(u - m) / half)[..., None]
+    canvas.blend(at, 0.9 * teeth, ivory)
     tongue = gap * np.exp(-(((u - m) / (0.6 * half)) ** 2)) * _step(v - inner_low + 0.07, 0.05)
     canvas.blend(at, 0.7 * tongue, np.array([0.22, 0.20, 0.45]))
     line = np.exp(-(((v - inner_up) / 0.010) ** 2)) * ends
-    canvas.pixels[at] *= (1 - 0.55 * line)[..., None]
+    canvas.darken(at, 0.55 * line)
 
 
 def _beard(canvas: Canvas, face: Face, looks: Looks, rng: np.random.Generator) -> None:
@@ -208,11 +210,10 @@ def _eye(canvas: Canvas, face: Face, looks: Looks, side: int) -> None:
     # the hollow around the eye, the lid's crease and bags
     crease = up - 0.038 - 0.012 * (1 - q * q)
     lid = np.exp(-(((v - crease) / 0.010) ** 2)) * _step(1.0 - np.abs(q), 0.2)
-    canvas.pixels[at] *= (1 - 0.30 * lid)[..., None]
-    canvas.pixels[at] *= (1 - 0.14 * np.exp(-(((v - down - 0.04) / 0.016) ** 2) - q**4))[..., None]
-    white = (
-        np.array([0.74, 0.76, 0.80]) * (1 - 0.35 * np.exp(-((v - up) / 0.022)) - 0.25 * np.abs(q))[..., None]
-    )
+    canvas.darken(at, 0.30 * lid)
+    canvas.darken(at, 0.14 * np.exp(-(((v - down - 0.04) / 0.016) ** 2) - q**4))
+    shadow = 0.35 * np.exp(-np.maximum(v - up, 0) / 0.022) + 0.25 * np.abs(q)
+    white = np.array([0.74, 0.76, 0.80]) * (1 - shadow)[..., None]
     canvas.blend(at, inside, white)
     centre = (x + face.gaze[0], face.eye_y - 0.012 + face.gaze[1])
     r = np.hypot(u - centre[0], v - centre[1])
@@ -220,12 +221,11 @@ def _eye(canvas: Canvas, face: Face, looks: Looks, side: int) -> None:
     canvas.blend(at, inside * _step(0.030 - r, 0.010), np.array([0.02, 0.02, 0.02]))
     glint = np.hypot(u - centre[0] + 0.022, v - centre[1] + 0.022)
     canvas.blend(at, 0.9 * inside * _step(0.013 - glint, 0.010), np.array([0.95, 0.95, 0.95]))
-    lash = np.exp(-(((v - up) / (0.010 + 0.006 * np.clip(side * q, 0, 1))) ** 2)) * _step(
-        1.03 - np.abs(q), 0.08
-    )
-    canvas.pixels[at] *= (1 - 0.78 * lash)[..., None]
+    thick = 0.010 + 0.006 * np.clip(side * q, 0, 1)
+    lash = np.exp(-(((v - up) / thick) ** 2)) * _step(1.03 - np.abs(q), 0.08)
+    canvas.darken(at, 0.78 * lash)
     lower = np.exp(-(((v - down) / 0.007) ** 2)) * _step(1.0 - np.abs(q), 0.08)
-    canvas.pixels[at] *= (1 - 0.35 * lower)[..., None]
+    canvas.darken(at, 0.35 * lower)
     tear = np.exp(-(((u - x + side * half) / 0.018) ** 2) - ((v - face.eye_y - face.eye_tilt) / 0.014) ** 2)
     canvas.blend(at, 0.5 * tear, looks.skin * [0.75, 0.72, 1.0])
 
@@ -262,7 +262,7 @@ def _hairline(canvas: Canvas, looks: Looks, rng: np.random.Generator) -> None:
     at, u, v = canvas.window(-1, 1, -1.2, 0.25)
     shape = (v.shape[0], u.shape[1])
     wave = 0.03 * noise((1, shape[1]), (1, 14), rng)
-    edge = looks.hairline + looks.fringe * u + 0.25 * u * u + wave
+    edge = looks.hairline + looks.fringe * u + 0.2 * u * u + 1.3 * np.clip(np.abs(u) - 0.50, 0, 1) + wave
     above = _step(edge - v, 0.035)
     sides = _step(np.abs(u) - looks.temple + 0.10 * np.clip(v + 0.1, -1, 0), 0.03) * _step(0.12 - v, 0.1)
     streaks = np.clip(1 + 0.30 * noise(shape, (5, 60), rng) + 0.12 * noise(shape, (20, 90), rng), 0.3, 2)

@@ -28,7 +28,7 @@ BACKGROUNDS = {
         "grass.png",
         "motorcycle_left.png",
     ),
-    "real-val": ("camera.png", "chelsea.png", "gravel.png", "rocket.jpg", "text.png", "ihc.png"),
+    "real-val": ("camera.png", "chelsea.png", "gravel.png", "rocket.jpg", "text.png", "clock_motion.png"),
 }
 BACKGROUNDS["real"] = BACKGROUNDS["real-train"] + BACKGROUNDS["real-val"]
 
@@ -82,13 +82,13 @@ class Hit(NamedTuple):
     window: tuple[slice, slice]
     u: Array
     v: Array
-    depth: Array  #: towards the viewer, head units
+    depth: Array  #: towards the viewer, head units; u is unrolled past the silhouette's sides
     cover: Array  #: 0..1, anti-aliased
 
 
 def cast(face: Face, height: Array, view: View, size_hw: tuple[int, int]) -> Hit:
     """Ray casting: the base surface by Newton's method, the relief by marching and the secant rule."""
-    reach = 1.25 * view.scale
+    reach = 1.15 * view.scale
     x0, y0 = np.maximum(np.floor(view.centre - reach), 0).astype(int)
     x1, y1 = np.minimum(np.ceil(view.centre + reach), [size_hw[1], size_hw[0]]).astype(int)
     xc = ((np.arange(x0, x1) - view.centre[0]) / view.scale).astype(np.float32)[None]
@@ -104,6 +104,9 @@ def cast(face: Face, height: Array, view: View, size_hw: tuple[int, int]) -> Hit
         lift = _relief_hit(face, height, [s[part] for s in start], d, t[part])
         t[part] += np.where(front[part], lift, 0)
     u, v = start[0] + t * d[0], start[1] + t * d[1]
+    rim = half_width(face, v) * np.sqrt(np.maximum(1 - profile(face, v)[0], 0))
+    behind = start[2] + t * d[2] < 0  # the texture runs on round the side instead of folding back
+    u = np.where(behind, np.sign(u) * (2 * rim - np.abs(u)), u)
     return Hit((slice(y0, y1), slice(x0, x1)), u, v, t, cover)
 
 
@@ -118,14 +121,14 @@ def _base_hit(face: Face, start: list[Array], d: Array) -> tuple[Array, Array]:
         curve = 2 * d[0] ** 2 / a2 + 2 * d[2] ** 2 / c2 + 4 * d[1] ** 2
         return x * x / a2 + p + z * z / c2 - 1, 2 * x * d[0] / a2 + dp * d[1] + 2 * z * d[2] / c2, curve
 
-    for _ in range(4):  # the ray's nearest approach
+    for _ in range(3):  # the ray's nearest approach
         _, slope, curve = value(t)
         t = t - slope / curve
     low, _, curve = value(t)
     gy, gx = np.gradient(low)
     cover = np.clip(0.5 - low / np.maximum(np.hypot(gx, gy), 1e-4), 0, 1)
     t = t + np.sqrt(np.maximum(-2 * low / curve, 0))
-    for _ in range(4):  # the front root
+    for _ in range(3):  # the front root
         f, slope, _ = value(t)
         t = np.where(low < -1e-3, t - np.clip(f / np.maximum(slope, 0.2), -0.3, 0.3), t)
     return t, cover.astype(np.float32)
@@ -138,7 +141,7 @@ def _relief_hit(face: Face, height: Array, start: list[Array], d: Array, t: Arra
         x, y, z = (s0 + (t + s) * di for s0, di in zip(start, d, strict=True))
         return z - base_depth(face, np.stack([x, y], -1)) - read_map(height, x, y)
 
-    levels = np.linspace(0.36, -0.14, 11, dtype=np.float32)
+    levels = np.linspace(0.40, -0.12, 9, dtype=np.float32)
     above, below = np.full_like(t, levels[0]), np.full_like(t, levels[-1])
     g_above, g_below = gap(above), np.full_like(t, -1)
     found = np.zeros(t.shape, bool)
@@ -180,7 +183,7 @@ def draw_light(rng: np.random.Generator, strength: float) -> Light:
     return Light(
         direction / np.linalg.norm(direction),
         ambient * exposure,
-        (1.15 - ambient) * exposure,
+        float((1.15 - ambient) * exposure),
         0.30 * float(rng.random()) * strength,
         1 + strength * rng.normal(0, 0.05, 3),
     )
@@ -193,9 +196,12 @@ def shade(albedo: Array, hit: Hit, view: View, light: Light) -> Array:
     normal_z = 1 / np.sqrt(1 + gx * gx + gy * gy)
     lx, ly, lz = light.direction.astype(np.float32)
     facing = np.clip((lz - gx * lx - gy * ly) * normal_z, 0, 1)
-    half = np.array([lx, ly, lz + 1]) / np.linalg.norm([lx, ly, lz + 1])
-    gloss = np.clip((half[2] - gx * half[0] - gy * half[1]) * normal_z, 0, 1) ** 24
-    lit = np.sqrt(light.ambient + light.diffuse * facing)
+    half = np.array([lx, ly, lz + 1], np.float32)
+    half /= np.linalg.norm(half)
+    gloss = np.clip((half[2] - gx * half[0] - gy * half[1]) * normal_z, 0, 1)  # Blinn's half vector
+    for _ in range(4):
+        gloss = gloss * gloss
+    lit = np.sqrt(light.ambient + light.diffuse * facing)  # the square root: from light to display
     return albedo * lit[..., None] + (light.shine * gloss)[..., None]
 
 
@@ -229,8 +235,8 @@ def background(kind: str, size_hw: tuple[int, int], rng: np.random.Generator) ->
     cut = cv2.resize(picture[y : y + side, x : x + side], (w, h), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
         cut = cut[:, ::-1]
-    out = cut.astype(np.float32) / 255
-    return np.clip(out * rng.uniform(0.6, 1.2, 3).astype(np.float32), 0, 1)
+    gain = rng.uniform(0.55, 1.15) * (1 + 0.06 * rng.standard_normal(3)) / 255
+    return np.clip(cut * gain.astype(np.float32), 0, 1)
 
 
 @lru_cache(maxsize=12)
@@ -272,55 +278,57 @@ def elliptic(
 
 
 def _lay(picture: Array, mask: Array, colour: Array) -> None:
-    picture += mask[..., None] * (colour.astype(np.float32) - picture)
+    picture += mask[..., None] * (np.asarray(colour, np.float32) - picture)
 
 
 def add_body(
     picture: Array, face: Face, looks: Looks, view: View, light: Light, rng: np.random.Generator
 ) -> None:
     """Hair behind the head, neck, shoulders and ears, in place."""
-    h, w = picture.shape[:2]
+    size_hw = picture.shape[:2]
     s, roll = view.scale, float(np.arctan2(view.rotation[1, 0], view.rotation[0, 0]))
     lit = float(np.sqrt(light.ambient + 0.55 * light.diffuse))
-    streaks = np.clip(1 + 0.28 * noise((h, w), (6, 70), rng) + 0.1 * noise((h, w), (3, 20), rng), 0.3, 2)
+    streaks = 1 + 0.28 * noise(size_hw, (6, 70), rng) + 0.1 * noise(size_hw, (3, 20), rng)
+    streaks = np.clip(streaks, 0.3, 2)[..., None]
     edge = 0.03 + 0.05 * rng.random()
     if looks.hair_volume > 0:
         centre = view.project(np.array([[0, -0.10, -0.15]]))[0, :2]
-        wide = face.width * (1.03 + 0.26 * looks.hair_volume)
-        tall = face.top * (0.98 + 0.22 * looks.hair_volume)
-        mask = elliptic((h, w), centre, (wide * s, tall * s), roll, edge)
+        wide = face.width * (1.03 + 0.26 * looks.hair_volume) * s
+        mask = elliptic(size_hw, centre, (wide, face.top * (0.98 + 0.22 * looks.hair_volume) * s), roll, edge)
         if looks.hair_length > 0.4:
-            length = 0.55 * looks.hair_length + 0.3
             low = view.project(np.array([[0, 0.35 * looks.hair_length, -0.3]]))[0, :2]
-            mask = np.maximum(
-                mask, elliptic((h, w), low, (1.02 * wide * s, (length + 0.35) * s), 0.6 * roll, edge)
-            )
-        _lay(picture, mask, looks.hair * (0.8 * lit * streaks)[..., None])
-    x = (np.arange(w, dtype=np.float32)[None] - view.centre[0]) / s
-    y = (np.arange(h, dtype=np.float32)[:, None] - view.centre[1]) / s
-    across = x + np.float32(0.5 * np.sin(roll)) * (y - 0.5)
-    thick = rng.uniform(0.40, 0.54)
-    neck = np.clip((thick - np.abs(across)) * s + 0.5, 0, 1) * np.clip((y - 0.3) * s, 0, 1)
-    round_ = np.sqrt(np.clip(1 - 0.75 * (across / thick) ** 2, 0.05, 1)) * (
-        0.55 + 0.35 * np.clip(y - 0.9, 0, 1)
-    )
-    _lay(picture, neck, looks.skin * (lit * round_)[..., None])
-    collar = (
-        y
-        - rng.uniform(1.35, 1.55)
-        - 0.20 * across**2
-        + rng.uniform(0.1, 0.5) * np.exp(-((across / 0.3) ** 2))
-    )
-    folds = 1 + 0.12 * noise((h, w), (10, 12), rng) + 0.2 * (rng.random() < 0.3) * np.sin(14 * x)
-    _lay(picture, np.clip(collar * s + 0.5, 0, 1), looks.cloth * (0.9 * lit * folds)[..., None])
-    for side in (-1, 1):
+            tall = (0.55 * looks.hair_length + 0.65) * s
+            mask = np.maximum(mask, elliptic(size_hw, low, (1.02 * wide, tall), 0.6 * roll, edge))
+        _lay(picture, mask, (0.8 * lit * looks.hair) * streaks)
+    _neck_and_cloth(picture, looks, view, roll, lit, rng)
+    for side in (-1, 1) if looks.hair_length < 0.4 else ():
         ear = view.project(np.array([[side * 0.99 * face.width, 0.06, -0.05]]))[0, :2]
-        mask = elliptic((h, w), ear, (0.10 * s, 0.18 * s), roll - 0.15 * side, 0.12)
-        _lay(
-            picture,
-            mask * (looks.hair_length < 0.4),
-            0.82 * lit * looks.skin * (0.9 + 0.1 * streaks)[..., None],
-        )
+        mask = elliptic(size_hw, ear, (0.10 * s, 0.18 * s), roll - 0.15 * side, 0.12)
+        _lay(picture, mask, (0.80 * lit * looks.skin) * np.ones_like(picture))
+
+
+def _neck_and_cloth(
+    picture: Array, looks: Looks, view: View, roll: float, lit: float, rng: np.random.Generator
+) -> None:
+    h, w = picture.shape[:2]
+    s = np.float32(view.scale)
+    top = int(np.clip(view.centre[1] + 0.3 * s, 0, h - 1))  # nothing above
+    x = (np.arange(w, dtype=np.float32)[None] - np.float32(view.centre[0])) / s
+    y = (np.arange(top, h, dtype=np.float32)[:, None] - np.float32(view.centre[1])) / s
+    across = x + np.float32(0.5 * np.sin(roll)) * (y - np.float32(0.5))
+    part = picture[top:]
+    thick = rng.uniform(0.40, 0.54)
+    round_ = np.sqrt(np.clip(1 - 0.75 * (across / thick) ** 2, 0.05, 1)) * (
+        0.60 + 0.45 * np.clip(y - 0.9, 0, 1)
+    )
+    _lay(part, np.clip((thick - np.abs(across)) * s + 0.5, 0, 1), (lit * looks.skin) * round_[..., None])
+    neckline = (
+        rng.uniform(1.20, 1.45) + 0.22 * across**2 + rng.uniform(0, 0.35) * np.exp(-((across / 0.3) ** 2))
+    )
+    folds = 1 + 0.12 * noise(across.shape, (5, 12), rng)
+    if rng.random() < 0.3:
+        folds = folds + 0.2 * np.sin(np.float32(rng.uniform(8, 25)) * (across if rng.random() < 0.5 else y))
+    _lay(part, np.clip((y - neckline) * s + 0.5, 0, 1), (0.9 * lit * looks.cloth) * folds[..., None])
 
 
 def draw_occluder(size_hw: tuple[int, int], view: View, rng: np.random.Generator) -> tuple[str, Array]:

@@ -44,8 +44,8 @@ def group_folds(groups: ArrayLike | int, n_folds: int, random_state: int = 0) ->
     Groups are shuffled, then dealt largest first to the smallest fold so far (longest processing
     time first, Graham 1969): folds differ by at most the size of one group.
 
-    >>> [test.tolist() for _, test in group_folds(["a", "a", "b", "b"], 2)] in ([[0, 1], [2, 3]], [[2, 3], [0, 1]])
-    True
+    >>> sorted(test.tolist() for _, test in group_folds(["a", "a", "b", "b"], 2))
+    [[0, 1], [2, 3]]
     """
     members = _group_rows(groups)
     if n_folds < 2:

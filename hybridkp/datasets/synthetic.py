@@ -83,8 +83,7 @@ def make_faces(
     Parallel projection, no cast shadows, one lamp: a stand-in for photographs that methods can
     be told apart on, not a model of them.
 
-    >>> faces = make_faces(2, random_state=1)
-    >>> faces[0].image.shape if hasattr(faces, "__getitem__") else faces.samples[0].image.shape
+    >>> make_faces(2, random_state=1).samples[0].image.shape
     (192, 192, 3)
     """
     knobs = dict(zip(_KNOBS, map(float, (pose, expression, light, blur, noise, occlusion)), strict=True))
