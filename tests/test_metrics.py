@@ -48,6 +48,15 @@ def test_a_bad_normalizer_is_named(normalizer: tuple) -> None:
         metrics.normalizer_lengths(TRUTH, normalizer)
 
 
+def test_bad_shapes_for_lengths_are_named() -> None:
+    with pytest.raises(InputError, match="truth"):
+        metrics.normalizer_lengths(np.zeros((2, 2)), ("pixel",))
+    with pytest.raises(InputError, match="boxes_xywh"):
+        metrics.normalizer_lengths(TRUTH, ("box",), [[0, 0, 1, 1]])
+    with pytest.raises(InputError, match="values"):
+        metrics.auc(np.zeros((2, 2)))
+
+
 def test_nme_by_hand() -> None:
     # object 0: (0.5 + 0) / 2; object 1: missing costs max(diagonal 0, length 20) = 100 %
     np.testing.assert_array_equal(metrics.nme(TRUTH, ANSWER, LENGTH), [0.25, 1.0, NAN])

@@ -107,6 +107,14 @@ def test_bad_input_is_named() -> None:
         metrics.oks_ap([face], [face], [[1.0]], [[NAN]], [0.1, 0.1])
     with pytest.raises(InputError, match="positive"):
         metrics.oks_matrix(face, face, [9.0], [0.1, 0.0])
+    with pytest.raises(InputError, match="truth"):
+        metrics.oks_matrix(face, np.zeros((1, 3, 2)), [9.0], [0.1, 0.1])
+    with pytest.raises(InputError, match="area"):
+        metrics.oks_matrix(face, face, [9.0, 9.0], [0.1, 0.1])
+    with pytest.raises(InputError, match="boxes_xywh"):
+        metrics.oks_matrix(face * NAN, face, [9.0], [0.1, 0.1], boxes_xywh=[[0, 0]])
+    with pytest.raises(InputError, match="truth"):
+        metrics.object_oks(face, face[:0], [9.0], [0.1, 0.1])
     with pytest.raises(InputError, match="not COCO"):
         metrics.oks_ap_from_coco({}, [])
     with pytest.raises(InputError, match="picture 7"):

@@ -280,7 +280,12 @@ def test_bad_input_is_named() -> None:
         statistics.holm([1.5])
     with pytest.raises(InputError, match="two methods"):
         statistics.rank_test(["a"], [[1.0]])
+    with pytest.raises(InputError, match=r"\(P,\)"):
+        statistics.holm([[0.1]])
+    with pytest.raises(InputError, match=r"\(S, B\)"):
+        statistics.average_over_seeds(np.zeros((1, 1, 1)))
     assert statistics.compare_all(["a"], [[1.0]]) == []
+    assert np.isnan(statistics.rank_test(["a", "b"], [[NAN], [1.0]]).p)
 
 
 def test_every_public_name_opens() -> None:

@@ -41,6 +41,12 @@ def _check_sigmas(sigmas: ArrayLike, k: int) -> Array:
     return sigmas
 
 
+def _labelled(truth: Array, visibility: ArrayLike | None) -> Array:
+    """(G, K) bool."""
+    known = np.isfinite(truth[:, :, 0]) & np.isfinite(truth[:, :, 1])
+    return known if visibility is None else known & (np.asarray(visibility) > 0)
+
+
 def _outside(predicted: Array, boxes_xywh: Array) -> Array:
     """(G, D, K, 2) distance of the answers from boxes of doubled margin, 0 inside."""
     corner, size = boxes_xywh[:, None, None, :2], boxes_xywh[:, None, None, 2:]
@@ -89,11 +95,9 @@ def oks_matrix(
     if area.shape != (g,):
         raise InputError(f"area must have shape ({g},), got {area.shape}")
     variance = (2 * _check_sigmas(sigmas, k)) ** 2
-    labelled = np.isfinite(truth).all(axis=2)
-    if visibility is not None:
-        labelled &= np.asarray(visibility) > 0
+    labelled = _labelled(truth, visibility)
     delta = predicted[None] - np.where(labelled[:, :, None], truth, 0.0)[:, None]  # (G, D, K, 2)
-    bare = ~labelled.any(axis=1)
+    bare: Array = labelled.sum(axis=1) == 0
     if boxes_xywh is not None and bare.any():
         boxes = np.asarray(boxes_xywh, np.float64)
         if boxes.shape != (g, 4):
@@ -248,10 +252,7 @@ def picture_of(
     if crowd is None:
         crowd = np.zeros(len(truth), bool)
     if ignore is None:
-        labelled: Array = np.isfinite(truth).all(axis=2)
-        if visibility is not None:
-            labelled &= visibility > 0
-        ignore = ~labelled.any(axis=1)
+        ignore = _labelled(truth, visibility).sum(axis=1) == 0
     order = np.argsort(-score, kind="stable")[:max_detections]
     similarity = oks_matrix(truth, predicted[order], area, sigmas, visibility=visibility, boxes_xywh=boxes)
     return Picture(similarity, score[order], area, predicted_area[order], crowd, crowd | ignore)
