@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..geometry import grid_offsets
 from ..structures import Array, InputError
 
-_CHUNK = 4096  # points sampled at a time: the rows being built stay in the cache
+CLIP = 0.2  #: ceiling of a normalised histogram (Lowe 2004; Dalal & Triggs 2005)
+NOISE = 1.0  #: grey levels per px; histograms of less contrast fade to 0 instead of being stretched
+
+_CHUNK = 2048  # points sampled at a time: what is gathered stays in the cache
 
 
 def orientation_maps(
@@ -23,16 +25,16 @@ def orientation_maps(
     signed: bool = False,
     *,
     pad: int = 0,
-    clip: float | None = 0.2,
-    eps: float = 1.0,
+    clip: float | None = CLIP,
+    eps: float = NOISE,
 ) -> Array:
     """At every pixel, the histogram of gradient orientations of the cell centred there.
 
     Each pixel's gradient magnitude is split between the two nearest orientations, and spread over
     the cells around it with a triangular window of half-width ``cell``: together the trilinear
     votes of HOG, for cells at *any* position.  Each histogram is then divided by the energy of
-    the 2 x 2 cells around it, clipped and rescaled (L2-Hys).  A HOG descriptor around a point is
-    therefore these maps read on a grid of offsets: :func:`sample_cells`.
+    the 2 x 2 cells around it and clipped.  A HOG descriptor around a point is therefore these
+    maps read on a grid of offsets: :func:`sample_cells`.
 
     Parameters
     ----------
@@ -55,42 +57,37 @@ def orientation_maps(
     -------
     (H + 2 pad, W + 2 pad, n_orientations) float32, not negative
 
+    Raises
+    ------
+    InputError
+        For a picture that is not (H, W), or parameters out of range.
+
     References
     ----------
     N. Dalal, B. Triggs, Histograms of oriented gradients for human detection, CVPR 2005.
-    Departure: the paper keeps each cell once per overlapping block (four times); here it is kept
-    once, normalised by the block centred on it.
+    P. F. Felzenszwalb et al., Object detection with discriminatively trained part-based models,
+    TPAMI 32(9), 2010.
+    Departures: Dalal and Triggs keep each cell once per overlapping block (four times); here it
+    is kept once, normalised by the block centred on it.  As in Felzenszwalb et al., the clipped
+    block is not rescaled.
     """
-    if image.ndim != 2 or n_orientations < 2 or cell < 1:
-        raise InputError(
-            "orientation_maps needs a grey picture (H, W), n_orientations >= 2 and cell >= 1, got"
-            f" {image.shape}, {n_orientations}, {cell}"
-        )
-    image = np.asarray(image, np.float32)
     if pad:
         image = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    window = triangular_window(cell)
-    votes = _orientation_votes(image, n_orientations, signed)
-    for plane in votes:  # one plane per orientation: a whole row of pixels is filtered at a time
-        plane[:] = _smooth(plane, window)
+    votes = histograms(image, n_orientations, cell, signed)
     if clip is not None:
-        _normalise(votes, window, clip, eps)
-    return cv2.merge(votes)
+        votes = votes * block_scale(votes, cell, eps)[:, None]
+        np.minimum(votes, np.float32(clip), out=votes)
+    return np.ascontiguousarray(votes.transpose(0, 2, 1))
 
 
-def maps_reach(cell: int) -> int:
-    """How far in px a value of :func:`orientation_maps` looks: gradient, cell, block twice."""
-    return 1 + 3 * (cell - 1)
-
-
-def sample_cells(maps: Array, xy: ArrayLike, cells: int = 4, cell_px: float = 4.0, pad: int = 0) -> Array:
+def sample_cells(maps: Array, xy: ArrayLike, cells: int = 4, cell_px: int = 4, pad: int = 0) -> Array:
     """Read ``cells`` x ``cells`` histograms around each point: HOG descriptors.
 
     Parameters
     ----------
     maps : (H + 2 pad, W + 2 pad, n_orientations) from :func:`orientation_maps`
-    xy : (N, 2) in px of the picture, sub-pixel positions are interpolated (bilinear)
-    cells, cell_px
+    xy : (N, 2) in px of the picture; sub-pixel positions are interpolated (bilinear)
+    cells, cell_px : int
         The grid: cell centres are ``cell_px`` apart and lie symmetrically around the point.
     pad : int
         As given to :func:`orientation_maps`.  Outside the maps, their border repeats.
@@ -102,19 +99,103 @@ def sample_cells(maps: Array, xy: ArrayLike, cells: int = 4, cell_px: float = 4.
     """
     h, w, n = maps.shape
     xy = np.asarray(xy, np.float32).reshape(-1, 2)
-    offsets = cell_offsets(cells, cell_px) + np.float32(pad)
     table = np.ascontiguousarray(maps).reshape(h * w, n)
-    out = np.empty((len(xy), len(offsets) * n), np.float32)
+    out = np.empty((len(xy), cells * cells * n), np.float32)
     for i in range(0, len(xy), _CHUNK):
-        corners, weights = _bilinear(xy[i : i + _CHUNK, None] + offsets, h, w)
-        rows = np.einsum("ck,cko->ko", weights, table[corners])
-        out[i : i + _CHUNK] = rows.reshape(-1, out.shape[1])
+        rows, columns, weights = cell_corners(xy[i : i + _CHUNK] + pad, cells, cell_px, (h, w))
+        part = table[rows * w + columns].reshape(len(rows), 4, -1)
+        out[i : i + _CHUNK] = np.einsum("pc,pcf->pf", weights, part)
     return out
 
 
-def cell_offsets(cells: int, cell_px: float) -> Array:
-    """(cells * cells, 2) float32, (x, y) of the cell centres from the point, row by row."""
-    return grid_offsets(cells, cell_px).reshape(-1, 2).astype(np.float32)
+def describe_cells(
+    image: Array, xy: Array, cells: int, cell_px: int, n_orientations: int, signed: bool
+) -> Array:
+    """``sample_cells(orientation_maps(image, ...), xy, ...)``, normalised only where it is read.
+
+    The quick way when the maps are needed once.  Equal at whole px; between them the histograms
+    are clipped after the interpolation, not before.
+    """
+    votes = histograms(image, n_orientations, cell_px, signed)
+    scale = block_scale(votes, cell_px, NOISE)
+    h, n, w = votes.shape
+    table, row_step, plane_step = votes.base.reshape(-1), votes.strides[0] // 4, votes.strides[1] // 4
+    first = votes.__array_interface__["data"][0] - votes.base.__array_interface__["data"][0]
+    planes = np.arange(n)[:, None, None, None] * plane_step + first // 4
+    out = np.empty((len(xy), cells * cells, n), np.float32)
+    for i in range(0, len(xy), _CHUNK):
+        rows, columns, weights = cell_corners(xy[i : i + _CHUNK], cells, cell_px, (h, w))
+        shape = len(rows), 4, cells * cells
+        factor = scale.take(rows * w + columns).reshape(shape) * weights[:, :, None]
+        corners = table.take((rows * row_step + columns).reshape(shape) + planes)
+        corners *= factor
+        part = corners[:, :, 0] + corners[:, :, 1]
+        part += corners[:, :, 2]
+        part += corners[:, :, 3]
+        out[i : i + _CHUNK] = np.minimum(part, np.float32(CLIP)).transpose(1, 2, 0)
+    return out.reshape(len(xy), -1)
+
+
+def maps_reach(cell: int) -> int:
+    """How far in px a value of :func:`orientation_maps` looks: gradient, cell, block."""
+    return 1 + 2 * (cell - 1)
+
+
+def cell_offsets(cells: int, cell_px: int) -> Array:
+    """(cells,) float, where the cells' centres lie from the point, along x or y."""
+    return (np.arange(cells) - (cells - 1) / 2) * cell_px
+
+
+def cell_corners(
+    xy: Array, cells: int, cell_px: int, size_hw: tuple[int, int]
+) -> tuple[Array, Array, Array]:
+    """The pixels around each cell's centre, and their bilinear weights.
+
+    Cells are whole px apart, so that all cells of a point have the same four weights.
+
+    Returns
+    -------
+    rows : (N, 2, 1, cells, 1) int; columns : (N, 1, 2, 1, cells) int
+        They broadcast to (N, 2, 2, cells, cells); outside ``size_hw``, the border's pixel.
+    weights : (N, 4) float32
+    """
+    steps = np.arange(cells) * cell_px
+    corner = np.asarray(xy, np.float64) - (cells - 1) / 2 * cell_px
+    low = np.floor(corner)
+    fx, fy = (corner - low).astype(np.float32).T
+    low = low.astype(np.intp)
+    pair = np.array([0, 1])[:, None] + steps  # (2, cells)
+    columns = np.clip(low[:, 0, None, None] + pair, 0, size_hw[1] - 1)[:, None, :, None, :]
+    rows = np.clip(low[:, 1, None, None] + pair, 0, size_hw[0] - 1)[:, :, None, :, None]
+    weights = np.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], axis=1)
+    return rows, columns, weights
+
+
+def histograms(image: Array, n_orientations: int, cell: int, signed: bool) -> Array:
+    """(H, n_orientations, W) float32, not normalised: mean gradient per px in grey levels.
+
+    The orientations lie side by side in each row, as one wide picture that is smoothed at once;
+    what is returned is a view of it.
+    """
+    if image.ndim != 2 or n_orientations < 2 or cell < 1:
+        raise InputError(
+            "orientation maps need a grey picture (H, W), n_orientations >= 2 and cell >= 1, got"
+            f" {image.shape}, {n_orientations}, {cell}"
+        )
+    h, w = image.shape
+    margin = cell - 1  # between neighbouring orientations: how far the window reaches
+    votes = _orientation_votes(np.asarray(image, np.float32), n_orientations, signed, margin)
+    if margin:
+        votes[:, :, :margin] = votes[:, :, margin, None]
+        votes[:, :, -margin:] = votes[:, :, -margin - 1, None]
+    smooth = _smooth(votes.reshape(h, -1), triangular_window(cell))
+    return smooth.reshape(votes.shape)[:, :, margin : margin + w]
+
+
+def block_scale(votes: Array, cell: int, eps: float) -> Array:
+    """(H, W) float32, one over the length of the 2 x 2 cells of (H, n, W) around each pixel."""
+    energy = 4 * _smooth(np.einsum("how,how->hw", votes, votes), triangular_window(cell))
+    return 1 / np.sqrt(energy + np.float32(eps**2))
 
 
 def triangular_window(cell: int) -> Array:
@@ -123,47 +204,28 @@ def triangular_window(cell: int) -> Array:
     return np.concatenate([ramp, ramp[-2::-1]]) / cell**2
 
 
-def _orientation_votes(image: Array, n_orientations: int, signed: bool) -> Array:
-    """(n, H, W) float32: each pixel's gradient magnitude, split between two orientations."""
-    options = {"ksize": 1, "scale": 0.5, "borderType": cv2.BORDER_REPLICATE}
+def _orientation_votes(image: Array, n_orientations: int, signed: bool, margin: int) -> Array:
+    """(H, n, margin + W + margin): each pixel's gradient magnitude, split between two orientations."""
+    h, w = image.shape
+    row = w + 2 * margin
+    around = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     magnitude, angle = cv2.cartToPolar(
-        cv2.Sobel(image, cv2.CV_32F, 1, 0, **options), cv2.Sobel(image, cv2.CV_32F, 0, 1, **options)
+        0.5 * (around[1:-1, 2:] - around[1:-1, :-2]), 0.5 * (around[2:, 1:-1] - around[:-2, 1:-1])
     )
     n_turn = n_orientations if signed else 2 * n_orientations  # bins in 360 degrees
-    position = angle.ravel() * np.float32(n_turn / (2 * np.pi)) + np.float32(n_turn - 0.5)
-    low = position.astype(np.intp)  # positive, so this is the floor
-    upper = (position - low) * magnitude.ravel()
-    plane = np.arange(2 * n_turn + 2) % n_orientations * image.size  # where each bin's plane starts
-    pixel = np.arange(image.size)
-    votes = np.zeros(n_orientations * image.size, np.float32)
-    votes[plane[low] + pixel] = magnitude.ravel() - upper
-    votes[plane[low + 1] + pixel] = upper
-    return votes.reshape(n_orientations, *image.shape)
-
-
-def _bilinear(xy: Array, h: int, w: int) -> tuple[Array, Array]:
-    """Four flat pixel indices (4, M) and weights (4, M) for points (..., 2), M in all."""
-    top = np.array([w - 1, h - 1], np.float32)
-    xy = np.clip(xy.reshape(-1, 2), 0, top)
-    low = np.minimum(xy.astype(np.intp), np.maximum(top - 1, 0).astype(np.intp))
-    fx, fy = (xy - low).astype(np.float32).T
-    step_x, step_y = int(w > 1), w * int(h > 1)
-    first = low[:, 1] * w + low[:, 0]
-    corners = np.stack([first, first + step_x, first + step_y, first + step_x + step_y])
-    weights = np.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy])
-    return corners, weights
+    angle *= np.float32(n_turn / (2 * np.pi))
+    angle += np.float32(n_turn - 0.5)
+    low = angle.astype(np.int32)  # positive, so this is the floor
+    upper = angle
+    upper -= low
+    upper *= magnitude
+    start = np.arange(2 * n_turn + 2) % n_orientations * row  # of each orientation, in a row
+    pixel = (np.arange(h) * (n_orientations * row))[:, None] + np.arange(margin, margin + w)
+    votes = np.zeros(h * n_orientations * row, np.float32)
+    votes[start.take(low) + pixel] = magnitude - upper
+    votes[start[1:].take(low) + pixel] = upper
+    return votes.reshape(h, n_orientations, row)
 
 
 def _smooth(image: Array, window: Array) -> Array:
     return cv2.sepFilter2D(image, -1, window, window, borderType=cv2.BORDER_REPLICATE)
-
-
-def _normalise(votes: Array, window: Array, clip: float, eps: float) -> None:
-    """L2-Hys of (n, H, W) in place, block by block; the block is four cells seen through ``window``."""
-    energy = 4 * _smooth(np.einsum("ohw,ohw->hw", votes, votes), window)
-    total = energy + np.float32(eps**2)
-    votes *= 1 / np.sqrt(total)
-    np.minimum(votes, np.float32(clip), out=votes)
-    left = 4 * _smooth(np.einsum("ohw,ohw->hw", votes, votes), window)
-    tiny = np.float32(1e-6)
-    votes *= np.sqrt((energy / total + tiny) / (left + tiny))  # what the clipping took, given back

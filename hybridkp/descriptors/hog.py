@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from ..geometry import extract_patches
 from ..pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Pyramid
-from .gradients import maps_reach, orientation_maps, sample_cells
+from .gradients import describe_cells, maps_reach, orientation_maps
 
 
 class HOG(BaseEstimator):
@@ -84,7 +84,7 @@ class HOG(BaseEstimator):
         reach = self.reach_px
         xy = np.clip(xy, -reach, [w - 1 + reach, h - 1 + reach])
         strip, xy = _as_strip(image, xy, reach)
-        return sample_cells(self.maps(strip), xy, self.cells, self.cell_px)
+        return describe_cells(strip, xy, self.cells, self.cell_px, self.n_orientations, self.signed)
 
     def maps(self, image: Array, pad: int = 0) -> Array:
         """The dense maps of one level (H, W): (H + 2 pad, W + 2 pad, n_orientations) float32.
