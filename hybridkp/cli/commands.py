@@ -131,7 +131,8 @@ def report(args: argparse.Namespace) -> int:
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{args.out}: its bench.json is missing or damaged; run the bench again") from None
     val = thin(load_parts(data, split)[1], max_val)
-    if any(p.fingerprint != val.fingerprint for p in predictions):
+    predictions = [p for p in predictions if p.fingerprint == val.fingerprint]
+    if not predictions:
         raise InputError(f"{args.out}: holds predictions for other data than {data}; run the bench again")
     _write_report(predictions, val, args.out, normalizer)
     return OK

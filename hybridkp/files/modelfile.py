@@ -365,7 +365,7 @@ class _Reader:
         module, name = node["module"], node["class"]
         if (module, name) in self.trusted:
             return self.trusted[module, name]
-        text = f"{str(module)[:60]}.{str(name)[:60]}"
+        text = ascii(f"{str(module)[:60]}.{str(name)[:60]}")
         if not (isinstance(module, str) and isinstance(name, str)):
             raise _Bad("a class name is not a string")
         if not (_MODULE.fullmatch(module) and _NAME.fullmatch(name)) or module in _FORBIDDEN_MODULES:
