@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 
+from hybridkp.calibration import calibrate  # noqa: E402
 from hybridkp.deep import DirectNet, HeatmapNet  # noqa: E402
 from hybridkp.deep.augment import Augment, apply_maps, augment, mirror, random_maps  # noqa: E402
 from hybridkp.deep.direct import DirectModule  # noqa: E402
-from hybridkp.deep.estimator import calibrate  # noqa: E402
 from hybridkp.deep.heatmap import HeatmapModule, decode, encode  # noqa: E402
 from hybridkp.deep.tensors import n_parameters, resize_square, split_rows  # noqa: E402
 from hybridkp.deep.training import Schedule, train  # noqa: E402

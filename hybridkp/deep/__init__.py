@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
+    "CNNRefiner": "refine",
     "DirectNet": "direct",
     "HeatmapNet": "heatmap",
 }

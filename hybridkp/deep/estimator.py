@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from ..calibration import NEAR, calibrate
 from ..images import check_crops
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
@@ -32,8 +33,6 @@ from .tensors import (
     weights_of,
 )
 from .training import Schedule, train
-
-NEAR = 0.025  #: a point counts as found within this part of the crop's longer side
 
 
 class Pipeline(nn.Module):
@@ -54,29 +53,6 @@ class Pipeline(nn.Module):
         xy, raw = self.net(pictures)
         xy = (xy + 0.5) / scale - 0.5
         return xy, torch.sigmoid(self.calibration[0] * raw + self.calibration[1])
-
-
-def calibrate(raw: Array, hit: Array, steps: int = 30) -> tuple[float, float]:
-    """(a, b) so that sigmoid(a raw + b) is the probability of ``hit`` (Platt 1999).
-
-    Newton's method with a ridge towards a = 1, b = logit of Laplace's hit rate, so that few or
-    one-sided examples still give a finite, increasing score.
-    """
-    design = np.stack([np.asarray(raw, float).ravel(), np.ones(raw.size)], 1)
-    hit = np.asarray(hit, float).ravel()
-    rate = (hit.sum() + 1) / (len(hit) + 2)
-    prior = np.array([1.0, np.log(rate / (1 - rate)) - (design[:, 0].mean() if len(hit) else 0.0)])
-    w = prior.copy()
-    for _ in range(steps):
-        p = 1 / (1 + np.exp(-np.clip(design @ w, -30, 30)))
-        gradient = design.T @ (p - hit) + (w - prior)
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.eye(2)
-        w = w - np.linalg.solve(curvature, gradient)
-    return (
-        (float(w[0]), float(w[1]))
-        if w[0] > 0 and np.isfinite(w).all()
-        else (float(prior[0]), float(prior[1]))
-    )
 
 
 class NetDetector(DetectorMixin, BaseEstimator):

@@ -1,0 +1,35 @@
+"""From a raw confidence to a probability, for every room that gives scores.
+
+A score in this library estimates how probable it is that the point lies within :data:`NEAR`, so
+that the scores of different methods can be compared and weighed.  Pure NumPy, no pictures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+NEAR = 0.025  #: a point counts as found within this part of the crop's longer side
+
+
+def calibrate(raw: ArrayLike, hit: ArrayLike, steps: int = 30) -> tuple[float, float]:
+    """(a, b) so that sigmoid(a raw + b) is the probability of ``hit`` (Platt 1999).
+
+    Newton's method with a ridge towards a = 1, b = logit of Laplace's hit rate, so that few or
+    one-sided examples still give a finite, increasing score.
+    """
+    design = np.stack([np.asarray(raw, float).ravel(), np.ones(raw.size)], 1)
+    hit = np.asarray(hit, float).ravel()
+    rate = (hit.sum() + 1) / (len(hit) + 2)
+    prior = np.array([1.0, np.log(rate / (1 - rate)) - (design[:, 0].mean() if len(hit) else 0.0)])
+    w = prior.copy()
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-np.clip(design @ w, -30, 30)))
+        gradient = design.T @ (p - hit) + (w - prior)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.eye(2)
+        w = w - np.linalg.solve(curvature, gradient)
+    return (
+        (float(w[0]), float(w[1]))
+        if w[0] > 0 and np.isfinite(w).all()
+        else (float(prior[0]), float(prior[1]))
+    )
