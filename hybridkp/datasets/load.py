@@ -26,6 +26,12 @@ def split_names(path: str | Path) -> tuple[str, ...]:
     return tuple(_splits(_existing(path)))
 
 
+def split_sources(path: str | Path) -> dict[str, Path]:
+    """Split name -> the JSON file or .pts folder behind it; {"all": ...} when undivided."""
+    root = _existing(path)
+    return _splits(root) or {"all": _whole(root)}
+
+
 def load_dataset(path: str | Path, split: str | None = None) -> Dataset:
     """Annotated pictures from wherever ``path`` points.
 
