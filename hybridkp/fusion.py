@@ -30,6 +30,34 @@ class _Members(DetectorMixin, BaseEstimator):
 
     members: Members
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters; with ``deep`` also ``name`` and ``name__parameter`` of every member."""
+        out = super().get_params(deep=False)
+        if deep:
+            for name, detector in self.members:
+                out[name] = detector
+                out.update({f"{name}__{k}": v for k, v in detector.get_params(deep=True).items()})
+        return out
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, a member's as ``name__parameter``."""
+        known = self.get_params(deep=True)
+        members = dict(self.members)
+        own: dict[str, Any] = {}
+        for key, value in params.items():
+            if key not in known:
+                raise ValueError(f"{type(self).__name__} has no parameter {key!r}")
+            name, _, rest = key.partition("__")
+            if name not in members:
+                own[key] = value
+            elif rest:
+                members[name].set_params(**{rest: value})
+            else:
+                members[name] = value
+        if "members" not in own and members != dict(self.members):
+            own["members"] = [(name, members[name]) for name, _ in self.members]
+        return super().set_params(**own) if own else self
+
     def _fit_members(self, images: Array, xy: Array, groups: Any, flip: Any) -> None:
         names = [name for name, _ in self.members]
         if not names or len(set(names)) != len(names):

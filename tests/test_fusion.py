@@ -124,6 +124,16 @@ def test_members_need_names() -> None:
         fusion.Average([("a", Oracle()), ("a", Oracle())]).fit(*TRAIN)
 
 
+def test_seeds_and_parameters_reach_the_members() -> None:
+    model = fusion.WeightedVote([("a", Oracle(1.0, 1)), ("b", Oracle(1.0, 2))])
+    model.set_params(a__seed=7, cv=4)
+    assert model.members[0][1].seed == 7 and model.cv == 4
+    model.set_params(b=Oracle(3.0))
+    assert model.get_params()["b__sd"] == 3.0
+    with pytest.raises(ValueError, match="no parameter 'c__seed'"):
+        model.set_params(c__seed=1)
+
+
 def test_out_of_fold_never_cuts_a_group() -> None:
     class Memoriser(Oracle):
         def fit(self, images: Any, xy: Any, *, groups: Any = None, flip: Any = None) -> Memoriser:

@@ -1,0 +1,291 @@
+"""Named constructors: the one room that knows every method.
+
+A recipe is a function of one flag, ``quick`` (a shorter training, for a first look or a test),
+that gives a fresh estimator.  Heavy rooms are imported inside the recipes, so that listing the
+names costs nothing.  To add a method: write the function, add the line in :data:`_METHODS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .structures import InputError
+
+
+class _Recipe(NamedTuple):
+    make: Callable[[bool], Any]
+    about: str  #: one line
+    family: str  #: "floor", "classical", "deep" or "hybrid"
+    slow: bool = False  #: trains for long even on a tiny problem
+
+
+# --------------------------------------------------------------------------------------------
+# classical
+# --------------------------------------------------------------------------------------------
+
+
+def _mean_shape(quick: bool) -> Any:
+    from .landmarks import MeanShape
+
+    return MeanShape()
+
+
+def _hog_ridge(quick: bool) -> Any:
+    from .landmarks import HolisticRegressor
+
+    return HolisticRegressor()
+
+
+def _sdm(quick: bool) -> Any:
+    from .landmarks import CascadedRegressor
+
+    return CascadedRegressor()
+
+
+def _hog_svm(quick: bool) -> Any:
+    from .landmarks import PatchDetector
+
+    return PatchDetector()
+
+
+def _forest(quick: bool) -> Any:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    return ExtraTreesClassifier(
+        n_estimators=12 if quick else 24,
+        max_depth=10,
+        min_samples_leaf=3,
+        max_features="sqrt",
+        random_state=0,
+    )
+
+
+def _patches(descriptor: Any, classifier: Any = None, **options: Any) -> Any:
+    from .landmarks import PatchDetector
+
+    return PatchDetector(descriptor=descriptor, classifier=classifier, **options)
+
+
+def _hog_forest(quick: bool) -> Any:
+    from .descriptors import HOG
+
+    return _patches(HOG(), _forest(quick))
+
+
+def _sift_svm(quick: bool) -> Any:
+    from .descriptors import SIFT
+
+    return _patches(SIFT())
+
+
+def _surf_forest(quick: bool) -> Any:
+    from .descriptors import SURF
+
+    return _patches(SURF(upright=True, size_px=16), _forest(quick))
+
+
+def _orb_forest(quick: bool) -> Any:
+    from .descriptors import ORB
+
+    return _patches(ORB(), _forest(quick))
+
+
+def _sift_hog_svm(quick: bool) -> Any:
+    from .descriptors import HOG, SIFT, Concat
+
+    return _patches(Concat([("sift", SIFT()), ("hog", HOG())]))
+
+
+# --------------------------------------------------------------------------------------------
+# deep
+# --------------------------------------------------------------------------------------------
+
+
+def _heatmap(quick: bool) -> Any:
+    from .deep import HeatmapNet
+
+    return HeatmapNet(max_epochs=12) if quick else HeatmapNet()
+
+
+def _direct(quick: bool) -> Any:
+    from .deep import DirectNet
+
+    return DirectNet(max_epochs=12) if quick else DirectNet()
+
+
+def _patch_cnn(quick: bool) -> Any:
+    from .deep import PatchCNN
+
+    return PatchCNN(max_epochs=6) if quick else PatchCNN()
+
+
+# --------------------------------------------------------------------------------------------
+# hybrid
+# --------------------------------------------------------------------------------------------
+
+
+def _cnn_refiner(quick: bool) -> Any:
+    from .deep import CNNRefiner
+
+    return CNNRefiner(max_epochs=8) if quick else CNNRefiner()
+
+
+def _subpixel_refiner(quick: bool) -> Any:
+    from .refiners import SubpixelRefiner
+
+    return SubpixelRefiner()
+
+
+def _hog_svm_cnn(quick: bool) -> Any:
+    from .refiners import Refined
+
+    return Refined(_hog_svm(quick), _cnn_refiner(quick))
+
+
+def _hog_svm_subpixel(quick: bool) -> Any:
+    from .refiners import Refined
+
+    return Refined(_hog_svm(quick), _subpixel_refiner(quick))
+
+
+def _cnn_hog_svm(quick: bool) -> Any:
+    from .deep import CNNEmbedding
+    from .descriptors import HOG, Concat
+
+    embedding = CNNEmbedding(max_epochs=6) if quick else CNNEmbedding()
+    return _patches(Concat([("hog", HOG()), ("cnn", embedding)]))
+
+
+def _members(quick: bool) -> list[tuple[str, Any]]:
+    """The best classical and the best deep detector, as chosen on folds of the training part."""
+    return [("sdm", _sdm(quick)), ("heatmap", _heatmap(quick))]
+
+
+def _vote(quick: bool) -> Any:
+    from .fusion import WeightedVote
+
+    return WeightedVote(_members(quick))
+
+
+def _average(quick: bool) -> Any:
+    from .fusion import Average
+
+    return Average(_members(quick))
+
+
+def _product(quick: bool) -> Any:
+    from .fusion import MapFusion
+
+    return MapFusion(_members(quick), how="product")
+
+
+_METHODS: dict[str, _Recipe] = {
+    "mean-shape": _Recipe(_mean_shape, "the mean training shape: the floor", "floor"),
+    "hog+ridge": _Recipe(_hog_ridge, "ridge regression from HOG of the whole crop", "classical"),
+    "hog+svm": _Recipe(_hog_svm, "dense HOG patch experts, linear SVMs, shape model", "classical"),
+    "hog+forest": _Recipe(_hog_forest, "HOG patch experts, extremely randomised trees", "classical"),
+    "sift+svm": _Recipe(_sift_svm, "SIFT patch experts, linear SVMs", "classical"),
+    "surf+forest": _Recipe(_surf_forest, "our SURF, upright, with extremely randomised trees", "classical"),
+    "orb+forest": _Recipe(_orb_forest, "ORB bits with extremely randomised trees", "classical"),
+    "sift-hog+svm": _Recipe(_sift_hog_svm, "SIFT and HOG concatenated, linear SVMs", "classical"),
+    "sdm": _Recipe(_sdm, "cascaded regression on HOG (supervised descent)", "classical"),
+    "patch-cnn": _Recipe(_patch_cnn, "patch experts that are one small CNN", "deep", slow=True),
+    "heatmap": _Recipe(_heatmap, "heat-map network with integral decoding", "deep", slow=True),
+    "direct": _Recipe(_direct, "direct coordinate regression by a small CNN", "deep", slow=True),
+    "hog+svm+cnn": _Recipe(_hog_svm_cnn, "hog+svm, then a CNN that refines its points", "hybrid", slow=True),
+    "hog+svm+subpixel": _Recipe(_hog_svm_subpixel, "hog+svm, then a classical refiner", "classical"),
+    "cnn-hog+svm": _Recipe(
+        _cnn_hog_svm, "CNN embedding and HOG concatenated, linear SVMs", "hybrid", slow=True
+    ),
+    "average": _Recipe(_average, "plain mean of sdm and heatmap", "hybrid", slow=True),
+    "product": _Recipe(_product, "product of the score maps of sdm and heatmap", "hybrid", slow=True),
+    "vote": _Recipe(_vote, "weighted vote of sdm and heatmap", "hybrid", slow=True),
+}
+
+#: what ``hybridkp bench`` runs without ``--methods``
+DEFAULT: tuple[str, ...] = tuple(name for name in _METHODS if name != "hog+svm+subpixel")
+#: what it runs with ``--quick``
+QUICK: tuple[str, ...] = ("mean-shape", "hog+ridge", "hog+svm", "sdm", "direct", "heatmap", "vote")
+
+
+def method_names(task: str = "landmarks") -> list[str]:
+    """Names for :func:`make_method`, simplest first.
+
+    >>> method_names()[:2]
+    ['mean-shape', 'hog+ridge']
+    """
+    if task != "landmarks":
+        raise InputError(f"unknown task {task!r}: there is 'landmarks'")
+    return list(_METHODS)
+
+
+def _recipe(name: str) -> _Recipe:
+    if name not in _METHODS:
+        near = difflib.get_close_matches(name, _METHODS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`hybridkp list` shows them"
+        raise InputError(f"unknown method {name!r}: {hint}")
+    return _METHODS[name]
+
+
+def make_method(name: str, quick: bool = False) -> Any:
+    """A fresh, unfitted detector; ``quick`` trains shorter."""
+    return _recipe(name).make(quick)
+
+
+def describe_method(name: str) -> str:
+    """One line about a method."""
+    return _recipe(name).about
+
+
+def family(name: str) -> str:
+    """``"floor"``, ``"classical"``, ``"deep"`` or ``"hybrid"``."""
+    return _recipe(name).family
+
+
+def slow_names() -> set[str]:
+    """Methods whose training takes long even on a tiny problem."""
+    return {name for name, recipe in _METHODS.items() if recipe.slow}
+
+
+# --------------------------------------------------------------------------------------------
+# parts, for the checks
+# --------------------------------------------------------------------------------------------
+
+
+def _descriptors() -> dict[str, Any]:
+    from .descriptors import HOG, ORB, SIFT, SURF, Concat, MultiLevel
+
+    return {
+        "sift": SIFT(),
+        "orb": ORB(),
+        "hog": HOG(),
+        "surf": SURF(size_px=16),
+        "surf-upright-128": SURF(upright=True, extended=True, size_px=16),
+        "sift-hog": Concat([("sift", SIFT()), ("hog", HOG())]),
+        "hog-3-levels": MultiLevel(HOG(), levels=(0, 1, 2)),
+    }
+
+
+_REFINERS: dict[str, Callable[[bool], Any]] = {"cnn": _cnn_refiner, "subpixel": _subpixel_refiner}
+
+
+def descriptor_names() -> list[str]:
+    """Names for :func:`make_descriptor`."""
+    return list(_descriptors())
+
+
+def make_descriptor(name: str) -> Any:
+    """A descriptor with its default parameters."""
+    return _descriptors()[name]
+
+
+def refiner_names() -> list[str]:
+    """Names for :func:`make_refiner`."""
+    return list(_REFINERS)
+
+
+def make_refiner(name: str, quick: bool = False) -> Any:
+    """A fresh, unfitted refiner."""
+    return _REFINERS[name](quick)
