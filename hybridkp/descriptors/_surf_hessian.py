@@ -21,10 +21,10 @@ _MAX_MOVES = 5
 
 
 def integral(grey: Array) -> Array:
-    """(H + 1, W + 1) sums over all pixels above and left; int32 where that is exact, else float64.
+    """(H + 1, W + 1) sums over all pixels above and left: int32 of uint8, else float64.
 
-    Sums of int32 may wrap around in huge pictures: differences of four of them, which is all that
-    is ever used, stay exact while one *box* holds less than 2^31.
+    Sums of int32 wrap around in pictures over 8 megapixels; sums of *boxes*, which is all that is
+    ever used, stay exact while they are less than 2^31.
     """
     if grey.dtype == np.uint8:
         return cv2.integral(grey, sdepth=cv2.CV_32S)
@@ -66,7 +66,7 @@ class _Boxes:
 
 
 def hessian(boxes: _Boxes, lobe: int) -> tuple[Array, Array]:
-    """Determinant and trace of the area-normalised Hessian, float32, on the grid of ``boxes``.
+    """Determinant (float32) and "trace > 0" of the area-normalised Hessian, on the grid of ``boxes``.
 
     The pure second derivatives are three lobes of ``lobe`` x ``2 lobe - 1`` px weighted 1, -2, 1;
     the mixed one is four squares of side ``3 (lobe - 1) / 2`` round the sample's row and column.
@@ -84,7 +84,7 @@ def hessian(boxes: _Boxes, lobe: int) -> tuple[Array, Array]:
     dxy -= boxes.sum(1, m, -m, -1)
     xx, yy = dxx.astype(np.float32) * area, dyy.astype(np.float32) * area
     xy = dxy.astype(np.float32) * (area * np.float32(MIXED_WEIGHT**0.5))
-    return xx * yy - xy * xy, xx + yy
+    return xx * yy - xy * xy, xx + yy > 0
 
 
 def octave_maxima(
@@ -93,7 +93,7 @@ def octave_maxima(
     """Maxima of one octave, or None when the picture is too small for its filters.
 
     Returns columns ``xy`` (N, 2), ``scale``, ``score`` (interpolated determinant), ``layer``
-    (1..n_layers) and ``sign`` of the Laplacian (1 = dark blob on a bright ground, -1, or 0).
+    (1..n_layers) and ``sign`` of the Laplacian (1 = dark blob on a bright ground, or -1).
     """
     h, w = table.shape[0] - 1, table.shape[1] - 1
     lobe = lobes(octave, n_layers)
@@ -103,19 +103,19 @@ def octave_maxima(
     if min(count) < 3:
         return None
     boxes = _Boxes(table, first, count, step)
-    pairs = [hessian(boxes, int(length)) for length in lobe]
-    maps = np.stack([p[0] for p in pairs])
+    maps, dark = np.empty((len(lobe), *count), np.float32), np.empty((len(lobe), *count), bool)
+    for layer, length in enumerate(lobe.tolist()):
+        maps[layer], dark[layer] = hessian(boxes, length)
     z, y, x = _grid_maxima(maps, 0.5 * threshold)
     z, y, x, offset, value = _interpolate(maps, z, y, x)
     good = (np.abs(offset) < _FAR).all(axis=1) & (value > threshold)
     z, y, x, offset = z[good], y[good], x[good], offset[good]
-    trace = np.array([p[1] for p in pairs])[z, y, x] if len(z) else np.zeros(0)
     return {
         "xy": first + step * (np.stack([x, y], axis=1) + offset[:, :2]),
         "scale": scale_of_lobe(lobe[z] + offset[:, 2] * (2 << octave), octave),
         "score": value[good],
         "layer": z,
-        "sign": np.sign(trace),
+        "sign": np.where(dark[z, y, x], 1, -1),
     }
 
 

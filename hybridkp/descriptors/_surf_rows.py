@@ -22,9 +22,10 @@ _WINDOW_SIGMA = 12.0
 #: half-width of a wavelet of a row, in s, fitted likewise (the paper: 1)
 _ROW_WAVELET = 1.35
 _RING = 6  # radius in s of the circle that votes on the orientation
-_RING_SIGMA = 2.0
-_RING_WAVELET = 2.0
+_RING_SIGMA = 2.5  # in s, and the half-width of the wavelets there: fitted (the paper: 2 and 2)
+_RING_WAVELET = 2.35
 _BINS = 72  # of 5 degrees; the window of 60 degrees slides by one
+_WIDEST = 1024  # px; wider wavelets are cut to this, so that int32 sums suffice
 _BLOCK = 256  # points at a time: their samples stay in the cache
 
 
@@ -42,7 +43,7 @@ class Wavelets:
     """
 
     def __init__(self, grey: Array, half: Array):
-        self.limit = max(grey.shape)  # a wider wavelet sees nothing new
+        self.limit = min(max(grey.shape), _WIDEST)  # a wider wavelet sees nothing new
         pad = min(int(half.max(initial=1)), self.limit) + 2
         self.size_hw, self.pad = grey.shape, pad
         table = integral(cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_REPLICATE))

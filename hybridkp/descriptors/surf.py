@@ -14,11 +14,12 @@ from sklearn.base import BaseEstimator
 from ..images import as_uint8, to_grey
 from ..pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Pyramid
-from ._surf_hessian import integral, octave_maxima
+from ._surf_hessian import integral, lobes, octave_maxima
 from ._surf_rows import orientations, rows
 
 #: s = 1.2 at the 9 px filter, so s = SCALE_OF_SIZE * Keypoints.size
 SCALE_OF_SIZE = 1.2 / 9
+_WIDEST_LOBE = 1000  # px; 3 x 2 x 1000^2 pixels of 255 still fit an int32
 
 
 class SURF(BaseEstimator):
@@ -126,9 +127,7 @@ class SURF(BaseEstimator):
     def detect_and_describe(self, image: Array) -> tuple[Keypoints, Array]:
         """:meth:`detect`, and the rows of the points in the picture itself (``size_px`` ignored)."""
         grey = to_grey(as_uint8(image))
-        points = self._blobs(grey)
-        if not self.upright:
-            points = self._turned(grey, points)
+        points = self.detect(grey)
         return points, self._rows(grey, points.xy, points.size.astype(np.float64), points.angle)
 
     def _blobs(self, grey: Array) -> Keypoints:
@@ -137,7 +136,8 @@ class SURF(BaseEstimator):
                 raise InputError(f"SURF: {name} must be at least 1, got {getattr(self, name)}")
         if not self.threshold > 0:
             raise InputError(f"SURF: threshold must be positive, got {self.threshold}")
-        table = integral(grey)
+        widest = int(lobes(self.n_octaves - 1, self.n_octave_layers)[-1])
+        table = integral(grey if widest <= _WIDEST_LOBE else grey.astype(np.float32))
         xy, score, size, octave = [np.zeros((0, 2))], [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.int32)]
         for o in range(self.n_octaves):
             found = octave_maxima(table, o, self.n_octave_layers, self.sampling_step << o, self.threshold)
