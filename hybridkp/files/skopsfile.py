@@ -94,7 +94,7 @@ def load_estimators(data: bytes) -> list[Any]:
             _check_members(file)
         untrusted = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED))
         if untrusted:
-            raise InputError(f"holds the type {ascii(untrusted[0][:80])}, which is not on the list: refused")
+            raise InputError(f"holds the type {untrusted[0][:80]!a}, which is not on the list: refused")
         found = skops.io.loads(data, trusted=list(TRUSTED))
     except InputError:
         raise
@@ -147,7 +147,7 @@ def _check_schema(node: Any, depth: int) -> None:
             if kind not in NODES or module.split(".")[0] not in ROOTS:
                 name = f"{module}.{node.get('__class__')}"
                 raise InputError(
-                    f"holds {ascii(name[:80])} as a {ascii(kind[:40])}, which is not on the list: refused"
+                    f"holds {name[:80]!a} as a {kind[:40]!a}, which is not on the list: refused"
                 )
         for value in node.values():
             _check_schema(value, depth + 1)
