@@ -1,0 +1,257 @@
+"""The command line: help, exit codes, one-line errors, and the main job from end to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+from plain_detectors import Failing, PlainMean, plain_dataset
+
+import hybridkp
+from hybridkp import cli
+from hybridkp.cli.commands import load_parts, parse_normalizer, thin
+from hybridkp.datasets import write_coco
+from hybridkp.structures import InputError
+
+COMMANDS = ["", "bench", "train", "predict", "data check", "data info", "list", "report"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set of 10 + 6 small pictures on disk, in COCO's form."""
+    root = tmp_path_factory.mktemp("tiny")
+    (root / "images").mkdir()
+    for split, n, seed in (("train", 10, 0), ("val", 6, 50)):
+        data = plain_dataset(split, n, seed=seed)
+        samples = [replace(s, name=f"{s.name}.png", image_id=seed + i) for i, s in enumerate(data.samples)]
+        for sample in samples:
+            (root / "images" / sample.name).write_bytes(cv2.imencode(".png", sample.image)[1].tobytes())
+        write_coco(replace(data, samples=tuple(samples)), root / f"{split}.json")
+    return root
+
+
+@pytest.fixture
+def recipes(monkeypatch):
+    """A room of recipes with three methods, in place of the real one."""
+    from hybridkp.landmarks import MeanShape
+
+    methods = {"mean": MeanShape, "plain": PlainMean, "failing": Failing}
+    fake = types.ModuleType("hybridkp.recipes")
+    fake.DEFAULT, fake.QUICK = ["mean", "plain"], ["mean"]
+    fake.method_names = lambda task="landmarks": list(methods)
+    fake.make_method = lambda name, quick=False: methods[name]()
+    fake.describe_method = lambda name: f"what {name} is"
+    monkeypatch.setitem(sys.modules, "hybridkp.recipes", fake)
+    monkeypatch.setattr(hybridkp, "recipes", fake, raising=False)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples(capsys, command):
+    with pytest.raises(SystemExit) as done:
+        cli.main([*command.split(), "--help"])
+    text = capsys.readouterr().out
+    assert done.value.code == 0 and "examples:\n  hybridkp" in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"hybridkp {hybridkp.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv", [["nonsense"], ["bench", "--seeds", "a"], ["train"], ["bench", "--crop", "0"]]
+)
+def test_wrong_usage_is_2(capsys, argv):
+    with pytest.raises(SystemExit) as done:
+        cli.main(argv)
+    assert done.value.code == 2 and "error" in capsys.readouterr().err
+
+
+def test_no_command_shows_help(capsys):
+    assert cli.main([]) == 2
+    assert "commands:" in capsys.readouterr().err
+    assert cli.main(["data"]) == 2
+
+
+def mistake(capsys, *argv):
+    assert cli.main([str(a) for a in argv]) == 2
+    text = capsys.readouterr().err
+    (line,) = text.strip().splitlines()
+    assert line.startswith("hybridkp: error: ")
+    return line
+
+
+def test_mistakes_are_one_line(capsys, recipes, tmp_path, folder):
+    out = tmp_path / "out"
+    assert "did you mean 'plain'" in mistake(capsys, "bench", folder, "--methods", "plian", "--out", out)
+    assert 'see "hybridkp list"' in mistake(capsys, "bench", folder, "--methods", "xyz", "--out", out)
+    assert "no such file or folder" in mistake(capsys, "bench", tmp_path / "none", "--out", out)
+    assert "no split 'test'" in mistake(capsys, "bench", folder, "--split", "test", "--out", out)
+    assert "says nothing" in mistake(capsys, "bench", folder, "--split", "train", "--out", out)
+    assert "no such model" in mistake(capsys, "predict", tmp_path / "m", folder / "images", "-o", out)
+    assert "no stored predictions" in mistake(capsys, "report", tmp_path)
+    assert not out.exists()
+
+
+def test_debug_shows_the_traceback(recipes, tmp_path):
+    with pytest.raises(InputError):
+        cli.main(["bench", str(tmp_path / "none"), "--debug"])
+
+
+def test_list(capsys, recipes):
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "mean     what mean is"
+
+
+def test_a_reader_that_stops_reading(monkeypatch, recipes, tmp_path):
+    with open(tmp_path / "stdout", "w") as file:
+
+        class Closed:
+            def write(self, text):
+                raise BrokenPipeError
+
+            flush = write
+            fileno = file.fileno
+
+        monkeypatch.setattr(sys, "stdout", Closed())
+        assert cli.main(["list"]) == 0
+
+
+def test_the_main_job(capsys, recipes, tmp_path, folder):
+    out = tmp_path / "out"
+    argv = [
+        "bench",
+        str(folder),
+        "--methods",
+        "mean,failing",
+        "--out",
+        str(out),
+        "--jobs",
+        "2",
+        "--crop",
+        "64",
+    ]
+    argv += ["--normalizer", "box"]
+    assert cli.main(argv) == 1
+    printed = capsys.readouterr()
+    assert "| mean" in printed.out and "Report: " in printed.out
+    assert "failing failed; its traceback is in" in printed.err
+    assert sorted(os.listdir(out / "errors")) == ["failing-0.txt"]
+    page = Path(printed.out.strip().splitlines()[-1].removeprefix("Report: "))
+    assert page.parent == out and "mean" in page.read_text()
+    assert cli.main([*argv[:3], "mean", *argv[4:]]) == 0
+    assert "[1/1] mean: kept from before" in capsys.readouterr().err
+    page.unlink()
+    assert cli.main(["report", str(out)]) == 0
+    assert page.exists()
+    assert sorted(os.listdir(tmp_path)) == ["out"]
+    (out / "bench.json").write_text("{}")
+    assert "run the bench again" in mistake(capsys, "report", out)
+
+
+def test_train_then_predict(capsys, recipes, tmp_path, folder):
+    model, out = tmp_path / "mean.hkp", tmp_path / "answers"
+    argv = ["train", str(folder), "--method", "mean", "-o", str(model), "--max-train", "5", "--crop", "64"]
+    assert cli.main(argv) == 0
+    assert "mean.hkp: mean" in capsys.readouterr().out
+    boxes = ["--boxes", str(folder / "val.json")]
+    pictures = [str(folder / "images" / "val*.png")]
+    assert cli.main(["predict", str(model), *pictures, *boxes, "-o", str(out)]) == 0
+    assert "6 objects in 6 pictures" in capsys.readouterr().out
+    assert len(os.listdir(out / "overlays")) == 6
+    assert cli.main(["predict", str(model), *pictures, "-o", str(tmp_path / "b"), "--no-overlays"]) == 0
+    assert os.listdir(tmp_path / "b") == ["predictions.json"]
+
+
+RUN = """
+import sys, types; sys.path.insert(0, {tests!r})
+from plain_detectors import *
+fake = types.ModuleType("hybridkp.recipes")
+fake.method_names = lambda task="landmarks": ["plain", "waiting"]
+fake.make_method = lambda name, quick=False: PlainMean() if name == "plain" else Waiting({gate!r})
+sys.modules["hybridkp.recipes"] = fake
+from hybridkp.cli import main
+if __name__ == "__main__":
+    sys.exit(main(["bench", {data!r}, "--methods", "plain,waiting", "--out", {out!r}]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_says_how_to_go_on(tmp_path, folder):
+    out = tmp_path / "out"
+    script = tmp_path / "run.py"
+    tests = str(Path(__file__).parent)
+    script.write_text(RUN.format(tests=tests, gate=str(tmp_path / "gate"), data=str(folder), out=str(out)))
+    process = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.time() + 90
+    while not list(out.glob("predictions/*")) and time.time() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert text.strip().splitlines()[-1] == (
+        f"hybridkp: stopped. Finished methods are kept in {out}; give the same command again to go on."
+    )
+    assert "Traceback" not in text
+    assert [p.name for p in (out / "predictions").iterdir()] == ["plain-0.safetensors"]
+    assert not list(out.rglob("crops-*")) and not list(out.rglob("*.part"))
+
+
+def test_undivided_data_are_divided_by_group(capsys, folder):
+    train, val = load_parts(str(folder / "train.json"), "val")
+    assert len(train) == 8 and len(val) == 2 and not set(train.groups) & set(val.groups)
+    assert "held out by group" in capsys.readouterr().err
+    again = load_parts(str(folder / "train.json"), "val")[1]
+    assert again.fingerprint == val.fingerprint
+
+
+def test_thin_takes_evenly():
+    data = plain_dataset("d", 10)
+    assert [s.name for s in thin(data, 4)] == ["d0", "d2", "d5", "d7"]
+    assert thin(data, 99) is data and thin(data, None) is data
+
+
+def test_normalizer():
+    data = plain_dataset("d", 1)
+    assert parse_normalizer(None, data) is None
+    assert parse_normalizer("pixel", data) == ("pixel",)
+    assert parse_normalizer("p0,2", data) == ("points", 0, 2)
+    for text in ("x", "0", "1,1", "0,3", "0,-1", ""):
+        with pytest.raises(InputError, match="--normalizer"):
+            parse_normalizer(text, data)
+
+
+def test_warnings_are_notes(capsys, monkeypatch, recipes, tmp_path, folder):
+    import warnings
+
+    def told(args):
+        warnings.warn("something\nwas repaired", hybridkp.structures.DataWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("hybridkp.cli.commands.list_methods", told)
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().err == "hybridkp: note: something was repaired\n"
+
+
+def test_nothing_heavy_is_imported_for_help():
+    heavy = "{'torch', 'sklearn', 'cv2', 'matplotlib'}"
+    code = f"import sys, hybridkp.cli.parser as p; p.build_parser(); print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "set()\n", done.stderr
