@@ -10,9 +10,11 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
+    "CNNEmbedding": "embedding",
     "CNNRefiner": "refine",
     "DirectNet": "direct",
     "HeatmapNet": "heatmap",
+    "PatchCNN": "patchcnn",
 }
 
 __all__ = sorted(_WHERE)

@@ -60,3 +60,23 @@ class Encoder(nn.Module):
         s8 = self.stride8(s4)
         s16 = self.stride16(s8)
         return s4, s8, s16, self.stride32(s16)
+
+
+class DenseTrunk(nn.Module):
+    """Local features everywhere: (B, 1, H, W) to (B, D, H // 2, W // 2), each seeing 18 x 18 px.
+
+    Output pixel (i, j) is centred on input point (2 j + 1/2, 2 i + 1/2): the even first kernel sees
+    to that.  The same numbers come out as from cutting an 18 x 18 patch around each, much cheaper.
+    """
+
+    def __init__(self, outputs: int, widths: tuple[int, int, int] = (24, 32, 48)) -> None:
+        super().__init__()
+        a, b, c = widths
+        self.first = nn.Sequential(
+            nn.Conv2d(1, a, 6, 2, 2, bias=False), nn.BatchNorm2d(a), nn.ReLU(inplace=True)
+        )
+        self.rest = nn.Sequential(conv(a, b), conv(b, c), conv(c, c))
+        self.head = nn.Conv2d(c, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rest(self.first(x)))

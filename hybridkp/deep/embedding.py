@@ -1,0 +1,228 @@
+"""A learned local descriptor: points of a picture to rows, trained with the landmarks' names.
+
+It keeps the promise of :class:`hybridkp.structures.Descriptor` once fitted: pyramid (levels of
+(H_l, W_l) float32) and N keypoints in, (N, D) float32 out, row i for keypoint i.  So it stands
+beside SIFT or HOG in a concatenation that any classifier can use.  It knows no classifier.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from ..geometry import resize_points
+from ..images import check_crops, crops_to_grey
+from ..pyramid import gaussian_pyramid
+from ..structures import Array, InputError, Keypoints, Pyramid, check_xy
+from .augment import Augment, augment
+from .layers import DenseTrunk, standardise
+from .tensors import draw_seed, n_parameters, pick_device, sample, seeded, set_weights, split_rows, weights_of
+from .training import Batch, Schedule, train
+
+SHARPNESS = 10.0  #: factor on the cosine between a row and a landmark's direction
+
+
+class EmbeddingModule(nn.Module):
+    """Dense rows of unit length, and the landmarks' directions that training compares them with."""
+
+    def __init__(self, n_features: int, n_landmarks: int) -> None:
+        super().__init__()
+        self.trunk = DenseTrunk(n_features)
+        self.names = nn.Linear(n_features, n_landmarks + 1)
+
+    def rows(self, pictures: Tensor, xy: Tensor) -> Tensor:
+        """(B, N, D) unit rows at points (B, N, 2) px of pictures (B, 1, H, W)."""
+        dense = self.trunk(standardise(pictures))
+        at = sample(dense, ((xy + 0.5) / 2 - 0.5).unsqueeze(2))[..., 0]
+        return F.normalize(at.transpose(1, 2), dim=2, eps=1e-6)
+
+    def forward(self, pictures: Tensor, xy: Tensor) -> Tensor:
+        """(B, N, K + 1) logits: which landmark, or (the last) none."""
+        directions = F.normalize(self.names.weight, dim=1)
+        return SHARPNESS * self.rows(pictures, xy) @ directions.T + self.names.bias
+
+
+class CNNEmbedding(BaseEstimator):
+    """Rows from a small convolutional net that learned to tell landmarks and background apart.
+
+    The net runs densely once per picture and level; its maps are read at the points by bilinear
+    interpolation, so thousands of candidates cost hardly more than one.  A row sees 18 x 18 px of
+    its level and the whole level's light (mean and spread).  Training shows points at the
+    landmarks (within ``jitter`` px) and, as background, points 3 to 14 px away from them.
+
+    Parameters
+    ----------
+    n_features : D
+    level : pyramid level that :meth:`describe` reads
+    train_levels : pyramid levels it is trained on, so that it serves on each of them
+    jitter : spread in px of the points that still count as the landmark
+    max_epochs ... verbose : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
+
+    Attributes
+    ----------
+    history_ : training curves; ``validation`` is the share of landmarks not recognised
+    n_parameters_ : number of weights
+    """
+
+    augmentation = Augment(rotation=10, scale=0.08, shift=0.02, occlusion=0.0)
+
+    def __init__(
+        self,
+        n_features: int = 48,
+        level: int = 0,
+        train_levels: tuple[int, ...] = (0, 1),
+        jitter: float = 0.7,
+        max_epochs: int = 8,
+        batch_size: int = 16,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-2,
+        patience: int = 8,
+        epoch_pictures: int = 1000,
+        validation_fraction: float = 0.1,
+        device: str = "auto",
+        random_state: Any = 0,
+        checkpoint: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_features = n_features
+        self.level = level
+        self.train_levels = train_levels
+        self.jitter = jitter
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.epoch_pictures = epoch_pictures
+        self.validation_fraction = validation_fraction
+        self.device = device
+        self.random_state = random_state
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> CNNEmbedding:
+        """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
+        images = check_crops(images)
+        points = check_xy(xy, len(images))
+        if self.n_features < 2 or not self.train_levels:
+            raise InputError("CNNEmbedding needs n_features >= 2 and at least one of train_levels")
+        seed, device = draw_seed(self.random_state), pick_device(self.device)
+        rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
+        levels, targets = self._levels(images, points)
+        k = points.shape[1]
+        with seeded(seed, device):
+            module = EmbeddingModule(self.n_features, k)
+        mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
+
+        def vary(batch: Batch, generator: Generator) -> Batch:
+            choice = int(torch.randint(len(levels), (1,), generator=generator))
+            pictures, target = augment(
+                batch[2 * choice], batch[2 * choice + 1], self.augmentation, generator, mirror
+            )
+            return pictures, target, *self._candidates(target, generator)
+
+        schedule = Schedule(
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            epoch_pictures=self.epoch_pictures,
+        )
+        pairs = [t for pair in zip(levels, targets, strict=True) for t in pair]
+        self.history_ = train(
+            module,
+            tuple(t[rows] for t in pairs),
+            self._loss,
+            lambda net: self._missed(net, levels[0][held], targets[0][held], device),
+            vary,
+            schedule,
+            seed=seed,
+            device=device,
+            checkpoint=self.checkpoint,
+            verbose=self.verbose,
+        )
+        self.n_landmarks_, self.n_parameters_, self.module_ = k, n_parameters(module), module
+        return self
+
+    def describe(self, pyramid: Pyramid, keypoints: Keypoints) -> Array:
+        """(N, D) float32 rows of unit length, row i for keypoint i, also at and beyond borders."""
+        check_is_fitted(self, "module_")
+        if not 0 <= self.level < len(pyramid):
+            raise InputError(f"CNNEmbedding: the pyramid has {len(pyramid)} levels, none is {self.level}")
+        if len(keypoints) == 0:
+            return np.zeros((0, self.n_features), np.float32)
+        device = pick_device(self.device)
+        picture = torch.from_numpy(np.array(pyramid.levels[self.level], np.float32))[None, None]
+        at = resize_points(keypoints.xy, float(pyramid.scale[self.level]))
+        module = self.module_.to(device, memory_format=torch.channels_last)
+        with torch.inference_mode():
+            rows = module.rows(picture.to(device), torch.from_numpy(at).float()[None].to(device))
+        return rows[0].cpu().numpy().astype(np.float32)
+
+    # ---------------------------------------------------------------------------- inside
+
+    def _levels(self, images: Array, xy: Array) -> tuple[list[Tensor], list[Tensor]]:
+        """Each trained level as (B, 1, H_l, W_l) uint8 with its points; levels too small are left out."""
+        grey = crops_to_grey(images)
+        pyramids = [gaussian_pyramid(g, max(self.train_levels) + 1) for g in grey]
+        usable = [level for level in self.train_levels if level < len(pyramids[0])] or [0]
+        levels, targets = [], []
+        for level in usable:
+            values = np.stack([p.levels[level] for p in pyramids]).round().clip(0, 255).astype(np.uint8)
+            levels.append(torch.from_numpy(values)[:, None])
+            at = resize_points(xy, float(pyramids[0].scale[level]))
+            targets.append(torch.from_numpy(at.astype(np.float32)))
+        return levels, targets
+
+    def _candidates(self, target: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Points (B, 3K, 2), classes (B, 3K): landmarks, then two background points each; -1 = skip."""
+        b, k = target.shape[:2]
+        wobble = self.jitter * torch.randn(b, k, 2, generator=generator).to(target.device)
+        angle = torch.rand(b, 2 * k, generator=generator) * 2 * torch.pi
+        radius = 3 + 11 * torch.rand(b, 2 * k, generator=generator) ** 2
+        away = torch.stack([radius * angle.cos(), radius * angle.sin()], -1).to(target.device)
+        points = torch.cat([target + wobble, target.repeat(1, 2, 1) + away], 1)
+        names = torch.cat([torch.arange(k), torch.full((2 * k,), k)]).to(target.device).expand(b, -1)
+        known = torch.isfinite(points).all(-1)
+        return torch.where(known.unsqueeze(-1), points, 0.0), torch.where(known, names, -1)
+
+    @staticmethod
+    def _loss(module: nn.Module, batch: Batch) -> Tensor:
+        pictures, _, points, names = batch
+        logits = module(pictures, points).flatten(0, 1)
+        total = F.cross_entropy(logits, names.flatten(), ignore_index=-1, reduction="sum")
+        return total / (names >= 0).sum().clamp_min(1)
+
+    @staticmethod
+    def _missed(module: nn.Module, pictures: Tensor, target: Tensor, device: torch.device) -> float:
+        known, wrong = torch.isfinite(target).all(-1), []
+        names = torch.arange(target.shape[1])
+        with torch.inference_mode():
+            for part, at in zip(pictures.split(32), target.nan_to_num().split(32), strict=True):
+                found = module(part.float().to(device), at.to(device))[..., :-1].argmax(-1).cpu()
+                wrong.append(found != names)
+        return float(torch.cat(wrong)[known].float().mean()) if known.any() else 0.0
+
+    def _get_state(self) -> dict[str, Any]:
+        return {
+            "weights": weights_of(self.module_),
+            "n_landmarks": self.n_landmarks_,
+            "history": self.history_,
+        }
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        self.n_landmarks_ = int(state["n_landmarks"])
+        self.history_ = {name: list(v) for name, v in state["history"].items()}
+        module = EmbeddingModule(self.n_features, self.n_landmarks_)
+        self.module_ = set_weights(module, state["weights"]).eval()
+        self.n_parameters_ = n_parameters(module)

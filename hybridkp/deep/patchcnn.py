@@ -1,0 +1,297 @@
+"""Local experts that are convolutional: each patch is judged for each landmark, shape decides.
+
+The deep counterpart of :class:`hybridkp.landmarks.PatchDetector` on the same candidates: two
+pyramid levels, coarse to fine, with the point distribution model between them.  A network only
+ever sees 18 x 18 px of its level, never the whole object.  Squares of grey values (B, 1, S, S) in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from ..calibration import NEAR, calibrate
+from ..images import check_crops
+from ..landmarks.shape import PointDistribution
+from ..structures import Array, DetectorMixin, InputError, check_xy
+from .augment import Augment, augment
+from .heatmap import decode, encode
+from .layers import DenseTrunk, standardise
+from .tensors import (
+    draw_seed,
+    grey_tensor,
+    n_parameters,
+    pick_device,
+    pixel_grid,
+    resize_square,
+    seeded,
+    set_weights,
+    split_rows,
+    weights_of,
+)
+from .training import Batch, Schedule, train
+
+STRIDE = 2  #: candidates lie two px of their level apart
+SCALES = (0.5, 1.0)  #: the two levels, coarse first
+TARGET = (1.0, 1.0)  #: spread of the training target on each level, in candidates
+
+
+class PatchModule(nn.Module):
+    """One trunk with K outputs per level."""
+
+    mean_xy: Tensor
+    spread: Tensor
+
+    def __init__(self, n_landmarks: int) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList([DenseTrunk(n_landmarks, (24, 32, 40)) for _ in SCALES])
+        self.register_buffer("mean_xy", torch.zeros(n_landmarks, 2))
+        self.register_buffer("spread", torch.ones(()))
+
+    def log_maps(self, level: int, pictures: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+        """(B, K, h, w) logarithm of the probability of each candidate, in a Gaussian window.
+
+        ``centre`` (B, K, 2) and ``spread`` (a number or (B, K)), in px of the square, say where
+        to search.
+        """
+        if SCALES[level] != 1.0:
+            pictures = F.avg_pool2d(pictures, 2)
+        logits = self.levels[level](standardise(pictures))
+        step = STRIDE / SCALES[level]
+        place = (pixel_grid(logits.shape[-2], logits.shape[-1], logits.device) + 0.5) * step - 0.5
+        x = (place[0, :, 0] - centre[..., :1]) ** 2
+        y = (place[:, 0, 1] - centre[..., 1:]) ** 2
+        window = (y.unsqueeze(-1) + x.unsqueeze(-2)) / (2 * spread**2)[..., None, None]
+        return torch.log_softmax((logits - window).flatten(2), -1).view_as(logits)
+
+    def search(self, level: int, pictures: Tensor, centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """Expected place (B, K, 2) and variance (B, K) in px and px² of the square."""
+        xy, variance = decode(self.log_maps(level, pictures, centre, spread).exp())
+        step = STRIDE / SCALES[level]
+        return (xy + 0.5) * step - 0.5, variance * step**2
+
+
+class PatchCNN(DetectorMixin, BaseEstimator):
+    """Dense convolutional patch classifiers, coarse to fine, with a shape model.
+
+    Per landmark, the candidates in a Gaussian search window compete (multinomial logistic loss:
+    the landmark's candidate against the background's).  On the coarse level the window is the
+    landmark's distribution in training, on the fine level it is around what the shape model made
+    of the coarse answer.  The last answer is drawn towards the plausible shape by as much as its
+    own map is spread.
+
+    Parameters
+    ----------
+    input_px : crops are resampled to this square
+    window : spread of the fine search window, in units of the side
+    variance : of :class:`~hybridkp.landmarks.PointDistribution`
+    max_epochs ... verbose : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
+
+    Attributes
+    ----------
+    history_, n_parameters_ : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
+    """
+
+    augmentation = Augment(rotation=10, scale=0.08, shift=0.04, occlusion=0.1)
+
+    def __init__(
+        self,
+        input_px: int = 128,
+        window: float = 0.03,
+        variance: float = 0.98,
+        max_epochs: int = 15,
+        batch_size: int = 16,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-2,
+        patience: int = 10,
+        epoch_pictures: int = 1000,
+        validation_fraction: float = 0.1,
+        device: str = "auto",
+        random_state: Any = 0,
+        checkpoint: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.input_px = input_px
+        self.window = window
+        self.variance = variance
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.epoch_pictures = epoch_pictures
+        self.validation_fraction = validation_fraction
+        self.device = device
+        self.random_state = random_state
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> PatchCNN:
+        """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
+        images = check_crops(images)
+        points = check_xy(xy, len(images))
+        if self.input_px < 32 or self.input_px % 8 or self.window <= 0:
+            raise InputError("PatchCNN needs input_px >= 32, a multiple of 8, and window > 0")
+        seed, device = draw_seed(self.random_state), pick_device(self.device)
+        rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
+        squares, scale = self._squares(images)
+        target = (torch.from_numpy(points.astype(np.float32)) + 0.5) * scale - 0.5
+        self.shape_ = PointDistribution(variance=self.variance).fit(target.numpy())
+        k = points.shape[1]
+        with seeded(seed, device):
+            module = PatchModule(k)
+        module.mean_xy.copy_(torch.nanmean(target, 0))
+        off = (target - module.mean_xy).square().sum(-1)
+        module.spread.copy_((torch.nanmean(off) / 2).sqrt() + 0.04 * self.input_px)
+        mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
+
+        def error(net: nn.Module) -> tuple[Array, Array]:
+            found, raw = self._run(net, squares[held], device)
+            return np.linalg.norm(found - target[held].numpy(), axis=-1) / self.input_px, raw
+
+        def validate(net: nn.Module) -> float:
+            off = error(net)[0]
+            return float(np.nanmean(off)) if np.isfinite(off).any() else 0.0
+
+        def vary(batch: Batch, generator: Generator) -> Batch:
+            pictures, xy = augment(*batch, self.augmentation, generator, mirror)
+            noise = torch.randn(len(xy), k + 1, 2, generator=generator).to(xy.device)
+            noise = self.window * self.input_px * (0.6 * noise[:, 1:] + 0.6 * noise[:, :1])
+            return pictures, xy, xy.nan_to_num() + noise
+
+        schedule = Schedule(
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            epoch_pictures=self.epoch_pictures,
+        )
+        self.history_ = train(
+            module,
+            (squares.round().to(torch.uint8)[rows], target[rows]),
+            self._loss,
+            validate,
+            vary,
+            schedule,
+            seed=seed,
+            device=device,
+            checkpoint=self.checkpoint,
+            verbose=self.verbose,
+        )
+        off, raw = error(module)
+        known = np.isfinite(off)
+        self.calibration_ = calibrate(raw[known], off[known] < NEAR)
+        self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
+        self.n_landmarks_, self.n_parameters_, self.module_ = k, n_parameters(module), module.eval()
+        return self
+
+    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
+        """(B, K, 2) float32 in crop px, and (B, K) the probability of an error under 2.5 % of the side."""
+        check_is_fitted(self)
+        squares, scale = self._squares(check_crops(images, self.size_hw_))
+        xy, raw = self._run(self.module_, squares, pick_device(self.device))
+        weight, bias = self.calibration_
+        score = 1 / (1 + np.exp(-(weight * raw + bias)))
+        return ((xy + 0.5) / scale.numpy() - 0.5).astype(np.float32), score.astype(np.float32)
+
+    def score_maps(self, images: Any, stride: int = 4) -> Array:
+        """(B, K, H/stride, W/stride) float32: the fine level's candidates, each map summing to 1."""
+        check_is_fitted(self)
+        device = pick_device(self.device)
+        size = (self.size_hw_[0] // stride, self.size_hw_[1] // stride)
+        squares, _ = self._squares(check_crops(images, self.size_hw_))
+        module, out = self.module_.to(device, memory_format=torch.channels_last), []
+        with torch.inference_mode():
+            for part in squares.split(32):
+                part = part.to(device)
+                maps = module.log_maps(1, part, self._coarse(module, part), self._fine_spread(device)).exp()
+                if maps.shape[-1] >= 2 * size[1] and maps.shape[-2] >= 2 * size[0]:
+                    maps = F.avg_pool2d(maps, 2)
+                if tuple(maps.shape[-2:]) != size:
+                    maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+                out.append((maps / maps.sum((2, 3), keepdim=True).clamp_min(1e-12)).cpu().numpy())
+        return np.concatenate(out)
+
+    # ---------------------------------------------------------------------------- inside
+
+    def _squares(self, images: Array) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode():
+            parts = [resize_square(p.float(), self.input_px) for p in grey_tensor(images).split(64)]
+            return torch.cat([p[0] for p in parts]), parts[0][1]
+
+    def _fine_spread(self, device: torch.device) -> Tensor:
+        return torch.tensor(self.window * self.input_px, device=device)
+
+    def _coarse(self, module: PatchModule, pictures: Tensor) -> Tensor:
+        """(B, K, 2): the plausible shape closest to the coarse level's answer."""
+        centre = module.mean_xy.expand(len(pictures), -1, -1)
+        xy, variance = module.search(0, pictures, centre, module.spread)
+        return self._plausible(xy, variance)
+
+    def _plausible(self, xy: Tensor, variance: Tensor) -> Tensor:
+        unit = (0.01 * self.input_px) ** 2
+        weight = unit / (variance.cpu().double().numpy() + unit)
+        shape = self.shape_.project(xy.cpu().double().numpy(), weight)
+        return torch.from_numpy(shape.astype(np.float32)).to(xy.device)
+
+    def _loss(self, module: nn.Module, batch: Batch) -> Tensor:
+        pictures, xy, centre = batch
+        known = ((xy > 0) & (xy < self.input_px - 1)).all(-1)  # False for NaN
+        total = torch.zeros((), device=xy.device)
+        places = (module.mean_xy.expand(len(xy), -1, -1), centre)
+        spreads = (module.spread, self._fine_spread(xy.device))
+        for level, scale in enumerate(SCALES):
+            log_maps = module.log_maps(level, pictures, places[level], spreads[level])
+            at = (xy + 0.5) * scale / STRIDE - 0.5
+            target = encode(at, tuple(log_maps.shape[-2:]), TARGET[level])
+            entropy = -(target * log_maps).sum((2, 3))
+            total = total + (entropy * known).sum() / known.sum().clamp_min(1)
+        return total
+
+    def _run(self, module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
+        """Points and raw confidence of squares (B, 1, S, S)."""
+        module.to(device, memory_format=torch.channels_last)
+        unit, points, raw = (0.01 * self.input_px) ** 2, [], []
+        with torch.inference_mode():
+            for part in pictures.split(32):
+                part = part.to(device)
+                centre = self._coarse(module, part)
+                xy, variance = module.search(1, part, centre, self._fine_spread(device))
+                shape = self._plausible(xy, variance)
+                own = (4 * unit / (variance + 4 * unit)).unsqueeze(-1)
+                far = (xy - shape).square().sum(-1)
+                points.append((own * xy + (1 - own) * shape).cpu().numpy())
+                raw.append((-0.5 * torch.log(variance + far + 0.1 * unit)).cpu().numpy())
+        return np.concatenate(points), np.concatenate(raw)
+
+    def _get_state(self) -> dict[str, Any]:
+        shape = {n: getattr(self.shape_, n) for n in ("mean_", "components_", "sigma_", "noise_")}
+        return {
+            "weights": weights_of(self.module_),
+            "shape": {name.rstrip("_"): value for name, value in shape.items()},
+            "size_hw": list(self.size_hw_),
+            "n_landmarks": self.n_landmarks_,
+            "calibration": list(self.calibration_),
+            "history": self.history_,
+        }
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        self.n_landmarks_ = int(state["n_landmarks"])
+        self.size_hw_ = (int(state["size_hw"][0]), int(state["size_hw"][1]))
+        self.calibration_ = (float(state["calibration"][0]), float(state["calibration"][1]))
+        self.history_ = {name: list(v) for name, v in state["history"].items()}
+        self.shape_ = PointDistribution(variance=self.variance)
+        for name, value in state["shape"].items():
+            setattr(self.shape_, f"{name}_", value)
+        self.module_ = set_weights(PatchModule(self.n_landmarks_), state["weights"]).eval()
+        self.n_parameters_ = n_parameters(self.module_)
