@@ -110,7 +110,8 @@ def read_json(path: Path) -> Record:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        cut = " (it ends early: copied or written only in part?)" if error.pos >= len(text) - 2 else ""
+        early = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated")
+        cut = " (it ends early: copied or written only in part?)" if early else ""
         raise InputError(
             f"{path}: not valid JSON, line {error.lineno} column {error.colno}: {error.msg}{cut}"
         ) from None

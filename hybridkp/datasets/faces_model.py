@@ -192,32 +192,43 @@ def landmarks_uv(face: Face) -> Array:
 # --------------------------------------------------------------------------------------------
 
 
-def relief(face: Face) -> Array:
-    """(H, W) float32 height of the features over the base surface, along z."""
-    u, v = uv_axes()  # float32: so is all that follows
+def relief_map(face: Face) -> Array:
+    """(H, W) float32 relief on the texture's grid."""
+    u, v = uv_axes()
+    return relief(face, u[None], v[:, None])
+
+
+def relief(face: Face, u: Array, v: Array) -> Array:
+    """Height of the features over the base surface, along z, at head x and y that broadcast."""
+    u, v = np.asarray(u, np.float32), np.asarray(v, np.float32)
 
     def bump(x: float, y: float, sx: float, sy: float) -> Array:
         """A Gaussian hill at (x, y); a pair, mirrored, where x is not 0."""
         gu = np.exp(-(((u - x) / sx) ** 2))
         if x:
             gu = gu + np.exp(-(((u + x) / sx) ** 2))
-        return np.exp(-(((v - y) / sy) ** 2))[:, None] * gu[None]
+        return np.exp(-(((v - y) / sy) ** 2)) * gu
 
-    ny, lines = face.nose_y, mouth_lines(face, np.array(face.mouth_x))
+    ny = face.nose_y
+    top, inner_up, inner_low, bottom = (float(c) for c in mouth_lines(face, np.array(face.mouth_x)))
     rise = np.clip((v + 0.14) / (ny + 0.14), 0, 1) ** 1.5
     fall = 1 / (1 + np.exp((v - ny - 0.045) / 0.018))
-    ridge_width = 0.060 + 0.035 * rise
-    out = face.nose_high * (rise * fall)[:, None] * np.exp(-((u[None] / ridge_width[:, None]) ** 2))
-    out += 0.085 * bump(0.72 * face.nose_half, ny + 0.015, 0.050, 0.050)
+    out = face.nose_high * (rise * fall) * np.exp(-((u / (0.060 + 0.035 * rise)) ** 2))
+    out = out + 0.085 * bump(0.72 * face.nose_half, ny + 0.015, 0.050, 0.050)
     out -= 0.085 * bump(face.eye_x, face.eye_y + 0.01, 0.17, 0.10)
     out += 0.030 * bump(face.eye_x, face.eye_y, 0.11, 0.055)
     out += 0.030 * bump(face.eye_x, face.brow_y - 0.01, 0.20, 0.05)
     out += 0.050 * bump(0.43, 0.27 - 0.03 * face.smile, 0.16, 0.15)
-    out += 0.040 * bump(0.0, float(lines[0] + lines[1]) / 2, 0.14, 0.035)
-    out += 0.045 * bump(0.0, float(lines[2] + lines[3]) / 2, 0.13, 0.040)
-    out -= 0.030 * bump(0.0, float(lines[3]) + 0.045, 0.13, 0.035)
+    out += 0.040 * bump(0.0, (top + inner_up) / 2, 0.14, 0.035)
+    out += 0.045 * bump(0.0, (inner_low + bottom) / 2, 0.13, 0.040)
+    out -= 0.030 * bump(0.0, bottom + 0.045, 0.13, 0.035)
     out += 0.060 * bump(0.0, 0.90 * face.bottom, 0.13, 0.09)
-    return out.astype(np.float32)
+    return out
+
+
+def surface_points(face: Face, uv: Array) -> Array:
+    """(N, 3) head points on the surface at (N, 2) head x and y."""
+    return np.column_stack([uv, base_depth(face, uv) + relief(face, uv[:, 0], uv[:, 1])])
 
 
 def half_width(face: Face, y: Array) -> Array:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..structures import Array
-from .faces_model import DENSITY, Face, base_depth, draw_face, half_width, profile, relief
+from .faces_model import DENSITY, Face, base_depth, draw_face, half_width, profile, relief_map
 from .faces_paint import Looks, draw_looks, noise, paint
 
 #: scikit-image's pictures that lie in its wheel, shared out so that train and val differ
@@ -68,12 +68,6 @@ def read_map(texture: Array, u: Array, v: Array) -> Array:
     h, w = texture.shape[:2]
     x, y = to_texture(u, w).astype(np.float32), to_texture(v, h).astype(np.float32)
     return cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def surface_points(face: Face, height: Array, uv: Array) -> Array:
-    """(N, 3) head points of (N, 2) head x and y, with the relief as the rays see it."""
-    lift = read_map(height, uv[:, :1].astype(np.float32), uv[:, 1:].astype(np.float32))[:, 0]
-    return np.column_stack([uv, base_depth(face, uv) + lift])
 
 
 class Hit(NamedTuple):
@@ -244,8 +238,7 @@ def _foreign_skin(seed: int) -> tuple[Array, Face]:
     """Somebody else's painted face, for clutter."""
     rng = np.random.default_rng([977, seed])
     face = draw_face(rng, rng, 1.0)
-    height = relief(face)
-    return paint(face, draw_looks(rng), height, rng), face
+    return paint(face, draw_looks(rng), relief_map(face), rng), face
 
 
 def add_clutter(picture: Array, rng: np.random.Generator, count: int) -> None:

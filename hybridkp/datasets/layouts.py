@@ -117,12 +117,13 @@ def recognise(landmarks: Sequence[str], category: str = "") -> Layout | None:
     """The known scheme with these landmark names in this order, or None.
 
     Names count without case, blanks, ``-`` and ``_``.  The 68 face points have no official names:
-    any 68 landmarks of a category whose name contains "face" are taken for the iBUG layout
-    unless their names carry a left/right word (then it is another scheme).
+    any 68 landmarks of a category whose name contains "face", and no others, are taken for the
+    iBUG layout, unless their names carry a left/right word (then it is another scheme).
     """
     plain = [_plain(name) for name in landmarks]
     for layout in LAYOUTS:
-        if plain == [_plain(name) for name in layout.landmarks]:
+        same = plain == [_plain(name) for name in layout.landmarks]
+        if same and (layout is not IBUG_68 or "face" in category.lower()):
             return layout
     sided = any(_mirrored_name(name) for name in landmarks)
     if len(plain) == 68 and "face" in category.lower() and not sided:

@@ -15,7 +15,15 @@ import numpy as np
 
 from ..geometry import points_box
 from ..structures import HIDDEN, VISIBLE, Array, Dataset, InputError, Instance, Sample
-from .faces_model import LANDMARKS, OUTER_EYE_CORNERS, SKELETON, draw_face, landmarks_uv, relief
+from .faces_model import (
+    LANDMARKS,
+    OUTER_EYE_CORNERS,
+    SKELETON,
+    draw_face,
+    landmarks_uv,
+    relief_map,
+    surface_points,
+)
 from .faces_paint import draw_looks, paint
 from .faces_scene import (
     BACKGROUNDS,
@@ -30,7 +38,6 @@ from .faces_scene import (
     read_map,
     rotation_matrix,
     shade,
-    surface_points,
 )
 from .faces_scene import (
     background as draw_background,
@@ -118,7 +125,7 @@ def _stream(random_state: int, *what: int) -> np.random.Generator:
 
 
 def _plan(index: int, size_hw: tuple[int, int], random_state: int, knobs: dict[str, float]) -> Any:
-    """Everything about a picture that its points depend on: face, relief, view, points, occluder."""
+    """Everything about a picture that its points depend on: face, view, points, occluder."""
     person = index // PICTURES_PER_PERSON
     picture = _stream(random_state, 1, index)
     face = draw_face(_stream(random_state, 0, person), picture, knobs["expression"])
@@ -130,18 +137,17 @@ def _plan(index: int, size_hw: tuple[int, int], random_state: int, knobs: dict[s
         side * 0.395 * float(np.exp(0.13 * place[2])),
         np.array([size_hw[1], size_hw[0]]) / 2 - 0.5 + 0.05 * side * place[:2] + [0, 0.02 * side],
     )
-    height = relief(face)
-    points = surface_points(face, height, landmarks_uv(face))
+    points = surface_points(face, landmarks_uv(face))
     occluder = None
     if picture.random() < 0.3 * knobs["occlusion"]:
         occluder = draw_occluder(size_hw, view, picture)
-    return face, height, view, points, occluder
+    return face, view, points, occluder
 
 
 def _sample(
     index: int, size_hw: tuple[int, int], random_state: int, knobs: dict[str, float], kind: str, name: str
 ) -> Sample:
-    face, _, view, points, occluder = _plan(index, size_hw, random_state, knobs)
+    face, view, points, occluder = _plan(index, size_hw, random_state, knobs)
     seen = view.project(points)
     xy = seen[:, :2]
     hidden = _turned_away(face, view, points)
@@ -175,7 +181,8 @@ def render_face(
 ) -> Array:
     """The picture of face ``index``, (H, W, 3) uint8 BGR; a function of its arguments only."""
     knobs = dict(zip(_KNOBS, knob_values, strict=True))
-    face, height, view, _, occluder = _plan(index, size_hw, random_state, knobs)
+    face, view, _, occluder = _plan(index, size_hw, random_state, knobs)
+    height = relief_map(face)
     looks = draw_looks(_stream(random_state, 3, index // PICTURES_PER_PERSON))
     rng = _stream(random_state, 4, index)
     light = draw_light(rng, knobs["light"])
