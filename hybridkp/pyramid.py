@@ -118,11 +118,13 @@ def level_points(pyramid: Pyramid, keypoints: Keypoints, level: int) -> tuple[Ar
         )
     image = pyramid.levels[level]
     xy = resize_points(keypoints.xy, float(pyramid.scale[level]))
-    if not np.isfinite(xy).all():
-        bad = int(np.flatnonzero(~np.isfinite(xy).all(axis=1))[0])
-        raise InputError(f"keypoint {bad} has no finite position: drop NaN points before describing")
     reach = 3.0 * max(image.shape) + 64
-    return image, np.clip(xy, -reach, reach)
+    if len(xy) and not np.abs(xy).max() <= reach:  # also true for NaN
+        if not np.isfinite(xy).all():
+            bad = int(np.flatnonzero(~np.isfinite(xy).all(axis=1))[0])
+            raise InputError(f"keypoint {bad} has no finite position: drop NaN points before describing")
+        xy = np.clip(xy, -reach, reach)
+    return image, xy
 
 
 def sub_pyramid(pyramid: Pyramid, first: int) -> Pyramid:

@@ -80,10 +80,7 @@ class HOG(BaseEstimator):
             return np.zeros((0, self.n_features), np.float32)
         if self.backend == "skimage":
             return self._describe_skimage(image, xy)
-        h, w = image.shape
-        reach = self.reach_px
-        xy = np.clip(xy, -reach, [w - 1 + reach, h - 1 + reach])
-        strip, xy = _as_strip(image, xy, reach)
+        strip, xy = _as_strip(image, xy, self.reach_px)
         return describe_cells(strip, xy, self.cells, self.cell_px, self.n_orientations, self.signed)
 
     def maps(self, image: Array, pad: int = 0) -> Array:
@@ -135,15 +132,21 @@ def _as_strip(image: Array, xy: Array, reach: int) -> tuple[Array, Array]:
     Either the box around the points or, where that is less work, the points' own
     neighbourhoods stacked into one tall picture.  Same rows either way.
     """
-    low, high = np.floor(xy).astype(np.intp), np.floor(xy).astype(np.intp) + 1
-    first, last = low.min(axis=0) - reach, high.max(axis=0) + reach
+    h, w = image.shape
+    low, high = np.floor(xy.min(axis=0)), np.floor(xy.max(axis=0)) + 1
+    if low.min() < -reach or high[0] > w - 1 + reach or high[1] > h - 1 + reach:
+        # farther out nothing changes any more along that direction
+        xy = np.clip(xy, -reach, [w - 1 + reach, h - 1 + reach])
+        low, high = np.floor(xy.min(axis=0)), np.floor(xy.max(axis=0)) + 1
     side = 2 * reach + 2
-    if len(xy) * side**2 >= np.prod(last - first + 1):
-        return _cut(image, first, last), xy - first
-    columns = np.clip(low[:, None, 0] - reach + np.arange(side), 0, image.shape[1] - 1)
-    rows = np.clip(low[:, None, 1] - reach + np.arange(side), 0, image.shape[0] - 1)
+    if len(xy) * side**2 >= (high[0] - low[0] + side) * (high[1] - low[1] + side):
+        first = low.astype(int) - reach
+        return _cut(image, first, high.astype(int) + reach), xy - first
+    corner = np.floor(xy).astype(np.intp) - reach
+    columns = np.clip(corner[:, None, 0] + np.arange(side), 0, w - 1)
+    rows = np.clip(corner[:, None, 1] + np.arange(side), 0, h - 1)
     stack = image[rows[:, :, None], columns[:, None, :]].reshape(-1, side)
-    local = xy - low + reach
+    local = xy - corner
     local[:, 1] += np.arange(len(xy)) * side
     return stack, local
 

@@ -70,8 +70,7 @@ class ORB(BaseEstimator):
         if n == 0:
             return np.zeros((0, self.n_features), np.uint8 if self.bits == "hamming" else np.float32)
         part, xy = _surroundings(image, xy)
-        size = np.full(n, _PATCH, np.float32)
-        points = cv2_points(xy, size, angles(keypoints, self.angle), np.zeros(n, np.int32))
+        points = cv2_points(xy, float(_PATCH), angles(keypoints, self.angle), 0)
         kept, rows = _orb().compute(part, points)
         packed = aligned(kept, rows, n)
         if self.bits == "hamming":

@@ -7,6 +7,7 @@ are built late and kept per process, never on the estimator.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import cv2
@@ -41,10 +42,13 @@ class SIFT(BaseEstimator):
     Notes
     -----
     Points may lie at the border or outside: pixels outside the picture cast no vote, and a row
-    without any vote is zero.  OpenCV reads a row from the octave that the size asks for and
-    rounds the point to that octave's nearest pixel: for sizes from 3.6 to 7.2 px that is the
-    level itself, below a picture twice as fine (and four times the work).  What moves less is
-    not seen: for sub-pixel work take HOG.
+    without any vote is zero; in a blank part of the picture rows are finite and mean nothing.
+    With ``size_px=None``, rows are those of ``cv2.SIFT.detectAndCompute``.
+
+    OpenCV reads a row from the octave that the size asks for and rounds the point to that
+    octave's nearest pixel: for sizes from 3.6 to 7.2 px that is the level itself, below a picture
+    twice as fine (and four times the work).  What moves less is not seen: for sub-pixel work take
+    HOG.
 
     References
     ----------
@@ -77,21 +81,22 @@ class SIFT(BaseEstimator):
         n = len(xy)
         if n == 0:
             return np.zeros((0, 128), np.float32)
-        size = self._sizes(keypoints, float(pyramid.scale[self.level]))
-        points = cv2_points(xy, size, angles(keypoints, self.angle), sift_octave(size, image.shape))
-        kept, rows = _sift().compute(cv2.convertScaleAbs(image), points)
-        out = aligned(kept, rows, n)
-        return root_sift(out) if self.root else out
-
-    def _sizes(self, keypoints: Keypoints, scale: float) -> Array:
-        """(N,) diameter in px of the level."""
         if self.size_px is None:
-            size = keypoints.size * scale
-        else:
-            size = np.full(len(keypoints), self.size_px, np.float32)
-        if not (np.isfinite(size) & (size > 0)).all():
+            size = keypoints.size * float(pyramid.scale[self.level])
+            low, high = size.min(), size.max()
+        else:  # one size, one octave: not worked out again for every picture
+            low = high = size = float(self.size_px)
+        if not 0 < low <= high < float("inf"):
             raise InputError("SIFT: sizes must be positive px; give size_px or keypoints with a size")
-        return size
+        octave = sift_octave(size, min(image.shape))
+        points = cv2_points(xy, size, angles(keypoints, self.angle), octave)
+        if self.size_px is None:
+            # OpenCV doubles the picture where some point is small, and the other points' rows
+            # change a little: one small point that is always there makes rows independent
+            points += (cv2.KeyPoint(0.0, 0.0, _SIGMA, 0.0, 0.0, 255 | 1 << 8, n),)
+        kept, rows = _sift().compute(cv2.convertScaleAbs(image), points)
+        out = aligned(kept, rows, len(points))[:n]
+        return root_sift(out) if self.root else out
 
 
 def root_sift(rows: Array) -> Array:
@@ -99,44 +104,42 @@ def root_sift(rows: Array) -> Array:
     return np.sqrt(rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-12))
 
 
-def sift_octave(size: Array, size_hw: tuple[int, ...]) -> Array:
-    """OpenCV's packed octave and layer whose blur fits a keypoint ``size`` (N,), int32.
+def sift_octave(size: Array | float, side_px: int) -> Array | int:
+    """OpenCV's packed octave and layer whose blur fits a keypoint ``size``, a number or (N,).
 
     OpenCV draws a descriptor from the Gaussian picture that is *named* by ``KeyPoint.octave``,
     whatever the size: with 0 a large window would be read from an unblurred picture.  Octaves
-    that a picture of ``size_hw`` is too small for are replaced by its last.
+    that a picture of shorter side ``side_px`` is too small for are replaced by its last.
     """
+    if isinstance(size, float):
+        return _one_octave(size, side_px)
     step = np.rint(_LAYERS * np.log2(np.asarray(size, np.float64) / (2 * _SIGMA))).astype(np.int64)
-    last = max(int(np.log2(min(size_hw[:2]))) - 2, 0)
+    last = max(int(np.log2(side_px)) - 2, 0)
     octave = np.clip((step - 1) // _LAYERS, -1, last)
     layer = np.clip(step - octave * _LAYERS, 1, _LAYERS)
-    return ((octave & 255) | (layer << 8)).astype(np.int32)
+    return (octave & 255) | (layer << 8)
 
 
-def angles(keypoints: Keypoints, rule: str) -> Array:
-    """(N,) float32 degrees under the rule "upright" or "keypoint"."""
+@lru_cache(maxsize=256)
+def _one_octave(size: float, side_px: int) -> int:
+    return int(sift_octave(np.array([size]), side_px)[0])  # type: ignore[index]
+
+
+def angles(keypoints: Keypoints, rule: str) -> Array | float:
+    """Degrees (N,) under the rule "keypoint", or 0 for all under "upright"."""
     if rule == "upright":
-        return np.zeros(len(keypoints), np.float32)
+        return 0.0
     if rule == "keypoint":
         return np.where(np.isnan(keypoints.angle), np.float32(0), keypoints.angle)
     raise InputError(f'angle must be "upright" or "keypoint", got {rule!r}')
 
 
-def cv2_points(xy: Array, size: Array, angle: Array, octave: Array) -> tuple[Any, ...]:
-    """OpenCV keypoints whose ``class_id`` is their row."""
-    n = len(xy)
-    return tuple(
-        map(
-            cv2.KeyPoint,
-            xy[:, 0].tolist(),
-            xy[:, 1].tolist(),
-            size.tolist(),
-            angle.tolist(),
-            [0.0] * n,
-            octave.tolist(),
-            range(n),
-        )
-    )
+def cv2_points(xy: Array, size: Any, angle: Any, octave: Any) -> tuple[Any, ...]:
+    """OpenCV keypoints whose ``class_id`` is their row; all but ``xy`` (N, 2) a number or (N,)."""
+    x, y = xy.T.tolist()
+    columns = (v.tolist() if isinstance(v, np.ndarray) else repeat(v) for v in (size, angle, octave))
+    size, angle, octave = columns
+    return tuple(map(cv2.KeyPoint, x, y, size, angle, repeat(0.0), octave, range(len(x))))
 
 
 def aligned(kept: Any, rows: Array | None, n: int) -> Array:
