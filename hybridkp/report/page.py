@@ -20,7 +20,8 @@ from . import pictures, plots, shapes, words
 from .scores import Scores, Truth, error_curve, landmark_errors, mean_shape
 from .tables import Column, Row, cell, number, p_value
 
-WIDE, NARROW = (7.8, 4.7), (3.6, 4.6)  #: inches of a plot on a laptop, on a phone
+MOST_SENTENCES = 12  #: about pairs; the table has them all
+WIDE, NARROW = (9.6, 5.2), (3.6, 4.6)  #: inches of a plot on a laptop, on a phone
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +98,11 @@ def _sort_key(row: Row, column: Column) -> str:
 def _table_caption(m: Material) -> str:
     level = f"{100 * m.level:g} %"
     order = "lowest error first" if m.truth.headline.lower_is_better else "highest first"
-    text = f"{m.truth.headline.title} with its {level} interval, {order}"
+    title = m.truth.headline.title
+    text = f"{title[0].upper()}{title[1:]} with its {level} interval, {order}"
+    text += "; failures: NME above 8 %; AUC: up to 8 %" if m.truth.headline.kind == "nme" else ""
     text += "; ms with quartiles" if any(c.key == "ms" for c in m.columns) else ""
-    shared = " Methods that share a letter in the last column cannot be told apart."
+    shared = " Methods that share a letter cannot be told apart."
     return text + "." + (shared if len(m.rows) > 1 else "")
 
 
@@ -176,11 +179,13 @@ def _pairs(m: Material) -> dict[str, Any]:
                 "raw_holm": f"{c.p_holm:.9g}",
             }
         )
-    close = [words.pair_sentence(c, head) for c in m.comparisons if not c.distinguishable]
+    same = [c for c in m.comparisons if not c.distinguishable]
+    same.sort(key=lambda c: (place[c.first] + place[c.second], place[c.first]))
     return {
         "matrix": matrix,
         "pairs": table,
-        "close": close,
+        "close": [words.pair_sentence(c, head) for c in same[:MOST_SENTENCES]],
+        "n_close": len(same),
         "sets": words.set_sentences(m.rows, m.comparisons),
     }
 
@@ -216,7 +221,7 @@ def _shapes(m: Material) -> dict[str, Any]:
 
 def _worst(error: Array, names: Sequence[str], factor: float, unit: str) -> str:
     order = [k for k in np.argsort(-np.nan_to_num(error, nan=-1)) if np.isfinite(error[k])][:2]
-    return ", ".join(f"{names[k]} {factor * error[k]:.1f} {unit}" for k in order)
+    return ", ".join(f"{names[k]} {factor * error[k]:.1f}\N{NO-BREAK SPACE}{unit}" for k in order)
 
 
 def _training(scores: Sequence[Scores]) -> list[str]:

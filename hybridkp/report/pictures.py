@@ -91,8 +91,8 @@ class Gallery:
 def error_text(truth: Truth, error: float) -> str:
     """A picture's own error as people read it."""
     if truth.headline.kind == "pixel":
-        return f"{error:.1f} px"
-    return f"{100 * error:.1f} %"
+        return f"{error:.1f}\N{NO-BREAK SPACE}px"
+    return f"{100 * error:.1f}\N{NO-BREAK SPACE}%"
 
 
 def jpeg_uri(image: Array, quality: int = QUALITY) -> str:

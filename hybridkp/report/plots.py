@@ -86,6 +86,8 @@ def figure(width: float, height: float, salt: str, font: float = 9.0) -> Iterato
         "figure.facecolor": "none",
         "axes.facecolor": "none",
         "figure.constrained_layout.use": True,
+        "figure.constrained_layout.w_pad": 0.08,
+        "figure.constrained_layout.h_pad": 0.08,
     }
     with mpl.rc_context(rc):
         fig = Figure(figsize=(width, height))

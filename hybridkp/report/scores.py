@@ -243,7 +243,8 @@ def mean_shape(truth: Truth) -> Array:
     """(K, 2) the truth's mean shape in normaliser units (px for "pixel"), centred on 0.
 
     Shapes are divided by their normaliser, turned onto each other by similarity maps (generalised
-    Procrustes, Gower 1975, three rounds) and averaged; the mean keeps the median shape's size.
+    Procrustes, Gower 1975, three rounds) and averaged; the mean keeps the median shape's size and
+    stands as the pictures do on average.
     A landmark that is never labelled stays NaN.
     """
     from ..geometry import apply_affine, similarity
@@ -258,6 +259,8 @@ def mean_shape(truth: Truth) -> Array:
     for _ in range(3):
         mean = _nanmean(apply_affine(similarity(shapes, mean), shapes), 0)
         mean = mean - _nanmean(mean, 0)
+    upright = similarity(mean, _nanmean(shapes, 0))[:, :2]
+    mean = mean @ (upright / np.sqrt(max(np.linalg.det(upright), 1e-12))).T
     spread = float(np.sqrt(_nanmean((mean**2).sum(-1), 0)))
     return mean * (float(np.median(size)) / spread if spread > 0 else 1.0)
 

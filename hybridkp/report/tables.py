@@ -33,7 +33,7 @@ class Column:
     key: str
     title: str
     unit: str
-    digits: int
+    digits: int  #: after the point; negative: significant ones
     tip: str
     low: str = ""  #: keys of the interval's ends
     high: str = ""
@@ -41,7 +41,10 @@ class Column:
 
     @property
     def heading(self) -> str:
-        return f"{self.title}, {self.unit}" if self.unit else self.title
+        """Title and unit; the unit once."""
+        return (
+            f"{self.title}, {self.unit}" if self.unit and self.unit not in self.title.split() else self.title
+        )
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ def columns_of(truth: Truth, level: float, rows: Sequence[Row] = ()) -> list[Col
     by_kind = {
         "nme": [
             Column("median_percent", "median", "%", 2, "median NME of the objects"),
-            Column("failure_8_percent", "failures > 8 %", "%", 1, "objects with NME above 8 %"),
-            Column("auc_8_percent", "AUC@8 %", "%", 1, "area under the CED up to 8 %, 100 = perfect"),
+            Column("failure_8_percent", "failures", "%", 1, "objects with NME above 8 %"),
+            Column("auc_8_percent", "AUC", "%", 1, "area under the CED up to 8 %, 100 = perfect"),
         ],
         "pck": [
             Column("pck_0.2_points_percent", "of all points", "%", 1, "PCK@0.2 with each point counted once"),
@@ -82,10 +85,19 @@ def columns_of(truth: Truth, level: float, rows: Sequence[Row] = ()) -> list[Col
         Column("seed_sd", "± seeds", head.unit, head.digits, "standard deviation of the seeds' means"),
         *by_kind[head.kind],
         Column("oks_ap_percent", "OKS AP", "%", 1, "COCO's average precision at OKS 0.50 to 0.95"),
-        Column("ms", "ms / object", "ms", 2, "median and quartiles, one thread", "ms_q1", "ms_q3", "()"),
-        Column("model_mb", "model", "MB", 2, "size of the saved model, 1 MB = 1e6 bytes"),
+        Column(
+            "ms",
+            "ms / object",
+            "ms",
+            -3,
+            "median and quartiles over objects, one thread",
+            "ms_q1",
+            "ms_q3",
+            "()",
+        ),
+        Column("model_mb", "model", "MB", -3, "size of the saved model, 1 MB = 1e6 bytes"),
         Column("peak_mb", "peak memory", "MB", 0, "highest resident memory of the run, 1e6 bytes"),
-        Column("fit_s", "fit", "s", 1, "training time, mean over seeds"),
+        Column("fit_s", "fit", "s", -3, "training time, mean over seeds"),
         Column("missing_points", "no answer", "points", 0, "labelled points without an answer"),
     ]
     if not rows:
@@ -193,13 +205,13 @@ def _cost(s: Scores) -> dict[str, float]:
 
 
 def number(value: float, digits: int) -> str:
-    """Fixed digits with a real minus sign; small numbers keep two significant digits; NaN a dash."""
+    """Fixed digits and a real minus sign; ``digits`` -3 means 3 significant ones; NaN is a dash."""
     if not math.isfinite(value):
         return MISSING
-    if value and abs(value) < 10.0**-digits:
-        digits = min(6, 1 - math.floor(math.log10(abs(value))))
+    if digits < 0:
+        digits = max(0, -digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
     text = f"{value:.{digits}f}"
-    return "0" if value == 0 and digits == 0 else text.replace("-", "−")
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
 def p_value(p: float) -> str:
@@ -227,21 +239,25 @@ def cell(row: Row, column: Column) -> tuple[str, str]:
 
 
 def _escape_markdown(text: str) -> str:
-    out = " ".join(text.split())
-    for sign in "\\|`*_<>[]":
-        out = out.replace(sign, {"<": "&lt;", ">": "&gt;"}.get(sign, "\\" + sign))
+    """One line that GitHub shows as written; plain names stay as they are, for the terminal."""
+    out = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    for sign in "\\|`*[]":
+        out = out.replace(sign, "\\" + sign)
     return out
 
 
 def to_markdown(rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[str] = ()) -> str:
-    """A GitHub table and the notes as a list."""
+    """A GitHub table and the notes as a list; "same": methods that share a letter, see :class:`Row`."""
+    headings = [c.heading for c in columns]
+    headings.insert(1, "same")
     lines = [
-        "| # | method | " + " | ".join(c.heading for c in columns) + " | same |",
-        "|---:|:---|" + "---:|" * len(columns) + ":---|",
+        "| # | method | " + " | ".join(headings) + " |",
+        "|---:|:---|---:|:---|" + "---:|" * (len(columns) - 1),
     ]
     for row in rows:
         cells = [" ".join(filter(None, cell(row, c))) for c in columns]
-        lines.append(f"| {row.rank} | {_escape_markdown(row.method)} | {' | '.join(cells)} | {row.letters} |")
+        cells.insert(1, row.letters)
+        lines.append(f"| {row.rank} | {_escape_markdown(row.method)} | {' | '.join(cells)} |")
     lines += ["", *(f"- {_escape_markdown(n)}" for n in notes)]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -29,7 +29,8 @@ def interval_words(c: PairedComparison, headline: Headline) -> str:
         f" [{number(c.low, digits)}, {number(c.high, digits)}]" if np.isfinite([c.low, c.high]).all() else ""
     )
     p = p_value(c.p_holm)
-    return f"{size} {difference_unit(headline)}{ends}, Holm p {p if p.startswith('<') else '= ' + p}"
+    p = (p if p.startswith("<") else f"= {p}").replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{size} {difference_unit(headline)}{ends}, Holm p\N{NO-BREAK SPACE}{p}"
 
 
 def pair_sentence(c: PairedComparison, headline: Headline) -> str:
@@ -109,11 +110,17 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
     if truth.not_asked:
         out.append(f"{_count(truth.not_asked, 'object')} of the data set had no prediction by any method.")
     out += _silence(truth, scores)
-    if any(np.isfinite(run.seconds).any() for run in runs):
+    timed = [int(np.isfinite(run.seconds).sum()) for run in runs]
+    if any(timed):
         out.append(
-            "Milliseconds: from a crop to its points, one object at a time, one thread, after a warm-up;"
-            " median and quartiles over objects. Reading the file, finding the object and cutting the crop"
-            " out are not in the clock: they are the same for all methods."
+            "Milliseconds: from the decoded picture and its box to the points in the picture, cutting the"
+            " crop out included; one object at a time, one thread, after a warm-up; median and quartiles"
+            f" over {max(timed)} objects. Reading the file and finding the object are not in the clock."
+        )
+    if any(run.peak_bytes >= 0 for run in runs):
+        out.append(
+            "Peak memory: largest resident size of the process that fitted and answered, interpreter and"
+            " libraries included. Fit time: wall clock, for a combination with its members' time."
         )
     out += [
         f"Intervals ({100 * level:g} %): percentile bootstrap that draws whole groups, so that pictures of"

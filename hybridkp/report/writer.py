@@ -6,7 +6,9 @@ Reads nothing but predictions and the data set they were made on.  Every file go
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -118,15 +120,35 @@ def _about(truth: Truth, scores: Sequence[Scores], provenance: Mapping[str, Any]
         "fingerprint": truth.dataset.fingerprint,
         "split": ", ".join(sorted({run.split for run in runs if run.split})),
         "licence of the data": truth.dataset.licence,
+        "fitted on": "; ".join(dict.fromkeys(filter(None, map(_fitted_on, runs)))),
         "seeds": ", ".join(str(s) for s in sorted({run.seed for run in runs})),
         **{str(k): str(v) for k, v in provenance.items()},
     }
     if not any(k.lower() == "date" for k in out):
         out["date"] = date.today().isoformat()
     made = words.versions(runs)
+    system = made.pop("machine", "")
+    if not any(k.lower() == "machine" for k in out):
+        out["machine (that wrote this page)"] = _machine()
+    out["system"] = system
     out["versions"] = ", ".join(f"{name} {value}" for name, value in made.items())
     out["report written by"] = f"hybridkp {__version__}"
     return {k: v for k, v in out.items() if v}
+
+
+def _fitted_on(run: Predictions) -> str:
+    """Name and size of the training split, as the bench notes them in ``params``."""
+    name, n = run.params.get("train"), run.params.get("n_train")
+    return f"{name}, {n} pictures" if name and n else str(name or "")
+
+
+def _machine() -> str:
+    """The processor's name and how many cores this process may count on."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), name)
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def _write(m: Material, folder: Path) -> dict[str, Path]:
