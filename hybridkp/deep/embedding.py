@@ -22,9 +22,10 @@ from ..images import check_crops, crops_to_grey
 from ..pyramid import gaussian_pyramid
 from ..structures import Array, InputError, Keypoints, Pyramid, check_xy
 from .augment import Augment, augment
+from .estimator import NetEstimator
 from .layers import DenseTrunk, standardise
 from .tensors import draw_seed, n_parameters, pick_device, sample, seeded, set_weights, split_rows, weights_of
-from .training import Batch, Schedule, train
+from .training import Batch
 
 SHARPNESS = 10.0  #: factor on the cosine between a row and a landmark's direction
 
@@ -49,7 +50,7 @@ class EmbeddingModule(nn.Module):
         return SHARPNESS * self.rows(pictures, xy) @ directions.T + self.names.bias
 
 
-class CNNEmbedding(BaseEstimator):
+class CNNEmbedding(NetEstimator, BaseEstimator):
     """Rows from a small convolutional net that learned to tell landmarks and background apart.
 
     The net runs densely once per picture and level; its maps are read at the points by bilinear
@@ -130,26 +131,13 @@ class CNNEmbedding(BaseEstimator):
             )
             return pictures, target, *self._candidates(target, generator)
 
-        schedule = Schedule(
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            epoch_pictures=self.epoch_pictures,
-        )
-        pairs = [t for pair in zip(levels, targets, strict=True) for t in pair]
-        self.history_ = train(
+        self.history_ = self._train(
             module,
-            tuple(t[rows] for t in pairs),
+            tuple(t[rows] for pair in zip(levels, targets, strict=True) for t in pair),
             self._loss,
             lambda net: self._missed(net, levels[0][held], targets[0][held], device),
             vary,
-            schedule,
-            seed=seed,
-            device=device,
-            checkpoint=self.checkpoint,
-            verbose=self.verbose,
+            seed,
         )
         self.n_landmarks_, self.n_parameters_, self.module_ = k, n_parameters(module), module
         return self

@@ -8,6 +8,7 @@ confidence into a probability.  No architecture and no loss lives here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ..calibration import NEAR, calibrate
 from ..images import check_crops
@@ -32,7 +33,7 @@ from .tensors import (
     split_rows,
     weights_of,
 )
-from .training import Schedule, train
+from .training import Batch, History, Schedule, train
 
 
 class Pipeline(nn.Module):
@@ -55,8 +56,8 @@ class Pipeline(nn.Module):
         return xy, torch.sigmoid(self.calibration[0] * raw + self.calibration[1])
 
 
-class NetDetector(DetectorMixin, BaseEstimator):
-    """Base of the whole-picture networks; subclasses store parameters and give net and loss."""
+class NetEstimator:
+    """What every estimator of this room does alike: schedule, training, squares, validation error."""
 
     input_px: int
     max_epochs: int
@@ -70,6 +71,66 @@ class NetDetector(DetectorMixin, BaseEstimator):
     random_state: Any
     checkpoint: Any
     verbose: int
+
+    def _train(
+        self,
+        module: nn.Module,
+        rows: Batch,
+        loss: Callable[[nn.Module, Batch], Tensor],
+        validate: Callable[[nn.Module], float],
+        vary: Callable[[Batch, Generator], Batch],
+        seed: int,
+    ) -> History:
+        """:func:`~hybridkp.deep.training.train` with this estimator's parameters."""
+        schedule = Schedule(
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            epoch_pictures=self.epoch_pictures,
+        )
+        return train(
+            module,
+            rows,
+            loss,
+            validate,
+            vary,
+            schedule,
+            seed=seed,
+            device=pick_device(self.device),
+            checkpoint=self.checkpoint,
+            verbose=self.verbose,
+        )
+
+    def _squares(self, images: Array) -> tuple[Tensor, Tensor]:
+        """(B, 1, S, S) grey values 0..255 of checked crops, and the (2,) scale that points move by."""
+        with torch.inference_mode():
+            parts = [resize_square(p.float(), self.input_px) for p in grey_tensor(images).split(64)]
+        return torch.cat([p[0] for p in parts]), parts[0][1].clone()
+
+    def _to_square(self, xy: Array, scale: Tensor) -> Tensor:
+        return (torch.from_numpy(np.array(xy, np.float32)) + 0.5) * scale - 0.5
+
+    def _off(self, found: Array, target: Tensor) -> Array:
+        """(B, K) point errors in units of the side, NaN where not labelled."""
+        return np.linalg.norm(found - target.numpy(), axis=-1) / self.input_px
+
+
+def mean_error(off: Array) -> float:
+    """Mean of what is labelled, 0 when nothing is (then the last weights count as the best)."""
+    return float(np.nanmean(off)) if np.isfinite(off).any() else 0.0
+
+
+def calibrated(raw: Array, off: Array) -> tuple[float, float]:
+    """Two numbers that turn raw confidence into the probability of an error below NEAR."""
+    known = np.isfinite(off)
+    return calibrate(raw[known], off[known] < NEAR)
+
+
+class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
+    """Base of the whole-picture networks; subclasses store parameters and give net and loss."""
+
     augmentation: ClassVar[Augment] = Augment()
 
     def _build(self, n_landmarks: int) -> nn.Module:
@@ -94,52 +155,26 @@ class NetDetector(DetectorMixin, BaseEstimator):
         points = check_xy(xy, len(images))
         seed, device = draw_seed(self.random_state), pick_device(self.device)
         rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
-        grey = grey_tensor(images)
-        with torch.inference_mode():
-            squares = torch.cat([resize_square(part.float(), self.input_px)[0] for part in grey.split(64)])
-            scale = resize_square(grey[:1].float(), self.input_px)[1]
-        target = (torch.from_numpy(points.astype(np.float32)) + 0.5) * scale - 0.5
+        squares, scale = self._squares(images)
+        target = self._to_square(points, scale)
         mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
         with seeded(seed, device):
             pipeline = self._make(points.shape[1])
         self._start(pipeline.net, target[rows])
-
-        def validate(net: nn.Module) -> float:
-            found, _ = self._run(net, squares[held], device)
-            error = np.linalg.norm(found - target[held].numpy(), axis=-1)
-            return float(np.nanmean(error)) / self.input_px if np.isfinite(error).any() else 0.0
-
-        self.history_ = train(
+        self.history_ = self._train(
             pipeline.net,
             (squares.round().to(torch.uint8)[rows], target[rows]),
             lambda net, batch: self._loss(net, *batch),
-            validate,
+            lambda net: mean_error(self._off(self._run(net, squares[held], device)[0], target[held])),
             lambda batch, generator: augment(*batch, self.augmentation, generator, mirror),
-            self._schedule(),
-            seed=seed,
-            device=device,
-            checkpoint=self.checkpoint,
-            verbose=self.verbose,
+            seed,
         )
         found, raw = self._run(pipeline.net, squares[held], device)
-        error = np.linalg.norm(found - target[held].numpy(), axis=-1) / self.input_px
-        known = np.isfinite(error)
-        pipeline.calibration.copy_(torch.tensor(calibrate(raw[known], error[known] < NEAR)))
-        self.size_hw_ = tuple(int(v) for v in images.shape[1:3])
-        self.n_landmarks_ = int(points.shape[1])
-        self.n_parameters_ = n_parameters(pipeline)
+        pipeline.calibration.copy_(torch.tensor(calibrated(raw, self._off(found, target[held]))))
+        self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
+        self.n_landmarks_, self.n_parameters_ = int(points.shape[1]), n_parameters(pipeline)
         self.module_ = pipeline.eval()
         return self
-
-    def _schedule(self) -> Schedule:
-        return Schedule(
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            epoch_pictures=self.epoch_pictures,
-        )
 
     @staticmethod
     def _run(module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:

@@ -17,26 +17,24 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from ..calibration import NEAR, calibrate
 from ..images import check_crops
 from ..landmarks.shape import PointDistribution
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
+from .estimator import NetEstimator, calibrated, mean_error
 from .heatmap import decode, encode
 from .layers import DenseTrunk, standardise
 from .tensors import (
     draw_seed,
-    grey_tensor,
     n_parameters,
     pick_device,
     pixel_grid,
-    resize_square,
     seeded,
     set_weights,
     split_rows,
     weights_of,
 )
-from .training import Batch, Schedule, train
+from .training import Batch
 
 STRIDE = 2  #: candidates lie two px of their level apart
 SCALES = (0.5, 1.0)  #: the two levels, coarse first
@@ -78,7 +76,7 @@ class PatchModule(nn.Module):
         return (xy + 0.5) * step - 0.5, variance * step**2
 
 
-class PatchCNN(DetectorMixin, BaseEstimator):
+class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
     """Dense convolutional patch classifiers, coarse to fine, with a shape model.
 
     Per landmark, the candidates in a Gaussian search window compete (multinomial logistic loss:
@@ -144,23 +142,14 @@ class PatchCNN(DetectorMixin, BaseEstimator):
         seed, device = draw_seed(self.random_state), pick_device(self.device)
         rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
         squares, scale = self._squares(images)
-        target = (torch.from_numpy(points.astype(np.float32)) + 0.5) * scale - 0.5
+        target, k = self._to_square(points, scale), points.shape[1]
         self.shape_ = PointDistribution(variance=self.variance).fit(target.numpy())
-        k = points.shape[1]
         with seeded(seed, device):
             module = PatchModule(k)
         module.mean_xy.copy_(torch.nanmean(target, 0))
-        off = (target - module.mean_xy).square().sum(-1)
-        module.spread.copy_((torch.nanmean(off) / 2).sqrt() + 0.04 * self.input_px)
+        power = torch.nanmean((target - module.mean_xy).square().sum(-1)) / 2
+        module.spread.copy_(power.sqrt() + 0.04 * self.input_px)
         mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
-
-        def error(net: nn.Module) -> tuple[Array, Array]:
-            found, raw = self._run(net, squares[held], device)
-            return np.linalg.norm(found - target[held].numpy(), axis=-1) / self.input_px, raw
-
-        def validate(net: nn.Module) -> float:
-            off = error(net)[0]
-            return float(np.nanmean(off)) if np.isfinite(off).any() else 0.0
 
         def vary(batch: Batch, generator: Generator) -> Batch:
             pictures, xy = augment(*batch, self.augmentation, generator, mirror)
@@ -168,29 +157,16 @@ class PatchCNN(DetectorMixin, BaseEstimator):
             noise = self.window * self.input_px * (0.6 * noise[:, 1:] + 0.6 * noise[:, :1])
             return pictures, xy, xy.nan_to_num() + noise
 
-        schedule = Schedule(
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            epoch_pictures=self.epoch_pictures,
-        )
-        self.history_ = train(
+        self.history_ = self._train(
             module,
             (squares.round().to(torch.uint8)[rows], target[rows]),
             self._loss,
-            validate,
+            lambda net: mean_error(self._off(self._run(net, squares[held], device)[0], target[held])),
             vary,
-            schedule,
-            seed=seed,
-            device=device,
-            checkpoint=self.checkpoint,
-            verbose=self.verbose,
+            seed,
         )
-        off, raw = error(module)
-        known = np.isfinite(off)
-        self.calibration_ = calibrate(raw[known], off[known] < NEAR)
+        found, raw = self._run(module, squares[held], device)
+        self.calibration_ = calibrated(raw, self._off(found, target[held]))
         self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
         self.n_landmarks_, self.n_parameters_, self.module_ = k, n_parameters(module), module.eval()
         return self
@@ -223,11 +199,6 @@ class PatchCNN(DetectorMixin, BaseEstimator):
         return np.concatenate(out)
 
     # ---------------------------------------------------------------------------- inside
-
-    def _squares(self, images: Array) -> tuple[Tensor, Tensor]:
-        with torch.inference_mode():
-            parts = [resize_square(p.float(), self.input_px) for p in grey_tensor(images).split(64)]
-            return torch.cat([p[0] for p in parts]), parts[0][1]
 
     def _fine_spread(self, device: torch.device) -> Tensor:
         return torch.tensor(self.window * self.input_px, device=device)

@@ -16,25 +16,23 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
-from ..calibration import NEAR, calibrate
 from ..images import check_crops
 from ..structures import Array, InputError, check_xy
 from .augment import Augment, augment
+from .estimator import NetEstimator, calibrated, mean_error
 from .layers import conv, standardise
 from .tensors import (
     draw_seed,
-    grey_tensor,
     n_parameters,
     pick_device,
     pixel_grid,
-    resize_square,
     sample,
     seeded,
     set_weights,
     split_rows,
     weights_of,
 )
-from .training import Batch, Schedule, train
+from .training import Batch
 
 ROOM = 100_000  #: weights at most in the joint layer, whatever K
 
@@ -98,7 +96,7 @@ class RefineModule(nn.Module):
         return answers
 
 
-class CNNRefiner(BaseEstimator):
+class CNNRefiner(NetEstimator, BaseEstimator):
     """Moves any detector's points by what it sees around them (cf. Sun et al. 2013, Trigeorgis et al. 2016).
 
     Trained on starts that no detector gave on its own training pictures (out of fold), stretched,
@@ -171,53 +169,32 @@ class CNNRefiner(BaseEstimator):
         rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
         self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
         squares, scale = self._squares(images)
-        target = (torch.from_numpy(points.astype(np.float32)) + 0.5) * scale - 0.5
+        target, k = self._to_square(points, scale), points.shape[1]
         with seeded(seed, device):
-            module = self._make(points.shape[1])
+            module = self._make(k)
         module.mean_xy.copy_(torch.nanmean(target, 0))
         begin = self._starts(module, start, scale, len(images))
-        k = points.shape[1]
-        mirror = None
-        if flip is not None:
-            mirror = torch.from_numpy(np.array(flip, np.int64))
-            mirror = torch.cat([mirror, mirror + k])
-
-        def error(net: nn.Module) -> tuple[Array, Array]:
-            found, raw = self._run(net, squares[held], begin[held], device)
-            return np.linalg.norm(found - target[held].numpy(), axis=-1) / self.input_px, raw
-
-        def validate(net: nn.Module) -> float:
-            off = error(net)[0]
-            return float(np.nanmean(off)) if np.isfinite(off).any() else 0.0
+        mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
+        both_ways = None if mirror is None else torch.cat([mirror, mirror + k])
 
         def vary(batch: Batch, generator: Generator) -> Batch:
             both = torch.cat(batch[1:], 1)
-            pictures, both = augment(batch[0], both, self.augmentation, generator, mirror)
+            pictures, both = augment(batch[0], both, self.augmentation, generator, both_ways)
             return pictures, both[:, :k], self._jitter(both[:, :k], both[:, k:], generator)
 
-        schedule = Schedule(
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            epoch_pictures=self.epoch_pictures,
-        )
-        self.history_ = train(
+        def answer(net: nn.Module) -> tuple[Array, Array]:
+            return self._run(net, squares[held], begin[held], device)
+
+        self.history_ = self._train(
             module,
             (squares.round().to(torch.uint8)[rows], target[rows], begin[rows]),
             self._loss,
-            validate,
+            lambda net: mean_error(self._off(answer(net)[0], target[held])),
             vary,
-            schedule,
-            seed=seed,
-            device=device,
-            checkpoint=self.checkpoint,
-            verbose=self.verbose,
+            seed,
         )
-        off, raw = error(module)
-        known = np.isfinite(off)
-        self.calibration_ = calibrate(raw[known], off[known] < NEAR)
+        found, raw = answer(module)
+        self.calibration_ = calibrated(raw, self._off(found, target[held]))
         self.n_landmarks_, self.n_parameters_, self.module_ = k, n_parameters(module), module.eval()
         return self
 
@@ -242,18 +219,12 @@ class CNNRefiner(BaseEstimator):
             raise InputError("CNNRefiner needs patch_px >= 4, input_px >= 2 patch_px and n_looks >= 1")
         return RefineModule(n_landmarks, self.input_px, self.patch_px, self.n_looks)
 
-    def _squares(self, images: Array) -> tuple[Tensor, Tensor]:
-        grey = grey_tensor(images)
-        with torch.inference_mode():
-            parts = [resize_square(part.float(), self.input_px) for part in grey.split(64)]
-            return torch.cat([p[0] for p in parts]), parts[0][1]
-
     def _starts(self, module: RefineModule, start: ArrayLike, scale: Tensor, n: int) -> Tensor:
         begin = np.asarray(start, np.float32)
         mean = module.mean_xy.cpu()
         if begin.shape != (n, *mean.shape):
             raise InputError(f"start must have shape {(n, *mean.shape)}, got {begin.shape}")
-        begin = (torch.from_numpy(np.array(begin)) + 0.5) * scale - 0.5
+        begin = self._to_square(begin, scale)
         begin = torch.where(torch.isfinite(begin).all(-1, keepdim=True), begin, mean)
         return begin.clamp(-0.25 * self.input_px, 1.25 * self.input_px)
 
