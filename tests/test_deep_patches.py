@@ -66,7 +66,7 @@ def test_search_finds_the_centre_of_its_window_on_blank_pictures():
 def test_patch_cnn_learns():
     pictures, xy = marks(24)
     net = PatchCNN(
-        input_px=64, max_epochs=6, epoch_pictures=96, batch_size=8, learning_rate=5e-3, device="cpu"
+        input_px=64, max_epochs=4, epoch_pictures=64, batch_size=8, learning_rate=5e-3, device="cpu"
     )
     found = net.fit(pictures, xy, groups=np.zeros(24)).predict(pictures)
     assert error(found, xy) < 0.6 * error(xy.mean(0)[None], xy)
