@@ -130,9 +130,8 @@ def pixel_grid(height: int, width: int, device: torch.device | None = None) -> T
 
 def transform_points(matrix: Tensor, xy: Tensor) -> Tensor:
     """Points (B, ..., 2) through maps (B, 2, 3); NaN stays NaN."""
-    shape = (len(matrix),) + (1,) * (xy.ndim - 2)
-    m = matrix.reshape(*shape, 2, 3)
-    return (m[..., :2] * xy.unsqueeze(-2)).sum(-1) + m[..., 2]
+    m = matrix.reshape(len(matrix), *(1,) * (xy.ndim - 2), 2, 3).unbind(-1)
+    return m[0] * xy[..., :1] + m[1] * xy[..., 1:] + m[2]
 
 
 def invert_maps(matrix: Tensor) -> Tensor:
