@@ -93,14 +93,18 @@ def mistake(capsys, *argv):
 
 def test_mistakes_are_one_line(capsys, recipes, tmp_path, folder):
     out = tmp_path / "out"
-    assert "did you mean 'plain'" in mistake(capsys, "bench", folder, "--methods", "plian", "--out", out)
-    assert 'see "hybridkp list"' in mistake(capsys, "bench", folder, "--methods", "xyz", "--out", out)
     assert "no such file or folder" in mistake(capsys, "bench", tmp_path / "none", "--out", out)
     assert "no split 'test'" in mistake(capsys, "bench", folder, "--split", "test", "--out", out)
     assert "says nothing" in mistake(capsys, "bench", folder, "--split", "train", "--out", out)
     assert "no such model" in mistake(capsys, "predict", tmp_path / "m", folder / "images", "-o", out)
     assert "no stored predictions" in mistake(capsys, "report", tmp_path)
     assert not out.exists()
+
+
+def test_an_unknown_method_gets_a_suggestion(capsys, folder, tmp_path):
+    for command in (["bench", "--methods"], ["train", "-o", tmp_path / "m", "--method"]):
+        assert "did you mean 'hog+svm'" in mistake(capsys, *command, "hog+svn", folder)
+    assert "`hybridkp list` shows them" in mistake(capsys, "bench", folder, "--methods", "xyz")
 
 
 def test_debug_shows_the_traceback(recipes, tmp_path):
@@ -147,7 +151,7 @@ def test_the_main_job(capsys, recipes, tmp_path, folder):
     assert "| mean" in printed.out and "Report: " in printed.out
     assert "failing failed; its traceback is in" in printed.err
     assert sorted(os.listdir(out / "errors")) == ["failing-0.txt"]
-    page = Path(printed.out.strip().splitlines()[-1].removeprefix("Report: "))
+    page = Path(printed.out.strip().splitlines()[-1].removeprefix("Report: ").split(" (")[0])
     assert page.parent == out and "mean" in page.read_text()
     assert cli.main([*argv[:3], "mean", *argv[4:]]) == 0
     assert "[1/1] mean: kept from before" in capsys.readouterr().err

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ def bench(args: argparse.Namespace) -> int:
 
     quick = args.quick if args.quick is not None else args.data == "synthetic"
     names = args.methods or list(recipes.QUICK if quick else recipes.DEFAULT)
-    methods = [(name, recipes.make_method(known_method(name), quick=quick)) for name in names]
+    methods = [(name, recipes.make_method(name, quick=quick)) for name in names]
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{'-quick' if quick else ''}"
     train, val = load_parts(args.data, args.split)
     train = thin(train, args.max_train or (QUICK_TRAIN if quick else None))
@@ -62,7 +62,7 @@ def train(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, split_names
 
-    estimator = recipes.make_method(known_method(args.method), quick=args.quick)
+    estimator = recipes.make_method(args.method, quick=args.quick)
     split = args.split or ("train" if "train" in split_names(args.data) else None)
     data = thin(load_dataset(args.data, split), args.max_train)
     start = time.perf_counter()
@@ -104,9 +104,22 @@ def data_check(args: argparse.Namespace) -> int:
 
 
 def data_info(args: argparse.Namespace) -> int:
-    from ..datasets import describe_dataset
+    from ..datasets import describe_dataset, split_names
 
-    print(describe_dataset(args.data))
+    facts = [describe_dataset(args.data, split) for split in split_names(args.data) or (None,)]
+    if args.json:
+        print(json.dumps(facts, indent=1))
+        return OK
+    for part in facts:
+        width = max(map(len, part))
+        for name, value in part.items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{k} {v}" for k, v in value.items())
+            lines = textwrap.wrap(str(value), 100 - width) or [""]
+            print(f"{name:{width}}  {lines[0]}")
+            for line in lines[1:]:
+                print(f"{'':{width}}  {line}")
+        print()
     return OK
 
 
@@ -145,30 +158,12 @@ def _write_report(predictions: list[Predictions], val: Dataset, out: Path, norma
     own = parse_normalizer(normalizer, val)
     result = write_report(predictions, val, out, normalizer=own, provenance=facts)
     print(result.to_markdown())
-    for note in result.notes:
-        print(f"\n{note}")
-    print(f"\nReport: {result.paths['html']}")
+    print(f"\nReport: {result.paths['html']} (what the columns mean is explained there)")
 
 
 # --------------------------------------------------------------------------------------------
 # helpers
 # --------------------------------------------------------------------------------------------
-
-
-def known_method(name: str) -> str:
-    """The name, or an error that suggests the one that was meant."""
-    from .. import recipes
-
-    names = recipes.method_names()
-    if name in names:
-        return name
-    near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
-    hint = (
-        f"did you mean {near[0]!r}?"
-        if near
-        else f'there are {", ".join(names[:4])}, ...: see "hybridkp list"'
-    )
-    raise InputError(f"no method {name!r}; {hint}")
 
 
 def load_parts(data: str, split: str) -> tuple[Dataset, Dataset]:

@@ -54,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         command = _command(data, name, run, text)
         command.add_argument("data", metavar="PATH", help=_DATA_HELP)
+        if name == "info":
+            command.add_argument("--json", action="store_true", help="as JSON, for programs")
     _command(rooms, "list", commands.list_methods, "the methods that can be named")
     report = _command(rooms, "report", commands.report, "make the report again from stored predictions")
     report.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")

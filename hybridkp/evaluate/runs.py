@@ -310,6 +310,8 @@ def _run_all(
             for future in done:
                 job, pool = running.pop(future)
                 pool.shutdown(wait=True, kill_workers=True)
+                if job.log.exists() and job.log.stat().st_size == 0:
+                    job.log.unlink()
                 yield job, future.exception()
             for job, _ in running.values():
                 stage = job.stage.read_text() if job.stage.exists() else "starts"

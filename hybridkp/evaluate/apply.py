@@ -1,0 +1,190 @@
+"""One method put to use: train it to a file, ask it about pictures, answers in COCO's form.
+
+The same crops as the bench; boxes come from a file or are the whole picture.  Only ``out`` is
+written to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..datasets import coco_document
+from ..datasets.pictures import loader
+from ..draw import draw_landmarks
+from ..files import load_model, read_image, read_meta, save_model, write_atomic
+from ..geometry import apply_affine, crop_matrix, invert_affine
+from ..structures import Array, Dataset, DataWarning, InputError, Instance, Predictions, Sample
+from .crops import cut, make_crops, usable_box
+from .runs import with_seed
+from .worker import fit, model_meta
+
+
+def train(
+    estimator: Any,
+    dataset: Dataset,
+    path: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    size_hw: tuple[int, int] = (128, 128),
+    margin: float = 1.25,
+    n_jobs: int = 1,
+    name: str = "",
+) -> Any:
+    """Fit ``estimator`` on all objects of ``dataset`` and save it; returns the fitted clone.
+
+    The file also keeps what :func:`predict` needs: landmarks, skeleton, crop size and margin.
+    """
+    crops = make_crops(dataset, size_hw, margin, n_jobs=n_jobs)
+    groups, flip = crops.groups, crops.flip
+    model = fit(with_seed(estimator, seed), crops.images, crops.xy, groups, flip)
+    save_model(model, path, model_meta(dataset, crops.size_hw, crops.margin, name))
+    return model
+
+
+def predict(
+    model: str | os.PathLike[str] | Any,
+    pictures: Iterable[str | os.PathLike[str]],
+    *,
+    boxes: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overlays: bool = True,
+    meta: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Landmarks of every boxed object in ``pictures`` as a COCO document.
+
+    Parameters
+    ----------
+    model : a model file, or a fitted detector (then ``meta`` may give landmarks, margin, ...)
+    boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; a picture that is not in it
+        is left out with a :class:`DataWarning`.  None: the whole picture is the box.
+    out : folder for ``predictions.json`` and, with ``overlays``, ``overlays/*.jpg``
+
+    Returns
+    -------
+    dict with images, annotations (``keypoints`` x, y, 2; ``keypoint_scores``) and categories,
+    which :func:`hybridkp.datasets.load_dataset` reads back
+    """
+    if isinstance(model, str | os.PathLike):
+        meta = read_meta(model)
+        model = load_model(model)
+    meta = dict(meta or {})
+    size_hw = tuple(meta.get("size_hw") or model.size_hw_)
+    margin = float(meta.get("margin", 1.25))
+    table = _read_boxes(boxes) if isinstance(boxes, str | os.PathLike) else boxes
+    samples, scores = [], []
+    skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
+    names: set[str] = set()
+    for number, path in enumerate(map(Path, pictures), 1):
+        image = read_image(path)
+        instances = []
+        for box in _boxes_of(path, table, image.shape[:2]):
+            matrix = crop_matrix(box, size_hw, margin)
+            xy, score = model.predict_with_score(cut(image, matrix, size_hw)[None])
+            points = apply_affine(invert_affine(matrix), xy[0])
+            instances.append(Instance(points, box_xywh=box, area=box[2] * box[3], score=_mean(score[0])))
+            scores.append(score[0])
+        samples.append(
+            Sample(str(path), loader(path), tuple(instances), str(path), image.shape[:2], image_id=number)
+        )
+        if out is not None and overlays:
+            name = path.stem if path.stem not in names else f"{path.stem}-{number}"
+            names.add(name)
+            _draw(image, instances, skeleton, Path(out) / "overlays" / f"{name}.jpg")
+    document = _document(samples, scores, meta, skeleton)
+    if out is not None:
+        write_atomic(Path(out) / "predictions.json", json.dumps(document, allow_nan=False, indent=1))
+    return document
+
+
+def predictions_to_coco(predictions: Predictions, dataset: Dataset) -> list[dict[str, Any]]:
+    """COCO's result list: per object image_id, category_id 1, keypoints (x, y, score) and score.
+
+    A point that was not given is 0, 0, 0, as COCO writes it.
+    """
+    ids = {s.name: s.image_id if s.image_id >= 0 else i for i, s in enumerate(dataset.samples, 1)}
+    missing = [n for n in predictions.names if n not in ids]
+    if missing:
+        raise InputError(f"{dataset.name}: has no picture {missing[0]!r}; give the data that were predicted")
+    rows = np.concatenate([predictions.xy, predictions.score[..., None]], axis=2)
+    rows[~np.isfinite(rows).all(axis=2)] = 0
+    return [
+        {
+            "image_id": ids[name],
+            "category_id": 1,
+            "keypoints": np.round(row, 3).ravel().tolist(),
+            "score": float(row[:, 2].mean()),
+        }
+        for name, row in zip(predictions.names, rows.astype(float), strict=True)
+    ]
+
+
+def _document(
+    samples: list[Sample], scores: list[Array], meta: Mapping[str, Any], skeleton: Array
+) -> dict[str, Any]:
+    k = len(scores[0]) if scores else len(meta.get("landmarks", ()))
+    names = tuple(meta.get("landmarks") or (f"point{i}" for i in range(k)))
+    label = f"answers of {meta.get('method') or 'a detector'}"
+    found = Dataset(label, names, tuple(samples), skeleton, category=meta.get("category", "object"))
+    document = coco_document(found)
+    for annotation, score in zip(document["annotations"], scores, strict=True):
+        annotation["keypoint_scores"] = np.round(np.nan_to_num(score), 4).astype(float).tolist()
+    return document
+
+
+def _mean(score: Array) -> float:
+    finite = score[np.isfinite(score)]
+    return float(finite.mean()) if len(finite) else 0.0
+
+
+def _draw(image: Array, instances: list[Instance], skeleton: Array, path: Path) -> None:
+    for instance in instances:
+        image = draw_landmarks(image, instance.xy, skeleton=skeleton)
+    ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not ok:
+        raise InputError(
+            f"{path}: {image.shape[1]} x {image.shape[0]} px do not fit a JPEG; use --no-overlays"
+        )
+    write_atomic(path, data.tobytes())
+
+
+def _boxes_of(path: Path, table: Mapping[str, Any] | None, image_hw: tuple[int, int]) -> Array:
+    """Boxes (N, 4) of one picture; a box wholly outside it is left out."""
+    if table is None:
+        return np.array([[0.0, 0.0, image_hw[1], image_hw[0]]])
+    rows = next((table[key] for key in (str(path), path.as_posix(), path.name) if key in table), None)
+    if rows is None:
+        warnings.warn(f"{path}: has no box, left out", DataWarning, stacklevel=3)
+        return np.zeros((0, 4))
+    k = np.zeros((1, 2))
+    found = [usable_box(Instance(k, box_xywh=box), image_hw)[0] for box in np.reshape(rows, (-1, 4))]
+    if any(box is None for box in found):
+        warnings.warn(f"{path}: a box outside the picture is left out", DataWarning, stacklevel=3)
+    return np.array([box for box in found if box is not None]).reshape(-1, 4)
+
+
+def _read_boxes(path: str | os.PathLike[str]) -> dict[str, list[Any]]:
+    """File name (as written, and without folders) -> boxes, from COCO JSON."""
+    try:
+        document = json.loads(Path(path).read_bytes())
+        names = {image["id"]: str(image["file_name"]) for image in document["images"]}
+        table: dict[str, list[Any]] = {name: [] for name in names.values()}
+        for annotation in document["annotations"]:
+            box = [float(v) for v in annotation["bbox"]]
+            if len(box) != 4:
+                raise ValueError("bbox")
+            table[names[annotation["image_id"]]].append(box)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise InputError(
+            f"{path}: needs COCO JSON with images (id, file_name) and annotations (bbox)"
+        ) from None
+    return {**{Path(name).name: rows for name, rows in table.items()}, **table}
