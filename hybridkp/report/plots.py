@@ -216,7 +216,7 @@ def draw_trade_off(axes: Any, points: Sequence[Point], *, y_label: str, lower_is
 def _label_points(axes: Any, names: Sequence[str], xy: Array, strokes: Array) -> None:
     """Names beside points (N, 2), off the straight ``strokes`` (M, 2, 2), all in data units."""
     fig = axes.figure.canvas.figure  # the root, also from within a subfigure
-    fig.canvas.draw()  # the layout settles, so that pixels can be asked for
+    fig.draw_without_rendering()  # the layout settles, so that pixels can be asked for
     fig.set_layout_engine("none")
     renderer, size = fig.canvas.get_renderer(), 0.92 * axes.xaxis.label.get_size()
     texts = [axes.text(0, 0, plain(name), fontsize=size, zorder=5) for name in names]

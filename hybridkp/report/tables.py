@@ -168,11 +168,12 @@ def _oks_ap(truth: Truth, s: Scores) -> float:
     visible = [np.stack([truth.instances[r].visibility for r in part]) for part in parts]
     crowd = [np.array([truth.instances[r].ignore for r in part], bool) for part in parts]
     found = []
-    for run, xy in enumerate(s.xy):
+    for xy, confidence in zip(s.xy, s.confidence, strict=True):
+        given = [part[np.isfinite(xy[part]).all(2).any(1)] for part in parts]
         figures = oks_ap(
             [truth.xy[part] for part in parts],
-            [xy[part] for part in parts],
-            [s.confidence[run, part] for part in parts],
+            [xy[part] for part in given],
+            [confidence[part] for part in given],
             [areas[part] for part in parts],
             truth.dataset.sigmas,
             visibility=visible,
