@@ -149,9 +149,17 @@ def warp(image: Array, matrix: ArrayLike, size_hw: tuple[int, int]) -> Array:
     x0, y0 = np.clip(np.floor(seen.min(0)).astype(int) - pad, 0, [w - 1, h - 1])
     x1, y1 = np.clip(np.ceil(seen.max(0)).astype(int) + pad + 1, [x0 + 1, y0 + 1], [w, h])
     part = image[y0:y1, x0:x1]
+    local = compose(matrix, [[1, 0, x0], [0, 1, y0]])
+    factor = int(0.5 / scale)
+    if factor > 1:  # far smaller: a box average first, or the blur of a large picture takes minutes
+        rows, columns = part.shape[:2]
+        size = (max(1, round(columns / factor)), max(1, round(rows / factor)))
+        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        ratio = np.array([size[0] / columns, size[1] / rows])
+        local = compose(local, resize_matrix(1 / ratio))
+        sigma = np.sqrt(max(sigma**2 - (factor**2 - 1) / 12, 0.0)) / factor
     if sigma > 0.3:
         part = cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    local = compose(matrix, [[1, 0, x0], [0, 1, y0]])
     return cv2.warpAffine(
         part, local, (size_hw[1], size_hw[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

@@ -42,6 +42,23 @@ def test_crops_show_the_points_where_they_say():
     np.testing.assert_allclose(crops.to_picture(crops.xy)[0], at, atol=1e-9)
 
 
+@pytest.mark.parametrize("side", [500, 1100, 1803])
+def test_large_pictures_stay_exact(side):
+    """Shrunk by box average and blur, a blob still lies within 0.03 crop px of its truth."""
+    at = np.array([[0.503 * side, 0.411 * side]])
+    yy, xx = np.ogrid[: side - 301, :side]
+    spread = 2 * (side / 20) ** 2
+    blob = 255 * np.exp(-((xx - at[0, 0]) ** 2) / spread) * np.exp(-((yy - at[0, 1]) ** 2) / spread)
+    box = [0, 0, side, side - 301]
+    sample = Sample("a", lambda: blob.astype(np.uint8), (Instance(at, box_xywh=box),), "a")
+    crops = make_crops(Dataset("d", ("p",), (sample,)), (100, 100))
+    weight = crops.images[0, :, :, 0].astype(float)
+    weight[weight < 20] = 0
+    y, x = np.mgrid[:100, :100]
+    centre = [(weight * x).sum() / weight.sum(), (weight * y).sum() / weight.sum()]
+    np.testing.assert_allclose(centre, crops.xy[0, 0], atol=0.03)
+
+
 def test_crops_keep_rows_together():
     crops = make_crops(TRAIN, (32, 40))
     assert crops.images.shape == (12, 32, 40, 3) and crops.images.dtype == np.uint8
