@@ -44,7 +44,7 @@ class Wavelets:
 
     def __init__(self, grey: Array, half: Array):
         self.limit = min(max(grey.shape), _WIDEST)  # a wider wavelet sees nothing new
-        pad = min(int(half.max(initial=1)), self.limit) + 2
+        pad = 2 * min(int(half.max(initial=1)), self.limit) + 2
         self.size_hw, self.pad = grey.shape, pad
         table = integral(cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_REPLICATE))
         self.table, self.stride = table.ravel(), table.shape[1]
@@ -52,12 +52,12 @@ class Wavelets:
     def __call__(self, x: Array, y: Array, half: Array) -> tuple[Array, Array]:
         """Right minus left and lower minus upper half, per px, (N, S) float32 at (N, S) places."""
         h, w = self.size_hw
-        reach, stride = self.pad, self.stride
+        stride = self.stride
         half = np.minimum(half, self.limit)[:, None]
-        place = np.rint(y).clip(half - reach, h - 1 + reach - half).astype(np.intp)
+        place = np.rint(y).clip(-half - 1, h + half).astype(np.intp)
         place += self.pad
         place *= stride
-        place += np.rint(x).clip(half - reach, w - 1 + reach - half).astype(np.intp)
+        place += np.rint(x).clip(-half - 1, w + half).astype(np.intp)
         place += self.pad
         up, down = -half * stride, (half + 1) * stride
         left, right = -half, half + 1
@@ -140,7 +140,7 @@ def rows(grey: Array, xy: Array, scale: Array, angle: Array, extended: bool) -> 
         dx, dy = c * gx + s * gy, c * gy - s * gx
         for column, part in enumerate(_parts(dx, dy, extended)):
             out[block, :, column] = part @ pool
-    out = out.reshape(n, -1)
+    out = out.reshape(n, out.shape[1] * out.shape[2])
     return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
 
 

@@ -128,7 +128,9 @@ class SURF(BaseEstimator):
         """:meth:`detect`, and the rows of the points in the picture itself (``size_px`` ignored)."""
         grey = to_grey(as_uint8(image))
         points = self.detect(grey)
-        return points, self._rows(grey, points.xy, points.size.astype(np.float64), points.angle)
+        return points, self._rows(
+            grey, points.xy.astype(np.float64), points.size.astype(np.float64), points.angle
+        )
 
     def _blobs(self, grey: Array) -> Keypoints:
         for name in ("n_octaves", "n_octave_layers", "sampling_step"):
@@ -157,7 +159,8 @@ class SURF(BaseEstimator):
         )
 
     def _turned(self, grey: Array, points: Keypoints) -> Keypoints:
-        angle = orientations(grey, points.xy, points.size * SCALE_OF_SIZE)
+        scale = points.size.astype(np.float64) * SCALE_OF_SIZE
+        angle = orientations(grey, points.xy.astype(np.float64), scale)
         return Keypoints(points.xy, points.score, points.size, angle, points.octave, points.label)
 
     def _rows(self, grey: Array, xy: Array, size: Array, angle: Array) -> Array:
