@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from hybridkp.descriptors import HOG, ORB, SIFT, Concat, MultiLevel, orientation_maps, sample_cells
+from hybridkp.descriptors import HOG, ORB, SIFT, Concat, MultiLevel, orb, orientation_maps, sample_cells
 from hybridkp.descriptors.gradients import maps_reach
 from hybridkp.descriptors.sift import sift_octave
 from hybridkp.opencv import create_sift
@@ -199,7 +199,21 @@ def test_orb_is_opencvs(angle):
     packed = ORB("hamming", angle).describe(gaussian_pyramid(image), keypoints)
     np.testing.assert_array_equal(packed, expected)
     bits = ORB("unpacked", angle).describe(gaussian_pyramid(image), keypoints)
-    np.testing.assert_array_equal(np.packbits(bits.astype(np.uint8), axis=1), expected)
+    np.testing.assert_array_equal(np.packbits(bits.astype(np.uint8), axis=1, bitorder="little"), expected)
+
+
+def test_orb_tells_which_pixels_it_compares():
+    """Else the bits are still right, but slow: OpenCV's pattern was asked for and understood."""
+    tests = orb._tests()
+    assert tests is not None and tests.shape == (2, 256, 2)
+    assert np.abs(tests).max() <= 15 and (tests[0] != tests[1]).any(axis=1).all()
+
+
+def test_orb_by_opencv_where_the_pattern_is_not_told(monkeypatch):
+    pyramid, keypoints = gaussian_pyramid(texture()), points()
+    rows = ORB().describe(pyramid, keypoints)
+    monkeypatch.setattr(orb, "_tests", lambda: None)
+    np.testing.assert_array_equal(ORB().describe(pyramid, keypoints), rows)
 
 
 def test_orb_outside_is_a_picture_with_its_border_repeated():
