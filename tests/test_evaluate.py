@@ -46,10 +46,10 @@ def test_crops_show_the_points_where_they_say():
 def test_large_pictures_stay_exact(side):
     """Shrunk by box average and blur, a blob still lies within 0.03 crop px of its truth."""
     at = np.array([[0.503 * side, 0.411 * side]])
-    yy, xx = np.ogrid[: side - 301, :side]
+    yy, xx = np.ogrid[: int(0.85 * side), :side]
     spread = 2 * (side / 20) ** 2
     blob = 255 * np.exp(-((xx - at[0, 0]) ** 2) / spread) * np.exp(-((yy - at[0, 1]) ** 2) / spread)
-    box = [0, 0, side, side - 301]
+    box = [0, 0, side, int(0.85 * side)]
     sample = Sample("a", lambda: blob.astype(np.uint8), (Instance(at, box_xywh=box),), "a")
     crops = make_crops(Dataset("d", ("p",), (sample,)), (100, 100))
     weight = crops.images[0, :, :, 0].astype(float)

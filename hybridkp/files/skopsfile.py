@@ -146,9 +146,7 @@ def _check_schema(node: Any, depth: int) -> None:
             kind, module = str(node["__loader__"]), str(node.get("__module__"))
             if kind not in NODES or module.split(".")[0] not in ROOTS:
                 name = f"{module}.{node.get('__class__')}"
-                raise InputError(
-                    f"holds {name[:80]!a} as a {kind[:40]!a}, which is not on the list: refused"
-                )
+                raise InputError(f"holds {name[:80]!a} as a {kind[:40]!a}, which is not on the list: refused")
         for value in node.values():
             _check_schema(value, depth + 1)
     elif isinstance(node, list):
