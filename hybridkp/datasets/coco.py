@@ -139,8 +139,8 @@ def _pick_category(document: Record, wanted: str | None, path: Path) -> Record:
         used = {a.get("category_id") for a in document["annotations"]}
         able = [c for c in able if c.get("id") in used] or able[:1]
     if len(able) > 1:
-        names = ", ".join(repr(c.get("name")) for c in able)
-        raise InputError(f"{path}: several categories have keypoints ({names}); pass category=")
+        there = ", ".join(repr(c.get("name")) for c in able)
+        raise InputError(f"{path}: several categories have keypoints ({there}); pass category=")
     names = [str(n) for n in able[0]["keypoints"]]
     if len(set(names)) != len(names):
         twice = next(n for n, count in Counter(names).items() if count > 1)
@@ -327,7 +327,7 @@ def _dataset(
         samples=samples,
         skeleton=edges,
         flip=flip,
-        sigmas=np.asarray(sigmas, float) if sigmas is not None else None,
+        sigmas=np.full(k, 0.05) if sigmas is None else np.asarray(sigmas, float),
         normalizer=_normalizer(info, landmarks, layout, samples, str(path)),
         licence=_licence(info),
         category=str(category.get("name", "object")),

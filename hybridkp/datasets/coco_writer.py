@@ -43,7 +43,8 @@ def coco_document(dataset: Dataset) -> Record:
     }
     if dataset.flip is not None:
         category["flip_indices"] = dataset.flip.tolist()
-    images, annotations = [], []
+    images: list[Record] = []
+    annotations: list[Record] = []
     for image_id, sample in zip(ids, dataset.samples, strict=True):
         image: Record = {"id": image_id, "file_name": sample.name, "group": sample.group}
         if sample.size_hw is not None:

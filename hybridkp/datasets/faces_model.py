@@ -77,7 +77,7 @@ def draw_face(person: np.random.Generator, picture: np.random.Generator, express
     """A face: identity from ``person``, expression of the given strength from ``picture``."""
 
     def vary(mean: float, spread: float) -> float:
-        return float(mean + spread * np.clip(person.standard_normal(), -2, 2))
+        return mean + spread * min(max(float(person.standard_normal()), -2.0), 2.0)
 
     smile = expression * float(picture.uniform(-0.5, 1.0))
     mouth_open = min(1.3, expression * float(picture.beta(0.8, 2.2)))

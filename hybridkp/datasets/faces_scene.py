@@ -8,6 +8,7 @@ surface point's projection, to a few hundredths of a pixel.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from .faces_model import DENSITY, Face, base_depth, draw_face, half_width, profi
 from .faces_paint import Looks, draw_looks, noise, paint
 
 #: scikit-image's pictures that lie in its wheel, shared out so that train and val differ
-BACKGROUNDS = {
+BACKGROUNDS: dict[str, tuple[str, ...]] = {
     "real-train": (
         "astronaut.png",
         "brick.png",
@@ -31,6 +32,12 @@ BACKGROUNDS = {
     "real-val": ("camera.png", "chelsea.png", "gravel.png", "rocket.jpg", "text.png", "clock_motion.png"),
 }
 BACKGROUNDS["real"] = BACKGROUNDS["real-train"] + BACKGROUNDS["real-val"]
+
+
+#: steps towards the head along a ray, head units, between which the relief is looked for
+MARCH = np.linspace(0.40, -0.12, 11, dtype=np.float32)
+
+EDGE = cv2.BORDER_REPLICATE
 
 
 class View(NamedTuple):
@@ -67,7 +74,7 @@ def read_map(texture: Array, u: Array, v: Array) -> Array:
     """A texture (H, W[, C]) at head coordinates (h, w), bilinear."""
     h, w = texture.shape[:2]
     x, y = to_texture(u, w).astype(np.float32), to_texture(v, h).astype(np.float32)
-    return cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=EDGE)
 
 
 class Hit(NamedTuple):
@@ -135,17 +142,23 @@ def _relief_hit(face: Face, height: Array, start: list[Array], d: Array, t: Arra
         x, y, z = (s0 + (t + s) * di for s0, di in zip(start, d, strict=True))
         return z - base_depth(face, np.stack([x, y], -1)) - read_map(height, x, y)
 
-    levels = np.linspace(0.40, -0.12, 9, dtype=np.float32)
-    above, below = np.full_like(t, levels[0]), np.full_like(t, levels[-1])
-    g_above, g_below = gap(above), np.full_like(t, -1)
+    # march down with the base's gap taken as linear: cheap, and only to find the bracket
+    th, tw = height.shape
+    tx = to_texture(start[0] + t * d[0], tw).astype(np.float32)
+    ty = to_texture(start[1] + t * d[1], th).astype(np.float32)
+    dx, dy = np.float32(d[0] * DENSITY), np.float32(d[1] * DENSITY)
+    x, y, z = (s0 + (t + MARCH[1]) * di for s0, di in zip(start, d, strict=True))
+    slope = (z - base_depth(face, np.stack([x, y], -1))) / MARCH[1]  # the gap is nearly linear in s
+    above, below = np.full_like(t, MARCH[0]), np.full_like(t, MARCH[-1])
     found = np.zeros(t.shape, bool)
-    for level in levels[1:]:
-        g = gap(np.full_like(t, level))
-        now = ~found & (g <= 0)
-        below, g_below = np.where(now, level, below), np.where(now, g, g_below)
+    for before, level in pairwise(MARCH):
+        lift = cv2.remap(height, tx + level * dx, ty + level * dy, cv2.INTER_LINEAR, borderMode=EDGE)
+        now = ~found & (level * slope <= lift)
+        above, below = np.where(now, before, above), np.where(now, level, below)
         found |= now
-        above, g_above = np.where(found, above, level), np.where(found, g_above, g)
-    for _ in range(4):
+    above, below = above + np.float32(0.01), below - np.float32(0.01)
+    g_above, g_below = gap(above), gap(below)
+    for _ in range(4):  # regula falsi with a floor on its steps
         s = above + (below - above) * np.clip(g_above / np.maximum(g_above - g_below, 1e-6), 0.02, 0.98)
         g = gap(s)
         over = g > 0
@@ -248,7 +261,7 @@ def add_clutter(picture: Array, rng: np.random.Generator, count: int) -> None:
         skin, face = _foreign_skin(int(rng.integers(12)))
         middle = np.array([[face.eye_x, face.eye_y], [0, face.mouth_y], [0, face.nose_y]][rng.integers(3)])
         th, tw = skin.shape[:2]
-        source = (to_texture(middle[0], tw), to_texture(middle[1], th))
+        source = (float(to_texture(middle[0], tw)), float(to_texture(middle[1], th)))
         scale = rng.uniform(0.25, 0.65) * h / 192
         matrix = cv2.getRotationMatrix2D(source, float(rng.normal(0, 35)), scale)
         target = rng.uniform(0, 1, 2) * [w, h]
@@ -256,7 +269,7 @@ def add_clutter(picture: Array, rng: np.random.Generator, count: int) -> None:
         part = cv2.warpAffine(skin, matrix, (w, h), flags=cv2.INTER_LINEAR)
         radius = 0.27 * DENSITY * scale
         blob = elliptic(picture.shape[:2], target, (radius * 1.2, radius * 0.8), 0, 0.35)
-        picture += blob[..., None] * (part - picture)
+        _lay(picture, blob, part)
 
 
 def elliptic(
@@ -341,10 +354,10 @@ def draw_occluder(size_hw: tuple[int, int], view: View, rng: np.random.Generator
     elif what == "thing":
         mask = elliptic(size_hw, at, tuple(s * rng.uniform(0.14, 0.36, 2)), angle, 0.08)
     else:
-        axes = s * rng.uniform(0.12, 0.34, 2)
+        half = s * rng.uniform(0.12, 0.34, 2)
         x = np.abs(np.arange(size_hw[1])[None] - at[0])
         y = np.abs(np.arange(size_hw[0])[:, None] - at[1])
-        mask = np.clip(np.minimum(axes[0] - x, axes[1] - y) + 0.5, 0, 1).astype(np.float32)
+        mask = np.clip(np.minimum(half[0] - x, half[1] - y) + 0.5, 0, 1).astype(np.float32)
     return what, mask
 
 
@@ -366,7 +379,9 @@ def add_occluder(
 def expose(picture: Array, light: Light, blur: float, grain: float, rng: np.random.Generator) -> Array:
     """The camera: colour cast, contrast, blur, noise; (H, W, 3) uint8."""
     h = picture.shape[0]
-    out = np.clip(picture * light.colour.astype(np.float32), 0, 1) ** np.float32(np.exp(rng.normal(0, 0.12)))
+    tone = np.linspace(0, 1, 1024, dtype=np.float32) ** np.float32(np.exp(rng.normal(0, 0.12)))
+    steps = np.clip(picture * (1023 * light.colour).astype(np.float32) + 0.5, 0, 1023)
+    out = tone[steps.astype(np.uint16)]
     sigma = blur * abs(rng.normal(0, 0.75)) * h / 192
     if sigma > 0.2:
         out = cv2.GaussianBlur(out, (0, 0), sigma)

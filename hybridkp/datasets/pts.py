@@ -132,7 +132,7 @@ def read_pts_folder(folder: str | Path, origin: float = 1.0, name: str | None = 
         name=name or root.resolve().name,
         landmarks=IBUG_68.landmarks if ibug else tuple(f"p{i}" for i in range(k)),
         samples=samples,
-        skeleton=np.array(IBUG_68.skeleton) if ibug else None,
+        skeleton=np.array(IBUG_68.skeleton if ibug else (), int),
         flip=IBUG_68.flip if ibug else None,
         normalizer=IBUG_68.normalizer if ibug else ("box",),
         category="face" if ibug else "object",
@@ -148,10 +148,11 @@ def _sample(file: Path, base: Path, origin: float) -> Sample:
     grow = 0.1 * max(tight[2:])
     box = np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow])
     relative = picture.relative_to(base)
+    area = float(tight[2] * tight[3]) or float(box[2] * box[3])
     return Sample(
         name=relative.as_posix(),
         load=loader(picture),
-        instances=(Instance(xy, None, box, area=float(tight[2] * tight[3]) or float(box[2] * box[3])),),
+        instances=(Instance(xy, box_xywh=box, area=area),),
         group=(relative.parent / photo_group(file.stem)).as_posix(),
     )
 
