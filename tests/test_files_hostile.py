@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from plain_detectors import PlainMean
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.svm import LinearSVC
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, OneClassSVM
 
 from hybridkp.files import load_model, load_predictions, save_model
 from hybridkp.structures import InputError
@@ -459,3 +460,54 @@ def test_a_tree_that_points_out_of_its_table(tmp_path, target, value):
         return content
 
     refuse(make(tmp_path / "m", ROOT, sklearn=repacked(data, change)), "damaged tree")
+
+
+def _svm(change):
+    model = SVC().fit(np.arange(12.0).reshape(6, 2), [0, 1, 0, 1, 2, 2])
+    change(model)
+    return model
+
+
+def _forest(change):
+    x = np.random.default_rng(0).normal(size=(30, 3))
+    model = RandomForestClassifier(2, random_state=0).fit(x, x[:, 0] > 0)
+    change(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        _svm(lambda m: setattr(m, "support_vectors_", m.support_vectors_[:, :1])),
+        _svm(lambda m: setattr(m, "support_vectors_", m.support_vectors_[:2])),
+        _svm(lambda m: setattr(m, "_dual_coef_", m._dual_coef_[:1])),
+        _svm(lambda m: setattr(m, "_n_support", m._n_support + 10**6)),
+        _svm(lambda m: setattr(m, "_n_support", -m._n_support)),
+        _svm(lambda m: setattr(m, "_intercept_", m._intercept_[:1])),
+        _svm(lambda m: setattr(m, "n_features_in_", 50)),
+        _forest(lambda m: setattr(m, "n_features_in_", 1)),
+        _forest(lambda m: setattr(m.estimators_[1], "n_features_in_", 99)),
+        _forest(lambda m: m.estimators_.append(LinearSVC())),
+        _forest(lambda m: delattr(m.estimators_[0], "tree_")),
+    ],
+    ids=range(11),
+)
+def test_tables_that_native_code_would_trust(tmp_path, model):
+    import skops.io
+
+    refuse(make(tmp_path / "m", ROOT, sklearn=skops.io.dumps([model])), "damaged")
+    nested = skops.io.dumps([Pipeline([("a", LinearSVC()), ("b", model)])])
+    refuse(make(tmp_path / "m", ROOT, sklearn=nested), "damaged")
+
+
+@pytest.mark.parametrize(
+    "model", [SVC(), SVR(), NuSVC(), OneClassSVM(), SVC(kernel="linear"), GradientBoostingClassifier()]
+)
+def test_honest_tables_pass(tmp_path, model):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    for y in (x[:, 0] > 0, np.digitize(x[:, 1], [-0.5, 0.5])):
+        holder = Holder(None)
+        holder.model_ = model.fit(x, y)
+        save_model(holder, tmp_path / "m")
+        back = load_model(tmp_path / "m", trusted=[Holder]).model_
+        np.testing.assert_array_equal(back.predict(x), model.predict(x))

@@ -1,8 +1,8 @@
 """scikit-learn estimators to bytes and back, through skops with a fixed list of types.
 
 skops builds only types on a list; this room keeps that list, refuses the node kinds that call
-functions, checks every declared size before anything is allocated, and looks through forests,
-whose native code trusts the child indices it is given.  No path is opened here.
+functions, checks every declared size before anything is allocated, and looks through forests
+and support vector machines, whose native code trusts the tables it is given.  No path is opened here.
 """
 
 from __future__ import annotations
@@ -108,8 +108,15 @@ def load_estimators(data: bytes) -> list[Any]:
     for estimator in found:
         if not type(estimator).__module__.startswith("sklearn."):
             raise InputError("the scikit-learn part holds something else")
-        for tree in _trees(estimator, 0):
-            _check_tree(tree)
+        try:
+            for part in _parts(estimator, 0):
+                _check_native(part)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise (
+                error
+                if isinstance(error, InputError)
+                else InputError(f"the scikit-learn part is damaged ({type(error).__name__})")
+            ) from None
     return found
 
 
@@ -154,8 +161,8 @@ def _check_schema(node: Any, depth: int) -> None:
             _check_schema(value, depth + 1)
 
 
-def _trees(value: Any, depth: int) -> Iterator[Any]:
-    """Every native tree below an estimator."""
+def _parts(value: Any, depth: int) -> Iterator[Any]:
+    """Every scikit-learn object below and with ``value``."""
     if depth > 40:
         raise InputError("the scikit-learn part is nested too deeply")
     if isinstance(value, (list, tuple)):
@@ -164,15 +171,46 @@ def _trees(value: Any, depth: int) -> Iterator[Any]:
         children = value.flat
     elif isinstance(value, dict):
         children = value.values()
-    elif type(value).__module__ == "sklearn.tree._tree":
+    elif type(value).__module__.startswith("sklearn."):
         yield value
-        return
-    elif type(value).__module__.startswith("sklearn.") and hasattr(value, "__dict__"):
-        children = vars(value).values()
+        children = vars(value).values() if hasattr(value, "__dict__") else ()
     else:
         return
     for child in children:
-        yield from _trees(child, depth + 1)
+        yield from _parts(child, depth + 1)
+
+
+def _check_native(part: Any) -> None:
+    """What native code takes on trust: tables of trees, and support vectors."""
+    kind = type(part).__module__
+    if kind == "sklearn.tree._tree":
+        _check_tree(part)
+    width = getattr(part, "n_features_in_", None)
+    if hasattr(part, "tree_") and part.tree_.n_features != width:
+        raise InputError("the scikit-learn part holds a damaged tree: refused")
+    if kind in ("sklearn.ensemble._forest", "sklearn.ensemble._gb"):
+        members = np.asarray(getattr(part, "estimators_", ()), object).ravel()
+        if any(getattr(m, "n_features_in_", None) != width or not hasattr(m, "tree_") for m in members):
+            raise InputError("the scikit-learn part holds a damaged forest: refused")
+    if kind == "sklearn.svm._classes" and hasattr(part, "_n_support"):
+        _check_svm(part, width)
+
+
+def _check_svm(svm: Any, width: Any) -> None:
+    counts = np.asarray(svm._n_support)
+    if hasattr(svm, "classes_"):  # vectors of each class; one against one
+        n, rows, pairs = int(counts.sum()), len(counts) - 1, len(counts) * (len(counts) - 1) // 2
+    else:
+        n, rows, pairs = int(counts[0]), 1, 1
+    shapes = (
+        svm.support_vectors_.shape,
+        svm._dual_coef_.shape,
+        svm.support_.shape,
+        np.shape(svm._intercept_),
+    )
+    wanted = ((n, width), (rows, n), (n,), (pairs,))
+    if (counts < 0).any() or (svm.kernel != "precomputed" and shapes != wanted):
+        raise InputError("the scikit-learn part holds a damaged support vector machine: refused")
 
 
 def _check_tree(tree: Any) -> None:
