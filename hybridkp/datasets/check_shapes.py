@@ -25,11 +25,10 @@ def mean_shape(shapes: Array, rounds: int = 4) -> Array:
     mean = _normalised(shapes[int(complete.argmax())])
     for _ in range(rounds):
         aligned = apply_affine(similarity(shapes, mean[None]), shapes)
-        known = np.asarray(np.isfinite(aligned).all(2))
+        known: Array = np.asarray(np.isfinite(aligned).all(2))
         total = np.where(known[..., None], aligned, 0).sum(0)
-        mean = _normalised(
-            np.where(known.any(0)[:, None], total / np.maximum(known.sum(0), 1)[:, None], np.nan)
-        )
+        count = known.sum(0)[:, None]
+        mean = _normalised(np.where(count > 0, total / np.maximum(count, 1), np.nan))
     return mean
 
 

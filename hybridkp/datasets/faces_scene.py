@@ -265,7 +265,7 @@ def add_clutter(picture: Array, rng: np.random.Generator, count: int) -> None:
         scale = rng.uniform(0.25, 0.65) * h / 192
         matrix = cv2.getRotationMatrix2D(source, float(rng.normal(0, 35)), scale)
         target = rng.uniform(0, 1, 2) * [w, h]
-        matrix[:, 2] += target - source
+        matrix[:, 2] += target - np.array(source)
         part = cv2.warpAffine(skin, matrix, (w, h), flags=cv2.INTER_LINEAR)
         radius = 0.27 * DENSITY * scale
         blob = elliptic(picture.shape[:2], target, (radius * 1.2, radius * 0.8), 0, 0.35)
@@ -381,7 +381,7 @@ def expose(picture: Array, light: Light, blur: float, grain: float, rng: np.rand
     h = picture.shape[0]
     tone = np.linspace(0, 1, 1024, dtype=np.float32) ** np.float32(np.exp(rng.normal(0, 0.12)))
     steps = np.clip(picture * (1023 * light.colour).astype(np.float32) + 0.5, 0, 1023)
-    out = tone[steps.astype(np.uint16)]
+    out: Array = tone[steps.astype(np.uint16)]
     sigma = blur * abs(rng.normal(0, 0.75)) * h / 192
     if sigma > 0.2:
         out = cv2.GaussianBlur(out, (0, 0), sigma)
