@@ -56,6 +56,7 @@ def contenders(size_hw: tuple[int, int], n_points: int) -> dict[str, tuple[str, 
     for_wide = bare_points(xy, wide, int(sift_octave(wide, min(size_hw))))
     for_orb = bare_points(xy, 31.0, 0)
     hog = HOG()
+    quick = MultiLevel(HOG(backend="opencv"))
     levels, parts = MultiLevel(hog), Concat([("sift", SIFT(SIZE_PX)), ("hog", hog)])
     return {
         "cv2.SIFT.compute": ("", lambda: sift.compute(image, for_sift)),
@@ -68,6 +69,7 @@ def contenders(size_hw: tuple[int, int], n_points: int) -> dict[str, tuple[str, 
         "orientation_maps, level 0": ("cv2.SIFT.compute", lambda: orientation_maps(level)),
         "HOG": ("cv2.SIFT.compute", lambda: hog.describe(pyramid, keypoints)),
         "HOG, 3 levels": ("cv2.SIFT.compute", lambda: levels.describe(pyramid, keypoints)),
+        "HOG(opencv), 3 levels": ("cv2.SIFT.compute", lambda: quick.describe(pyramid, keypoints)),
         "Concat(SIFT, HOG)": ("cv2.SIFT.compute", lambda: parts.describe(pyramid, keypoints)),
     }
 

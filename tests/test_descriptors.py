@@ -28,6 +28,7 @@ ALL = {
     "hog": HOG(),
     "hog-odd": HOG(cells=3, cell_px=5, n_orientations=8, signed=True),
     "hog-level": HOG(level=1),
+    "hog-opencv": HOG(backend="opencv"),
     "hog-skimage": HOG(backend="skimage"),
     "concat": Concat([("sift", SIFT()), ("hog", HOG()), ("orb", ORB())]),
     "levels": MultiLevel(HOG()),
@@ -236,6 +237,19 @@ def test_hog_outside_is_a_picture_with_its_border_repeated(n):
     )
 
 
+def test_opencvs_hog_is_the_same_square_in_the_same_order():
+    pyramid = gaussian_pyramid(texture())
+    xy = np.rint(points(60, 10, 118).xy) + 0.5  # the pixel that a square of even side is centred on
+    ours = HOG().describe(pyramid, Keypoints(xy))
+    theirs = HOG(backend="opencv").describe(pyramid, Keypoints(xy))
+    np.testing.assert_array_equal(
+        theirs, HOG(backend="opencv").describe(pyramid, Keypoints(xy + [0.4, -0.4]))
+    )
+    assert np.median(cosine(ours, theirs)) > 0.75  # theirs fades towards the square's rim
+    unit = ours / np.linalg.norm(ours, axis=1)[:, None]
+    assert (unit @ theirs.T).argmax(axis=1).tolist() == list(range(60))
+
+
 def test_hog_agrees_with_scikit_image():
     pyramid, keypoints = gaussian_pyramid(texture()), points(60, 10, 118)
     ours = HOG().describe(pyramid, keypoints)
@@ -329,15 +343,19 @@ def test_multi_level_is_level_after_level():
     pyramid, keypoints = gaussian_pyramid(texture()), points(20, 0, 127)
     rows = MultiLevel(HOG(), levels=(0, 2)).describe(pyramid, keypoints)
     assert rows.shape == (20, 2 * 144)
-    np.testing.assert_array_equal(rows[:, :144], HOG(level=0).describe(pyramid, keypoints))
-    np.testing.assert_array_equal(rows[:, 144:], HOG(level=2).describe(pyramid, keypoints))
+    np.testing.assert_allclose(rows[:, :144], HOG(level=0).describe(pyramid, keypoints), atol=1e-6)
+    np.testing.assert_allclose(rows[:, 144:], HOG(level=2).describe(pyramid, keypoints), atol=1e-6)
+    rows = MultiLevel(HOG(level=1), levels=(0, 1)).describe(pyramid, keypoints)  # counted from its own
+    np.testing.assert_allclose(rows[:, 144:], HOG(level=2).describe(pyramid, keypoints), atol=1e-6)
+    rows = MultiLevel(SIFT(), levels=(0, 1)).describe(pyramid, keypoints)
+    np.testing.assert_array_equal(rows[:, 128:], SIFT(level=1).describe(pyramid, keypoints))
 
 
 @pytest.mark.parametrize(
     "bad",
     [SIFT(angle="up"), SIFT(size_px=0.0), SIFT(size_px=-1.0), ORB(bits="bytes"), ORB(angle="up")]
     + [HOG(backend="fast"), HOG(cells=0), HOG(cell_px=2.5), HOG(n_orientations=1)]
-    + [HOG(backend="skimage", signed=True), MultiLevel(HOG(), levels=())],
+    + [HOG(backend="skimage", signed=True), HOG(backend="opencv", signed=True), MultiLevel(HOG(), levels=())],
 )
 def test_bad_parameters(bad):
     with pytest.raises(InputError):
