@@ -169,20 +169,22 @@ class SubpixelRefiner(BaseEstimator):
     def refine(self, images: Any, start: ArrayLike) -> tuple[Array, Array]:
         """(B, K, 2) float32 moved points; (B, K) score, higher where the last move was small.
 
-        A start that is NaN is replaced by the landmark's mean place in training.
+        A start that is NaN stays NaN, with score 0.
         """
         check_is_fitted(self)
         images = check_crops(images, self.size_hw_)
         xy = np.asarray(start, float)
         if xy.shape != (len(images), *self.centre_.shape):
             raise InputError(f"start must have shape {(len(images), *self.centre_.shape)}, got {xy.shape}")
-        xy = np.where(np.isfinite(xy).all(-1, keepdims=True), xy, self.centre_)
+        given = np.isfinite(xy).all(-1)
+        xy = np.where(given[..., None], xy, self.centre_)
         maps, raw = self._maps(images), np.zeros(xy.shape[:2])
         for weights, means in zip(self.weights_, self.means_, strict=True):
             move = self._move(self._rows(maps, xy), weights, means)
             xy, raw = xy + move, self._raw(move)
         weight, bias = self.calibration_
-        return xy.astype(np.float32), (1 / (1 + np.exp(-(weight * raw + bias)))).astype(np.float32)
+        score = np.where(given, 1 / (1 + np.exp(-(weight * raw + bias))), 0)
+        return np.where(given[..., None], xy, np.nan).astype(np.float32), score.astype(np.float32)
 
     # ---------------------------------------------------------------------------- inside
 

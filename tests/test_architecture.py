@@ -36,7 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "landmarks": LEARN | {"memory", "opencv", "calibration", "cv2", "joblib", "scipy"},
     "deep": CORE
     | {"geometry", "images", "files", "datasets", "landmarks", "calibration", "sklearn", "cv2"}
-    | {"safetensors", "torch", "tqdm"},
+    | {"pyramid", "safetensors", "torch", "tqdm"},
     "refiners": LEARN | {"memory", "landmarks", "calibration", "cv2"},
     "fusion": CORE | {"geometry", "images", "memory", "runtime", "sklearn"},
     "evaluate": CORE

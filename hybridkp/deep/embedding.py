@@ -202,6 +202,8 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
         return float(torch.cat(wrong)[known].float().mean()) if known.any() else 0.0
 
     def _get_state(self) -> dict[str, Any]:
+        if not hasattr(self, "module_"):
+            return {}
         return {
             "weights": weights_of(self.module_),
             "n_landmarks": self.n_landmarks_,
@@ -209,6 +211,8 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
         }
 
     def _set_state(self, state: dict[str, Any]) -> None:
+        if not state:  # stored unfitted, as another estimator's parameter
+            return
         self.n_landmarks_ = int(state["n_landmarks"])
         self.history_ = {name: list(v) for name, v in state["history"].items()}
         module = EmbeddingModule(self.n_features, self.n_landmarks_)

@@ -207,6 +207,8 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
         return export_onnx(self.module_, self.size_hw_, path, opset)
 
     def _get_state(self) -> dict[str, Any]:
+        if not hasattr(self, "module_"):
+            return {}
         return {
             "weights": weights_of(self.module_),
             "size_hw": list(self.size_hw_),
@@ -215,6 +217,8 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
         }
 
     def _set_state(self, state: dict[str, Any]) -> None:
+        if not state:  # stored unfitted, as another estimator's parameter
+            return
         self.n_landmarks_ = int(state["n_landmarks"])
         self.size_hw_ = (int(state["size_hw"][0]), int(state["size_hw"][1]))
         self.history_ = {k: list(v) for k, v in state["history"].items()}

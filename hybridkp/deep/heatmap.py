@@ -113,7 +113,7 @@ class HeatmapNet(NetDetector):
         self,
         input_px: int = 128,
         sigma: float = 1.2,
-        max_epochs: int = 30,
+        max_epochs: int = 20,
         batch_size: int = 16,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-2,

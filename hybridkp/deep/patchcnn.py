@@ -246,6 +246,8 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         return np.concatenate(points), np.concatenate(raw)
 
     def _get_state(self) -> dict[str, Any]:
+        if not hasattr(self, "module_"):
+            return {}
         shape = {n: getattr(self.shape_, n) for n in ("mean_", "components_", "sigma_", "noise_")}
         return {
             "weights": weights_of(self.module_),
@@ -257,6 +259,8 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         }
 
     def _set_state(self, state: dict[str, Any]) -> None:
+        if not state:  # stored unfitted, as another estimator's parameter
+            return
         self.n_landmarks_ = int(state["n_landmarks"])
         self.size_hw_ = (int(state["size_hw"][0]), int(state["size_hw"][1]))
         self.calibration_ = (float(state["calibration"][0]), float(state["calibration"][1]))

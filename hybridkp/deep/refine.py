@@ -201,7 +201,7 @@ class CNNRefiner(NetEstimator, BaseEstimator):
     def refine(self, images: Any, start: ArrayLike) -> tuple[Array, Array]:
         """(B, K, 2) float32 moved points, (B, K) probability of an error under 2.5 % of the side.
 
-        A start that is NaN is replaced by the landmark's mean place in training.
+        A start that is NaN stays NaN with score 0; the others see the landmark's mean place for it.
         """
         check_is_fitted(self)
         images = check_crops(images, self.size_hw_)
@@ -210,7 +210,9 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         xy, raw = self._run(self.module_, squares, begin, pick_device(self.device))
         weight, bias = self.calibration_
         score = 1 / (1 + np.exp(-(weight * raw + bias)))
-        return ((xy + 0.5) / scale.numpy() - 0.5).astype(np.float32), score.astype(np.float32)
+        given = np.isfinite(np.asarray(start, float)).all(-1)
+        moved = np.where(given[..., None], (xy + 0.5) / scale.numpy() - 0.5, np.nan)
+        return moved.astype(np.float32), np.where(given, score, 0).astype(np.float32)
 
     # ---------------------------------------------------------------------------- inside
 
@@ -267,6 +269,8 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         return torch.cat(xy).numpy(), torch.cat(raw).numpy()
 
     def _get_state(self) -> dict[str, Any]:
+        if not hasattr(self, "module_"):
+            return {}
         return {
             "weights": weights_of(self.module_),
             "size_hw": list(self.size_hw_),
@@ -276,6 +280,8 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         }
 
     def _set_state(self, state: dict[str, Any]) -> None:
+        if not state:  # stored unfitted, as another estimator's parameter
+            return
         self.n_landmarks_ = int(state["n_landmarks"])
         self.size_hw_ = (int(state["size_hw"][0]), int(state["size_hw"][1]))
         self.calibration_ = (float(state["calibration"][0]), float(state["calibration"][1]))
