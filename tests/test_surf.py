@@ -327,7 +327,7 @@ def test_wavelets_by_hand() -> None:
     picture = texture(side=40)
     half = np.array([3, 1, 7])
     x, y = np.array([[20.0], [0.0], [39.0]]), np.array([[18.0], [5.0], [39.0]])
-    gx, gy = Wavelets(picture, half)(x, y, half)
+    gx, gy = Wavelets(picture, half, 1)(x, y, half)
     around = np.pad(picture.astype(float), 10, mode="edge")
     for i, r in enumerate(half):
         column, row = int(x[i, 0]) + 10, int(y[i, 0]) + 10
@@ -336,6 +336,14 @@ def test_wavelets_by_hand() -> None:
         assert gx[i, 0] == pytest.approx((patch[:, r + 1 :].sum() - patch[:, :r].sum()) / area, rel=1e-5)
         assert gy[i, 0] == pytest.approx((patch[r + 1 :].sum() - patch[:r].sum()) / area, rel=1e-5)
     assert integral(picture).dtype == np.int32 and integral(picture.astype(np.float32)).dtype == np.float64
+
+
+def test_wavelets_once_per_pixel_are_the_same() -> None:
+    picture, half = texture(side=40), np.full(30, 4)
+    x, y = np.random.default_rng(0).uniform(-15, 55, (2, 30, 60))
+    one, all_at_once = Wavelets(picture, half, 1), Wavelets(picture, half, 60)
+    assert one.dense is None and all_at_once.dense is not None
+    np.testing.assert_array_equal(one(x, y, half), all_at_once(x, y, half))
 
 
 def test_promises() -> None:

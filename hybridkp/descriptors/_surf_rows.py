@@ -7,7 +7,9 @@ parameters and checks (``surf.py``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +28,7 @@ _RING_SIGMA = 2.5  # in s, and the half-width of the wavelets there: fitted (the
 _RING_WAVELET = 2.35
 _BINS = 72  # of 5 degrees; the window of 60 degrees slides by one
 _WIDEST = 1024  # px; wider wavelets are cut to this, so that int32 sums suffice
-_BLOCK = 256  # points at a time: their samples stay in the cache
+_BLOCK = 64  # points at a time: their samples stay in the cache
 
 
 class Wavelets:
@@ -40,40 +42,69 @@ class Wavelets:
     grey : (H, W) uint8 or float32 in 0..255
     half : (N,) int
         The half-widths that will be asked for.
+    n_samples : int
+        How many places per half-width will be asked for.  Where all have one width and outnumber
+        the pixels, the wavelets are computed once per pixel; the answers are the same.
     """
 
-    def __init__(self, grey: Array, half: Array):
+    def __init__(self, grey: Array, half: Array, n_samples: int):
         self.limit = min(max(grey.shape), _WIDEST)  # a wider wavelet sees nothing new
-        pad = 2 * min(int(half.max(initial=1)), self.limit) + 2
-        self.size_hw, self.pad = grey.shape, pad
-        table = integral(cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_REPLICATE))
-        self.table, self.stride = table.ravel(), table.shape[1]
+        widest = min(int(half.max(initial=1)), self.limit)
+        self.size_hw, self.pad = grey.shape, 2 * widest + 2
+        pad = self.pad
+        self.table = integral(cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_REPLICATE))
+        self.dense: tuple[Array, Array] | None = None
+        if len(half) * n_samples > grey.size and half.min() == half.max():
+            self.dense = self._everywhere(widest)
 
     def __call__(self, x: Array, y: Array, half: Array) -> tuple[Array, Array]:
         """Right minus left and lower minus upper half, per px, (N, S) float32 at (N, S) places."""
         h, w = self.size_hw
-        stride = self.stride
         half = np.minimum(half, self.limit)[:, None]
-        place = np.rint(y).clip(-half - 1, h + half).astype(np.intp)
-        place += self.pad
-        place *= stride
-        place += np.rint(x).clip(-half - 1, w + half).astype(np.intp)
-        place += self.pad
-        up, down = -half * stride, (half + 1) * stride
-        left, right = -half, half + 1
+        # half + 1 px outside nothing changes any more
+        low = (-half - 1).astype(np.float32)
+        row = np.rint(y).clip(low, (h + half).astype(np.float32)).astype(np.intp)
+        column = np.rint(x).clip(low, (w + half).astype(np.float32)).astype(np.intp)
+        if self.dense is not None:
+            stride, edge = self.dense[0].shape[1], int(half[0, 0]) + 1
+        else:
+            stride, edge = self.table.shape[1], self.pad
+        place = row * stride
+        place += column
+        place += edge * (stride + 1)
+        if self.dense is not None:
+            return self.dense[0].take(place, mode="clip"), self.dense[1].take(place, mode="clip")
 
-        def at(offset: Array | int) -> Array:
-            return self.table.take(place + offset, mode="clip")
+        def at(dy: Array | int, dx: Array | int) -> Array:
+            return self.table.take(place + (dy * stride + dx), mode="clip")
 
-        top_left, top_right = at(up + left), at(up + right)
-        low_left, low_right = at(down + left), at(down + right)
-        # the pixel's own column (row) has weight zero
-        gx = (low_right - top_right - at(down + 1) + at(up + 1)) - (at(down) - at(up) - low_left + top_left)
-        gy = (low_right - low_left - at(stride + right) + at(stride + left)) - (
-            at(right) - at(left) - top_right + top_left
-        )
-        norm = (1.0 / (half * (2 * half + 1))).astype(np.float32)
-        return gx.astype(np.float32) * norm, gy.astype(np.float32) * norm
+        return _haar(at, half)
+
+    def _everywhere(self, half: int) -> tuple[Array, Array]:
+        """Both wavelets at every pixel, and half + 1 px around the picture."""
+        first = self.pad - half - 1
+        rows, columns = (side + 2 * half + 2 for side in self.size_hw)
+
+        def at(dy: int, dx: int) -> Array:
+            return self.table[first + dy : first + dy + rows, first + dx : first + dx + columns]
+
+        return _haar(at, half)
+
+
+def _haar(at: Callable[[Any, Any], Array], half: Any) -> tuple[Array, Array]:
+    """Both wavelets from ``at(dy, dx)``, the integral image relative to the wavelet's pixel.
+
+    The pixel's own column (row) has weight zero.
+    """
+    near, far = -half, half + 1
+    top_left, top_right = at(near, near), at(near, far)
+    low_left, low_right = at(far, near), at(far, far)
+    gx = low_right - top_right - at(far, 1) + at(near, 1)
+    gx -= at(far, 0) - at(near, 0) - low_left + top_left
+    gy = low_right - low_left - at(1, far) + at(1, near)
+    gy -= at(0, far) - at(0, near) - top_right + top_left
+    norm = np.float32(1) / np.asarray(half * (2 * half + 1), np.float32)
+    return gx.astype(np.float32) * norm, gy.astype(np.float32) * norm
 
 
 def wavelet_half(scale: Array, factor: float) -> Array:
@@ -89,13 +120,14 @@ def orientations(grey: Array, xy: Array, scale: Array) -> Array:
     """
     n = len(xy)
     half = wavelet_half(scale, _RING_WAVELET)
-    haar = Wavelets(grey, half)
-    out = np.zeros(n, np.float32)
     dx, dy, weight = _ring()
+    haar = Wavelets(grey, half, len(dx))
+    out = np.zeros(n, np.float32)
+    places = xy.astype(np.float32)
     for start in range(0, n, _BLOCK):
         block = slice(start, min(start + _BLOCK, n))
         s = scale[block, None].astype(np.float32)
-        x, y = xy[block, :1] + s * dx, xy[block, 1:] + s * dy
+        x, y = places[block, :1] + s * dx, places[block, 1:] + s * dy
         gx, gy = haar(x, y, half[block])
         out[block] = _dominant(gx * weight, gy * weight)
     return out
@@ -126,22 +158,23 @@ def rows(grey: Array, xy: Array, scale: Array, angle: Array, extended: bool) -> 
     """
     n = len(xy)
     half = wavelet_half(scale, _ROW_WAVELET)
-    haar = Wavelets(grey, half)
     u, v, pool = _window()
+    haar = Wavelets(grey, half, len(u))
     out = np.empty((n, _CELLS * _CELLS, 8 if extended else 4), np.float32)
     turn = np.deg2rad(angle.astype(np.float64))
     cos, sin = np.cos(turn)[:, None].astype(np.float32), np.sin(turn)[:, None].astype(np.float32)
+    places = xy.astype(np.float32)
     for start in range(0, n, _BLOCK):
         block = slice(start, min(start + _BLOCK, n))
         c, s, size = cos[block], sin[block], scale[block, None].astype(np.float32)
-        x = xy[block, :1] + size * (c * u - s * v)
-        y = xy[block, 1:] + size * (s * u + c * v)
+        x = places[block, :1] + size * (c * u - s * v)
+        y = places[block, 1:] + size * (s * u + c * v)
         gx, gy = haar(x, y, half[block])
         dx, dy = c * gx + s * gy, c * gy - s * gx
         for column, part in enumerate(_parts(dx, dy, extended)):
             out[block, :, column] = part @ pool
-    out = out.reshape(n, out.shape[1] * out.shape[2])
-    return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
+    flat = out.reshape(n, out.shape[1] * out.shape[2])
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 
 
 def _parts(dx: Array, dy: Array, extended: bool) -> list[Array]:

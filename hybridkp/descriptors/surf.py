@@ -53,8 +53,9 @@ class SURF(BaseEstimator):
 
     Departures from the paper, all measured on the output of the authors' program: filters of
     n_octave_layers + 2 sizes per octave, beginning at 9, 21, 45, 93 px; larger lobes in the mixed
-    derivative with a weight of 0.6; s larger by 0.4 (2^o - 1) px in octave o; wavelets of 2.7 s
-    and a Gaussian of 12 s in the rows, whose samples are shared bilinearly between subregions.
+    derivative with a weight of 0.6; s larger by 0.4 (2^o - 1) px in octave o; wavelets of 4.7 s
+    and a Gaussian of 2.5 s in the orientation; wavelets of 2.7 s and a Gaussian of 12 s in the
+    rows, whose samples are shared bilinearly between subregions.
 
     References
     ----------
