@@ -225,12 +225,12 @@ def _worst(error: Array, names: Sequence[str], factor: float, unit: str) -> str:
 
 
 def _training(scores: Sequence[Scores]) -> list[str]:
-    """One plot for each quantity that a history has, all methods that have it in it."""
+    """One plot for each quantity that a history has, with all methods that have it twice or more."""
     curves: dict[str, dict[str, Sequence[float]]] = {}
     for s in scores:
         for run in s.runs[:1]:
             for quantity, values in run.history.items():
-                if np.isfinite(np.asarray(values, float)).any():
+                if np.isfinite(np.asarray(values, float)).sum() > 1:
                     curves.setdefault(str(quantity), {})[s.method] = values
     return [
         plots.history_svg(c, title=quantity.replace("_", " "), name=f"history-{i}")

@@ -303,7 +303,7 @@ def history_svg(
             axes.yaxis.set_minor_formatter(lambda v, _: f"{v:g}" if str(f"{v:e}")[0] in "25" else "")
             axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
         axes.set_title(plain(title), fontsize=9, loc="left")
-        axes.set_xlabel("epoch")
+        axes.set_xlabel("epoch or stage")
         axes.xaxis.get_major_locator().set_params(integer=True)
         fig.legend(loc="outside lower left", fontsize=7.5)
         return to_svg(fig, name, f"Training curve: {title}")

@@ -58,11 +58,12 @@ def opening(truth: Truth, rows: Sequence[Row], comparisons: Sequence[PairedCompa
     others = [c for c in comparisons if best.method in (c.first, c.second)]
     if not others:
         return first
+    if len(others) == 1:
+        return f"{first} {pair_sentence(others[0], head)}"
     close = [c.second if c.first == best.method else c.first for c in others if not c.distinguishable]
     if not close:
-        worst = max(c.p_holm for c in others)
-        p = p_value(worst)
-        return f"{first} It differs from each other method (Holm p {p if '<' in p else '≤ ' + p})."
+        p = p_value(max(c.p_holm for c in others))
+        return f"{first} It is better than every other method (Holm p {p if '<' in p else '≤ ' + p})."
     return f"{first} It cannot be told apart from {_listed(close)}."
 
 
@@ -136,7 +137,7 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
     if any(len(s.runs) > 1 for s in scores):
         out.append(
             "Methods with several seeds: errors are averaged object by object; ± is the standard deviation"
-            " of the seeds' means. Pictures show the first seed."
+            " of the seeds' means. Pictures and training curves show the first seed."
         )
     if "oks" in _kinds(truth):
         out.append(
