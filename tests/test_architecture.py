@@ -19,7 +19,8 @@ LEARN = CORE | {"geometry", "images", "pyramid", "descriptors", "sklearn"}
 ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
-    "structures": {"numpy", "cv2"},
+    "base": {"numpy"},
+    "structures": {"numpy", "base", "cv2"},
     "opencv": {"cv2"},
     "threads": {"cv2", "threadpoolctl"},
     "images": CORE | {"cv2"},
@@ -33,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "descriptors": CORE | {"geometry", "images", "opencv", "pyramid", "cv2", "skimage", "sklearn"},
     "datasets": CORE | {"geometry", "images", "files", "cv2", "skimage", "sklearn"},
     "memory": CORE | {"images", "files", "datasets", "sklearn"},
-    "landmarks": LEARN | {"memory", "opencv", "calibration", "cv2", "joblib", "scipy"},
+    "landmarks": LEARN | {"memory", "opencv", "calibration", "threads", "cv2", "joblib", "scipy"},
     "deep": CORE
     | {"geometry", "images", "files", "datasets", "landmarks", "calibration", "sklearn", "cv2"}
     | {"pyramid", "safetensors", "torch", "tqdm"},

@@ -1,0 +1,54 @@
+"""What even the shared types stand on: the errors, the array type, and what detectors inherit.
+
+Import these names from :mod:`hybridkp.structures`; they live apart to keep that file short.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+
+class InputError(ValueError):
+    """Input that the user can mend.  The message is one line and names the thing and the cure.
+
+    The command line prints it without a traceback.
+    """
+
+
+class DataWarning(UserWarning):
+    """Something in the data was repaired or skipped; the message says what and by which rule."""
+
+
+class DetectorMixin:
+    """``predict`` and ``score`` in terms of ``predict_with_score``, as scikit-learn's mixins do."""
+
+    def predict(self, images: Any) -> Array:
+        """Landmarks, (B, K, 2) float32 in crop px."""
+        return self.predict_with_score(images)[0]  # type: ignore[attr-defined]
+
+    def score(self, images: Any, xy: ArrayLike) -> float:
+        """Minus the mean point error in units of the crop's height (higher is better)."""
+        error = np.linalg.norm(self.predict(images) - np.asarray(xy), axis=-1)
+        return -float(np.nanmean(error)) / np.asarray(images[0]).shape[0]
+
+
+def check_xy(xy: ArrayLike, n_images: int) -> Array:
+    """Training truth as (B, K, 2) float64; NaN in one coordinate makes the point NaN.
+
+    Raises :class:`InputError` for wrong shapes, infinities and landmarks never labelled.
+    """
+    out = np.array(xy, np.float64)
+    if out.ndim != 3 or out.shape[2] != 2 or out.shape[0] != n_images or out.shape[1] == 0:
+        raise InputError(f"xy must have shape ({n_images}, K, 2) with K >= 1, got {out.shape}")
+    if np.isinf(out).any():
+        raise InputError("xy has infinite values: use NaN for a point that is not labelled")
+    out[np.isnan(out).any(axis=2)] = np.nan
+    never = np.flatnonzero(np.isnan(out[:, :, 0]).all(axis=0))
+    if len(never):
+        raise InputError(f"landmark {never[0]} is labelled in no training picture: drop it")
+    return out
