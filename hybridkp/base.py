@@ -52,3 +52,13 @@ def check_xy(xy: ArrayLike, n_images: int) -> Array:
     if len(never):
         raise InputError(f"landmark {never[0]} is labelled in no training picture: drop it")
     return out
+
+
+def column(values: ArrayLike | None, n: int, default: float, dtype: Any, name: str) -> Array:
+    """A column of Keypoints, (n,) of one dtype, or the default repeated."""
+    if values is None:
+        return np.full(n, default, dtype)
+    out = np.ascontiguousarray(values, dtype)
+    if out.shape != (n,):
+        raise InputError(f"Keypoints.{name} must have shape ({n},), got {out.shape}")
+    return out

@@ -21,25 +21,12 @@ from .base import DataWarning as DataWarning
 from .base import DetectorMixin as DetectorMixin
 from .base import InputError as InputError
 from .base import check_xy as check_xy
+from .base import column
 
 if TYPE_CHECKING:  # pragma: no cover
     from typing import Self
 
 NOT_LABELLED, HIDDEN, VISIBLE = 0, 1, 2  #: COCO's three states of a landmark
-
-
-# --------------------------------------------------------------------------------------------
-# nouns
-# --------------------------------------------------------------------------------------------
-
-
-def _column(values: ArrayLike | None, n: int, default: float, dtype: Any, name: str) -> Array:
-    if values is None:
-        return np.full(n, default, dtype)
-    out = np.ascontiguousarray(values, dtype)
-    if out.shape != (n,):
-        raise InputError(f"Keypoints.{name} must have shape ({n},), got {out.shape}")
-    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +65,11 @@ class Keypoints:
         n = len(xy)
         columns = {
             "xy": xy,
-            "score": _column(self.score, n, 0.0, np.float32, "score"),
-            "size": _column(self.size, n, 1.0, np.float32, "size"),
-            "angle": _column(self.angle, n, np.nan, np.float32, "angle"),
-            "octave": _column(self.octave, n, 0, np.int32, "octave"),
-            "label": _column(self.label, n, -1, np.int32, "label"),
+            "score": column(self.score, n, 0.0, np.float32, "score"),
+            "size": column(self.size, n, 1.0, np.float32, "size"),
+            "angle": column(self.angle, n, np.nan, np.float32, "angle"),
+            "octave": column(self.octave, n, 0, np.int32, "octave"),
+            "label": column(self.label, n, -1, np.int32, "label"),
         }
         for name, value in columns.items():
             object.__setattr__(self, name, value)
@@ -332,11 +319,6 @@ class Predictions:
         object.__setattr__(self, "score", score)
         object.__setattr__(self, "instance", np.asarray(self.instance, np.int64).reshape(b))
         object.__setattr__(self, "seconds", np.asarray(self.seconds, np.float64).reshape(b))
-
-
-# --------------------------------------------------------------------------------------------
-# promises
-# --------------------------------------------------------------------------------------------
 
 
 @runtime_checkable
