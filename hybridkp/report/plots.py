@@ -66,7 +66,7 @@ def figure(width: float, height: float, salt: str, font: float = 9.0) -> Iterato
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rc = {
+    rc: dict[Any, Any] = {
         "svg.fonttype": "path",
         "svg.hashsalt": f"hybridkp-{salt}",
         "font.family": "DejaVu Sans",  # travels with matplotlib

@@ -81,7 +81,8 @@ class Truth:
     @property
     def scored(self) -> Array:
         """(B,) bool: has a length and a labelled point."""
-        return np.isfinite(self.lengths) & np.isfinite(self.xy).all(2).any(1)
+        labelled = np.isfinite(self.xy).all(axis=2)
+        return np.isfinite(self.lengths) & np.any(labelled, axis=1)
 
 
 @dataclass(frozen=True, eq=False)

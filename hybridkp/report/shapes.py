@@ -46,7 +46,7 @@ def mean_shape_svg(
     str
         Empty when the shape has no point.
     """
-    seen = np.isfinite(shape).all(1)
+    seen = np.atleast_1d(np.isfinite(shape).all(axis=1))
     if not seen.any():
         return ""
     low, high = shape[seen].min(0), shape[seen].max(0)
