@@ -18,18 +18,17 @@ def calibrate(raw: ArrayLike, hit: ArrayLike, steps: int = 30) -> tuple[float, f
     Newton's method with a ridge towards a = 1, b = logit of Laplace's hit rate, so that few or
     one-sided examples still give a finite, increasing score.
     """
-    design = np.stack([np.asarray(raw, float).ravel(), np.ones(raw.size)], 1)
+    raw = np.asarray(raw, float).ravel()
+    design = np.stack([raw, np.ones(len(raw))], 1)
     hit = np.asarray(hit, float).ravel()
     rate = (hit.sum() + 1) / (len(hit) + 2)
-    prior = np.array([1.0, np.log(rate / (1 - rate)) - (design[:, 0].mean() if len(hit) else 0.0)])
+    prior = np.array([1.0, np.log(rate / (1 - rate)) - (raw.mean() if len(raw) else 0.0)])
     w = prior.copy()
     for _ in range(steps):
         p = 1 / (1 + np.exp(-np.clip(design @ w, -30, 30)))
         gradient = design.T @ (p - hit) + (w - prior)
         curvature = (design * (p * (1 - p))[:, None]).T @ design + np.eye(2)
         w = w - np.linalg.solve(curvature, gradient)
-    return (
-        (float(w[0]), float(w[1]))
-        if w[0] > 0 and np.isfinite(w).all()
-        else (float(prior[0]), float(prior[1]))
-    )
+    if not (np.isfinite(w).all() and w[0] > 0):
+        w = prior
+    return float(w[0]), float(w[1])
