@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ..calibration import NEAR
 from ..descriptors import HOG
 from ..geometry import apply_affine, invert_affine
 from ..images import check_crops, crops_to_grey
@@ -53,7 +54,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
     out-of-fold answers of ``start``; and each next stage is trained on what the stage says of a
     picture when that picture's group is left out (exact, see :func:`.ridge.ridge`), so that
     later stages meet errors of the size they will meet in use.  The score of a landmark is the
-    probability that its error is below 3 % of the crop's shorter side, from a logistic curve
+    probability that its error is below 2.5 % of the crop's longer side, from a logistic curve
     over the last steps' lengths, fitted on the left-out answers.
 
     References
@@ -134,7 +135,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         from sklearn.linear_model import LogisticRegression
 
         seen = np.isfinite(error)
-        good = error[seen] < 0.03 * min(self.size_hw_)
+        good = error[seen] < NEAR * max(self.size_hw_)
         self.curve_ = np.zeros(1 + len(_score_rows(lengths)))
         share = np.clip(good.mean(), 1e-3, 1 - 1e-3)
         self.curve_[0] = np.log(share / (1 - share))

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ..calibration import NEAR
 from ..descriptors.gradients import orientation_maps
 from ..geometry import sample_bilinear
 from ..images import check_crops, crops_to_grey
@@ -40,7 +41,7 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
 
     Notes
     -----
-    The score of a landmark is how often it came within 5 % of the crop's shorter side in training,
+    The score of a landmark is how often it came within 2.5 % of the crop's longer side in training,
     each group left out in turn: the same for all pictures.
     """
 
@@ -73,7 +74,7 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         self.weights_, self.offset_, left_out = ridge(self._rows(grey), wanted, self.alpha, rows)
         error = np.linalg.norm((left_out - wanted).reshape(truth.shape), axis=-1)
         error[np.isnan(truth[..., 0])] = np.nan
-        near = np.where(np.isnan(error), np.nan, error < 0.05 * min(self.size_hw_))
+        near = np.where(np.isnan(error), np.nan, error < NEAR * max(self.size_hw_))
         self.score_ = np.nanmean(near, axis=0).astype(np.float32)
         return self
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ..calibration import NEAR
 from ..images import check_crops
 from ..structures import Array, DetectorMixin, check_xy
 
@@ -19,8 +20,8 @@ from ..structures import Array, DetectorMixin, check_xy
 class MeanShape(DetectorMixin, BaseEstimator):
     """The mean position of each landmark in the training crops.
 
-    The score of a landmark is the share of training points that lie within a tenth of the
-    crop's shorter side of the mean: the same for all pictures.
+    The score of a landmark is the share of training points that lie within 2.5 % of the
+    crop's longer side of the mean: the same for all pictures.
     """
 
     def fit(
@@ -32,7 +33,7 @@ class MeanShape(DetectorMixin, BaseEstimator):
         self.size_hw_ = tuple(images.shape[1:3])
         self.mean_ = np.nanmean(truth, axis=0)
         distance = np.linalg.norm(truth - self.mean_, axis=-1)
-        near = np.where(np.isnan(distance), np.nan, distance < 0.1 * min(self.size_hw_))
+        near = np.where(np.isnan(distance), np.nan, distance < NEAR * max(self.size_hw_))
         self.score_ = np.nanmean(near, axis=0).astype(np.float32)
         return self
 

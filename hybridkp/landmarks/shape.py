@@ -6,16 +6,19 @@ NumPy, so that an exported model can be run without scikit-learn.
 
 from __future__ import annotations
 
-import inspect
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..geometry import apply_affine, invert_affine, scale_of, similarity
+from ..geometry import apply_affine, invert_affine, resize_points, scale_of, similarity
 from ..structures import Array, InputError
 
+_PARAMETERS = ("variance", "limit", "max_components", "n_iterations")
 
+
+@dataclass(eq=False, repr=False)
 class PointDistribution:
     """PCA of shapes that were aligned by similarity maps; copes with points that are missing.
 
@@ -31,6 +34,8 @@ class PointDistribution:
 
     Attributes
     ----------
+    (None before :meth:`fit`; fields of a dataclass, so that a model file can hold them)
+
     mean_ : (K, 2) mean shape, at the mean place, size and angle of the training shapes
     components_ : (M, 2K) orthonormal rows, x and y interleaved; M may be 0 (K = 1, or B = 1)
     sigma_ : (M,) standard deviations in px
@@ -44,17 +49,18 @@ class PointDistribution:
     and floored at 1e-4 px².
     """
 
-    def __init__(
-        self, variance: float = 0.98, limit: float = 3.0, max_components: int = 60, n_iterations: int = 10
-    ):
-        self.variance = variance
-        self.limit = limit
-        self.max_components = max_components
-        self.n_iterations = n_iterations
+    variance: float = 0.98
+    limit: float = 3.0
+    max_components: int = 60
+    n_iterations: int = 10
+    mean_: Array | None = None
+    components_: Array | None = None
+    sigma_: Array | None = None
+    noise_: float | None = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters, as scikit-learn's ``clone`` asks for them."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: getattr(self, name) for name in _PARAMETERS}
 
     def set_params(self, **params: Any) -> PointDistribution:
         """Set parameters by name."""
@@ -148,6 +154,15 @@ class PointDistribution:
         wild = ~((scale > 0.1) & (scale < 10))
         pose[wild] = np.eye(2, 3)
         return pose
+
+    def in_frame(self, scale: float) -> PointDistribution:
+        """The same model for pictures resized by ``scale``."""
+        return replace(
+            self,
+            mean_=resize_points(self.mean_, scale),
+            sigma_=self.sigma_ * scale,
+            noise_=self.noise_ * scale**2,
+        )
 
     def complete(self, xy: ArrayLike) -> Array:
         """(B, K, 2) with NaN points replaced by what the labelled ones suggest; the rest untouched."""

@@ -70,7 +70,7 @@ def perturbed(
     out = np.array(xy[rows])
     pose = similarity(np.where(np.isnan(truth), np.nan, xy), truth)
     turn = np.log((pose[:, 0, 0] + 1j * pose[:, 1, 0]) + 0j)
-    shift = np.nanmean(truth - xy, axis=1)
+    shift = np.nan_to_num(truth - xy).mean(axis=1)
     for first in range(len(xy), len(out), len(xy)):
         n = len(xy)
         zoom = np.exp(
@@ -79,6 +79,6 @@ def perturbed(
         centre = xy.mean(axis=1, keepdims=True)
         offset = (xy - centre)[..., 0] + 1j * (xy - centre)[..., 1]
         offset = offset * zoom[:, None]
-        jitter = strength * np.nanstd(shift, axis=0) * rng.normal(size=(n, 1, 2))
+        jitter = strength * shift.std(axis=0) * rng.normal(size=(n, 1, 2))
         out[first : first + n] = centre + jitter + np.stack([offset.real, offset.imag], axis=-1)
     return rows, out

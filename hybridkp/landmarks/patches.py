@@ -1,0 +1,376 @@
+"""Local experts and a shape model: the patch detector (constrained local model).
+
+Crops go in, points and scores come out; descriptors, classifiers, starts and shape models are
+given, this file is the search.  Candidates, experts and response maps have their own files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ..calibration import NEAR, calibrate
+from ..descriptors import HOG
+from ..geometry import apply_affine, invert_affine
+from ..images import check_crops, crops_to_grey
+from ..memory import fitted
+from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError
+from . import response
+from .candidates import (
+    describe_places,
+    fitted_descriptor,
+    hardest,
+    is_dense_hog,
+    snapped,
+    training_places,
+    window_places,
+)
+from .experts import Experts, default_classifier, is_linear
+from .frames import frame_maps, frame_size, to_frame
+from .holistic import HolisticRegressor
+from .ridge import ridge
+from .shape import PointDistribution
+from .training import mirrored, prepare, start_shapes
+
+_BLOCK = 16  # pictures whose candidates are scored together
+_ROW_BYTES = 500 * 2**20  # ceiling for the rows that one level's experts learn from
+
+
+class PatchDetector(DetectorMixin, BaseEstimator):
+    """Coarse to fine search with one local expert per landmark, held together by a shape model.
+
+    On each level the crop is warped into the mean-shape frame of the estimate so far; experts
+    score the places of a window around each landmark; the calibrated scores become a posterior,
+    whose mean the point distribution model makes plausible; a ridge correction from what all
+    landmarks' posteriors say finishes the level.
+
+    Parameters
+    ----------
+    descriptor : Descriptor or None
+        Rows at candidate places; None is ``HOG(cells=5, cell_px=4)``.
+    classifier : scikit-learn classifier or None
+        Expert of each landmark; None is ``LinearSVC(C=0.01)``.  Linear experts on HOG run as
+        dense response maps.
+    scales : sequence of float
+        Resolution of each level's frame relative to the crop, coarse to fine.
+    radii : sequence of int
+        Half-width of each level's window, in steps.
+    step : int or None
+        Px between candidates; None is 1 for dense response maps and 2 otherwise.
+    n_negatives, n_hard : int
+        Random wrong places per landmark and picture, and hard ones added in one mining round.
+    alpha : float
+        Ridge penalty of the correction, in px² of the frame; infinity switches it off.
+    shape : PointDistribution or None
+    start : Detector or None
+        Gives the first estimate; None is ``HolisticRegressor()``.
+    n_levels : int
+        Pyramid levels built in each frame, as many as the descriptor needs.
+    max_pictures : int or None
+        Training pictures at most (drawn at random), for slow descriptors.
+    mirror : bool
+        Also learn from mirrored pictures, where ``flip`` is known.
+    n_jobs : int or None
+        Experts fitted at a time (joblib).
+    random_state : int
+
+    Notes
+    -----
+    Experts are fitted crosswise on two folds of groups; a new picture gets the mean of both.
+    So calibration, correction and the next level learn from scores of pictures that the expert
+    did not see.  The score of a landmark is the calibrated probability that it lies within
+    2.5 % of the crop (:mod:`hybridkp.calibration`).
+
+    References
+    ----------
+    D. Cristinacce, T. Cootes, Feature detection and tracking with constrained local models, BMVC
+    2006.  J. Saragih, S. Lucey, J. Cohn, Deformable model fitting by regularized landmark
+    mean-shift, IJCV 91, 2011.  Departures: the mean-shift is one step per level, and the
+    learned correction lets all posteriors inform each landmark.
+    """
+
+    def __init__(
+        self,
+        descriptor: Descriptor | None = None,
+        classifier: Any = None,
+        scales: Sequence[float] = (0.5, 1.0, 1.25),
+        radii: Sequence[int] | None = None,
+        step: int | None = None,
+        n_negatives: int = 4,
+        n_hard: int = 2,
+        alpha: float = 1000.0,
+        shape: PointDistribution | None = None,
+        start: Detector | None = None,
+        n_levels: int = 1,
+        max_pictures: int | None = None,
+        mirror: bool = False,
+        n_jobs: int | None = None,
+        random_state: int = 0,
+    ):
+        self.descriptor = descriptor
+        self.classifier = classifier
+        self.scales = scales
+        self.radii = radii
+        self.step = step
+        self.n_negatives = n_negatives
+        self.n_hard = n_hard
+        self.alpha = alpha
+        self.shape = shape
+        self.start = start
+        self.n_levels = n_levels
+        self.max_pictures = max_pictures
+        self.mirror = mirror
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    # ---------------------------------------------------------------------------- learning
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> PatchDetector:
+        """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
+        if len(self.scales) < 1 or min(self.scales) <= 0:
+            raise InputError(f"PatchDetector: scales must be positive, got {self.scales}")
+        if self.radii is not None and len(self.radii) != len(self.scales):
+            raise InputError(f"PatchDetector: {len(self.scales)} scales need as many radii, got {self.radii}")
+        rng = np.random.default_rng(self.random_state)
+        grey, truth = prepare(images, xy)
+        self.size_hw_ = tuple(grey.shape[1:3])
+        both = mirrored(grey, truth, groups, flip)
+        shape = PointDistribution() if self.shape is None else self.shape
+        self.shape_ = type(shape)(**shape.get_params()).fit(both[1])
+        start = HolisticRegressor() if self.start is None else self.start
+        self.start_ = fitted(start, *both[:2], groups=both[2])
+        current = start_shapes(start, *both)
+        self.descriptor_ = fitted_descriptor(self._descriptor(), grey, truth, both[2][: len(grey)], flip)
+        n = len(both[0]) if self.mirror else len(grey)
+        rows = self._chosen(n, truth, both, rng)
+        grey, truth, names, current = both[0][rows], both[1][rows], both[2][rows], current[rows]
+        fold = _two_folds(names, rng)
+        self.levels_: list[dict[str, Any]] = []
+        self.history_ = {"out-of-fold error (px)": [_mean_error(current, truth)]}
+        for level in range(len(self.scales)):
+            current, raw = self._fit_level(level, grey, current, truth, names, fold, rng)
+            self.history_["out-of-fold error (px)"].append(_mean_error(current, truth))
+        self._fit_score(raw, np.linalg.norm(current - truth, axis=-1))
+        return self
+
+    def _descriptor(self) -> Descriptor:
+        return HOG(cells=5, cell_px=4) if self.descriptor is None else self.descriptor
+
+    def _chosen(self, n: int, truth: Array, both: tuple, rng: np.random.Generator) -> Array:
+        """Rows to learn from; landmarks that a small draw would miss keep one picture each."""
+        most = n if self.max_pictures is None else min(n, self.max_pictures)
+        if most == n:
+            return np.arange(n)
+        needed = np.isfinite(truth[..., 0]).argmax(axis=0)
+        return np.unique(np.concatenate([rng.choice(n, most, replace=False), needed]))
+
+    def _window(self, level: int) -> tuple[int, int]:
+        """(radius in steps, step in px) of a level."""
+        classifier = default_classifier() if self.classifier is None else self.classifier
+        dense = is_dense_hog(self._descriptor()) and is_linear(classifier)
+        step = self.step or (1 if dense else 2)
+        if self.radii is not None:
+            return int(self.radii[level]), step
+        px = 8 if level < 2 else 6
+        return max(2, round(px / step)), step
+
+    def _fit_level(
+        self, level: int, grey: Array, current: Array, truth: Array, names: Array, fold: Array, rng: Any
+    ) -> tuple[Array, Array]:
+        maps = frame_maps(current, self.shape_.mean_, self.scales[level])
+        points, wanted = apply_affine(maps, current), apply_affine(maps, truth)
+        size = frame_size(self.size_hw_, self.scales[level])
+        frames = [to_frame(g, m, size) for g, m in zip(grey, maps, strict=True)]
+        experts = self._fit_experts(level, frames, points, wanted, fold, rng)
+        radius, step = self._window(level)
+        s = 2 * radius + 1
+        windows = np.empty((len(grey), points.shape[1], s, s), np.float32)
+        for rows, part in self._respond(level, experts, frames, points, fold):
+            windows[rows] = part
+        offset = wanted - snapped(points, step)
+        curve = _calibrated(windows, offset, radius, step, rng)
+        state = {**experts.state, "curve": curve, "scale": float(self.scales[level])}
+        base, features, centre = self._suggestion(state, windows, points, step)
+        complete = np.where(np.isfinite(wanted), wanted, base)
+        target = (complete - base).reshape(len(base), -1)
+        if np.isfinite(self.alpha):
+            state["weights_update"], state["offset_update"], left = ridge(features, target, self.alpha, names)
+        else:
+            left = np.zeros_like(target)
+        self.levels_.append(state)
+        moved = base + left.reshape(base.shape)
+        raw = response.read_windows(_log_odds(windows, curve), moved - centre, step)
+        return apply_affine(invert_affine(maps), moved), raw
+
+    def _fit_experts(
+        self, level: int, frames: list[Array], points: Array, wanted: Array, fold: Array, rng: Any
+    ) -> Experts:
+        radius, step = self._window(level)
+        near = 2.0 if step == 1 else 1.5 * step
+        classifier = default_classifier() if self.classifier is None else self.classifier
+        n, k = len(frames), points.shape[1]
+        row_bytes = 2 * self.descriptor_.n_features * k * n
+        n_negatives = int(np.clip(_ROW_BYTES / row_bytes - 1 - self.n_hard, 1, self.n_negatives))
+        places, label, use = training_places(points, wanted, radius, step, n_negatives, near, rng)
+        n_folds = 2 if fold.any() else 1
+        total = label.shape[2] + self.n_hard
+        rows = np.zeros((k, n, total, self.descriptor_.n_features), np.float16)
+        for b in range(n):
+            rows[:, b, : label.shape[2]] = describe_places(
+                self.descriptor_, frames[b], places[b], self.n_levels
+            )
+        fit = (fold, n_folds, self.n_jobs)
+        experts = Experts.fit(classifier, rows[:, :, : label.shape[2]], label, use, *fit)
+        if self.n_hard < 1:
+            return experts
+        seen = np.isfinite(wanted).all(-1)
+        mined = np.zeros((n, k, self.n_hard), bool)
+        some = rng.permutation(n)[: max(600, n // 3)]
+        part = [frames[b] for b in some]
+        for block, scores in self._respond(level, experts, part, points[some], fold[some]):
+            for b, score in zip(some[block], scores, strict=True):
+                window = window_places(points[b], radius, step)
+                truth = np.where(seen[b][:, None], wanted[b], points[b])
+                bad = hardest(score.reshape(k, -1), window, truth, near, self.n_hard)
+                rows[:, b, -self.n_hard :] = describe_places(self.descriptor_, frames[b], bad, self.n_levels)
+                mined[b] = seen[b][:, None]
+        label = np.concatenate([label, np.zeros_like(mined)], axis=2)
+        return Experts.fit(classifier, rows, label, np.concatenate([use, mined], axis=2), *fit)
+
+    def _fit_score(self, raw: Array, error: Array) -> None:
+        hit = error < NEAR * max(self.size_hw_)
+        seen = np.isfinite(error)
+        self.curve_ = np.array([calibrate(r[s], h[s]) for r, s, h in zip(raw.T, seen.T, hit.T, strict=True)])
+
+    # ---------------------------------------------------------------------------- searching
+
+    def _respond(
+        self, level: int, experts: Experts, frames: list[Array], points: Array, fold: Array | None
+    ) -> Iterator[tuple[Array, Array]]:
+        """Blocks of rows and their windows (n, K, S, S) of raw scores, centred on snapped points."""
+        radius, step = self._window(level)
+        s = 2 * radius + 1
+        for f in [None] if fold is None else np.unique(fold).tolist():
+            mine = np.arange(len(frames)) if f is None else np.flatnonzero(fold == f)
+            use = f if f is None or "models" in experts.state or f < len(experts.state["weights"]) else None
+            for i in range(0, len(mine), _BLOCK):
+                block = mine[i : i + _BLOCK]
+                if experts.linear and step == 1 and is_dense_hog(self.descriptor_):
+                    yield (
+                        block,
+                        np.stack([self._dense(experts, frames[b], points[b], radius, use) for b in block]),
+                    )
+                    continue
+                rows = np.stack(
+                    [
+                        describe_places(
+                            self.descriptor_, frames[b], window_places(points[b], radius, step), self.n_levels
+                        )
+                        for b in block
+                    ]
+                )
+                yield block, experts.score(rows, use).reshape(len(block), -1, s, s)
+
+    def _dense(self, experts: Experts, frame: Array, points: Array, radius: int, fold: int | None) -> Array:
+        hog = self.descriptor_
+        pad = hog.reach_px
+        weights = experts.mean_weights if fold is None else experts.state["weights"][fold]
+        bias = experts.mean_bias if fold is None else experts.state["bias"][fold]
+        maps = hog.maps(frame.astype(np.float32), pad)
+        return response.linear_responses(
+            maps, weights, bias, snapped(points, 1), radius, hog.cells, hog.cell_px, pad
+        )
+
+    def _suggestion(
+        self, state: dict[str, Any], windows: Array, points: Array, step: int
+    ) -> tuple[Array, Array, Array]:
+        """Plausible shapes (N, K, 2) in the frame, the correction's rows, the windows' centres."""
+        centre = snapped(points, step)
+        mean, peak = response.evidence(_log_odds(windows, state["curve"]), step)
+        mean, peak = centre + mean, centre + peak
+        reference = self.shape_.in_frame(state["scale"])
+        base = reference.project(mean)
+        n = len(points)
+        parts = [p.reshape(n, -1) for p in (mean - base, peak - base, points - base)]
+        return base, np.concatenate(parts, axis=1).astype(np.float32), centre
+
+    def _search(self, images: Any) -> tuple[Array, Array, Array, Array]:
+        """Points (B, K, 2), raw scores (B, K); the last level's posteriors and places in the crop."""
+        check_is_fitted(self)
+        grey = crops_to_grey(check_crops(images, self.size_hw_))
+        current = np.asarray(self.start_.predict(grey), float)
+        for level, state in enumerate(self.levels_):
+            radius, step = self._window(level)
+            s = 2 * radius + 1
+            maps = frame_maps(current, self.shape_.mean_, state["scale"])
+            points = apply_affine(maps, current)
+            size = frame_size(self.size_hw_, state["scale"])
+            frames = [to_frame(g, m, size) for g, m in zip(grey, maps, strict=True)]
+            windows = np.empty((len(grey), points.shape[1], s, s), np.float32)
+            for rows, part in self._respond(level, Experts(state), frames, points, None):
+                windows[rows] = part
+            base, features, centre = self._suggestion(state, windows, points, step)
+            if "weights_update" in state:
+                base = base + (features @ state["weights_update"] + state["offset_update"]).reshape(
+                    base.shape
+                )
+            current = apply_affine(invert_affine(maps), base)
+        log_odds = _log_odds(windows, state["curve"])
+        raw = response.read_windows(log_odds, base - centre, step)
+        mass = response.posterior(log_odds).reshape(*base.shape[:2], -1)
+        offset = response.window_offsets(radius, step)
+        mean = mass @ offset  # the posterior is shown around the answer, not around its own mean
+        places = base[:, :, None] + offset - mean[:, :, None]
+        return current, raw, mass, apply_affine(invert_affine(maps), places)
+
+    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
+        """(B, K, 2) float32 in crop px and (B, K) float32 probability, see the notes."""
+        xy, raw, _, _ = self._search(images)
+        logit = np.clip(raw * self.curve_[:, 0] + self.curve_[:, 1], -30, 30)
+        return xy.astype(np.float32), (1 / (1 + np.exp(-logit))).astype(np.float32)
+
+    def score_maps(self, images: Any, stride: int = 4) -> Array:
+        """(B, K, H / stride, W / stride) float32 posteriors of the last level, each of sum 1.
+
+        Map pixel (i, j) sits at crop point ``((j + 1/2) stride - 1/2, (i + 1/2) stride - 1/2)``.
+        A hundredth of the mass is spread evenly: the window is not certain to hold the point.
+        """
+        _, _, mass, places = self._search(images)
+        maps = response.splat(mass, places, self.size_hw_, stride)
+        maps = 0.99 * maps + 0.01 / np.prod(maps.shape[2:])
+        return (maps / maps.sum(axis=(2, 3), keepdims=True)).astype(np.float32)
+
+
+def _log_odds(windows: Array, curve: Array) -> Array:
+    """Calibrated windows (N, K, S, S) from raw ones and curves (K, 2)."""
+    return windows * curve[:, 0, None, None].astype(np.float32) + curve[:, 1, None, None].astype(np.float32)
+
+
+def _calibrated(windows: Array, offset: Array, radius: int, step: int, rng: np.random.Generator) -> Array:
+    """(K, 2) Platt curves: is this place of the window the one nearest to the truth?"""
+    some = rng.permutation(len(windows))[:150]
+    distance = np.linalg.norm(response.window_offsets(radius, step) - offset[some][:, :, None], axis=-1)
+    scores = windows[some].reshape(distance.shape)
+    out = np.tile([1.0, -3.0], (windows.shape[1], 1))
+    for k in range(len(out)):
+        seen = np.isfinite(distance[:, k, 0])
+        if seen.any():
+            out[k] = calibrate(scores[seen, k].ravel(), (distance[seen, k] <= 0.75 * step).ravel())
+    return out
+
+
+def _two_folds(names: Array, rng: np.random.Generator) -> Array:
+    """(N,) 0 or 1, no group cut; all 0 when there is one group only."""
+    unique, inverse = np.unique(names, return_inverse=True)
+    return (rng.permutation(len(unique)) % 2)[inverse]
+
+
+def _mean_error(xy: Array, truth: Array) -> float:
+    return float(np.nanmean(np.linalg.norm(xy - truth, axis=-1)))
