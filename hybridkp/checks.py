@@ -313,9 +313,9 @@ def refiner_checks(refiner: Any, problem: Problem | None = None) -> Checks:
 # --------------------------------------------------------------------------------------------
 
 
-def _scene(side: int = 96) -> Array:
+def _scene(side: int = 160) -> Array:
     rng = np.random.default_rng(0)
-    coarse = cv2.resize(rng.uniform(0, 255, (12, 12)).astype(np.float32), (side, side), interpolation=3)
+    coarse = cv2.resize(rng.uniform(0, 255, (20, 20)).astype(np.float32), (side, side), interpolation=3)
     fine = cv2.GaussianBlur(rng.uniform(0, 255, (side, side)).astype(np.float32), (0, 0), 1.2)
     return np.clip(0.6 * coarse + 0.4 * fine, 0, 255).astype(np.uint8)
 
@@ -324,8 +324,8 @@ def descriptor_checks(descriptor: Any) -> Checks:
     """Named checks of the ``Descriptor`` promise."""
     scene = _scene()
     rng = np.random.default_rng(1)
-    inside = rng.uniform(36, 60, (17, 2)).astype(np.float32)
-    border = np.array([[0, 0], [95, 0], [0, 95], [95, 95], [-7, 40], [40, 130]], np.float32)
+    inside = rng.uniform(68, 92, (17, 2)).astype(np.float32)
+    border = np.array([[0, 0], [159, 0], [0, 159], [159, 159], [-7, 40], [40, 190]], np.float32)
 
     def rows(image: Array, xy: Array) -> Array:
         points = Keypoints(xy, size=np.full(len(xy), 16.0), angle=np.zeros(len(xy)))
