@@ -191,7 +191,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_ctrl_c_says_how_to_go_on(tmp_path, folder):
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_ctrl_c_says_how_to_go_on(tmp_path, folder, how):
     out = tmp_path / "out"
     script = tmp_path / "run.py"
     tests = str(Path(__file__).parent)
@@ -207,7 +208,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, folder):
     while not list(out.glob("predictions/*")) and time.time() < deadline:
         time.sleep(0.1)
     time.sleep(1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    os.killpg(process.pid, how)  # as a terminal does: the workers get it too
     _, text = process.communicate(timeout=60)
     assert process.returncode == 130
     assert text.strip().splitlines()[-1] == (

@@ -282,6 +282,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     assert "kept mean 0" in done.stdout and "done waiting 0" in done.stdout
     assert (kept.name, kept.stat().st_mtime_ns, kept.stat().st_ino) == before
     assert len(list((out / "predictions").iterdir())) == 2
+    assert not list(out.rglob("crops-*"))
 
 
 # --------------------------------------------------------------------------------------------

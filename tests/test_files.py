@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import subprocess
+import sys
 import warnings
 
 import cv2
@@ -33,6 +35,7 @@ from hybridkp.files import (
     load_predictions,
     read_image,
     read_meta,
+    remove_leftovers,
     save_model,
     save_predictions,
     write_atomic,
@@ -157,6 +160,22 @@ def test_ctrl_c_while_writing_leaves_nothing(tmp_path):
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for processes as POSIX does")
+def test_leftovers_of_dead_processes_are_removed(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = [f".a.hkp.{dead.pid}.x_1.part", f".a.hkp.{os.getpid()}.x.part", "a.part", "a.1.part"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "cache" / f"crops-{dead.pid}-abc").mkdir(parents=True)
+    (tmp_path / "cache" / f"crops-{os.getpid()}-abc").mkdir(parents=True)
+    with atomic_path(tmp_path / "new") as temporary:
+        remove_leftovers(tmp_path)
+        assert temporary.exists()
+    assert sorted(os.listdir(tmp_path)) == sorted([*names[1:], "cache", "new"])
+    assert os.listdir(tmp_path / "cache") == [f"crops-{os.getpid()}-abc"]
 
 
 def test_a_folder_of_that_name(tmp_path):

@@ -7,9 +7,12 @@ exit code 2; a failed method in 1; Ctrl-C in 130.  Nothing is written outside ``
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..structures import InputError
@@ -27,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(args, "run"):
         parser.print_help(sys.stderr)
         return MISTAKE
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _tidy_sigterm():
         warnings.simplefilter("default")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.showwarning = _show_warning
@@ -46,6 +49,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # "hybridkp list | head"
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+
+
+@contextmanager
+def _tidy_sigterm() -> Iterator[None]:
+    """SIGTERM ends as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show_warning(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from .. import memory
-from ..files import atomic_path, load_predictions, write_atomic
+from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
 from ..structures import Dataset, DataWarning, Detector, InputError, Predictions
 from .crops import Crops, make_crops
 from .worker import Job, model_meta, run_job, start_worker
@@ -75,6 +75,7 @@ def bench(
     seeds = [int(s) for s in dict.fromkeys(seeds)]
     _check_sets(train, val)
     out = Path(out)
+    remove_leftovers(out)
     tell = progress or _warn_failures
     facts = _facts(train, val, split, size_hw, margin, max_timed)
     todo: list[tuple[str, int, Any]] = []
@@ -234,7 +235,7 @@ def _shared_crops(
     cache = out / "cache"
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="crops-", dir=cache))
+        folder = Path(tempfile.mkdtemp(prefix=f"crops-{os.getpid()}-", dir=cache))
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror}): choose another folder") from None
     try:

@@ -16,6 +16,7 @@ _DOORS = {
     "load_predictions": "predictions",
     "read_image": "pictures",
     "read_meta": "modelfile",
+    "remove_leftovers": "atomic",
     "save_model": "modelfile",
     "save_predictions": "predictions",
     "write_atomic": "atomic",

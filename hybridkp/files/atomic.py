@@ -7,12 +7,16 @@ full disk or Ctrl-C leaves the old file, or nothing.  Formats never live here.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..structures import InputError
+
+_LEFTOVER = re.compile(r"\..*\.(\d+)\.[^.]*\.part|crops-(\d+)-.*")
 
 
 @contextmanager
@@ -30,7 +34,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+        prefix = f".{path.name[:80]}.{os.getpid()}."  # the process, for remove_leftovers
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -53,6 +58,32 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
         file.write(data.encode() if isinstance(data, str) else data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove temporary files and ``crops-PID-*`` folders below ``folder`` whose process is gone.
+
+    A process that is killed outright (SIGKILL, power cut) cannot tidy up; the next run does.
+    """
+    for path in list(Path(folder).rglob("*")):
+        found = _LEFTOVER.fullmatch(path.name)
+        if found and not _alive(int(found[1] or found[2])):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # no harmless way to ask
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _umask() -> int:
