@@ -123,6 +123,7 @@ def augment(
     if flip is not None:
         which = torch.rand(len(pictures), generator=generator) < 0.5
         pictures, xy = mirror(pictures, xy, flip.to(xy.device), which.to(xy.device))
-    maps = random_maps(len(pictures), tuple(pictures.shape[-2:]), amount, generator).to(pictures.device)
+    size = (pictures.shape[-2], pictures.shape[-1])
+    maps = random_maps(len(pictures), size, amount, generator).to(pictures.device)
     pictures, xy = apply_maps(pictures, xy, maps)
     return occlude(vary_light(pictures, amount, generator), amount, generator), xy

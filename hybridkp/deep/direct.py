@@ -86,10 +86,10 @@ class DirectNet(NetDetector):
     def _build(self, n_landmarks: int) -> nn.Module:
         return DirectModule(n_landmarks, self.input_px)
 
-    def _start(self, net: nn.Module, target: Tensor) -> None:
+    def _start(self, net: Any, target: Tensor) -> None:
         net.mean_xy.copy_(torch.nanmean(target, 0))
 
-    def _loss(self, net: nn.Module, pictures: Tensor, xy: Tensor) -> Tensor:
+    def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
         found, raw = net(pictures)
         inside = (xy > -0.1 * self.input_px) & (xy < 1.1 * self.input_px)
         known = inside.all(-1)  # False for NaN

@@ -24,7 +24,17 @@ from ..structures import Array, InputError, Keypoints, Pyramid, check_xy
 from .augment import Augment, augment
 from .estimator import NetEstimator
 from .layers import DenseTrunk, standardise
-from .tensors import draw_seed, n_parameters, pick_device, sample, seeded, set_weights, split_rows, weights_of
+from .tensors import (
+    draw_seed,
+    n_parameters,
+    pick_device,
+    place,
+    sample,
+    seeded,
+    set_weights,
+    split_rows,
+    weights_of,
+)
 from .training import Batch
 
 SHARPNESS = 10.0  #: factor on the cosine between a row and a landmark's direction
@@ -152,7 +162,8 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
         device = pick_device(self.device)
         picture = torch.from_numpy(np.array(pyramid.levels[self.level], np.float32))[None, None]
         at = resize_points(keypoints.xy, float(pyramid.scale[self.level]))
-        module = self.module_.to(device, memory_format=torch.channels_last)
+        module = self.module_
+        place(module, device)
         with torch.inference_mode():
             rows = module.rows(picture.to(device), torch.from_numpy(at).float()[None].to(device))
         return rows[0].cpu().numpy().astype(np.float32)

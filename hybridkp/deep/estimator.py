@@ -27,6 +27,7 @@ from .tensors import (
     grey_tensor,
     n_parameters,
     pick_device,
+    place,
     resize_square,
     seeded,
     set_weights,
@@ -136,10 +137,10 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
     def _build(self, n_landmarks: int) -> nn.Module:
         raise NotImplementedError
 
-    def _loss(self, net: nn.Module, pictures: Tensor, xy: Tensor) -> Tensor:
+    def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def _start(self, net: nn.Module, target: Tensor) -> None:
+    def _start(self, net: Any, target: Tensor) -> None:
         """Prepare a fresh net with the training points (B, K, 2) in its own px."""
 
     def _make(self, n_landmarks: int) -> Pipeline:
@@ -164,9 +165,9 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
         self.history_ = self._train(
             pipeline.net,
             (squares.round().to(torch.uint8)[rows], target[rows]),
-            lambda net, batch: self._loss(net, *batch),
+            lambda net, batch: self._loss(net, batch[0], batch[1]),
             lambda net: mean_error(self._off(self._run(net, squares[held], device)[0], target[held])),
-            lambda batch, generator: augment(*batch, self.augmentation, generator, mirror),
+            lambda batch, generator: augment(batch[0], batch[1], self.augmentation, generator, mirror),
             seed,
         )
         found, raw = self._run(pipeline.net, squares[held], device)
@@ -179,7 +180,7 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
     @staticmethod
     def _run(module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
         """Points and confidence of (B, 1, H, W), 32 at a time, without gradients."""
-        module.to(device, memory_format=torch.channels_last)
+        place(module, device)
         xy, score = [], []
         with torch.inference_mode():
             for part in pictures.split(32):

@@ -25,14 +25,15 @@ def export_onnx(module: nn.Module, size_hw: tuple[int, int], path: Any = None, o
     """
     if not 13 <= opset <= 17:
         raise InputError(f"opset must lie in 13..17, got {opset}")
-    module = copy.deepcopy(module).cpu().eval().to(memory_format=torch.contiguous_format)
+    module = copy.deepcopy(module).cpu().eval()
+    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of sizes that are constants here by design
         torch.onnx.export(
             module,
             (torch.zeros(1, 1, *size_hw),),
-            buffer,
+            buffer,  # type: ignore[arg-type]
             input_names=["image"],
             output_names=["xy", "score"],
             opset_version=opset,

@@ -142,7 +142,7 @@ class HeatmapNet(NetDetector):
     def _build(self, n_landmarks: int) -> nn.Module:
         return HeatmapModule(n_landmarks)
 
-    def _loss(self, net: nn.Module, pictures: Tensor, xy: Tensor) -> Tensor:
+    def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
         logits = net.logits(pictures)
         height, width = logits.shape[-2:]
         target = (xy + 0.5) / STRIDE - 0.5

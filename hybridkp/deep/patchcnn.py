@@ -7,6 +7,7 @@ ever sees 18 x 18 px of its level, never the whole object.  Squares of grey valu
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from .tensors import (
     n_parameters,
     pick_device,
     pixel_grid,
+    place,
     seeded,
     set_weights,
     split_rows,
@@ -38,7 +40,7 @@ from .training import Batch
 
 STRIDE = 2  #: candidates lie two px of their level apart
 SCALES = (0.5, 1.0)  #: the two levels, coarse first
-TARGET = (1.0, 1.0)  #: spread of the training target on each level, in candidates
+TARGET = 1.0  #: spread of the training target, in candidates
 
 
 class PatchModule(nn.Module):
@@ -49,7 +51,7 @@ class PatchModule(nn.Module):
 
     def __init__(self, n_landmarks: int) -> None:
         super().__init__()
-        self.levels = nn.ModuleList([DenseTrunk(n_landmarks, (24, 32, 40)) for _ in SCALES])
+        self.levels = nn.ModuleList([DenseTrunk(n_landmarks, (16, 24, 32)) for _ in SCALES])
         self.register_buffer("mean_xy", torch.zeros(n_landmarks, 2))
         self.register_buffer("spread", torch.ones(()))
 
@@ -69,10 +71,33 @@ class PatchModule(nn.Module):
         window = (y.unsqueeze(-1) + x.unsqueeze(-2)) / (2 * spread**2)[..., None, None]
         return torch.log_softmax((logits - window).flatten(2), -1).view_as(logits)
 
-    def search(self, level: int, pictures: Tensor, centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    def near(self, pictures: Tensor, centre: Tensor, spread: float) -> tuple[Tensor, Tensor]:
+        """As :meth:`log_maps` of the fine level, but only the candidates within 3.5 ``spread``.
+
+        (B, K, n, n) log probabilities and (B, K, 2), the candidate in their top-left corner.
+        """
+        logits = self.levels[1](standardise(pictures))
+        height, width = (int(v) for v in logits.shape[-2:])
+        n = min(2 * math.ceil(3.5 * spread / STRIDE) + 1, height, width)
+        middle = (centre + 0.5) / STRIDE - 0.5
+        most = torch.tensor([width - n, height - n], device=centre.device)
+        origin = torch.minimum(middle.round() - n // 2, most).clamp_min(0)
+        steps = torch.arange(n, device=centre.device)
+        x, y = (origin[..., :1] + steps), (origin[..., 1:] + steps)
+        index = (y.unsqueeze(-1) * width + x.unsqueeze(-2)).long().flatten(2)
+        off = ((y - middle[..., 1:]) ** 2).unsqueeze(-1) + ((x - middle[..., :1]) ** 2).unsqueeze(-2)
+        window = off.flatten(2) / (2 * (spread / STRIDE) ** 2)
+        log_maps = torch.log_softmax(logits.flatten(2).gather(2, index) - window, -1)
+        return log_maps.unflatten(2, (n, n)), origin
+
+    def search(self, level: int, pictures: Tensor, centre: Tensor, spread: Any) -> tuple[Tensor, Tensor]:
         """Expected place (B, K, 2) and variance (B, K) in px and px² of the square."""
-        xy, variance = decode(self.log_maps(level, pictures, centre, spread).exp())
         step = STRIDE / SCALES[level]
+        if level == 1:
+            log_maps, origin = self.near(pictures, centre, float(spread))
+            xy, variance = decode(log_maps.exp())
+            return (xy + origin + 0.5) * step - 0.5, variance * step**2
+        xy, variance = decode(self.log_maps(level, pictures, centre, spread).exp())
         return (xy + 0.5) * step - 0.5, variance * step**2
 
 
@@ -104,7 +129,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         input_px: int = 128,
         window: float = 0.03,
         variance: float = 0.98,
-        max_epochs: int = 15,
+        max_epochs: int = 10,
         batch_size: int = 16,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
@@ -152,7 +177,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
 
         def vary(batch: Batch, generator: Generator) -> Batch:
-            pictures, xy = augment(*batch, self.augmentation, generator, mirror)
+            pictures, xy = augment(batch[0], batch[1], self.augmentation, generator, mirror)
             noise = torch.randn(len(xy), k + 1, 2, generator=generator).to(xy.device)
             noise = self.window * self.input_px * (0.6 * noise[:, 1:] + 0.6 * noise[:, :1])
             return pictures, xy, xy.nan_to_num() + noise
@@ -186,7 +211,8 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         device = pick_device(self.device)
         size = (self.size_hw_[0] // stride, self.size_hw_[1] // stride)
         squares, _ = self._squares(check_crops(images, self.size_hw_))
-        module, out = self.module_.to(device, memory_format=torch.channels_last), []
+        module, out = self.module_, []
+        place(module, device)
         with torch.inference_mode():
             for part in squares.split(32):
                 part = part.to(device)
@@ -215,29 +241,33 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         shape = self.shape_.project(xy.cpu().double().numpy(), weight)
         return torch.from_numpy(shape.astype(np.float32)).to(xy.device)
 
-    def _loss(self, module: nn.Module, batch: Batch) -> Tensor:
+    def _loss(self, module: Any, batch: Batch) -> Tensor:
         pictures, xy, centre = batch
         known = ((xy > 0) & (xy < self.input_px - 1)).all(-1)  # False for NaN
+        mean = module.mean_xy.expand(len(xy), -1, -1)
+        coarse = module.log_maps(0, pictures, mean, module.spread)
+        fine, origin = module.near(pictures, centre, self.window * self.input_px)
+        at = (xy + 0.5) / STRIDE - 0.5 - origin
+        inside = known & ((at > -0.5) & (at < fine.shape[-1] - 0.5)).all(-1)
         total = torch.zeros((), device=xy.device)
-        places = (module.mean_xy.expand(len(xy), -1, -1), centre)
-        spreads = (module.spread, self._fine_spread(xy.device))
-        for level, scale in enumerate(SCALES):
-            log_maps = module.log_maps(level, pictures, places[level], spreads[level])
-            at = (xy + 0.5) * scale / STRIDE - 0.5
-            target = encode(at, tuple(log_maps.shape[-2:]), TARGET[level])
+        for log_maps, where, seen in (
+            (coarse, (xy + 0.5) * SCALES[0] / STRIDE - 0.5, known),
+            (fine, at, inside),
+        ):
+            target = encode(where, (log_maps.shape[-2], log_maps.shape[-1]), TARGET)
             entropy = -(target * log_maps).sum((2, 3))
-            total = total + (entropy * known).sum() / known.sum().clamp_min(1)
+            total = total + (entropy * seen).sum() / seen.sum().clamp_min(1)
         return total
 
-    def _run(self, module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
+    def _run(self, module: Any, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
         """Points and raw confidence of squares (B, 1, S, S)."""
-        module.to(device, memory_format=torch.channels_last)
+        place(module, device)
         unit, points, raw = (0.01 * self.input_px) ** 2, [], []
         with torch.inference_mode():
             for part in pictures.split(32):
                 part = part.to(device)
                 centre = self._coarse(module, part)
-                xy, variance = module.search(1, part, centre, self._fine_spread(device))
+                xy, variance = module.search(1, part, centre, self.window * self.input_px)
                 shape = self._plausible(xy, variance)
                 own = (4 * unit / (variance + 4 * unit)).unsqueeze(-1)
                 far = (xy - shape).square().sum(-1)

@@ -26,6 +26,7 @@ from .tensors import (
     n_parameters,
     pick_device,
     pixel_grid,
+    place,
     sample,
     seeded,
     set_weights,
@@ -222,11 +223,11 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         return RefineModule(n_landmarks, self.input_px, self.patch_px, self.n_looks)
 
     def _starts(self, module: RefineModule, start: ArrayLike, scale: Tensor, n: int) -> Tensor:
-        begin = np.asarray(start, np.float32)
+        given = np.asarray(start, np.float32)
         mean = module.mean_xy.cpu()
-        if begin.shape != (n, *mean.shape):
-            raise InputError(f"start must have shape {(n, *mean.shape)}, got {begin.shape}")
-        begin = self._to_square(begin, scale)
+        if given.shape != (n, *mean.shape):
+            raise InputError(f"start must have shape {(n, *mean.shape)}, got {given.shape}")
+        begin = self._to_square(given, scale)
         begin = torch.where(torch.isfinite(begin).all(-1, keepdim=True), begin, mean)
         return begin.clamp(-0.25 * self.input_px, 1.25 * self.input_px)
 
@@ -259,7 +260,7 @@ class CNNRefiner(NetEstimator, BaseEstimator):
 
     @staticmethod
     def _run(module: nn.Module, pictures: Tensor, start: Tensor, device: torch.device) -> tuple[Array, Array]:
-        module.to(device, memory_format=torch.channels_last)
+        place(module, device)
         xy, raw = [], []
         with torch.inference_mode():
             for part, begin in zip(pictures.split(32), start.split(32), strict=True):

@@ -28,7 +28,7 @@ from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
 from ..structures import InputError
-from .tensors import seeded
+from .tensors import place, seeded
 
 Batch = tuple[Tensor, ...]
 History = dict[str, list[float]]
@@ -133,7 +133,7 @@ def train(
     -------
     history : ``loss``, ``validation`` and ``learning_rate``, one number per epoch
     """
-    module.to(device, memory_format=torch.channels_last)
+    place(module, device)
     optimiser = torch.optim.AdamW(module.parameters(), weight_decay=schedule.weight_decay)
     history: History = {"loss": [], "validation": [], "learning_rate": []}
     best, path = copy.deepcopy(module.state_dict()), None if checkpoint is None else Path(checkpoint)
