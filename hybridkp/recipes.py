@@ -185,11 +185,15 @@ _METHODS: dict[str, _Recipe] = {
     "mean-shape": _Recipe(_mean_shape, "the mean training shape: the floor", "floor"),
     "hog+ridge": _Recipe(_hog_ridge, "ridge regression from HOG of the whole crop", "classical"),
     "hog+svm": _Recipe(_hog_svm, "dense HOG patch experts, linear SVMs, shape model", "classical"),
-    "hog+forest": _Recipe(_hog_forest, "HOG patch experts, extremely randomised trees", "classical"),
-    "sift+svm": _Recipe(_sift_svm, "SIFT patch experts, linear SVMs", "classical"),
-    "surf+forest": _Recipe(_surf_forest, "our SURF, upright, with extremely randomised trees", "classical"),
-    "orb+forest": _Recipe(_orb_forest, "ORB bits with extremely randomised trees", "classical"),
-    "sift-hog+svm": _Recipe(_sift_hog_svm, "SIFT and HOG concatenated, linear SVMs", "classical"),
+    "hog+forest": _Recipe(
+        _hog_forest, "HOG patch experts, extremely randomised trees", "classical", slow=True
+    ),
+    "sift+svm": _Recipe(_sift_svm, "SIFT patch experts, linear SVMs", "classical", slow=True),
+    "surf+forest": _Recipe(
+        _surf_forest, "our SURF, upright, with extremely randomised trees", "classical", slow=True
+    ),
+    "orb+forest": _Recipe(_orb_forest, "ORB bits with extremely randomised trees", "classical", slow=True),
+    "sift-hog+svm": _Recipe(_sift_hog_svm, "SIFT and HOG concatenated, linear SVMs", "classical", slow=True),
     "sdm": _Recipe(_sdm, "cascaded regression on HOG (supervised descent)", "classical"),
     "patch-cnn": _Recipe(_patch_cnn, "patch experts that are one small CNN", "deep", slow=True),
     "heatmap": _Recipe(_heatmap, "heat-map network with integral decoding", "deep", slow=True),
