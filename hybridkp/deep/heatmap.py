@@ -160,7 +160,8 @@ class HeatmapNet(NetDetector):
         check_is_fitted(self)
         grey, device = grey_tensor(check_crops(images, self.size_hw_)), pick_device(self.device)
         size = (self.size_hw_[0] // stride, self.size_hw_[1] // stride)
-        net, out = self.module_.net.to(device), []
+        net: Any = self.module_.net.to(device)
+        out = []
         with torch.inference_mode():
             for part in grey.split(32):
                 maps = net.maps(resize_square(part.to(device).float(), self.input_px)[0])
