@@ -135,6 +135,22 @@ def describe_cells(
     return out
 
 
+def describe_points(
+    image: Array, xy: Array, cells: int, cell_px: int, n_orientations: int, signed: bool
+) -> Array:
+    """:func:`describe_cells` of points anywhere, looking only at what of the picture they can see.
+
+    ``image`` is (H, W) float32, ``xy`` (N, 2) finite with N >= 1; outside, the border repeats.
+    """
+    strip, xy = _strip(image, xy, cells_reach(cells, cell_px))
+    return describe_cells(strip, xy, cells, cell_px, n_orientations, signed)
+
+
+def cells_reach(cells: int, cell_px: int) -> int:
+    """How far from its point a row of ``cells`` x ``cells`` histograms looks, in px."""
+    return int(np.ceil((cells - 1) / 2 * cell_px)) + maps_reach(cell_px) + 1
+
+
 def maps_reach(cell: int) -> int:
     """How far in px a value of :func:`orientation_maps` looks: gradient, cell, block."""
     return 1 + 2 * (cell - 1)
@@ -191,6 +207,41 @@ def block_scale(votes: Array, cell: int, eps: float) -> Array:
     energy = _smooth(energy.reshape(h, w), triangular_window(cell))
     energy += np.float32(eps**2)
     return 1 / np.sqrt(energy)
+
+
+def _strip(image: Array, xy: Array, reach: int) -> tuple[Array, Array]:
+    """A picture that holds all that the points (N, 2) can see, and the points in it.
+
+    Either the box around the points or, where that is less work, the points' own
+    neighbourhoods stacked into one tall picture.  Same rows either way.
+    """
+    h, w = image.shape
+    low, high = np.floor(xy.min(axis=0)), np.floor(xy.max(axis=0)) + 1
+    if low.min() < -reach or high[0] > w - 1 + reach or high[1] > h - 1 + reach:
+        # farther out nothing changes any more along that direction
+        xy = np.clip(xy, -reach, [w - 1 + reach, h - 1 + reach])
+        low, high = np.floor(xy.min(axis=0)), np.floor(xy.max(axis=0)) + 1
+    side = 2 * reach + 2
+    if len(xy) * side**2 >= (high[0] - low[0] + side) * (high[1] - low[1] + side):
+        first = low.astype(int) - reach
+        return cut_part(image, first, high.astype(int) + reach), xy - first
+    corner = np.floor(xy).astype(np.intp) - reach
+    columns = np.clip(corner[:, None, 0] + np.arange(side), 0, w - 1)
+    rows = np.clip(corner[:, None, 1] + np.arange(side), 0, h - 1)
+    stack = image[rows[:, :, None], columns[:, None, :]].reshape(-1, side)
+    local = xy - corner
+    local[:, 1] += np.arange(len(xy)) * side
+    return stack, local
+
+
+def cut_part(image: Array, first: Array, last: Array) -> Array:
+    """Pixels ``first`` to ``last`` (x, y, both included); outside, the border pixel repeats."""
+    h, w = image.shape
+    (x0, y0), (x1, y1) = first.tolist(), last.tolist()
+    if min(x0, y0) >= 0 and x1 < w and y1 < h:
+        return image[y0 : y1 + 1, x0 : x1 + 1]
+    rows = np.clip(np.arange(y0, y1 + 1), 0, h - 1)
+    return image[rows].take(np.clip(np.arange(x0, x1 + 1), 0, w - 1), axis=1)
 
 
 def triangular_window(cell: int) -> Array:

@@ -17,7 +17,7 @@ from ..geometry import extract_patches
 from ..opencv import create_hog
 from ..pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Pyramid
-from .gradients import describe_cells, maps_reach, orientation_maps
+from .gradients import cells_reach, cut_part, describe_points, orientation_maps
 
 
 class HOG(BaseEstimator):
@@ -89,8 +89,7 @@ class HOG(BaseEstimator):
             return self._describe_skimage(image, xy)
         if self.backend == "opencv":
             return self._describe_opencv(image, xy)
-        strip, xy = _as_strip(image, xy, self.reach_px)
-        return describe_cells(strip, xy, self.cells, self.cell_px, self.n_orientations, self.signed)
+        return describe_points(image, xy, self.cells, self.cell_px, self.n_orientations, self.signed)
 
     def maps(self, image: Array, pad: int = 0) -> Array:
         """The dense maps of one level (H, W): (H + 2 pad, W + 2 pad, n_orientations) float32.
@@ -103,7 +102,7 @@ class HOG(BaseEstimator):
     @property
     def reach_px(self) -> int:
         """How far from the point a row looks, in px of the level."""
-        return int(np.ceil((self.cells - 1) / 2 * self.cell_px)) + maps_reach(self.cell_px) + 1
+        return cells_reach(self.cells, self.cell_px)
 
     def _check(self) -> None:
         if self.backend not in ("dense", "opencv", "skimage"):
@@ -123,7 +122,7 @@ class HOG(BaseEstimator):
         xy = np.clip(xy, -side, [w - 1 + side, h - 1 + side])
         corner = np.floor(xy - (side - 2) / 2).astype(int)  # nearest to xy - (side - 1) / 2
         first = corner.min(axis=0) - 1
-        part = cv2.convertScaleAbs(_cut(image, first, corner.max(axis=0) + side))
+        part = cv2.convertScaleAbs(cut_part(image, first, corner.max(axis=0) + side))
         hog = _opencv_hog(self.cells, self.cell_px, self.n_orientations)
         rows = hog.compute(part, locations=(corner - first).tolist())
         rows = rows.reshape(len(xy), self.cells, self.cells, -1)  # OpenCV goes down columns
@@ -153,38 +152,3 @@ class HOG(BaseEstimator):
 def _opencv_hog(cells: int, cell_px: int, n_orientations: int) -> Any:
     side = cells * cell_px
     return create_hog(side, side, cell_px, cell_px, n_orientations)
-
-
-def _as_strip(image: Array, xy: Array, reach: int) -> tuple[Array, Array]:
-    """A picture that holds all that the points (N, 2) can see, and the points in it.
-
-    Either the box around the points or, where that is less work, the points' own
-    neighbourhoods stacked into one tall picture.  Same rows either way.
-    """
-    h, w = image.shape
-    low, high = np.floor(xy.min(axis=0)), np.floor(xy.max(axis=0)) + 1
-    if low.min() < -reach or high[0] > w - 1 + reach or high[1] > h - 1 + reach:
-        # farther out nothing changes any more along that direction
-        xy = np.clip(xy, -reach, [w - 1 + reach, h - 1 + reach])
-        low, high = np.floor(xy.min(axis=0)), np.floor(xy.max(axis=0)) + 1
-    side = 2 * reach + 2
-    if len(xy) * side**2 >= (high[0] - low[0] + side) * (high[1] - low[1] + side):
-        first = low.astype(int) - reach
-        return _cut(image, first, high.astype(int) + reach), xy - first
-    corner = np.floor(xy).astype(np.intp) - reach
-    columns = np.clip(corner[:, None, 0] + np.arange(side), 0, w - 1)
-    rows = np.clip(corner[:, None, 1] + np.arange(side), 0, h - 1)
-    stack = image[rows[:, :, None], columns[:, None, :]].reshape(-1, side)
-    local = xy - corner
-    local[:, 1] += np.arange(len(xy)) * side
-    return stack, local
-
-
-def _cut(image: Array, first: Array, last: Array) -> Array:
-    """Pixels ``first`` to ``last`` (x, y, both included); outside, the border pixel repeats."""
-    h, w = image.shape
-    (x0, y0), (x1, y1) = first.tolist(), last.tolist()
-    if min(x0, y0) >= 0 and x1 < w and y1 < h:
-        return image[y0 : y1 + 1, x0 : x1 + 1]
-    rows = np.clip(np.arange(y0, y1 + 1), 0, h - 1)
-    return image[rows].take(np.clip(np.arange(x0, x1 + 1), 0, w - 1), axis=1)

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from ..descriptors import HOG
 from ..pyramid import gaussian_pyramid
 from ..structures import Array, Descriptor, Keypoints
-from .response import window_offsets
+from .response import snapped, window_offsets
 
 
 def fitted_descriptor(descriptor: Any, images: Array, xy: Array, groups: Array, flip: Any) -> Any:
@@ -36,6 +36,11 @@ def is_dense_hog(descriptor: Descriptor) -> bool:
     return type(descriptor) is HOG and descriptor.backend == "dense" and descriptor.level == 0
 
 
+def hog_layout(descriptor: Any) -> dict[str, Any]:
+    """What the runtime needs to know of a dense HOG."""
+    return {name: getattr(descriptor, name) for name in ("cells", "cell_px", "n_orientations", "signed")}
+
+
 def describe_places(descriptor: Descriptor, frame: Array, places: Array, n_levels: int) -> Array:
     """Rows (..., D) float32 of frame places (..., 2), equal places described once."""
     flat = places.reshape(-1, 2)
@@ -43,11 +48,6 @@ def describe_places(descriptor: Descriptor, frame: Array, places: Array, n_level
     pyramid = gaussian_pyramid(frame, n_levels)
     rows = descriptor.describe(pyramid, Keypoints(unique))
     return np.asarray(rows, np.float32)[inverse.ravel()].reshape(*places.shape[:-1], -1)
-
-
-def snapped(points: Array, step: int) -> Array:
-    """(..., 2) int: the lattice place nearest to each point."""
-    return np.rint(points / step).astype(int) * step
 
 
 def window_places(points: Array, radius: int, step: int) -> Array:

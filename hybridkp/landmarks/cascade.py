@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..calibration import NEAR
 from ..descriptors import HOG
-from ..geometry import apply_affine, invert_affine
+from ..geometry import apply_affine
 from ..images import check_crops, crops_to_grey
 from ..memory import fitted
 from ..pyramid import gaussian_pyramid
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError, Keypoints
-from .frames import frame_maps, frame_size, to_frame
+from .candidates import hog_layout, is_dense_hog
+from .descent import descend, moved, score_rows, stage_rows
 from .holistic import HolisticRegressor
 from .ridge import ridge
 from .shape import PointDistribution
@@ -117,30 +118,28 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         weights, offset, left_out = ridge(features, step, self.alpha, rows)
         self.weights_.append(weights)
         self.offsets_.append(offset)
-        return _moved(current, points, left_out, maps)
+        return moved(current, points, left_out, maps)
 
     def _features(self, grey: Array, picture: Array, xy: Array, scale: float) -> tuple[Array, Array, Array]:
-        """Rows (N, K * D) of the points in their frames, the maps (N, 2, 3), the points (N, K, 2)."""
-        descriptor = HOG(cells=4, cell_px=6) if self.descriptor is None else self.descriptor
-        size = frame_size(self.size_hw_, scale)
-        maps = frame_maps(xy, self.shape_.mean_, scale)
-        points = apply_affine(maps, xy)
-        out = np.empty((len(xy), xy.shape[1] * descriptor.n_features), np.float32)
-        for row, b, matrix, shape in zip(out, picture, maps, points, strict=True):
-            pyramid = gaussian_pyramid(to_frame(grey[b], matrix, size), self.n_levels)
-            row[:] = descriptor.describe(pyramid, Keypoints(shape)).ravel()
-        return out, maps, points
+        mean, size = self.shape_.mean_, self.size_hw_
+        return stage_rows(grey, picture, xy, mean, size, scale, self._describe)
+
+    def _descriptor(self) -> Descriptor:
+        return HOG(cells=4, cell_px=6) if self.descriptor is None else self.descriptor
+
+    def _describe(self, frame: Array, xy: Array) -> Array:
+        return self._descriptor().describe(gaussian_pyramid(frame, self.n_levels), Keypoints(xy))
 
     def _fit_score(self, lengths: list[Array], error: Array) -> None:
         from sklearn.linear_model import LogisticRegression
 
         seen = np.isfinite(error)
         good = error[seen] < NEAR * max(self.size_hw_)
-        self.curve_ = np.zeros(1 + len(_score_rows(lengths)))
+        self.curve_ = np.zeros(1 + len(score_rows(lengths)))
         share = np.clip(good.mean(), 1e-3, 1 - 1e-3)
         self.curve_[0] = np.log(share / (1 - share))
         if 0 < good.sum() < len(good):
-            x = _score_rows(lengths)[:, seen].T
+            x = score_rows(lengths)[:, seen].T
             model = LogisticRegression(C=1.0, max_iter=1000).fit(x, good)
             self.curve_ = np.concatenate([model.intercept_, model.coef_[0]])
 
@@ -148,28 +147,27 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""
         check_is_fitted(self)
         grey = crops_to_grey(check_crops(images, self.size_hw_))
-        current = np.asarray(self.start_.predict(grey), float)
-        lengths = []
-        for scale, weights, offset in zip(self.scales, self.weights_, self.offsets_, strict=True):
-            features, maps, points = self._features(grey, np.arange(len(grey)), current, scale)
-            current, length = _moved(current, points, features @ weights + offset, maps)
-            lengths.append(length)
-        logit = self.curve_[0] + np.tensordot(self.curve_[1:], _score_rows(lengths), 1)
-        return current.astype(np.float32), (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
+        start = np.asarray(self.start_.predict(grey), float)
+        stages = list(zip(self.scales, self.weights_, self.offsets_, strict=True))
+        return descend(grey, start, stages, self.curve_, self.shape_.mean_, self._describe)
 
-
-def _moved(current: Array, points: Array, step: Array, maps: Array) -> tuple[Array, Array]:
-    """New shapes (N, K, 2) in the crop, and how far each point went (N, K) in crop px."""
-    moved = apply_affine(invert_affine(maps), points + step.reshape(points.shape))
-    return moved, np.linalg.norm(moved - current, axis=-1)
+    def _to_runtime(self) -> dict[str, Any]:
+        descriptor = self._descriptor()
+        if not is_dense_hog(descriptor):
+            raise InputError(
+                f"CascadedRegressor on {type(descriptor).__name__}: the runtime knows dense HOG only"
+            )
+        return {
+            "kind": "cascade",
+            "start": self.start_._to_runtime(),
+            "hog": hog_layout(descriptor),
+            "mean": self.shape_.mean_,
+            "scales": [float(s) for s in self.scales],
+            "weights": self.weights_,
+            "offsets": self.offsets_,
+            "curve": self.curve_,
+        }
 
 
 def _mean_error(xy: Array, truth: Array) -> float:
     return float(np.nanmean(np.linalg.norm(xy - truth, axis=-1)))
-
-
-def _score_rows(lengths: list[Array]) -> Array:
-    """(3, N, K): log lengths of the last two steps of the point, and of the whole shape's last."""
-    last, before = lengths[-1], lengths[-min(2, len(lengths))]
-    shape = np.broadcast_to(last.mean(axis=1, keepdims=True), last.shape)
-    return np.log(np.stack([last, before, shape]) + 0.1)

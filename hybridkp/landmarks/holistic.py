@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..calibration import NEAR
-from ..descriptors.gradients import orientation_maps
-from ..geometry import sample_bilinear
 from ..images import check_crops, crops_to_grey
 from ..structures import Array, DetectorMixin, InputError
+from .grid import grid_rows
 from .ridge import ridge
 from .shape import PointDistribution
 from .training import mirrored, prepare
-
-_STEP, _CELL = 8, 12  # px of the resized crop: between cells, and a cell's side (they overlap)
 
 
 class HolisticRegressor(DetectorMixin, BaseEstimator):
@@ -79,20 +75,7 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         return self
 
     def _rows(self, grey: Array) -> Array:
-        """(B, gh * gw * n_orientations) float32: histograms over the energy of their 3 x 3 neighbours."""
-        h, w = grey.shape[1:]
-        gh, gw = (max(1, round(self.grid * side / min(h, w))) for side in (h, w))
-        x, y = (np.arange(gw) + 0.5) * _STEP - 0.5, (np.arange(gh) + 0.5) * _STEP - 0.5
-        places = np.stack(np.meshgrid(x, y), axis=-1)
-        method = cv2.INTER_AREA if min(h, w) > self.grid * _STEP else cv2.INTER_LINEAR
-        out = np.empty((len(grey), gh, gw, self.n_orientations), np.float32)
-        for row, picture in zip(out, grey, strict=True):
-            resized = cv2.resize(picture, (gw * _STEP, gh * _STEP), interpolation=method)
-            maps = orientation_maps(resized.astype(np.float32), self.n_orientations, _CELL, clip=None)
-            cells = sample_bilinear(maps, places)
-            energy = cv2.blur(np.linalg.norm(cells, axis=-1), (3, 3), borderType=cv2.BORDER_REPLICATE)
-            row[:] = cells / (energy + np.float32(1.0))[..., None]
-        return out.reshape(len(grey), -1)
+        return grid_rows(grey, self.grid, self.n_orientations)
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px; (B, K), see the notes."""
@@ -100,3 +83,13 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         grey = crops_to_grey(check_crops(images, self.size_hw_))
         found = self._rows(grey) @ self.weights_ + self.offset_
         return found.reshape(len(grey), -1, 2), np.tile(self.score_, (len(grey), 1))
+
+    def _to_runtime(self) -> dict[str, Any]:
+        return {
+            "kind": "holistic",
+            "grid": self.grid,
+            "n_orientations": self.n_orientations,
+            "weights": self.weights_,
+            "offset": self.offset_,
+            "score": self.score_,
+        }

@@ -42,3 +42,6 @@ class MeanShape(DetectorMixin, BaseEstimator):
         check_is_fitted(self)
         b = len(check_crops(images, self.size_hw_))
         return np.tile(self.mean_.astype(np.float32), (b, 1, 1)), np.tile(self.score_, (b, 1))
+
+    def _to_runtime(self) -> dict[str, Any]:
+        return {"kind": "constant", "xy": self.mean_, "score": self.score_}

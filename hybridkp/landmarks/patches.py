@@ -25,19 +25,22 @@ from .candidates import (
     describe_places,
     fitted_descriptor,
     hardest,
+    hog_layout,
     is_dense_hog,
-    snapped,
     training_places,
     window_places,
 )
 from .experts import Experts, default_classifier, is_linear
 from .frames import frame_maps, frame_size, to_frame
 from .holistic import HolisticRegressor
+from .response import snapped
 from .ridge import ridge
+from .search import dense_windows, found_score, search, suggestion
 from .shape import PointDistribution
 from .training import mirrored, prepare, start_shapes
 
 _BLOCK = 16  # pictures whose candidates are scored together
+_ALPHAS = (100.0, 1e3, 1e4, 1e5)  # px² of the frame
 _ROW_BYTES = 500 * 2**20  # ceiling for the rows that one level's experts learn from
 
 
@@ -64,8 +67,9 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         Px between candidates; None is 1 for dense response maps and 2 otherwise.
     n_negatives, n_hard : int
         Random wrong places per landmark and picture, and hard ones added in one mining round.
-    alpha : float
-        Ridge penalty of the correction, in px² of the frame; infinity switches it off.
+    alpha : float or None
+        Ridge penalty of the correction, in px² of the frame; infinity switches it off.  None
+        takes, level by level, what does best on pictures left out of the correction.
     shape : PointDistribution or None
     start : Detector or None
         Gives the first estimate; None is ``HolisticRegressor()``.
@@ -103,7 +107,7 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         step: int | None = None,
         n_negatives: int = 4,
         n_hard: int = 2,
-        alpha: float = 1000.0,
+        alpha: float | None = None,
         shape: PointDistribution | None = None,
         start: Detector | None = None,
         n_levels: int = 1,
@@ -197,17 +201,27 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         offset = wanted - snapped(points, step)
         curve = _calibrated(windows, offset, radius, step, rng)
         state = {**experts.state, "curve": curve, "scale": float(self.scales[level])}
-        base, features, centre = self._suggestion(state, windows, points, step)
+        base, features, centre = suggestion(state, windows, points, step, self.shape_)
         complete = np.where(np.isfinite(wanted), wanted, base)
         target = (complete - base).reshape(len(base), -1)
-        if np.isfinite(self.alpha):
-            state["weights_update"], state["offset_update"], left = ridge(features, target, self.alpha, names)
-        else:
-            left = np.zeros_like(target)
+        update, left = self._fit_update(features, target, names)
+        state.update(update)
         self.levels_.append(state)
         moved = base + left.reshape(base.shape)
-        raw = response.read_windows(_log_odds(windows, curve), moved - centre, step)
+        raw = response.read_windows(response.calibrated(windows, curve), moved - centre, step)
         return apply_affine(invert_affine(maps), moved), raw
+
+    def _fit_update(self, features: Array, target: Array, names: Array) -> tuple[dict[str, Array], Array]:
+        """The correction's state (empty = none is better) and its left-out answers (N, 2K)."""
+        best: tuple[dict[str, Array], Array] = {}, np.zeros_like(target)
+        least = np.abs(target).mean() if self.alpha is None else np.inf
+        for alpha in _ALPHAS if self.alpha is None else (self.alpha,):
+            if np.isfinite(alpha):
+                weights, offset, left = ridge(features.copy(), target, alpha, names)
+                error = np.abs(left - target).mean()
+                if error < least:
+                    least, best = error, ({"weights_update": weights, "offset_update": offset}, left)
+        return best
 
     def _fit_experts(
         self, level: int, frames: list[Array], points: Array, wanted: Array, fold: Array, rng: Any
@@ -279,62 +293,30 @@ class PatchDetector(DetectorMixin, BaseEstimator):
                 yield block, experts.score(rows, use).reshape(len(block), -1, s, s)
 
     def _dense(self, experts: Experts, frame: Array, points: Array, radius: int, fold: int | None) -> Array:
-        hog = self.descriptor_
-        pad = hog.reach_px
         weights = experts.mean_weights if fold is None else experts.state["weights"][fold]
         bias = experts.mean_bias if fold is None else experts.state["bias"][fold]
-        maps = hog.maps(frame.astype(np.float32), pad)
-        return response.linear_responses(
-            maps, weights, bias, snapped(points, 1), radius, hog.cells, hog.cell_px, pad
-        )
-
-    def _suggestion(
-        self, state: dict[str, Any], windows: Array, points: Array, step: int
-    ) -> tuple[Array, Array, Array]:
-        """Plausible shapes (N, K, 2) in the frame, the correction's rows, the windows' centres."""
-        centre = snapped(points, step)
-        mean, peak = response.evidence(_log_odds(windows, state["curve"]), step)
-        mean, peak = centre + mean, centre + peak
-        reference = self.shape_.in_frame(state["scale"])
-        base = reference.project(mean)
-        n = len(points)
-        parts = [p.reshape(n, -1) for p in (mean - base, peak - base, points - base)]
-        return base, np.concatenate(parts, axis=1).astype(np.float32), centre
+        return dense_windows(frame, points, weights, bias, radius, **hog_layout(self.descriptor_))
 
     def _search(self, images: Any) -> tuple[Array, Array, Array, Array]:
         """Points (B, K, 2), raw scores (B, K); the last level's posteriors and places in the crop."""
         check_is_fitted(self)
         grey = crops_to_grey(check_crops(images, self.size_hw_))
         current = np.asarray(self.start_.predict(grey), float)
-        for level, state in enumerate(self.levels_):
-            radius, step = self._window(level)
-            s = 2 * radius + 1
-            maps = frame_maps(current, self.shape_.mean_, state["scale"])
-            points = apply_affine(maps, current)
-            size = frame_size(self.size_hw_, state["scale"])
-            frames = [to_frame(g, m, size) for g, m in zip(grey, maps, strict=True)]
-            windows = np.empty((len(grey), points.shape[1], s, s), np.float32)
-            for rows, part in self._respond(level, Experts(state), frames, points, None):
+        levels = [{**s, "window": self._window(i)} for i, s in enumerate(self.levels_)]
+
+        def respond(level: int, frames: list[Array], points: Array) -> Array:
+            radius, _ = levels[level]["window"]
+            windows = np.empty((*points.shape[:2], 2 * radius + 1, 2 * radius + 1), np.float32)
+            for rows, part in self._respond(level, Experts(levels[level]), frames, points, None):
                 windows[rows] = part
-            base, features, centre = self._suggestion(state, windows, points, step)
-            if "weights_update" in state:
-                base = base + (features @ state["weights_update"] + state["offset_update"]).reshape(
-                    base.shape
-                )
-            current = apply_affine(invert_affine(maps), base)
-        log_odds = _log_odds(windows, state["curve"])
-        raw = response.read_windows(log_odds, base - centre, step)
-        mass = response.posterior(log_odds).reshape(*base.shape[:2], -1)
-        offset = response.window_offsets(radius, step)
-        mean = mass @ offset  # the posterior is shown around the answer, not around its own mean
-        places = base[:, :, None] + offset - mean[:, :, None]
-        return current, raw, mass, apply_affine(invert_affine(maps), places)
+            return windows
+
+        return search(grey, current, levels, self.shape_, respond)
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) float32 probability, see the notes."""
         xy, raw, _, _ = self._search(images)
-        logit = np.clip(raw * self.curve_[:, 0] + self.curve_[:, 1], -30, 30)
-        return xy.astype(np.float32), (1 / (1 + np.exp(-logit))).astype(np.float32)
+        return xy.astype(np.float32), found_score(raw, self.curve_)
 
     def score_maps(self, images: Any, stride: int = 4) -> Array:
         """(B, K, H / stride, W / stride) float32 posteriors of the last level, each of sum 1.
@@ -347,15 +329,35 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         maps = 0.99 * maps + 0.01 / np.prod(maps.shape[2:])
         return (maps / maps.sum(axis=(2, 3), keepdims=True)).astype(np.float32)
 
+    def _to_runtime(self) -> dict[str, Any]:
+        steps = [self._window(i)[1] for i in range(len(self.levels_))]
+        if not (is_dense_hog(self.descriptor_) and "weights" in self.levels_[0] and set(steps) == {1}):
+            raise InputError("PatchDetector: the runtime knows linear experts on dense HOG with step 1 only")
+        shape = self.shape_
+        return {
+            "kind": "patches",
+            "start": self.start_._to_runtime(),
+            "hog": hog_layout(self.descriptor_),
+            "shape": {name: getattr(shape, name) for name in ("mean_", "components_", "sigma_", "noise_")}
+            | {"limit": shape.limit},
+            "levels": [self._level_to_runtime(i, state) for i, state in enumerate(self.levels_)],
+            "curve": self.curve_,
+        }
 
-def _log_odds(windows: Array, curve: Array) -> Array:
-    """Calibrated windows (N, K, S, S) from raw ones and curves (K, 2)."""
-    return windows * curve[:, 0, None, None].astype(np.float32) + curve[:, 1, None, None].astype(np.float32)
+    def _level_to_runtime(self, level: int, state: dict[str, Any]) -> dict[str, Any]:
+        experts = Experts(state)
+        kept = ("curve", "scale", "weights_update", "offset_update")
+        return {
+            **{name: state[name] for name in kept if name in state},
+            "radius": self._window(level)[0],
+            "weights": experts.mean_weights,
+            "bias": experts.mean_bias,
+        }
 
 
 def _calibrated(windows: Array, offset: Array, radius: int, step: int, rng: np.random.Generator) -> Array:
     """(K, 2) Platt curves: is this place of the window the one nearest to the truth?"""
-    some = rng.permutation(len(windows))[:150]
+    some = rng.permutation(len(windows))[:60]
     distance = np.linalg.norm(response.window_offsets(radius, step) - offset[some][:, :, None], axis=-1)
     scores = windows[some].reshape(distance.shape)
     out = np.tile([1.0, -3.0], (windows.shape[1], 1))

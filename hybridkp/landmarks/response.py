@@ -19,6 +19,11 @@ def window_offsets(radius: int, step: int = 1) -> Array:
     return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
 
+def snapped(points: Array, step: int) -> Array:
+    """(..., 2) int: the lattice place nearest to each point."""
+    return np.rint(points / step).astype(int) * step
+
+
 def linear_responses(
     maps: Array, weights: Array, bias: Array, centre: Array, radius: int, cells: int, cell_px: int, pad: int
 ) -> Array:
@@ -76,6 +81,11 @@ def evidence(log_odds: Array, step: int = 1) -> tuple[Array, Array]:
     mean = np.stack([mass.sum(-2) @ axis, mass.sum(-1) @ axis], axis=-1)
     peak, _ = subpixel_peak(log_odds)
     return mean, (peak - s // 2) * step
+
+
+def calibrated(windows: Array, curve: Array) -> Array:
+    """Log odds (N, K, S, S) from raw windows and curves (K, 2)."""
+    return windows * curve[:, 0, None, None].astype(np.float32) + curve[:, 1, None, None].astype(np.float32)
 
 
 def posterior(log_odds: Array) -> Array:
