@@ -244,6 +244,17 @@ def test_two_pictures_one_landmark_colour_blank_and_odd_sizes(net):
         fitted.predict(np.zeros((1, 40, 40), np.uint8))
 
 
+def test_a_detector_goes_on_from_its_checkpoint(tmp_path):
+    pictures, xy = blobs(6)
+    path = tmp_path / "net.ckpt"
+    short = HeatmapNet(**TINY, checkpoint=path).fit(pictures, xy)
+    again = HeatmapNet(**TINY, checkpoint=path).fit(pictures, xy)  # nothing left to do
+    assert again.history_ == short.history_
+    assert np.array_equal(again.predict(pictures), short.predict(pictures))
+    with pytest.raises(InputError, match="another training"):
+        HeatmapNet(**TINY, checkpoint=path).fit(pictures, xy + 1)
+
+
 def test_parameter_budgets():
     assert n_parameters(HeatmapModule(68)) <= 500_000
     assert n_parameters(DirectModule(68, 128)) <= 500_000

@@ -161,7 +161,7 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
         mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
         with seeded(seed, device):
             pipeline = self._make(points.shape[1])
-        self._start(pipeline.net, target[rows])
+        self._start(pipeline.net, target)
         self.history_ = self._train(
             pipeline.net,
             (squares.round().to(torch.uint8)[rows], target[rows]),

@@ -126,7 +126,7 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         patch_px: int = 16,
         n_looks: int = 2,
         jitter: float = 0.01,
-        max_epochs: int = 25,
+        max_epochs: int = 15,
         batch_size: int = 16,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-2,
