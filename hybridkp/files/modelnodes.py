@@ -153,10 +153,10 @@ class Reader:
         if kind == "estimator":
             return self._estimator(node, depth)
         if kind == "dataclass":
-            cls = self._class(node)
-            if not is_dataclass(cls):
+            made: Any = self._class(node)
+            if not is_dataclass(made):
                 raise FormatError(f"{node['class']} is not a dataclass of hybridkp")
-            return cls(**self._values(node["fields"], depth))
+            return made(**self._values(node["fields"], depth))  # type: ignore[operator]
         raise FormatError(f"unknown kind of value {str(kind)[:40]!r}")
 
     def _values(self, nodes: Any, depth: int) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class Reader:
             known = find_spec(module) is not None
         except ModuleNotFoundError:
             known = False
-        cls = vars(import_module(module)).get(name) if known else None
+        cls: Any = vars(import_module(module)).get(name) if known else None
         ours = isinstance(cls, type) and cls.__module__ == module
         if not ours or not (issubclass(cls, BaseEstimator) or is_dataclass(cls)):
             raise FormatError(f"names {text}, which this hybridkp {__version__} does not have")

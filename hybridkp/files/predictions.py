@@ -43,10 +43,11 @@ def load_predictions(path: str | os.PathLike[str]) -> Predictions:
         version = int(header["format"])
         if version != PREDICTIONS_FORMAT:
             raise InputError(f"{path}: format {version} of predictions, this hybridkp reads 1; update it")
-        rest = json.loads(header["predictions"])
+        rest: dict[str, Any] = json.loads(header["predictions"])
         rest["names"] = tuple(rest["names"])
         arrays = load(data)
-        return Predictions(**rest, **{name: arrays[name] for name in _ARRAYS})
+        rest |= {name: arrays[name] for name in _ARRAYS}
+        return Predictions(**rest)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except InputError as error:
