@@ -71,12 +71,15 @@ class PatchModule(nn.Module):
         window = (y.unsqueeze(-1) + x.unsqueeze(-2)) / (2 * spread**2)[..., None, None]
         return torch.log_softmax((logits - window).flatten(2), -1).view_as(logits)
 
-    def near(self, pictures: Tensor, centre: Tensor, spread: float) -> tuple[Tensor, Tensor]:
-        """As :meth:`log_maps` of the fine level, but only the candidates within 3.5 ``spread``.
+    def fine(self, pictures: Tensor) -> Tensor:
+        """(B, K, S/2, S/2), the fine level's answer for every candidate, before any window."""
+        return self.levels[1](standardise(pictures))
+
+    def near(self, logits: Tensor, centre: Tensor, spread: float) -> tuple[Tensor, Tensor]:
+        """As :meth:`log_maps` from the fine level's ``logits``, only candidates within 3.5 ``spread``.
 
         (B, K, n, n) log probabilities and (B, K, 2), the candidate in their top-left corner.
         """
-        logits = self.levels[1](standardise(pictures))
         height, width = (int(v) for v in logits.shape[-2:])
         n = min(2 * math.ceil(3.5 * spread / STRIDE) + 1, height, width)
         middle = (centre + 0.5) / STRIDE - 0.5
@@ -90,15 +93,18 @@ class PatchModule(nn.Module):
         log_maps = torch.log_softmax(logits.flatten(2).gather(2, index) - window, -1)
         return log_maps.unflatten(2, (n, n)), origin
 
-    def search(self, level: int, pictures: Tensor, centre: Tensor, spread: Any) -> tuple[Tensor, Tensor]:
-        """Expected place (B, K, 2) and variance (B, K) in px and px² of the square."""
-        step = STRIDE / SCALES[level]
-        if level == 1:
-            log_maps, origin = self.near(pictures, centre, float(spread))
-            xy, variance = decode(log_maps.exp())
-            return (xy + origin + 0.5) * step - 0.5, variance * step**2
-        xy, variance = decode(self.log_maps(level, pictures, centre, spread).exp())
+    def search_coarse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Expected place (B, K, 2) and variance (B, K) in px and px² of the square, from the mean shape."""
+        centre = self.mean_xy.expand(len(pictures), -1, -1)
+        xy, variance = decode(self.log_maps(0, pictures, centre, self.spread).exp())
+        step = STRIDE / SCALES[0]
         return (xy + 0.5) * step - 0.5, variance * step**2
+
+    def search_fine(self, logits: Tensor, centre: Tensor, spread: float) -> tuple[Tensor, Tensor]:
+        """The same around ``centre`` (B, K, 2) from the fine level's logits."""
+        log_maps, origin = self.near(logits, centre, spread)
+        xy, variance = decode(log_maps.exp())
+        return (xy + origin + 0.5) * STRIDE - 0.5, variance * STRIDE**2
 
 
 class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
@@ -114,6 +120,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
     ----------
     input_px : crops are resampled to this square
     window : spread of the fine search window, in units of the side
+    n_passes : searches on the fine level, each around the plausible shape of the one before
     variance : of :class:`~hybridkp.landmarks.PointDistribution`
     max_epochs ... verbose : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
 
@@ -128,6 +135,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         self,
         input_px: int = 128,
         window: float = 0.03,
+        n_passes: int = 2,
         variance: float = 0.98,
         max_epochs: int = 10,
         batch_size: int = 16,
@@ -143,6 +151,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
     ) -> None:
         self.input_px = input_px
         self.window = window
+        self.n_passes = n_passes
         self.variance = variance
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -162,8 +171,8 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
         images = check_crops(images)
         points = check_xy(xy, len(images))
-        if self.input_px < 32 or self.input_px % 8 or self.window <= 0:
-            raise InputError("PatchCNN needs input_px >= 32, a multiple of 8, and window > 0")
+        if self.input_px < 32 or self.input_px % 8 or self.window <= 0 or self.n_passes < 1:
+            raise InputError("PatchCNN needs input_px >= 32, a multiple of 8, window > 0 and n_passes >= 1")
         seed, device = draw_seed(self.random_state), pick_device(self.device)
         rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
         squares, scale = self._squares(images)
@@ -231,9 +240,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
 
     def _coarse(self, module: PatchModule, pictures: Tensor) -> Tensor:
         """(B, K, 2): the plausible shape closest to the coarse level's answer."""
-        centre = module.mean_xy.expand(len(pictures), -1, -1)
-        xy, variance = module.search(0, pictures, centre, module.spread)
-        return self._plausible(xy, variance)
+        return self._plausible(*module.search_coarse(pictures))
 
     def _plausible(self, xy: Tensor, variance: Tensor) -> Tensor:
         unit = (0.01 * self.input_px) ** 2
@@ -246,7 +253,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         known = ((xy > 0) & (xy < self.input_px - 1)).all(-1)  # False for NaN
         mean = module.mean_xy.expand(len(xy), -1, -1)
         coarse = module.log_maps(0, pictures, mean, module.spread)
-        fine, origin = module.near(pictures, centre, self.window * self.input_px)
+        fine, origin = module.near(module.fine(pictures), centre, self.window * self.input_px)
         at = (xy + 0.5) / STRIDE - 0.5 - origin
         inside = known & ((at > -0.5) & (at < fine.shape[-1] - 0.5)).all(-1)
         total = torch.zeros((), device=xy.device)
@@ -266,9 +273,11 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         with torch.inference_mode():
             for part in pictures.split(32):
                 part = part.to(device)
-                centre = self._coarse(module, part)
-                xy, variance = module.search(1, part, centre, self.window * self.input_px)
-                shape = self._plausible(xy, variance)
+                logits, shape = module.fine(part), self._coarse(module, part)
+                xy, variance = shape, shape[..., 0]
+                for _ in range(self.n_passes):
+                    xy, variance = module.search_fine(logits, shape, self.window * self.input_px)
+                    shape = self._plausible(xy, variance)
                 own = (4 * unit / (variance + 4 * unit)).unsqueeze(-1)
                 far = (xy - shape).square().sum(-1)
                 points.append((own * xy + (1 - own) * shape).cpu().numpy())
