@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ..descriptors import HOG
+from ..descriptors.gradients import sample_cells
 from ..pyramid import gaussian_pyramid
 from ..structures import Array, Descriptor, Keypoints
 from .response import snapped, window_offsets
@@ -45,8 +46,12 @@ def describe_places(descriptor: Descriptor, frame: Array, places: Array, n_level
     """Rows (..., D) float32 of frame places (..., 2), equal places described once."""
     flat = places.reshape(-1, 2)
     unique, inverse = np.unique(flat, axis=0, return_inverse=True)
-    pyramid = gaussian_pyramid(frame, n_levels)
-    rows = descriptor.describe(pyramid, Keypoints(unique))
+    if is_dense_hog(descriptor):  # the very maps that dense responses are computed from
+        pad = descriptor.reach_px
+        maps = descriptor.maps(np.asarray(frame, np.float32), pad)
+        rows = sample_cells(maps, unique, descriptor.cells, descriptor.cell_px, pad)
+    else:
+        rows = descriptor.describe(gaussian_pyramid(frame, n_levels), Keypoints(unique))
     return np.asarray(rows, np.float32)[inverse.ravel()].reshape(*places.shape[:-1], -1)
 
 
