@@ -73,6 +73,10 @@ class Refined(DetectorMixin, BaseEstimator):
         images = check_crops(images, self.size_hw_)
         return self.refiner_.refine(images, self.detector_.predict(images))
 
+    def _to_runtime(self) -> dict[str, Any]:
+        parts: tuple[Any, Any] = (self.detector_, self.refiner_)
+        return {"kind": "refined", "detector": parts[0]._to_runtime(), "refiner": parts[1]._to_runtime()}
+
 
 # --------------------------------------------------------------------------------------------
 # classical

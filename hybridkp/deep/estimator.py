@@ -207,6 +207,9 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
 
         return export_onnx(self.module_, self.size_hw_, path, opset)
 
+    def _to_runtime(self) -> dict[str, Any]:
+        return {"kind": "net", "graph": self.export_onnx()}
+
     def _get_state(self) -> dict[str, Any]:
         if not hasattr(self, "module_"):
             return {}

@@ -25,21 +25,7 @@ def export_onnx(module: nn.Module, size_hw: tuple[int, int], path: Any = None, o
     """
     if not 13 <= opset <= 17:
         raise InputError(f"opset must lie in 13..17, got {opset}")
-    module = copy.deepcopy(module).cpu().eval()
-    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer warns of sizes that are constants here by design
-        torch.onnx.export(
-            module,
-            (torch.zeros(1, 1, *size_hw),),
-            buffer,  # type: ignore[arg-type]
-            input_names=["image"],
-            output_names=["xy", "score"],
-            opset_version=opset,
-            dynamo=False,
-        )
-    data = buffer.getvalue()
+    data = trace(module, {"image": torch.zeros(1, 1, *size_hw)}, opset)
     if path is not None:
         temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
         try:
@@ -52,3 +38,22 @@ def export_onnx(module: nn.Module, size_hw: tuple[int, int], path: Any = None, o
             if os.path.exists(temporary):
                 os.unlink(temporary)
     return data
+
+
+def trace(module: nn.Module, inputs: dict[str, torch.Tensor], opset: int = 17) -> bytes:
+    """A module that gives ``xy`` and ``score`` as ONNX bytes; ``inputs`` name and size its arguments."""
+    module = copy.deepcopy(module).cpu().eval()
+    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer warns of sizes that are constants here by design
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            buffer,  # type: ignore[arg-type]
+            input_names=list(inputs),
+            output_names=["xy", "score"],
+            opset_version=opset,
+            dynamo=False,
+        )
+    return buffer.getvalue()

@@ -77,8 +77,11 @@ class RefineModule(nn.Module):
 
     def look(self, pictures: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised pictures and points to moved points (B, K, 2) and raw confidence (B, K)."""
+        return self.decide(patches(pictures, xy, self.patch_px).flatten(0, 1), xy)
+
+    def decide(self, rows: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`look` from the patches (B * K, 2, size, size) that it reads."""
         b, k = xy.shape[:2]
-        rows = patches(pictures, xy, self.patch_px).flatten(0, 1)
         rows = rows.contiguous(memory_format=torch.channels_last)
         rows = self.second(self.first(rows)) + self.who.repeat(b, 1)[:, :, None, None]
         own = torch.relu(self.flat(self.third(rows).flatten(1))).view(b, k, -1)
@@ -95,6 +98,17 @@ class RefineModule(nn.Module):
             answers.append(self.look(pictures, xy.detach()))
             xy = answers[-1][0].clamp(-0.25 * self.side, 1.25 * self.side)
         return answers
+
+
+class Decide(nn.Module):
+    """The part of a look that is a graph on every engine: what to do, given the patches."""
+
+    def __init__(self, module: RefineModule) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, rows: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
+        return self.module.decide(rows, xy)
 
 
 class CNNRefiner(NetEstimator, BaseEstimator):
@@ -268,6 +282,20 @@ class CNNRefiner(NetEstimator, BaseEstimator):
                 xy.append(found[0].float().cpu())
                 raw.append(found[1].float().cpu())
         return torch.cat(xy).numpy(), torch.cat(raw).numpy()
+
+    def _to_runtime(self) -> dict[str, Any]:
+        from .export import trace
+
+        patch = torch.zeros(self.n_landmarks_, 2, self.patch_px, self.patch_px)
+        inputs = {"patches": patch, "start": torch.zeros(1, self.n_landmarks_, 2)}
+        return {
+            "graph": trace(Decide(self.module_), inputs),
+            "side": self.input_px,
+            "patch_px": self.patch_px,
+            "n_looks": self.n_looks,
+            "mean_xy": self.module_.mean_xy.cpu().numpy(),
+            "calibration": np.array(self.calibration_),
+        }
 
     def _get_state(self) -> dict[str, Any]:
         if not hasattr(self, "module_"):

@@ -39,9 +39,11 @@ def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, 
     try:
         tree = model._to_runtime()
     except AttributeError as error:
-        lacking = getattr(error.obj, "__class__", type(model)).__name__
+        lacking = type(error.obj).__name__
+        if error.name != "_to_runtime":
+            raise InputError(f"{lacking} is not fitted: only a trained detector can be exported") from None
         raise InputError(
-            f"a {lacking} cannot be exported to the runtime: use its model file with load_model"
+            f"{lacking} cannot be exported to the runtime: use its model file with load_model"
         ) from None
     arrays: dict[str, Any] = {}
     graphs: dict[str, bytes] = {}

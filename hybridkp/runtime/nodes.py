@@ -1,0 +1,247 @@
+"""The kinds of node that a runtime file may hold, and what each of them computes.
+
+A node is a dict of plain values, arrays and ONNX bytes, as the estimators' ``_to_runtime()``
+gives it; here it becomes a function of one grey crop.  The arithmetic is not here: it is in the
+light modules that the estimators use too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..descriptors.gradients import describe_points
+from ..landmarks.descent import descend
+from ..landmarks.grid import grid_rows
+from ..landmarks.search import dense_windows, found_score, search
+from ..landmarks.shape import PointDistribution
+from ..structures import Array, InputError
+from .engines import open_graph
+from .kernels import vote, weighted_points
+from .looks import look_closer
+
+Run = Callable[[Array], tuple[Array, Array]]  #: grey crop (H, W) -> (K, 2), (K,)
+Node = dict[str, Any]
+
+
+def build(node: Node, engine: str) -> Run:
+    """The function that a node describes.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind, or an engine that is not there.
+    KeyError, TypeError, ValueError
+        For a node that lacks something or holds something else than its kind asks for.
+    """
+    kind = node["kind"]
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise InputError(f"holds a node of kind {str(kind)[:30]!r}, which this hybridkp cannot run: update")
+    return _KINDS[kind](node, engine)
+
+
+# --------------------------------------------------------------------------------------------
+# what a node may hold; a file from elsewhere must not make us ask for a terabyte
+# --------------------------------------------------------------------------------------------
+
+
+def _whole(node: Node, name: str, low: int, high: int) -> int:
+    value = node[name]
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} must lie in {low}..{high}")
+    return int(value)
+
+
+def _number(value: Any, low: float, high: float) -> float:
+    if not low <= float(value) <= high:
+        raise ValueError(f"{value} must lie in {low}..{high}")
+    return float(value)
+
+
+def _array(value: Any, *shape: int) -> Array:
+    """A finite array; -1 in ``shape`` is any length."""
+    if not isinstance(value, np.ndarray) or value.ndim != len(shape):
+        raise ValueError(f"an array of {len(shape)} axes is missing")
+    if any(want not in (-1, have) for want, have in zip(shape, value.shape, strict=True)):
+        raise ValueError(f"array {value.shape}, expected {shape}")
+    if not np.isfinite(value).all():
+        raise ValueError("an array has NaN or infinite values")
+    return value
+
+
+def _hog(node: Node) -> dict[str, Any]:
+    hog = node["hog"]
+    return {
+        "cells": _whole(hog, "cells", 1, 32),
+        "cell_px": _whole(hog, "cell_px", 1, 64),
+        "n_orientations": _whole(hog, "n_orientations", 2, 64),
+        "signed": bool(hog["signed"]),
+    }
+
+
+# --------------------------------------------------------------------------------------------
+# kinds
+# --------------------------------------------------------------------------------------------
+
+
+def _constant(node: Node, engine: str) -> Run:
+    xy = _array(node["xy"], -1, 2).astype(np.float32)
+    score = _array(node["score"], len(xy)).astype(np.float32)
+    return lambda grey: (xy.copy(), score.copy())
+
+
+def _holistic(node: Node, engine: str) -> Run:
+    grid, n_orientations = _whole(node, "grid", 1, 256), _whole(node, "n_orientations", 2, 64)
+    score = _array(node["score"], -1).astype(np.float32)
+    weights = _array(node["weights"], -1, 2 * len(score))
+    offset = _array(node["offset"], 2 * len(score))
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        found = grid_rows(grey[None], grid, n_orientations) @ weights + offset
+        return found.reshape(-1, 2).astype(np.float32), score.copy()
+
+    return run
+
+
+def _cascade(node: Node, engine: str) -> Run:
+    start, hog, mean = build(node["start"], engine), _hog(node), _array(node["mean"], -1, 2)
+    width = len(mean) * hog["cells"] ** 2 * hog["n_orientations"]
+    stages = [
+        (_number(s, 0.05, 8), _array(w, width, mean.size), _array(o, mean.size))
+        for s, w, o in zip(node["scales"], node["weights"], node["offsets"], strict=True)
+    ]
+    curve = _array(node["curve"], 4)
+    if not stages:
+        raise ValueError("no stages")
+
+    def describe(frame: Array, xy: Array) -> Array:
+        return describe_points(frame.astype(np.float32), xy.astype(np.float32).astype(float), **hog)
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        xy, score = descend(grey[None], start(grey)[0][None].astype(float), stages, curve, mean, describe)
+        return xy[0], score[0]
+
+    return run
+
+
+def _patches(node: Node, engine: str) -> Run:
+    start, hog, shape = build(node["start"], engine), _hog(node), _shape(node["shape"])
+    k = len(shape.mean_)
+    levels = [_level(level, k, k * 2, hog) for level in node["levels"]]
+    curve = _array(node["curve"], k, 2)
+    if not levels:
+        raise ValueError("no levels")
+
+    def respond(level: int, frames: list[Array], points: Array) -> Array:
+        state = levels[level]
+        experts = state["weights"], state["bias"], state["window"][0]
+        return np.stack([dense_windows(f, p, *experts, **hog) for f, p in zip(frames, points, strict=True)])
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        xy, raw, _, _ = search(grey[None], start(grey)[0][None].astype(float), levels, shape, respond)
+        return xy[0].astype(np.float32), found_score(raw, curve)[0]
+
+    return run
+
+
+def _shape(node: Node) -> PointDistribution:
+    mean = _array(node["mean_"], -1, 2)
+    rows = _array(node["components_"], -1, mean.size)
+    sigma = _array(node["sigma_"], len(rows))
+    noise = _number(node["noise_"], 1e-12, 1e12)
+    return PointDistribution(
+        limit=float(node["limit"]), mean_=mean, components_=rows, sigma_=sigma, noise_=noise
+    )
+
+
+def _level(node: Node, k: int, width: int, hog: dict[str, Any]) -> dict[str, Any]:
+    level: dict[str, Any] = {
+        "window": (_whole(node, "radius", 1, 128), 1),
+        "scale": _number(node["scale"], 0.05, 8),
+        "curve": _array(node["curve"], k, 2),
+        "weights": _array(node["weights"], k, hog["cells"] ** 2 * hog["n_orientations"]),
+        "bias": _array(node["bias"], k),
+    }
+    if "weights_update" in node:
+        level["weights_update"] = _array(node["weights_update"], 3 * width, width)
+        level["offset_update"] = _array(node["offset_update"], width)
+    return level
+
+
+def _net(node: Node, engine: str) -> Run:
+    ask = open_graph(node["graph"], engine, ["image"], ["xy", "score"])
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        xy, score = ask(grey[None, None].astype(np.float32))
+        return xy.reshape(-1, 2), score.reshape(-1)
+
+    return run
+
+
+def _refined(node: Node, engine: str) -> Run:
+    detector, refiner = build(node["detector"], engine), node["refiner"]
+    side, size = _whole(refiner, "side", 8, 2048), _whole(refiner, "patch_px", 4, 256)
+    n_looks = _whole(refiner, "n_looks", 1, 100)
+    mean, calibration = _array(refiner["mean_xy"], -1, 2), _array(refiner["calibration"], 2)
+    ask = open_graph(refiner["graph"], engine, ["patches", "start"], ["xy", "score"])
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        start, _ = detector(grey)
+        return look_closer(grey, start, ask, side, size, n_looks, mean, calibration)
+
+    return run
+
+
+def _members(node: Node, engine: str) -> tuple[int, Run]:
+    runs = [build(member, engine) for member in node["members"]]
+    if not runs:
+        raise ValueError("no members")
+
+    def ask(grey: Array) -> tuple[Array, Array]:
+        pairs = [run(grey) for run in runs]
+        return np.stack([p[0][None] for p in pairs]).astype(float), np.stack([p[1][None] for p in pairs])
+
+    return len(runs), ask
+
+
+def _average(node: Node, engine: str) -> Run:
+    _, ask = _members(node, engine)
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        xy, score = ask(grey)
+        fused, confidence = weighted_points(xy, np.ones(score.shape), score)
+        return fused[0], confidence[0]
+
+    return run
+
+
+def _vote(node: Node, engine: str) -> Run:
+    m, ask = _members(node, engine)
+    variance, correlation = _array(node["variance"], m, -1), _array(node["correlation"], -1, m, m)
+    factors = [{"x": _array(c["x"], -1), "y": _array(c["y"], -1)} for c in node["factors"]]
+    if (
+        (variance <= 0).any()
+        or len(factors) not in (0, m)
+        or any(len(c["x"]) != len(c["y"]) for c in factors)
+    ):
+        raise ValueError("a vote needs positive variances and a curve for every member")
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        fused, confidence = vote(*ask(grey), variance, correlation, factors)
+        return fused[0], confidence[0]
+
+    return run
+
+
+_KINDS: dict[str, Callable[[Node, str], Run]] = {
+    "average": _average,
+    "cascade": _cascade,
+    "constant": _constant,
+    "holistic": _holistic,
+    "net": _net,
+    "patches": _patches,
+    "refined": _refined,
+    "vote": _vote,
+}
