@@ -54,19 +54,18 @@ def test_trunk_outputs_sit_between_the_even_and_the_odd_pixel():
 
 def test_search_finds_the_centre_of_its_window_on_blank_pictures():
     module = PatchModule(2).eval()
-    centre = torch.tensor([[[20.0, 30.25], [33.5, 40.0]]])
-    module.mean_xy.copy_(centre[0])
-    module.spread.fill_(4.0)
+    centre = torch.tensor([[[60.0, 70.25], [63.5, 58.0]]])
     for level in module.levels:
         torch.nn.init.zeros_(level.head.weight)
+    blank = torch.zeros(1, 1, 128, 128)
     with torch.no_grad():
-        blank = torch.zeros(1, 1, 64, 64)
-        for xy, variance in (
-            module.search_coarse(blank),
-            module.search_fine(module.fine(blank), centre, 4.0),
+        for spread, (xy, variance) in (
+            (12.0, module.search(0, blank, centre, torch.tensor(12.0))),
+            (6.0, module.search(1, blank, centre, torch.tensor(6.0))),
+            (4.0, module.search_fine(module.fine(blank), centre, 4.0)),
         ):
             assert (xy - centre).abs().max() < 0.05
-            torch.testing.assert_close(variance, torch.full((1, 2), 32.0), rtol=0.03, atol=0)
+            torch.testing.assert_close(variance, torch.full((1, 2), 2 * spread**2), rtol=0.03, atol=0)
 
 
 def test_patch_cnn_learns():

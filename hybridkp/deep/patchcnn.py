@@ -1,7 +1,7 @@
 """Local experts that are convolutional: each patch is judged for each landmark, shape decides.
 
-The deep counterpart of :class:`hybridkp.landmarks.PatchDetector` on the same candidates: two
-pyramid levels, coarse to fine, with the point distribution model between them.  A network only
+The deep counterpart of :class:`hybridkp.landmarks.PatchDetector` on the same kind of candidates:
+three pyramid levels, coarse to fine, with the point distribution model between them.  A network only
 ever sees 18 x 18 px of its level, never the whole object.  Squares of grey values (B, 1, S, S) in.
 """
 
@@ -39,7 +39,7 @@ from .tensors import (
 from .training import Batch
 
 STRIDE = 2  #: candidates lie two px of their level apart
-SCALES = (0.5, 1.0)  #: the two levels, coarse first
+SCALES = (0.25, 0.5, 1.0)  #: of the pyramid levels, coarse first
 TARGET = 1.0  #: spread of the training target, in candidates
 
 
@@ -61,8 +61,7 @@ class PatchModule(nn.Module):
         ``centre`` (B, K, 2) and ``spread`` (a number or (B, K)), in px of the square, say where
         to search.
         """
-        if SCALES[level] != 1.0:
-            pictures = F.avg_pool2d(pictures, 2)
+        pictures = F.avg_pool2d(pictures, round(1 / SCALES[level]))
         logits = self.levels[level](standardise(pictures))
         step = STRIDE / SCALES[level]
         place = (pixel_grid(logits.shape[-2], logits.shape[-1], logits.device) + 0.5) * step - 0.5
@@ -73,7 +72,7 @@ class PatchModule(nn.Module):
 
     def fine(self, pictures: Tensor) -> Tensor:
         """(B, K, S/2, S/2), the fine level's answer for every candidate, before any window."""
-        return self.levels[1](standardise(pictures))
+        return self.levels[-1](standardise(pictures))
 
     def near(self, logits: Tensor, centre: Tensor, spread: float) -> tuple[Tensor, Tensor]:
         """As :meth:`log_maps` from the fine level's ``logits``, only candidates within 3.5 ``spread``.
@@ -93,15 +92,14 @@ class PatchModule(nn.Module):
         log_maps = torch.log_softmax(logits.flatten(2).gather(2, index) - window, -1)
         return log_maps.unflatten(2, (n, n)), origin
 
-    def search_coarse(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Expected place (B, K, 2) and variance (B, K) in px and px² of the square, from the mean shape."""
-        centre = self.mean_xy.expand(len(pictures), -1, -1)
-        xy, variance = decode(self.log_maps(0, pictures, centre, self.spread).exp())
-        step = STRIDE / SCALES[0]
+    def search(self, level: int, pictures: Tensor, centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """Expected place (B, K, 2) and variance (B, K) in px and px² of the square."""
+        xy, variance = decode(self.log_maps(level, pictures, centre, spread).exp())
+        step = STRIDE / SCALES[level]
         return (xy + 0.5) * step - 0.5, variance * step**2
 
     def search_fine(self, logits: Tensor, centre: Tensor, spread: float) -> tuple[Tensor, Tensor]:
-        """The same around ``centre`` (B, K, 2) from the fine level's logits."""
+        """The same on the fine level, from its logits."""
         log_maps, origin = self.near(logits, centre, spread)
         xy, variance = decode(log_maps.exp())
         return (xy + origin + 0.5) * STRIDE - 0.5, variance * STRIDE**2
@@ -111,9 +109,9 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
     """Dense convolutional patch classifiers, coarse to fine, with a shape model.
 
     Per landmark, the candidates in a Gaussian search window compete (multinomial logistic loss:
-    the landmark's candidate against the background's).  On the coarse level the window is the
-    landmark's distribution in training, on the fine level it is around what the shape model made
-    of the coarse answer.  The last answer is drawn towards the plausible shape by as much as its
+    the landmark's candidate against the background's).  On the coarsest level the window is the
+    landmark's distribution in training, on the others it is around what the shape model made of
+    the level before.  The last answer is drawn towards the plausible shape by as much as its
     own map is spread.
 
     Parameters
@@ -225,7 +223,9 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         with torch.inference_mode():
             for part in squares.split(32):
                 part = part.to(device)
-                maps = module.log_maps(1, part, self._coarse(module, part), self._fine_spread(device)).exp()
+                maps = module.log_maps(
+                    len(SCALES) - 1, part, self._coarse(module, part), self._fine_spread(device)
+                ).exp()
                 if maps.shape[-1] >= 2 * size[1] and maps.shape[-2] >= 2 * size[0]:
                     maps = F.avg_pool2d(maps, 2)
                 if tuple(maps.shape[-2:]) != size:
@@ -239,8 +239,12 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         return torch.tensor(self.window * self.input_px, device=device)
 
     def _coarse(self, module: PatchModule, pictures: Tensor) -> Tensor:
-        """(B, K, 2): the plausible shape closest to the coarse level's answer."""
-        return self._plausible(*module.search_coarse(pictures))
+        """(B, K, 2): the plausible shape closest to the coarse levels' answer."""
+        shape, spread = module.mean_xy.expand(len(pictures), -1, -1), module.spread
+        for level in range(len(SCALES) - 1):
+            shape = self._plausible(*module.search(level, pictures, shape, spread))
+            spread = 2 * self._fine_spread(pictures.device)
+        return shape
 
     def _plausible(self, xy: Tensor, variance: Tensor) -> Tensor:
         unit = (0.01 * self.input_px) ** 2
@@ -252,19 +256,25 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         pictures, xy, centre = batch
         known = ((xy > 0) & (xy < self.input_px - 1)).all(-1)  # False for NaN
         mean = module.mean_xy.expand(len(xy), -1, -1)
-        coarse = module.log_maps(0, pictures, mean, module.spread)
+        middle = xy.nan_to_num() + 2 * (centre - xy.nan_to_num())
+        spread = 2 * self._fine_spread(xy.device)
         fine, origin = module.near(module.fine(pictures), centre, self.window * self.input_px)
-        at = (xy + 0.5) / STRIDE - 0.5 - origin
+        at = self._candidate(xy, len(SCALES) - 1) - origin
         inside = known & ((at > -0.5) & (at < fine.shape[-1] - 0.5)).all(-1)
         total = torch.zeros((), device=xy.device)
         for log_maps, where, seen in (
-            (coarse, (xy + 0.5) * SCALES[0] / STRIDE - 0.5, known),
+            (module.log_maps(0, pictures, mean, module.spread), self._candidate(xy, 0), known),
+            (module.log_maps(1, pictures, middle, spread), self._candidate(xy, 1), known),
             (fine, at, inside),
         ):
             target = encode(where, (log_maps.shape[-2], log_maps.shape[-1]), TARGET)
             entropy = -(target * log_maps).sum((2, 3))
             total = total + (entropy * seen).sum() / seen.sum().clamp_min(1)
         return total
+
+    @staticmethod
+    def _candidate(xy: Tensor, level: int) -> Tensor:
+        return (xy + 0.5) * SCALES[level] / STRIDE - 0.5
 
     def _run(self, module: Any, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
         """Points and raw confidence of squares (B, 1, S, S)."""
