@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from plain_detectors import Failing, Picture, PlainMean, plain_dataset
 
 from hybridkp.evaluate import bench, make_crops, predict, predictions_to_coco, stored_predictions, train
 from hybridkp.evaluate.runs import with_seed
-from hybridkp.files import load_model, load_predictions, read_image, read_meta
+from hybridkp.files import load_model, load_predictions, read_image, read_meta, save_predictions
 from hybridkp.geometry import apply_affine, crop_matrix
 from hybridkp.structures import Dataset, DataWarning, InputError, Instance, Sample
 
@@ -132,6 +133,32 @@ def test_one_failure_does_not_lose_the_others(run):
     ]
     (error,) = (out / "errors").iterdir()
     assert "this one always fails" in error.read_text() and "Traceback" in error.read_text()
+
+
+def test_with_several_jobs_the_clock_runs_alone_at_the_end(tmp_path):
+    from hybridkp.landmarks import MeanShape
+
+    events = []
+    plan = {
+        "methods": {"a": MeanShape(), "b": MeanShape()},
+        "train": TRAIN,
+        "val": VAL,
+        "out": tmp_path,
+        "n_jobs": 2,
+    }
+    found = bench(**plan, max_timed=4, progress=lambda *e: events.append(e[:2]))
+    assert {e for e in events[-6:] if e[0] == "timed"} == {("timed", "a"), ("timed", "b")}
+    last_done = max(i for i, e in enumerate(events) if e[0] == "done")
+    assert min(i for i, e in enumerate(events) if e[0] == "timed") > last_done
+    assert all(np.isfinite(p.seconds).sum() == 4 for p in found)
+    # killed between answers and clock: only the clock is made up for
+    path = tmp_path / "predictions" / "a-0.safetensors"
+    save_predictions(replace(found[0], seconds=np.full(len(VAL), np.nan)), path)
+    events.clear()
+    again = bench(**plan, max_timed=4, progress=lambda *e: events.append(e[:2]))
+    assert ("kept", "a") in events and ("timed", "a") in events and ("timed", "b") not in events
+    np.testing.assert_array_equal(again[0].xy, found[0].xy)
+    assert np.isfinite(again[0].seconds).sum() == 4
 
 
 def test_answers_are_in_picture_pixels(run):

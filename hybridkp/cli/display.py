@@ -32,6 +32,8 @@ class Display:
             self.stages[key] = "starts"
         elif event == "stage":
             self.stages[key] = detail
+        elif event == "timed":  # counted when it was done
+            self.stages.pop(key, None)
         else:
             self.stages.pop(key, None)
             self.done += 1

@@ -15,14 +15,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import memory
-from ..files import save_model, save_predictions, write_atomic
+from ..files import load_predictions, save_model, save_predictions, write_atomic
 from ..geometry import apply_affine, invert_affine
 from ..images import as_uint8
 from ..structures import Array, Dataset, InputError, Predictions
@@ -40,6 +40,7 @@ class Job:
     ``matrix`` (2, 3) takes it to the crop.
     """
 
+    mode: str  #: "all", "answer" (no clock) or "clock" (add the times to stored answers)
     method: str
     seed: int
     estimator: Any
@@ -52,43 +53,60 @@ class Job:
     timed: tuple[tuple[int, Callable[[], Array], Array], ...]
     size_hw: tuple[int, int]
     threads: int
+    n_landmarks: int
     facts: Mapping[str, Any]  #: fields of Predictions that are known beforehand
     meta: Mapping[str, Any]  #: kept in the model file
 
 
 def run_job(job: Job) -> None:
-    """Fit (or recall), predict, time, store the model and the predictions."""
+    """Fit (or recall), predict and time; store the model and the predictions."""
     _divert_messages(job.log)
-    train = {name: np.load(job.crops / f"train-{name}.npy", mmap_mode="r") for name in ("images", "xy")}
     images = np.load(job.crops / "val-images.npy", mmap_mode="r")
-    rows = json.loads((job.crops / "rows.json").read_text())
     reset_peak()
     with limit_threads(job.threads), memory.remember(job.cache):
-        _say(job, "fits")
+        _say(job, "fits" if job.mode != "clock" else "is read")
         with memory.stopwatch() as watch:
-            model = fit(job.estimator, train["images"], train["xy"], rows["groups"], rows["flip"])
-        _say(job, "predicts")
-        xy, score = _answers(model, images, train["xy"].shape[1])
-        peak = peak_bytes()
-        size = _store(model, job)
-    with limit_threads(1):
-        _say(job, "is timed")
-        seconds = _clock(model, job, len(images))
+            model = _fitted(job)
+        if job.mode == "clock":
+            found = load_predictions(job.predictions)
+        else:
+            found = _answered(model, job, images, watch.seconds)
+    if job.mode != "answer" or not _recallable(job.estimator):
+        with limit_threads(1):
+            _say(job, "is timed")
+            found = replace(found, seconds=_clock(model, job, len(images)))
+    save_predictions(found, job.predictions)
+
+
+def _answered(model: Any, job: Job, images: Array, fit_seconds: float) -> Predictions:
+    _say(job, "predicts")
     matrix = np.load(job.crops / "val-matrix.npy")
-    found = Predictions(
+    xy, score = _answers(model, images, job.n_landmarks)
+    peak = peak_bytes()
+    return Predictions(
         method=job.method,
         seed=job.seed,
         xy=apply_affine(invert_affine(matrix), xy),
         score=score,
-        seconds=seconds,
-        fit_seconds=watch.seconds,
-        model_bytes=size,
+        seconds=np.full(len(images), np.nan),
+        fit_seconds=fit_seconds,
+        model_bytes=_store(model, job),
         peak_bytes=peak,
         versions=versions(),
         history={k: [float(v) for v in c] for k, c in (getattr(model, "history_", None) or {}).items()},
         **job.facts,
     )
-    save_predictions(found, job.predictions)
+
+
+def _recallable(estimator: Any) -> bool:
+    """Whether the memory keeps this estimator's fit; others are fitted, and timed, only once."""
+    return type(estimator).__module__.startswith("hybridkp.")
+
+
+def _fitted(job: Job) -> Any:
+    train = {name: np.load(job.crops / f"train-{name}.npy", mmap_mode="r") for name in ("images", "xy")}
+    rows = json.loads((job.crops / "rows.json").read_text())
+    return fit(job.estimator, train["images"], train["xy"], rows["groups"], rows["flip"])
 
 
 def fit(estimator: Any, images: Array, xy: Array, groups: Any, flip: Any) -> Any:
@@ -97,7 +115,7 @@ def fit(estimator: Any, images: Array, xy: Array, groups: Any, flip: Any) -> Any
 
     names = None if groups is None else np.asarray(groups)
     mirror = None if flip is None else np.asarray(flip)
-    if type(estimator).__module__.startswith("hybridkp."):
+    if _recallable(estimator):
         return memory.fitted(estimator, images, xy, groups=names, flip=mirror)
     return clone(estimator).fit(images, xy, groups=names, flip=mirror)
 
