@@ -12,7 +12,7 @@ from hybridkp.descriptors import HOG
 from hybridkp.descriptors.gradients import sample_cells
 from hybridkp.geometry import apply_affine
 from hybridkp.landmarks import CascadedRegressor, MeanShape, PatchDetector, PointDistribution, response
-from hybridkp.landmarks.experts import positive_probability
+from hybridkp.landmarks.experts import Experts, positive_probability
 from hybridkp.landmarks.ridge import ridge
 from hybridkp.structures import InputError
 
@@ -148,6 +148,20 @@ def test_forests_are_read_tree_by_tree() -> None:
     vote = VotingClassifier([("f", forest), ("l", LogisticRegression())], voting="soft", weights=[2, 1])
     for model in (forest.fit(x, y), vote.fit(x, y)):
         np.testing.assert_allclose(positive_probability(model, x), model.predict_proba(x)[:, 1], atol=1e-6)
+
+
+def test_forests_walked_as_arrays_say_what_scikit_learn_says() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2, 50, 3, 6)).astype(np.float16)  # K, N, M, D
+    label = rows[..., 0].transpose(1, 2, 0).transpose(0, 2, 1) > 0.3
+    use, fold = np.ones_like(label), np.arange(50) % 2
+    forest = ExtraTreesClassifier(8, max_depth=4, random_state=0)
+    experts = Experts.fit(forest, rows, label, use, fold, 2, None)
+    x = rows[1].astype(np.float32) * np.float32(experts.state["unit"])
+    forest.fit(x[fold != 0].reshape(-1, 6), label[fold != 0, 1].ravel())
+    p = np.clip(forest.predict_proba(x[:5].reshape(-1, 6))[:, 1], 0.01, 0.99)
+    found = experts.score(rows[:, :5].transpose(1, 0, 2, 3).astype(np.float32), 0)
+    np.testing.assert_allclose(found[:, 1].ravel(), np.log(p / (1 - p)), atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from ..structures import Array
 from ..threads import limit_threads
 
 _LINEAR = (LinearSVC, LogisticRegression, RidgeClassifier, SGDClassifier)
+_FORESTS = (RandomForestClassifier, ExtraTreesClassifier)
 _LEAST_ODDS = 0.01  #: a forest's certainty is not believed beyond this
 
 
@@ -71,6 +72,8 @@ class Experts:
                     weights[f, j] = table[f][j].coef_[0] * unit
                     bias[f, j] = np.ravel(table[f][j].intercept_)[0]
             return cls({**state, "weights": weights, "bias": bias})
+        if isinstance(classifier, _FORESTS):
+            return cls({**state, "trees": _as_arrays(table)})
         return cls({**state, "models": table})
 
     def score(self, rows: Array, fold: int | None = None) -> Array:
@@ -79,6 +82,8 @@ class Experts:
             weights = self.mean_weights if fold is None else self.state["weights"][fold]
             bias = self.mean_bias if fold is None else self.state["bias"][fold]
             return np.matmul(rows, weights[:, :, None])[..., 0] + bias[:, None]
+        if "trees" in self.state:
+            return _score_trees(self.state["trees"], rows * np.float32(self.state["unit"]), fold)
         tables = self.state["models"] if fold is None else [self.state["models"][fold]]
         n, k, p, d = rows.shape
         out = np.zeros((n, k, p), np.float32)
@@ -109,6 +114,58 @@ def _fit_one(classifier: Any, rows: Array, label: Array, use: Array, train: Arra
     return None
 
 
+def _as_arrays(table: list[list[Any]]) -> dict[str, Any]:
+    """Forests (F, K) as columns of nodes: small, quick to save, and walked all at once."""
+    parts: dict[str, list[Array]] = {name: [] for name in ("feature", "threshold", "left", "right", "share")}
+    n_trees = max((len(m.estimators_) for models in table for m in models if m is not None), default=1)
+    root = np.zeros((len(table), len(table[0]), n_trees), np.int32)
+    total, depth = 0, 0
+    for f, models in enumerate(table):
+        for k, model in enumerate(models):
+            trees = [None] * n_trees if model is None else [t.tree_ for t in model.estimators_]
+            for t, tree in enumerate(trees):
+                root[f, k, t] = total
+                columns = _columns(tree)
+                inner = columns["left"] >= 0
+                for name in ("left", "right"):  # leaves lead to themselves
+                    columns[name] = np.where(inner, columns[name], np.arange(len(inner))) + total
+                for name, values in columns.items():
+                    parts[name].append(values)
+                total += len(inner)
+                depth = max(depth, 0 if tree is None else int(tree.max_depth))
+    types = {"feature": np.int32, "threshold": np.float64, "left": np.int32, "right": np.int32}
+    out = {name: np.concatenate(v).astype(types.get(name, np.float32)) for name, v in parts.items()}
+    return {**out, "root": root, "depth": depth}
+
+
+def _columns(tree: Any) -> dict[str, Array]:
+    if tree is None:
+        zero = np.zeros(1, int)
+        return {"feature": zero, "threshold": zero, "left": zero - 1, "right": zero - 1, "share": zero + 0.5}
+    value = tree.value[:, 0]
+    return {
+        "feature": np.maximum(tree.feature, 0),
+        "threshold": tree.threshold,
+        "left": tree.children_left,
+        "right": tree.children_right,
+        "share": value[:, 1] / value.sum(axis=1),
+    }
+
+
+def _score_trees(trees: dict[str, Any], rows: Array, fold: int | None) -> Array:
+    """Rows (N, K, P, D) -> log odds (N, K, P) of the mean over trees, then over folds."""
+    folds = range(len(trees["root"])) if fold is None else [fold]
+    out = np.zeros(rows.shape[:3], np.float32)
+    for f in folds:
+        node = np.broadcast_to(trees["root"][f][None, :, None], (*rows.shape[:3], trees["root"].shape[2]))
+        for _ in range(trees["depth"]):
+            value = np.take_along_axis(rows, trees["feature"][node], axis=-1)
+            node = np.where(value <= trees["threshold"][node], trees["left"][node], trees["right"][node])
+        p = np.clip(trees["share"][node].mean(axis=-1), _LEAST_ODDS, 1 - _LEAST_ODDS)
+        out += np.log(p / (1 - p)) / len(folds)
+    return out
+
+
 def positive_scores(model: Any, rows: Array) -> Array:
     """(N,) the higher the likelier; log odds where the model gives probabilities."""
     if model is None:
@@ -121,7 +178,7 @@ def positive_scores(model: Any, rows: Array) -> Array:
 
 def positive_probability(model: Any, rows: Array) -> Array:
     """``predict_proba(rows)[:, 1]``, without scikit-learn's overhead per call for forests."""
-    if isinstance(model, RandomForestClassifier | ExtraTreesClassifier):
+    if isinstance(model, _FORESTS):
         rows = np.ascontiguousarray(rows, np.float32)
         total = np.zeros(len(rows))
         for tree in model.estimators_:

@@ -273,13 +273,12 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         s = 2 * radius + 1
         for f in [None] if fold is None else np.unique(fold).tolist():
             mine = np.arange(len(frames)) if f is None else np.flatnonzero(fold == f)
-            use = f if f is None or "models" in experts.state or f < len(experts.state["weights"]) else None
             for i in range(0, len(mine), _BLOCK):
                 block = mine[i : i + _BLOCK]
                 if experts.linear and step == 1 and is_dense_hog(self.descriptor_):
                     yield (
                         block,
-                        np.stack([self._dense(experts, frames[b], points[b], radius, use) for b in block]),
+                        np.stack([self._dense(experts, frames[b], points[b], radius, f) for b in block]),
                     )
                     continue
                 rows = np.stack(
@@ -290,7 +289,7 @@ class PatchDetector(DetectorMixin, BaseEstimator):
                         for b in block
                     ]
                 )
-                yield block, experts.score(rows, use).reshape(len(block), -1, s, s)
+                yield block, experts.score(rows, f).reshape(len(block), -1, s, s)
 
     def _dense(self, experts: Experts, frame: Array, points: Array, radius: int, fold: int | None) -> Array:
         weights = experts.mean_weights if fold is None else experts.state["weights"][fold]
