@@ -99,7 +99,8 @@ def _fill(node: Any, arrays: dict[str, Array], parts: dict[str, bytes]) -> Any:
     """The tree with its arrays and graphs back in place."""
     if isinstance(node, dict):
         if "$array" in node:
-            return arrays[node["$array"]]
+            value = np.array(arrays[node["$array"]])  # aligned and ours: the file's bytes are neither
+            return value.T if node["columns"] else value
         if "$graph" in node:
             return parts[node["$graph"]]
         return {k: _fill(v, arrays, parts) for k, v in node.items()}

@@ -68,8 +68,9 @@ def _strip(node: Any, arrays: dict[str, Any], graphs: dict[str, bytes]) -> Any:
     """The tree with arrays and graphs replaced by their names."""
     if isinstance(node, np.ndarray):
         name = f"a{len(arrays)}"
-        arrays[name] = np.ascontiguousarray(node)
-        return {"$array": name}
+        columns = node.ndim == 2 and node.flags.f_contiguous and not node.flags.c_contiguous
+        arrays[name] = np.ascontiguousarray(node.T if columns else node)
+        return {"$array": name, "columns": columns}  # products in another order round differently
     if isinstance(node, bytes):
         name = f"graph{len(graphs)}.onnx"
         graphs[name] = node
