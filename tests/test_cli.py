@@ -21,7 +21,7 @@ from hybridkp.cli.commands import load_parts, parse_normalizer, thin
 from hybridkp.datasets import write_coco
 from hybridkp.structures import InputError
 
-COMMANDS = ["", "bench", "train", "predict", "data check", "data info", "list", "report"]
+COMMANDS = ["", "bench", "train", "predict", "export", "data check", "data info", "list", "report"]
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,19 @@ def predict(args: argparse.Namespace) -> int:
     return OK
 
 
+def export(args: argparse.Namespace) -> int:
+    from ..files import load_model, read_meta
+    from ..runtime import export_runtime
+
+    model, meta = load_model(args.model), read_meta(args.model)
+    try:
+        export_runtime(model, args.out, meta)
+    except InputError as error:
+        raise InputError(f"{args.model}: {error}") from None
+    print(f"{args.out}: {type(model).__name__}, {args.out.stat().st_size / 1e6:.2f} MB")
+    return OK
+
+
 def data_check(args: argparse.Namespace) -> int:
     from ..datasets import check_dataset
 

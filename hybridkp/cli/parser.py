@@ -17,6 +17,7 @@ EXAMPLES = {
   hybridkp list                                the methods
   hybridkp train faces68 --method hog+svm -o faces.hkp
   hybridkp predict faces.hkp photos/ --boxes boxes.json -o answers/
+  hybridkp export faces.hkp -o faces.hkr
   hybridkp data check faces68""",
     "bench": """\
   hybridkp bench
@@ -29,6 +30,9 @@ A run that was stopped goes on when the same command is given again.""",
     "predict": """\
   hybridkp predict faces.hkp face1.jpg face2.jpg -o answers/
   hybridkp predict faces.hkp photos/ --boxes boxes.json -o answers/""",
+    "export": """\
+  hybridkp export faces.hkp -o faces.hkr
+In Python then: hybridkp.runtime.load("faces.hkr").detect(image, box), without torch and scikit-learn.""",
     "check": "  hybridkp data check faces68\n  hybridkp data check annotations.json",
     "info": "  hybridkp data info faces68\n  hybridkp data info synthetic",
     "list": "  hybridkp list",
@@ -45,6 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
     _bench_options(_command(rooms, "bench", commands.bench, "train and compare methods; writes a report"))
     _train_options(_command(rooms, "train", commands.train, "train one method and save it to a file"))
     _predict_options(_command(rooms, "predict", commands.predict, "landmarks of pictures: JSON and overlays"))
+    export = _command(rooms, "export", commands.export, "a model file for OpenCV applications (runtime)")
+    export.add_argument("model", type=Path, help="a model file of train or bench")
+    export.add_argument(
+        "-o", "--out", type=Path, required=True, help="runtime file to write, such as model.hkr"
+    )
     data = rooms.add_parser("data", help="look at annotated data").add_subparsers(
         title="commands", metavar="COMMAND"
     )
