@@ -133,7 +133,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         self,
         input_px: int = 128,
         window: float = 0.03,
-        n_passes: int = 2,
+        n_passes: int = 5,
         variance: float = 0.98,
         max_epochs: int = 10,
         batch_size: int = 16,
