@@ -103,22 +103,26 @@ def _sift_hog_svm(quick: bool) -> Any:
 # --------------------------------------------------------------------------------------------
 
 
+#: a training of half a minute on one core: smaller pictures, fewer of them
+_SHORT: dict[str, Any] = {"input_px": 64, "max_epochs": 12, "epoch_pictures": 500}
+
+
 def _heatmap(quick: bool) -> Any:
     from .deep import HeatmapNet
 
-    return HeatmapNet(max_epochs=12) if quick else HeatmapNet()
+    return HeatmapNet(**_SHORT) if quick else HeatmapNet()
 
 
 def _direct(quick: bool) -> Any:
     from .deep import DirectNet
 
-    return DirectNet(max_epochs=12) if quick else DirectNet()
+    return DirectNet(**_SHORT) if quick else DirectNet()
 
 
 def _patch_cnn(quick: bool) -> Any:
     from .deep import PatchCNN
 
-    return PatchCNN(max_epochs=6) if quick else PatchCNN()
+    return PatchCNN(max_epochs=4, epoch_pictures=500) if quick else PatchCNN()
 
 
 # --------------------------------------------------------------------------------------------
@@ -129,7 +133,7 @@ def _patch_cnn(quick: bool) -> Any:
 def _cnn_refiner(quick: bool) -> Any:
     from .deep import CNNRefiner
 
-    return CNNRefiner(max_epochs=8) if quick else CNNRefiner()
+    return CNNRefiner(max_epochs=6, epoch_pictures=500) if quick else CNNRefiner()
 
 
 def _subpixel_refiner(quick: bool) -> Any:
@@ -154,7 +158,7 @@ def _cnn_hog_svm(quick: bool) -> Any:
     from .deep import CNNEmbedding
     from .descriptors import HOG, Concat
 
-    embedding = CNNEmbedding(max_epochs=6) if quick else CNNEmbedding()
+    embedding = CNNEmbedding(max_epochs=4, epoch_pictures=500) if quick else CNNEmbedding()
     return _patches(Concat([("hog", HOG()), ("cnn", embedding)]))
 
 
