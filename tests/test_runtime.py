@@ -1,0 +1,370 @@
+"""Exported detectors: the same answers, without torch and scikit-learn, and files that do no harm."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import types
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+
+import hybridkp.runtime
+from hybridkp import cli, fusion, runtime
+from hybridkp.checks import make_problem
+from hybridkp.datasets import make_faces
+from hybridkp.descriptors import HOG, SIFT
+from hybridkp.evaluate import predict, train
+from hybridkp.files import save_model
+from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, MeanShape, PatchDetector
+from hybridkp.refiners import Refined, SubpixelRefiner
+from hybridkp.runtime.looks import point_patches, to_square
+from hybridkp.structures import InputError
+
+PROBLEM = make_problem(16)
+HELD_OUT = make_problem(6, random_state=1).images
+SMALL = {"max_epochs": 1, "epoch_pictures": 16, "device": "cpu"}
+
+
+def _heatmap(**options):
+    pytest.importorskip("torch")
+    from hybridkp.deep import HeatmapNet
+
+    return HeatmapNet(**SMALL, **options)
+
+
+def _direct():
+    pytest.importorskip("torch")
+    from hybridkp.deep import DirectNet
+
+    return DirectNet(**SMALL)
+
+
+def _refined():
+    pytest.importorskip("torch")
+    from hybridkp.deep import CNNRefiner
+
+    return Refined(HolisticRegressor(), CNNRefiner(**SMALL, input_px=96), cv=2)
+
+
+CLASSICAL = {
+    "mean": MeanShape,
+    "holistic": HolisticRegressor,
+    "cascade": CascadedRegressor,
+    "cascade, signed": lambda: CascadedRegressor(HOG(cells=3, signed=True), scales=(0.8,), start=MeanShape()),
+    "patches": lambda: PatchDetector(n_hard=0),
+    "patches, uncorrected": lambda: PatchDetector(HOG(), scales=(0.5, 1.0), alpha=np.inf, n_hard=0),
+    "average": lambda: fusion.Average([("a", HolisticRegressor()), ("b", MeanShape())]),
+    "vote": lambda: fusion.WeightedVote([("a", CascadedRegressor()), ("b", HolisticRegressor())]),
+}
+NETS = {
+    "heatmap": _heatmap,
+    "heatmap, smaller": lambda: _heatmap(input_px=32),
+    "direct": _direct,
+    "refined": _refined,
+}
+FITTED: dict[str, object] = {}
+
+
+def fitted(kind):
+    if kind not in FITTED:
+        p = PROBLEM
+        FITTED[kind] = {**CLASSICAL, **NETS}[kind]().fit(p.images, p.xy, groups=p.groups, flip=p.flip)
+    return FITTED[kind]
+
+
+@pytest.fixture(scope="module")
+def cascade(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runtime") / "cascade.hkr"
+    names = [f"p{i}" for i in range(5)]
+    return runtime.export_runtime(fitted("cascade"), path, {"landmarks": names, "margin": 1.25})
+
+
+def agree(model, found):
+    """One crop at a time: in a batch, the estimator's own matrix products round differently."""
+    one = [model.predict_with_score(image[None]) for image in HELD_OUT]
+    assert found[0].dtype == found[1].dtype == np.float32
+    np.testing.assert_allclose(found[0], np.concatenate([xy for xy, _ in one]), atol=1e-3)
+    np.testing.assert_allclose(found[1], np.concatenate([score for _, score in one]), atol=1e-3)
+
+
+# --------------------------------------------------------------------------------------------
+# the same answers
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CLASSICAL)
+def test_classical_detectors_answer_alike(tmp_path, kind):
+    path = runtime.export_runtime(fitted(kind), tmp_path / "m.hkr")
+    detector = runtime.load(path)
+    assert detector.size_hw == (64, 64)
+    agree(fitted(kind), detector.predict_with_score(HELD_OUT))
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "cv2.dnn", "auto"])
+@pytest.mark.parametrize("kind", NETS)
+def test_networks_answer_alike_on_both_engines(tmp_path, kind, engine):
+    if engine == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    path = runtime.export_runtime(fitted(kind), tmp_path / "m.hkr")
+    agree(fitted(kind), runtime.load(path, engine).predict_with_score(HELD_OUT))
+
+
+def test_whole_pictures_as_the_library_predicts_them(tmp_path):
+    faces = make_faces(14, (96, 96))
+    train(CascadedRegressor(scales=(1.0,)), faces, tmp_path / "m.hkp", size_hw=(64, 64), margin=1.4)
+    sample = make_faces(1, (120, 100), random_state=5).samples[0]
+    cv2.imwrite(str(tmp_path / "face.png"), sample.image)
+    box = sample.instances[0].box_xywh
+    document = predict(tmp_path / "m.hkp", [tmp_path / "face.png"], boxes={"face.png": box[None]})
+    wanted = np.reshape(document["annotations"][0]["keypoints"], (-1, 3))[:, :2]
+    assert cli.main(["export", str(tmp_path / "m.hkp"), "-o", str(tmp_path / "m.hkr")]) == 0
+    detector = runtime.load(tmp_path / "m.hkr")
+    assert detector.landmarks == list(faces.landmarks) and detector.meta["margin"] == 1.4
+    found = detector.detect(sample.image, box)
+    np.testing.assert_allclose(found.xy, wanted, atol=0.02)
+    np.testing.assert_array_equal(found.label, np.arange(len(wanted)))
+    assert len(found.to_cv2()) == len(wanted)
+
+
+def test_patches_are_read_as_torch_reads_them():
+    torch = pytest.importorskip("torch")
+    from hybridkp.deep.refine import patches
+    from hybridkp.deep.tensors import resize_square
+
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 255, (150, 70)).astype(np.uint8)
+    for side in (32, 64, 128):
+        square, scale = to_square(grey, side)
+        wanted, by = resize_square(torch.from_numpy(grey[None, None].astype(np.float32)), side)
+        np.testing.assert_allclose(square, wanted[0, 0].numpy(), atol=1e-2)
+        np.testing.assert_allclose(scale, by.numpy(), rtol=1e-6)
+        xy = rng.uniform(-0.25 * side, 1.25 * side, (9, 2))
+        half = torch.nn.functional.avg_pool2d(wanted, 2)[0, 0].numpy()
+        found = point_patches([wanted[0, 0].numpy(), half], xy, 6)
+        expected = patches(wanted, torch.from_numpy(xy[None].astype(np.float32)), 6)[0].numpy()
+        np.testing.assert_allclose(found, expected, atol=5e-3)
+
+
+# --------------------------------------------------------------------------------------------
+# an application
+# --------------------------------------------------------------------------------------------
+
+APPLICATION = """
+import sys, types
+import cv2, numpy as np
+cv2.FaceDetectorYN = types.SimpleNamespace(create=lambda *_: types.SimpleNamespace(
+    setInputSize=lambda size: None, detect=lambda image: (1, np.float32([{box} + [0] * 11]))))
+{code}
+heavy = {{"torch", "sklearn", "scipy", "skimage", "skops", "joblib", "matplotlib"}}
+assert not heavy & {{m.split(".")[0] for m in sys.modules}}, heavy & set(sys.modules)
+print(landmarks.detect(cv2.imread("people.jpg"), {box}).xy.tolist())
+"""
+
+
+@pytest.mark.parametrize("kind", ["cascade", "patches", "heatmap"])
+def test_the_ten_lines_run_without_torch_and_scikit_learn(tmp_path, kind):
+    runtime.export_runtime(fitted(kind), tmp_path / "face.hkr")
+    sample = make_faces(1, (160, 140), random_state=5).samples[0]
+    cv2.imwrite(str(tmp_path / "people.jpg"), sample.image)
+    code = textwrap.dedent(hybridkp.runtime.__doc__.split("code-block:: python\n")[1])
+    box = sample.instances[0].box_xywh.tolist()
+    program = APPLICATION.format(code=code, box=box)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = np.array(json.loads(done.stdout))
+    drawn, before = cv2.imread(str(tmp_path / "found.png")), cv2.imread(str(tmp_path / "people.jpg"))
+    for x, y in found.round().astype(int):
+        if 0 <= x < drawn.shape[1] and 0 <= y < drawn.shape[0]:
+            assert (drawn[y, x] == (0, 255, 0)).all()
+    assert (drawn != before).any()
+
+
+def test_pictures_of_every_kind(cascade):
+    detector = runtime.load(cascade)
+    grey = cv2.cvtColor(HELD_OUT[0], cv2.COLOR_BGR2GRAY)
+    wanted = detector.detect(grey).xy
+    opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+    for same in (grey[..., None], np.dstack([grey] * 3), opaque, grey.astype(np.uint16) * 257, grey / 255):
+        np.testing.assert_allclose(detector.detect(same).xy, wanted, atol=1e-3)
+    inside = detector.detect(cv2.copyMakeBorder(grey, 7, 0, 5, 0, cv2.BORDER_REPLICATE), (5, 7, 64, 64))
+    np.testing.assert_allclose(inside.xy, wanted + [5, 7], atol=1e-2)
+    assert np.isfinite(detector.detect(grey, (-30, 40, 64, 64)).xy).all()  # hangs out
+
+
+@pytest.mark.parametrize(
+    ("image", "box", "match"),
+    [
+        (np.zeros((1, 1), np.uint8), None, "too small"),
+        (np.full((64, 64), np.nan), None, "NaN"),
+        (None, None, "None"),
+        (np.zeros((64, 64), np.int64), None, "dtype"),
+        (HELD_OUT[:2], None, "a picture is"),
+        (HELD_OUT[0], (0, 0, 0, 10), "positive width"),
+        (HELD_OUT[0], (0, 0, np.nan, 10), "finite"),
+        (HELD_OUT[0], (64, 0, 10, 10), "outside the picture"),
+        (HELD_OUT[0], [(0, 0, 10, 10)], "one box at a time"),
+    ],
+)
+def test_bad_pictures_and_boxes(cascade, image, box, match):
+    with pytest.raises(InputError, match=match):
+        runtime.load(cascade).detect(image, box)
+
+
+def test_crops_of_another_size(cascade):
+    with pytest.raises(InputError, match="fitted on"):
+        runtime.load(cascade).predict_with_score(HELD_OUT[:, :40])
+
+
+# --------------------------------------------------------------------------------------------
+# what cannot be exported
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("detector", "match"),
+    [
+        (CascadedRegressor(SIFT()), "SIFT"),
+        (PatchDetector(HOG(backend="opencv"), scales=(1.0,), n_hard=0), "dense HOG"),
+        (PatchDetector(scales=(1.0,), step=2, n_hard=0), "step 1"),
+        (Refined(HolisticRegressor(), SubpixelRefiner(), cv=2), "SubpixelRefiner cannot be exported"),
+        (fusion.MapFusion([("a", PatchDetector(scales=(1.0,), n_hard=0))]), "MapFusion cannot be exported"),
+    ],
+)
+def test_the_part_that_cannot_be_exported_is_named(tmp_path, detector, match):
+    p = PROBLEM
+    model = detector.fit(p.images, p.xy, groups=p.groups)
+    with pytest.raises(InputError, match=match):
+        runtime.export_runtime(model, tmp_path / "m.hkr")
+    assert not (tmp_path / "m.hkr").exists()
+
+
+def test_unfitted_detectors_cannot_be_exported(tmp_path):
+    with pytest.raises(InputError, match="MeanShape is not fitted"):
+        runtime.export_runtime(MeanShape(), tmp_path / "m.hkr")
+
+
+def test_the_command_says_which_file(tmp_path, capsys):
+    p = PROBLEM
+    save_model(CascadedRegressor(SIFT()).fit(p.images, p.xy), tmp_path / "m.hkp")
+    assert cli.main(["export", str(tmp_path / "m.hkp"), "-o", str(tmp_path / "m.hkr")]) == 2
+    error = capsys.readouterr().err
+    assert "m.hkp" in error and "SIFT" in error and error.count("\n") == 1
+
+
+# --------------------------------------------------------------------------------------------
+# files
+# --------------------------------------------------------------------------------------------
+
+
+def refuse(path, match=None):
+    with pytest.raises(InputError, match=match) as caught:
+        runtime.load(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def rewrite(source, target, change, compress=zipfile.ZIP_STORED):
+    """A copy of a runtime file with its manifest changed in place."""
+    with zipfile.ZipFile(source) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    manifest = json.loads(parts["manifest.json"])
+    change(manifest)
+    parts["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(target, "w", compress) as file:
+        for name, data in parts.items():
+            file.writestr(name, data)
+    return target
+
+
+def test_files_of_other_kinds(tmp_path, cascade):
+    refuse(tmp_path / "missing.hkr", "no such")
+    refuse(tmp_path, "folder")
+    (tmp_path / "empty.hkr").write_bytes(b"")
+    refuse(tmp_path / "empty.hkr", "truncated")
+    save_model(fitted("mean"), tmp_path / "model.hkp")
+    refuse(tmp_path / "model.hkp", "hybridkp export")
+
+
+def test_truncated_files(tmp_path, cascade):
+    data = cascade.read_bytes()
+    for share in (0.01, 0.3, 0.7, 0.99, 0.9999):
+        (tmp_path / "cut.hkr").write_bytes(data[: int(len(data) * share)])
+        refuse(tmp_path / "cut.hkr")
+
+
+def test_flipped_bytes_never_crash(tmp_path, cascade):
+    rng, data = np.random.default_rng(0), cascade.read_bytes()
+    for place in rng.integers(0, len(data), 12):
+        bad = bytearray(data)
+        bad[place] ^= 0xFF
+        (tmp_path / "bad.hkr").write_bytes(bad)
+        refuse(tmp_path / "bad.hkr")
+
+
+def _set(*path_and_value):
+    *path, last, value = path_and_value
+
+    def change(manifest):
+        for step in path:
+            manifest = manifest[step]
+        manifest[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (_set("runtime", 99), "format 99"),
+        (_set("root", "kind", "shell"), "'shell'"),
+        (_set("root", "kind", ["vote"]), "cannot run"),
+        (_set("root", {}), "damaged"),
+        (_set("root", None), "damaged"),
+        (_set("root", "scales", [1.0]), "damaged"),
+        (_set("root", "scales", [1e9] * 4), "damaged"),
+        (_set("root", "hog", "cells", 10**6), "damaged"),
+        (_set("root", "hog", "cells", 3), "damaged"),
+        (_set("root", "mean", {"$array": "none", "columns": False}), "damaged"),
+        (_set("root", "start", {"kind": "average", "members": []}), "damaged"),
+        (_set("root", "start", {"kind": "net", "graph": "no bytes"}), "damaged"),
+        (_set("size_hw", [10**6, 10**6]), "damaged"),
+        (_set("size_hw", "ab"), "damaged"),
+        (_set("meta", "margin", -1), "damaged"),
+        (_set("meta", "landmarks", ["one"]), "damaged"),
+    ],
+)
+def test_hostile_manifests(tmp_path, cascade, change, match):
+    refuse(rewrite(cascade, tmp_path / "bad.hkr", change), match)
+
+
+def test_members_are_not_compressed(tmp_path, cascade):
+    refuse(rewrite(cascade, tmp_path / "bomb.hkr", lambda m: None, zipfile.ZIP_DEFLATED), "not a hybridkp")
+
+
+def test_nesting_without_end(tmp_path, cascade):
+    with zipfile.ZipFile(tmp_path / "deep.hkr", "w") as file:
+        file.writestr("manifest.json", '{"runtime": 1, "root": ' + "[" * 100_000 + "]" * 100_000 + "}")
+        file.writestr("arrays.safetensors", b"")
+    refuse(tmp_path / "deep.hkr", "not a hybridkp")
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "cv2.dnn"])
+def test_a_graph_that_is_none(tmp_path, engine):
+    if engine == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    model = types.SimpleNamespace(
+        size_hw_=(64, 64), _to_runtime=lambda: {"kind": "net", "graph": b"no graph"}
+    )
+    path = runtime.export_runtime(model, tmp_path / "m.hkr")
+    with pytest.raises(InputError, match="network"):
+        runtime.load(path, engine)
+
+
+def test_unknown_engine(tmp_path):
+    model = types.SimpleNamespace(size_hw_=(64, 64), _to_runtime=lambda: {"kind": "net", "graph": b""})
+    with pytest.raises(InputError, match="engine must be"):
+        runtime.load(runtime.export_runtime(model, tmp_path / "m.hkr"), "tensorrt")
