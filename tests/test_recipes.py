@@ -25,7 +25,7 @@ def _cases() -> Iterator[pytest.param]:
             yield pytest.param(run, id=f"{name}: {check}", marks=[pytest.mark.slow])
 
 
-@pytest.mark.parametrize("run", _cases())
+@pytest.mark.parametrize("run", list(_cases()))
 def test_promise(run: Callable[[], None]) -> None:
     run()
 
