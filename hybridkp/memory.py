@@ -38,7 +38,10 @@ _FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
 _CREDIT = 0.0  # seconds of work that this process was spared, nested work included
 
 #: files that cannot change what a fit learns, left out of the source part of a key
-_NO_PART_OF_A_FIT = ("report", "runtime", "metrics", "checks", "cli", "draw", "evaluate", "statistics")
+_NO_PART_OF_A_FIT = (
+    *("__init__", "__main__", "recipes", "evaluate", "metrics", "statistics"),
+    *("report", "draw", "cli", "checks", "runtime"),
+)
 
 
 @contextmanager

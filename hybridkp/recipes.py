@@ -62,10 +62,11 @@ def _forest(quick: bool) -> Any:
     )
 
 
-def _patches(descriptor: Any, classifier: Any = None, **options: Any) -> Any:
+def _patches(descriptor: Any, classifier: Any = None) -> Any:
+    """Experts that look point by point: two levels and at most 800 pictures, for all of them alike."""
     from .landmarks import PatchDetector
 
-    return PatchDetector(descriptor=descriptor, classifier=classifier, **options)
+    return PatchDetector(descriptor, classifier, scales=(0.5, 1.0), max_pictures=800)
 
 
 def _hog_forest(quick: bool) -> Any:
@@ -116,13 +117,13 @@ def _heatmap(quick: bool) -> Any:
 def _direct(quick: bool) -> Any:
     from .deep import DirectNet
 
-    return DirectNet(**_SHORT) if quick else DirectNet()
+    return DirectNet(**_SHORT) if quick else DirectNet(max_epochs=20)
 
 
 def _patch_cnn(quick: bool) -> Any:
     from .deep import PatchCNN
 
-    return PatchCNN(max_epochs=4, epoch_pictures=500) if quick else PatchCNN()
+    return PatchCNN(max_epochs=4, epoch_pictures=500) if quick else PatchCNN(max_epochs=6)
 
 
 # --------------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def _patch_cnn(quick: bool) -> Any:
 def _cnn_refiner(quick: bool) -> Any:
     from .deep import CNNRefiner
 
-    return CNNRefiner(max_epochs=6, epoch_pictures=500) if quick else CNNRefiner()
+    return CNNRefiner(max_epochs=6, epoch_pictures=500) if quick else CNNRefiner(max_epochs=8)
 
 
 def _subpixel_refiner(quick: bool) -> Any:
@@ -145,20 +146,20 @@ def _subpixel_refiner(quick: bool) -> Any:
 def _hog_svm_cnn(quick: bool) -> Any:
     from .refiners import Refined
 
-    return Refined(_hog_svm(quick), _cnn_refiner(quick))
+    return Refined(_hog_svm(quick), _cnn_refiner(quick), cv=2)
 
 
 def _hog_svm_subpixel(quick: bool) -> Any:
     from .refiners import Refined
 
-    return Refined(_hog_svm(quick), _subpixel_refiner(quick))
+    return Refined(_hog_svm(quick), _subpixel_refiner(quick), cv=2)
 
 
 def _cnn_hog_svm(quick: bool) -> Any:
     from .deep import CNNEmbedding
     from .descriptors import HOG, Concat
 
-    embedding = CNNEmbedding(max_epochs=4, epoch_pictures=500) if quick else CNNEmbedding()
+    embedding = CNNEmbedding(max_epochs=4, epoch_pictures=500) if quick else CNNEmbedding(max_epochs=5)
     return _patches(Concat([("hog", HOG()), ("cnn", embedding)]))
 
 
@@ -171,6 +172,12 @@ def _vote(quick: bool) -> Any:
     from .fusion import WeightedVote
 
     return WeightedVote(_members(quick))
+
+
+def _vote_3(quick: bool) -> Any:
+    from .fusion import WeightedVote
+
+    return WeightedVote([*_members(quick), ("hog+svm", _hog_svm(quick))])
 
 
 def _average(quick: bool) -> Any:
@@ -210,6 +217,7 @@ _METHODS: dict[str, _Recipe] = {
     "average": _Recipe(_average, "plain mean of sdm and heatmap", "hybrid", slow=True),
     "product": _Recipe(_product, "product of the score maps of sdm and heatmap", "hybrid", slow=True),
     "vote": _Recipe(_vote, "weighted vote of sdm and heatmap", "hybrid", slow=True),
+    "vote-3": _Recipe(_vote_3, "weighted vote of sdm, heatmap and hog+svm", "hybrid", slow=True),
 }
 
 #: what ``hybridkp bench`` runs without ``--methods``
