@@ -1,0 +1,173 @@
+"""Milliseconds per object of exported models, against the estimator and between the two engines.
+
+    python benchmarks/runtime.py [--quick]
+
+Contract: one thread, and its processor time, so that other jobs' turns do not count; warm crops of
+128 x 128 px, 20 landmarks, one object at a time as an application has it.  Each round asks every
+contender once, the first rounds are dropped; medians with quartiles, and the ratio is the median
+of the rounds' ratios.  How long the networks were trained does not matter here: they are not.
+Import and load are measured in processes of their own: seconds (processor) and resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hybridkp import fusion, runtime
+from hybridkp.datasets import make_faces
+from hybridkp.deep import CNNRefiner, DirectNet, HeatmapNet
+from hybridkp.evaluate import make_crops
+from hybridkp.files import save_model
+from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, PatchDetector
+from hybridkp.refiners import Refined
+from hybridkp.threads import limit_threads
+
+WARM_UP = 3  # rounds
+
+START = """
+import json, resource, sys, time
+start = time.process_time()
+{code}
+megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
+print(json.dumps([time.process_time() - start, megabytes, "torch" in sys.modules, "sklearn" in sys.modules]))
+"""
+
+
+def models(quick: bool) -> dict[str, Any]:
+    short = {"max_epochs": 1, "epoch_pictures": 16, "device": "cpu"}
+    small = {"n_hard": 0, "n_negatives": 2} if quick else {}
+    return {
+        "hog+ridge": HolisticRegressor(),
+        "sdm": CascadedRegressor(),
+        "hog+svm": PatchDetector(**small),
+        "direct": DirectNet(**short),
+        "heatmap": HeatmapNet(**short),
+        "sdm+cnn": Refined(CascadedRegressor(), CNNRefiner(**short), cv=2),
+        "vote": fusion.WeightedVote([("sdm", CascadedRegressor()), ("heatmap", HeatmapNet(**short))]),
+    }
+
+
+def engines(path: Path) -> dict[str, Any]:
+    """The exported model on every engine that its graphs, if any, can run on."""
+    with path.open("rb") as file:
+        has_graph = b".onnx" in file.read()
+    if not has_graph:
+        return {"runtime": runtime.load(path)}
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        return {"cv2.dnn": runtime.load(path, "cv2.dnn")}
+    return {name: runtime.load(path, name) for name in ("onnxruntime", "cv2.dnn")}
+
+
+def measure(calls: dict[str, Callable[[Any], Any]], crops: Any, rounds: int) -> dict[str, Any]:
+    """Processor ms per call (rounds,) of every contender, all of them asked in every round."""
+    out: dict[str, list[float]] = {name: [] for name in calls}
+    for i in range(WARM_UP + rounds):
+        crop = crops[i % len(crops)][None]
+        for name, call in calls.items():
+            start = time.process_time()
+            call(crop)
+            out[name].append(1e3 * (time.process_time() - start))
+    return {name: np.array(values[WARM_UP:]) for name, values in out.items()}
+
+
+def row(cells: list[str]) -> None:
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def quartiles(values: Any) -> str:
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
+
+
+def fresh(code: str) -> list[Any]:
+    program = START.format(code=code)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found: list[Any] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and training pictures")
+    quick = parser.parse_args().quick
+    cv2.setNumThreads(1)
+    crops = make_crops(make_faces(24 if quick else 60, (160, 160)))
+    folder = Path(tempfile.mkdtemp())
+    print(f"OpenCV {cv2.__version__}, {crops.xy.shape[1]} landmarks, ms per object in one thread\n")
+    row(["method", "estimator", "runtime", "on", "estimator / runtime", "largest difference px", "file MB"])
+    row(["---"] * 7)
+    with limit_threads(1):
+        _torch_threads(1)
+        for name, detector in models(quick).items():
+            model = detector.fit(crops.images, crops.xy, groups=crops.groups)
+            path = runtime.export_runtime(model, folder / f"{name}.hkr", {"margin": 1.25})
+            save_model(model, folder / f"{name}.hkp")
+            exported = engines(path)
+            calls = {"estimator": model.predict_with_score}
+            calls |= {engine: detector.predict_with_score for engine, detector in exported.items()}
+            took = measure(calls, crops.images, 12 if quick else 60)
+            for engine, detector in exported.items():
+                off = np.abs(
+                    detector.predict_with_score(crops.images[:8])[0] - model.predict(crops.images[:8])
+                )
+                ratio = took["estimator"] / np.maximum(took[engine], 1e-6)
+                cells = [quartiles(took["estimator"]), quartiles(took[engine]), engine, quartiles(ratio)]
+                row([name, *cells, f"{off.max():.1e}", f"{path.stat().st_size / 1e6:.1f}"])
+            if len(exported) == 2:
+                ratio = took["cv2.dnn"] / np.maximum(took["onnxruntime"], 1e-6)
+                print(f"  {name}: cv2.dnn / onnxruntime = {quartiles(ratio)}", flush=True)
+    _starts(folder)
+
+
+def _torch_threads(n: int) -> None:
+    import torch
+
+    torch.set_num_threads(n)
+
+
+def _starts(folder: Path) -> None:
+    print()
+    row(["process", "s", "resident MB", "torch", "scikit-learn"])
+    row(["---"] * 5)
+    ask = "d.predict_with_score(np.zeros((1, 128, 128), np.uint8))"
+    for name, code in (
+        ("import cv2, numpy", "import cv2, numpy"),
+        ("import hybridkp.runtime", "import hybridkp.runtime.detector"),
+        *(
+            (
+                f"runtime: load and ask {m}",
+                f"import numpy as np; from hybridkp import runtime;"
+                f" d = runtime.load({str(folder / m) + '.hkr'!r}); {ask}",
+            )
+            for m in ("sdm", "hog+svm", "heatmap")
+        ),
+        *(
+            (
+                f"estimator: load and ask {m}",
+                f"import numpy as np; from hybridkp.files import load_model;"
+                f" d = load_model({str(folder / m) + '.hkp'!r}); {ask}",
+            )
+            for m in ("sdm", "hog+svm", "heatmap")
+        ),
+    ):
+        seconds, megabytes, torch, sklearn = fresh(code)
+        row(
+            [name, f"{seconds:.2f}", f"{megabytes:.0f}", "yes" if torch else "no", "yes" if sklearn else "no"]
+        )
+
+
+if __name__ == "__main__":
+    main()
