@@ -53,10 +53,10 @@ class PointDistribution:
     limit: float = 3.0
     max_components: int = 60
     n_iterations: int = 10
-    mean_: Array | None = None
-    components_: Array | None = None
-    sigma_: Array | None = None
-    noise_: float | None = None
+    mean_: Array = None  # type: ignore[assignment]
+    components_: Array = None  # type: ignore[assignment]
+    sigma_: Array = None  # type: ignore[assignment]
+    noise_: float = None  # type: ignore[assignment]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters, as scikit-learn's ``clone`` asks for them."""
