@@ -5,39 +5,28 @@ The root keeps a few lazy doors: importing it loads neither torch nor scikit-lea
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from .lazy import doors
 
 __version__ = "0.1.0"
 
-_DOORS = {
-    "Dataset": "structures",
-    "InputError": "structures",
-    "Instance": "structures",
-    "Keypoints": "structures",
-    "Predictions": "structures",
-    "Pyramid": "structures",
-    "Sample": "structures",
-    "bench": "evaluate",
-    "load_dataset": "datasets",
-    "load_model": "files",
-    "make_faces": "datasets",
-    "make_method": "recipes",
-    "method_names": "recipes",
-    "save_model": "files",
-    "write_report": "report",
-}
-
-__all__ = ["__version__", *sorted(_DOORS)]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _DOORS:
-        value = getattr(import_module(f".{_DOORS[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'hybridkp' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "Dataset": "structures",
+        "InputError": "structures",
+        "Instance": "structures",
+        "Keypoints": "structures",
+        "Predictions": "structures",
+        "Pyramid": "structures",
+        "Sample": "structures",
+        "bench": "evaluate",
+        "load_dataset": "datasets",
+        "load_model": "files",
+        "make_faces": "datasets",
+        "make_method": "recipes",
+        "method_names": "recipes",
+        "save_model": "files",
+        "write_report": "report",
+    },
+    "__version__",
+)

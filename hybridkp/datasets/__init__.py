@@ -7,37 +7,25 @@ Importing this package imports none of the files: names are fetched when first a
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import doors
 
-_DOORS = {
-    "Finding": "check",
-    "Layout": "layouts",
-    "check_dataset": "check",
-    "coco_document": "coco_writer",
-    "describe_dataset": "info",
-    "group_folds": "splits",
-    "group_split": "splits",
-    "load_dataset": "load",
-    "make_faces": "synthetic",
-    "read_coco": "coco",
-    "read_pts": "pts",
-    "read_pts_folder": "pts",
-    "recognise": "layouts",
-    "split_names": "load",
-    "write_coco": "coco_writer",
-}
-
-__all__ = sorted(_DOORS)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _DOORS:
-        value = getattr(import_module(f".{_DOORS[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'hybridkp.datasets' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "Finding": "check",
+        "Layout": "layouts",
+        "check_dataset": "check",
+        "coco_document": "coco_writer",
+        "describe_dataset": "info",
+        "group_folds": "splits",
+        "group_split": "splits",
+        "load_dataset": "load",
+        "make_faces": "synthetic",
+        "read_coco": "coco",
+        "read_pts": "pts",
+        "read_pts_folder": "pts",
+        "recognise": "layouts",
+        "split_names": "load",
+        "write_coco": "coco_writer",
+    },
+)

@@ -6,27 +6,15 @@ loop in :mod:`~hybridkp.deep.training`.  Importing this package loads no torch: 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import doors
 
-_WHERE = {
-    "CNNEmbedding": "embedding",
-    "CNNRefiner": "refine",
-    "DirectNet": "direct",
-    "HeatmapNet": "heatmap",
-    "PatchCNN": "patchcnn",
-}
-
-__all__ = sorted(_WHERE)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'hybridkp.deep' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "CNNEmbedding": "embedding",
+        "CNNRefiner": "refine",
+        "DirectNet": "direct",
+        "HeatmapNet": "heatmap",
+        "PatchCNN": "patchcnn",
+    },
+)

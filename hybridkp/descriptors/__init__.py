@@ -7,39 +7,18 @@ descriptor's parameters are px of the *level* it looks at.  Never here: detectio
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import doors
 
-_DOORS = {
-    "HOG": "hog",
-    "ORB": "orb",
-    "SIFT": "sift",
-    "SURF": "surf",
-    "Concat": "concat",
-    "MultiLevel": "concat",
-    "orientation_maps": "gradients",
-    "sample_cells": "gradients",
-}
-
-__all__ = [
-    "HOG",
-    "ORB",
-    "SIFT",
-    "SURF",
-    "Concat",
-    "MultiLevel",
-    "orientation_maps",
-    "sample_cells",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _DOORS:
-        value = getattr(import_module(f".{_DOORS[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "HOG": "hog",
+        "ORB": "orb",
+        "SIFT": "sift",
+        "SURF": "surf",
+        "Concat": "concat",
+        "MultiLevel": "concat",
+        "orientation_maps": "gradients",
+        "sample_cells": "gradients",
+    },
+)

@@ -6,32 +6,20 @@ No learning and no metric here.  Names are fetched when first asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import doors
 
-_DOORS = {
-    "atomic_path": "atomic",
-    "find_images": "pictures",
-    "load_model": "modelfile",
-    "load_predictions": "predictions",
-    "read_image": "pictures",
-    "read_meta": "modelfile",
-    "remove_leftovers": "atomic",
-    "save_model": "modelfile",
-    "save_predictions": "predictions",
-    "write_atomic": "atomic",
-}
-
-__all__ = sorted(_DOORS)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _DOORS:
-        value = getattr(import_module(f".{_DOORS[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'hybridkp.files' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "atomic_path": "atomic",
+        "find_images": "pictures",
+        "load_model": "modelfile",
+        "load_predictions": "predictions",
+        "read_image": "pictures",
+        "read_meta": "modelfile",
+        "remove_leftovers": "atomic",
+        "save_model": "modelfile",
+        "save_predictions": "predictions",
+        "write_atomic": "atomic",
+    },
+)

@@ -7,27 +7,15 @@ Names load lazily: :mod:`.shape`, :mod:`.frames` and :mod:`.response` need no sc
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import doors
 
-_DOORS = {
-    "CascadedRegressor": "cascade",
-    "HolisticRegressor": "holistic",
-    "MeanShape": "mean_shape",
-    "PatchDetector": "patches",
-    "PointDistribution": "shape",
-}
-
-__all__ = ["CascadedRegressor", "HolisticRegressor", "MeanShape", "PatchDetector", "PointDistribution"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _DOORS:
-        value = getattr(import_module(f".{_DOORS[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "CascadedRegressor": "cascade",
+        "HolisticRegressor": "holistic",
+        "MeanShape": "mean_shape",
+        "PatchDetector": "patches",
+        "PointDistribution": "shape",
+    },
+)

@@ -7,21 +7,6 @@ of thing; ``page`` joins them.  No metric is computed here and no model is run.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import doors
 
-_DOORS = {"Report": "writer", "write_report": "writer"}
-
-__all__ = sorted(_DOORS)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _DOORS:
-        value = getattr(import_module(f".{_DOORS[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'hybridkp.report' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = doors(__name__, {"Report": "writer", "write_report": "writer"})

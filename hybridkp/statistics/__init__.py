@@ -23,34 +23,22 @@ References
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import doors
 
-_HOMES = {
-    "PairedComparison": "comparisons",
-    "PairedDifference": "comparisons",
-    "RankTest": "comparisons",
-    "average_over_seeds": "comparisons",
-    "compare_all": "comparisons",
-    "holm": "comparisons",
-    "indistinguishable_sets": "comparisons",
-    "letter_display": "comparisons",
-    "paired_difference": "comparisons",
-    "rank_test": "comparisons",
-    "Interval": "resampling",
-    "bootstrap_interval": "resampling",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'hybridkp.statistics' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "PairedComparison": "comparisons",
+        "PairedDifference": "comparisons",
+        "RankTest": "comparisons",
+        "average_over_seeds": "comparisons",
+        "compare_all": "comparisons",
+        "holm": "comparisons",
+        "indistinguishable_sets": "comparisons",
+        "letter_display": "comparisons",
+        "paired_difference": "comparisons",
+        "rank_test": "comparisons",
+        "Interval": "resampling",
+        "bootstrap_interval": "resampling",
+    },
+)
