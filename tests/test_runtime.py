@@ -248,6 +248,13 @@ def test_unfitted_detectors_cannot_be_exported(tmp_path):
         runtime.export_runtime(MeanShape(), tmp_path / "m.hkr")
 
 
+def test_meta_that_is_not_plain(tmp_path):
+    for value in (np.zeros(2), float("nan"), object()):
+        with pytest.raises(InputError, match="meta must"):
+            runtime.export_runtime(fitted("mean"), tmp_path / "m.hkr", {"value": value})
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_says_which_file(tmp_path, capsys):
     p = PROBLEM
     save_model(CascadedRegressor(SIFT()).fit(p.images, p.xy), tmp_path / "m.hkp")
@@ -362,6 +369,14 @@ def test_a_graph_that_is_none(tmp_path, engine):
     path = runtime.export_runtime(model, tmp_path / "m.hkr")
     with pytest.raises(InputError, match="network"):
         runtime.load(path, engine)
+
+
+def test_without_onnxruntime(tmp_path, monkeypatch):
+    path = runtime.export_runtime(fitted("direct"), tmp_path / "m.hkr")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    agree(fitted("direct"), runtime.load(path).predict_with_score(HELD_OUT))
+    with pytest.raises(InputError, match="not installed"):
+        runtime.load(path, "onnxruntime")
 
 
 def test_unknown_engine(tmp_path):

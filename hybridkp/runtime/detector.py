@@ -110,7 +110,7 @@ def _fill(node: Any, arrays: dict[str, Array], parts: dict[str, bytes]) -> Any:
 
 
 class RuntimeDetector:
-    """Landmarks of one object at a time.
+    """Landmarks of one object at a time; use one of these per thread (``cv2.dnn`` is not shared).
 
     Attributes
     ----------

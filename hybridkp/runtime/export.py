@@ -56,8 +56,12 @@ def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, 
     }
     from safetensors.numpy import save
 
+    try:
+        text = json.dumps(manifest, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"meta must hold plain values that JSON knows: {error}") from None
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
-        file.writestr("manifest.json", json.dumps(manifest, allow_nan=False))
+        file.writestr("manifest.json", text)
         file.writestr("arrays.safetensors", save(arrays))
         for name, graph in graphs.items():
             file.writestr(name, graph)

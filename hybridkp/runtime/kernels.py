@@ -57,5 +57,6 @@ def vote(
     spread = np.broadcast_to(variance[:, None], score.shape).copy()
     for m, curve in enumerate(factors or []):
         spread[m] *= np.interp(score[m], curve["x"], curve["y"])
-    weights = vote_weights(spread, correlation, np.isfinite(xy).all(-1))
+    given: Array = np.asarray(np.isfinite(xy).all(-1))
+    weights = vote_weights(spread, correlation, given)
     return weighted_points(xy, weights, score)

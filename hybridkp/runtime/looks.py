@@ -33,14 +33,14 @@ def look_closer(
     square = square - square.mean()
     square /= np.sqrt((square * square).mean() + np.float32(16))
     levels = [square, cv2.resize(square, (side // 2, side // 2), interpolation=cv2.INTER_AREA)]
-    given = np.isfinite(start).all(-1)
-    xy = np.where(given[:, None], (start + 0.5) * scale - 0.5, mean_xy)
+    given = np.asarray(np.isfinite(start).all(axis=-1, keepdims=True))
+    xy = np.where(given, (start + 0.5) * scale - 0.5, mean_xy)
     for _ in range(n_looks):
         xy = np.clip(xy, -0.25 * side, 1.25 * side)
         found = ask(point_patches(levels, xy, size), xy[None].astype(np.float32))
         xy, raw = found[0].reshape(-1, 2), found[1].reshape(-1)
-    score = np.where(given, 1 / (1 + np.exp(-(calibration[0] * raw + calibration[1]))), 0)
-    moved = np.where(given[:, None], (xy + 0.5) / scale - 0.5, np.nan)
+    score = np.where(given[:, 0], 1 / (1 + np.exp(-(calibration[0] * raw + calibration[1]))), 0)
+    moved = np.where(given, (xy + 0.5) / scale - 0.5, np.nan)
     return moved.astype(np.float32), score.astype(np.float32)
 
 
@@ -52,7 +52,7 @@ def to_square(grey: Array, side: int) -> tuple[Array, Array]:
     h, w = grey.shape
     pool_y, pool_x = max(1, h // side), max(1, w // side)
     h, w = h // pool_y, w // pool_x
-    square = grey[: h * pool_y, : w * pool_x].astype(np.float32)
+    square: Array = grey[: h * pool_y, : w * pool_x].astype(np.float32)
     if pool_y > 1 or pool_x > 1:
         square = square.reshape(h, pool_y, w, pool_x).mean((1, 3))
     if (h, w) != (side, side):

@@ -152,7 +152,7 @@ def _shape(node: Node) -> PointDistribution:
     sigma = _array(node["sigma_"], len(rows))
     noise = _number(node["noise_"], 1e-12, 1e12)
     return PointDistribution(
-        limit=float(node["limit"]), mean_=mean, components_=rows, sigma_=sigma, noise_=noise
+        limit=_number(node["limit"], 0, 1e6), mean_=mean, components_=rows, sigma_=sigma, noise_=noise
     )
 
 
