@@ -56,7 +56,10 @@ ROOMS: dict[str, set[str]] = {
 }
 
 #: single modules of a room that other rooms may not drag along: they must stay light
-LIGHT = ["landmarks/shape.py", "landmarks/response.py", "descriptors/gradients.py"]
+LIGHT = [
+    *(f"landmarks/{name}.py" for name in ("shape", "response", "frames", "grid", "descent", "search")),
+    "descriptors/gradients.py",
+]
 HEAVY = {"sklearn", "torch", "skimage", "matplotlib", "scipy"}
 
 

@@ -2,7 +2,8 @@
 
 Crops (B, H, W[, 3]) go in, points (B, K, 2) and scores (B, K) come out; every class keeps the
 promise of :class:`hybridkp.structures.Detector`.  Never here: networks, files, metrics.
-Names load lazily: :mod:`.shape`, :mod:`.frames` and :mod:`.response` need no scikit-learn.
+Names load lazily.  :mod:`.shape`, :mod:`.frames`, :mod:`.response`, :mod:`.grid`, :mod:`.descent` and
+:mod:`.search` need no scikit-learn: the runtime stands on them.
 """
 
 from __future__ import annotations
