@@ -245,7 +245,7 @@ class MapFusion(_Members):
         if self.how == "average":
             fused = np.mean(maps, axis=0)
         else:
-            logs = sum(np.log(np.maximum(m, 1e-7)) for m in maps)
+            logs = np.sum([np.log(np.maximum(m, 1e-7)) for m in maps], axis=0)
             fused = np.exp(logs - logs.max(axis=(2, 3), keepdims=True))
         return (fused / np.maximum(fused.sum(axis=(2, 3), keepdims=True), 1e-12)).astype(np.float32)
 

@@ -108,11 +108,11 @@ def scale_of(matrix: ArrayLike) -> Array:
 
 def points_box(xy: ArrayLike) -> Array:
     """The tight box (4,) around the labelled points of (K, 2); NaN when there are none."""
-    xy = np.asarray(xy, float)
-    xy = xy[np.isfinite(xy).all(axis=1)]
-    if len(xy) == 0:
+    points = np.asarray(xy, float)
+    points = points[np.isfinite(points).all(axis=1)]
+    if len(points) == 0:
         return np.full(4, np.nan)
-    low, high = xy.min(0), xy.max(0)
+    low, high = points.min(0), points.max(0)
     return np.concatenate([low + 0.5, high - low])
 
 

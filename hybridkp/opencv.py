@@ -16,7 +16,7 @@ MAJOR = int(cv2.__version__.split(".")[0])
 
 def create_sift(n_features: int = 0, **options: Any) -> Any:
     """``cv2.SIFT`` without its quarter-pixel offset (``enable_precise_upscale``)."""
-    return cv2.SIFT_create(nfeatures=n_features, enable_precise_upscale=True, **options)
+    return cv2.SIFT.create(nfeatures=n_features, enable_precise_upscale=True, **options)
 
 
 def create_hog(window: int, block: int, stride: int, cell: int, bins: int = 9) -> Any:

@@ -170,4 +170,4 @@ def _tests() -> Array | None:
 @lru_cache(maxsize=1)
 def _orb() -> Any:
     # edgeThreshold 0: nothing is dropped; every point has its margin already
-    return cv2.ORB_create(nlevels=1, edgeThreshold=0, patchSize=_PATCH)
+    return cv2.ORB.create(nlevels=1, edgeThreshold=0, patchSize=_PATCH)

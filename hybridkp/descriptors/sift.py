@@ -81,6 +81,7 @@ class SIFT(BaseEstimator):
         n = len(xy)
         if n == 0:
             return np.zeros((0, 128), np.float32)
+        size: Array | float
         if self.size_px is None:
             size = keypoints.size * float(pyramid.scale[self.level])
             low, high = size.min(), size.max()

@@ -6,7 +6,7 @@ once however many windows hold it.  No classifier here.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from sklearn.base import clone
@@ -32,7 +32,7 @@ def fitted_descriptor(descriptor: Any, images: Array, xy: Array, groups: Array, 
     return descriptor
 
 
-def is_dense_hog(descriptor: Descriptor) -> bool:
+def is_dense_hog(descriptor: Any) -> TypeGuard[HOG]:
     """Whether rows are plain readings of orientation maps of the frame itself."""
     return type(descriptor) is HOG and descriptor.backend == "dense" and descriptor.level == 0
 
@@ -82,7 +82,7 @@ def training_places(
     label, use : (N, K, 1 + n_negatives) bool
     """
     n, k, _ = points.shape
-    seen = np.isfinite(truth).all(-1)
+    seen = np.all(np.isfinite(truth), axis=-1)
     right = np.rint(np.where(seen[..., None], truth, points))
     shift = rng.integers(-radius, radius + 1, (n, k, n_negatives, 2)) * step
     wrong = snapped(points, step)[:, :, None] + shift

@@ -101,7 +101,9 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         rng = np.random.default_rng(self.random_state)
         picture, current = perturbed(current, truth, self.n_perturbations, rng)
         wanted, rows = self.shape_.complete(truth)[picture], rows[picture]
-        self.weights_, self.offsets_, lengths = [], [], []
+        self.weights_: list[Array] = []
+        self.offsets_: list[Array] = []
+        lengths = []
         self.history_ = {"left-out error (px)": [_mean_error(current, truth[picture])]}
         for scale in self.scales:
             current, length = self._fit_stage(grey, picture, current, wanted, scale, rows)

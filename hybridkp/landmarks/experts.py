@@ -92,9 +92,8 @@ class Experts:
                 x = np.ascontiguousarray(rows[:, j].reshape(n * p, d), np.float32) * np.float32(
                     self.state["unit"]
                 )
-                out[:, j] = sum(positive_scores(models[j], x) for models in tables).reshape(n, p) / len(
-                    tables
-                )
+                total = np.sum([positive_scores(models[j], x) for models in tables], axis=0)
+                out[:, j] = total.reshape(n, p) / len(tables)
         return out
 
 

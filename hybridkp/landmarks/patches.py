@@ -213,15 +213,17 @@ class PatchDetector(DetectorMixin, BaseEstimator):
 
     def _fit_update(self, features: Array, target: Array, names: Array) -> tuple[dict[str, Array], Array]:
         """The correction's state (empty = none is better) and its left-out answers (N, 2K)."""
-        best: tuple[dict[str, Array], Array] = {}, np.zeros_like(target)
+        state: dict[str, Array] = {}
+        best = np.zeros_like(target)
         least = np.abs(target).mean() if self.alpha is None else np.inf
         for alpha in _ALPHAS if self.alpha is None else (self.alpha,):
             if np.isfinite(alpha):
                 weights, offset, left = ridge(features.copy(), target, alpha, names)
                 error = np.abs(left - target).mean()
                 if error < least:
-                    least, best = error, ({"weights_update": weights, "offset_update": offset}, left)
-        return best
+                    state = {"weights_update": weights, "offset_update": offset}
+                    least, best = error, left
+        return state, best
 
     def _fit_experts(
         self, level: int, frames: list[Array], points: Array, wanted: Array, fold: Array, rng: Any
@@ -244,7 +246,7 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         experts = Experts.fit(classifier, rows[:, :, : label.shape[2]], label, use, *fit)
         if self.n_hard < 1:
             return experts
-        seen = np.isfinite(wanted).all(-1)
+        seen = np.all(np.isfinite(wanted), axis=-1)
         mined = np.zeros((n, k, self.n_hard), bool)
         some = rng.permutation(n)[: max(600, n // 3)]
         part = [frames[b] for b in some]

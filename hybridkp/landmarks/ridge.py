@@ -6,10 +6,20 @@ the two spaces.  NumPy and SciPy only; knows nothing of pictures.
 
 from __future__ import annotations
 
+from typing import overload
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from ..structures import Array
+
+
+@overload
+def ridge(rows: Array, targets: Array, alpha: float, groups: None = None) -> tuple[Array, Array, None]: ...
+
+
+@overload
+def ridge(rows: Array, targets: Array, alpha: float, groups: Array) -> tuple[Array, Array, Array]: ...
 
 
 def ridge(

@@ -88,14 +88,16 @@ class PointDistribution:
             self._components(filled, seen)
             if not seen.all():
                 b = self._coefficients(np.where(seen, aligned, 0), seen.astype(float))
-                filled = np.where(seen, aligned, self._centre + b @ self.components_)
-        self.mean_ = self._centre.reshape(-1, 2)
-        del self._centre
+                filled = np.where(seen, aligned, self.mean_.reshape(-1) + b @ self.components_)
         return self
 
+    def _check_fitted(self) -> None:
+        if self.mean_ is None:
+            raise InputError("this PointDistribution is not fitted yet: call fit first")
+
     def _components(self, filled: Array, seen: Array) -> None:
-        self._centre = filled.mean(axis=0)
-        centred = filled - self._centre
+        centre = filled.mean(axis=0)
+        centred = filled - centre
         _, singular, rows = np.linalg.svd(centred, full_matrices=False)
         power = singular**2 / max(len(filled), 1)
         total = power.sum()
@@ -103,6 +105,7 @@ class PointDistribution:
         most = min(self.max_components, max(filled.shape[1] - 4, 0), max(len(filled) - 1, 0))
         share = np.cumsum(power) / max(total, 1e-12)
         m = min(int(np.searchsorted(share, self.variance - 1e-12)) + 1, most) if total > 1e-9 else 0
+        self.mean_ = centre.reshape(-1, 2)
         self.components_, self.sigma_ = rows[:m], np.sqrt(power[:m])
         left = (centred - centred @ rows[:m].T @ rows[:m])[seen]
         self.noise_ = float(max(np.mean(left**2) if left.size else 0.0, 1e-4))
@@ -110,11 +113,10 @@ class PointDistribution:
     def _coefficients(self, aligned: Array, weights: Array) -> Array:
         """(B, M) maximum a posteriori coefficients of aligned rows (B, 2K) under weights (B, 2K)."""
         m = len(self.sigma_)
-        centre = self._centre if hasattr(self, "_centre") else self.mean_.reshape(-1)
         if m == 0:
             return np.zeros((len(aligned), 0))
         rows = self.components_
-        difference = weights * (aligned - centre)
+        difference = weights * (aligned - self.mean_.reshape(-1))
         system = np.einsum("mi,bi,ni->bmn", rows, weights, rows, optimize=True)
         system[:, np.arange(m), np.arange(m)] += self.noise_ / np.maximum(self.sigma_**2, 1e-9)
         return np.linalg.solve(system, (difference @ rows.T)[..., None])[..., 0]
@@ -131,7 +133,13 @@ class PointDistribution:
         -------
         (B, K, 2) float64, finite: pose by weighted least squares, coefficients clipped.  A row
         without any point is the mean shape.
+
+        Raises
+        ------
+        InputError
+            Before :meth:`fit`, as :meth:`in_frame` and :meth:`complete` do.
         """
+        self._check_fitted()
         xy = np.asarray(xy, float)
         seen = np.isfinite(xy).all(-1)
         w = seen * (1.0 if weights is None else np.asarray(weights, float))
@@ -157,6 +165,7 @@ class PointDistribution:
 
     def in_frame(self, scale: float) -> PointDistribution:
         """The same model for pictures resized by ``scale``."""
+        self._check_fitted()
         return replace(
             self,
             mean_=resize_points(self.mean_, scale),
@@ -166,6 +175,7 @@ class PointDistribution:
 
     def complete(self, xy: ArrayLike) -> Array:
         """(B, K, 2) with NaN points replaced by what the labelled ones suggest; the rest untouched."""
+        self._check_fitted()
         xy = np.asarray(xy, float)
         missing = ~np.isfinite(xy).all(-1, keepdims=True)
         return np.where(missing, self.project(xy), xy) if missing.any() else xy
