@@ -11,7 +11,7 @@ import pytest
 from sklearn.base import clone
 
 from hybridkp.descriptors import HOG, ORB, SIFT, Concat, MultiLevel, orb, orientation_maps, sample_cells
-from hybridkp.descriptors.gradients import maps_reach
+from hybridkp.descriptors.gradients import CLIP, maps_reach
 from hybridkp.descriptors.sift import sift_octave
 from hybridkp.opencv import create_sift
 from hybridkp.pyramid import gaussian_pyramid
@@ -273,19 +273,23 @@ def test_hog_of_a_ramp_by_hand():
     np.testing.assert_allclose(normalised, np.eye(9)[1] * 0.2, atol=0.03)
 
 
-@pytest.mark.parametrize(("cells", "cell_px"), [(4, 4), (3, 4), (2, 6), (1, 3)])
+@pytest.mark.parametrize(("cells", "cell_px"), [(4, 4), (3, 4), (2, 6), (1, 3), (4, 3), (2, 5)])
 def test_maps_read_on_a_grid_are_hog_rows(cells, cell_px):
     image, hog = texture(), HOG(cells=cells, cell_px=cell_px)
     pyramid = gaussian_pyramid(image)
     pad = hog.reach_px
     maps = hog.maps(pyramid.levels[0], pad=pad)
     assert maps.shape == (128 + 2 * pad, 128 + 2 * pad, 9)
-    whole = Keypoints(np.rint(points(40, 0, 127).xy) + (0.5 if cells % 2 == 0 and cell_px % 2 else 0))
+    at_centres = 0.5 if (cells - 1) * cell_px % 2 else 0
+    whole = Keypoints(np.rint(points(40, 0, 127).xy) + at_centres)
     rows = sample_cells(maps, whole.xy, cells, cell_px, pad)
     np.testing.assert_allclose(hog.describe(pyramid, whole), rows, atol=1e-5)
     between = points(40, 0, 127)
     rows = sample_cells(maps, between.xy, cells, cell_px, pad)
     np.testing.assert_allclose(hog.describe(pyramid, between), rows, atol=0.05)  # clipped before, after
+    plain = orientation_maps(pyramid.levels[0], cell=cell_px, pad=pad, clip=np.inf)
+    rows = np.minimum(sample_cells(plain, between.xy, cells, cell_px, pad), CLIP)
+    np.testing.assert_allclose(hog.describe(pyramid, between), rows, atol=1e-5)  # what it is exactly
     by_hand = maps[pad + 50, pad + 40].astype(float) * 0.75 + maps[pad + 50, pad + 41] * 0.25
     np.testing.assert_allclose(sample_cells(maps, [[40.25, 50]], 1, cell_px, pad)[0], by_hand, atol=1e-6)
 

@@ -113,8 +113,9 @@ def describe_cells(
 ) -> Array:
     """``sample_cells(orientation_maps(image, ...), xy, ...)``, normalised only where it is read.
 
-    The quick way when the maps are needed once.  Equal at whole px; between them the histograms
-    are clipped after the interpolation, not before.
+    The quick way when the maps are needed once.  Histograms are clipped after the interpolation,
+    not before: equal where all cells' centres are whole px, that is at whole px where
+    ``(cells - 1) * cell_px`` is even and at half px where it is odd; a few hundredths apart elsewhere.
     """
     votes = histograms(image, n_orientations, cell_px, signed)
     h, w, n = votes.shape

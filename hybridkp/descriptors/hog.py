@@ -94,8 +94,10 @@ class HOG(BaseEstimator):
     def maps(self, image: Array, pad: int = 0) -> Array:
         """The dense maps of one level (H, W): (H + 2 pad, W + 2 pad, n_orientations) float32.
 
-        Reading them with :func:`sample_cells` gives :meth:`describe`'s rows; with ``pad`` at
-        least ``reach_px`` also at the border.
+        Reading them with :func:`sample_cells` gives :meth:`describe`'s rows where all cells' centres
+        are whole px: at whole px of the level if ``(cells - 1) * cell_px`` is even, at half px if it
+        is odd; with ``pad`` at least ``reach_px`` also at the border.  Elsewhere values differ by a
+        few hundredths: the maps are clipped before they are interpolated, rows afterwards.
         """
         return orientation_maps(image, self.n_orientations, self.cell_px, self.signed, pad=pad)
 
