@@ -9,7 +9,7 @@ checks are run on is made here, small enough that a fit takes seconds.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,10 +80,6 @@ def _frozen(array: Array) -> Array:
     return out
 
 
-def _skipped(estimator: Any, check: str) -> bool:
-    return (type(estimator).__name__, check) in EXCEPTIONS
-
-
 # --------------------------------------------------------------------------------------------
 # every estimator
 # --------------------------------------------------------------------------------------------
@@ -104,6 +100,15 @@ def _refuses_unknown(estimator: Any) -> None:
     except TypeError:
         return
     raise AssertionError("an unknown parameter must be a TypeError")
+
+
+def _with_common(estimator: Any, own: Mapping[str, Callable[[], None]]) -> Checks:
+    """What every estimator must pass, then its own kind's checks, less those it is excused from."""
+    yield "clones", partial(_clones, estimator)
+    yield "refuses unknown parameters", partial(_refuses_unknown, estimator)
+    for name, check in own.items():
+        if (type(estimator).__name__, name) not in EXCEPTIONS:
+            yield name, check
 
 
 # --------------------------------------------------------------------------------------------
@@ -142,11 +147,7 @@ def detector_checks(
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """Named checks of the ``Detector`` promise, each a function of no arguments."""
     lazy = _Lazy(detector, problem or make_problem())
-    yield "clones", partial(_clones, detector)
-    yield "refuses unknown parameters", partial(_refuses_unknown, detector)
-    for name, check in _DETECTOR_CHECKS.items():
-        if not _skipped(detector, name):
-            yield name, partial(check, lazy)
+    yield from _with_common(detector, {n: partial(check, lazy) for n, check in _DETECTOR_CHECKS.items()})
 
 
 def _unfitted(lazy: _Lazy) -> None:
@@ -296,16 +297,13 @@ def refiner_checks(refiner: Any, problem: Problem | None = None) -> Checks:
             loaded = load_model(Path(folder) / "refiner.hkp")
         np.testing.assert_allclose(loaded.refine(held.images, held_start)[0], before, atol=1e-4)
 
-    yield "clones", partial(_clones, refiner)
-    yield "refuses unknown parameters", partial(_refuses_unknown, refiner)
-    for name, check in {
+    own = {
         "improves held-out starts": improves,
         "each picture for itself": rows_alone,
         "a missing start stays missing": keeps_missing,
         "saves and loads": saves,
-    }.items():
-        if not _skipped(refiner, name):
-            yield name, check
+    }
+    yield from _with_common(refiner, own)
 
 
 # --------------------------------------------------------------------------------------------
@@ -360,15 +358,12 @@ def descriptor_checks(descriptor: Any) -> Checks:
     def mirror_differs() -> None:
         assert not np.allclose(rows(scene, inside), rows(flip_image(scene), inside), atol=1e-3)
 
-    yield "clones", partial(_clones, descriptor)
-    yield "refuses unknown parameters", partial(_refuses_unknown, descriptor)
-    for name, check in {
+    own = {
         "shapes": shapes,
         "row i is keypoint i": aligned,
         "blank pictures": blank,
         "moves with the picture": equivariant,
         "sees half a pixel": sees_half_a_pixel,
         "sees the picture": mirror_differs,
-    }.items():
-        if not _skipped(descriptor, name):
-            yield name, check
+    }
+    yield from _with_common(descriptor, own)

@@ -31,9 +31,7 @@ from .tensors import (
     place,
     sample,
     seeded,
-    set_weights,
     split_rows,
-    weights_of,
 )
 from .training import Batch
 
@@ -131,7 +129,7 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
         levels, targets = self._levels(images, points)
         k = points.shape[1]
         with seeded(seed, device):
-            module = EmbeddingModule(self.n_features, k)
+            module = self._make(k)
         mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
 
         def vary(batch: Batch, generator: Generator) -> Batch:
@@ -169,6 +167,9 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
         return rows[0].cpu().numpy().astype(np.float32)
 
     # ---------------------------------------------------------------------------- inside
+
+    def _make(self, n_landmarks: int) -> EmbeddingModule:
+        return EmbeddingModule(self.n_features, n_landmarks)
 
     def _levels(self, images: Array, xy: Array) -> tuple[list[Tensor], list[Tensor]]:
         """Each trained level as (B, 1, H_l, W_l) uint8 with its points; levels too small are left out."""
@@ -211,21 +212,3 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
                 found = module(part.float().to(device), at.to(device))[..., :-1].argmax(-1).cpu()
                 wrong.append(found != names)
         return float(torch.cat(wrong)[known].float().mean()) if known.any() else 0.0
-
-    def _get_state(self) -> dict[str, Any]:
-        if not hasattr(self, "module_"):
-            return {}
-        return {
-            "weights": weights_of(self.module_),
-            "n_landmarks": self.n_landmarks_,
-            "history": self.history_,
-        }
-
-    def _set_state(self, state: dict[str, Any]) -> None:
-        if not state:  # stored unfitted, as another estimator's parameter
-            return
-        self.n_landmarks_ = int(state["n_landmarks"])
-        self.history_ = {name: list(v) for name, v in state["history"].items()}
-        module = EmbeddingModule(self.n_features, self.n_landmarks_)
-        self.module_ = set_weights(module, state["weights"]).eval()
-        self.n_parameters_ = n_parameters(module)

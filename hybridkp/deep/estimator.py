@@ -58,7 +58,7 @@ class Pipeline(nn.Module):
 
 
 class NetEstimator:
-    """What every estimator of this room does alike: schedule, training, squares, validation error."""
+    """What every estimator of this room does alike: schedule, training, squares, errors, state."""
 
     input_px: int
     max_epochs: int
@@ -72,6 +72,10 @@ class NetEstimator:
     random_state: Any
     checkpoint: Any
     verbose: int
+
+    def _make(self, n_landmarks: int) -> nn.Module:
+        """A fresh network, to be trained or to take stored weights."""
+        raise NotImplementedError
 
     def _train(
         self,
@@ -116,6 +120,35 @@ class NetEstimator:
     def _off(self, found: Array, target: Tensor) -> Array:
         """(B, K) point errors in units of the side, NaN where not labelled."""
         return np.linalg.norm(found - target.numpy(), axis=-1) / self.input_px
+
+    def _get_state(self) -> dict[str, Any]:
+        """What a model file holds; nothing before the fit (as another estimator's parameter)."""
+        if not hasattr(self, "module_"):
+            return {}
+        state = {
+            "weights": weights_of(self.module_),
+            "n_landmarks": self.n_landmarks_,
+            "history": self.history_,
+        }
+        if hasattr(self, "size_hw_"):
+            state["size_hw"] = list(self.size_hw_)
+        if hasattr(self, "calibration_"):
+            state["calibration"] = list(self.calibration_)
+        return state
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        if not state:
+            return
+        self.n_landmarks_ = int(state["n_landmarks"])
+        self.history_ = {name: list(v) for name, v in state["history"].items()}
+        if "size_hw" in state:
+            height, width = state["size_hw"]
+            self.size_hw_ = (int(height), int(width))
+        if "calibration" in state:
+            weight, bias = state["calibration"]
+            self.calibration_ = (float(weight), float(bias))
+        self.module_: Any = set_weights(self._make(self.n_landmarks_), state["weights"]).eval()
+        self.n_parameters_ = n_parameters(self.module_)
 
 
 def mean_error(off: Array) -> float:
@@ -209,22 +242,3 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
 
     def _to_runtime(self) -> dict[str, Any]:
         return {"kind": "net", "graph": self.export_onnx()}
-
-    def _get_state(self) -> dict[str, Any]:
-        if not hasattr(self, "module_"):
-            return {}
-        return {
-            "weights": weights_of(self.module_),
-            "size_hw": list(self.size_hw_),
-            "n_landmarks": self.n_landmarks_,
-            "history": self.history_,
-        }
-
-    def _set_state(self, state: dict[str, Any]) -> None:
-        if not state:  # stored unfitted, as another estimator's parameter
-            return
-        self.n_landmarks_ = int(state["n_landmarks"])
-        self.size_hw_ = (int(state["size_hw"][0]), int(state["size_hw"][1]))
-        self.history_ = {k: list(v) for k, v in state["history"].items()}
-        self.module_ = set_weights(self._make(self.n_landmarks_), state["weights"]).eval()
-        self.n_parameters_ = n_parameters(self.module_)

@@ -32,9 +32,7 @@ from .tensors import (
     pixel_grid,
     place,
     seeded,
-    set_weights,
     split_rows,
-    weights_of,
 )
 from .training import Batch
 
@@ -177,7 +175,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         target, k = self._to_square(points, scale), points.shape[1]
         self.shape_ = PointDistribution(variance=self.variance).fit(target.numpy())
         with seeded(seed, device):
-            module = PatchModule(k)
+            module = self._make(k)
         module.mean_xy.copy_(torch.nanmean(target, 0))
         power = torch.nanmean((target - module.mean_xy).square().sum(-1)) / 2
         module.spread.copy_(power.sqrt() + 0.04 * self.input_px)
@@ -234,6 +232,9 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         return np.concatenate(out)
 
     # ---------------------------------------------------------------------------- inside
+
+    def _make(self, n_landmarks: int) -> PatchModule:
+        return PatchModule(n_landmarks)
 
     def _fine_spread(self, device: torch.device) -> Tensor:
         return torch.tensor(self.window * self.input_px, device=device)
@@ -298,24 +299,12 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         if not hasattr(self, "module_"):
             return {}
         shape = {n: getattr(self.shape_, n) for n in ("mean_", "components_", "sigma_", "noise_")}
-        return {
-            "weights": weights_of(self.module_),
-            "shape": {name.rstrip("_"): value for name, value in shape.items()},
-            "size_hw": list(self.size_hw_),
-            "n_landmarks": self.n_landmarks_,
-            "calibration": list(self.calibration_),
-            "history": self.history_,
-        }
+        return super()._get_state() | {"shape": {name.rstrip("_"): value for name, value in shape.items()}}
 
     def _set_state(self, state: dict[str, Any]) -> None:
-        if not state:  # stored unfitted, as another estimator's parameter
+        if not state:
             return
-        self.n_landmarks_ = int(state["n_landmarks"])
-        self.size_hw_ = (int(state["size_hw"][0]), int(state["size_hw"][1]))
-        self.calibration_ = (float(state["calibration"][0]), float(state["calibration"][1]))
-        self.history_ = {name: list(v) for name, v in state["history"].items()}
+        super()._set_state(state)
         self.shape_ = PointDistribution(variance=self.variance)
         for name, value in state["shape"].items():
             setattr(self.shape_, f"{name}_", value)
-        self.module_ = set_weights(PatchModule(self.n_landmarks_), state["weights"]).eval()
-        self.n_parameters_ = n_parameters(self.module_)

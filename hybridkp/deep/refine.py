@@ -29,9 +29,7 @@ from .tensors import (
     place,
     sample,
     seeded,
-    set_weights,
     split_rows,
-    weights_of,
 )
 from .training import Batch
 
@@ -296,24 +294,3 @@ class CNNRefiner(NetEstimator, BaseEstimator):
             "mean_xy": self.module_.mean_xy.cpu().numpy(),
             "calibration": np.array(self.calibration_),
         }
-
-    def _get_state(self) -> dict[str, Any]:
-        if not hasattr(self, "module_"):
-            return {}
-        return {
-            "weights": weights_of(self.module_),
-            "size_hw": list(self.size_hw_),
-            "n_landmarks": self.n_landmarks_,
-            "calibration": list(self.calibration_),
-            "history": self.history_,
-        }
-
-    def _set_state(self, state: dict[str, Any]) -> None:
-        if not state:  # stored unfitted, as another estimator's parameter
-            return
-        self.n_landmarks_ = int(state["n_landmarks"])
-        self.size_hw_ = (int(state["size_hw"][0]), int(state["size_hw"][1]))
-        self.calibration_ = (float(state["calibration"][0]), float(state["calibration"][1]))
-        self.history_ = {name: list(v) for name, v in state["history"].items()}
-        self.module_ = set_weights(self._make(self.n_landmarks_), state["weights"]).eval()
-        self.n_parameters_ = n_parameters(self.module_)
