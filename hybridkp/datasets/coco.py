@@ -21,6 +21,7 @@ from ..geometry import points_box
 from ..structures import NOT_LABELLED, Array, Dataset, DataWarning, InputError, Instance, Sample
 from .layouts import infer_flip, parse_normalizer, recognise
 from .pictures import find_folder, loader
+from .text import read_text
 
 Record = dict[str, Any]
 
@@ -99,12 +100,7 @@ def read_json(path: Path) -> Record:
     """The file's object, with each way to fail in one line."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the JSON file in it, or the folder to load_dataset")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    text = read_text(path)
     if not text.strip():
         raise InputError(f"{path}: the file is empty; write the annotations again")
     try:

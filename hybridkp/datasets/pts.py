@@ -16,6 +16,7 @@ from ..geometry import points_box
 from ..structures import Array, Dataset, InputError, Instance, Sample
 from .layouts import IBUG_68
 from .pictures import SUFFIXES, loader
+from .text import read_text
 
 #: one face of several in a photograph: HELEN's 100032540_1, AFW's 1051618982_2
 _FACE_NUMBER = re.compile(r"^(.*\d{4,}.*)_\d{1,2}$")
@@ -43,12 +44,7 @@ def read_pts(path: str | Path, origin: float = 1.0) -> Array:
         Not found, not numbers, or not as many points as ``n_points`` says (a truncated file).
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    text = read_text(path)
     rows: list[list[float]] = []
     declared: int | None = None
     for number, raw in enumerate(text.splitlines(), 1):
