@@ -32,7 +32,10 @@ class DetectorMixin:
         return self.predict_with_score(images)[0]  # type: ignore[attr-defined]
 
     def score(self, images: Any, xy: ArrayLike) -> float:
-        """Minus the mean point error in units of the crop's height (higher is better)."""
+        """Minus the mean point error in units of the crop's height (higher is better).
+
+        Points that are not labelled in ``xy``, or that the detector gave as NaN, are left out.
+        """
         error = np.linalg.norm(self.predict(images) - np.asarray(xy), axis=-1)
         return -float(np.nanmean(error)) / np.asarray(images[0]).shape[0]
 
@@ -51,6 +54,14 @@ def check_xy(xy: ArrayLike, n_images: int) -> Array:
     never = np.flatnonzero(np.isnan(out[:, :, 0]).all(axis=0))
     if len(never):
         raise InputError(f"landmark {never[0]} is labelled in no training picture: drop it")
+    return out
+
+
+def check_start(start: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """A refiner's starting points as float64; any NaN stays.  :class:`InputError` if not of ``shape``."""
+    out = np.asarray(start, np.float64)
+    if out.shape != shape:
+        raise InputError(f"start must have shape {shape}, got {out.shape}")
     return out
 
 

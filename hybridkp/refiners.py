@@ -21,7 +21,7 @@ from . import memory
 from .calibration import NEAR, calibrate
 from .geometry import extract_patches
 from .images import check_crops, crops_to_grey
-from .structures import Array, Detector, DetectorMixin, InputError, Refiner, check_xy
+from .structures import Array, Detector, DetectorMixin, InputError, Refiner, check_start, check_xy
 
 
 class Refined(DetectorMixin, BaseEstimator):
@@ -145,9 +145,7 @@ class SubpixelRefiner(BaseEstimator):
         """Learn to move ``start`` to ``xy``, both (B, K, 2) in crop px; ``flip`` has no use here."""
         images = check_crops(images)
         truth = check_xy(xy, len(images))
-        begin = np.asarray(start, float)
-        if begin.shape != truth.shape:
-            raise InputError(f"start must have shape {truth.shape}, got {begin.shape}")
+        begin = check_start(start, truth.shape)
         rng = check_random_state(self.random_state)
         self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
         maps = self._maps(images)
@@ -177,10 +175,8 @@ class SubpixelRefiner(BaseEstimator):
         """
         check_is_fitted(self)
         images = check_crops(images, self.size_hw_)
-        xy = np.asarray(start, float)
-        if xy.shape != (len(images), *self.centre_.shape):
-            raise InputError(f"start must have shape {(len(images), *self.centre_.shape)}, got {xy.shape}")
-        given = np.isfinite(xy).all(-1)
+        xy = check_start(start, (len(images), *self.centre_.shape))
+        given = np.all(np.isfinite(xy), axis=-1)
         xy = np.where(given[..., None], xy, self.centre_)
         maps, raw = self._maps(images), np.zeros(xy.shape[:2])
         for weights, means in zip(self.weights_, self.means_, strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +20,7 @@ from .base import Array as Array
 from .base import DataWarning as DataWarning
 from .base import DetectorMixin as DetectorMixin
 from .base import InputError as InputError
+from .base import check_start as check_start
 from .base import check_xy as check_xy
 from .base import column
 
@@ -80,14 +81,7 @@ class Keypoints:
     def __getitem__(self, rows: Any) -> Keypoints:
         """Row selection with a slice, an index array or a mask."""
         rows = np.atleast_1d(np.arange(len(self))[rows])
-        return Keypoints(
-            self.xy[rows],
-            self.score[rows],
-            self.size[rows],
-            self.angle[rows],
-            self.octave[rows],
-            self.label[rows],
-        )
+        return Keypoints(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def to_cv2(self) -> tuple[Any, ...]:
         """OpenCV's own type, in the same order; an undefined angle becomes -1."""
@@ -127,14 +121,15 @@ class Instance:
     Parameters
     ----------
     xy : (K, 2) float
-        Landmarks in the picture, NaN = not labelled.
+        Landmarks in the picture; NaN (or infinite, in either coordinate) = not labelled.
     visibility : (K,) int
-        0 not labelled, 1 labelled but hidden, 2 visible (COCO).
+        0 not labelled, 1 labelled but hidden, 2 visible (COCO); without it every labelled landmark
+        is visible.  A landmark that is not labelled by either word has xy NaN and visibility 0.
     box_xywh : (4,) float
         x, y of the top-left corner, width and height in px, measured along pixel *edges* as in
-        COCO: the box of a whole picture is ``(0, 0, W, H)``.
+        COCO: the box of a whole picture is ``(0, 0, W, H)``.  NaN when unknown.
     area : float
-        Object area in px², COCO's object scale squared.
+        Object area in px², COCO's object scale squared; NaN when unknown.
     score : float
     """
 
@@ -172,7 +167,9 @@ class Sample:
     """One picture with its objects.  ``image`` is read when first asked for and not kept.
 
     ``load`` is a function of no arguments that gives (H, W) or (H, W, 3) uint8, BGR.
-    ``group`` names the subject, photograph or video; splits never cut a group.
+    ``group`` names the subject, photograph or video; splits never cut a group.  ``size_hw`` is
+    the picture's size where the annotations tell it, ``image_id`` its number there (-1 = none),
+    ``modalities`` further pictures of the same scene, loaded likewise.
     """
 
     name: str
@@ -243,10 +240,10 @@ class Dataset:
         return iter(self.samples)
 
     def subset(self, rows: ArrayLike, name: str | None = None) -> Dataset:
-        """The samples at ``rows`` (indices), everything else as it is."""
-        from dataclasses import replace
-
-        chosen = tuple(self.samples[i] for i in np.asarray(rows, int))
+        """The samples at ``rows`` (indices or a mask), everything else as it is."""
+        which = np.asarray(rows)
+        which = np.flatnonzero(which) if which.dtype == bool else which.astype(int)
+        chosen = tuple(self.samples[i] for i in which)
         return replace(self, samples=chosen, name=name or self.name)
 
     @property
@@ -256,7 +253,10 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of names, landmarks and annotations (not of the pixels)."""
+        """16 hex digits of the names (data set, landmarks, samples, groups), points and boxes.
+
+        Pixels, visibility, areas, ``flip``, ``sigmas`` and the normaliser have no part in it.
+        """
         digest = hashlib.sha256("\0".join((self.name, *self.landmarks)).encode())
         for s in self.samples:
             digest.update(f"{s.name}\0{s.group}\0".encode())
@@ -286,8 +286,12 @@ class Predictions:
     """What one method answered on one split: answers only, no metric.
 
     ``xy`` (B, K, 2) float32 in the coordinates of the *picture* (not of the crop), NaN = gave
-    none; ``score`` (B, K) float32; ``seconds`` (B,) per object, one thread, batch 1, crop to
-    points; NaN where not timed.  Row b belongs to ``names[b]`` / ``instance[b]``.
+    none; ``score`` (B, K) float32; ``seconds`` (B,) per object, one thread, batch 1: the clock
+    covers decoded picture and box -> crop -> points in the picture; NaN where not timed.
+    ``fit_seconds`` is wall clock and counts work that a memory spared; ``model_bytes`` the size
+    of the model file and ``peak_bytes`` the process's largest resident size in fit and predict
+    (-1 = unknown).  Row b belongs to ``names[b]`` / ``instance[b]``, the latter counting the
+    objects of that sample from 0.
     """
 
     method: str

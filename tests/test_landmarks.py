@@ -190,6 +190,12 @@ def test_marks_are_found_within_half_a_pixel(detector: PatchDetector) -> None:
         np.testing.assert_allclose(maps.sum((2, 3)), 1, atol=1e-5)
 
 
+def test_an_unfitted_shape_model_says_so() -> None:
+    for ask in (PointDistribution().project, PointDistribution().complete):
+        with pytest.raises(InputError, match="call fit first"):
+            ask(np.zeros((1, 2, 2)))
+
+
 def test_senseless_parameters_are_named() -> None:
     p = make_problem(6)
     for bad in (PatchDetector(scales=(0.5, 1.0), radii=(4,)), PatchDetector(scales=())):

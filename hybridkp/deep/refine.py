@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
 from ..images import check_crops
-from ..structures import Array, InputError, check_xy
+from ..structures import Array, InputError, check_start, check_xy
 from .augment import Augment, augment
 from .estimator import NetEstimator, calibrated, mean_error
 from .layers import conv, standardise
@@ -235,11 +235,8 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         return RefineModule(n_landmarks, self.input_px, self.patch_px, self.n_looks)
 
     def _starts(self, module: RefineModule, start: ArrayLike, scale: Tensor, n: int) -> Tensor:
-        given = np.asarray(start, np.float32)
         mean = module.mean_xy.cpu()
-        if given.shape != (n, *mean.shape):
-            raise InputError(f"start must have shape {(n, *mean.shape)}, got {given.shape}")
-        begin = self._to_square(given, scale)
+        begin = self._to_square(check_start(start, (n, *mean.shape)), scale)
         begin = torch.where(torch.isfinite(begin).all(-1, keepdim=True), begin, mean)
         return begin.clamp(-0.25 * self.input_px, 1.25 * self.input_px)
 

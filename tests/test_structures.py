@@ -1,0 +1,144 @@
+"""The shared types: what they fill in, refuse, and bring back from OpenCV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from hybridkp.structures import (
+    Dataset,
+    InputError,
+    Instance,
+    Keypoints,
+    Predictions,
+    Sample,
+    check_start,
+    check_xy,
+)
+
+NAN = np.nan
+
+
+def keypoints() -> Keypoints:
+    return Keypoints(
+        [[1.5, 2], [3, 4], [5, 6.25]],
+        score=[0.1, 0.2, 0.3],
+        size=[7, 8, 9],
+        angle=[NAN, 0, 359.5],
+        octave=[0, 1, 255 | 1 << 8],
+        label=[-1, 4, 2],
+    )
+
+
+def columns(points: Keypoints) -> list[list[float]]:
+    names = ("score", "size", "angle", "octave", "label")
+    return [points.xy.tolist(), *(np.nan_to_num(getattr(points, n), nan=-9).tolist() for n in names)]
+
+
+@pytest.mark.parametrize("rows", [slice(1, None), [2, 0], np.array([True, False, True]), 1, -1, []])
+def test_keypoints_rows_take_every_column_along(rows: Any) -> None:
+    points = keypoints()
+    wanted = np.atleast_1d(np.arange(3)[rows if not isinstance(rows, list) else np.array(rows, int)])
+    found = points[np.array(rows, int) if isinstance(rows, list) else rows]
+    assert [len(c) for c in columns(found)] == [len(wanted)] * 6
+    assert columns(found) == [[c[i] for i in wanted] for c in columns(points)]
+
+
+def test_keypoints_to_opencv_and_back() -> None:
+    points = keypoints()
+    there = points.to_cv2()
+    assert all(isinstance(p, cv2.KeyPoint) for p in there)
+    assert (there[0].angle, there[2].octave, there[2].class_id) == (-1, 255 | 1 << 8, 2)
+    assert columns(Keypoints.from_cv2(there)) == columns(points)
+    assert len(Keypoints.from_cv2([])) == len(Keypoints([])) == 0
+
+
+def test_keypoints_fill_in_and_refuse() -> None:
+    points = Keypoints([[1, 2]])
+    assert (points.score[0], points.size[0], points.octave[0], points.label[0]) == (0, 1, 0, -1)
+    assert np.isnan(points.angle[0]) and points.xy.dtype == np.float32
+    with pytest.raises(InputError, match=r"Keypoints.xy must have shape \(N, 2\), got \(1, 3\)"):
+        Keypoints([[1, 2, 3]])
+    with pytest.raises(InputError, match=r"Keypoints.size must have shape \(1,\), got \(2,\)"):
+        Keypoints([[1, 2]], size=[1, 2])
+
+
+def test_instance_points_and_visibility_agree() -> None:
+    given = np.array([[1.0, 2], [NAN, 3], [4, np.inf], [5, 6]])
+    plain, told = Instance(given), Instance(given, visibility=[1, 2, 2, 0])
+    assert plain.visibility.tolist() == [2, 0, 0, 2] and told.visibility.tolist() == [1, 0, 0, 0]
+    assert np.isnan(told.xy[1:]).all() and told.xy[0].tolist() == [1, 2]
+    assert np.isnan(plain.box_xywh).all() and plain.box_xywh.shape == (4,)
+    assert given[3].tolist() == [5, 6], "what was given is not written to"
+    with pytest.raises(InputError, match=r"visibility must have shape \(4,\)"):
+        Instance(given, visibility=[1, 2])
+
+
+def dataset(**changes: Any) -> Dataset:
+    image = np.zeros((4, 4), np.uint8)
+    samples = tuple(
+        Sample(f"{i}.png", lambda: image, (Instance([[i, 1.0], [2, 3]], box_xywh=[0, 0, 4, 4]),), f"g{i}")
+        for i in range(4)
+    )
+    return Dataset(**{"name": "d", "landmarks": ("left", "right"), "samples": samples} | changes)
+
+
+@pytest.mark.parametrize("rows", [[3, 1], np.array([3, 1]), np.array([False, True, False, True])])
+def test_subsets_by_indices_and_by_mask(rows: Any) -> None:
+    names = [s.name for s in dataset().subset(rows)]
+    assert sorted(names) == ["1.png", "3.png"]
+    assert len(dataset().subset([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"flip": [1, 1]}, "undo themselves"),
+        ({"flip": [0]}, "2 indices"),
+        ({"skeleton": [[0, 2]]}, r"outside 0\.\.1"),
+        ({"sigmas": [0.1]}, r"sigmas must have shape \(2,\)"),
+    ],
+)
+def test_senseless_schemes_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"d: .*{message}"):
+        dataset(**changes)
+
+
+def test_fingerprint_is_of_names_points_and_boxes() -> None:
+    base = dataset()
+    assert base.fingerprint == dataset(flip=[1, 0], sigmas=[0.1, 0.2], normalizer=("pixel",)).fingerprint
+    moved = Sample(
+        "0.png", base.samples[0].load, (Instance([[0.5, 1], [2, 3]], box_xywh=[0, 0, 4, 4]),), "g0"
+    )
+    others = [dataset(name="e"), dataset(landmarks=("a", "b")), base.subset([0, 1, 2])]
+    others.append(dataset(samples=(moved, *base.samples[1:])))
+    assert len({base.fingerprint, *(o.fingerprint for o in others)}) == 5
+
+
+def test_predictions_hold_one_row_per_name() -> None:
+    def build(xy: Any, score: Any) -> Predictions:
+        return Predictions("m", xy, score, ("a", "b"), [0, 0], [0.1, NAN])
+
+    found = build(np.zeros((2, 3, 2)), np.zeros((2, 3)))
+    assert found.xy.dtype == found.score.dtype == np.float32 and found.instance.dtype == np.int64
+    for xy, score in [((3, 3, 2), (3, 3)), ((2, 3, 2), (2, 2)), ((2, 3, 3), (2, 3))]:
+        with pytest.raises(InputError, match="Predictions of m"):
+            build(np.zeros(xy), np.zeros(score))
+
+
+def test_training_truth_and_starts_are_checked() -> None:
+    given = np.array([[[1.0, NAN]], [[2, 3]]])
+    assert np.isnan(check_xy(given, 2)[0]).all() and given[0, 0, 0] == 1
+    for wrong, message in [
+        (np.zeros((2, 1)), "xy must have shape"),
+        (np.full((2, 1, 2), np.inf), "infinite"),
+        (np.full((2, 1, 2), NAN), "landmark 0 is labelled in no training picture"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            check_xy(wrong, 2)
+    assert check_start([[[1, 2]]], (1, 1, 2)).dtype == np.float64
+    with pytest.raises(InputError, match=r"start must have shape \(1, 1, 2\), got \(2,\)"):
+        check_start([1, 2], (1, 1, 2))
