@@ -37,10 +37,11 @@ except ImportError:  # Windows: two processes may then compute the same thing, h
 _FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
 _CREDIT = 0.0  # seconds of work that this process was spared, nested work included
 
-#: files that cannot change what a fit learns, left out of the source part of a key
+#: files that cannot change what a fit learns, left out of the source part of a key (the runtime
+#: is not among them: votes are counted there)
 _NO_PART_OF_A_FIT = (
-    *("__init__", "__main__", "recipes", "evaluate", "metrics", "statistics"),
-    *("report", "draw", "cli", "checks", "runtime"),
+    *("__init__", "__main__", "lazy", "recipes", "evaluate", "metrics", "statistics"),
+    *("report", "draw", "cli", "checks"),
 )
 
 
