@@ -24,25 +24,13 @@ After ``hybridkp train DATA --method sdm -o face.hkp`` and ``hybridkp export fac
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from ..lazy import doors
 
-_DOORS = {
-    "RuntimeDetector": "detector",
-    "export_runtime": "export",
-    "load": "detector",
-}
-
-__all__ = sorted(_DOORS)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _DOORS:
-        value = getattr(import_module(f".{_DOORS[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'hybridkp.runtime' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "RuntimeDetector": "detector",
+        "export_runtime": "export",
+        "load": "detector",
+    },
+)
