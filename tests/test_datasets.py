@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import pickle
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +162,31 @@ def test_coco_refuses_in_one_line_naming_file_and_cure(folder: Path, case: str) 
     with pytest.raises(InputError, match=told) as error:
         read_coco(put(folder, content))
     assert "train.json" in str(error.value) and "\n" not in str(error.value)
+
+
+def _places(node: Any, here: tuple = ()) -> Iterator[tuple]:
+    for key in node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+        yield (*here, key)
+        yield from _places(node[key], (*here, key))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, [], {"a": 1}, "x", -1, 1e308, float("inf"), 10**400, [[1], [2, 3]]],
+    ids=lambda v: str(v)[:9],
+)
+@pytest.mark.filterwarnings("ignore::hybridkp.structures.DataWarning")
+def test_coco_nothing_in_the_file_fails_otherwise(folder: Path, value: Any) -> None:
+    whole = document()
+    whole["categories"][0] |= {"sigmas": [0.1] * 3, "flip_indices": [0, 2, 1]}
+    for place in _places(whole):
+        content = copy.deepcopy(whole)
+        node = content
+        for key in place[:-1]:
+            node = node[key]
+        node[place[-1]] = value
+        with contextlib.suppress(InputError):
+            read_coco(put(folder, content))
 
 
 def test_coco_missing_pictures_name_the_folders(folder: Path) -> None:

@@ -125,14 +125,14 @@ def read_json(path: Path) -> Record:
 
 
 def _pick_category(document: Record, wanted: str | None, path: Path) -> Record:
-    able = [c for c in document["categories"] if c.get("keypoints")]
+    able = [c for c in document["categories"] if c.get("keypoints") and isinstance(c["keypoints"], list)]
     if wanted is not None:
         able = [c for c in able if c.get("name") == wanted]
     if not able:
         what = f"no category {wanted!r} with keypoints" if wanted else "no category lists its keypoints"
         raise InputError(f"{path}: {what}; add 'keypoints': [names] to the category")
     if len(able) > 1:
-        used = {a.get("category_id") for a in document["annotations"]}
+        used = [a.get("category_id") for a in document["annotations"]]
         able = [c for c in able if c.get("id") in used] or able[:1]
     if len(able) > 1:
         there = ", ".join(repr(c.get("name")) for c in able)
@@ -162,9 +162,9 @@ def _images_by_id(document: Record, path: Path) -> dict[Any, Record]:
 def _size_hw(image: Record) -> tuple[int, int] | None:
     try:
         h, w = int(image["height"]), int(image["width"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return (h, w) if h > 0 and w > 0 else None
+    return (h, w) if 0 < h < 2**31 and 0 < w < 2**31 else None
 
 
 def _instances(
@@ -177,6 +177,8 @@ def _instances(
     for row, annotation in enumerate(document["annotations"]):
         who = f"{path}: instance {annotation.get('id', f'in row {row}')}"
         if "id" in annotation:
+            if isinstance(annotation["id"], list | dict):
+                raise InputError(f"{who}: ids are whole numbers")
             if annotation["id"] in seen:
                 raise InputError(f"{who}: this id occurs twice; ids must differ")
             seen.add(annotation["id"])
@@ -185,14 +187,15 @@ def _instances(
         if "keypoints" not in annotation:
             repairs["instances without keypoints skipped"] += 1
             continue
-        if annotation.get("image_id") not in images:
+        image_id = annotation.get("image_id")
+        if isinstance(image_id, list | dict) or image_id not in images:
             raise InputError(
-                f"{who}: image_id {annotation.get('image_id')!r} is no picture of the file;"
+                f"{who}: image_id {image_id!r} is no picture of the file;"
                 " remove the instance or add its picture"
             )
-        instance = _instance(annotation, k, _size_hw(images[annotation["image_id"]]), who, repairs)
+        instance = _instance(annotation, k, _size_hw(images[image_id]), who, repairs)
         if instance is not None:
-            out[annotation["image_id"]].append(instance)
+            out[image_id].append(instance)
             labelled += bool(instance.visibility.any())
     if not labelled:
         raise InputError(f"{path}: no instance with a labelled point; nothing to learn from or to score")
@@ -212,7 +215,7 @@ def _instance(
         repairs["instances with neither box nor points skipped"] += 1
         return None
     area = annotation.get("area")
-    if not isinstance(area, int | float) or not np.isfinite(area) or area <= 0:
+    if not isinstance(area, int | float) or not 0 < area < 2**62:  # more than any picture: a slip
         if count:
             repairs["area missing, taken from the points' box"] += 1
         area = float(tight[2] * tight[3]) if count > 1 else float("nan")
@@ -227,7 +230,7 @@ def _points(
     """(K, 2) float with NaN, (K,) visibility."""
     try:
         table = np.array(values, float)  # null becomes NaN
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{who}: keypoints must be numbers x, y, v, x, y, v, ...") from None
     if table.size != 3 * k:
         raise InputError(
@@ -261,7 +264,7 @@ def _box(
     if value is not None:
         try:
             box = np.asarray(value, float).reshape(4)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError(f"{who}: bbox must be four numbers [x, y, width, height]") from None
         outside = False
         if size_hw is not None:
@@ -305,29 +308,40 @@ def _dataset(
     info = info if isinstance(info, dict) else {}
     k = len(landmarks)
     layout = recognise(landmarks, str(category.get("name", "")))
-    flip = category.get("flip_indices")
-    if flip is not None:
-        flip = np.asarray(flip)
-        if flip.shape != (k,) or sorted(flip.tolist()) != list(range(k)):
-            raise InputError(f"{path}: flip_indices must be the {k} numbers 0..{k - 1}, each once")
-    else:
+    flip = _numbers(category, "flip_indices", int, path)
+    if flip is None:
         flip = layout.flip if layout else infer_flip(landmarks)
-    skeleton = category.get("skeleton")
-    edges = np.asarray(skeleton, int).reshape(-1, 2) - 1 if skeleton else np.zeros((0, 2), int)
+    elif flip.shape != (k,) or sorted(flip.tolist()) != list(range(k)):
+        raise InputError(f"{path}: flip_indices must be the {k} numbers 0..{k - 1}, each once")
+    edges = _numbers(category, "skeleton", int, path)
+    edges = np.zeros((0, 2), int) if edges is None or not edges.size else edges - 1
+    if edges.ndim != 2 or edges.shape[1] != 2:
+        raise InputError(f"{path}: the skeleton must be pairs of landmarks, [[1, 2], ...]")
     if edges.size and (edges.min() < 0 or edges.max() >= k):
         raise InputError(f"{path}: the skeleton must name landmarks 1..{k} (COCO counts from 1)")
-    sigmas = category.get("sigmas", layout.sigmas if layout else None)
+    sigmas = _numbers(category, "sigmas", float, path)
+    if sigmas is None and layout and layout.sigmas is not None:
+        sigmas = np.array(layout.sigmas)
     return Dataset(
         name=name,
         landmarks=landmarks,
         samples=samples,
         skeleton=edges,
         flip=flip,
-        sigmas=np.full(k, 0.05) if sigmas is None else np.asarray(sigmas, float),
+        sigmas=np.full(k, 0.05) if sigmas is None else sigmas,
         normalizer=_normalizer(info, landmarks, layout, samples, str(path)),
         licence=_licence(info),
         category=str(category.get("name", "object")),
     )
+
+
+def _numbers(category: Record, key: str, dtype: type, path: Path) -> Array | None:
+    """The category's entry as an array; None where it is absent or null."""
+    value = category.get(key)
+    try:
+        return None if value is None else np.array(value, dtype)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{path}: the category's {key} must hold numbers") from None
 
 
 def _normalizer(info: Record, landmarks: tuple[str, ...], layout: Any, samples: Any, where: str) -> Any:
