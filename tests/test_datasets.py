@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from hybridkp.datasets import (
+    check_dataset,
     describe_dataset,
     group_folds,
     group_split,
@@ -187,6 +188,7 @@ def test_coco_nothing_in_the_file_fails_otherwise(folder: Path, value: Any) -> N
         node[place[-1]] = value
         with contextlib.suppress(InputError):
             read_coco(put(folder, content))
+        check_dataset(folder / "train.json")  # the linter makes a finding of it
 
 
 def test_coco_missing_pictures_name_the_folders(folder: Path) -> None:

@@ -124,11 +124,16 @@ def _raw(source: Path, split: str) -> list[Finding]:
     except InputError:
         return []  # the reader says it
     out = []
-    by_category = {c.get("id"): len(c.get("keypoints", ())) for c in document["categories"]}
+    by_category = {
+        c.get("id"): len(c["keypoints"])
+        for c in document["categories"]
+        if isinstance(c.get("keypoints"), list) and not isinstance(c.get("id"), list | dict)
+    }
     wrong, no_area = [], []
     for row, annotation in enumerate(document["annotations"]):
         name = annotation.get("id", f"row {row}")
-        k = by_category.get(annotation.get("category_id"))
+        category = annotation.get("category_id")
+        k = None if isinstance(category, list | dict) else by_category.get(category)
         points = annotation.get("keypoints")
         if k and isinstance(points, list) and len(points) != 3 * k:
             wrong.append(f"{split} instance {name}: {len(points) / 3:g} points instead of {k}")

@@ -37,7 +37,7 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     path = Path(path)
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: a zero byte in the name
         raise InputError(f"{path}: no such picture; check the path") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, not a picture; name a file in it") from None
