@@ -137,6 +137,19 @@ def test_evidence_is_subpixel() -> None:
     np.testing.assert_allclose(value, odds[4, 7], atol=1e-5)
 
 
+def test_windows_are_read_between_their_places_in_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    slope, bias = rng.normal(size=(2, 5, 3, 1, 1)), rng.normal(size=(5, 3, 1, 1))
+    y, x = np.mgrid[-3:4, -3:4] * 2.0
+    windows = (slope[0] * x + slope[1] * y + bias).astype(np.float32)  # planes: bilinear is exact
+    offset = rng.uniform(-6, 6, (5, 3, 2))
+    found = response.read_windows(windows, offset, 2)
+    plane = slope[0, ..., 0, 0] * offset[..., 0] + slope[1, ..., 0, 0] * offset[..., 1] + bias[..., 0, 0]
+    np.testing.assert_allclose(found, plane, atol=1e-5)
+    monkeypatch.setattr(response, "_EXACT_ROWS", 45)  # two pictures at a time
+    np.testing.assert_array_equal(response.read_windows(windows, offset, 2), found)
+
+
 def test_splat_keeps_mass_and_place() -> None:
     maps = response.splat(np.ones((1, 1, 1)), np.array([[[[21.5, 13.0]]]]), (32, 48), 4)
     j, i = np.arange(12), np.arange(8)

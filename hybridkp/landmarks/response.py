@@ -12,6 +12,8 @@ import numpy as np
 from ..geometry import sample_bilinear, subpixel_peak
 from ..structures import Array
 
+_EXACT_ROWS = 2**23  #: rows of windows read at a time: float32 tells them apart
+
 
 def window_offsets(radius: int, step: int = 1) -> Array:
     """(S * S, 2) offsets (x, y) in px of a square window, S = 2 radius + 1, row by row."""
@@ -98,6 +100,12 @@ def posterior(log_odds: Array) -> Array:
 def read_windows(windows: Array, offset: Array, step: int = 1) -> Array:
     """Values (N, K) of windows (N, K, S, S) at offsets (N, K, 2) px from their centres; clamped."""
     n, k, s, _ = windows.shape
+    most = max(1, _EXACT_ROWS // (k * s))
+    if n > most:
+        blocks = range(0, n, most)
+        return np.concatenate(
+            [read_windows(windows[i : i + most], offset[i : i + most], step) for i in blocks]
+        )
     tall = windows.reshape(n * k * s, s)
     place = np.clip(offset / step + s // 2, 0, s - 1).reshape(-1, 2)
     place[:, 1] = np.minimum(place[:, 1], s - 1 - 1e-6)  # never blend into the next window
