@@ -168,7 +168,7 @@ class Sample:
 
     ``load`` is a function of no arguments that gives (H, W) or (H, W, 3) uint8, BGR.
     ``group`` names the subject, photograph or video; splits never cut a group.  ``size_hw`` is
-    the picture's size where the annotations tell it, ``image_id`` its number there (-1 = none),
+    the picture's size where the annotations tell it, ``image_id`` its id there (-1 = none),
     ``modalities`` further pictures of the same scene, loaded likewise.
     """
 

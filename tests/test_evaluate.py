@@ -356,6 +356,22 @@ def test_predict_with_boxes_writes_coco_that_reads_back(tmp_path, model):
     np.testing.assert_allclose(again.samples[0].instances[0].xy, points)
 
 
+def test_boxes_of_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path, model):
+    detector, meta = model
+    paths = [tmp_path / folder / "0.png" for folder in "abc"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(cv2.imencode(".png", Picture(0)())[1].tobytes())
+    boxes = {
+        "images": [{"id": i, "file_name": f"{folder}/0.png"} for i, folder in enumerate("ab")],
+        "annotations": [{"image_id": i, "bbox": [10 * i, 5, 20, 20]} for i in range(2)],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    with pytest.warns(DataWarning, match=r"c/0\.png: has no box"):
+        document = predict(detector, paths, boxes=tmp_path / "boxes.json", meta=meta)
+    assert [(a["image_id"], a["bbox"][0]) for a in document["annotations"]] == [(1, 0), (2, 10)]
+
+
 def test_predict_without_boxes_takes_the_whole_picture(tmp_path, model):
     detector, meta = model
     path = tmp_path / "p.png"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,9 @@ def predict(
     Parameters
     ----------
     model : a model file, or a fitted detector (then ``meta`` may give landmarks, margin, ...)
-    boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; a picture that is not in it
-        is left out with a :class:`DataWarning`.  None: the whole picture is the box.
+    boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; None: the whole picture is the
+        box.  A name stands for the picture whose path ends with it; a picture that is not in it is
+        left out with a :class:`DataWarning`.
     out : folder for ``predictions.json`` and, with ``overlays``, ``overlays/*.jpg``
 
     Returns
@@ -109,7 +111,7 @@ def predictions_to_coco(predictions: Predictions, dataset: Dataset) -> list[dict
 
     A point that was not given is 0, 0, 0, as COCO writes it.
     """
-    ids = {s.name: s.image_id if s.image_id >= 0 else i for i, s in enumerate(dataset.samples, 1)}
+    ids = {s.name: i if s.image_id == -1 else s.image_id for i, s in enumerate(dataset.samples, 1)}
     missing = [n for n in predictions.names if n not in ids]
     if missing:
         raise InputError(f"{dataset.name}: has no picture {missing[0]!r}; give the data that were predicted")
@@ -159,7 +161,8 @@ def _boxes_of(path: Path, table: Mapping[str, Any] | None, image_hw: tuple[int, 
     """Boxes (N, 4) of one picture; a box wholly outside it is left out."""
     if table is None:
         return np.array([[0.0, 0.0, image_hw[1], image_hw[0]]])
-    rows = next((table[key] for key in (str(path), path.as_posix(), path.name) if key in table), None)
+    ends = ["/".join(path.parts[i:]) for i in range(len(path.parts))]  # the longest that is there
+    rows = next((table[key] for key in (str(path), path.as_posix(), *ends) if key in table), None)
     if rows is None:
         warnings.warn(f"{path}: has no box, left out", DataWarning, stacklevel=3)
         return np.zeros((0, 4))
@@ -171,7 +174,7 @@ def _boxes_of(path: Path, table: Mapping[str, Any] | None, image_hw: tuple[int, 
 
 
 def _read_boxes(path: str | os.PathLike[str]) -> dict[str, list[Any]]:
-    """File name (as written, and without folders) -> boxes, from COCO JSON."""
+    """File name -> boxes, from COCO JSON; also without folders, where that names one picture only."""
     try:
         document = json.loads(Path(path).read_bytes())
         names = {image["id"]: str(image["file_name"]) for image in document["images"]}
@@ -183,8 +186,10 @@ def _read_boxes(path: str | os.PathLike[str]) -> dict[str, list[Any]]:
             table[names[annotation["image_id"]]].append(box)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise InputError(
             f"{path}: needs COCO JSON with images (id, file_name) and annotations (bbox)"
         ) from None
-    return {**{Path(name).name: rows for name, rows in table.items()}, **table}
+    count = Counter(Path(name).name for name in table)
+    short = {Path(name).name: rows for name, rows in table.items() if count[Path(name).name] == 1}
+    return {**short, **table}
