@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import pytest
 
 cv2.setNumThreads(1)
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Small networks are quickest on one thread, and one thread adds up in one order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

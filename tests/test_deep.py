@@ -21,12 +21,7 @@ TINY = {"input_px": 32, "max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, 
 NETS = [HeatmapNet, DirectNet]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def blobs(n: int, size_hw=(48, 48), k: int = 3, seed: int = 0, sigma: float = 2.0, margin: float = 0.25):

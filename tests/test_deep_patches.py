@@ -16,12 +16,7 @@ from hybridkp.structures import InputError, Keypoints  # noqa: E402
 TINY = {"max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def marks(n: int, size_hw=(64, 64), k: int = 3, seed: int = 0):
