@@ -10,6 +10,7 @@ import pytest
 
 from hybridkp.structures import (
     Dataset,
+    DetectorMixin,
     InputError,
     Instance,
     Keypoints,
@@ -142,3 +143,18 @@ def test_training_truth_and_starts_are_checked() -> None:
     assert check_start([[[1, 2]]], (1, 1, 2)).dtype == np.float64
     with pytest.raises(InputError, match=r"start must have shape \(1, 1, 2\), got \(2,\)"):
         check_start([1, 2], (1, 1, 2))
+
+
+def test_silence_does_not_pay_in_a_detectors_score() -> None:
+    class Says(DetectorMixin):
+        def __init__(self, answer: Any):
+            self.answer = np.asarray(answer, np.float32)
+
+        def predict_with_score(self, images: Any) -> Any:
+            return self.answer, np.ones(self.answer.shape[:2], np.float32)
+
+    images = np.zeros((1, 30, 40), np.uint8)
+    truth = [[[3.0, 4.0], [10.0, 10.0], [NAN, NAN]]]
+    assert Says([[[0, 0], [10, 10], [9, 9]]]).score(images, truth) == pytest.approx(-(5 + 0) / 2 / 30)
+    silent = Says([[[NAN, NAN], [10, 10], [9, 9]]])
+    assert silent.score(images, truth) == pytest.approx(-(50 + 0) / 2 / 30)

@@ -111,7 +111,7 @@ def bench(
                     tell("failed", job.method, job.seed, _line(error))
 
         run(todo, "answer" if workers > 1 else "all", workers)
-        untimed = [e for e in asked if e[:2] in results and np.isnan(results[e[:2]].seconds).all()]
+        untimed = [e for e in asked if max_timed > 0 and e[:2] in results and _untimed(results[e[:2]])]
         run(untimed, "clock", 1)  # one at a time: no neighbour on the machine while the clock runs
     if not results:
         raise InputError(f"every method failed; {failed[0]} (tracebacks in {out / 'errors'})")
@@ -133,6 +133,10 @@ def with_seed(estimator: Any, seed: int) -> Any:
     seeded = clone(estimator)
     names = [n for n in seeded.get_params(deep=True) if n.split("__")[-1] == "random_state"]
     return seeded.set_params(**dict.fromkeys(names, seed)) if names else seeded
+
+
+def _untimed(predictions: Predictions) -> bool:
+    return bool(np.isnan(predictions.seconds).all())
 
 
 def prediction_path(out: Path, method: str, seed: int) -> Path:
@@ -203,13 +207,15 @@ def _facts(
         "train": train.name,
         "train_fingerprint": train.fingerprint,
         "n_train": len(train),
+        "flip": None if train.flip is None else train.flip.tolist(),
     }
     return {"dataset": val.name, "fingerprint": val.fingerprint, "split": split, "params": params}
 
 
 def _params(facts: Mapping[str, Any], estimator: Any) -> dict[str, Any]:
     """What must be the same for stored answers to be kept; a change of our source counts."""
-    return {"estimator": memory.describe(estimator), **facts["params"], "source": memory._sources()}
+    source = memory.sources("evaluate")  # the crops are cut there
+    return {"estimator": memory.describe(estimator), **facts["params"], "source": source}
 
 
 def _kept(
