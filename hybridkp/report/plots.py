@@ -54,7 +54,7 @@ def _font_signs() -> frozenset[int]:
 
 def plain(text: str) -> str:
     """Text that matplotlib shows letter by letter: no mathtext, "?" for what its font lacks."""
-    known = _font_signs()
+    known, text = _font_signs(), text.replace("\N{NO-BREAK SPACE}", " ")
     signs = (c if c == "\n" or (c.isprintable() and ord(c) in known) else "?" for c in text)
     return "".join(signs).replace("$", r"\$")
 
