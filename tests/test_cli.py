@@ -203,6 +203,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, folder, how):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a runner in the background hands down an ignored Ctrl-C: give the child the usual one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.time() + 90
     while not list(out.glob("predictions/*")) and time.time() < deadline:
