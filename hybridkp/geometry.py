@@ -28,6 +28,18 @@ def apply_affine(matrix: ArrayLike, xy: ArrayLike) -> Array:
     return out + matrix[:, :, 2].reshape(len(matrix), *[1] * (xy.ndim - 2), 2)
 
 
+def apply_homography(matrix: ArrayLike, xy: ArrayLike) -> Array:
+    """Points (N, 2) through a (3, 3) map of any scale; NaN for points at or behind the horizon.
+
+    The sign of the matrix is chosen so that the picture's origin is in front.
+    """
+    full, points = np.asarray(matrix, float), np.asarray(xy, float).reshape(-1, 2)
+    full = full * np.copysign(1.0, full[2, 2])
+    mapped = np.column_stack([points, np.ones(len(points))]) @ full.T
+    ahead = mapped[:, 2:] > 1e-9
+    return np.where(ahead, mapped[:, :2] / np.where(ahead, mapped[:, 2:], 1.0), np.nan)
+
+
 def invert_affine(matrix: ArrayLike) -> Array:
     """The inverse of one (2, 3) or many (B, 2, 3) maps."""
     matrix = np.asarray(matrix, float)

@@ -223,7 +223,7 @@ _METHODS: dict[str, _Recipe] = {
 #: what ``hybridkp bench`` runs without ``--methods``
 DEFAULT: tuple[str, ...] = tuple(name for name in _METHODS if name != "hog+svm+subpixel")
 #: what it runs with ``--quick``; longest first, so that two processes end together
-QUICK: tuple[str, ...] = ("heatmap", "sdm", "hog+svm", "vote", "direct", "hog+ridge", "mean-shape")
+QUICK: tuple[str, ...] = ("heatmap", "sdm", "vote", "hog+svm", "direct", "hog+ridge", "mean-shape")
 
 
 def method_names(task: str = "landmarks") -> list[str]:

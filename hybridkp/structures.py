@@ -388,7 +388,10 @@ class Refiner(Protocol):
 
 @runtime_checkable
 class LocalFeature(Protocol):
-    """Interest points with rows; ``norm`` is "L2" or "HAMMING"."""
+    """Interest points with rows (N, D), row i for keypoint i; ``norm`` is "L2" or "HAMMING".
+
+    Keypoints come best first; a blank picture gives none.
+    """
 
     norm: str
 

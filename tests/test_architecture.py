@@ -28,31 +28,61 @@ ROOMS: dict[str, set[str]] = {
     "images": CORE | {"cv2"},
     "geometry": CORE | {"cv2"},
     "calibration": CORE | {"sklearn"},
+    "pairs": CORE | {"base"},
     "metrics": CORE,
     "statistics": CORE | {"scipy"},
     "pyramid": CORE | {"geometry", "images", "cv2"},
-    "files": CORE | {"images", "cv2", "safetensors", "skops", "sklearn"},
+    "files": CORE | {"pairs", "images", "cv2", "safetensors", "skops", "sklearn"},
     "draw": CORE | {"images", "geometry", "descriptors", "cv2"},
     "descriptors": CORE | {"geometry", "images", "opencv", "pyramid", "cv2", "skimage", "sklearn"},
-    "datasets": CORE | {"geometry", "images", "files", "cv2", "skimage", "sklearn"},
+    "datasets": CORE | {"pairs", "geometry", "images", "files", "cv2", "skimage", "sklearn"},
     "memory": CORE | {"images", "files", "datasets", "sklearn"},
     "landmarks": LEARN | {"memory", "opencv", "calibration", "threads", "cv2", "joblib", "scipy"},
+    "points": CORE
+    | {"pairs", "geometry", "images", "opencv", "threads", "pyramid", "descriptors", "files", "calibration"}
+    | {"memory", "cv2", "sklearn", "onnxruntime"},
     "deep": CORE
     | {"geometry", "images", "files", "datasets", "landmarks", "calibration", "sklearn", "cv2"}
-    | {"pyramid", "safetensors", "torch", "tqdm"},
+    | {"pyramid", "points", "safetensors", "torch", "tqdm"},
     "refiners": LEARN | {"memory", "landmarks", "calibration", "cv2"},
     "fusion": CORE | {"geometry", "images", "memory", "runtime", "sklearn"},
     "evaluate": CORE
-    | {"geometry", "images", "files", "memory", "threads", "datasets", "draw", "joblib", "sklearn", "cv2"},
+    | {
+        "pairs",
+        "geometry",
+        "images",
+        "files",
+        "memory",
+        "threads",
+        "datasets",
+        "draw",
+        "joblib",
+        "sklearn",
+        "cv2",
+    },
     "report": CORE
-    | {"metrics", "statistics", "draw", "files", "geometry", "images", "jinja2", "matplotlib", "cv2"},
+    | {"metrics", "statistics", "draw", "files", "geometry", "images", "pairs", "datasets"}
+    | {"jinja2", "matplotlib", "cv2"},
     "runtime": CORE
     | {"geometry", "images", "pyramid", "descriptors", "landmarks", "files", "cv2"}
     | {"safetensors", "onnxruntime"},
     "recipes": CORE | {"landmarks", "descriptors", "deep", "refiners", "fusion", "sklearn"},
+    "point_recipes": CORE | {"pairs", "points", "descriptors", "sklearn"},
     "checks": CORE | {"geometry", "files", "pyramid", "datasets", "sklearn", "cv2"},
     "cli": CORE
-    | {"recipes", "evaluate", "report", "files", "datasets", "draw", "metrics", "runtime", "tqdm", "images"},
+    | {
+        "recipes",
+        "point_recipes",
+        "evaluate",
+        "report",
+        "files",
+        "datasets",
+        "draw",
+        "metrics",
+        "runtime",
+        "tqdm",
+        "images",
+    },
 }
 
 #: single modules of a room that other rooms may not drag along: they must stay light
