@@ -12,8 +12,11 @@ from ..lazy import doors
 __getattr__, __dir__, __all__ = doors(
     __name__,
     {
+        "BENCH_PICTURES": "bundled",
         "Finding": "check",
         "Layout": "layouts",
+        "TRAIN_PICTURES": "bundled",
+        "bundled_picture": "bundled",
         "check_dataset": "check",
         "coco_document": "coco_writer",
         "describe_dataset": "info",
@@ -26,6 +29,7 @@ __getattr__, __dir__, __all__ = doors(
         "read_pts_folder": "pts",
         "recognise": "layouts",
         "split_names": "load",
+        "training_pictures": "bundled",
         "write_coco": "coco_writer",
     },
 )
