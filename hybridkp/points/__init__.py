@@ -9,4 +9,10 @@ from __future__ import annotations
 
 from ..lazy import doors
 
-__getattr__, __dir__, __all__ = doors(__name__, {})
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "ORBFeature": "classical",
+        "SIFTFeature": "classical",
+    },
+)
