@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "geometry": CORE | {"cv2"},
     "calibration": CORE | {"sklearn"},
     "pairs": CORE | {"base"},
-    "metrics": CORE,
+    "metrics": CORE | {"pairs"},
     "statistics": CORE | {"scipy"},
     "pyramid": CORE | {"geometry", "images", "cv2"},
     "files": CORE | {"pairs", "images", "cv2", "safetensors", "skops", "sklearn"},

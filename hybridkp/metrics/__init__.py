@@ -1,8 +1,9 @@
 """Metrics: pure functions of arrays, scored from stored predictions.
 
 Here live numbers between truth and answers: point errors (:mod:`.landmarks`), object keypoint
-similarity with COCO's AP and AR (:mod:`.oks`), and calibration (:mod:`.classification`).  Never
-here: files, pictures, models, or any random choice.  Shapes: points (B, K, 2), normalisers (B,).
+similarity with COCO's AP and AR (:mod:`.oks`), calibration (:mod:`.classification`), and the
+interest points' repeatability, matching and homography accuracy (:mod:`.points`).  Never here:
+files, pictures, models, or any random choice.  Shapes: points (B, K, 2), normalisers (B,).
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from ..lazy import doors
 __getattr__, __dir__, __all__ = doors(
     __name__,
     {
+        "AUC_PX": "homographies",
         "METRICS": "landmarks",
         "OBJECT_METRICS": "landmarks",
+        "POINT_METRICS": "points",
+        "THRESHOLDS_PX": "homographies",
         "auc": "landmarks",
         "ced": "landmarks",
         "failure_rate": "landmarks",
@@ -31,5 +35,17 @@ __getattr__, __dir__, __all__ = doors(
         "oks_ap_from_coco": "coco",
         "calibration_curve": "classification",
         "expected_calibration_error": "classification",
+        "corner_error": "homographies",
+        "correctness": "homographies",
+        "recall_area": "homographies",
+        "inlier_counts": "points",
+        "localisation_error": "points",
+        "match_errors": "points",
+        "matching_score": "points",
+        "mma": "points",
+        "pair_scores": "points",
+        "repeatability": "points",
+        "repeated_points": "points",
+        "transfer": "points",
     },
 )
