@@ -1,4 +1,4 @@
-"""Overlays for people: points, skeletons, heat maps, pyramids, HOG glyphs.
+"""Overlays for people: points, skeletons, matches, heat maps, pyramids, HOG glyphs.
 
 Here lives every function that paints on a picture; each takes a grey or BGR uint8 picture and
 gives a *new* (H, W, 3) BGR uint8 array.  Files are never written here, nothing is learned or
@@ -20,6 +20,10 @@ from .structures import Array, InputError, Keypoints, Pyramid
 #: BGR.  Cyan and yellow keep apart for every common kind of colour blindness, and on skin.
 TRUTH_COLOR = (255, 214, 0)
 POINT_COLOR = (40, 225, 255)
+#: BGR of matches.  Blue and orange differ for every common kind of colour blindness; the stroke repeats it.
+RIGHT_COLOR = (255, 165, 45)
+WRONG_COLOR = (0, 115, 255)
+UNKNOWN_COLOR = (190, 190, 190)
 
 _SHIFT = 4  # fractional bits that cv2 gets: 1/16 px
 _FAR = 2**20  # px; a stroke that starts further away is clamped there, so that cv2 cannot overflow
@@ -256,6 +260,84 @@ def draw_keypoints(image: Array, keypoints: Keypoints, *, color: Color = POINT_C
     direction = np.stack([np.cos(angle), np.sin(angle)], 1)  # NaN where there is no angle
     _lines(canvas, xy, xy + radius[:, None] * direction, color, width)
     return canvas
+
+
+def draw_matches(
+    image_a: Array,
+    image_b: Array,
+    xy_a: ArrayLike,
+    xy_b: ArrayLike,
+    right: ArrayLike | None = None,
+    *,
+    most: int | None = None,
+    gap: int = 6,
+    ground: int = 255,
+) -> Array:
+    """Two pictures side by side, tops level, and a line for each match.
+
+    Right matches are blue, solid, with dots at their ends; wrong ones orange, dashed, with crosses, and
+    lie on top, so that no crowd of right ones hides them; unknown ones are thin and grey.
+
+    Parameters
+    ----------
+    image_a, image_b : (H, W) or (H, W, 3) uint8, of any two sizes
+    xy_a, xy_b : (M, 2) px of the first and the second picture, NaN = not drawn
+    right : (M,) bool, or numbers of which NaN = nobody knows; None = nothing is known of any, and all
+        are drawn in one colour
+    most : draw at most so many, evenly spread over the order given
+    gap : px of ``ground`` between the pictures
+
+    Returns
+    -------
+    (max(H_a, H_b), W_a + gap + W_b, 3) uint8 BGR, a new array
+
+    Raises
+    ------
+    InputError
+        When ``xy_a``, ``xy_b`` and ``right`` differ in M.
+    """
+    a, b = _canvas(image_a), _canvas(image_b)
+    start, end = _points(xy_a, "xy_a"), _points(xy_b, "xy_b")
+    state = np.full(len(start), np.nan) if right is None else np.asarray(right, float).reshape(-1)
+    if not len(start) == len(end) == len(state):
+        raise InputError(f"matches differ in number: {len(start)}, {len(end)}, {len(state)} right or wrong")
+    canvas = np.full((max(len(a), len(b)), a.shape[1] + gap + b.shape[1], 3), ground, np.uint8)
+    canvas[: len(a), : a.shape[1]], canvas[: len(b), a.shape[1] + gap :] = a, b
+    end = end + [a.shape[1] + gap, 0]
+    rows = np.flatnonzero(np.isfinite(start).all(1) & np.isfinite(end).all(1))
+    rows = rows[evenly(len(rows), most)]
+    unit = 0.5 * (_unit(a) + _unit(b))
+    neutral = POINT_COLOR if right is None else UNKNOWN_COLOR
+    unknown = rows[np.isnan(state[rows])]
+    _lines(canvas, start[unknown], end[unknown], neutral, 0.4 * unit)
+    good, bad = rows[state[rows] > 0], rows[state[rows] == 0]
+    _lines(canvas, start[good], end[good], RIGHT_COLOR, 0.6 * unit)
+    for point in np.concatenate([start[good], end[good]]):
+        _disc(canvas, point, 1.5 * unit, (0, 0, 0))
+        _disc(canvas, point, 1.1 * unit, RIGHT_COLOR)
+    _lines(canvas, *_dashes(start[bad], end[bad], 5 * unit), WRONG_COLOR, 0.8 * unit)
+    ends = np.concatenate([start[bad], end[bad]])
+    for arm in 1.8 * unit * np.array([[1, 1], [1, -1]]):
+        _lines(canvas, ends - arm, ends + arm, WRONG_COLOR, unit)
+    return canvas
+
+
+def evenly(n: int, most: int | None) -> Array:
+    """Which of n rows to show when at most so many may be: all, or that many evenly spread ones."""
+    return np.arange(n) if most is None or n <= most else np.arange(most) * n // most
+
+
+def _dashes(start: Array, end: Array, dash: float) -> tuple[Array, Array]:
+    """Lines (N, 2) to (N, 2) as strokes of ``dash`` px with as long gaps; at most 400 strokes a line."""
+    start, end = np.clip(start, -_FAR, _FAR), np.clip(end, -_FAR, _FAR)
+    length = np.maximum(np.linalg.norm(end - start, axis=1), 1e-9)
+    step = np.maximum(dash, length / 800)
+    n = np.ceil(length / (2 * step)).astype(int)
+    line = np.repeat(np.arange(len(n)), n)
+    first = 2 * step[line] * (np.arange(len(line)) - np.repeat(np.cumsum(n) - n, n))
+    last = np.minimum(first + step[line], length[line])
+    way = (end - start)[line] / length[line, None]
+    return start[line] + way * first[:, None], start[line] + way * last[:, None]
 
 
 def tile(pictures: Sequence[Array], columns: int, *, gap: int = 4, ground: int = 255) -> Array:

@@ -43,6 +43,7 @@ def test_every_overlay_is_new_and_leaves_its_input(image):
         draw.draw_heatmap(image, frozen(np.eye(5))),
         draw.draw_hog(image),
         draw.draw_keypoints(image, points),
+        draw.draw_matches(image, image, frozen([[3.0, 4.0]]), frozen([[5.0, 4.0]]), frozen([True])),
     ]
     for out in outs:
         assert out.dtype == np.uint8
@@ -148,6 +149,54 @@ def test_keypoints_show_size_and_angle():
     assert out[35, 30] and not out[25, 30]  # 90 degrees clockwise on screen is down
     bare = draw.draw_keypoints(black, Keypoints([[30, 30]], size=[20])).any(2)
     assert not bare[35, 30]
+
+
+def _colors(picture):
+    return {tuple(c) for c in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
+
+
+def test_matches_are_coloured_by_truth():
+    xy_a, xy_b = [[10, 10], [10, 25], [10, 40]], [[60, 10], [60, 25], [60, 40]]
+    out = draw.draw_matches(GREY, GREY, xy_a, xy_b, [1, 0, np.nan], gap=6)
+    assert out.shape == (60, 166, 3)
+    rows = [_colors(out[y - 6 : y + 7]) for y in (10, 25, 40)]
+    expected = [draw.RIGHT_COLOR, draw.WRONG_COLOR, draw.UNKNOWN_COLOR]
+    for i, seen in enumerate(rows):
+        assert [c in seen for c in expected] == [i == j for j in range(3)]
+    for x in (10, 60 + 86):  # both ends, in each picture's own pixels
+        assert tuple(out[10, x]) == draw.RIGHT_COLOR and tuple(out[25, x]) == draw.WRONG_COLOR
+    assert (out[10, 20:140] == draw.RIGHT_COLOR).all(), "a right match is solid"
+    dashed = (out[25, 20:140] == draw.WRONG_COLOR).all(1)
+    assert 0.3 < dashed.mean() < 0.7, "a wrong one is dashed"
+    plain = draw.draw_matches(GREY, GREY, xy_a, xy_b)
+    assert not _colors(plain) & set(expected) and draw.POINT_COLOR in _colors(plain)
+
+
+def test_a_wrong_match_lies_on_top_of_right_ones():
+    rows = np.arange(5, 55, dtype=float)
+    xy_a = np.stack([np.full(50, 10.0), rows], 1)
+    out = draw.draw_matches(GREY, GREY, [[10, 30], *xy_a], [[60, 30], *xy_a], [False] + [True] * 50)
+    assert (out[30, 20:140] == draw.WRONG_COLOR).all(1).mean() > 0.3
+
+
+def test_matches_of_odd_pictures_and_points():
+    tall = np.full((90, 20, 3), 10, np.uint8)
+    out = draw.draw_matches(GREY, tall, np.zeros((0, 2)), np.zeros((0, 2)), [], gap=4, ground=7)
+    assert out.shape == (90, 104, 3) and (out[60:, :84] == 7).all()
+    np.testing.assert_array_equal(out[:60, :80], bgr(GREY))
+    np.testing.assert_array_equal(out[:, 84:], tall)
+    far = [[1e30, 5], [np.nan, 5], [-500, 1e12]]
+    assert draw.draw_matches(GREY, tall, far, [[5, 5]] * 3, [0, 0, 0]).shape == (90, 106, 3)
+    with pytest.raises(InputError, match="differ in number: 1, 1, 2"):
+        draw.draw_matches(GREY, GREY, [[1, 1]], [[1, 1]], [True, False])
+
+
+def test_at_most_so_many_matches():
+    xy = np.stack([np.arange(5.0, 75, 7), np.full(10, 30.0)], 1)
+    some = draw.draw_matches(GREY, GREY, xy, xy, np.ones(10), most=3)
+    chosen = draw.evenly(10, 3)
+    assert chosen.tolist() == [0, 3, 6] and draw.evenly(2, 3).tolist() == [0, 1]
+    np.testing.assert_array_equal(some, draw.draw_matches(GREY, GREY, xy[chosen], xy[chosen], np.ones(3)))
 
 
 def test_tiles():

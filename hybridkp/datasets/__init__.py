@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = doors(
         "load_dataset": "load",
         "make_faces": "synthetic",
         "read_coco": "coco",
+        "read_hpatches": "hpatches",
         "read_pts": "pts",
         "read_pts_folder": "pts",
         "recognise": "layouts",

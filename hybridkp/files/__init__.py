@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = doors(
         "find_images": "pictures",
         "load_model": "modelfile",
         "load_predictions": "predictions",
+        "picture_size": "pictures",
         "read_image": "pictures",
         "read_meta": "modelfile",
         "remove_leftovers": "atomic",

@@ -61,6 +61,19 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     return as_uint8(_upright(image, orientation), str(path))
 
 
+def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(h, w) of a picture file as :func:`read_image` gives it, from its header where that tells it."""
+    try:
+        data = Path(path).read_bytes()
+        width, height, orientation, complete = _header(data)
+    except (OSError, ValueError):
+        width = height = 0
+    if width < 1 or height < 1 or not complete:  # PNM and others; and bad files, which complain there
+        h, w = read_image(path).shape[:2]
+        return h, w
+    return (width, height) if orientation >= 5 else (height, width)
+
+
 def find_images(path: str | os.PathLike[str]) -> list[Path]:
     """The picture files that ``path`` means: a file, the pictures of a folder, or a glob; sorted.
 

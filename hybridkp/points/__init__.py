@@ -12,7 +12,11 @@ from ..lazy import doors
 __getattr__, __dir__, __all__ = doors(
     __name__,
     {
+        "AKAZEFeature": "classical",
+        "BRISKFeature": "classical",
+        "KAZEFeature": "classical",
         "ORBFeature": "classical",
         "SIFTFeature": "classical",
+        "SURFFeature": "classical",
     },
 )

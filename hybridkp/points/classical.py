@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from .. import descriptors
-from ..opencv import create_sift
+from ..opencv import contrib, create_sift
 from ..pyramid import gaussian_pyramid
-from ..structures import Array, Keypoints
+from ..structures import Array, InputError, Keypoints
 from .local import TiledFeature, best_first, from_cv2
+
+
+_SUBLEVELS = 4  # per octave, of AKAZE and KAZE
 
 
 class _OpenCVFeature(TiledFeature):
@@ -146,6 +149,204 @@ class ORBFeature(_OpenCVFeature):
         level = np.clip(level, 0, self.n_levels - 1).astype(np.int64)
         angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
         given = descriptors.sift.cv2_points(points.xy, points.size, angle, level)
+        return _aligned(self._make(1), grey, given, self._no_rows(len(points)))
+
+
+class SURFFeature(TiledFeature):
+    """SURF (Bay et al. 2008): :class:`hybridkp.descriptors.SURF` with a budget.
+
+    Parameters
+    ----------
+    n_points : int
+        Budget.
+    extended, upright, threshold : see :class:`hybridkp.descriptors.SURF`
+    """
+
+    def __init__(
+        self, n_points: int = 1024, extended: bool = False, upright: bool = False, threshold: float = 38.4
+    ):
+        self.n_points = n_points
+        self.extended = extended
+        self.upright = upright
+        self.threshold = threshold
+
+    @property
+    def n_features(self) -> int:
+        return 128 if self.extended else 64
+
+    def _surf(self) -> descriptors.SURF:
+        return descriptors.SURF(extended=self.extended, upright=self.upright, threshold=self.threshold)
+
+    def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
+        points = self._surf().detect(grey)
+        points = points[best_first(points, n_points)]
+        return points, self._surf().describe(gaussian_pyramid(grey, 1), points) if describe else None
+
+    def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
+        rows = self._surf().describe(gaussian_pyramid(grey, 1), points)
+        return rows, rows.any(axis=1)
+
+
+class _Diffusion(_OpenCVFeature):
+    """What AKAZE and KAZE share: levels of a nonlinear scale space, of which a row asks for one.
+
+    OpenCV takes the level from ``class_id`` and asserts on anything else there: it is worked out
+    from the size, for the method's own points too.
+    """
+
+    first_size: float  #: ``Keypoints.size`` of a point of the finest level, px
+    n_octaves: int
+
+    def _n_levels(self, grey: Array) -> int:
+        raise NotImplementedError
+
+    def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
+        level = np.rint(_SUBLEVELS * np.log2(points.size / self.first_size))
+        level = np.clip(level, 0, self._n_levels(grey) - 1).astype(np.int32)
+        angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
+        h, w = grey.shape
+        # farther out there is nothing to see, and indices would overflow; sizes likewise
+        xy = np.clip(points.xy, -1.0, [w, h]).astype(np.float32)
+        size = np.minimum(points.size, max(h, w)).astype(np.float32)
+        given = Keypoints(xy, points.score, size, angle, level // _SUBLEVELS, level).to_cv2()
+        kept, rows = self._make(len(points)).compute(grey, given)
+        if rows is None or len(kept) != len(points):
+            raise InputError(f"{type(self).__name__}: this OpenCV dropped points that it was given")
+        rows = np.nan_to_num(rows) if rows.dtype == np.float32 else rows
+        return rows, rows.any(axis=1)
+
+
+class AKAZEFeature(_Diffusion):
+    """Accelerated KAZE (Alcantarilla, Nuevo & Bartoli 2013): nonlinear scale space, 486 binary tests.
+
+    Parameters
+    ----------
+    n_points : int
+        Budget: the strongest are kept.
+    threshold : float
+        Least determinant of the Hessian, pictures in 0..1.
+    upright : bool
+        No orientation.
+    n_octaves : int
+
+    References
+    ----------
+    P. F. Alcantarilla, J. Nuevo, A. Bartoli, Fast explicit diffusion for accelerated features in
+    nonlinear scale spaces, BMVC 2013.
+    """
+
+    norm = "HAMMING"
+    first_size = 4.8  # 2 * 1.6 (first blur) * 1.5 (factor of the derivatives)
+
+    def __init__(
+        self, n_points: int = 1024, threshold: float = 0.001, upright: bool = False, n_octaves: int = 4
+    ):
+        self.n_points = n_points
+        self.threshold = threshold
+        self.upright = upright
+        self.n_octaves = n_octaves
+
+    @property
+    def n_features(self) -> int:
+        return 61
+
+    def _make(self, n_points: int) -> Any:
+        kind = "AKAZE_DESCRIPTOR_MLDB_UPRIGHT" if self.upright else "AKAZE_DESCRIPTOR_MLDB"
+        return contrib("AKAZE").create(
+            descriptor_type=contrib(kind),
+            threshold=self.threshold,
+            nOctaves=self.n_octaves,
+            max_points=n_points,
+        )
+
+    def _n_levels(self, grey: Array) -> int:
+        h, w = grey.shape
+        octaves = [o for o in range(self.n_octaves) if o == 0 or (w >> o >= 80 and h >> o >= 40)]
+        return _SUBLEVELS * len(octaves)
+
+
+class KAZEFeature(_Diffusion):
+    """KAZE (Alcantarilla, Bartoli & Davison 2012): nonlinear scale space at full size, gradient sums.
+
+    Parameters
+    ----------
+    n_points : int
+        Budget: the strongest are kept.
+    threshold : float
+        Least determinant of the Hessian, pictures in 0..1.
+    extended : bool
+        128 features in place of 64.
+    upright : bool
+        No orientation.
+
+    References
+    ----------
+    P. F. Alcantarilla, A. Bartoli, A. J. Davison, KAZE features, ECCV 2012.
+    """
+
+    first_size = 3.2  # 2 * 1.6 (first blur)
+    n_octaves = 4
+
+    def __init__(
+        self, n_points: int = 1024, threshold: float = 0.001, extended: bool = False, upright: bool = False
+    ):
+        self.n_points = n_points
+        self.threshold = threshold
+        self.extended = extended
+        self.upright = upright
+
+    @property
+    def n_features(self) -> int:
+        return 128 if self.extended else 64
+
+    def _make(self, n_points: int) -> Any:
+        return contrib("KAZE").create(
+            extended=self.extended, upright=self.upright, threshold=self.threshold, nOctaves=self.n_octaves
+        )
+
+    def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
+        # OpenCV finds the angles together with the rows only
+        points, rows = super()._find(grey, n_points, True)
+        return points, np.nan_to_num(rows)
+
+    def _n_levels(self, grey: Array) -> int:
+        return _SUBLEVELS * self.n_octaves
+
+
+class BRISKFeature(_OpenCVFeature):
+    """BRISK (Leutenegger, Chli & Siegwart 2011): AGAST corners in scale space, 512 binary tests.
+
+    Parameters
+    ----------
+    n_points : int
+        Budget: the strongest are kept.
+    threshold : int
+        Least AGAST score.
+    n_octaves : int
+
+    References
+    ----------
+    S. Leutenegger, M. Chli, R. Siegwart, BRISK: binary robust invariant scalable keypoints,
+    ICCV 2011.
+    """
+
+    norm = "HAMMING"
+
+    def __init__(self, n_points: int = 1024, threshold: int = 30, n_octaves: int = 3):
+        self.n_points = n_points
+        self.threshold = threshold
+        self.n_octaves = n_octaves
+
+    @property
+    def n_features(self) -> int:
+        return 64
+
+    def _make(self, n_points: int) -> Any:
+        return contrib("BRISK").create(thresh=self.threshold, octaves=self.n_octaves)
+
+    def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
+        angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
+        given = descriptors.sift.cv2_points(points.xy, points.size, angle, 0)
         return _aligned(self._make(1), grey, given, self._no_rows(len(points)))
 
 
