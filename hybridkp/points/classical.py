@@ -197,12 +197,13 @@ class _Diffusion(_OpenCVFeature):
     first_size: float  #: ``Keypoints.size`` of a point of the finest level, px
     n_octaves: int
 
-    def _n_levels(self, grey: Array) -> int:
+    def _levels(self, grey: Array) -> tuple[int, int]:
+        """First and last level that a row may ask for."""
         raise NotImplementedError
 
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         level = np.rint(_SUBLEVELS * np.log2(points.size / self.first_size))
-        level = np.clip(level, 0, self._n_levels(grey) - 1).astype(np.int32)
+        level = np.clip(level, *self._levels(grey)).astype(np.int32)
         angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
         h, w = grey.shape
         # farther out there is nothing to see, and indices would overflow; sizes likewise
@@ -259,10 +260,10 @@ class AKAZEFeature(_Diffusion):
             max_points=n_points,
         )
 
-    def _n_levels(self, grey: Array) -> int:
+    def _levels(self, grey: Array) -> tuple[int, int]:
         h, w = grey.shape
         octaves = [o for o in range(self.n_octaves) if o == 0 or (w >> o >= 80 and h >> o >= 40)]
-        return _SUBLEVELS * len(octaves)
+        return 0, _SUBLEVELS * len(octaves) - 1
 
 
 class KAZEFeature(_Diffusion):
@@ -278,6 +279,12 @@ class KAZEFeature(_Diffusion):
         128 features in place of 64.
     upright : bool
         No orientation.
+
+    Notes
+    -----
+    OpenCV's rows at given points are read from other derivatives (one pixel wide at every scale)
+    than those it finds together with the points, and do not match them well: match rows of
+    ``compute`` with rows of ``compute``.  Unless upright, it finds every angle anew.
 
     References
     ----------
@@ -309,8 +316,8 @@ class KAZEFeature(_Diffusion):
         points, rows = super()._find(grey, n_points, True)
         return points, np.nan_to_num(rows)
 
-    def _n_levels(self, grey: Array) -> int:
-        return _SUBLEVELS * self.n_octaves
+    def _levels(self, grey: Array) -> tuple[int, int]:
+        return 1, _SUBLEVELS * self.n_octaves - 2
 
 
 class BRISKFeature(_OpenCVFeature):
