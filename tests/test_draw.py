@@ -151,32 +151,33 @@ def test_keypoints_show_size_and_angle():
     assert not bare[35, 30]
 
 
-def _colors(picture):
-    return {tuple(c) for c in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
+def near(picture, color):
+    """Which pixels have a colour, give or take the softness of a thin stroke's edge."""
+    return (np.abs(picture.astype(int) - color) < 60).all(-1)
 
 
 def test_matches_are_coloured_by_truth():
     xy_a, xy_b = [[10, 10], [10, 25], [10, 40]], [[60, 10], [60, 25], [60, 40]]
     out = draw.draw_matches(GREY, GREY, xy_a, xy_b, [1, 0, np.nan], gap=6)
     assert out.shape == (60, 166, 3)
-    rows = [_colors(out[y - 6 : y + 7]) for y in (10, 25, 40)]
     expected = [draw.RIGHT_COLOR, draw.WRONG_COLOR, draw.UNKNOWN_COLOR]
-    for i, seen in enumerate(rows):
-        assert [c in seen for c in expected] == [i == j for j in range(3)]
+    for i, y in enumerate((10, 25, 40)):
+        assert [near(out[y - 6 : y + 7], c).any() for c in expected] == [i == j for j in range(3)]
     for x in (10, 60 + 86):  # both ends, in each picture's own pixels
         assert tuple(out[10, x]) == draw.RIGHT_COLOR and tuple(out[25, x]) == draw.WRONG_COLOR
-    assert (out[10, 20:140] == draw.RIGHT_COLOR).all(), "a right match is solid"
-    dashed = (out[25, 20:140] == draw.WRONG_COLOR).all(1)
+    assert near(out[10, 20:140], draw.RIGHT_COLOR).all(), "a right match is solid"
+    dashed = near(out[25, 20:140], draw.WRONG_COLOR)
     assert 0.3 < dashed.mean() < 0.7, "a wrong one is dashed"
     plain = draw.draw_matches(GREY, GREY, xy_a, xy_b)
-    assert not _colors(plain) & set(expected) and draw.POINT_COLOR in _colors(plain)
+    assert near(plain[25, 20:140], draw.POINT_COLOR).all()
+    assert not any(near(plain, c).any() for c in expected)
 
 
 def test_a_wrong_match_lies_on_top_of_right_ones():
     rows = np.arange(5, 55, dtype=float)
     xy_a = np.stack([np.full(50, 10.0), rows], 1)
     out = draw.draw_matches(GREY, GREY, [[10, 30], *xy_a], [[60, 30], *xy_a], [False] + [True] * 50)
-    assert (out[30, 20:140] == draw.WRONG_COLOR).all(1).mean() > 0.3
+    assert near(out[30, 20:140], draw.WRONG_COLOR).mean() > 0.3
 
 
 def test_matches_of_odd_pictures_and_points():
