@@ -1,4 +1,5 @@
-"""Where annotated pictures come from: readers, splits, the linter and the synthetic faces.
+"""Where annotated pictures come from: readers, splits, the linter, the synthetic faces; and pairs
+of pictures with known homographies for the interest points.
 
 One file per format; every reader gives a :class:`hybridkp.structures.Dataset` with lazy samples,
 0-based points and NaN for what is not labelled.  Never here: learning, metrics, printing.
@@ -23,7 +24,9 @@ __getattr__, __dir__, __all__ = doors(
         "group_folds": "splits",
         "group_split": "splits",
         "load_dataset": "load",
+        "load_pairs": "synthetic_pairs",
         "make_faces": "synthetic",
+        "make_pairs": "synthetic_pairs",
         "read_coco": "coco",
         "read_hpatches": "hpatches",
         "read_pts": "pts",
