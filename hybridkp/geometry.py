@@ -77,6 +77,17 @@ def flip_points(xy: ArrayLike, width: int, flip: ArrayLike | None = None) -> Arr
     return out if flip is None else out[..., np.asarray(flip, int), :]
 
 
+def rotation_about(centre_xy: ArrayLike, degrees: float) -> Array:
+    """The (2, 3) map that turns points about a centre, clockwise on screen.
+
+    >>> apply_affine(rotation_about((1, 1), 90), [[2.0, 1.0]]).round(6)
+    array([[1., 2.]])
+    """
+    centre, angle = np.asarray(centre_xy, float), np.deg2rad(degrees)
+    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.column_stack([linear, centre - linear @ centre])
+
+
 def similarity(source: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Least-squares similarity maps (B, 2, 3) from ``source`` to ``target``, both (B, N, 2).
 
@@ -126,6 +137,17 @@ def points_box(xy: ArrayLike) -> Array:
         return np.full(4, np.nan)
     low, high = points.min(0), points.max(0)
     return np.concatenate([low + 0.5, high - low])
+
+
+def map_box(matrix: ArrayLike, box_xywh: ArrayLike) -> Array:
+    """The box (4,) that goes along: its centre through the map, its sides by the map's scale.
+
+    The sides keep their directions, so that the box of a turned object is as large as before.
+    """
+    box = np.asarray(box_xywh, float)
+    centre = apply_affine(matrix, box[:2] + box[2:] / 2 - 0.5) + 0.5
+    sides = box[2:] * scale_of(matrix)
+    return np.concatenate([centre - sides / 2, sides])
 
 
 def crop_matrix(box_xywh: ArrayLike, size_hw: tuple[int, int], margin: float = 1.25) -> Array:

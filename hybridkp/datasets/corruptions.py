@@ -125,7 +125,7 @@ def _noise(image: Array, boxes: Array, value: float, rng: np.random.Generator) -
 
 def _jpeg(image: Array, boxes: Array, value: float, rng: np.random.Generator) -> Array:
     data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(value)])[1]
-    return cv2.imdecode(data, cv2.IMREAD_COLOR if image.ndim == 3 else cv2.IMREAD_GRAYSCALE)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR if image.ndim == 3 else cv2.IMREAD_GRAYSCALE))
 
 
 def _low_light(image: Array, boxes: Array, value: float, rng: np.random.Generator) -> Array:
