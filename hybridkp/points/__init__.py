@@ -13,10 +13,17 @@ __getattr__, __dir__, __all__ = doors(
     __name__,
     {
         "AKAZEFeature": "classical",
+        "BEBLID": "bits",
+        "BRIEF": "bits",
         "BRISKFeature": "classical",
+        "Corners": "detectors",
+        "FAST": "detectors",
+        "FREAK": "bits",
         "KAZEFeature": "classical",
         "ORBFeature": "classical",
+        "Paired": "pairing",
         "SIFTFeature": "classical",
         "SURFFeature": "classical",
+        "TEBLID": "bits",
     },
 )

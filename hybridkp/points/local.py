@@ -208,3 +208,23 @@ def from_cv2(found: Any) -> Keypoints:
     """OpenCV's keypoints without its bookkeeping in ``class_id``, which is not a landmark's index."""
     points = Keypoints.from_cv2(found)
     return Keypoints(points.xy, points.score, points.size, points.angle, points.octave)
+
+
+def within_reach(points: Keypoints, grey: Array) -> tuple[Array, Array]:
+    """Places (N, 2) at most a pixel outside the picture, and sizes (N,) no larger than it.
+
+    Beyond that there is nothing to see, and some of OpenCV's indices would overflow.
+    """
+    h, w = grey.shape
+    xy = np.clip(points.xy, -1.0, [w, h]).astype(np.float32)
+    return xy, np.minimum(points.size, max(h, w)).astype(np.float32)
+
+
+def aligned_rows(method: Any, grey: Array, given: tuple[Any, ...], out: Array) -> tuple[Array, Array]:
+    """``method.compute`` with its rows put back by ``class_id``; which of ``out`` (zeros) were filled."""
+    kept, rows = method.compute(grey, given)
+    order = [p.class_id for p in kept]
+    real = np.zeros(len(out), bool)
+    if rows is not None and order:
+        out[order], real[order] = rows, True
+    return out, real
