@@ -10,11 +10,13 @@ from ..lazy import doors
 __getattr__, __dir__, __all__ = doors(
     __name__,
     {
+        "Condition": "conditions",
         "Crops": "crops",
         "bench": "runs",
         "make_crops": "crops",
         "predict": "apply",
         "predictions_to_coco": "apply",
+        "robustness": "conditions",
         "stored_predictions": "runs",
         "train": "apply",
     },

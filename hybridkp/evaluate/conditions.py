@@ -1,0 +1,167 @@
+"""Trained models on harder copies of the evaluated pictures: answers now, curves later.
+
+Nothing is fitted: the models of a bench are asked again, under blur, noise, JPEG, low light,
+occlusion, rotation and small size.  Answers are stored before any metric, a file for each model
+and condition, so that a run that was stopped goes on.  Names no method.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from .. import memory
+from ..datasets import CORRUPTIONS, corrupted
+from ..datasets.corruptions import SEVERITIES
+from ..files import load_model, load_predictions, read_meta, save_predictions
+from ..structures import Dataset, InputError, Predictions
+from ..threads import limit_threads
+from .crops import make_crops
+from .worker import versions
+
+
+class Condition(NamedTuple):
+    """One corruption at one severity; ("clean", 0) is the pictures as they are."""
+
+    kind: str
+    severity: int
+
+    def of(self, dataset: Dataset, random_state: int = 0) -> Dataset:
+        """The data set under this condition."""
+        return dataset if not self.severity else corrupted(dataset, *self, random_state=random_state)
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.severity}"
+
+
+def robustness(
+    models: Mapping[str, str | os.PathLike[str]],
+    dataset: Dataset,
+    *,
+    out: str | os.PathLike[str],
+    kinds: Sequence[str] | None = None,
+    severities: Sequence[int] = SEVERITIES,
+    random_state: int = 0,
+    n_jobs: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[Condition, list[Predictions]]:
+    """Ask every model about ``dataset`` as it is and under each corruption and severity.
+
+    All models see the same corrupted pictures and, of one crop size, the same crops.
+
+    Parameters
+    ----------
+    models : name -> model file of ``bench`` or ``train``
+    out : folder; gets ``<condition>/<name>.safetensors``
+    kinds : of :data:`hybridkp.datasets.CORRUPTIONS`; None = all
+    n_jobs : conditions at a time, each in a process with its share of the cores
+    progress : called as progress(condition, done, total) after each condition
+
+    Returns
+    -------
+    dict from condition to predictions, in the order of ``models``
+
+    Raises
+    ------
+    InputError
+        No models, an unknown kind or severity, a model of another landmark scheme, a file that
+        cannot be read.
+    """
+    if not models:
+        raise InputError("no models: train some first, hybridkp bench does")
+    conditions = _conditions(kinds, severities)
+    meta = {name: _meta(path, dataset) for name, path in models.items()}
+    params = {
+        name: {
+            "model": hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16],
+            "random_state": int(random_state),
+            "source": memory.sources("evaluate", "datasets"),
+            "size_hw": [int(v) for v in meta[name]["size_hw"]],
+            "margin": float(meta[name]["margin"]),
+        }
+        for name, path in models.items()
+    }
+    workers = max(1, (os.cpu_count() or 1) if n_jobs < 0 else int(n_jobs))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    paths = {c: {n: Path(out) / str(c) / f"{n}.safetensors" for n in models} for c in conditions}
+    jobs = (
+        delayed(_ask)(c, models, params, dataset, paths[c], int(random_state), threads) for c in conditions
+    )
+    for done, condition in enumerate(
+        Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs")(jobs), 1
+    ):
+        if progress:
+            progress(str(condition), done, len(conditions))
+    return {c: [load_predictions(path) for path in paths[c].values()] for c in conditions}
+
+
+def _conditions(kinds: Sequence[str] | None, severities: Sequence[int]) -> list[Condition]:
+    kinds = list(CORRUPTIONS) if kinds is None else list(dict.fromkeys(kinds))
+    unknown = [k for k in kinds if k not in CORRUPTIONS]
+    if unknown:
+        raise InputError(f"unknown corruption {unknown[0]!r}: there are {', '.join(CORRUPTIONS)}")
+    wrong = [s for s in severities if s not in SEVERITIES]
+    if wrong:
+        raise InputError(f"severity {wrong[0]}: give 1, 2, 3 or 4")
+    harder = [Condition(kind, int(s)) for kind in kinds for s in dict.fromkeys(severities)]
+    return [Condition("clean", 0), *harder]
+
+
+def _meta(path: str | os.PathLike[str], dataset: Dataset) -> dict[str, Any]:
+    meta = read_meta(path)
+    if list(meta.get("landmarks") or dataset.landmarks) != list(dataset.landmarks):
+        raise InputError(f"{path}: was trained for other landmarks than those of {dataset.name}")
+    if "size_hw" not in meta:
+        raise InputError(f"{path}: does not say its crop size; make it with hybridkp bench or train")
+    return {"size_hw": meta["size_hw"], "margin": meta.get("margin", 1.25)}
+
+
+def _ask(
+    condition: Condition,
+    models: Mapping[str, str | os.PathLike[str]],
+    params: Mapping[str, Mapping[str, Any]],
+    dataset: Dataset,
+    paths: Mapping[str, Path],
+    random_state: int,
+    threads: int,
+) -> Condition:
+    """Every model's stored answers under one condition; those that are there already are kept."""
+    harder = condition.of(dataset, random_state)
+    todo = [n for n in models if not _kept(paths[n], params[n], harder.fingerprint)]
+    shapes = {n: (tuple(params[n]["size_hw"]), params[n]["margin"]) for n in todo}
+    with limit_threads(threads):
+        for shape in dict.fromkeys(shapes.values()):
+            crops = make_crops(harder, *shape)
+            for name in (n for n in todo if shapes[n] == shape):
+                xy, score = load_model(models[name]).predict_with_score(crops.images)
+                answers = Predictions(
+                    method=name,
+                    xy=crops.to_picture(xy),
+                    score=score,
+                    names=crops.names,
+                    instance=crops.instance,
+                    seconds=np.full(len(crops), np.nan),
+                    params=dict(params[name]),
+                    dataset=harder.name,
+                    fingerprint=harder.fingerprint,
+                    split=str(condition),
+                    versions=versions(),
+                )
+                save_predictions(answers, paths[name])
+    return condition
+
+
+def _kept(path: Path, params: Mapping[str, Any], fingerprint: str) -> bool:
+    if not path.exists():
+        return False
+    try:
+        found = load_predictions(path)
+    except InputError:
+        return False
+    return found.fingerprint == fingerprint and dict(found.params) == dict(params)
