@@ -16,7 +16,7 @@ from report_helpers import NAMES, answer, bare, check_page, make_data, rows_of, 
 
 from hybridkp import statistics
 from hybridkp.metrics import landmarks as metrics
-from hybridkp.report import plots, words, write_report
+from hybridkp.report import plots, verdicts, write_report
 from hybridkp.report.scores import gather_truth
 from hybridkp.structures import InputError
 
@@ -41,7 +41,7 @@ def report(data, predictions, tmp_path_factory):
 def plain_page(monkeypatch):
     """Stubs in place of matplotlib: most tests are not about curves, and curves take seconds."""
     stub = '<svg role="img" aria-label="stub"></svg>'
-    for name in ("trade_off_svg", "ced_svg", "history_svg"):
+    for name in ("trade_off_svg", "shares_svg", "history_svg"):
         monkeypatch.setattr(plots, name, lambda *a, **k: stub)
     monkeypatch.setattr(plots, "overview_png", lambda *a, **k: b"stub")
 
@@ -305,8 +305,12 @@ def test_the_headline_follows_the_normaliser(normalizer, landmarks, keys, tmp_pa
     check_page(report.paths["html"])
     assert keys <= set(report.rows[0].numbers)
     assert report.rows[0].method == "good"
-    assert words.opening(
-        gather_truth(data, [answer(data, "good", 1.0)]), report.rows, report.comparisons, 0.95
+    assert verdicts.opening(
+        gather_truth(data, [answer(data, "good", 1.0)]).headline,
+        report.columns[0],
+        report.rows,
+        report.comparisons,
+        "object",
     ).startswith("good has the")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from report_helpers import BASE, answer, make_data, unlabel
 
-from hybridkp.report import plots, shapes, tables
+from hybridkp.report import cells, plots, shapes
 from hybridkp.report.labels import overlap_area, place_labels
 from hybridkp.report.pictures import choose_cases, choose_disagreement
 from hybridkp.report.scores import gather_truth, mean_shape, score_methods
@@ -104,11 +104,11 @@ def test_the_pareto_front():
     ],
 )  # fmt: skip
 def test_numbers_for_people(value, digits, text):
-    assert tables.number(value, digits) == text
+    assert cells.number(value, digits) == text
 
 
 def test_p_values_are_never_zero():
-    assert [tables.p_value(p) for p in (0.0001, 0.0123, 0.5, float("nan"))] == [
+    assert [cells.p_value(p) for p in (0.0001, 0.0123, 0.5, float("nan"))] == [
         "< 0.001",
         "0.012",
         "0.50",
@@ -129,4 +129,4 @@ def test_plots_of_odd_numbers():
         assert svg.startswith("<svg role=") and svg.rstrip().endswith("</svg>")
     assert plots.trade_off_svg([plots.Point("m", 1, 90, 80, 95)], lower_is_better=False, **options)
     assert not plots.trade_off_svg([plots.Point("m", np.nan, 9, 8, 9)], lower_is_better=True, **options)
-    assert not plots.ced_svg({}, x_label="x", name="c", width=3, height=3)
+    assert not plots.shares_svg({}, x_label="x", y_label="y", label="l", name="c", width=3, height=3)

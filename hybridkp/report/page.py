@@ -1,27 +1,23 @@
-"""Puts tables, plots, pictures and sentences together as one self-contained HTML page.
+"""Puts landmarks' tables, plots, pictures and sentences together as one self-contained HTML page.
 
-The template is filled with autoescape on: names and captions are text, whatever they contain;
-only SVG and CSS that this room builds itself pass unescaped.  No file is written here.
+What the pages of both tasks share is in ``rendering``.  No file is written here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from ..statistics import PairedComparison
 from ..structures import Array
-from . import pictures, plots, shapes, words
+from . import pictures, plots, shapes
+from .cells import Column, Row
+from .rendering import curves_context, render_page, trade_off_context
 from .scores import Scores, Truth, error_curve, landmark_errors, mean_shape
-from .tables import Column, Row, cell, number, p_value
-
-MOST_SENTENCES = 12  #: about pairs; the table has them all
-WIDE, NARROW = (9.6, 5.2), (3.6, 4.6)  #: inches of a plot on a laptop, on a phone
+from .verdicts import opening, pairs_context
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,30 +45,18 @@ def points_of(m: Material) -> list[plots.Point]:
     ]
 
 
-def axis_label(m: Material) -> str:
-    """The headline and which way is better."""
-    head = m.truth.headline
-    return f"{head.title}, {head.unit} ({'lower' if head.lower_is_better else 'higher'} is better)"
-
-
 def render(m: Material, gallery: pictures.Gallery) -> str:
     """The page as text."""
-    folder = jinja2.PackageLoader("hybridkp", "report")
-    environment = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined)
-    style = environment.loader.get_source(environment, "style.css")[0]  # type: ignore[union-attr]
     disagree = pictures.choose_disagreement(m.truth, m.scores)
     context = {
         "title": m.title,
         "facts": m.facts,
-        "style": style,
-        "opening": words.opening(m.truth, m.rows, m.comparisons, m.level),
+        "opening": opening(m.truth.headline, m.columns[0], m.rows, m.comparisons, "object"),
         "rows": m.rows,
         "columns": m.columns,
-        "cell": cell,
-        "sort_key": _sort_key,
         "table_caption": _table_caption(m),
         "level": f"{100 * m.level:g} %",
-        "unit": words.difference_unit(m.truth.headline),
+        "unit": m.truth.headline.difference_unit,
         "notes": m.notes,
         "about": m.about,
         "legend": (
@@ -82,17 +66,12 @@ def render(m: Material, gallery: pictures.Gallery) -> str:
         "cases": [(n, p) for n, p in pictures.method_pictures(gallery, m.scores) if p],
         "disagreement": pictures.disagreement_pictures(gallery, m.scores, disagree),
         "training": _training(m.scores),
-        **_trade_off(m),
+        **trade_off_context(points_of(m), m.truth.headline, "object"),
         **_ced(m),
-        **_pairs(m),
+        **pairs_context(m.truth.headline, m.rows, m.comparisons),
         **_shapes(m),
     }
-    return environment.get_template("template.html").render(context)
-
-
-def _sort_key(row: Row, column: Column) -> str:
-    value = row.numbers.get(column.key, math.nan)
-    return f"{value:.9g}" if math.isfinite(value) else ""
+    return render_page("landmarks.html", context)
 
 
 def _table_caption(m: Material) -> str:
@@ -104,28 +83,6 @@ def _table_caption(m: Material) -> str:
     text += "; ms with quartiles" if any(c.key == "ms" for c in m.columns) else ""
     shared = " Methods that share a letter cannot be told apart."
     return text + "." + (shared if len(m.rows) > 1 else "")
-
-
-def _trade_off(m: Material) -> dict[str, Any]:
-    points = points_of(m)
-    better = m.truth.headline.lower_is_better
-
-    def plot(name: str, width: float, height: float) -> str:
-        label = axis_label(m)
-        return plots.trade_off_svg(
-            points, y_label=label, lower_is_better=better, name=name, width=width, height=height
-        )
-
-    wide = plot("trade-wide", *WIDE)
-    timed = [p for p in points if math.isfinite(p.ms) and p.ms > 0]
-    left = plots.pinned(timed)
-    pinned = (
-        ""
-        if left is None
-        else (f"The triangle at the left edge, {timed[left].method}, is faster than the axis shows.")
-    )
-    both = {"wide": wide, "narrow": plot("trade-narrow", *NARROW)} if wide else None
-    return {"trade_off": both, "pinned": pinned}
 
 
 def _ced(m: Material) -> dict[str, Any]:
@@ -141,53 +98,15 @@ def _ced(m: Material) -> dict[str, Any]:
     grid = np.linspace(0, top, 160)
     curves = {s.method: (scale * grid, error_curve(s, grid)) for s in m.scores if np.isfinite(s.error).any()}
     label = "mean error of an object, px" if pixel else "NME of an object, %"
-    tall = NARROW[1] + 0.09 * len(curves)
-    svg = {
-        "wide": plots.ced_svg(curves, x_label=label, name="ced-wide", width=WIDE[0], height=WIDE[1]),
-        "narrow": plots.ced_svg(curves, x_label=label, name="ced-narrow", width=NARROW[0], height=tall),
-    }
+    svg = curves_context(
+        curves,
+        "ced",
+        x_label=label,
+        y_label="objects with at most that error, %",
+        aria="Cumulative error distribution",
+    )
     cut = f"{scale * top:.3g} {unit}" if errors.max() > top else ""
     return {"ced": svg, "ced_cut": cut}
-
-
-def _pairs(m: Material) -> dict[str, Any]:
-    head = m.truth.headline
-    place = {r.method: i for i, r in enumerate(m.rows)}
-    n = len(m.rows)
-    matrix: list[list[dict[str, str] | None]] = [[None] * n for _ in range(n)]
-    table = []
-    for c in m.comparisons:
-        i, j = place[c.first], place[c.second]
-        for a, b, difference in ((i, j, c.difference), (j, i, -c.difference)):
-            better = (difference < 0) == head.lower_is_better
-            kind = ("better" if better else "worse") if c.distinguishable else "same"
-            text = number(difference, head.digits)
-            tip = words.pair_sentence(c, head)
-            matrix[a][b] = {"kind": kind, "text": text if c.distinguishable else f"≈ {text}", "tip": tip}
-        ends = [number(c.low, head.digits), number(c.high, head.digits)]
-        table.append(
-            {
-                "first": c.first,
-                "second": c.second,
-                "difference": number(c.difference, head.digits),
-                "interval": f"[{', '.join(ends)}]" if math.isfinite(c.low) else "–",
-                "p": p_value(c.p),
-                "p_holm": p_value(c.p_holm),
-                "differ": c.distinguishable,
-                "value": f"{c.difference:.9g}",
-                "raw_p": f"{c.p:.9g}",
-                "raw_holm": f"{c.p_holm:.9g}",
-            }
-        )
-    same = [c for c in m.comparisons if not c.distinguishable]
-    same.sort(key=lambda c: (place[c.first] + place[c.second], place[c.first]))
-    return {
-        "matrix": matrix,
-        "pairs": table,
-        "close": [words.pair_sentence(c, head) for c in same[:MOST_SENTENCES]],
-        "n_close": len(same),
-        "sets": words.set_sentences(m.rows, m.comparisons),
-    }
 
 
 def _shapes(m: Material) -> dict[str, Any]:

@@ -167,7 +167,9 @@ def pinned(points: Sequence[Point]) -> int | None:
     return order[0] if alone else None
 
 
-def draw_trade_off(axes: Any, points: Sequence[Point], *, y_label: str, lower_is_better: bool) -> None:
+def draw_trade_off(
+    axes: Any, points: Sequence[Point], *, y_label: str, lower_is_better: bool, what: str = "object"
+) -> None:
     """Accuracy over milliseconds with intervals, the Pareto front and labels that keep clear.
 
     A method that is alone far to the left (:func:`pinned`) is drawn at the left edge as a triangle,
@@ -196,7 +198,7 @@ def draw_trade_off(axes: Any, points: Sequence[Point], *, y_label: str, lower_is
         (np.arange(len(points)) == left, ACCENT, "<", 60),
     ):
         axes.scatter(ms[rows], value[rows], s=size, color=color, marker=marker, zorder=3, linewidths=0)
-    axes.set_xlabel("ms per object, one thread (log scale)")
+    axes.set_xlabel(f"ms per {what}, one thread (log scale)")
     axes.set_ylabel(y_label)
     _plain_ticks(axes.xaxis)
     if log_y:
@@ -243,7 +245,14 @@ def _label_points(axes: Any, names: Sequence[str], xy: Array, strokes: Array) ->
 
 
 def trade_off_svg(
-    points: Sequence[Point], *, y_label: str, lower_is_better: bool, name: str, width: float, height: float
+    points: Sequence[Point],
+    *,
+    y_label: str,
+    lower_is_better: bool,
+    name: str,
+    width: float,
+    height: float,
+    what: str = "object",
 ) -> str:
     """The plot as SVG, ``width`` x ``height`` inches at 96 px; empty when nothing was timed."""
     shown = [p for p in points if np.isfinite([p.ms, p.value]).all() and p.ms > 0]
@@ -251,14 +260,21 @@ def trade_off_svg(
         return ""
     with figure(width, height, name) as fig:
         axes = fig.add_subplot()
-        draw_trade_off(axes, shown, y_label=y_label, lower_is_better=lower_is_better)
-        return to_svg(fig, name, f"{y_label} against milliseconds per object for {len(shown)} methods")
+        draw_trade_off(axes, shown, y_label=y_label, lower_is_better=lower_is_better, what=what)
+        return to_svg(fig, name, f"{y_label} against milliseconds per {what} for {len(shown)} methods")
 
 
-def ced_svg(
-    curves: Mapping[str, tuple[Array, Array]], *, x_label: str, name: str, width: float, height: float
+def shares_svg(
+    curves: Mapping[str, tuple[Array, Array]],
+    *,
+    x_label: str,
+    y_label: str,
+    label: str,
+    name: str,
+    width: float,
+    height: float,
 ) -> str:
-    """Cumulative error distributions: the share of objects (0..1) whose error is at most x."""
+    """Shares (0..1, shown as 0..100) over x from 0, a line per method; ``label`` is read out instead."""
     if not curves:
         return ""
     wide = width > 5
@@ -271,10 +287,10 @@ def ced_svg(
         axes.set_xlim(0, max(float(np.max(x)) for x, _ in curves.values()) or 1)
         axes.set_ylim(0, 100)
         axes.set_xlabel(x_label)
-        axes.set_ylabel("objects with at most that error, %")
+        axes.set_ylabel(y_label)
         place = "outside right upper" if wide else "outside lower center"
         fig.legend(loc=place, fontsize=8, ncols=columns, handlelength=2.6)
-        return to_svg(fig, name, f"Cumulative error distribution of {len(curves)} methods")
+        return to_svg(fig, name, label)
 
 
 def history_svg(
@@ -316,8 +332,9 @@ def overview_png(
     title: str,
     y_label: str,
     lower_is_better: bool,
+    what: str = "object",
 ) -> bytes:
-    """One picture for a README: the trade-off above a strip of captioned faces (BGR), as PNG bytes."""
+    """One picture for a README: the trade-off above a strip of captioned pictures (BGR), as PNG bytes."""
     shown = [p for p in points if np.isfinite([p.ms, p.value]).all() and p.ms > 0]
     with figure(10, 7.6 if strip else 5.4, "overview", font=10) as fig:
         fig.set_facecolor("white")
@@ -331,7 +348,7 @@ def overview_png(
         axes = rows[0].subplots()
         axes.set_title(plain(title), loc="left", fontsize=11)
         if shown:
-            draw_trade_off(axes, shown, y_label=y_label, lower_is_better=lower_is_better)
+            draw_trade_off(axes, shown, y_label=y_label, lower_is_better=lower_is_better, what=what)
         else:
             axes.set_axis_off()
             axes.text(0.5, 0.5, "no method was timed", ha="center", transform=axes.transAxes)

@@ -18,37 +18,25 @@ import numpy as np
 from .. import statistics
 from ..metrics import landmarks as metrics
 from ..structures import Array, Dataset, InputError, Instance, Normalizer, Predictions, Sample
+from .cells import Figure
 
 Key = tuple[str, int, int]  #: picture, instance, and the how-manieth row of that name
 
 
 @dataclass(frozen=True)
-class Headline:
-    """The figure that methods are sorted and compared by; ``score`` gives one value an object."""
+class Headline(Figure):
+    """... of landmarks; ``score`` gives one value an object."""
 
     kind: str  #: "nme", "pck" or "pixel"
-    title: str
-    unit: str
-    key: str  #: column name in CSV and JSON
     scale: float  #: fraction -> shown
-    lower_is_better: bool
-    digits: int
     score: Callable[[Array, Array, Array], Array]
 
 
+_PCK = partial(metrics.object_pck, t=0.2)
 HEADLINES = {
-    "nme": Headline("nme", "NME", "%", "nme_percent", 100.0, True, 2, metrics.nme),
-    "pck": Headline(
-        "pck",
-        "PCK@0.2",
-        "%",
-        "pck_0.2_percent",
-        100.0,
-        False,
-        1,
-        partial(metrics.object_pck, t=0.2),
-    ),
-    "pixel": Headline("pixel", "mean error", "px", "error_px", 1.0, True, 2, metrics.nme),
+    "nme": Headline("NME", "%", "nme_percent", True, 2, "nme", 100.0, metrics.nme),
+    "pck": Headline("PCK@0.2", "%", "pck_0.2_percent", False, 1, "pck", 100.0, _PCK),
+    "pixel": Headline("mean error", "px", "error_px", True, 2, "pixel", 1.0, metrics.nme),
 }
 
 

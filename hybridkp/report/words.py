@@ -10,92 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..statistics import PairedComparison, indistinguishable_sets
-from ..structures import Predictions
-from .scores import Headline, Scores, Truth
-from .tables import Row, cell, columns_of, number, p_value
-
-
-def difference_unit(headline: Headline) -> str:
-    """Percentages differ by percentage points."""
-    return "points" if headline.unit == "%" else headline.unit
-
-
-def interval_words(c: PairedComparison, headline: Headline) -> str:
-    """``−0.31 points [−0.42, −0.20], p = 0.003``, signed, first minus second."""
-    digits = headline.digits
-    size = number(c.difference, digits)
-    ends = (
-        f" [{number(c.low, digits)}, {number(c.high, digits)}]" if np.isfinite([c.low, c.high]).all() else ""
-    )
-    p = p_value(c.p_holm)
-    p = (p if p.startswith("<") else f"= {p}").replace(" ", "\N{NO-BREAK SPACE}")
-    return f"{size} {difference_unit(headline)}{ends}, Holm p\N{NO-BREAK SPACE}{p}"
-
-
-def pair_sentence(c: PairedComparison, headline: Headline) -> str:
-    """One pair in words."""
-    if c.n == 0:
-        return f"{c.first} and {c.second} share no object that can be scored."
-    words = interval_words(c, headline)
-    if not c.distinguishable:
-        return f"{c.first} and {c.second} cannot be told apart ({words})."
-    better = (c.difference < 0) == headline.lower_is_better
-    ahead, behind = (c.first, c.second) if better else (c.second, c.first)
-    return f"{ahead} is better than {behind} ({c.first} − {c.second}: {words})."
-
-
-def opening(truth: Truth, rows: Sequence[Row], comparisons: Sequence[PairedComparison], level: float) -> str:
-    """The result in two sentences."""
-    best, head = rows[0], truth.headline
-    value, interval = cell(best, columns_of(truth, level)[0])
-    if not np.isfinite(best.numbers[head.key]):
-        return "No object could be scored: see the notes at the end."
-    unit = f" {head.unit}" if head.unit else ""
-    bound = f" {interval}" if interval else ""
-    first = f"{best.method} has the {'lowest' if head.lower_is_better else 'highest'} {head.title}: "
-    first += f"{value}{unit}{bound}."
-    others = [c for c in comparisons if best.method in (c.first, c.second)]
-    if not others:
-        return first
-    if len(others) == 1:
-        return f"{first} {pair_sentence(others[0], head)}"
-    close = [c.second if c.first == best.method else c.first for c in others if not c.distinguishable]
-    if not close:
-        p = p_value(max(c.p_holm for c in others))
-        return f"{first} It is better than every other method (Holm p {p if '<' in p else '≤ ' + p})."
-    return f"{first} It cannot be told apart from {_listed(close)}."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-
-
-def set_sentences(rows: Sequence[Row], comparisons: Sequence[PairedComparison]) -> list[tuple[str, str]]:
-    """(letter, methods) for each maximal set of two and more that no test separates."""
-    names = [r.method for r in rows]
-    letters = {r.method: r.letters for r in rows}
-    out = []
-    for members in indistinguishable_sets(names, comparisons) if len(names) > 1 else []:
-        if len(members) > 1:
-            shared = [c for c in _split(letters[members[0]]) if all(c in _split(letters[m]) for m in members)]
-            out.append((shared[0] if shared else "", _listed(members)))
-    return out
-
-
-def _split(letters: str) -> list[str]:
-    """ "ab1c" -> ["a", "b1", "c"]."""
-    out: list[str] = []
-    for sign in letters:
-        if sign.isdigit() and out:
-            out[-1] += sign
-        else:
-            out.append(sign)
-    return out
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+from .scores import Scores, Truth
+from .verdicts import count, listed
 
 
 def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
@@ -105,11 +21,11 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
     out = [_what(truth)]
     if asked > scored:
         out.append(
-            f"{_count(asked - scored, 'object')} of {asked} left out of every figure: no labelled point,"
+            f"{count(asked - scored, 'object')} of {asked} left out of every figure: no labelled point,"
             " or the normaliser's points are not labelled."
         )
     if truth.not_asked:
-        out.append(f"{_count(truth.not_asked, 'object')} of the data set had no prediction by any method.")
+        out.append(f"{count(truth.not_asked, 'object')} of the data set had no prediction by any method.")
     out += _silence(truth, scores)
     timed = [int(np.isfinite(run.seconds).sum()) for run in runs]
     if any(timed):
@@ -173,16 +89,5 @@ def _silence(truth: Truth, scores: Sequence[Scores]) -> list[str]:
         return []
     return [
         f"A landmark without an answer counts as a miss, and in a mean as the diagonal of the object"
-        f" (at least the normaliser): concerns {_listed(silent)}."
+        f" (at least the normaliser): concerns {listed(silent)}."
     ]
-
-
-def versions(runs: Sequence[Predictions]) -> dict[str, str]:
-    """Each package with the version, or versions, that the predictions were made with."""
-    out: dict[str, list[str]] = {}
-    for run in runs:
-        for name, value in run.versions.items():
-            seen = out.setdefault(str(name), [])
-            if str(value) not in seen:
-                seen.append(str(value))
-    return {name: "; ".join(values) for name, values in sorted(out.items())}

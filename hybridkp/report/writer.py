@@ -1,26 +1,25 @@
 """Writes the whole report: page, tables and the README's picture, each file whole or not at all.
 
-Reads nothing but predictions and the data set they were made on.  Every file goes through
-``files.write_atomic``.
+Reads nothing but predictions and the data set they were made on.  How files reach the disk is in
+``output``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..files import write_atomic
 from ..statistics import PairedComparison
 from ..structures import Dataset, InputError, Normalizer, Predictions
-from . import plots, tables, words
-from .page import Material, axis_label, points_of, render
+from . import cells, plots, tables, words
+from .cells import Column, Row
+from .output import about_page, write_files
+from .page import Material, points_of, render
 from .pictures import MANY, SIDE, Gallery, strip
+from .rendering import axis_label
 from .scores import Scores, Truth, compare, gather_truth, landmark_errors, score_methods
 
 
@@ -28,15 +27,15 @@ from .scores import Scores, Truth, compare, gather_truth, landmark_errors, score
 class Report:
     """What was written: rows best first, comparisons in ``itertools.combinations`` order of them."""
 
-    rows: list[tables.Row]
-    columns: list[tables.Column]
+    rows: list[Row]
+    columns: list[Column]
     comparisons: list[PairedComparison]
     notes: list[str]
     paths: dict[str, Path]  #: "html", "markdown", "csv", "json", "pairs", "overview"
 
     def to_markdown(self) -> str:
         """The results table as GitHub Markdown, without notes."""
-        return tables.to_markdown(self.rows, self.columns)
+        return cells.to_markdown(self.rows, self.columns)
 
 
 def write_report(
@@ -112,28 +111,16 @@ def _facts(truth: Truth, scores: Sequence[Scores]) -> list[str]:
 
 
 def _about(truth: Truth, scores: Sequence[Scores], provenance: Mapping[str, Any]) -> dict[str, str]:
-    from .. import __version__
-
     runs = [run for s in scores for run in s.runs]
-    out = {
+    facts = {
         "data": truth.dataset.name,
         "fingerprint": truth.dataset.fingerprint,
         "split": ", ".join(sorted({run.split for run in runs if run.split})),
         "licence of the data": truth.dataset.licence,
         "fitted on": "; ".join(dict.fromkeys(filter(None, map(_fitted_on, runs)))),
         "seeds": ", ".join(str(s) for s in sorted({run.seed for run in runs})),
-        **{str(k): str(v) for k, v in provenance.items()},
     }
-    if not any(k.lower() == "date" for k in out):
-        out["date"] = date.today().isoformat()
-    made = words.versions(runs)
-    system = made.pop("machine", "")
-    if not any(k.lower() == "machine" for k in out):
-        out["machine (that wrote this page)"] = _machine()
-    out["system"] = system
-    out["versions"] = ", ".join(f"{name} {value}" for name, value in made.items())
-    out["report written by"] = f"hybridkp {__version__}"
-    return {k: v for k, v in out.items() if v}
+    return about_page(facts, provenance, [run.versions for run in runs])
 
 
 def _fitted_on(run: Predictions) -> str:
@@ -142,43 +129,30 @@ def _fitted_on(run: Predictions) -> str:
     return f"{name}, {n} pictures" if name and n else str(name or "")
 
 
-def _machine() -> str:
-    """The processor's name and how many cores this process may count on."""
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), name)
-    return f"{name}, {os.cpu_count()} cores"
-
-
 def _write(m: Material, folder: Path) -> dict[str, Path]:
     n_pictures = 7 * len(m.scores)
     gallery = Gallery(m.truth, side=SIDE if n_pictures < MANY else SIDE * 5 // 8)
     html = render(m, gallery)
     head = m.truth.headline
     faces = strip(gallery, m.scores)
-    errors = {s.method: landmark_errors(m.truth, s) for s in m.scores}
+    extra = {s.method: {"landmark_errors": landmark_errors(m.truth, s).tolist()} for s in m.scores}
     about = {**m.about, "title": m.title, "headline": head.key, "level": m.level}
     about |= {"landmarks": list(m.truth.dataset.landmarks), "notes": list(m.notes)}
     files: dict[str, tuple[str, str | bytes]] = {
         "html": ("index.html", html),
-        "markdown": ("results.md", tables.to_markdown(m.rows, m.columns, m.notes)),
-        "csv": ("results.csv", tables.to_csv(m.rows)),
-        "json": ("results.json", tables.to_json(m.rows, m.comparisons, about=about, landmarks=errors)),
-        "pairs": ("pairs.csv", tables.pairs_to_csv(m.comparisons, words.difference_unit(head))),
+        "markdown": ("results.md", cells.to_markdown(m.rows, m.columns, m.notes)),
+        "csv": ("results.csv", cells.to_csv(m.rows)),
+        "json": ("results.json", cells.to_json(m.rows, m.comparisons, about=about, extra=extra)),
+        "pairs": ("pairs.csv", cells.pairs_to_csv(m.comparisons, head.difference_unit)),
         "overview": (
             "overview.png",
             plots.overview_png(
                 points_of(m),
                 faces,
                 title=m.title,
-                y_label=axis_label(m),
+                y_label=axis_label(head),
                 lower_is_better=head.lower_is_better,
             ),
         ),
     }
-    paths = {}
-    for kind, (name, data) in files.items():
-        paths[kind] = folder / name
-        write_atomic(paths[kind], data)
-    return paths
+    return write_files(folder, files)

@@ -1,0 +1,216 @@
+"""What every table of a report is made of: columns, rows, numbers as text, and Markdown, CSV, JSON.
+
+Knows no task and computes no metric.  Nothing is drawn and no file is opened here: writers give
+text.  A number that does not exist is NaN in a row, a dash in Markdown, empty in CSV, null in JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ..statistics import PairedComparison
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The figure that methods are sorted and compared by."""
+
+    title: str
+    unit: str
+    key: str  #: column name in CSV and JSON
+    lower_is_better: bool
+    digits: int
+
+    @property
+    def difference_unit(self) -> str:
+        """Percentages differ by percentage points."""
+        return "points" if self.unit == "%" else self.unit
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: ``key`` in rows, CSV and JSON (unit in its name), the rest for people."""
+
+    key: str
+    title: str
+    unit: str
+    digits: int  #: after the point; negative: significant ones
+    tip: str
+    low: str = ""  #: keys of the interval's ends
+    high: str = ""
+    bracket: str = "[]"
+
+    @property
+    def heading(self) -> str:
+        """Title and unit; the unit once."""
+        return (
+            f"{self.title}, {self.unit}" if self.unit and self.unit not in self.title.split() else self.title
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method; ``letters``: methods that share one could not be told apart."""
+
+    rank: int
+    method: str
+    letters: str
+    numbers: Mapping[str, float]
+    family: str = ""  #: "classical", "learned", ...
+
+
+# --------------------------------------------------------------------------------------------
+# numbers for people
+# --------------------------------------------------------------------------------------------
+
+
+def number(value: float, digits: int) -> str:
+    """Fixed digits and a real minus sign; ``digits`` -3 means 3 significant ones; NaN is a dash."""
+    if not math.isfinite(value):
+        return MISSING
+    if digits < 0:
+        digits = max(0, -digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def p_value(p: float) -> str:
+    """p to two digits, never 0."""
+    if not math.isfinite(p):
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def cell(row: Row, column: Column) -> tuple[str, str]:
+    """The number and its interval (or quartiles) as text; the second is empty where there is none."""
+    value = number(row.numbers.get(column.key, math.nan), column.digits)
+    if not column.low:
+        return value, ""
+    ends = [row.numbers.get(k, math.nan) for k in (column.low, column.high)]
+    if not all(map(math.isfinite, ends)):
+        return value, ""
+    low, high = (number(v, column.digits) for v in ends)
+    return value, f"{column.bracket[0]}{low}, {high}{column.bracket[1]}"
+
+
+# --------------------------------------------------------------------------------------------
+# writers
+# --------------------------------------------------------------------------------------------
+
+
+def _escape_markdown(text: str) -> str:
+    """One line that GitHub shows as written; plain names stay as they are, for the terminal."""
+    out = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    for sign in "\\|`*[]":
+        out = out.replace(sign, "\\" + sign)
+    return out
+
+
+def to_markdown(rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[str] = ()) -> str:
+    """A GitHub table and the notes as a list; "same": methods that share a letter, see :class:`Row`."""
+    headings = [c.heading for c in columns]
+    headings.insert(1, "same")
+    family = any(row.family for row in rows)
+    lines = [
+        "| # | method | " + "family | " * family + " | ".join(headings) + " |",
+        "|---:|:---|" + ":---|" * family + "---:|:---|" + "---:|" * (len(columns) - 1),
+    ]
+    for row in rows:
+        cells = [" ".join(filter(None, cell(row, c))) for c in columns]
+        cells.insert(1, row.letters)
+        names = [_escape_markdown(n) for n in (row.method, row.family)[: 1 + family]]
+        lines.append(f"| {row.rank} | {' | '.join(names + cells)} |")
+    lines += ["", *(f"- {_escape_markdown(n)}" for n in notes)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([["" if _nothing(v) else v for v in row] for row in rows])
+    return out.getvalue()
+
+
+def _nothing(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """All numbers unrounded, a line per method."""
+    keys = list(dict.fromkeys(k for row in rows for k in row.numbers))
+    family = any(row.family for row in rows)
+    body = [
+        [
+            r.rank,
+            *map(_no_formula, (r.method, r.family)[: 1 + family]),
+            r.letters,
+            *(r.numbers.get(k, math.nan) for k in keys),
+        ]
+        for r in rows
+    ]
+    return _csv(["rank", *("method", "family")[: 1 + family], "letters", *keys], body)
+
+
+def _no_formula(text: str) -> str:
+    """A spreadsheet must not run a method's name."""
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def pairs_to_csv(comparisons: Sequence[PairedComparison], unit: str) -> str:
+    """A line per pair; differences are first - second in ``unit``."""
+    header = [field.name for field in fields(PairedComparison)]
+    body = [[asdict(c)[k] for k in header] for c in comparisons]
+    for line in body:
+        line[:2] = map(_no_formula, line[:2])
+    return _csv([*header, "unit"], [[*line, unit] for line in body])
+
+
+def to_json(
+    rows: Sequence[Row],
+    comparisons: Sequence[PairedComparison],
+    *,
+    about: Mapping[str, Any],
+    extra: Mapping[str, Mapping[str, Any]],
+    **more: Any,
+) -> str:
+    """Everything the page shows in numbers; ``extra``: further entries of a method, ``more``: of the file."""
+    data = {
+        "format": 1,
+        "about": dict(about),
+        "methods": [
+            {
+                "rank": r.rank,
+                "method": r.method,
+                **({"family": r.family} if r.family else {}),
+                "letters": r.letters,
+                **r.numbers,
+                **extra.get(r.method, {}),
+            }
+            for r in rows
+        ],
+        "pairs": [asdict(c) for c in comparisons],
+        **more,
+    }
+    return json.dumps(_finite(data), indent=1, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinities as null, NumPy numbers as Python's."""
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if _nothing(value) else value

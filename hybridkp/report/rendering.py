@@ -1,0 +1,74 @@
+"""Fills the page's templates: what the pages of both tasks need for it, and nothing of either task.
+
+Autoescape is on: names and captions are text, whatever they contain; only SVG and CSS that this room
+builds itself pass unescaped.  No file is written here and nothing is computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+
+from ..structures import Array
+from . import plots
+from .cells import Column, Figure, Row, cell
+
+WIDE, NARROW = (9.6, 5.2), (3.6, 4.6)  #: inches of a plot on a laptop, on a phone
+
+
+def render_page(template: str, context: Mapping[str, Any]) -> str:
+    """The page as text; ``context`` has all that ``page.html`` and the task's own template show."""
+    folder = jinja2.PackageLoader("hybridkp", "report")
+    environment = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined)
+    style = environment.loader.get_source(environment, "style.css")[0]  # type: ignore[union-attr]
+    shared: dict[str, Any] = {"style": style, "cell": cell, "sort_key": _sort_key, "tips": {}}
+    return environment.get_template(template).render({**shared, **context})
+
+
+def _sort_key(row: Row, column: Column) -> str:
+    value = row.numbers.get(column.key, math.nan)
+    return f"{value:.9g}" if math.isfinite(value) else ""
+
+
+def axis_label(head: Figure) -> str:
+    """The headline and which way is better."""
+    unit = f", {head.unit}" if head.unit else ""
+    return f"{head.title}{unit} ({'lower' if head.lower_is_better else 'higher'} is better)"
+
+
+def trade_off_context(points: Sequence[plots.Point], head: Figure, what: str) -> dict[str, Any]:
+    """The plot for both widths and the sentence about a method at its edge; ``what`` took the time."""
+
+    def plot(name: str, width: float, height: float) -> str:
+        label, lower = axis_label(head), head.lower_is_better
+        return plots.trade_off_svg(
+            points, y_label=label, lower_is_better=lower, name=name, width=width, height=height, what=what
+        )
+
+    wide = plot("trade-wide", *WIDE)
+    timed = [p for p in points if math.isfinite(p.ms) and p.ms > 0]
+    left = plots.pinned(timed)
+    pinned = (
+        ""
+        if left is None
+        else f"The triangle at the left edge, {timed[left].method}, is faster than the axis shows."
+    )
+    both = {"wide": wide, "narrow": plot("trade-narrow", *NARROW)} if wide else None
+    return {"trade_off": both, "pinned": pinned}
+
+
+def curves_context(
+    curves: Mapping[str, tuple[Array, Array]], name: str, *, x_label: str, y_label: str, aria: str
+) -> dict[str, str] | None:
+    """Curves in 0..1 for both widths; None when there are none."""
+    if not curves:
+        return None
+    tall = NARROW[1] + 0.09 * len(curves)
+    labels = {"x_label": x_label, "y_label": y_label, "label": f"{aria} of {len(curves)} methods"}
+    return {
+        "wide": plots.shares_svg(curves, **labels, name=f"{name}-wide", width=WIDE[0], height=WIDE[1]),
+        "narrow": plots.shares_svg(curves, **labels, name=f"{name}-narrow", width=NARROW[0], height=tall),
+    }

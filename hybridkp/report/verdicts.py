@@ -1,0 +1,139 @@
+"""Says which methods differ and which cannot be told apart: sentences, and the matrix of all pairs.
+
+Takes any task's rows and paired comparisons; nothing is computed that these do not hold already.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..statistics import PairedComparison, indistinguishable_sets
+from .cells import Column, Figure, Row, cell, number, p_value
+
+MOST_SENTENCES = 12  #: about pairs; the table has them all
+
+
+def interval_words(c: PairedComparison, head: Figure) -> str:
+    """``−0.31 points [−0.42, −0.20], p = 0.003``, signed, first minus second."""
+    digits = head.digits
+    size = number(c.difference, digits)
+    ends = (
+        f" [{number(c.low, digits)}, {number(c.high, digits)}]" if np.isfinite([c.low, c.high]).all() else ""
+    )
+    p = p_value(c.p_holm)
+    p = (p if p.startswith("<") else f"= {p}").replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{size} {head.difference_unit}{ends}, Holm p\N{NO-BREAK SPACE}{p}"
+
+
+def pair_sentence(c: PairedComparison, head: Figure) -> str:
+    """One pair in words."""
+    if c.n == 0:
+        return f"{c.first} and {c.second} share no object that can be scored."
+    words = interval_words(c, head)
+    if not c.distinguishable:
+        return f"{c.first} and {c.second} cannot be told apart ({words})."
+    better = (c.difference < 0) == head.lower_is_better
+    ahead, behind = (c.first, c.second) if better else (c.second, c.first)
+    return f"{ahead} is better than {behind} ({c.first} − {c.second}: {words})."
+
+
+def opening(
+    head: Figure, lead: Column, rows: Sequence[Row], comparisons: Sequence[PairedComparison], what: str
+) -> str:
+    """The result in two sentences; ``lead`` is the headline's column, ``what`` was scored."""
+    best = rows[0]
+    value, interval = cell(best, lead)
+    if not np.isfinite(best.numbers[head.key]):
+        return f"No {what} could be scored: see the notes at the end."
+    unit = f" {head.unit}" if head.unit else ""
+    bound = f" {interval}" if interval else ""
+    first = f"{best.method} has the {'lowest' if head.lower_is_better else 'highest'} {head.title}: "
+    first += f"{value}{unit}{bound}."
+    others = [c for c in comparisons if best.method in (c.first, c.second)]
+    if not others:
+        return first
+    if len(others) == 1:
+        return f"{first} {pair_sentence(others[0], head)}"
+    close = [c.second if c.first == best.method else c.first for c in others if not c.distinguishable]
+    if not close:
+        p = p_value(max(c.p_holm for c in others))
+        return f"{first} It is better than every other method (Holm p {p if '<' in p else '≤ ' + p})."
+    return f"{first} It cannot be told apart from {listed(close)}."
+
+
+def listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def count(n: int, what: str) -> str:
+    """``1 picture``, ``2 pictures``."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def set_sentences(rows: Sequence[Row], comparisons: Sequence[PairedComparison]) -> list[tuple[str, str]]:
+    """(letter, methods) for each maximal set of two and more that no test separates."""
+    names = [r.method for r in rows]
+    letters = {r.method: r.letters for r in rows}
+    out = []
+    for members in indistinguishable_sets(names, comparisons) if len(names) > 1 else []:
+        if len(members) > 1:
+            shared = [c for c in _split(letters[members[0]]) if all(c in _split(letters[m]) for m in members)]
+            out.append((shared[0] if shared else "", listed(members)))
+    return out
+
+
+def _split(letters: str) -> list[str]:
+    """ "ab1c" -> ["a", "b1", "c"]."""
+    out: list[str] = []
+    for sign in letters:
+        if sign.isdigit() and out:
+            out[-1] += sign
+        else:
+            out.append(sign)
+    return out
+
+
+def pairs_context(
+    head: Figure, rows: Sequence[Row], comparisons: Sequence[PairedComparison]
+) -> dict[str, Any]:
+    """What the template's section on pairs shows: matrix, table, sentences, sets."""
+    place = {r.method: i for i, r in enumerate(rows)}
+    n = len(rows)
+    matrix: list[list[dict[str, str] | None]] = [[None] * n for _ in range(n)]
+    table = []
+    for c in comparisons:
+        i, j = place[c.first], place[c.second]
+        for a, b, difference in ((i, j, c.difference), (j, i, -c.difference)):
+            better = (difference < 0) == head.lower_is_better
+            kind = ("better" if better else "worse") if c.distinguishable else "same"
+            text = number(difference, head.digits)
+            tip = pair_sentence(c, head)
+            matrix[a][b] = {"kind": kind, "text": text if c.distinguishable else f"≈ {text}", "tip": tip}
+        ends = [number(c.low, head.digits), number(c.high, head.digits)]
+        table.append(
+            {
+                "first": c.first,
+                "second": c.second,
+                "difference": number(c.difference, head.digits),
+                "interval": f"[{', '.join(ends)}]" if math.isfinite(c.low) else "–",
+                "p": p_value(c.p),
+                "p_holm": p_value(c.p_holm),
+                "differ": c.distinguishable,
+                "value": f"{c.difference:.9g}",
+                "raw_p": f"{c.p:.9g}",
+                "raw_holm": f"{c.p_holm:.9g}",
+            }
+        )
+    same = [c for c in comparisons if not c.distinguishable]
+    same.sort(key=lambda c: (place[c.first] + place[c.second], place[c.first]))
+    return {
+        "matrix": matrix,
+        "pairs": table,
+        "close": [pair_sentence(c, head) for c in same[:MOST_SENTENCES]],
+        "n_close": len(same),
+        "sets": set_sentences(rows, comparisons),
+    }
