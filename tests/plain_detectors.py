@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from pathlib import Path
 
@@ -38,8 +39,11 @@ class Failing(PlainMean):
         raise RuntimeError("this one always fails")
 
 
+HELD = []  #: what a fit leaves behind in its process
+
+
 class Waiting(PlainMean):
-    """Fits only once the file ``gate`` is there."""
+    """Fits only once the file ``gate`` is there, and holds a named semaphore from then on."""
 
     def __init__(self, gate="", sigma=0.0, random_state=None):
         super().__init__(sigma, random_state)
@@ -48,6 +52,7 @@ class Waiting(PlainMean):
     def fit(self, images, xy, *, groups=None, flip=None):
         while not Path(self.gate).exists():
             time.sleep(0.05)
+        HELD.append(multiprocessing.get_context("spawn").Semaphore())
         return super().fit(images, xy)
 
 

@@ -58,6 +58,7 @@ ROOMS: dict[str, set[str]] = {
         "draw",
         "joblib",
         "sklearn",
+        "tqdm",
         "cv2",
     },
     "report": CORE

@@ -306,10 +306,19 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     gate.touch()
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr, "a process whose work was done was killed"
     assert "kept mean 0" in done.stdout and "done waiting 0" in done.stdout
     assert (kept.name, kept.stat().st_mtime_ns, kept.stat().st_ino) == before
     assert len(list((out / "predictions").iterdir())) == 2
     assert not list(out.rglob("crops-*"))
+
+
+def test_a_worker_ends_whatever_a_library_left_running():
+    code = (
+        "import threading, time; from hybridkp.evaluate.worker import _end_soon; _end_soon(0.1);"
+        "threading.Thread(target=time.sleep, args=(600,)).start()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
 # --------------------------------------------------------------------------------------------

@@ -6,16 +6,11 @@ and computes no metric.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
-import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -27,11 +22,9 @@ from .. import memory
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
 from ..structures import Dataset, DataWarning, Detector, InputError, Predictions
 from .crops import Crops, make_crops
-from .worker import Job, model_meta, run_job, start_worker
-
-#: called as progress(event, method, seed, detail) with event "kept", "stale", "start", "stage",
-#: "done", "timed" or "failed"
-Progress = Callable[[str, str, int, str], None]
+from .processes import Progress as Progress
+from .processes import check_items, count_workers, file_name, run_jobs, still_good, warn_failures
+from .worker import Job, model_meta, run_job
 
 
 def bench(
@@ -73,24 +66,25 @@ def bench(
     InputError
         For unusable data, and when every method failed.
     """
-    items = _items(methods)
+    items = check_items(methods)
     seeds = [int(s) for s in dict.fromkeys(seeds)]
     _check_sets(train, val)
     out = Path(out)
     remove_leftovers(out)
-    tell = progress or _warn_failures
+    tell = progress or warn_failures
     facts = _facts(train, val, split, size_hw, margin, max_timed)
     asked = [(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
     todo: list[tuple[str, int, Any]] = []
     results: dict[tuple[str, int], Predictions] = {}
     for name, seed, seeded in asked:
-        kept = _kept(out, name, seed, _params(facts, seeded), val.fingerprint, tell)
+        path, params = prediction_path(out, name, seed), _params(facts, seeded)
+        kept = still_good(path, load_predictions, name, seed, params, val.fingerprint, tell)
         if kept is None:
             todo.append((name, seed, seeded))
         else:
             results[name, seed] = kept
     failed: list[str] = []
-    workers = _workers(n_jobs)
+    workers = count_workers(n_jobs)
     with ExitStack() as stack:
         # crops are made when the first job needs them, once
         shared = lru_cache(
@@ -99,16 +93,12 @@ def bench(
 
         def run(entries: list[tuple[str, int, Any]], mode: str, n_workers: int) -> None:
             jobs = [_job(out, *shared(), val, facts, entry, n_jobs, mode) for entry in entries]
-            for job, error in _run_all(jobs, n_workers, tell):
-                if error is None:
-                    results[job.method, job.seed] = load_predictions(job.predictions)
-                    error_path(out, job.method, job.seed).unlink(missing_ok=True)
-                    tell("done" if mode != "clock" else "timed", job.method, job.seed, "")
-                else:
-                    text = "".join(traceback.format_exception(error))
-                    write_atomic(error_path(out, job.method, job.seed), text)
-                    failed.append(f"{job.method}: {_line(error)}")
-                    tell("failed", job.method, job.seed, _line(error))
+
+            def done(job: Job) -> None:
+                results[job.method, job.seed] = load_predictions(job.predictions)
+                tell("done" if mode != "clock" else "timed", job.method, job.seed, "")
+
+            failed.extend(run_jobs(jobs, run_job, n_workers, tell, out, done))
 
         run(todo, "answer" if workers > 1 else "all", workers)
         untimed = [e for e in asked if max_timed > 0 and e[:2] in results and _untimed(results[e[:2]])]
@@ -141,41 +131,12 @@ def _untimed(predictions: Predictions) -> bool:
 
 def prediction_path(out: Path, method: str, seed: int) -> Path:
     """Where the answers of one method and seed are kept."""
-    return out / "predictions" / f"{_file_name(method)}-{seed}.safetensors"
-
-
-def error_path(out: Path, method: str, seed: int) -> Path:
-    """Where the traceback of a failed method is kept."""
-    return out / "errors" / f"{_file_name(method)}-{seed}.txt"
-
-
-def _file_name(method: str) -> str:
-    """The method's name where it can name a file; else a readable part and a hash."""
-    safe = re.sub(r"[^A-Za-z0-9+_.-]+", "_", method).strip(".")[:80]
-    if safe == method:
-        return safe
-    return f"{safe or 'method'}~{hashlib.sha256(method.encode()).hexdigest()[:6]}"
-
-
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    return out / "predictions" / f"{file_name(method)}-{seed}.safetensors"
 
 
 # --------------------------------------------------------------------------------------------
 # what is asked for, and what is there already
 # --------------------------------------------------------------------------------------------
-
-
-def _items(methods: Mapping[str, Detector] | Sequence[tuple[str, Detector]]) -> list[tuple[str, Any]]:
-    items = list(methods.items()) if isinstance(methods, Mapping) else list(methods)
-    names = [name for name, _ in items]
-    if not items:
-        raise InputError("no methods: name at least one")
-    twice = [n for n in names if names.count(n) > 1]
-    if twice:
-        raise InputError(f"the method {twice[0]!r} is named twice")
-    return items
 
 
 def _check_sets(train: Dataset, val: Dataset) -> None:
@@ -218,27 +179,6 @@ def _params(facts: Mapping[str, Any], estimator: Any) -> dict[str, Any]:
     return {"estimator": memory.describe(estimator), **facts["params"], "source": source}
 
 
-def _kept(
-    out: Path, method: str, seed: int, params: Mapping[str, Any], fingerprint: str, tell: Progress
-) -> Predictions | None:
-    path = prediction_path(out, method, seed)
-    if not path.exists():
-        return None
-    try:
-        found = load_predictions(path)
-    except InputError as error:
-        tell("stale", method, seed, _line(error))
-        return None
-    changed = [k for k in params if dict(found.params).get(k) != params[k]]
-    if found.fingerprint != fingerprint:
-        changed.append("data")
-    if changed or found.method != method or found.seed != seed:
-        tell("stale", method, seed, f"{', '.join(changed) or 'name'} changed")
-        return None
-    tell("kept", method, seed, "")
-    return found
-
-
 # --------------------------------------------------------------------------------------------
 # doing it
 # --------------------------------------------------------------------------------------------
@@ -256,7 +196,7 @@ def _shared_crops(
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror}): choose another folder") from None
     try:
-        workers = _workers(n_jobs)
+        workers = count_workers(n_jobs)
         first = make_crops(train, size_hw, margin, n_jobs=workers)
         crops = make_crops(val, size_hw, margin, n_jobs=workers)
         flip = None if train.flip is None else train.flip.tolist()
@@ -293,70 +233,14 @@ def _job(
         estimator=estimator,
         crops=folder,
         cache=out / "cache",
-        model=out / "models" / f"{_file_name(name)}-{seed}.hkp",
+        model=out / "models" / f"{file_name(name)}-{seed}.hkp",
         predictions=prediction_path(out, name, seed),
-        stage=folder / f"stage-{_file_name(name)}-{seed}",
-        log=out / "logs" / f"{_file_name(name)}-{seed}.txt",
+        stage=folder / f"stage-{file_name(name)}-{seed}",
+        log=out / "logs" / f"{file_name(name)}-{seed}.txt",
         timed=tuple((int(r), val.samples[crops.sample[r]].load, crops.matrix[r]) for r in timed),
         size_hw=crops.size_hw,
         n_landmarks=len(val.landmarks),
-        threads=max(1, (os.cpu_count() or 1) // _workers(n_jobs)),
+        threads=max(1, (os.cpu_count() or 1) // count_workers(n_jobs)),
         facts=known,
         meta=model_meta(val, crops.size_hw, crops.margin, name) | {"trained_on": facts["params"]["train"]},
     )
-
-
-def _workers(n_jobs: int) -> int:
-    return max(1, (os.cpu_count() or 1) if n_jobs < 0 else int(n_jobs))
-
-
-def _run_all(
-    jobs: Sequence[Job], n_workers: int, tell: Progress
-) -> Iterator[tuple[Job, BaseException | None]]:
-    """Each job in a fresh process, ``n_workers`` at a time; (job, error or None) as they end.
-
-    Whatever ends this (Ctrl-C included) kills the processes that still run.
-    """
-    waiting = list(reversed(jobs))
-    running: dict[Future[None], tuple[Job, Any]] = {}
-    stages: dict[Job, str] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < n_workers:
-                job = waiting.pop()
-                tell("start", job.method, job.seed, "")
-                pool = _process(job.threads)
-                running[pool.submit(run_job, job)] = (job, pool)
-            done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
-            for future in done:
-                job, pool = running.pop(future)
-                pool.shutdown(wait=True, kill_workers=True)
-                if job.log.exists() and job.log.stat().st_size == 0:
-                    job.log.unlink()
-                yield job, future.exception()
-            for job, _ in running.values():
-                stage = job.stage.read_text() if job.stage.exists() else "starts"
-                if stages.get(job) != stage:
-                    stages[job] = stage
-                    tell("stage", job.method, job.seed, stage)
-    finally:
-        for _, pool in running.values():
-            pool.shutdown(wait=True, kill_workers=True)
-
-
-def _process(threads: int) -> Any:
-    """joblib's own process pool, one worker, with its native threads bounded before they start."""
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    return ProcessPoolExecutor(
-        max_workers=1,
-        initializer=start_worker,
-        initargs=(os.getpid(),),
-        env=dict.fromkeys(pools, str(threads)),
-    )
-
-
-def _warn_failures(event: str, method: str, seed: int, detail: str) -> None:
-    if event == "failed":
-        warnings.warn(f"{method} (seed {seed}) failed: {detail}", RuntimeWarning, stacklevel=3)

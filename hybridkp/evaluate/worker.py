@@ -6,13 +6,7 @@ answers are stored before anybody computes a metric; nothing comes back but the 
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import platform
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -28,8 +22,10 @@ from ..images import as_uint8
 from ..structures import Array, Dataset, InputError, Predictions
 from ..threads import limit_threads
 from .crops import cut
+from .processes import divert_messages, peak_bytes, reset_peak, versions
 
 WARM_UP = 3  #: answers given before the clock starts
+LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +56,14 @@ class Job:
 
 def run_job(job: Job) -> None:
     """Fit (or recall), predict and time; store the model and the predictions."""
-    _divert_messages(job.log)
+    try:
+        _do(job)
+    finally:
+        _end_soon(LAST_WORDS)
+
+
+def _do(job: Job) -> None:
+    divert_messages(job.log)
     images = np.load(job.crops / "val-images.npy", mmap_mode="r")
     reset_peak()
     with limit_threads(job.threads), memory.remember(job.cache):
@@ -170,62 +173,3 @@ def _clock(model: Any, job: Job, n: int) -> Array:
 
 def _say(job: Job, stage: str) -> None:
     write_atomic(job.stage, stage)
-
-
-# --------------------------------------------------------------------------------------------
-# the process
-# --------------------------------------------------------------------------------------------
-
-
-def start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    if os.name == "posix":
-        threading.Thread(target=watch, daemon=True).start()
-
-
-def _divert_messages(path: Path) -> None:
-    """Warnings and progress bars of the method go to a log, native libraries' words included."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
-        os.dup2(file.fileno(), 2)
-
-
-def reset_peak() -> None:
-    """Let the kernel's high-water mark of this process start anew (Linux; elsewhere nothing)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_bytes() -> int:
-    """The process's largest resident size, interpreter and libraries included; -1 when unknown."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return -1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak) * (1 if sys.platform == "darwin" else 1024)
-
-
-def versions() -> dict[str, str]:
-    """Of this package and of what computed, as far as loaded."""
-    names = ("hybridkp", "numpy", "cv2", "sklearn", "skimage", "torch", "scipy")
-    found = {n: str(sys.modules[n].__version__) for n in names if n in sys.modules}
-    return {
-        **found,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
