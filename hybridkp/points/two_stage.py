@@ -1,0 +1,189 @@
+"""The two-stage matcher: a coarse homography, a warp, and a second feature on nearly aligned pictures.
+
+Pictures and any first :class:`~hybridkp.pairs.PairMatcher` go in, points in px of both original
+pictures come out.  Never here: a method's name, rows, truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ..geometry import apply_homography
+from ..pairs import Features, LocalFeature, Matched, PairMatcher
+from ..structures import Array, InputError, Keypoints
+from . import local, robust
+from .matchers import Clock, find, union
+from .matching import guided_matches, mutual_nearest
+from .robust import Estimate
+from .voting import without_twins
+
+_EDGE_PX = 3.0  #: points nearer than this to the border of the warped picture are its, not the scene's
+
+
+class TwoStageMatcher(BaseEstimator):
+    """Coarse homography, warp of picture a onto b, guided matches of a second feature.
+
+    Parameters
+    ----------
+    first : PairMatcher
+        Gives the coarse homography: good at rotation and zoom.
+    second : LocalFeature
+        Precise where the pictures nearly agree; it need not know rotation or zoom.
+    radius_px : float
+        Matches lie within this of each other after the warp, px of picture b.
+    rounds : int
+        How often picture a is warped; picture b is described once.
+    shrink : float
+        The radius of each further round, relative to that of the round before.
+    pool : "second" or "union"
+        What the last estimate is made from: the second feature's matches, or the first's too.
+    min_inliers : int
+        A second stage with fewer inliers is not believed.
+    threshold_px, ranked, random_state : as for :class:`.matchers.FeatureMatcher`
+
+    Notes
+    -----
+    Where the first stage finds no homography, the second feature is matched by mutual nearest
+    neighbour on the pictures as they are.  Where the second stage is not believed, the first
+    stage's answer stands.  Keypoints are those of the stage that answers; the second's points of
+    picture a are mapped back from the warped picture.  ``seconds``: the first stage's, and
+    "second stage".
+    """
+
+    def __init__(
+        self,
+        first: PairMatcher,
+        second: LocalFeature,
+        radius_px: float = 12.0,
+        rounds: int = 1,
+        shrink: float = 0.5,
+        pool: str = "second",
+        min_inliers: int = 12,
+        threshold_px: float = 3.0,
+        ranked: bool = True,
+        random_state: int = 0,
+    ):
+        self.first = first
+        self.second = second
+        self.radius_px = radius_px
+        self.rounds = rounds
+        self.shrink = shrink
+        self.pool = pool
+        self.min_inliers = min_inliers
+        self.threshold_px = threshold_px
+        self.ranked = ranked
+        self.random_state = random_state
+
+    def match(self, image_a: Array, image_b: Array) -> Matched:
+        """As :meth:`.matchers.FeatureMatcher.match`."""
+        if self.pool not in ("second", "union"):
+            raise InputError(f'TwoStageMatcher: pool must be "second" or "union", got {self.pool!r}')
+        if self.rounds < 1 or self.radius_px <= 0:
+            raise InputError("TwoStageMatcher: rounds must be at least 1 and radius_px positive")
+        a, b = local.picture(image_a), local.picture(image_b)
+        coarse = self.first.match(a, b)
+        clock = Clock()
+        with clock("second stage"):
+            answer = self._second_stage(a, b, coarse)
+        return replace(answer, seconds={**coarse.seconds, **clock.seconds})
+
+    def _second_stage(self, a: Array, b: Array, coarse: Matched) -> Matched:
+        features_b = find(self.second, b)
+        if not np.isfinite(coarse.homography).all():
+            return self._unguided(a, features_b)
+        answer, homography = coarse, coarse.homography
+        for turn in range(self.rounds):
+            found = self._round(a, features_b, homography, self.radius_px * self.shrink**turn, coarse)
+            if found is None:
+                break
+            answer, homography = found, found.homography
+        return answer
+
+    def _round(
+        self, a: Array, features_b: Features, homography: Array, radius_px: float, coarse: Matched
+    ) -> Matched | None:
+        """One warp and its matches; None when they are not to be believed."""
+        warped = warp_onto(a, homography, features_b.size_hw)
+        features_a = find(self.second, warped)
+        back = apply_homography(np.linalg.inv(homography), features_a.keypoints.xy)
+        seen = np.flatnonzero(_inside(back, (a.shape[0], a.shape[1]), _EDGE_PX))
+        points = features_a.keypoints[seen]
+        features_a = Features(points, features_a.rows[seen], features_a.size_hw)
+        matches = guided_matches(features_a, features_b, np.eye(3), radius_px, self.second.norm)
+        keypoints_a = Keypoints(
+            back[seen], points.score, points.size, points.angle, points.octave, points.label
+        )
+        xy_a = keypoints_a.xy[matches.index_a]
+        xy_b = features_b.keypoints.xy[matches.index_b]
+        score = matches.score
+        if self.pool == "union":
+            xy_a, xy_b, score = _pooled(coarse, xy_a, xy_b, score)
+        estimate = self._estimate(xy_a, xy_b)
+        if estimate.inlier.sum() < self.min_inliers:
+            return None
+        return Matched(keypoints_a, features_b.keypoints, xy_a, xy_b, score, *estimate)
+
+    def _unguided(self, a: Array, features_b: Features) -> Matched:
+        features_a = find(self.second, a)
+        matches = mutual_nearest(features_a.rows, features_b.rows, self.second.norm)
+        xy_a = features_a.keypoints.xy[matches.index_a]
+        xy_b = features_b.keypoints.xy[matches.index_b]
+        estimate = self._estimate(xy_a, xy_b)
+        return Matched(features_a.keypoints, features_b.keypoints, xy_a, xy_b, matches.score, *estimate)
+
+    def _estimate(self, xy_a: Array, xy_b: Array) -> Estimate:
+        return robust.estimate_homography(xy_a, xy_b, self.threshold_px, self.random_state, self.ranked)
+
+
+def warp_onto(image: Array, homography: Array, size_hw: tuple[int, int]) -> Array:
+    """The picture through a homography of points, (h, w[, 3]); outside, its border repeats.
+
+    Where the map shrinks (at the place that the middle of the new picture shows), the picture is
+    first blurred by what the smaller grid cannot carry, as :func:`hybridkp.geometry.warp` does.
+    """
+    scale = _scale_at_middle(homography, size_hw)
+    if scale < 0.9:
+        sigma = 0.5 * np.sqrt(min(1 / max(scale, 1e-2) ** 2 - 1, 400.0))
+        image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    size = (size_hw[1], size_hw[0])
+    return cv2.warpPerspective(
+        image, homography, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def _scale_at_middle(homography: Array, size_hw: tuple[int, int]) -> float:
+    """Linear scale of the map at the place that comes to the middle of the new picture."""
+    middle = (np.array([[0.0, 0], [1, 0], [0, 1]]) + [size_hw[1] / 2, size_hw[0] / 2]).reshape(-1, 2)
+    source = apply_homography(np.linalg.inv(homography), middle)
+    if not np.isfinite(source).all():
+        return 1.0
+    area = abs(float(np.linalg.det(source[1:] - source[0])))
+    return float(1 / np.sqrt(area)) if area > 1e-12 else 1.0
+
+
+def _inside(xy: Array, size_hw: tuple[int, int], margin_px: float) -> Array:
+    x, y = xy[:, 0], xy[:, 1]
+    with np.errstate(invalid="ignore"):
+        inside: Array = (x >= margin_px) & (x <= size_hw[1] - 1 - margin_px)
+        inside &= (y >= margin_px) & (y <= size_hw[0] - 1 - margin_px)
+    return inside
+
+
+def _pooled(coarse: Matched, xy_a: Array, xy_b: Array, score: Array) -> tuple[Array, Array, Array]:
+    """The second stage's matches and the first's inliers that it does not repeat, best first."""
+    empty = np.zeros((0, 2), np.float32)
+    none = Matched(
+        Keypoints(empty), Keypoints(empty), xy_a, xy_b, score, coarse.homography, np.ones(len(score), bool)
+    )
+    keep = coarse.inlier
+    kept = replace(
+        coarse, xy_a=coarse.xy_a[keep], xy_b=coarse.xy_b[keep], score=coarse.score[keep], inlier=keep[keep]
+    )
+    both_a, both_b, both, side = union([none, kept])
+    order = np.flatnonzero(without_twins(both_a, both_b, side))
+    order = order[np.argsort(-both[order], kind="stable")]
+    return both_a[order], both_b[order], both[order]
