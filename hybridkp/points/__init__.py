@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = doors(
         "FAST": "detectors",
         "FREAK": "bits",
         "KAZEFeature": "classical",
+        "NetFeature": "net",
         "ORBFeature": "classical",
         "Paired": "pairing",
         "SIFTFeature": "classical",

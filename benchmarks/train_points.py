@@ -1,0 +1,89 @@
+"""Train the interest-point network whose weights the package ships.
+
+    OMP_NUM_THREADS=1 python benchmarks/train_points.py --out hybridkp/points/weights/net.onnx
+
+Seed 0, scikit-image's and scikit-learn's bundled pictures only, none of those that the embedded
+benchmark judges by (astronaut, camera, coffee, motorcycle).  ``--minutes`` ends the schedule by the
+clock; ``--checkpoint`` lets a stopped training go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from pathlib import Path
+
+import cv2
+import torch
+
+from hybridkp.deep.points_net import export_points
+from hybridkp.deep.points_training import PointSchedule, PointTrainer
+from hybridkp.deep.tensors import n_parameters
+
+LEARN = (
+    "sklearn/datasets/images/china.jpg",
+    "skimage/data/rocket.jpg",
+    "skimage/data/chelsea.png",
+    "skimage/data/brick.png",
+    "skimage/data/grass.png",
+    "skimage/data/gravel.png",
+    "skimage/data/page.png",
+    "skimage/data/text.png",
+    "skimage/data/retina.jpg",
+    "skimage/data/ihc.png",
+    "skimage/data/hubble_deep_field.jpg",
+    "skimage/data/clock_motion.png",
+    "skimage/data/logo.png",
+)
+HELD = ("sklearn/datasets/images/flower.jpg", "skimage/data/coins.png")
+
+
+def read(name: str):
+    """One bundled picture, (H, W[, 3]) uint8, at most 1000 px a side."""
+    package, _, inner = name.partition("/")
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.submodule_search_locations[0]) / inner
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise SystemExit(f"{path}: not there")
+    scale = 1000 / max(picture.shape[:2])
+    return (
+        picture if scale >= 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--steps", type=int, default=PointSchedule.steps)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--every", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    begin = time.monotonic()
+    trainer = PointTrainer(
+        [read(n) for n in LEARN], [read(n) for n in HELD], PointSchedule(steps=args.steps), args.seed
+    )
+    print(
+        f"{n_parameters(trainer.net)} parameters, labels after {time.monotonic() - begin:.0f} s", flush=True
+    )
+
+    def report(line: dict[str, float]) -> None:
+        print(f"{time.monotonic() - begin:6.0f} s", *(f"{k} {v:.3f}" for k, v in line.items()), flush=True)
+        temporary = Path(args.out + ".tmp")
+        trainer.net.eval()
+        temporary.write_bytes(export_points(trainer.average))
+        temporary.replace(args.out)
+
+    net = trainer.run(args.checkpoint, args.minutes, args.every, report)
+    Path(args.out).write_bytes(export_points(net))
+
+
+if __name__ == "__main__":
+    main()
