@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -213,3 +214,10 @@ def test_files_and_functions_stay_readable() -> None:
                 docstring = ast.get_docstring(node) or ""
                 body = length - len(docstring.splitlines())
                 assert body <= 60, f"{path.name}: {node.name} has {body} lines"
+
+
+def test_only_one_place_replaces_files() -> None:
+    """Whole or not at all: who renames a finished file into place, does it through files/atomic.py."""
+    renames = re.compile(r"os\.(replace|rename)\(")
+    found = [p.relative_to(ROOT).as_posix() for p in SOURCES if renames.search(p.read_text())]
+    assert found == ["files/atomic.py"]

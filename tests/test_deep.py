@@ -273,6 +273,9 @@ def test_exported_model_gives_the_same_points(net, tmp_path):
     fitted = net(**TINY).fit(pictures, xy)
     data = fitted.export_onnx(tmp_path / "net.onnx")
     assert (tmp_path / "net.onnx").read_bytes() == data
+    with pytest.raises(InputError, match="cannot be written"):
+        fitted.export_onnx(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     points, score = fitted.predict_with_score(pictures)
     for b in range(4):

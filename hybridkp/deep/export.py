@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 import warnings
 from typing import Any
 
 import torch
 from torch import nn
 
+from ..files import write_atomic
 from ..structures import InputError
 
 
@@ -27,16 +27,7 @@ def export_onnx(module: nn.Module, size_hw: tuple[int, int], path: Any = None, o
         raise InputError(f"opset must lie in 13..17, got {opset}")
     data = trace(module, {"image": torch.zeros(1, 1, *size_hw)}, opset)
     if path is not None:
-        temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+        write_atomic(path, data)
     return data
 
 

@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from ..files import atomic_path
 from ..points.dense import peaks, sample_rows, soft_argmax
 from ..structures import Array, InputError
 from .points_losses import PointLoss, total
@@ -292,13 +293,8 @@ class PointTrainer:
         tensors = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
         about = {"run": self._run(), "step": self.step, "rounds": self.rounds, "value": self.best_value}
         about["history"] = self.history
-        final = Path(path)
-        temporary = final.with_name(f".{final.name}.{os.getpid()}")
-        try:
+        with atomic_path(path) as temporary:
             save_file(tensors, temporary, {"hybridkp": json.dumps(about)})
-            os.replace(temporary, final)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _run(self) -> dict[str, Any]:
         shapes_ = [list(p.shape) for p in self.supply.plain]

@@ -23,10 +23,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
+from ..files import write_atomic
 from ..structures import InputError
 from .tensors import place, seeded
 
@@ -72,14 +73,7 @@ def _save(path: Path, module: nn.Module, best: dict, optimiser: Any, about: dict
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items()}
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(tensors, temporary, {"hybridkp": json.dumps(about)})
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, save(tensors, {"hybridkp": json.dumps(about)}))
 
 
 def _resume(path: Path, module: nn.Module, optimiser: Any, run: dict) -> tuple[dict, dict]:
