@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import descriptors
+from ..descriptors import sift as sift_rows
 from ..opencv import contrib, create_sift
 from ..pyramid import gaussian_pyramid
 from ..structures import Array, InputError, Keypoints
@@ -85,7 +86,7 @@ class SIFTFeature(_OpenCVFeature):
 
     def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
         points, rows = super()._find(grey, n_points, describe)
-        return points, descriptors.sift.root_sift(rows) if self.root and rows is not None else rows
+        return points, sift_rows.root_sift(rows) if self.root and rows is not None else rows
 
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         sift = descriptors.SIFT(size_px=None, angle="keypoint", root=self.root)
@@ -147,7 +148,7 @@ class ORBFeature(_OpenCVFeature):
         level = np.rint(np.log(points.size / self.patch_px) / np.log(self.scale_factor))
         level = np.clip(level, 0, self.n_levels - 1).astype(np.int64)
         angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
-        given = descriptors.sift.cv2_points(points.xy, points.size, angle, level)
+        given = sift_rows.cv2_points(points.xy, points.size, angle, level)
         return aligned_rows(self._make(1), grey, given, self._no_rows(len(points)))
 
 
@@ -349,5 +350,5 @@ class BRISKFeature(_OpenCVFeature):
 
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
-        given = descriptors.sift.cv2_points(points.xy, points.size, angle, 0)
+        given = sift_rows.cv2_points(points.xy, points.size, angle, 0)
         return aligned_rows(self._make(1), grey, given, self._no_rows(len(points)))
