@@ -262,3 +262,17 @@ def test_nothing_heavy_is_imported_for_help():
     code = f"import sys, hybridkp.cli.parser as p; p.build_parser(); print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_robustness_asks_the_models_of_a_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    few = ["--max-train", "12", "--max-val", "4", "--methods", "mean-shape"]
+    assert cli.main(["bench", "synthetic", *few, "--out", str(out)]) == 0
+    assert cli.main(["robustness", str(out), "--kinds", "jpeg", "--max-val", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "jpeg, %" in text and (out / "robustness.html").is_file()
+    assert cli.main(["robustness", str(out), "--methods", "sdm"]) == 2
+    assert "has no model of sdm (there: mean-shape)" in capsys.readouterr().err
+    assert cli.main(["robustness", str(out), "--kinds", "fog"]) == 2
+    assert cli.main(["robustness", str(tmp_path / "nothing")]) == 2
+    assert "bench.json is missing" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..structures import Dataset, InputError
-from .display import Display, say
+from .display import Bar, Display, say
 
 if TYPE_CHECKING:
     from ..structures import Predictions
@@ -150,18 +150,67 @@ def report(args: argparse.Namespace) -> int:
     from ..evaluate import stored_predictions
 
     predictions = stored_predictions(args.out)
-    try:
-        facts = json.loads((args.out / "bench.json").read_text())
-        data, split, max_val = args.data or facts["data"], facts["split"], facts["max_val"]
-        normalizer = args.normalizer or facts["normalizer"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{args.out}: its bench.json is missing or damaged; run the bench again") from None
+    facts = _bench_facts(args.out)
+    data, split, max_val = args.data or facts["data"], facts["split"], facts["max_val"]
+    normalizer = args.normalizer or facts["normalizer"]
     val = thin(load_parts(data, split)[1], max_val)
     predictions = [p for p in predictions if p.fingerprint == val.fingerprint]
     if not predictions:
         raise InputError(f"{args.out}: holds predictions for other data than {data}; run the bench again")
     _write_report(predictions, val, args.out, normalizer)
     return OK
+
+
+def robustness(args: argparse.Namespace) -> int:
+    from .. import evaluate
+    from ..report import write_robustness
+
+    facts = _bench_facts(args.out)
+    val = thin(load_parts(args.data or facts["data"], facts["split"])[1], args.max_val or facts["max_val"])
+    models = _models_of(args.out, args.methods, args.seed)
+    folder = args.out / "robustness"
+    args.resume = f"Finished conditions are kept in {folder}; give the same command again to go on."
+    with Bar("condition") as bar:
+        answers = evaluate.robustness(
+            models,
+            val,
+            out=folder,
+            kinds=args.kinds,
+            random_state=args.seed,
+            n_jobs=args.jobs,
+            progress=bar,
+        )
+    provenance = {"command": " ".join(["hybridkp", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d")}
+    paths = write_robustness(
+        answers,
+        val,
+        args.out,
+        normalizer=parse_normalizer(args.normalizer or facts["normalizer"], val),
+        random_state=args.seed,
+        provenance=provenance,
+    )
+    print(paths["markdown"].read_text())
+    print(f"Report: {paths['html']}")
+    return OK
+
+
+def _models_of(out: Path, methods: list[str] | None, seed: int) -> dict[str, Path]:
+    """Name -> model file of a bench's folder."""
+    found = {p.name.removesuffix(f"-{seed}.hkp"): p for p in sorted(out.glob(f"models/*-{seed}.hkp"))}
+    missing = [name for name in methods or () if name not in found]
+    if missing or not found:
+        there = f" (there: {', '.join(found)})" if found else ""
+        raise InputError(f"{out}: has no model of {missing[0] if missing else f'seed {seed}'}{there}")
+    return {name: found[name] for name in methods or found}
+
+
+def _bench_facts(out: Path) -> dict[str, Any]:
+    """What the bench noted about its data."""
+    try:
+        facts = json.loads((out / "bench.json").read_text())
+        return {name: facts[name] for name in ("data", "split", "max_val", "normalizer")}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{out}: its bench.json is missing or damaged; run the bench again") from None
 
 
 def _write_report(predictions: list[Predictions], val: Dataset, out: Path, normalizer: str | None) -> None:

@@ -10,6 +10,28 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+class Bar:
+    """A bar on a terminal, a line per step elsewhere; called as bar(what, done, total)."""
+
+    def __init__(self, unit: str) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(file=sys.stderr, disable=None, leave=False, unit=unit)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.bar.total = total
+        if self.bar.disable:
+            say(f"[{done}/{total}] {what}")
+        self.bar.set_description(what, refresh=False)
+        self.bar.update(done - self.bar.n)
+
+
 class Display:
     """Progress on stderr: a bar on a terminal, a line per finished method elsewhere."""
 

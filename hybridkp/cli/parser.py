@@ -36,6 +36,10 @@ In Python then: hybridkp.runtime.load("faces.hkr").detect(image, box), without t
     "check": "  hybridkp data check faces68\n  hybridkp data check annotations.json",
     "info": "  hybridkp data info faces68\n  hybridkp data info synthetic",
     "list": "  hybridkp list",
+    "robustness": """\
+  hybridkp robustness runs/faces
+  hybridkp robustness runs/faces --methods sdm,heatmap,vote --kinds blur,rotation --jobs 2
+The models of a bench are asked again; nothing is trained. A run that was stopped goes on.""",
     "report": "  hybridkp report runs/faces\n  hybridkp report runs/mouse --normalizer pixel",
 }
 
@@ -66,6 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "info":
             command.add_argument("--json", action="store_true", help="as JSON, for programs")
     _command(rooms, "list", commands.list_methods, "the methods that can be named")
+    _robustness_options(
+        _command(
+            rooms, "robustness", commands.robustness, "a bench's models on blurred, dark, turned pictures"
+        )
+    )
     report = _command(rooms, "report", commands.report, "make the report again from stored predictions")
     report.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")
     report.add_argument("--data", help="the data, when they have moved since")
@@ -129,6 +138,20 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, required=True, help="folder for predictions.json and overlays/"
     )
     parser.add_argument("--overlays", action=argparse.BooleanOptionalAction, default=True)
+
+
+def _robustness_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")
+    parser.add_argument("--data", help="the data, when they have moved since")
+    parser.add_argument("--methods", type=_names, help="with commas (default: every model there)")
+    kinds = "blur, noise, jpeg, low-light, occlusion, rotation, small"
+    parser.add_argument("--kinds", type=_names, help=f"with commas, of {kinds} (default all)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the models and of the corruptions (default 0)"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time; -1 = one per core")
+    parser.add_argument("--max-val", type=_count, help="ask about so many pictures, evenly chosen")
+    _normalizer_option(parser)
 
 
 def _crop_options(parser: argparse.ArgumentParser) -> None:

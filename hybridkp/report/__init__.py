@@ -1,12 +1,16 @@
-"""From stored predictions to what people read: tables, plots, pictures, one self-contained page.
+"""From stored answers to what people read: tables, plots, pictures, one self-contained page.
 
-:func:`write_report` is the door.  ``scores`` lines answers up with the truth and asks ``metrics``
-and ``statistics``; ``tables``, ``plots``, ``shapes``, ``pictures`` and ``words`` each make one kind
-of thing; ``page`` joins them.  No metric is computed here and no model is run.
+:func:`write_report` is the door of the landmarks task, :func:`write_points_report` of interest points.
+``scores`` and ``point_scores`` line answers up with the truth and ask ``metrics`` and ``statistics``;
+``tables``, ``pictures``, ``words``, ``page`` and ``writer`` (and their ``point_`` siblings) each make
+one kind of thing for their task; ``cells``, ``verdicts``, ``plots``, ``embed``, ``rendering`` and
+``output`` serve both.  No metric is computed here and no model is run.
 """
 
 from __future__ import annotations
 
 from ..lazy import doors
 
-__getattr__, __dir__, __all__ = doors(__name__, {"Report": "writer", "write_report": "writer"})
+__getattr__, __dir__, __all__ = doors(
+    __name__, {"Report": "writer", "write_report": "writer", "write_robustness": "severity"}
+)
