@@ -103,7 +103,7 @@ def write_robustness(
         "opening": opening(head, columns[0], rows, comparisons, "object"),
         "rows": rows,
         "columns": columns,
-        "table_caption": f"{head.title}, mean over the severities of a corruption; sorted by the mean of all.",
+        "table_caption": f"{head.title}, mean over the severities of a corruption; sorted by their mean.",
         "level": f"{100 * level:g} %",
         "unit": head.difference_unit,
         "notes": _notes(level),
