@@ -23,6 +23,7 @@ from ..structures import Array, Dataset, InputError, Predictions
 from ..threads import limit_threads
 from .crops import cut
 from .processes import divert_messages, peak_bytes, reset_peak, versions
+from .processes import end_soon as _end_soon
 
 WARM_UP = 3  #: answers given before the clock starts
 LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end

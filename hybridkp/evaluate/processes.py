@@ -1,0 +1,264 @@
+"""Jobs in processes of their own: started, watched, killed with their parent; failures kept as text.
+
+Every bench runs its methods here, and says with the same words what is kept, stale, done or failed.
+What a job does, and where its answers lie, is the caller's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from ..files import write_atomic
+from ..structures import InputError
+
+#: called as progress(event, method, seed, detail) with event "kept", "stale", "start", "stage",
+#: "done", "timed" or "failed"
+Progress = Callable[[str, str, int, str], None]
+
+
+class AnyJob(Protocol):
+    """What is asked of a job here; it is sent to the process, so it must pickle."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def stage(self) -> Path: ...  # the job writes there what it is about
+    @property
+    def log(self) -> Path: ...
+
+
+SomeJob = TypeVar("SomeJob", bound=AnyJob)
+Answers = TypeVar("Answers")
+
+
+def run_jobs(
+    jobs: Sequence[SomeJob],
+    run: Callable[[SomeJob], None],
+    n_workers: int,
+    tell: Progress,
+    out: Path,
+    done: Callable[[SomeJob], None],
+) -> list[str]:
+    """Run each job in a fresh process, ``n_workers`` at a time; ``done(job)`` for those that succeed.
+
+    Returns a line for each that failed; its traceback lies in ``out/errors``.
+    """
+    failed = []
+    for job, error in _run_all(jobs, run, n_workers, tell):
+        where = error_path(out, job.method, job.seed)
+        if error is None:
+            where.unlink(missing_ok=True)
+            done(job)
+        else:
+            write_atomic(where, "".join(traceback.format_exception(error)))
+            failed.append(f"{job.method}: {line(error)}")
+            tell("failed", job.method, job.seed, line(error))
+    return failed
+
+
+def still_good(
+    path: Path,
+    load: Callable[[Path], Answers],
+    method: str,
+    seed: int,
+    params: Mapping[str, Any],
+    fingerprint: str,
+    tell: Progress,
+) -> Answers | None:
+    """Stored answers of this method, seed, data and parameters; None, and the reason told, otherwise."""
+    if not path.exists():
+        return None
+    try:
+        found: Any = load(path)
+    except InputError as error:
+        tell("stale", method, seed, line(error))
+        return None
+    changed = [k for k in params if dict(found.params).get(k) != params[k]]
+    if found.fingerprint != fingerprint:
+        changed.append("data")
+    if changed or getattr(found, "label", found.method) != method or found.seed != seed:
+        tell("stale", method, seed, f"{', '.join(changed) or 'name'} changed")
+        return None
+    tell("kept", method, seed, "")
+    kept: Answers = found
+    return kept
+
+
+def check_items(methods: Any, what: str = "method") -> list[tuple[str, Any]]:
+    """(name, thing) of a mapping or a sequence; :class:`InputError` for none and for a name given twice."""
+    items = list(methods.items()) if isinstance(methods, Mapping) else list(methods)
+    names = [name for name, _ in items]
+    if not items:
+        raise InputError(f"no {what}s: name at least one")
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise InputError(f"the {what} {twice[0]!r} is named twice")
+    return items
+
+
+def error_path(out: Path, method: str, seed: int) -> Path:
+    """Where the traceback of a failed method is kept."""
+    return out / "errors" / f"{file_name(method)}-{seed}.txt"
+
+
+def file_name(method: str) -> str:
+    """The method's name where it can name a file; else a readable part and a hash."""
+    safe = re.sub(r"[^A-Za-z0-9+_.-]+", "_", method).strip(".")[:80]
+    if safe == method:
+        return safe
+    return f"{safe or 'method'}~{hashlib.sha256(method.encode()).hexdigest()[:6]}"
+
+
+def line(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+
+
+def count_workers(n_jobs: int) -> int:
+    """Processes at a time; negative = one per core."""
+    return max(1, (os.cpu_count() or 1) if n_jobs < 0 else int(n_jobs))
+
+
+def warn_failures(event: str, method: str, seed: int, detail: str) -> None:
+    """The progress of those who gave none."""
+    if event == "failed":
+        warnings.warn(f"{method} (seed {seed}) failed: {detail}", RuntimeWarning, stacklevel=3)
+
+
+def _run_all(
+    jobs: Sequence[SomeJob], run: Callable[[SomeJob], None], n_workers: int, tell: Progress
+) -> Iterator[tuple[SomeJob, BaseException | None]]:
+    """(job, error or None) as they end.
+
+    Whatever ends this (Ctrl-C included) kills the processes that still run.
+    """
+    waiting = list(reversed(jobs))
+    running: dict[Future[None], tuple[SomeJob, Any]] = {}
+    stages: dict[SomeJob, str] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < n_workers:
+                job = waiting.pop()
+                tell("start", job.method, job.seed, "")
+                pool = _process(job.threads)
+                running[pool.submit(run, job)] = (job, pool)
+            done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
+            for future in done:
+                job, pool = running.pop(future)
+                pool.shutdown(wait=True)  # it ends by itself, see end_soon
+                if job.log.exists() and job.log.stat().st_size == 0:
+                    job.log.unlink()
+                yield job, future.exception()
+            for job, _ in running.values():
+                stage = job.stage.read_text() if job.stage.exists() else "starts"
+                if stages.get(job) != stage:
+                    stages[job] = stage
+                    tell("stage", job.method, job.seed, stage)
+    finally:
+        for _, pool in running.values():
+            pool.shutdown(wait=True, kill_workers=True)
+
+
+def _process(threads: int) -> Any:
+    """joblib's own process pool, one worker, with its native threads bounded before they start."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    return ProcessPoolExecutor(
+        max_workers=1,
+        initializer=_start_worker,
+        initargs=(os.getpid(),),
+        env=dict.fromkeys(pools, str(threads)),
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# inside the process
+# --------------------------------------------------------------------------------------------
+
+
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is gone."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.name == "posix":
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def end_soon(seconds: float) -> None:
+    """End this process in ``seconds`` at the latest, whatever threads a library left running.
+
+    For a job whose work is done: its process then ends by itself and gives back what it holds, such as
+    named semaphores, which a killed one would leave behind.
+    """
+
+    def end() -> None:
+        time.sleep(seconds)
+        os._exit(0)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def divert_messages(path: Path) -> None:
+    """Warnings and progress bars of the method go to a log, native libraries' words included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        os.dup2(file.fileno(), 2)
+
+
+def reset_peak() -> None:
+    """Let the kernel's high-water mark of this process start anew (Linux; elsewhere nothing)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes() -> int:
+    """The process's largest resident size, interpreter and libraries included; -1 when unknown."""
+    try:
+        for row in Path("/proc/self/status").read_text().splitlines():
+            if row.startswith("VmHWM:"):
+                return int(row.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return -1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) * (1 if sys.platform == "darwin" else 1024)
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of what computed, as far as loaded."""
+    names = ("hybridkp", "numpy", "cv2", "sklearn", "skimage", "torch", "scipy", "onnxruntime")
+    found = {n: str(sys.modules[n].__version__) for n in names if n in sys.modules}
+    return {
+        **found,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
