@@ -20,10 +20,145 @@ class _Recipe(NamedTuple):
     family: str  #: "classical", "deep" or "hybrid"
 
 
-_METHODS: dict[str, _Recipe] = {}
+# --------------------------------------------------------------------------------------------
+# features
+# --------------------------------------------------------------------------------------------
+
+
+def _rootsift(n_points: int) -> Any:
+    from .points import SIFTFeature
+
+    return SIFTFeature(n_points, root=True)
+
+
+def _net(n_points: int) -> Any:
+    from .points import NetFeature
+
+    return NetFeature(n_points)
+
+
+def _orb_beblid(n_points: int) -> Any:
+    from .points import BEBLID, ORBFeature, Paired
+
+    return Paired(ORBFeature(n_points), BEBLID(), n_points)
+
+
+def _paired(detector: str, descriptor: str) -> Callable[[int], Any]:
+    def make(n_points: int) -> Any:
+        from . import points
+
+        return points.Paired(getattr(points, detector)(), getattr(points, descriptor)(), n_points)
+
+    return make
+
+
+def _feature(name: str) -> Callable[[int], Any]:
+    def make(n_points: int) -> Any:
+        from . import points
+
+        return getattr(points, name)(n_points)
+
+    return make
+
+
+# --------------------------------------------------------------------------------------------
+# matchers
+# --------------------------------------------------------------------------------------------
+
+
+def _single(make: Callable[[int], Any], rule: str = "mutual") -> Callable[[int, int], Any]:
+    """One feature, one rule."""
+
+    def recipe(n_points: int, random_state: int) -> Any:
+        from .points import FeatureMatcher
+
+        return FeatureMatcher(make(n_points), rule, random_state=random_state)
+
+    return recipe
+
+
+def _two_stage(first: Callable[[int], Any], rounds: int = 1, **options: Any) -> Callable[[int, int], Any]:
+    """Ratio-tested matches of ``first``, then the net on the warped picture."""
+
+    def recipe(n_points: int, random_state: int) -> Any:
+        from .points import TwoStageMatcher
+
+        start = _single(first, "ratio")(n_points, random_state)
+        return TwoStageMatcher(start, _net(n_points), rounds=rounds, random_state=random_state, **options)
+
+    return recipe
+
+
+def _control(n_points: int, random_state: int) -> Any:
+    from .points import TwoStageMatcher, Upright
+
+    start = _single(_rootsift, "ratio")(n_points, random_state)
+    return TwoStageMatcher(start, Upright(_rootsift(n_points)), random_state=random_state)
+
+
+def _ecc(n_points: int, random_state: int) -> Any:
+    from .points import EccMatcher
+
+    return EccMatcher(_single(_rootsift, "ratio")(n_points, random_state))
+
+
+def _union(n_points: int, random_state: int) -> Any:
+    from .points import UnionMatcher
+
+    members = [_single(make, "ratio")(n_points, random_state) for make in (_rootsift, _net)]
+    return UnionMatcher(members, random_state=random_state)
+
+
+def _concat(weights: tuple[float, float]) -> Callable[[int, int], Any]:
+    """RootSIFT's points; RootSIFT's and the net's rows, weighted."""
+
+    def make(n_points: int) -> Any:
+        from .points import ConcatFeature
+
+        return ConcatFeature([("rootsift", _rootsift(n_points)), ("net", _net(n_points))], weights)
+
+    return _single(make)
+
+
+_METHODS: dict[str, _Recipe] = {
+    "sift": _Recipe(_single(_feature("SIFTFeature")), "SIFT, mutual nearest neighbours", "classical"),
+    "rootsift": _Recipe(_single(_rootsift, "ratio"), "RootSIFT, mutual and ratio 0.9", "classical"),
+    "rootsift-mutual": _Recipe(_single(_rootsift), "RootSIFT, mutual nearest neighbours", "classical"),
+    "rootsift-gms": _Recipe(_single(_rootsift, "gms"), "RootSIFT, grid-based motion statistics", "classical"),
+    "surf": _Recipe(_single(_feature("SURFFeature")), "SURF, ours, mutual", "classical"),
+    "orb": _Recipe(_single(_feature("ORBFeature")), "ORB, mutual", "classical"),
+    "akaze": _Recipe(_single(_feature("AKAZEFeature")), "AKAZE with its bits, mutual", "classical"),
+    "kaze": _Recipe(_single(_feature("KAZEFeature")), "KAZE, mutual", "classical"),
+    "brisk": _Recipe(_single(_feature("BRISKFeature")), "BRISK, mutual", "classical"),
+    "orb+beblid": _Recipe(_single(_orb_beblid), "ORB's points with BEBLID's bits, mutual", "classical"),
+    "orb+teblid": _Recipe(
+        _single(_paired("ORBFeature", "TEBLID")), "ORB's points with TEBLID's bits, mutual", "classical"
+    ),
+    "orb+sift": _Recipe(
+        _single(_paired("ORBFeature", "SIFTFeature")), "ORB's points with SIFT's rows, mutual", "classical"
+    ),
+    "fast+sift": _Recipe(
+        _single(_paired("FAST", "SIFTFeature")), "FAST corners with SIFT's rows, mutual", "classical"
+    ),
+    "net": _Recipe(_single(_net), "our network's points and rows, mutual", "deep"),
+    "rootsift+net-rows": _Recipe(_concat((0.0, 1.0)), "RootSIFT's points, the net's rows, mutual", "hybrid"),
+    "concat": _Recipe(_concat((1.0, 1.0)), "RootSIFT's points, both rows side by side, mutual", "hybrid"),
+    "union": _Recipe(_union, "ratio-tested RootSIFT and net together, votes between them", "hybrid"),
+    "rootsift>net": _Recipe(_two_stage(_rootsift), "RootSIFT, warp, the net within 12 px", "hybrid"),
+    "rootsift>net-x2": _Recipe(_two_stage(_rootsift, 2), "RootSIFT, warp and the net, twice", "hybrid"),
+    "orb+beblid>net": _Recipe(_two_stage(_orb_beblid), "ORB and BEBLID, warp, the net nearby", "hybrid"),
+    "rootsift>upright-rootsift": _Recipe(
+        _control, "control: RootSIFT, warp, RootSIFT without orientation", "classical"
+    ),
+    "rootsift>ecc": _Recipe(_ecc, "RootSIFT, then its homography refined on the pixels (ECC)", "classical"),
+}
 
 #: what ``hybridkp bench-points`` runs without ``--methods``
-DEFAULT: tuple[str, ...] = ()
+DEFAULT: tuple[str, ...] = (
+    *("sift", "rootsift", "surf", "orb", "akaze", "orb+beblid", "net"),
+    *("union", "concat", "rootsift>net", "rootsift>net-x2", "orb+beblid>net"),
+    *("rootsift>upright-rootsift", "rootsift>ecc"),
+)
 
 
 def method_names() -> list[str]:

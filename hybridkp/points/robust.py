@@ -124,7 +124,8 @@ def refine_ecc(
         return start, float("nan")
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, n_iterations, tolerance)
     try:
-        correlation, found = cv2.findTransformECC(
+        search: Any = cv2.findTransformECC  # its stub knows no mask of None
+        correlation, found = search(
             a, b, (start / start[2, 2]).astype(np.float32), cv2.MOTION_HOMOGRAPHY, stop, None, blur_px
         )
     except cv2.error:  # no overlap, no texture, a singular Hessian
@@ -152,7 +153,7 @@ def _points(xy_a: ArrayLike, xy_b: ArrayLike) -> tuple[Array, Array, Array]:
     b = np.asarray(xy_b, np.float64).reshape(-1, 2)
     if len(a) != len(b):
         raise InputError(f"matched points must come in pairs, got {len(a)} and {len(b)}")
-    usable = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
+    usable = np.asarray(np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1))
     return np.ascontiguousarray(a[usable]), np.ascontiguousarray(b[usable]), usable
 
 
