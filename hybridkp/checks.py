@@ -20,7 +20,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from .files import load_model, save_model
-from .geometry import flip_image
+from .geometry import flip_image, rescale
 from .pyramid import gaussian_pyramid
 from .structures import Array, InputError, Keypoints
 
@@ -58,7 +58,7 @@ def make_problem(n: int = 40, random_state: int = 0, side: int = 64) -> Problem:
 def _plate(xy: Array, side: int, rng: np.random.Generator) -> Array:
     fine = 8  # supersampling
     canvas = cv2.resize(rng.uniform(90, 130, (6, 6)).astype(np.float32), (side * fine, side * fine))
-    place = [tuple(round(v) for v in (p + 0.5) * fine - 0.5) for p in xy]
+    place = [tuple(round(v) for v in rescale(p, fine)) for p in xy]
     unit = fine * side / 64
     for k in (0, 1):
         cv2.circle(canvas, place[k], int(4 * unit), 235.0, -1)

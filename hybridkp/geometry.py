@@ -8,11 +8,15 @@ No learning and no files here.
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .structures import Array, InputError
+
+Xy = TypeVar("Xy")  #: an array or a tensor of coordinates
 
 # --------------------------------------------------------------------------------------------
 # maps of points
@@ -65,9 +69,22 @@ def resize_matrix(scale_xy: ArrayLike) -> Array:
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]])
 
 
+def rescale(xy: Xy, scale: Any) -> Xy:
+    """Coordinates of a picture resized by ``scale``: x' = (x + 1/2) s - 1/2, in the type they come in.
+
+    For NumPy's arrays and torch's tensors alike (this room knows no torch); ``scale`` is a number
+    or one per coordinate, (2,), and ``1 / scale`` leads back.
+
+    >>> float(rescale(np.array(31.5), 1 / 4))
+    7.5
+    """
+    values: Any = xy
+    return (values + 0.5) * scale - 0.5  # type: ignore[no-any-return]
+
+
 def resize_points(xy: ArrayLike, scale: float) -> Array:
-    """Points of a picture resized by ``scale`` in both directions."""
-    return (np.asarray(xy, float) + 0.5) * scale - 0.5
+    """Points of a picture resized by ``scale`` in both directions, as float64."""
+    return rescale(np.asarray(xy, float), scale)
 
 
 def flip_points(xy: ArrayLike, width: int, flip: ArrayLike | None = None) -> Array:

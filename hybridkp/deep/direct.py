@@ -36,7 +36,7 @@ class DirectModule(nn.Module):
         self.head = nn.Linear(160, 3 * n_landmarks)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
-        self.register_buffer("mean_xy", torch.full((n_landmarks, 2), side / 2 - 0.5))
+        self.register_buffer("mean_xy", torch.full((n_landmarks, 2), (side - 1) / 2))
 
     def features(self, pictures: Tensor) -> Tensor:
         """(B, 160) from squares (B, 1, S, S)."""

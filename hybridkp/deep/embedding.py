@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from ..geometry import resize_points
+from ..geometry import rescale, resize_points
 from ..images import check_crops, crops_to_grey
 from ..pyramid import gaussian_pyramid
 from ..structures import Array, InputError, Keypoints, Pyramid, check_xy
@@ -49,7 +49,7 @@ class EmbeddingModule(nn.Module):
     def rows(self, pictures: Tensor, xy: Tensor) -> Tensor:
         """(B, N, D) unit rows at points (B, N, 2) px of pictures (B, 1, H, W)."""
         dense = self.trunk(standardise(pictures))
-        at = sample(dense, ((xy + 0.5) / 2 - 0.5).unsqueeze(2))[..., 0]
+        at = sample(dense, rescale(xy, 1 / 2).unsqueeze(2))[..., 0]
         return F.normalize(at.transpose(1, 2), dim=2, eps=1e-6)
 
     def forward(self, pictures: Tensor, xy: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
 from ..calibration import NEAR, calibrate
+from ..geometry import rescale
 from ..images import check_crops
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
@@ -53,7 +54,7 @@ class Pipeline(nn.Module):
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         pictures, scale = resize_square(crops, self.side)
         xy, raw = self.net(pictures)
-        xy = (xy + 0.5) / scale - 0.5
+        xy = rescale(xy, 1 / scale)
         return xy, torch.sigmoid(self.calibration[0] * raw + self.calibration[1])
 
 
@@ -115,7 +116,7 @@ class NetEstimator:
         return torch.cat([p[0] for p in parts]), parts[0][1].clone()
 
     def _to_square(self, xy: Array, scale: Tensor) -> Tensor:
-        return (torch.from_numpy(np.array(xy, np.float32)) + 0.5) * scale - 0.5
+        return rescale(torch.from_numpy(np.array(xy, np.float32)), scale)
 
     def _off(self, found: Array, target: Tensor) -> Array:
         """(B, K) point errors in units of the side, NaN where not labelled."""

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..geometry import rescale
 from ..images import check_crops
 from ..structures import Array
 from .estimator import NetDetector
@@ -80,7 +81,7 @@ class HeatmapModule(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         xy, variance = decode(self.maps(pictures))
-        return (xy + 0.5) * STRIDE - 0.5, -0.5 * torch.log(variance + 1e-2)
+        return rescale(xy, STRIDE), -0.5 * torch.log(variance + 1e-2)
 
 
 class HeatmapNet(NetDetector):
@@ -145,7 +146,7 @@ class HeatmapNet(NetDetector):
     def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
         logits = net.logits(pictures)
         height, width = logits.shape[-2:]
-        target = (xy + 0.5) / STRIDE - 0.5
+        target = rescale(xy, 1 / STRIDE)
         size = torch.tensor([width, height], device=xy.device)
         known = ((target > -0.5) & (target < size - 0.5)).all(-1)  # False for NaN
         log_map = torch.log_softmax(logits.flatten(2), -1)

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from ..geometry import rescale
 from ..images import check_crops
 from ..landmarks.shape import PointDistribution
 from ..structures import Array, DetectorMixin, InputError, check_xy
@@ -62,7 +63,7 @@ class PatchModule(nn.Module):
         pictures = F.avg_pool2d(pictures, round(1 / SCALES[level]))
         logits = self.levels[level](standardise(pictures))
         step = STRIDE / SCALES[level]
-        place = (pixel_grid(logits.shape[-2], logits.shape[-1], logits.device) + 0.5) * step - 0.5
+        place = rescale(pixel_grid(logits.shape[-2], logits.shape[-1], logits.device), step)
         x = (place[0, :, 0] - centre[..., :1]) ** 2
         y = (place[:, 0, 1] - centre[..., 1:]) ** 2
         window = (y.unsqueeze(-1) + x.unsqueeze(-2)) / (2 * spread**2)[..., None, None]
@@ -79,7 +80,7 @@ class PatchModule(nn.Module):
         """
         height, width = (int(v) for v in logits.shape[-2:])
         n = min(2 * math.ceil(3.5 * spread / STRIDE) + 1, height, width)
-        middle = (centre + 0.5) / STRIDE - 0.5
+        middle = rescale(centre, 1 / STRIDE)
         most = torch.tensor([width - n, height - n], device=centre.device)
         origin = torch.minimum(middle.round() - n // 2, most).clamp_min(0)
         steps = torch.arange(n, device=centre.device)
@@ -94,13 +95,13 @@ class PatchModule(nn.Module):
         """Expected place (B, K, 2) and variance (B, K) in px and px² of the square."""
         xy, variance = decode(self.log_maps(level, pictures, centre, spread).exp())
         step = STRIDE / SCALES[level]
-        return (xy + 0.5) * step - 0.5, variance * step**2
+        return rescale(xy, step), variance * step**2
 
     def search_fine(self, logits: Tensor, centre: Tensor, spread: float) -> tuple[Tensor, Tensor]:
         """The same on the fine level, from its logits."""
         log_maps, origin = self.near(logits, centre, spread)
         xy, variance = decode(log_maps.exp())
-        return (xy + origin + 0.5) * STRIDE - 0.5, variance * STRIDE**2
+        return rescale(xy + origin, STRIDE), variance * STRIDE**2
 
 
 class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
@@ -208,7 +209,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         xy, raw = self._run(self.module_, squares, pick_device(self.device))
         weight, bias = self.calibration_
         score = 1 / (1 + np.exp(-(weight * raw + bias)))
-        return ((xy + 0.5) / scale.numpy() - 0.5).astype(np.float32), score.astype(np.float32)
+        return rescale(xy, 1 / scale.numpy()).astype(np.float32), score.astype(np.float32)
 
     def score_maps(self, images: Any, stride: int = 4) -> Array:
         """(B, K, H/stride, W/stride) float32: the fine level's candidates, each map summing to 1."""
@@ -275,7 +276,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
 
     @staticmethod
     def _candidate(xy: Tensor, level: int) -> Tensor:
-        return (xy + 0.5) * SCALES[level] / STRIDE - 0.5
+        return rescale(xy, SCALES[level] / STRIDE)
 
     def _run(self, module: Any, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
         """Points and raw confidence of squares (B, 1, S, S)."""

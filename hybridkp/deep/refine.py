@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
+from ..geometry import rescale
 from ..images import check_crops
 from ..structures import Array, InputError, check_start, check_xy
 from .augment import Augment, augment
@@ -43,7 +44,7 @@ def patches(pictures: Tensor, xy: Tensor, size: int) -> Tensor:
     half = nn.functional.avg_pool2d(pictures, 2)
     out = []
     for level, scale in ((pictures, 1.0), (half, 0.5)):
-        place = ((xy + 0.5) * scale - 0.5)[:, :, None, None, :] + offset
+        place = rescale(xy, scale)[:, :, None, None, :] + offset
         out.append(sample(level, place.reshape(b, k * size, size, 2)).reshape(b, k, size, size))
     return torch.stack(out, 2)
 
@@ -224,7 +225,7 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         weight, bias = self.calibration_
         score = 1 / (1 + np.exp(-(weight * raw + bias)))
         given = np.isfinite(np.asarray(start, float)).all(-1)
-        moved = np.where(given[..., None], (xy + 0.5) / scale.numpy() - 0.5, np.nan)
+        moved = np.where(given[..., None], rescale(xy, 1 / scale.numpy()), np.nan)
         return moved.astype(np.float32), np.where(given, score, 0).astype(np.float32)
 
     # ---------------------------------------------------------------------------- inside

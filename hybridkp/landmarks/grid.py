@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..descriptors.gradients import orientation_maps
-from ..geometry import sample_bilinear
+from ..geometry import rescale, sample_bilinear
 from ..structures import Array
 
 _STEP, _CELL = 8, 12  # px of the resized crop: between cells, and a cell's side (they overlap)
@@ -22,7 +22,7 @@ def grid_rows(grey: Array, grid: int, n_orientations: int) -> Array:
     """
     h, w = grey.shape[1:]
     gh, gw = (max(1, round(grid * side / min(h, w))) for side in (h, w))
-    x, y = (np.arange(gw) + 0.5) * _STEP - 0.5, (np.arange(gh) + 0.5) * _STEP - 0.5
+    x, y = rescale(np.arange(gw), _STEP), rescale(np.arange(gh), _STEP)
     places = np.stack(np.meshgrid(x, y), axis=-1)
     method = cv2.INTER_AREA if min(h, w) > grid * _STEP else cv2.INTER_LINEAR
     out = np.empty((len(grey), gh, gw, n_orientations), np.float32)

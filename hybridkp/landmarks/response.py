@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..geometry import sample_bilinear, subpixel_peak
+from ..geometry import rescale, sample_bilinear, subpixel_peak
 from ..structures import Array
 
 _EXACT_ROWS = 2**23  #: rows of windows read at a time: float32 tells them apart
@@ -121,7 +121,7 @@ def read_windows(windows: Array, offset: Array, step: int = 1) -> Array:
 def splat(mass: Array, xy: Array, size_hw: tuple[int, int], stride: int) -> Array:
     """Weights (B, K, P) at crop points (B, K, P, 2) as maps (B, K, H / stride, W / stride), bilinear."""
     h, w = max(1, size_hw[0] // stride), max(1, size_hw[1] // stride)
-    place = (np.asarray(xy, float) + 0.5) / stride - 0.5
+    place = rescale(np.asarray(xy, float), 1 / stride)
     x, y = np.clip(place[..., 0], 0, w - 1), np.clip(place[..., 1], 0, h - 1)
     x0, y0 = np.floor(x).astype(int), np.floor(y).astype(int)
     fx, fy = x - x0, y - y0

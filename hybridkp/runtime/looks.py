@@ -11,6 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from ..geometry import rescale
 from ..structures import Array
 
 
@@ -34,13 +35,13 @@ def look_closer(
     square /= np.sqrt((square * square).mean() + np.float32(16))
     levels = [square, cv2.resize(square, (side // 2, side // 2), interpolation=cv2.INTER_AREA)]
     given = np.asarray(np.isfinite(start).all(axis=-1, keepdims=True))
-    xy = np.where(given, (start + 0.5) * scale - 0.5, mean_xy)
+    xy = np.where(given, rescale(start, scale), mean_xy)
     for _ in range(n_looks):
         xy = np.clip(xy, -0.25 * side, 1.25 * side)
         found = ask(point_patches(levels, xy, size), xy[None].astype(np.float32))
         xy, raw = found[0].reshape(-1, 2), found[1].reshape(-1)
     score = np.where(given[:, 0], 1 / (1 + np.exp(-(calibration[0] * raw + calibration[1]))), 0)
-    moved = np.where(given, (xy + 0.5) / scale - 0.5, np.nan)
+    moved = np.where(given, rescale(xy, 1 / scale), np.nan)
     return moved.astype(np.float32), score.astype(np.float32)
 
 
@@ -68,7 +69,7 @@ def point_patches(levels: list[Array], xy: Array, size: int) -> Array:
     out = np.empty((len(xy), len(levels), size, size), np.float32)
     for i, level in enumerate(levels):
         h, w = level.shape
-        corner = (xy + 0.5) * (w / levels[0].shape[1]) - 0.5 - (size - 1) / 2
+        corner = rescale(xy, w / levels[0].shape[1]) - (size - 1) / 2
         low = np.floor(corner)
         fx, fy = (corner - low).astype(np.float32).T[:, :, None, None]
         place = low.astype(np.intp)[:, :, None] + np.arange(size + 1)
