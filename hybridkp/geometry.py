@@ -216,14 +216,9 @@ def warp(image: Array, matrix: ArrayLike, size_hw: tuple[int, int]) -> Array:
     )
 
 
-def flip_image(image: Array) -> Array:
-    """Mirrored left to right; (H, W[, 3]) or a batch (B, H, W[, 3]) told apart by the caller."""
-    return np.ascontiguousarray(image[:, ::-1])
-
-
-def flip_batch(images: Array) -> Array:
-    """A batch (B, H, W[, 3]) mirrored left to right."""
-    return np.ascontiguousarray(images[:, :, ::-1])
+def flip_image(image: Array, axis: int = 1) -> Array:
+    """Mirrored left to right: a picture (H, W[, 3]), or with ``axis=2`` a batch (B, H, W[, 3])."""
+    return np.ascontiguousarray(np.flip(image, axis))
 
 
 # --------------------------------------------------------------------------------------------

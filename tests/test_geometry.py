@@ -135,3 +135,12 @@ def test_subpixel_peak_at_the_border_stays() -> None:
     maps = np.zeros((2, 1, 4, 5))
     maps[0, 0, 0, 0] = maps[1, 0, 3, 4] = 1
     np.testing.assert_array_equal(geometry.subpixel_peak(maps)[0][:, 0], [[0, 0], [4, 3]])
+
+
+def test_a_batch_is_mirrored_picture_by_picture():
+    batch = np.random.default_rng(0).integers(0, 255, (3, 4, 5, 3), dtype=np.uint8)
+    flipped = geometry.flip_image(batch, axis=2)
+    assert flipped.flags.c_contiguous
+    for one, other in zip(batch, flipped, strict=True):
+        np.testing.assert_array_equal(geometry.flip_image(one), other)
+        np.testing.assert_array_equal(one[:, 0], other[:, -1])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..geometry import flip_batch, flip_points, similarity
+from ..geometry import flip_image, flip_points, similarity
 from ..images import check_crops, crops_to_grey
 from ..memory import out_of_fold
 from ..structures import Array, Detector, InputError, check_xy
@@ -39,7 +39,7 @@ def mirrored(
     if not np.array_equal(np.sort(flip), np.arange(xy.shape[1])):
         raise InputError(f"flip must be a permutation of 0..{xy.shape[1] - 1}")
     both = np.concatenate([xy, flip_points(xy, grey.shape[2], flip)])
-    return np.concatenate([grey, flip_batch(grey)]), both, np.concatenate([rows, rows])
+    return np.concatenate([grey, flip_image(grey, axis=2)]), both, np.concatenate([rows, rows])
 
 
 def start_shapes(start: Detector, grey: Array, xy: Array, groups: Array, cv: int = 3) -> Array:
