@@ -41,7 +41,7 @@ _CREDIT = 0.0  # seconds of work that this process was spared, nested work inclu
 #: is not among them: votes are counted there)
 _NO_PART_OF_A_FIT = (
     *("__init__", "__main__", "lazy", "recipes", "evaluate", "metrics", "statistics"),
-    *("report", "draw", "cli", "checks"),
+    *("report", "draw", "cli", "checks", "tuning", "pairs", "points", "point_recipes"),
 )
 
 

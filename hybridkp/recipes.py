@@ -8,7 +8,7 @@ names costs nothing.  To add a method: write the function, add the line in :data
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .structures import InputError
@@ -263,6 +263,60 @@ def family(name: str) -> str:
 def slow_names() -> set[str]:
     """Methods whose training takes long even on a tiny problem."""
     return {name for name, recipe in _METHODS.items() if recipe.slow}
+
+
+# --------------------------------------------------------------------------------------------
+# what may be tuned
+# --------------------------------------------------------------------------------------------
+
+_EXPERTS: dict[str, list[Any]] = {"n_negatives": [2, 4, 8], "n_hard": [1, 2, 4], "mirror": [False, True]}
+_TREES: dict[str, list[Any]] = {
+    "classifier__max_depth": [8, 10, 14],
+    "classifier__min_samples_leaf": [1, 3, 10],
+    "classifier__max_features": ["sqrt", 0.2],
+}
+_NET: dict[str, list[Any]] = {
+    "learning_rate": [5e-4, 1e-3, 2e-3, 3e-3, 5e-3],
+    "weight_decay": [1e-3, 1e-2, 2e-2, 5e-2],
+}
+_SPACES: dict[str, dict[str, list[Any]]] = {
+    "hog+ridge": {"alpha": [10.0, 30.0, 100.0, 300.0, 1000.0], "grid": [8, 12, 16, 20]},
+    "sdm": {
+        "alpha": [30.0, 100.0, 300.0, 1000.0],
+        "scales": [[0.7, 1.0, 1.25, 1.25], [0.5, 0.7, 1.0, 1.25], [0.7, 1.0, 1.25, 1.25, 1.25]],
+        "n_levels": [1, 2],
+    },
+    "hog+svm": _EXPERTS,
+    "sift+svm": _EXPERTS,
+    "sift-hog+svm": _EXPERTS,
+    "hog+forest": {**_TREES, **_EXPERTS},
+    "surf+forest": {**_TREES, **_EXPERTS},
+    "orb+forest": {**_TREES, **_EXPERTS},
+    "heatmap": {**_NET, "sigma": [0.8, 1.2, 1.8]},
+    "direct": _NET,
+    "patch-cnn": {**_NET, "n_passes": [3, 5, 8], "window": [0.02, 0.03, 0.05]},
+    "cnn-hog+svm": _EXPERTS,
+}
+#: where a hybrid keeps a detector that has a recipe of its own, beyond members of that name
+_PARTS = {"hog+svm+cnn": {"detector": "hog+svm"}, "hog+svm+subpixel": {"detector": "hog+svm"}}
+
+
+def search_space(name: str) -> dict[str, list[Any]]:
+    """Parameter -> values that ``hybridkp tune`` chooses from; empty for floors and combinations."""
+    _recipe(name)
+    return {k: list(v) for k, v in _SPACES.get(name, {}).items()}
+
+
+def with_settings(name: str, estimator: Any, found: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The estimator of a recipe with tuned settings, its own and those of its members.
+
+    ``found`` maps recipes to parameters; a combination takes what was found for its members.
+    """
+    known = estimator.get_params(deep=True)
+    inside = {m: m for m in found if m in known} | _PARTS.get(name, {})
+    for place, recipe in inside.items():
+        estimator.set_params(**{f"{place}__{k}": v for k, v in found.get(recipe, {}).items()})
+    return estimator.set_params(**found.get(name, {}))
 
 
 # --------------------------------------------------------------------------------------------

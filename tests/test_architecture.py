@@ -76,6 +76,7 @@ ROOMS: dict[str, set[str]] = {
     | {
         "recipes",
         "point_recipes",
+        "tuning",
         "evaluate",
         "report",
         "files",

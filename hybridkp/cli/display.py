@@ -13,9 +13,10 @@ def say(text: str) -> None:
 class Bar:
     """A bar on a terminal, a line per step elsewhere; called as bar(what, done, total)."""
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, prefix: str = "") -> None:
         from tqdm import tqdm
 
+        self.prefix = prefix
         self.bar = tqdm(file=sys.stderr, disable=None, leave=False, unit=unit)
 
     def __enter__(self) -> Bar:
@@ -25,7 +26,7 @@ class Bar:
         self.bar.close()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        self.bar.total = total
+        self.bar.total, what = total, self.prefix + what
         if self.bar.disable:
             say(f"[{done}/{total}] {what}")
         self.bar.set_description(what, refresh=False)

@@ -36,6 +36,11 @@ In Python then: hybridkp.runtime.load("faces.hkr").detect(image, box), without t
     "check": "  hybridkp data check faces68\n  hybridkp data check annotations.json",
     "info": "  hybridkp data info faces68\n  hybridkp data info synthetic",
     "list": "  hybridkp list",
+    "tune": """\
+  hybridkp tune faces68 --methods sdm,heatmap --trials 8 -o runs/tuned
+  hybridkp bench faces68 --methods sdm,heatmap,vote --tuned runs/tuned
+Every method gets the same number of trials, on folds of the training part; val is never seen.
+A search that was stopped goes on when the same command is given again.""",
     "robustness": """\
   hybridkp robustness runs/faces
   hybridkp robustness runs/faces --methods sdm,heatmap,vote --kinds blur,rotation --jobs 2
@@ -70,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "info":
             command.add_argument("--json", action="store_true", help="as JSON, for programs")
     _command(rooms, "list", commands.list_methods, "the methods that can be named")
+    _tune_options(_command(rooms, "tune", commands.tune, "choose settings on folds of the training part"))
     _robustness_options(
         _command(
             rooms, "robustness", commands.robustness, "a bench's models on blurred, dark, turned pictures"
@@ -107,6 +113,7 @@ def _bench_options(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help=f"short list, short training, at most {QUICK_TRAIN} training pictures (default for synthetic)",
     )
+    parser.add_argument("--tuned", type=Path, help='folder of "hybridkp tune": use the settings it chose')
     parser.add_argument("--split", default="val", help="evaluated part of the data (default val)")
     parser.add_argument("--seeds", type=_numbers, default=[0], help="with commas (default 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time; -1 = one per core")
@@ -138,6 +145,18 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, required=True, help="folder for predictions.json and overlays/"
     )
     parser.add_argument("--overlays", action=argparse.BooleanOptionalAction, default=True)
+
+
+def _tune_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", help=_DATA_HELP)
+    parser.add_argument("--methods", type=_names, help="with commas (default: all that have settings)")
+    parser.add_argument("--trials", type=_count, default=8, help="settings per method, defaults first (8)")
+    parser.add_argument("--cv", type=_count, default=3, help="folds, which never cut a group (default 3)")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the trials")
+    parser.add_argument("--quick", action="store_true", help="short trainings")
+    parser.add_argument("--seed", type=int, default=0)
+    _crop_options(parser)
+    _normalizer_option(parser)
 
 
 def _robustness_options(parser: argparse.ArgumentParser) -> None:

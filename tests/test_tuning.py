@@ -1,0 +1,137 @@
+"""Settings chosen on folds of train: equal trials, kept trials, no luck taken for merit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridkp import cli, memory, recipes
+from hybridkp.datasets import make_faces
+from hybridkp.evaluate import make_crops
+from hybridkp.landmarks import HolisticRegressor
+from hybridkp.metrics import nme, normalizer_lengths
+from hybridkp.structures import Dataset, InputError
+from hybridkp.tuning import Trial, best_trial, draw_settings, read_trials, tune
+
+
+@pytest.fixture(scope="module")
+def faces() -> Dataset:
+    return make_faces(30, (96, 96), random_state=0)
+
+
+def test_draws_are_different_and_begin_with_the_defaults() -> None:
+    space = {"a": [1, 2, 3], "b": ["x", "y"]}
+    drawn = draw_settings(space, 5, random_state=1)
+    assert drawn[0] == {} and len(drawn) == 5
+    assert len({tuple(d.items()) for d in drawn}) == 5
+    assert all(d["a"] in space["a"] and d["b"] in space["b"] for d in drawn[1:])
+    assert draw_settings(space, 5, random_state=1) == drawn != draw_settings(space, 5, random_state=2)
+    assert len(draw_settings(space, 99)) == 7  # all six and the defaults
+    assert {"a": 2, "b": "y"} not in draw_settings(space, 99, own={"a": 2, "b": "y"})
+
+
+def test_a_space_too_large_to_list_is_drawn_from() -> None:
+    space = {name: list(range(50)) for name in "abcdef"}
+    drawn = draw_settings(space, 20)
+    assert len(drawn) == 20 and len({tuple(d.items()) for d in drawn}) == 20
+
+
+def test_a_trial_is_the_error_of_left_out_objects(faces: Dataset, tmp_path: Path) -> None:
+    estimator = HolisticRegressor(grid=8)
+    trials = tune(estimator, {"alpha": [1.0, 1e4]}, faces, out=tmp_path, n_trials=3, size_hw=(64, 64))
+    assert trials[0].params == {} and {t.params.get("alpha") for t in trials} == {None, 1.0, 1e4}
+    crops = make_crops(faces, (64, 64))
+    for trial in trials:
+        model = HolisticRegressor(grid=8).set_params(**trial.params)
+        answer, _ = memory.out_of_fold(model, crops.images, crops.xy, groups=crops.groups, flip=crops.flip)
+        truth = crops.to_picture(crops.xy)
+        error = nme(truth, crops.to_picture(answer), normalizer_lengths(truth, faces.normalizer))
+        assert trial.error == pytest.approx(error.mean(), rel=1e-6)
+        assert trial.standard_error == pytest.approx(error.std(ddof=1) / np.sqrt(30), rel=1e-6)
+    assert read_trials(tmp_path / "trials.json") == [
+        Trial(t.params, t.error, t.standard_error, round(t.seconds, 2)) for t in trials
+    ]
+
+
+def test_finished_folds_are_not_fitted_again(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"out": tmp_path, "n_trials": 2, "size_hw": (64, 64)}
+    first = tune(HolisticRegressor(grid=8), {"alpha": [1.0]}, faces, **arguments)  # type: ignore[arg-type]
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(HolisticRegressor, "fit", never)
+    again = tune(HolisticRegressor(grid=8), {"alpha": [1.0]}, faces, **arguments)  # type: ignore[arg-type]
+    assert [t.error for t in again] == [t.error for t in first]
+
+
+def test_the_defaults_stay_unless_clearly_beaten() -> None:
+    default = Trial({}, 0.050, 0.002, 1.0)
+    lucky, better = Trial({"a": 1}, 0.049, 0.002, 1.0), Trial({"a": 2}, 0.040, 0.002, 1.0)
+    assert best_trial([default, lucky]) is default
+    assert best_trial([default, lucky, better]) is better
+    broken = Trial({"a": 3}, float("nan"), float("nan"), 1.0)
+    assert best_trial([default, broken]) is default
+    with pytest.raises(InputError, match="no trials"):
+        best_trial([])
+
+
+def test_mistakes_are_told(faces: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no parameter 'speed'"):
+        tune(HolisticRegressor(), {"speed": [1]}, faces, out=tmp_path)
+    with pytest.raises(InputError, match="space of alpha is empty"):
+        tune(HolisticRegressor(), {"alpha": []}, faces, out=tmp_path)
+    with pytest.raises(InputError, match="at least one trial"):
+        draw_settings({"a": [1]}, 0)
+    (tmp_path / "trials.json").write_text('{"trials": [{"params": 3}]}')
+    with pytest.raises(InputError, match=r"trials\.json: holds no trials"):
+        read_trials(tmp_path / "trials.json")
+
+
+@pytest.mark.parametrize("name", recipes.method_names())
+def test_every_space_fits_its_recipe(name: str) -> None:
+    estimator = recipes.make_method(name)
+    known = estimator.get_params(deep=True)
+    space = recipes.search_space(name)
+    for parameter, values in space.items():
+        default = known[parameter]
+        default = list(default) if isinstance(default, tuple) else default
+        assert default in values, f"{name}: {parameter}={default} is not among {values}"
+
+
+def test_combinations_take_what_was_found_for_their_members() -> None:
+    found = {"sdm": {"alpha": 7.0}, "hog+svm": {"n_hard": 9}, "heatmap": {"sigma": 0.5}}
+    vote = recipes.with_settings("vote", recipes.make_method("vote"), found)
+    members = dict(vote.members)
+    assert members["sdm"].alpha == 7.0 and members["heatmap"].sigma == 0.5
+    refined = recipes.with_settings("hog+svm+cnn", recipes.make_method("hog+svm+cnn"), found)
+    assert refined.detector.n_hard == 9
+    assert recipes.with_settings("sdm", recipes.make_method("sdm"), found).alpha == 7.0
+    assert recipes.with_settings("direct", recipes.make_method("direct"), found).learning_rate == 1e-3
+
+
+def test_the_command_tunes_and_the_bench_uses_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "tuned"
+    few = ["--max-train", "16", "--crop", "64"]
+    command = ["tune", "synthetic", "--methods", "hog+ridge", "--trials", "2", "--cv", "2", "-o", str(out)]
+    assert cli.main([*command, *few]) == 0
+    assert "| hog+ridge | 2 |" in capsys.readouterr().out
+    path = out / "hog+ridge" / "trials.json"
+    chosen = json.loads(path.read_text())
+    chosen["trials"][1] |= {"params": {"alpha": 31.0}, "error": 1e-6, "standard_error": 0.0}
+    path.write_text(json.dumps(chosen))
+    run = tmp_path / "run"
+    bench = ["bench", "synthetic", "--methods", "hog+ridge", *few, "--max-val", "3", "--out", str(run)]
+    assert cli.main([*bench, "--tuned", str(out)]) == 0
+    from hybridkp.evaluate import stored_predictions
+
+    assert "alpha=31.0" in stored_predictions(run)[0].params["estimator"]
+    assert cli.main(["tune", "synthetic", "--methods", "vote", "-o", str(out)]) == 2
+    assert "nothing to tune" in capsys.readouterr().err
+    assert cli.main(["bench", "synthetic", "--tuned", str(tmp_path / "none")]) == 2
+    assert "holds no trials" in capsys.readouterr().err
