@@ -253,15 +253,16 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of the names (data set, landmarks, samples, groups), points and boxes.
+        """16 hex digits of the names (data set, landmarks, samples, groups), sigmas and instances.
 
-        Pixels, visibility, areas, ``flip``, ``sigmas`` and the normaliser have no part in it.
+        Pixels, ``flip`` and the normaliser have no part in it.
         """
-        digest = hashlib.sha256("\0".join((self.name, *self.landmarks)).encode())
+        digest = hashlib.sha256("\0".join((self.name, *self.landmarks)).encode() + self.sigmas.tobytes())
         for s in self.samples:
             digest.update(f"{s.name}\0{s.group}\0".encode())
-            for instance in s.instances:
-                digest.update(np.round(instance.xy, 3).tobytes() + instance.box_xywh.tobytes())
+            for i in s.instances:
+                rest = [*i.box_xywh, i.area, i.ignore]
+                digest.update(np.concatenate([np.round(i.xy, 3).ravel(), i.visibility, rest]).tobytes())
         return digest.hexdigest()[:16]
 
 

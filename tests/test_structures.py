@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -108,15 +109,20 @@ def test_senseless_schemes_are_refused(changes: dict[str, Any], message: str) ->
         dataset(**changes)
 
 
-def test_fingerprint_is_of_names_points_and_boxes() -> None:
+def test_fingerprint_is_of_names_sigmas_and_instances() -> None:
     base = dataset()
-    assert base.fingerprint == dataset(flip=[1, 0], sigmas=[0.1, 0.2], normalizer=("pixel",)).fingerprint
+    assert base.fingerprint == dataset(flip=[1, 0], normalizer=("pixel",)).fingerprint
     moved = Sample(
         "0.png", base.samples[0].load, (Instance([[0.5, 1], [2, 3]], box_xywh=[0, 0, 4, 4]),), "g0"
     )
     others = [dataset(name="e"), dataset(landmarks=("a", "b")), base.subset([0, 1, 2])]
     others.append(dataset(samples=(moved, *base.samples[1:])))
-    assert len({base.fingerprint, *(o.fingerprint for o in others)}) == 5
+    others.append(dataset(sigmas=[0.1, 0.2]))
+    for change in ({"visibility": [1, 2]}, {"area": 7.0}, {"ignore": True}, {"box_xywh": [0, 0, 4, 5]}):
+        other = replace(base.samples[0].instances[0], **change)
+        first = replace(base.samples[0], instances=(other,))
+        others.append(dataset(samples=(first, *base.samples[1:])))
+    assert len({base.fingerprint, *(o.fingerprint for o in others)}) == 10
 
 
 def test_predictions_hold_one_row_per_name() -> None:
