@@ -7,9 +7,7 @@ matcher has its own module.  Never here: detectors and rows, truth, metrics.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,21 +20,7 @@ from ..structures import Array, InputError
 from . import local, robust
 from .matching import RULES, match
 from .voting import confirmed, without_twins
-
-
-class Clock:
-    """Seconds of CPU time of this process per stage; what other processes do does not count."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.process_time()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.process_time() - start
+from .watch import Clock
 
 
 def find(feature: LocalFeature, image: Array) -> Features:

@@ -16,10 +16,11 @@ from ..geometry import apply_homography
 from ..pairs import Features, LocalFeature, Matched, PairMatcher
 from ..structures import Array, InputError, Keypoints
 from . import local, robust
-from .matchers import Clock, find, union
+from .matchers import find, union
 from .matching import guided_matches, mutual_nearest
 from .robust import Estimate
 from .voting import without_twins
+from .watch import Clock
 
 _EDGE_PX = 3.0  #: points nearer than this to the border of the warped picture are its, not the scene's
 
