@@ -33,7 +33,6 @@ LEARN = (
     "skimage/data/retina.jpg",
     "skimage/data/ihc.png",
     "skimage/data/hubble_deep_field.jpg",
-    "skimage/data/clock_motion.png",
     "skimage/data/logo.png",
 )
 HELD = ("sklearn/datasets/images/flower.jpg", "skimage/data/coins.png")

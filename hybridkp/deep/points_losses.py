@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from .points_pairs import PairBatch
 
 NEAR = 3.0  #: px: nearer points are the same point for the descriptors, further ones are not
-WEIGHTS = {"label": 1.0, "place": 0.5, "peak": 0.1, "match": 1.0, "trust": 0.4}
+WEIGHTS = {"label": 0.5, "place": 0.5, "peak": 0.1, "match": 1.5, "trust": 0.4}
 
 
 def label_maps(batch: PairBatch, sigma: float = 0.9) -> Tensor:

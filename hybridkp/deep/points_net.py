@@ -44,6 +44,11 @@ def _block(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
     return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
+def _double(maps: Tensor) -> Tensor:
+    """Twice the size, bilinear: rows that jumped from cell to cell would follow the grid."""
+    return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
 class PointModule(nn.Module):
     """Encoder to stride 16, merged at stride 4 for the descriptors, at stride 2 for the scores.
 
@@ -74,8 +79,8 @@ class PointModule(nn.Module):
         s2 = self.at2(pictures)
         s4 = self.at4(s2)
         s8 = self.at8(s4)
-        up = F.interpolate(self.from16(self.at16(s8)), scale_factor=2.0, mode="nearest")
-        up = F.interpolate(self.from8(F.relu(s8 + up)), scale_factor=2.0, mode="nearest")
+        up = _double(self.from16(self.at16(s8)))
+        up = _double(self.from8(F.relu(s8 + up)))
         merged = self.mix(F.relu(self.from4(s4) + up))
         up = F.interpolate(self.context(merged), scale_factor=2.0, mode="nearest")
         logits = F.pixel_shuffle(self.score(F.relu(self.detail(s2) + up)), 2)
@@ -104,7 +109,7 @@ def export_points(module: nn.Module, opset: int = 16) -> bytes:
     """The plain graph for :class:`hybridkp.points.net.NetFeature`, as bytes.
 
     Input ``image`` (1, 1, H, W) float32, standardised grey, H and W multiples of 16; outputs
-    ``logits`` (1, 1, H, W) and ``rows`` (1, D, H/4, W/4).  Only convolutions, pools, nearest
+    ``logits`` (1, 1, H, W) and ``rows`` (1, D, H/4, W/4).  Only convolutions, pools,
     upsampling and pixel shuffle, so that ``cv2.dnn`` of OpenCV 4 and 5 runs it with any size.
     """
     buffer = io.BytesIO()

@@ -27,7 +27,7 @@ class Views:
     rotation: float = 40.0
     scale: float = 1.65  #: largest ratio of scales, and its inverse
     perspective: float = 0.3  #: largest move of a corner, in units of the side
-    contrast: float = 0.7  #: log of the factor
+    contrast: float = 0.6  #: log of the factor
     brightness: float = 35.0
     gamma: float = 0.7  #: log of the exponent
     noise: float = 10.0  #: standard deviation, grey values
@@ -233,14 +233,21 @@ def vary(picture: Array, rng: Generator, views: Views) -> Array:
         coarse = rng.uniform(0.4, 1.25, (3, 3)).astype(np.float32)
         picture = picture * cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.7:
-        picture = picture + rng.normal(0, rng.uniform(0.5, views.noise), picture.shape).astype(np.float32)
+        picture = picture + rng.normal(0, 0.5 + views.noise * rng.random() ** 2, picture.shape).astype(np.float32)
     return picture.clip(0, 255).astype(np.float32)
 
 
 def _centres(source: Array, reach: float, rng: Generator) -> Array:
     height, width = source.shape
     low = [min(reach, (width - 1) / 2), min(reach, (height - 1) / 2)]
-    return rng.uniform(low, [width - 1 - low[0], height - 1 - low[1]])
+    best, most = np.zeros(2), -1.0
+    for _ in range(3):  # of three places the richest: there is nothing to learn from sky
+        at = rng.uniform(low, [width - 1 - low[0], height - 1 - low[1]])
+        x, y = (at - reach / 2).astype(int).clip(0)
+        spread = float(source[y : y + int(reach) : 3, x : x + int(reach) : 3].std())
+        if spread > most:
+            best, most = at, spread
+    return best
 
 
 def make_pair(source: Source, rng: Generator, side: int, views: Views) -> tuple:
@@ -249,7 +256,8 @@ def make_pair(source: Source, rng: Generator, side: int, views: Views) -> tuple:
     to_centre = np.array([[1, 0, -middle], [0, 1, -middle], [0, 0, 1]])
     centre = _centres(source.picture, side * 0.55, rng)
     found = []
-    for strength in (0.35, 1.0)[:: int(rng.choice([-1, 1]))]:
+    strengths = (0.25, rng.uniform(0.1, 1.0))  # easy pairs among the hard: both occur, both are judged
+    for strength in strengths[:: int(rng.choice([-1, 1]))]:
         shift = centre + rng.uniform(-0.08, 0.08, 2) * side
         place = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]])
         to_source = place @ random_view(rng, side, views, strength) @ to_centre

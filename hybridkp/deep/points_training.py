@@ -56,8 +56,8 @@ class PointSchedule:
     side: int = 160  #: px of a view
     learning_rate: float = 2.5e-3
     weight_decay: float = 1e-4
-    shapes: float = 0.17
-    collages: float = 0.25
+    shapes: float = 0.12
+    collages: float = 0.2
     relabel: tuple[float, ...] = (0.3, 0.6)  #: progress at which the network labels the pictures itself
     averaging: float = 0.998  #: of the weights (exponential moving average)
     views: Views = field(default_factory=Views)
