@@ -27,6 +27,7 @@ from sklearn.base import clone
 from . import files
 from .datasets.splits import group_folds
 from .images import check_crops
+from .resident import peak_bytes, reset_peak
 from .structures import Array, Detector, InputError, check_xy
 
 try:
@@ -36,6 +37,7 @@ except ImportError:  # Windows: two processes may then compute the same thing, h
 
 _FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
 _CREDIT = 0.0  # seconds of work that this process was spared, nested work included
+_PEAK = -1  # bytes that finished and spared work took at most, since the stopwatch around it started
 
 #: files that cannot change what a fit learns, left out of the source part of a key (the runtime
 #: is not among them: votes are counted there)
@@ -58,23 +60,30 @@ def remember(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 class Stopwatch:
-    """Seconds that the body would have taken with an empty memory (see :func:`stopwatch`)."""
+    """What the body would have taken with an empty memory (see :func:`stopwatch`)."""
 
     seconds: float = float("nan")
+    peak_bytes: int = -1  #: largest resident size of the process, -1 = unknown
 
 
 @contextmanager
 def stopwatch() -> Iterator[Stopwatch]:
-    """Time the body as if nothing had been remembered: wall clock plus what the memory spared.
+    """Measure the body as if nothing had been remembered: wall clock plus what the memory spared.
 
-    So the fit time of a vote honestly includes its members, whoever computed them first.
+    So the fit time of a vote honestly includes its members, whoever computed them first, and its
+    peak of memory is at least theirs.  The system's own high-water mark starts anew.
     """
+    global _PEAK
     watch = Stopwatch()
     start, spared = time.perf_counter(), _CREDIT
+    before, _PEAK = max(_PEAK, peak_bytes()), -1
+    reset_peak()
     try:
         yield watch
     finally:
         watch.seconds = time.perf_counter() - start + (_CREDIT - spared)
+        watch.peak_bytes = max(_PEAK, peak_bytes())
+        _PEAK = max(before, watch.peak_bytes)
 
 
 def fitted(
@@ -154,20 +163,21 @@ def _once(
     save: Callable[[Any, Path], Any],
     load: Callable[[Path], Any],
 ) -> Any:
-    """Read ``path`` or compute and write it, one process at a time; credits the spared seconds."""
-    global _CREDIT
+    """Read ``path`` or compute and write it, one process at a time; credits what was spared."""
+    global _CREDIT, _PEAK
     cost = path.with_suffix(".json")
     with _lock(path.with_suffix(".lock")):
         if cost.exists():
             start = time.perf_counter()
             value = load(path)
-            spared = json.loads(cost.read_text())["seconds"]
-            _CREDIT += max(0.0, spared - (time.perf_counter() - start))
+            spared = json.loads(cost.read_text())
+            _CREDIT += max(0.0, spared["seconds"] - (time.perf_counter() - start))
+            _PEAK = max(_PEAK, spared["peak_bytes"])
             return value
         with stopwatch() as watch:
             value = compute()
         save(value, path)
-        files.write_atomic(cost, json.dumps({"seconds": watch.seconds}).encode())  # last: it says "done"
+        files.write_atomic(cost, json.dumps(vars(watch)))  # last: it says "done"
         return value
 
 

@@ -290,9 +290,9 @@ class Predictions:
     none; ``score`` (B, K) float32; ``seconds`` (B,) per object, one thread, batch 1: the clock
     covers decoded picture and box -> crop -> points in the picture; NaN where not timed.
     ``fit_seconds`` is wall clock and counts work that a memory spared; ``model_bytes`` the size
-    of the model file and ``peak_bytes`` the process's largest resident size in fit and predict
-    (-1 = unknown).  Row b belongs to ``names[b]`` / ``instance[b]``, the latter counting the
-    objects of that sample from 0.
+    of the model file and ``peak_bytes`` the process's largest resident size in fit and predict,
+    remembered work included (-1 = unknown).  Row b belongs to ``names[b]`` / ``instance[b]``,
+    the latter counting the objects of that sample from 0.
     """
 
     method: str

@@ -37,7 +37,8 @@ ROOMS: dict[str, set[str]] = {
     "draw": CORE | {"images", "geometry", "descriptors", "cv2"},
     "descriptors": CORE | {"geometry", "images", "opencv", "pyramid", "cv2", "skimage", "sklearn"},
     "datasets": CORE | {"pairs", "geometry", "images", "files", "cv2", "skimage", "sklearn"},
-    "memory": CORE | {"images", "files", "datasets", "sklearn"},
+    "resident": set(),
+    "memory": CORE | {"images", "files", "datasets", "resident", "sklearn"},
     "landmarks": LEARN | {"memory", "opencv", "calibration", "threads", "cv2", "joblib", "scipy"},
     "points": CORE
     | {"pairs", "geometry", "images", "opencv", "threads", "pyramid", "descriptors", "files", "calibration"}
@@ -55,6 +56,7 @@ ROOMS: dict[str, set[str]] = {
         "files",
         "memory",
         "threads",
+        "resident",
         "datasets",
         "draw",
         "joblib",

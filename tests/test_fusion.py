@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -173,3 +174,25 @@ def test_memory_fits_once_and_credits_the_time(tmp_path: Any, monkeypatch: pytes
     np.testing.assert_array_equal(first.predict(images), second.predict(images))
     memory.fitted(MeanShape(), images, xy)
     assert len(calls) == 5, "outside `remember` nothing is kept"
+
+
+def test_what_is_remembered_counts_with_what_it_took(tmp_path: Any) -> None:
+    from hybridkp.landmarks import MeanShape
+
+    images, xy = problem(20)
+    with memory.remember(tmp_path):
+        with memory.stopwatch() as first:
+            memory.fitted(MeanShape(), images, xy)
+        (cost,) = tmp_path.glob("*.json")
+        stored = json.loads(cost.read_text())
+        assert 0 < stored["seconds"] <= first.seconds and stored["peak_bytes"] <= first.peak_bytes
+        assert stored["peak_bytes"] > 10e6 or first.peak_bytes == -1
+        cost.write_text(json.dumps({"seconds": 1000.0, "peak_bytes": 10**15}))
+        with memory.stopwatch() as outer:
+            with memory.stopwatch() as inner:
+                memory.fitted(MeanShape(), images, xy)
+            with memory.stopwatch() as other:
+                pass
+        for watch in (inner, outer):
+            assert watch.seconds > 900 and watch.peak_bytes == 10**15
+        assert other.seconds < 900 and other.peak_bytes < 10**15

@@ -6,7 +6,6 @@ What a job does, and where its answers lie, is the caller's business.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import platform
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ..files import write_atomic
+from ..resident import peak_bytes as peak_bytes
+from ..resident import reset_peak as reset_peak
 from ..structures import InputError
 
 #: called as progress(event, method, seed, detail) with event "kept", "stale", "start", "stage",
@@ -197,7 +198,11 @@ def _process(threads: int) -> Any:
 
 
 def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone."""
+    """Leave Ctrl-C to the parent, end when the parent is gone, and name no semaphore for a bar."""
+    from tqdm import tqdm
+
+    # tqdm's own lock is a named semaphore, which outlives a killed process; no bar is shared here
+    tqdm.set_lock(threading.RLock())
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -229,28 +234,6 @@ def divert_messages(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
         os.dup2(file.fileno(), 2)
-
-
-def reset_peak() -> None:
-    """Let the kernel's high-water mark of this process start anew (Linux; elsewhere nothing)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_bytes() -> int:
-    """The process's largest resident size, interpreter and libraries included; -1 when unknown."""
-    try:
-        for row in Path("/proc/self/status").read_text().splitlines():
-            if row.startswith("VmHWM:"):
-                return int(row.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return -1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak) * (1 if sys.platform == "darwin" else 1024)
 
 
 def versions() -> dict[str, str]:

@@ -74,7 +74,7 @@ def _do(job: Job) -> None:
         if job.mode == "clock":
             found = load_predictions(job.predictions)
         else:
-            found = _answered(model, job, images, watch.seconds)
+            found = _answered(model, job, images, watch)
     if job.mode != "answer" or not _recallable(job.estimator):
         with limit_threads(1):
             _say(job, "is timed")
@@ -82,18 +82,18 @@ def _do(job: Job) -> None:
     save_predictions(found, job.predictions)
 
 
-def _answered(model: Any, job: Job, images: Array, fit_seconds: float) -> Predictions:
+def _answered(model: Any, job: Job, images: Array, fit: memory.Stopwatch) -> Predictions:
     _say(job, "predicts")
     matrix = np.load(job.crops / "val-matrix.npy")
     xy, score = _answers(model, images, job.n_landmarks)
-    peak = peak_bytes()
+    peak = max(peak_bytes(), fit.peak_bytes)
     return Predictions(
         method=job.method,
         seed=job.seed,
         xy=apply_affine(invert_affine(matrix), xy),
         score=score,
         seconds=np.full(len(images), np.nan),
-        fit_seconds=fit_seconds,
+        fit_seconds=fit.seconds,
         model_bytes=_store(model, job),
         peak_bytes=peak,
         versions=versions(),

@@ -37,7 +37,8 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
     if any(run.peak_bytes >= 0 for run in runs):
         out.append(
             "Peak memory: largest resident size of the process that fitted and answered, interpreter and"
-            " libraries included. Fit time: wall clock, for a combination with its members' time."
+            " libraries included. Fit time: wall clock. A fit that was remembered from before counts with"
+            " the memory and the time that it took; so does a combination's member."
         )
     out += [
         f"Intervals ({100 * level:g} %): percentile bootstrap that draws whole groups, so that pictures of"
