@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from . import commands
+from . import commands, points
 from .commands import QUICK_TRAIN
 
 EXAMPLES = {
@@ -15,6 +15,8 @@ EXAMPLES = {
   hybridkp bench                               embedded faces, a few minutes
   hybridkp bench faces68 --jobs 2 --out runs/faces
   hybridkp list                                the methods
+  hybridkp bench-points                        interest points: embedded pairs of pictures
+  hybridkp match left.png right.png -o matches.png
   hybridkp train faces68 --method hog+svm -o faces.hkp
   hybridkp predict faces.hkp photos/ --boxes boxes.json -o answers/
   hybridkp export faces.hkp -o faces.hkr
@@ -35,7 +37,7 @@ A run that was stopped goes on when the same command is given again.""",
 In Python then: hybridkp.runtime.load("faces.hkr").detect(image, box), without torch and scikit-learn.""",
     "check": "  hybridkp data check faces68\n  hybridkp data check annotations.json",
     "info": "  hybridkp data info faces68\n  hybridkp data info synthetic",
-    "list": "  hybridkp list",
+    "list": "  hybridkp list\n  hybridkp list --task points",
     "tune": """\
   hybridkp tune faces68 --methods sdm,heatmap --trials 8 -o runs/tuned
   hybridkp bench faces68 --methods sdm,heatmap,vote --tuned runs/tuned
@@ -45,6 +47,7 @@ A search that was stopped goes on when the same command is given again.""",
   hybridkp robustness runs/faces
   hybridkp robustness runs/faces --methods sdm,heatmap,vote --kinds blur,rotation --jobs 2
 The models of a bench are asked again; nothing is trained. A run that was stopped goes on.""",
+    **points.EXAMPLES,
     "report": "  hybridkp report runs/faces\n  hybridkp report runs/mouse --normalizer pixel",
 }
 
@@ -74,14 +77,22 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("data", metavar="PATH", help=_DATA_HELP)
         if name == "info":
             command.add_argument("--json", action="store_true", help="as JSON, for programs")
-    _command(rooms, "list", commands.list_methods, "the methods that can be named")
+    names = _command(rooms, "list", points.list_methods, "the methods that can be named")
+    names.add_argument("--task", choices=("landmarks", "points"), default="landmarks")
+    bench_points = _command(
+        rooms, "bench-points", points.bench_points, "compare interest points on pairs of pictures"
+    )
+    points.bench_options(bench_points, _names, _counts, _numbers)
+    points.match_options(
+        _command(rooms, "match", points.match, "match two pictures by interest points"), _count
+    )
     _tune_options(_command(rooms, "tune", commands.tune, "choose settings on folds of the training part"))
     _robustness_options(
         _command(
             rooms, "robustness", commands.robustness, "a bench's models on blurred, dark, turned pictures"
         )
     )
-    report = _command(rooms, "report", commands.report, "make the report again from stored predictions")
+    report = _command(rooms, "report", points.report, "make the report again from stored predictions")
     report.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")
     report.add_argument("--data", help="the data, when they have moved since")
     _normalizer_option(report)
@@ -192,6 +203,10 @@ def _names(text: str) -> list[str]:
 
 def _numbers(text: str) -> list[int]:
     return [int(part) for part in _names(text)]
+
+
+def _counts(text: str) -> list[int]:
+    return [_count(part) for part in _names(text)]
 
 
 def _count(text: str) -> int:
