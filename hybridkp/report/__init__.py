@@ -12,5 +12,11 @@ from __future__ import annotations
 from ..lazy import doors
 
 __getattr__, __dir__, __all__ = doors(
-    __name__, {"Report": "writer", "write_report": "writer", "write_robustness": "severity"}
+    __name__,
+    {
+        "Report": "writer",
+        "write_points_report": "point_writer",
+        "write_report": "writer",
+        "write_robustness": "severity",
+    },
 )

@@ -19,6 +19,7 @@ import numpy as np
 from ..statistics import PairedComparison
 
 MISSING = "–"
+SPACE = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -167,13 +168,16 @@ def _no_formula(text: str) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def pairs_to_csv(comparisons: Sequence[PairedComparison], unit: str) -> str:
-    """A line per pair; differences are first - second in ``unit``."""
+def pairs_to_csv(tables: Mapping[str, Sequence[PairedComparison]], unit: str) -> str:
+    """A line per pair of each figure (its key first); differences are first - second in ``unit``."""
     header = [field.name for field in fields(PairedComparison)]
-    body = [[asdict(c)[k] for k in header] for c in comparisons]
-    for line in body:
-        line[:2] = map(_no_formula, line[:2])
-    return _csv([*header, "unit"], [[*line, unit] for line in body])
+    body = []
+    for figure, comparisons in tables.items():
+        for c in comparisons:
+            line = [asdict(c)[k] for k in header]
+            line[:2] = map(_no_formula, line[:2])
+            body.append([figure, *line, unit])
+    return _csv(["figure", *header, "unit"], body)
 
 
 def to_json(

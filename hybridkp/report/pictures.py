@@ -6,33 +6,20 @@ Pictures are read through the data set, one at a time; nothing is written and no
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from ..draw import draw_landmarks
 from ..geometry import apply_affine, crop_matrix, points_box, warp
 from ..images import as_uint8
 from ..structures import Array, InputError
+from .embed import Picture, jpeg_uri, three_cases
 from .scores import Scores, Truth
 
 SIDE = 320  #: px; shown at about 200, so that a telephone's dense screen gets something sharper
 MANY = 110  #: from so many pictures on they are packed smaller, to keep the page under 5 MB
-QUALITY = 80
-CASES = ("best", "median", "worst")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of the page: ``src`` is a data URI."""
-
-    src: str
-    alt: str
-    title: str
-    caption: str
 
 
 @dataclass(eq=False)
@@ -95,26 +82,9 @@ def error_text(truth: Truth, error: float) -> str:
     return f"{100 * error:.1f}\N{NO-BREAK SPACE}%"
 
 
-def jpeg_uri(image: Array, quality: int = QUALITY) -> str:
-    """A BGR picture as ``data:image/jpeg;base64,...``."""
-    ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not ok:  # pragma: no cover - cv2 packs every uint8 picture
-        raise InputError("a picture of the report could not be packed as JPEG")
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
-
-
 def choose_cases(scores: Scores) -> dict[str, int]:
     """Rows of the first seed's best, median and worst object; fewer when there are fewer than three."""
-    error = scores.errors[0]
-    rows = np.flatnonzero(np.isfinite(error))
-    rows = rows[np.argsort(error[rows], kind="stable")]
-    if len(rows) == 0:
-        return {}
-    if len(rows) == 1:
-        return {"only": int(rows[0])}
-    if len(rows) == 2:
-        return {"best": int(rows[0]), "worst": int(rows[1])}
-    return dict(zip(CASES, (int(rows[0]), int(rows[len(rows) // 2]), int(rows[-1])), strict=True))
+    return three_cases(scores.errors[0])
 
 
 def choose_disagreement(truth: Truth, scores: Sequence[Scores], n: int = 4) -> list[int]:

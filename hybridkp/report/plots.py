@@ -274,7 +274,7 @@ def shares_svg(
     width: float,
     height: float,
 ) -> str:
-    """Shares (0..1, shown as 0..100) over x from 0, a line per method; ``label`` is read out instead."""
+    """Shares (0..1, shown as 0..100) over x, a line per method; ``label`` is read out instead."""
     if not curves:
         return ""
     wide = width > 5
@@ -284,7 +284,8 @@ def shares_svg(
         for i, (method, (x, y)) in enumerate(curves.items()):
             color, dash = style_of(i)
             axes.plot(x, 100 * np.asarray(y), color=color, ls=dash, lw=1.6, label=plain(method))
-        axes.set_xlim(0, max(float(np.max(x)) for x, _ in curves.values()) or 1)
+        ends = [(float(np.min(x)), float(np.max(x))) for x, _ in curves.values()]
+        axes.set_xlim(min(low for low, _ in ends), max(high for _, high in ends) or 1)
         axes.set_ylim(0, 100)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)

@@ -17,6 +17,11 @@ from .cells import Column, Figure, Row, cell, number, p_value
 MOST_SENTENCES = 12  #: about pairs; the table has them all
 
 
+def excludes_zero(c: PairedComparison) -> bool:
+    """Whether the pair's own interval, not corrected for the other pairs, keeps off 0."""
+    return bool(math.isfinite(c.low) and (c.low > 0 or c.high < 0))
+
+
 def interval_words(c: PairedComparison, head: Figure) -> str:
     """``−0.31 points [−0.42, −0.20], p = 0.003``, signed, first minus second."""
     digits = head.digits
@@ -26,7 +31,8 @@ def interval_words(c: PairedComparison, head: Figure) -> str:
     )
     p = p_value(c.p_holm)
     p = (p if p.startswith("<") else f"= {p}").replace(" ", "\N{NO-BREAK SPACE}")
-    return f"{size} {head.difference_unit}{ends}, Holm p\N{NO-BREAK SPACE}{p}"
+    unit = f" {head.difference_unit}" if head.difference_unit else ""
+    return f"{size}{unit}{ends}, Holm p\N{NO-BREAK SPACE}{p}"
 
 
 def pair_sentence(c: PairedComparison, head: Figure) -> str:
@@ -110,7 +116,7 @@ def pairs_context(
         for a, b, difference in ((i, j, c.difference), (j, i, -c.difference)):
             better = (difference < 0) == head.lower_is_better
             kind = ("better" if better else "worse") if c.distinguishable else "same"
-            text = number(difference, head.digits)
+            text = number(difference, head.digits) + "*" * (not c.distinguishable and excludes_zero(c))
             tip = pair_sentence(c, head)
             matrix[a][b] = {"kind": kind, "text": text if c.distinguishable else f"≈ {text}", "tip": tip}
         ends = [number(c.low, head.digits), number(c.high, head.digits)]
@@ -132,6 +138,7 @@ def pairs_context(
     same.sort(key=lambda c: (place[c.first] + place[c.second], place[c.first]))
     return {
         "matrix": matrix,
+        "starred": any(not c.distinguishable and excludes_zero(c) for c in comparisons),
         "pairs": table,
         "close": [pair_sentence(c, head) for c in same[:MOST_SENTENCES]],
         "n_close": len(same),

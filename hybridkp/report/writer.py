@@ -143,7 +143,7 @@ def _write(m: Material, folder: Path) -> dict[str, Path]:
         "markdown": ("results.md", cells.to_markdown(m.rows, m.columns, m.notes)),
         "csv": ("results.csv", cells.to_csv(m.rows)),
         "json": ("results.json", cells.to_json(m.rows, m.comparisons, about=about, extra=extra)),
-        "pairs": ("pairs.csv", cells.pairs_to_csv(m.comparisons, head.difference_unit)),
+        "pairs": ("pairs.csv", cells.pairs_to_csv({head.key: m.comparisons}, head.difference_unit)),
         "overview": (
             "overview.png",
             plots.overview_png(
