@@ -19,6 +19,7 @@ import hybridkp
 from hybridkp import cli
 from hybridkp.cli.commands import load_parts, parse_normalizer, thin
 from hybridkp.datasets import write_coco
+from hybridkp.files import load_predictions, save_predictions
 from hybridkp.structures import InputError
 
 COMMANDS = ["", "bench", "train", "predict", "export", "data check", "data info", "list", "report"]
@@ -48,6 +49,7 @@ def recipes(monkeypatch):
     fake.DEFAULT, fake.QUICK = ["mean", "plain"], ["mean"]
     fake.method_names = lambda task="landmarks": list(methods)
     fake.make_method = lambda name, quick=False: methods[name]()
+    fake.with_settings = lambda name, method, found: method
     fake.describe_method = lambda name: f"what {name} is"
     monkeypatch.setitem(sys.modules, "hybridkp.recipes", fake)
     monkeypatch.setattr(hybridkp, "recipes", fake, raising=False)
@@ -157,7 +159,17 @@ def test_the_main_job(capsys, recipes, tmp_path, folder):
     assert "[1/1] mean: kept from before" in capsys.readouterr().err
     page.unlink()
     assert cli.main(["report", str(out)]) == 0
-    assert page.exists()
+    assert page.exists() and "left out" not in capsys.readouterr().err
+    found = load_predictions(out / "predictions" / "mean-0.safetensors")
+    for name, change in (
+        ("wide", {"params": {**found.params, "margin": 1.0}}),
+        ("old", {"fingerprint": "0"}),
+    ):
+        save_predictions(replace(found, method=name, **change), out / "predictions" / f"{name}-0.safetensors")
+    assert cli.main(["report", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "left out old, wide: stored by a bench on other data or in another setting" in printed.err
+    assert "| mean" in printed.out and "wide" not in printed.out and "| old" not in printed.out
     assert sorted(os.listdir(tmp_path)) == ["out"]
     (out / "bench.json").write_text("{}")
     assert "run the bench again" in mistake(capsys, "report", out)
@@ -183,6 +195,7 @@ from plain_detectors import *
 fake = types.ModuleType("hybridkp.recipes")
 fake.method_names = lambda task="landmarks": ["plain", "waiting"]
 fake.make_method = lambda name, quick=False: PlainMean() if name == "plain" else Waiting({gate!r})
+fake.with_settings = lambda name, method, found: method
 sys.modules["hybridkp.recipes"] = fake
 from hybridkp.cli import main
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ def bench(args: argparse.Namespace) -> int:
         )
     finally:
         display.close()
+    facts["setting"] = evaluate.setting(predictions[0])  # of all of them
+    write_atomic(out / "bench.json", json.dumps(facts, indent=1))
     _write_report(predictions, val, out, args.normalizer)
     for name in display.failed:
         say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
@@ -208,10 +210,17 @@ def report(args: argparse.Namespace) -> int:
     data, split, max_val = args.data or facts["data"], facts["split"], facts["max_val"]
     normalizer = args.normalizer or facts["normalizer"]
     val = thin(load_parts(data, split)[1], max_val)
-    predictions = [p for p in predictions if p.fingerprint == val.fingerprint]
-    if not predictions:
+    good = [p for p in predictions if p.fingerprint == val.fingerprint]
+    if not good:
         raise InputError(f"{args.out}: holds predictions for other data than {data}; run the bench again")
-    _write_report(predictions, val, args.out, normalizer)
+    good = _of_one_setting(good, facts["setting"])
+    left_out = sorted({p.method for p in predictions} - {p.method for p in good})
+    if left_out:
+        say(
+            f"hybridkp: note: left out {', '.join(left_out)}: stored by a bench on other data or in"
+            " another setting than the last one; run the bench with them again"
+        )
+    _write_report(good, val, args.out, normalizer)
     return OK
 
 
@@ -262,9 +271,20 @@ def _bench_facts(out: Path) -> dict[str, Any]:
     """What the bench noted about its data."""
     try:
         facts = json.loads((out / "bench.json").read_text())
-        return {name: facts[name] for name in ("data", "split", "max_val", "normalizer")}
+        known = {name: facts[name] for name in ("data", "split", "max_val", "normalizer")}
+        return known | {"setting": facts.get("setting")}
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{out}: its bench.json is missing or damaged; run the bench again") from None
+
+
+def _of_one_setting(found: list[Predictions], setting: dict[str, Any] | None) -> list[Predictions]:
+    """Those that a bench made in ``setting``; of a bench that was stopped, in the most common one."""
+    from ..evaluate import setting as setting_of
+
+    own = [setting_of(p) for p in found]
+    if setting not in own:
+        setting = max(own, key=own.count)
+    return [p for p, its in zip(found, own, strict=True) if its == setting]
 
 
 def _write_report(predictions: list[Predictions], val: Dataset, out: Path, normalizer: str | None) -> None:

@@ -117,6 +117,14 @@ def stored_predictions(out: str | os.PathLike[str]) -> list[Predictions]:
     return [load_predictions(path) for path in paths]
 
 
+def setting(predictions: Predictions) -> dict[str, Any]:
+    """What a bench shares among its methods: crops, training set, clock, and the source that computed.
+
+    Answers of two methods may stand in one table only when this is equal (and the data too).
+    """
+    return {name: value for name, value in predictions.params.items() if name != "estimator"}
+
+
 def with_seed(estimator: Any, seed: int) -> Any:
     """A clone with every ``random_state`` parameter, nested ones too, set to ``seed``."""
     from sklearn.base import clone
