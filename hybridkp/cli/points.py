@@ -175,7 +175,7 @@ def match_options(parser: argparse.ArgumentParser, count: Any) -> None:
     parser.add_argument("--method", default="rootsift", help='a name from "hybridkp list --task points"')
     parser.add_argument("--points", type=count, default=1024, help="points per picture (default 1024)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--most", type=count, default=300, help="draw at most so many matches (default 300)")
+    parser.add_argument("--most", type=count, default=100, help="draw at most so many matches (default 100)")
     parser.add_argument("-o", "--out", type=Path, help="matches.png (or .jpg) or matches.json")
 
 

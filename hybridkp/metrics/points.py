@@ -313,7 +313,7 @@ def _read_flow(xy: Array, flow: Array) -> Array:
     mean = np.where(read, shifts * share, 0.0).sum(0)
     apart = np.where(read, np.abs(shifts - mean), 0.0).max((0, 2), initial=0.0)
     known = inside & (apart <= 1.0)  # NaN compares false
-    return np.where(known[:, None], at + mean, np.nan)
+    return np.where(known[:, None], xy + mean, np.nan)
 
 
 def _seen(xy_b: Array, flow: Array, size_hw_b: SizeHW) -> Array:
