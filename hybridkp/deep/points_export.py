@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..files.atomic import write_atomic
 from ..points.net import SHIPPED
 from ..structures import InputError
 from .points_net import DIVISOR, STRIDE, PointModule, folded
@@ -105,6 +106,12 @@ def load_points(weights: str | os.PathLike[str] | None = None) -> PointModule:
 # ------------------------------------------------------------------------------ writing
 class AlikedGraph(nn.Module):
     """RGB / 255 of one size to N points, rows and scores, with operators that OpenCV 5 has."""
+
+    grey: Tensor
+    outside: Tensor
+    window: Tensor
+    dx: Tensor
+    dy: Tensor
 
     def __init__(self, module: PointModule, size_hw: tuple[int, int], n_points: int) -> None:
         super().__init__()
@@ -197,9 +204,4 @@ def export_aliked(
             opset_version=16,
             dynamo=False,
         )
-    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
-    try:
-        Path(temporary).write_bytes(buffer.getvalue())
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_atomic(path, buffer.getvalue())

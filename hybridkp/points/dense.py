@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..geometry import rescale
 from ..structures import Array
 
 RADIUS = 2  #: px of the window that a sub-pixel position is taken from
@@ -60,7 +61,7 @@ def sample_rows(rows: Array, xy: Array, stride: int = 4) -> Array:
     Cell j lies at px stride j + (stride - 1) / 2; beyond the outermost cells the map repeats.
     """
     depth, height, width = rows.shape
-    at = (np.asarray(xy, np.float32).reshape(-1, 2) + 0.5) / stride - 0.5
+    at = rescale(np.asarray(xy, np.float32).reshape(-1, 2), 1 / stride)
     x, y = at[:, 0].clip(0, width - 1), at[:, 1].clip(0, height - 1)
     x0, y0 = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     x1, y1 = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1)

@@ -18,9 +18,10 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..images import as_uint8, to_grey
+from ..geometry import rescale
 from ..structures import Array, InputError, Keypoints
 from .dense import peaks, sample_rows, soft_argmax
+from .local import grey_picture
 
 BACKENDS = ("auto", "onnxruntime", "cv2")
 SHIPPED = Path(__file__).with_name("weights") / "net.onnx"
@@ -156,7 +157,7 @@ class NetFeature(BaseEstimator):
         The scale is 1 up to ``max_megapixels``; the rows' map may reach beyond the picture.  A blank
         picture has logits of minus infinity.
         """
-        grey = to_grey(as_uint8(image))
+        grey = grey_picture(image)
         scale = math.sqrt(self.max_megapixels * 1e6 / grey.size)
         if scale < 1:
             size = [max(2, round(s * scale)) for s in grey.shape[::-1]]
@@ -178,7 +179,7 @@ class NetFeature(BaseEstimator):
         xy, _ = soft_argmax(logits, found)
         score = 1 / (1 + np.exp(-logits[found[:, 1], found[:, 0]]))
         ratio = np.array(np.shape(image)[1::-1], float) / logits.shape[::-1]
-        full = (xy + 0.5) * ratio - 0.5 if (ratio != 1).any() else xy
+        full = rescale(xy, ratio) if (ratio != 1).any() else xy
         size = np.full(len(xy), POINT_SIZE * float(ratio.mean()), np.float32)
         return Keypoints(full, score, size), xy
 
@@ -196,4 +197,4 @@ class NetFeature(BaseEstimator):
         """(N, 64) float32 unit rows at any points, row i for keypoint i."""
         logits, rows, _ = self.dense(image)
         ratio = np.array(logits.shape[::-1], float) / np.shape(image)[1::-1]
-        return sample_rows(rows, (keypoints.xy + 0.5) * ratio - 0.5)
+        return sample_rows(rows, rescale(keypoints.xy, ratio))
