@@ -45,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     | {"memory", "cv2", "sklearn", "onnxruntime"},
     "deep": CORE
     | {"geometry", "images", "files", "datasets", "landmarks", "calibration", "sklearn", "cv2"}
-    | {"pyramid", "points", "safetensors", "torch", "tqdm"},
+    | {"memory", "pyramid", "points", "safetensors", "torch", "tqdm"},
     "refiners": LEARN | {"memory", "landmarks", "calibration", "cv2"},
     "fusion": CORE | {"geometry", "images", "memory", "runtime", "sklearn"},
     "evaluate": CORE
@@ -73,6 +73,7 @@ ROOMS: dict[str, set[str]] = {
     | {"safetensors", "onnxruntime"},
     "recipes": CORE | {"landmarks", "descriptors", "deep", "refiners", "fusion", "sklearn"},
     "point_recipes": CORE | {"pairs", "points", "descriptors", "sklearn"},
+    "point_checks": CORE | {"checks", "sklearn", "cv2"},
     "checks": CORE | {"geometry", "files", "pyramid", "datasets", "sklearn", "cv2"},
     "cli": CORE
     | {
@@ -93,7 +94,7 @@ ROOMS: dict[str, set[str]] = {
 
 #: single modules of a room that other rooms may not drag along: they must stay light
 LIGHT = [
-    *(f"landmarks/{name}.py" for name in ("shape", "response", "frames", "grid", "descent", "search")),
+    *(f"landmarks/{name}.py" for name in ("shape", "response", "frames", "grid", "descent", "search", "linear")),
     "descriptors/gradients.py",
 ]
 HEAVY = {"sklearn", "torch", "skimage", "matplotlib", "scipy"}

@@ -12,7 +12,7 @@ from ..lazy import doors
 __getattr__, __dir__, __all__ = doors(
     __name__,
     {
-        "AKAZEFeature": "classical",
+        "AKAZEFeature": "diffusion",
         "AlikedFeature": "onnx",
         "BEBLID": "bits",
         "BRIEF": "bits",
@@ -25,9 +25,11 @@ __getattr__, __dir__, __all__ = doors(
         "FREAK": "bits",
         "FeatureMatcher": "matchers",
         "FromFeature2D": "opencv_door",
-        "KAZEFeature": "classical",
+        "KAZEFeature": "diffusion",
         "LightGlue": "onnx",
         "LightGlueMatcher": "onnx",
+        "Matchability": "matchability",
+        "MatchabilityRanked": "matchability",
         "Matches": "matching",
         "NetFeature": "net",
         "ORBFeature": "classical",

@@ -9,38 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from .. import descriptors
 from ..descriptors import sift as sift_rows
 from ..opencv import contrib, create_sift
 from ..pyramid import gaussian_pyramid
-from ..structures import Array, InputError, Keypoints
-from .local import TiledFeature, aligned_rows, best_first, from_cv2, within_reach
+from ..structures import Array, Keypoints
+from .local import OpenCVFeature, TiledFeature, aligned_rows, best_first, within_reach
 
-_SUBLEVELS = 4  # per octave, of AKAZE and KAZE
-
-
-class _OpenCVFeature(TiledFeature):
-    """Detection and rows of one ``cv2.Feature2D`` that finds both in one pass."""
-
-    def _make(self, n_points: int) -> Any:
-        raise NotImplementedError
-
-    def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
-        method = self._make(n_points)
-        if describe:
-            found, rows = method.detectAndCompute(grey, None)
-        else:
-            found, rows = method.detect(grey), None
-        points = from_cv2(found)
-        order = best_first(points, n_points)
-        if describe:
-            rows = self._no_rows(0) if rows is None else rows[order]
-        return points[order], rows
+_SHARES = 4  # how many times ORB's budget is asked for when not all levels could fill their share
 
 
-class SIFTFeature(_OpenCVFeature):
+class SIFTFeature(OpenCVFeature):
     """SIFT (Lowe 2004), without OpenCV's quarter-pixel offset.
 
     Parameters
@@ -94,7 +76,7 @@ class SIFTFeature(_OpenCVFeature):
         return rows, rows.any(axis=1)
 
 
-class ORBFeature(_OpenCVFeature):
+class ORBFeature(OpenCVFeature):
     """ORB (Rublee et al. 2011): FAST corners over a pyramid, 256 turned comparisons of two pixels.
 
     Parameters
@@ -110,6 +92,10 @@ class ORBFeature(_OpenCVFeature):
     -----
     OpenCV shares the budget among the levels before it looks at the responses (Harris), and keeps
     31 px from every level's border free.
+
+    It also takes a level's pixel x for ``x * scale_factor ** level`` of the picture.  Levels have
+    whole sides and pixels have centres, so that is off by -0.1 to -1 px, the coarser the more;
+    here positions are those that the pixels of the level really have.
 
     References
     ----------
@@ -133,8 +119,6 @@ class ORBFeature(_OpenCVFeature):
         return 32
 
     def _make(self, n_points: int) -> Any:
-        import cv2
-
         return cv2.ORB.create(
             nfeatures=n_points,
             scaleFactor=self.scale_factor,
@@ -143,13 +127,32 @@ class ORBFeature(_OpenCVFeature):
             patchSize=self.patch_px,
         )
 
+    def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
+        points, rows = super()._find(grey, n_points, describe)
+        if len(points) < n_points:  # some level could not fill its share: others make up for it
+            points, rows = super()._find(grey, _SHARES * (n_points + self.n_levels), describe)
+            points, rows = points[:n_points], rows if rows is None else rows[:n_points]
+        factor, ratio = self._scales(grey)
+        xy = (points.xy / factor[points.octave, None] + 0.5) * ratio[points.octave] - 0.5
+        return Keypoints(xy, points.score, points.size, points.angle, points.octave), rows
+
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         # OpenCV reads the level from the octave, whoever packed it: it is worked out from the size
         level = np.rint(np.log(points.size / self.patch_px) / np.log(self.scale_factor))
         level = np.clip(level, 0, self.n_levels - 1).astype(np.int64)
         angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
-        given = sift_rows.cv2_points(points.xy, points.size, angle, level)
-        return aligned_rows(self._make(1), grey, given, self._no_rows(len(points)))
+        factor, ratio = self._scales(grey)
+        xy, size = within_reach(points, grey)
+        xy = ((xy + 0.5) / ratio[level] - 0.5) * factor[level, None]
+        given = sift_rows.cv2_points(xy, size, angle, level)
+        return aligned_rows(self._make(1), self._filled(grey), given, self._no_rows(len(points)))
+
+    def _scales(self, grey: Array) -> tuple[Array, Array]:
+        """What OpenCV multiplies a level's x with, (L,), and the picture's sides over the level's, (L, 2)."""
+        factor = (float(self.scale_factor) ** np.arange(self.n_levels)).astype(np.float32)
+        sides = np.array(grey.shape[::-1], np.float32)
+        level_sides = np.rint(sides * (np.float32(1) / factor[:, None]))
+        return factor, sides / np.maximum(level_sides, 1)
 
 
 class SURFFeature(TiledFeature):
@@ -187,137 +190,7 @@ class SURFFeature(TiledFeature):
         return rows, rows.any(axis=1)
 
 
-class _Diffusion(_OpenCVFeature):
-    """What AKAZE and KAZE share: levels of a nonlinear scale space, of which a row asks for one.
-
-    OpenCV takes the level from ``class_id`` and asserts on anything else there: it is worked out
-    from the size, for the method's own points too.
-    """
-
-    first_size: float  #: ``Keypoints.size`` of a point of the finest level, px
-    n_octaves: int
-
-    def _levels(self, grey: Array) -> tuple[int, int]:
-        """First and last level that a row may ask for."""
-        raise NotImplementedError
-
-    def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
-        level = np.rint(_SUBLEVELS * np.log2(points.size / self.first_size))
-        level = np.clip(level, *self._levels(grey)).astype(np.int32)
-        angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
-        xy, size = within_reach(points, grey)
-        given = Keypoints(xy, points.score, size, angle, level // _SUBLEVELS, level).to_cv2()
-        kept, rows = self._make(len(points)).compute(grey, given)
-        if rows is None or len(kept) != len(points):
-            raise InputError(f"{type(self).__name__}: this OpenCV dropped points that it was given")
-        rows = np.nan_to_num(rows) if rows.dtype == np.float32 else rows
-        return rows, rows.any(axis=1)
-
-
-class AKAZEFeature(_Diffusion):
-    """Accelerated KAZE (Alcantarilla, Nuevo & Bartoli 2013): nonlinear scale space, 486 binary tests.
-
-    Parameters
-    ----------
-    n_points : int
-        Budget: the strongest are kept.
-    threshold : float
-        Least determinant of the Hessian, pictures in 0..1.
-    upright : bool
-        No orientation.
-    n_octaves : int
-
-    References
-    ----------
-    P. F. Alcantarilla, J. Nuevo, A. Bartoli, Fast explicit diffusion for accelerated features in
-    nonlinear scale spaces, BMVC 2013.
-    """
-
-    norm = "HAMMING"
-    first_size = 4.8  # 2 * 1.6 (first blur) * 1.5 (factor of the derivatives)
-
-    def __init__(
-        self, n_points: int = 1024, threshold: float = 0.001, upright: bool = False, n_octaves: int = 4
-    ):
-        self.n_points = n_points
-        self.threshold = threshold
-        self.upright = upright
-        self.n_octaves = n_octaves
-
-    @property
-    def n_features(self) -> int:
-        return 61
-
-    def _make(self, n_points: int) -> Any:
-        kind = "AKAZE_DESCRIPTOR_MLDB_UPRIGHT" if self.upright else "AKAZE_DESCRIPTOR_MLDB"
-        return contrib("AKAZE").create(
-            descriptor_type=contrib(kind),
-            threshold=self.threshold,
-            nOctaves=self.n_octaves,
-            max_points=n_points,
-        )
-
-    def _levels(self, grey: Array) -> tuple[int, int]:
-        h, w = grey.shape
-        octaves = [o for o in range(self.n_octaves) if o == 0 or (w >> o >= 80 and h >> o >= 40)]
-        return 0, _SUBLEVELS * len(octaves) - 1
-
-
-class KAZEFeature(_Diffusion):
-    """KAZE (Alcantarilla, Bartoli & Davison 2012): nonlinear scale space at full size, gradient sums.
-
-    Parameters
-    ----------
-    n_points : int
-        Budget: the strongest are kept.
-    threshold : float
-        Least determinant of the Hessian, pictures in 0..1.
-    extended : bool
-        128 features in place of 64.
-    upright : bool
-        No orientation.
-
-    Notes
-    -----
-    OpenCV's rows at given points are read from other derivatives (one pixel wide at every scale)
-    than those it finds together with the points: close (median cosine 0.99), not equal.  Unless
-    upright, it finds every angle anew.
-
-    References
-    ----------
-    P. F. Alcantarilla, A. Bartoli, A. J. Davison, KAZE features, ECCV 2012.
-    """
-
-    first_size = 3.2  # 2 * 1.6 (first blur)
-    n_octaves = 4
-
-    def __init__(
-        self, n_points: int = 1024, threshold: float = 0.001, extended: bool = False, upright: bool = False
-    ):
-        self.n_points = n_points
-        self.threshold = threshold
-        self.extended = extended
-        self.upright = upright
-
-    @property
-    def n_features(self) -> int:
-        return 128 if self.extended else 64
-
-    def _make(self, n_points: int) -> Any:
-        return contrib("KAZE").create(
-            extended=self.extended, upright=self.upright, threshold=self.threshold, nOctaves=self.n_octaves
-        )
-
-    def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
-        # OpenCV finds the angles together with the rows only
-        points, rows = super()._find(grey, n_points, True)
-        return points, None if rows is None else np.nan_to_num(rows)
-
-    def _levels(self, grey: Array) -> tuple[int, int]:
-        return 1, _SUBLEVELS * self.n_octaves - 2
-
-
-class BRISKFeature(_OpenCVFeature):
+class BRISKFeature(OpenCVFeature):
     """BRISK (Leutenegger, Chli & Siegwart 2011): AGAST corners in scale space, 512 binary tests.
 
     Parameters
@@ -327,6 +200,11 @@ class BRISKFeature(_OpenCVFeature):
     threshold : int
         Least AGAST score.
     n_octaves : int
+
+    Notes
+    -----
+    OpenCV takes for granted that sides can be divided by 3 and by 2 in every octave; where they
+    cannot, its points are off by up to 1 px.  Here the picture is filled up first.
 
     References
     ----------
@@ -345,10 +223,13 @@ class BRISKFeature(_OpenCVFeature):
     def n_features(self) -> int:
         return 64
 
+    def _multiple(self) -> int:
+        return 3 << (self.n_octaves - 1)  # octaves, and between them two thirds of each
+
     def _make(self, n_points: int) -> Any:
         return contrib("BRISK").create(thresh=self.threshold, octaves=self.n_octaves)
 
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
         given = sift_rows.cv2_points(points.xy, points.size, angle, 0)
-        return aligned_rows(self._make(1), grey, given, self._no_rows(len(points)))
+        return aligned_rows(self._make(1), self._filled(grey), given, self._no_rows(len(points)))

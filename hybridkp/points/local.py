@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
@@ -202,6 +203,39 @@ class TiledFeature(BaseEstimator):
 
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         raise NotImplementedError
+
+
+class OpenCVFeature(TiledFeature):
+    """Detection and rows of one ``cv2.Feature2D`` that finds both in one pass."""
+
+    def _make(self, n_points: int) -> Any:
+        raise NotImplementedError
+
+    def _multiple(self) -> int:
+        """Sides that are a multiple of this are halved without a rest, as OpenCV takes for granted."""
+        return 1
+
+    def _filled(self, grey: Array) -> Array:
+        """The picture with its last row and column repeated up to the multiple."""
+        down, right = (-side % self._multiple() for side in grey.shape)
+        if not (down or right):
+            return grey
+        return np.asarray(cv2.copyMakeBorder(grey, 0, down, 0, right, cv2.BORDER_REPLICATE))
+
+    def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
+        method, filled = self._make(n_points), self._filled(grey)
+        if describe:
+            found, rows = method.detectAndCompute(filled, None)
+        else:
+            found, rows = method.detect(filled), None
+        points = from_cv2(found)
+        if filled is not grey:
+            inside = (points.xy < np.array(grey.shape[::-1]) - 0.5).all(axis=1)
+            points, rows = points[inside], None if rows is None else rows[inside]
+        order = best_first(points, n_points)
+        if describe:
+            rows = self._no_rows(0) if rows is None else rows[order]
+        return points[order], rows
 
 
 def from_cv2(found: Any) -> Keypoints:

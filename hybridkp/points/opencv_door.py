@@ -17,7 +17,7 @@ from sklearn.base import clone
 
 from ..descriptors.sift import cv2_points
 from ..structures import Array, InputError, Keypoints, LocalFeature
-from .local import TiledFeature, aligned_rows, best_first, from_cv2, picture
+from .local import OpenCVFeature, aligned_rows, picture
 
 
 def as_feature2d(feature: LocalFeature) -> Feature2DLike:
@@ -134,7 +134,7 @@ def _inside(points: Keypoints, rows: Array, allowed: Array) -> tuple[Keypoints, 
     return points[keep], rows[keep]
 
 
-class FromFeature2D(TiledFeature):
+class FromFeature2D(OpenCVFeature):
     """A local feature from any ``cv2.Feature2D``.
 
     Parameters
@@ -164,20 +164,11 @@ class FromFeature2D(TiledFeature):
     def n_features(self) -> int:
         return int(self._make().descriptorSize())
 
-    def _make(self) -> Any:
+    def _make(self, n_points: int = 0) -> Any:
         made = self.factory()
         if not isinstance(made, cv2.Feature2D):
             raise InputError(f"FromFeature2D: the factory gave {type(made).__name__}, not a cv2.Feature2D")
         return made
-
-    def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
-        method = self._make()
-        found, rows = method.detectAndCompute(grey, None) if describe else (method.detect(grey), None)
-        points = from_cv2(found)
-        order = best_first(points, n_points)
-        if describe:
-            rows = self._no_rows(0) if rows is None else rows[order]
-        return points[order], rows
 
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)

@@ -138,7 +138,7 @@ class Paired(BaseEstimator):
             points = self._with_angles(grey, points)
             rows = self.compute(grey, points)
             real = np.flatnonzero(rows.any(axis=1))
-            if len(real) >= n or len(points) in (0, before) or len(points) < ask // 2:
+            if len(real) >= n or len(real) == len(points) or len(points) == before:
                 return points[real[:n]], rows[real[:n]]
             before, ask = len(points), _SPARE * ask
 
