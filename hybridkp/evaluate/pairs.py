@@ -6,6 +6,7 @@ a killed one goes on at the pair it had come to.  Names no method and computes n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -89,7 +90,8 @@ def bench_pairs(
     items = check_items(methods)
     if not len(pairs):
         raise InputError(f"{pairs.name}: has no pairs")
-    out, tell, workers = Path(out), progress or warn_failures, count_workers(n_jobs)
+    out, workers = Path(out), count_workers(n_jobs)
+    tell = warn_failures if progress is None else progress
     remove_leftovers(out)
     fingerprint = pairs.fingerprint  # reads every picture: bad ones are named before anything runs
     asked = [
@@ -118,6 +120,9 @@ def bench_pairs(
         untimed = [j for j in asked if j.path in results and np.isnan(results[j.path].seconds()).all()]
         clocks = [replace(job, mode="clock") for job in untimed]
         failed += run_jobs(clocks, run_pairs, 1, tell, out, done)
+    for folder in (out / "cache", out / "logs"):
+        with contextlib.suppress(OSError):  # something of worth is in it
+            folder.rmdir()
     if not results:
         raise InputError(f"every method failed; {failed[0]} (tracebacks in {out / 'errors'})")
     return [results[job.path] for job in asked if job.path in results]
@@ -226,13 +231,17 @@ def run_pairs(job: PairsJob) -> None:
     """Match all pairs of a job, or time some again; store the answers."""
     try:
         divert_messages(job.log)
-        with limit_threads(1):
-            found = _clocked(job) if job.mode == "clock" else _answered(job)
-        save_matched(found, job.path)
-        for path in (job.partial, job.stage):
-            path.unlink(missing_ok=True)
+        _do(job)
     finally:
         end_soon(LAST_WORDS)
+
+
+def _do(job: PairsJob) -> None:
+    with limit_threads(1):
+        found = _clocked(job) if job.mode == "clock" else _answered(job)
+    save_matched(found, job.path)
+    for path in (job.partial, job.stage):
+        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)
