@@ -2,8 +2,9 @@
 
 A vote of HOG+SVM and a net needs both members fitted, and so does a bench that lists all three:
 inside ``with remember(folder):`` each fit is done once, written to ``folder`` and read back, also
-by other processes and after a kill.  Outside, the two functions simply compute.  Keys hash the
-estimator's parameters, the data and our own source, so a stale answer cannot come back.
+by other processes and after a kill; a network's training goes on after its last whole epoch.
+Outside, the two functions simply compute.  Keys hash the estimator's parameters, the data and our
+own source, so a stale answer cannot come back.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +38,7 @@ except ImportError:  # Windows: two processes may then compute the same thing, h
     fcntl = None  # type: ignore[assignment]
 
 _FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
+_PROGRESS: ContextVar[Path | None] = ContextVar("hybridkp_progress", default=None)
 _CREDIT = 0.0  # seconds of work that this process was spared, nested work included
 _PEAK = -1  # bytes that finished and spared work took at most, since the stopwatch around it started
 
@@ -57,6 +60,10 @@ def remember(folder: str | os.PathLike[str]) -> Iterator[Path]:
         yield path
     finally:
         _FOLDER.reset(token)
+
+
+class TooFewLabels(InputError):
+    """A landmark that some fold's training part lacks altogether."""
 
 
 class Stopwatch:
@@ -134,7 +141,7 @@ def out_of_fold(
     for train, test in group_folds(_or_rows(names, len(images)), cv, random_state):
         seen = truth[train]
         if np.isnan(seen[:, :, 0]).all(axis=0).any():
-            raise InputError(
+            raise TooFewLabels(
                 f"a landmark is labelled in one of {cv} folds only: label it in more groups or drop it"
             )
 
@@ -173,12 +180,41 @@ def _once(
             spared = json.loads(cost.read_text())
             _CREDIT += max(0.0, spared["seconds"] - (time.perf_counter() - start))
             _PEAK = max(_PEAK, spared["peak_bytes"])
+            shutil.rmtree(path.with_suffix(".progress"), ignore_errors=True)  # killed just before that
             return value
-        with stopwatch() as watch:
+        with stopwatch() as watch, _progress(path.with_suffix(".progress")):
             value = compute()
         save(value, path)
-        files.write_atomic(cost, json.dumps(vars(watch)))  # last: it says "done"
+        files.write_atomic(cost, json.dumps(vars(watch)))  # it says "done"
+        shutil.rmtree(path.with_suffix(".progress"), ignore_errors=True)
         return value
+
+
+@contextmanager
+def _progress(folder: Path) -> Iterator[None]:
+    """Let the body keep checkpoints in ``folder``; only where a lock makes us the only one there."""
+    token = _PROGRESS.set(None if fcntl is None else folder)
+    try:
+        yield
+    finally:
+        _PROGRESS.reset(token)
+
+
+def checkpoint(about: str) -> Path | None:
+    """Where a training keeps its progress, so that a killed fit goes on inside the method.
+
+    ``about`` must tell the training from all others of one fit.  None outside of :func:`remember`.
+    The file is the caller's; it goes with its folder when the fit is stored.
+    """
+    folder = _PROGRESS.get()
+    name = hashlib.sha256(about.encode()).hexdigest()[:16]
+    return None if folder is None else folder / f"{name}.safetensors"
+
+
+def credit(seconds: float) -> None:
+    """Count work that an earlier, killed process did and a checkpoint spared this one."""
+    global _CREDIT
+    _CREDIT += seconds
 
 
 @contextmanager

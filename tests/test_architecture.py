@@ -94,7 +94,8 @@ ROOMS: dict[str, set[str]] = {
 
 #: single modules of a room that other rooms may not drag along: they must stay light
 LIGHT = [
-    *(f"landmarks/{name}.py" for name in ("shape", "response", "frames", "grid", "descent", "search", "linear")),
+    *(f"landmarks/{name}.py" for name in ("shape", "response", "frames", "grid", "descent", "search")),
+    "landmarks/linear.py",
     "descriptors/gradients.py",
 ]
 HEAVY = {"sklearn", "torch", "skimage", "matplotlib", "scipy"}

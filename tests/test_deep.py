@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 
+from safetensors import safe_open  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+from hybridkp import memory  # noqa: E402
 from hybridkp.calibration import calibrate  # noqa: E402
-from hybridkp.deep import DirectNet, HeatmapNet  # noqa: E402
+from hybridkp.deep import (  # noqa: E402
+    DirectNet,
+    HeatmapNet,
+    training,
+)
 from hybridkp.deep.augment import Augment, apply_maps, augment, mirror, random_maps  # noqa: E402
 from hybridkp.deep.direct import DirectModule  # noqa: E402
 from hybridkp.deep.heatmap import HeatmapModule, decode, encode  # noqa: E402
@@ -248,6 +258,44 @@ def test_a_detector_goes_on_from_its_checkpoint(tmp_path):
     assert np.array_equal(again.predict(pictures), short.predict(pictures))
     with pytest.raises(InputError, match="another training"):
         HeatmapNet(**TINY, checkpoint=path).fit(pictures, xy + 1)
+
+
+def test_a_killed_fit_goes_on_from_the_memory(tmp_path, monkeypatch):
+    """Only the epochs that are missing are trained, to the same bits."""
+    pictures, xy = blobs(6)
+    plain = HeatmapNet(**TINY | {"max_epochs": 3})
+    wanted = plain.fit(pictures, xy)
+    save, saved = training._save, []
+
+    def stopped(*args):
+        save(*args)
+        saved.append(args[0])
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_save", stopped)
+    with memory.remember(tmp_path), pytest.raises(KeyboardInterrupt):
+        memory.fitted(plain, pictures, xy)
+    assert len(set(saved)) == 1 and saved[0].exists() and not list(tmp_path.glob("*.hkp"))
+    with memory.remember(tmp_path):
+        found = memory.fitted(plain, pictures, xy)
+    assert len(saved) == 3, "two of three epochs were done"
+    assert found.history_ == wanted.history_
+    assert np.array_equal(found.predict(pictures), wanted.predict(pictures))
+    assert {p.suffix for p in tmp_path.iterdir()} == {".hkp", ".json", ".lock"}
+
+
+def test_time_before_a_kill_counts(tmp_path):
+    path = tmp_path / "run.ckpt"
+    _regression(path, epochs=2)
+    with safe_open(path, "pt") as stream:
+        about = json.loads(stream.metadata()["hybridkp"])
+        tensors = {k: stream.get_tensor(k) for k in stream.keys()}  # noqa: SIM118
+    assert 0 < about["seconds"] < 600
+    save_file(tensors, path, {"hybridkp": json.dumps(about | {"seconds": 5000.0})})
+    with memory.stopwatch() as watch:
+        _regression(path)
+    assert 5000 < watch.seconds < 5600
 
 
 def test_parameter_budgets():

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from safetensors.torch import save
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
+from .. import memory
 from ..files import write_atomic
 from ..structures import InputError
 from .tensors import place, seeded
@@ -99,6 +101,37 @@ def _resume(path: Path, module: nn.Module, optimiser: Any, run: dict) -> tuple[d
     return part("best"), about
 
 
+def _epoch(
+    module: nn.Module,
+    rows: Batch,
+    loss: Callable[[nn.Module, Batch], Tensor],
+    augment: Callable[[Batch, Generator], Batch],
+    optimiser: Any,
+    schedule: Schedule,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+) -> tuple[float, float]:
+    """Every batch of one epoch: the mean loss and the last learning rate; evaluation mode after it."""
+    generator = Generator().manual_seed((seed * 1_000_003 + epoch) % (2**63))
+    torch.manual_seed((seed * 1_000_003 + epoch) % (2**63))
+    order, total, rate = _order(len(rows[0]), schedule, generator), 0.0, 0.0
+    module.train()
+    for step, chosen in enumerate(order):
+        rate = _rate((epoch + step / len(order)) / schedule.max_epochs, schedule)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        batch = augment(tuple(r[chosen].to(device) for r in rows), generator)
+        value = loss(module, batch)
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), schedule.clip_norm)
+        optimiser.step()
+        total += float(value.detach())
+    module.eval()
+    return total / len(order), rate
+
+
 def train(
     module: nn.Module,
     rows: Batch,
@@ -120,7 +153,8 @@ def train(
     loss : module and an augmented batch to a scalar
     validate : module (in evaluation mode) to a number, lower is better
     augment : batch and generator to the batch that the loss sees
-    checkpoint : file written after each epoch; when it exists, the training goes on from it
+    checkpoint : file written after each epoch; when it exists, the training goes on from it.  None:
+        inside :func:`hybridkp.memory.remember` the memory gives a place and clears it away
     verbose : 1 shows a progress bar on stderr
 
     Returns
@@ -130,13 +164,18 @@ def train(
     place(module, device)
     optimiser = torch.optim.AdamW(module.parameters(), weight_decay=schedule.weight_decay)
     history: History = {"loss": [], "validation": [], "learning_rate": []}
-    best, path = copy.deepcopy(module.state_dict()), None if checkpoint is None else Path(checkpoint)
+    best = copy.deepcopy(module.state_dict())
     fingerprint = [float(r.double().nan_to_num().mean()) for r in rows]
     run = {"schedule": asdict(schedule), "seed": seed, "n": len(rows[0]), "data": fingerprint}
     run = json.loads(json.dumps(run))
+    path = memory.checkpoint(f"{run} {module}") if checkpoint is None else Path(checkpoint)
+    start = time.perf_counter()
     if path is not None and path.exists():
         best, about = _resume(path, module, optimiser, run)
         history = about["history"]
+        spent = about.get("seconds", 0.0)
+        memory.credit(spent)
+        start -= spent
     first = len(history["loss"])
     bar = tqdm(total=schedule.max_epochs, initial=first, disable=not verbose, file=sys.stderr, unit="epoch")
     with seeded(seed, device), bar:
@@ -144,23 +183,8 @@ def train(
             low = history["validation"]
             if low and epoch - 1 - low.index(min(low)) >= schedule.patience:
                 break
-            generator = Generator().manual_seed((seed * 1_000_003 + epoch) % (2**63))
-            torch.manual_seed((seed * 1_000_003 + epoch) % (2**63))
-            order, total, rate = _order(len(rows[0]), schedule, generator), 0.0, 0.0
-            module.train()
-            for step, chosen in enumerate(order):
-                rate = _rate((epoch + step / len(order)) / schedule.max_epochs, schedule)
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                batch = augment(tuple(r[chosen].to(device) for r in rows), generator)
-                value = loss(module, batch)
-                optimiser.zero_grad(set_to_none=True)
-                value.backward()
-                nn.utils.clip_grad_norm_(module.parameters(), schedule.clip_norm)
-                optimiser.step()
-                total += float(value.detach())
-            module.eval()
-            history["loss"].append(total / len(order))
+            value, rate = _epoch(module, rows, loss, augment, optimiser, schedule, seed, epoch, device)
+            history["loss"].append(value)
             history["learning_rate"].append(rate)
             history["validation"].append(validate(module))
             if history["validation"][-1] <= min(history["validation"]):
@@ -168,7 +192,8 @@ def train(
             bar.update()
             bar.set_postfix(loss=history["loss"][-1], validation=history["validation"][-1])
             if path is not None:
-                _save(path, module, best, optimiser, {"run": run, "history": history})
+                about = {"run": run, "history": history, "seconds": time.perf_counter() - start}
+                _save(path, module, best, optimiser, about)
     module.load_state_dict(best)
     module.eval()
     return history
