@@ -29,14 +29,6 @@ def scene(height: int = 160, width: int = 224, seed: int = 0) -> np.ndarray:
     return cv2.GaussianBlur(out, (0, 0), 0.7).clip(0, 255).astype(np.uint8)
 
 
-def crossing(x: float, y: float, side: int = 97) -> np.ndarray:
-    """A chessboard crossing at (x, y), each pixel the mean of 16 x 16 samples of its square."""
-    at = (np.arange(side * 16) + 0.5) / 16 - 0.5
-    dark = (at[None] < x) ^ (at[:, None] < y)
-    fine = np.where(dark, 60, 190).astype(np.float32)
-    return np.rint(fine.reshape(side, 16, side, 16).mean((1, 3))).astype(np.uint8)
-
-
 # ------------------------------------------------------------------------------ decoding
 def test_peaks_come_best_first_and_ties_in_reading_order() -> None:
     logits = np.full((20, 30), -9.0, np.float32)
@@ -61,7 +53,7 @@ def test_peaks_of_a_map_without_an_inside() -> None:
 def test_soft_argmax_by_hand() -> None:
     logits = np.full((11, 11), -50.0, np.float32)
     logits[5, 5], logits[5, 6], logits[4, 5] = np.log([0.5, 0.25, 0.25])
-    xy, spread = soft_argmax(logits, np.array([[5, 5]]))
+    xy, spread = soft_argmax(logits, np.array([[5, 5]]), 1.0)
     np.testing.assert_allclose(xy, [[5.25, 4.75]], atol=1e-5)
     np.testing.assert_allclose(spread, [0.5 - 2 * 0.25**2], atol=1e-5)
 
@@ -106,16 +98,44 @@ def test_rows_at_foreign_points_keep_their_order() -> None:
     assert feature.compute(image, Keypoints(np.zeros((0, 2)))).shape == (0, 64)
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "cv2"])
-def test_a_crossing_is_found_at_its_place_between_pixels(backend: str) -> None:
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
-    feature, off = NetFeature(n_points=1, backend=backend), []
-    for shift in ((0.0, 0.0), (0.5, 0.25), (0.3, -0.4), (-0.25, 0.1), (1.4, 2.7), (3.5, 1.5)):
-        truth = np.array([48.0, 47.0]) + shift
-        off.append(feature.detect(crossing(*truth)).xy[0] - truth)
-    assert np.abs(off).max() < 0.3
-    assert np.abs(np.mean(off, 0)).max() < 0.15
+def ground(height: int = 240, width: int = 320, seed: int = 0) -> np.ndarray:
+    """Spots and ridges of several sizes, (H, W) uint8: a picture without straight edges."""
+    rng, out = np.random.default_rng(seed), np.zeros((height, width))
+    for sigma in (1.5, 3.0, 6.0):
+        part = cv2.GaussianBlur(rng.normal(0, 1, (height, width)), (0, 0), sigma)
+        out += part / part.std()
+    return (128 + 32 * out).clip(0, 255).astype(np.uint8)
+
+
+def nearest_steps(xy: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """From each point to its nearest of ``other``, (M, 2), where that is within 2 px."""
+    step = other - xy[:, None]
+    far = np.linalg.norm(step, axis=2)
+    return step[np.arange(len(xy)), far.argmin(1)][far.min(1) < 2]
+
+
+@pytest.mark.parametrize("axes", [(1,), (0,), (0, 1)])
+def test_points_of_a_mirrored_picture_lie_mirrored(axes: tuple[int, ...]) -> None:
+    """A half pixel in the decoding would show as a whole one here."""
+    image = ground()
+    turned = NetFeature(1500, threshold=0.005).detect(np.flip(image, axes)).xy
+    for axis in axes:
+        turned[:, 1 - axis] = image.shape[axis] - 1 - turned[:, 1 - axis]
+    off = nearest_steps(NetFeature(300).detect(image).xy, turned)
+    assert len(off) > 100
+    assert np.abs(np.median(off, 0)).max() < 0.15
+
+
+@pytest.mark.parametrize("move", [(0.5, 0.25), (-0.3, 0.5), (0.75, -0.6)])
+def test_points_move_by_fractions_of_a_pixel(move: tuple[float, float]) -> None:
+    image = ground(seed=1)
+    matrix = np.array([[1, 0, move[0]], [0, 1, move[1]]])
+    moved = cv2.warpAffine(image, matrix, (320, 240), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    there = NetFeature(1500, threshold=0.005).detect(moved).xy - np.array(move, np.float32)
+    off = nearest_steps(NetFeature(200).detect(image).xy, there)
+    assert len(off) > 100
+    assert np.abs(np.median(off, 0)).max() < 0.1
+    assert np.median(np.abs(off), 0).max() < 0.3
 
 
 def test_both_engines_give_the_same_points() -> None:

@@ -109,7 +109,7 @@ def test_soft_points_decode_as_the_runtime_does() -> None:
     xy, height, spread = soft_points(
         torch.from_numpy(logits)[None], torch.ones(1, 48, 48, dtype=torch.bool), 12
     )
-    want, want_spread = soft_argmax(logits, peaks(logits, 12, -99.0, border=5))
+    want, want_spread = soft_argmax(logits, peaks(logits, 12, -99.0, border=5), 1.0)
     np.testing.assert_allclose(xy[0].numpy(), want, atol=1e-4)
     np.testing.assert_allclose(spread[0].numpy(), want_spread, atol=1e-3)
     assert (np.diff(height[0].numpy()) <= 0).all()

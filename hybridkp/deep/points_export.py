@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..files.atomic import write_atomic
+from ..points.dense import TEMPERATURE
 from ..points.net import SHIPPED
 from ..structures import InputError
 from .points_net import DIVISOR, STRIDE, PointModule, folded
@@ -141,7 +142,7 @@ class AlikedGraph(nn.Module):
         y = torch.floor((place.float() + 0.5) / width)
         x = place.float() - y * width
         inside = (place.view(-1, 1) + self.window).clamp(0, height * width - 1)
-        near = torch.softmax(logits.view(-1)[inside], 1)
+        near = torch.softmax(logits.view(-1)[inside] / TEMPERATURE, 1)
         x = x + (near * self.dx).sum(1)
         y = y + (near * self.dy).sum(1)
         size = torch.tensor([float(width), float(height)])

@@ -182,7 +182,7 @@ def validate(
             logits, rows = dense_maps(net, picture.astype(np.uint8))
             at = peaks(logits, 4 * n_points, -6.0)
             at = at[valid[at[:, 1], at[:, 0]]][:n_points]
-            xy, _ = soft_argmax(logits, at)
+            xy, _ = soft_argmax(logits, at, 1.0)
             sides.append((xy, sample_rows(rows, xy)))
         found.append(_judge(sides[0], sides[1], batch.homography[0], batch.valid))
     mean = np.nanmean(np.array(found), 0)

@@ -12,6 +12,7 @@ import numpy as np
 from ..geometry import rescale
 from ..structures import Array
 
+TEMPERATURE = 0.5  #: of the soft-argmax; below 1 it forgets less of an offset at the window's edge
 RADIUS = 2  #: px of the window that a sub-pixel position is taken from
 
 
@@ -40,7 +41,7 @@ def peaks(logits: Array, n_points: int, threshold: float, radius: int = 2, borde
     return np.stack([x + edge, y + edge], 1)
 
 
-def soft_argmax(logits: Array, xy: Array, temperature: float = 1.0) -> tuple[Array, Array]:
+def soft_argmax(logits: Array, xy: Array, temperature: float = TEMPERATURE) -> tuple[Array, Array]:
     """Sub-pixel (N, 2) float32 positions of integer peaks, and the spread (N,) px² around them.
 
     The expectation over a 5 x 5 window of softmax(logits / temperature); windows must lie inside.
