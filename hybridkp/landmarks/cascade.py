@@ -25,7 +25,7 @@ from .descent import descend, moved, score_rows, stage_rows
 from .holistic import HolisticRegressor
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import mirrored, perturbed, prepare, start_shapes
+from .training import given_starts, mirrored, perturbed, prepare, start_shapes
 
 
 class CascadedRegressor(DetectorMixin, BaseEstimator):
@@ -44,7 +44,8 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
     n_levels : int
         Pyramid levels built in the frame, as many as the descriptor needs.
     start : Detector or None
-        Gives the starting shape; None is ``HolisticRegressor()``.
+        Gives the starting shape; None is ``HolisticRegressor()``.  Points that it gives as NaN are
+        filled in by ``shape``.
     shape : PointDistribution or None
         Defines the frame and fills in landmarks that are missing in training.
     random_state : int
@@ -97,7 +98,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         grey, truth, rows = mirrored(grey, truth, groups, flip)
         self.shape_ = type(shape)(**shape.get_params()).fit(truth)
         self.start_ = fitted(start, grey, truth, groups=rows)
-        current = start_shapes(start, grey, truth, rows)
+        current = start_shapes(start, self.shape_, grey, truth, rows)
         rng = np.random.default_rng(self.random_state)
         picture, current = perturbed(current, truth, self.n_perturbations, rng)
         wanted, rows = self.shape_.complete(truth)[picture], rows[picture]
@@ -149,7 +150,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""
         check_is_fitted(self)
         grey = crops_to_grey(check_crops(images, self.size_hw_))
-        start = np.asarray(self.start_.predict(grey), float)
+        start = given_starts(self.start_.predict(grey), self.shape_)
         stages = list(zip(self.scales, self.weights_, self.offsets_, strict=True))
         return descend(grey, start, stages, self.curve_, self.shape_.mean_, self._describe)
 

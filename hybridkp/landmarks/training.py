@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 
 from ..geometry import flip_image, flip_points, similarity
 from ..images import check_crops, crops_to_grey
-from ..memory import out_of_fold
+from ..memory import TooFewLabels, out_of_fold
 from ..structures import Array, Detector, InputError, check_xy
+from .shape import PointDistribution
 
 
 def prepare(images: Any, xy: ArrayLike) -> tuple[Array, Array]:
@@ -42,20 +43,30 @@ def mirrored(
     return np.concatenate([grey, flip_image(grey, axis=2)]), both, np.concatenate([rows, rows])
 
 
-def start_shapes(start: Detector, grey: Array, xy: Array, groups: Array, cv: int = 3) -> Array:
+def start_shapes(
+    start: Detector, shape: PointDistribution, grey: Array, xy: Array, groups: Array, cv: int = 3
+) -> Array:
     """Starting shapes (B, K, 2) from models that did not see the picture.
 
     With too few groups to leave some out (or landmarks labelled in one fold only) the mean
-    shape is given to all instead: an honest, if modest, start.
+    shape is given to all instead: an honest, if modest, start.  A point that ``start`` does not
+    give is filled in by :func:`given_starts`.
     """
     n_groups = len(np.unique(groups))
     if n_groups >= 2:
         try:
             found, _ = out_of_fold(start, grey, xy, groups=groups, cv=min(cv, n_groups))
-            return found.astype(float)
-        except InputError:
+            return given_starts(found, shape)
+        except TooFewLabels:
             pass
     return np.tile(np.nanmean(xy, axis=0), (len(grey), 1, 1))
+
+
+def given_starts(found: ArrayLike, shape: PointDistribution) -> Array:
+    """Starting shapes (B, K, 2) float64 without NaN: what a start left out, the shape model fills in."""
+    start = np.array(found, float)
+    start[~np.isfinite(start).all(-1)] = np.nan
+    return shape.complete(start)
 
 
 def perturbed(
