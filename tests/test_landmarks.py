@@ -11,9 +11,17 @@ from hybridkp.checks import make_problem
 from hybridkp.descriptors import HOG
 from hybridkp.descriptors.gradients import sample_cells
 from hybridkp.geometry import apply_affine
-from hybridkp.landmarks import CascadedRegressor, MeanShape, PatchDetector, PointDistribution, response
+from hybridkp.landmarks import (
+    CascadedRegressor,
+    HolisticRegressor,
+    MeanShape,
+    PatchDetector,
+    PointDistribution,
+    response,
+)
 from hybridkp.landmarks.experts import Experts, positive_probability
 from hybridkp.landmarks.ridge import ridge
+from hybridkp.landmarks.training import start_shapes
 from hybridkp.pyramid import gaussian_pyramid
 from hybridkp.structures import InputError, Keypoints
 
@@ -214,3 +222,68 @@ def test_senseless_parameters_are_named() -> None:
     for bad in (PatchDetector(scales=(0.5, 1.0), radii=(4,)), PatchDetector(scales=())):
         with pytest.raises(InputError, match="PatchDetector"):
             bad.fit(p.images, p.xy)
+
+
+class Gappy(MeanShape):
+    """Gives no answer for landmark 1, and none at all for a picture that is dark."""
+
+    def predict_with_score(self, images):
+        xy, score = super().predict_with_score(images)
+        xy[:, 1] = np.nan
+        xy[[np.asarray(i).mean() < 5 for i in images]] = np.nan
+        return xy, score
+
+
+class Refusing(MeanShape):
+    """Learns from a whole training set, and refuses a fold of it."""
+
+    def fit(self, images, xy, *, groups=None, flip=None):
+        if len(images) < 16:
+            raise InputError("too few pictures for me")
+        return super().fit(images, xy)
+
+
+@pytest.mark.parametrize(
+    "method", [PatchDetector(scales=(0.5,), start=Gappy()), CascadedRegressor(scales=(0.5,), start=Gappy())]
+)
+def test_a_start_may_leave_points_out(method) -> None:
+    problem = make_problem(16)
+    images = problem.images.copy()
+    images[3] = 0
+    found = method.fit(images, problem.xy).predict(images)
+    assert np.isfinite(found).all()
+    error = np.linalg.norm(found - problem.xy, axis=-1)
+    bright = np.arange(16) != 3
+    others = error[bright][:, [0, 2, 3, 4]]
+    assert np.median(error[bright, 1]) < 1.5 * np.median(others) < 12, "no worse for being left out"
+
+
+def test_only_too_few_labels_let_the_mean_shape_start() -> None:
+    problem = make_problem(16)
+    grey, groups = problem.images[..., 0], np.arange(16)
+    shape = PointDistribution().fit(problem.xy)
+    with pytest.raises(InputError, match="too few pictures for me"):
+        start_shapes(Refusing(), shape, grey, problem.xy, groups)
+    few = problem.xy.copy()
+    few[1:, 2] = np.nan
+    start = start_shapes(MeanShape(), shape, grey, few, groups)
+    np.testing.assert_allclose(start, np.tile(np.nanmean(few, axis=0), (16, 1, 1)))
+
+
+def test_counts_of_negatives_are_checked() -> None:
+    problem = make_problem(4)
+    for bad in ({"n_negatives": 0}, {"n_hard": -1}):
+        with pytest.raises(InputError, match="n_negatives must be at least 1"):
+            PatchDetector(**bad).fit(problem.images, problem.xy)
+
+
+@pytest.mark.parametrize(
+    "method", [HolisticRegressor(), CascadedRegressor(scales=(0.7, 1.0)), PatchDetector(scales=(0.5, 1.0))]
+)
+def test_a_picture_alone_and_in_a_batch_is_answered_alike_to_the_bit(method) -> None:
+    problem = make_problem(24)
+    model = method.fit(problem.images[:16], problem.xy[:16])
+    together = model.predict_with_score(problem.images)
+    for b in (0, 17, 23):
+        for alone, all_ in zip(model.predict_with_score(problem.images[b : b + 1]), together, strict=True):
+            np.testing.assert_array_equal(alone[0], all_[b])

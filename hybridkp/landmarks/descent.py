@@ -13,6 +13,7 @@ import numpy as np
 from ..geometry import apply_affine, invert_affine
 from ..structures import Array
 from .frames import frame_maps, frame_size, to_frame
+from .linear import row_by_row
 
 Describe = Callable[[Array, Array], Array]  #: frame (h, w) uint8, points (K, 2) -> rows (K, D)
 
@@ -54,7 +55,7 @@ def descend(
         rows, maps, points = stage_rows(
             grey, np.arange(len(grey)), current, mean, grey.shape[1:], scale, describe
         )
-        current, length = moved(current, points, rows @ weights + offset, maps)
+        current, length = moved(current, points, row_by_row(rows, weights) + offset, maps)
         lengths.append(length)
     logit = curve[0] + np.tensordot(curve[1:], score_rows(lengths), 1)
     return current.astype(np.float32), (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)

@@ -17,6 +17,7 @@ from ..calibration import NEAR
 from ..images import check_crops, crops_to_grey
 from ..structures import Array, DetectorMixin, InputError
 from .grid import grid_rows
+from .linear import row_by_row
 from .ridge import ridge
 from .shape import PointDistribution
 from .training import mirrored, prepare
@@ -81,7 +82,7 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         """(B, K, 2) float32 in crop px; (B, K), see the notes."""
         check_is_fitted(self)
         grey = crops_to_grey(check_crops(images, self.size_hw_))
-        found = self._rows(grey) @ self.weights_ + self.offset_
+        found = row_by_row(self._rows(grey), self.weights_) + self.offset_
         return found.reshape(len(grey), -1, 2), np.tile(self.score_, (len(grey), 1))
 
     def _to_runtime(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..geometry import apply_affine, invert_affine
 from ..structures import Array
 from . import response
 from .frames import frame_maps, frame_size, to_frame
+from .linear import row_by_row
 from .shape import PointDistribution
 
 #: level, frames (h, w) uint8, points (N, K, 2) in them -> raw scores (N, K, S, S) around the points
@@ -47,7 +48,7 @@ def search(
         windows = respond(level, frames, points)
         base, features, centre = suggestion(state, windows, points, step, shape)
         if "weights_update" in state:
-            update = features @ state["weights_update"] + state["offset_update"]
+            update = row_by_row(features, state["weights_update"]) + state["offset_update"]
             base = base + update.reshape(base.shape)
         current = apply_affine(invert_affine(maps), base)
     radius, step = state["window"]

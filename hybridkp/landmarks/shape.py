@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..geometry import apply_affine, invert_affine, resize_points, scale_of, similarity
 from ..structures import Array, InputError
+from .linear import row_by_row
 
 _PARAMETERS = ("variance", "limit", "max_components", "n_iterations")
 
@@ -117,9 +118,9 @@ class PointDistribution:
             return np.zeros((len(aligned), 0))
         rows = self.components_
         difference = weights * (aligned - self.mean_.reshape(-1))
-        system = np.einsum("mi,bi,ni->bmn", rows, weights, rows, optimize=True)
+        system = np.matmul(rows * weights[:, None], rows.T)
         system[:, np.arange(m), np.arange(m)] += self.noise_ / np.maximum(self.sigma_**2, 1e-9)
-        return np.linalg.solve(system, (difference @ rows.T)[..., None])[..., 0]
+        return np.linalg.solve(system, row_by_row(difference, rows.T)[..., None])[..., 0]
 
     def project(self, xy: ArrayLike, weights: ArrayLike | None = None, n_iterations: int = 3) -> Array:
         """The plausible shapes closest to ``xy``.
@@ -152,7 +153,7 @@ class PointDistribution:
             aligned = apply_affine(pose, points).reshape(len(xy), -1)
             b = self._coefficients(aligned, both)
             b = np.clip(b, -self.limit * self.sigma_, self.limit * self.sigma_)
-            shape = (self.mean_.reshape(-1) + b @ self.components_).reshape(xy.shape)
+            shape = (self.mean_.reshape(-1) + row_by_row(b, self.components_)).reshape(xy.shape)
         return apply_affine(invert_affine(pose), shape)
 
     def _pose(self, xy: Array, shape: Array, weights: Array) -> Array:

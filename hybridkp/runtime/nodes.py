@@ -15,6 +15,7 @@ import numpy as np
 from ..descriptors.gradients import describe_points
 from ..landmarks.descent import descend
 from ..landmarks.grid import grid_rows
+from ..landmarks.linear import row_by_row
 from ..landmarks.search import dense_windows, found_score, search
 from ..landmarks.shape import PointDistribution
 from ..structures import Array, InputError
@@ -99,7 +100,7 @@ def _holistic(node: Node, engine: str) -> Run:
     offset = _array(node["offset"], 2 * len(score))
 
     def run(grey: Array) -> tuple[Array, Array]:
-        found = grid_rows(grey[None], grid, n_orientations) @ weights + offset
+        found = row_by_row(grid_rows(grey[None], grid, n_orientations), weights) + offset
         return found.reshape(-1, 2).astype(np.float32), score.copy()
 
     return run
