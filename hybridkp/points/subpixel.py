@@ -30,8 +30,8 @@ def least_squares_matching(
     image_b: Array,
     xy_a: ArrayLike,
     xy_b: ArrayLike,
-    size_px: int = 15,
-    n_iterations: int = 6,
+    size_px: int = 21,
+    n_iterations: int = 5,
     max_shift_px: float = 2.0,
 ) -> tuple[Array, Array]:
     """Points of picture b moved so that the patches around both agree (Gruen 1985).
@@ -129,8 +129,8 @@ class RefinedMatcher(BaseEstimator):
         self,
         first: PairMatcher,
         radius_px: float = 4.0,
-        size_px: int = 15,
-        n_iterations: int = 6,
+        size_px: int = 21,
+        n_iterations: int = 5,
         max_shift_px: float = 2.0,
         threshold_px: float = 3.0,
         ranked: bool = True,
