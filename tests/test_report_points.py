@@ -244,6 +244,20 @@ def test_comparisons_are_the_statistics(paths, pairs, sets):
         assert [c["p_holm"] for c in against_sift[key]] == pytest.approx(statistics.holm(raw).tolist())
 
 
+def test_a_control_is_no_single_method(tmp_path, plain_page):
+    pairs = make_pairs(6)
+    kinds = {"sift": "classical", "sift>ecc": "control", "union": "hybrid", "net>net": "hybrid"}
+    noise = dict(zip(kinds, (2.0, 0.05, 0.5, 1.0), strict=True))
+    sets = [matched(pairs, name, noise[name]) for name in kinds]
+    paths = write_points_report(sets, pairs, tmp_path, families=kinds)
+    rows, stored, _ = read(paths)
+    assert rows[0]["method"] == "sift>ecc"
+    contests = [(c["baseline"], {r["first"] for r in c["auc@3"]}) for c in stored["contests"]]
+    hybrids = {"union", "net>net"}
+    assert contests == [("sift", hybrids | {"sift>ecc"}), ("sift", hybrids), ("sift>ecc", hybrids)]
+    assert "A control has a hybrid's stages" in " ".join(check_page(paths["html"]).text)
+
+
 def test_the_curve_is_mma(pairs, sets):
     truth = gather_truth(pairs, sets)
     scores = score_points(truth, sets, FAMILIES)

@@ -23,6 +23,7 @@ from .cells import Figure
 CURVE_PX = tuple(float(t) for t in range(1, 11))  #: thresholds of the MMA curve
 MAIN_BUDGET = 1024  #: points per picture that the page's tables speak of, where there are several
 HYBRID = "hybrid"  #: the family of methods that combine others
+CONTROL = "control"  #: a hybrid's stages without what is learned, so that the gain has one cause
 AUC = Figure("AUC@3", "", "auc@3", lower_is_better=False, digits=3)
 MMA = Figure("MMA@3", "", "mma@3", lower_is_better=False, digits=3)
 REPEATABILITY = Figure("repeatability@3", "", "repeatability@3", lower_is_better=False, digits=3)
@@ -234,18 +235,20 @@ def compare(
 
 
 def contests(truth: PointTruth, scores: Sequence[PointScores], reference: str, level: float) -> list[Contest]:
-    """Every method against the reference, and every hybrid against the best single method.
+    """Every method against the reference; every hybrid against the best single method and each control.
 
     The best single method is the best on these very pairs, which favours it a little.
     """
     base = next((s for s in scores if s.method == reference), None)
     hybrids = [s for s in scores if s.family == HYBRID]
-    single = [s for s in scores if s.family != HYBRID]
+    single = [s for s in scores if s.family not in (HYBRID, CONTROL)]
     asked = []
     if base and len(scores) > 1:
         asked.append((f"Every method against {reference}", base, [s for s in scores if s is not base]))
     if single and hybrids:
         asked.append((f"Every hybrid against the best single method, {single[0].method}", single[0], hybrids))
+    controls = [s for s in scores if s.family == CONTROL] if hybrids else []
+    asked += [(f"Every hybrid against the control {s.method}", s, hybrids) for s in controls]
     keys = dict.fromkeys((truth.headline.key, MMA.key))
     return [
         Contest(title, one.method, {key: _against(truth, one, others, key, level) for key in keys})

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .cells import SPACE, Column
-from .point_scores import PointScores, PointTruth
+from .point_scores import CONTROL, PointScores, PointTruth
 from .verdicts import count, listed
 
 #: column -> one line for a student; shown for the columns that a table has
@@ -95,6 +95,11 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
     named = [f"{m} ({count(n, 'pair')})" for m, n in empty.items() if n and not failed[m]]
     if named:
         out.append(f"A pair without a match counts as 0 in MMA and AUC, it is not left out: {listed(named)}.")
+    if any(s.family == CONTROL for s in scores):
+        out.append(
+            "A control has a hybrid's stages without what is learned: what a hybrid gains over it is due to the"
+            " net, not to a second look."
+        )
     out += [
         "Every method got the same pictures, the same number of points per picture, and, where it estimates"
         " a homography, the same robust estimator. Methods that lose stand in the table with those that win;"

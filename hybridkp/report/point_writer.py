@@ -49,8 +49,8 @@ def write_points_report(
     out : folder, made when it is missing; gets ``index.html`` (self-contained), ``results.md``,
         ``results.csv``, ``results.json``, ``pairs.csv`` (differences of all pairs of methods), and
         ``overview.png``
-    families : method -> "classical", "deep", "hybrid", ...; hybrids are also compared with the best
-        method that is none
+    families : method -> "classical", "deep", "hybrid", "control", ...; hybrids are also compared with the
+        best method that is neither hybrid nor control, and with each control
     abouts : method -> one line, shown when a mouse rests on its name
     title : of the page
     level : of the intervals and tests, between 0 and 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -19,10 +20,16 @@ from .cells import Column, Figure, Row, cell
 WIDE, NARROW = (9.6, 5.2), (3.6, 4.6)  #: inches of a plot on a laptop, on a phone
 
 
+@cache
+def _environment() -> jinja2.Environment:
+    """Kept, since compiling the templates takes longer than filling them."""
+    folder = jinja2.PackageLoader("hybridkp", "report")
+    return jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined)
+
+
 def render_page(template: str, context: Mapping[str, Any]) -> str:
     """The page as text; ``context`` has all that ``page.html`` and the task's own template show."""
-    folder = jinja2.PackageLoader("hybridkp", "report")
-    environment = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = _environment()
     style = environment.loader.get_source(environment, "style.css")[0]  # type: ignore[union-attr]
     shared: dict[str, Any] = {"style": style, "cell": cell, "sort_key": _sort_key, "tips": {}}
     return environment.get_template(template).render({**shared, **context})
