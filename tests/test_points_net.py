@@ -226,7 +226,7 @@ def _near(xy: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def aliked_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from hybridkp.deep.points_export import export_aliked
+    from hybridkp.deep import export_aliked
 
     path = tmp_path_factory.mktemp("aliked") / "net.onnx"
     export_aliked(path, (160, 224), 80)

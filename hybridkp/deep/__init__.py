@@ -16,5 +16,6 @@ __getattr__, __dir__, __all__ = doors(
         "DirectNet": "direct",
         "HeatmapNet": "heatmap",
         "PatchCNN": "patchcnn",
+        "export_aliked": "points_export",
     },
 )
