@@ -97,8 +97,8 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
         out.append(f"A pair without a match counts as 0 in MMA and AUC, it is not left out: {listed(named)}.")
     if any(s.family == CONTROL for s in scores):
         out.append(
-            "A control has a hybrid's stages without what is learned: what a hybrid gains over it is due to the"
-            " net, not to a second look."
+            "A control has a hybrid's stages without what is learned: what a hybrid gains over it is due to"
+            " the net, not to a second look."
         )
     out += [
         "Every method got the same pictures, the same number of points per picture, and, where it estimates"
