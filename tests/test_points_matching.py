@@ -280,7 +280,7 @@ def _scene(rng: np.random.Generator) -> np.ndarray:
     return np.clip((blurred - blurred.mean()) * 6 + 128, 0, 255).astype(np.uint8)
 
 
-def test_ecc_refines_and_never_raises(rng: np.random.Generator) -> None:
+def test_ecc_refines_and_never_raises(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     a = _scene(rng)
     truth = np.array([[1.02, 0.03, 4.0], [-0.02, 0.99, 3.0], [2e-5, 1e-5, 1.0]])
     b = cv2.warpPerspective(a, truth, (320, 240), borderMode=cv2.BORDER_REFLECT)
@@ -288,6 +288,9 @@ def test_ecc_refines_and_never_raises(rng: np.random.Generator) -> None:
     start = truth + [[0, 0, 1.5], [0, 0, -1.0], [0, 0, 0]]
     found, correlation = robust.refine_ecc(a, b, start)
     assert _corner_error(found, truth) < 0.25 < _corner_error(start, truth) and correlation > 0.98
+    monkeypatch.setattr(robust, "ECC_PIXELS", a.size // 2)
+    shrunk, _ = robust.refine_ecc(a, b, start)
+    assert _corner_error(shrunk, truth) < 0.3
     blank = np.zeros_like(a)
     for images, begin in (((blank, b), start), ((a, b), np.full((3, 3), np.nan)), ((a, b), start + 1e6)):
         kept, nothing = robust.refine_ecc(*images, begin)

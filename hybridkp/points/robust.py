@@ -12,11 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..geometry import resize_matrix
 from ..images import as_uint8, to_grey
 from ..structures import Array, InputError
 
 MAX_ITERATIONS = 10_000
 CONFIDENCE = 0.999
+ECC_PIXELS = 1 << 21  #: larger pictures are shrunk to about this many pixels for ECC
 _SINGULAR = 1e-9  # of the determinant of a homography whose columns have been scaled to the picture
 
 
@@ -106,6 +108,8 @@ def refine_ecc(
     blur_px : int
         Odd side of the Gaussian that smooths both pictures first.
 
+    Pictures of more than :data:`ECC_PIXELS` are compared shrunk, which bounds memory and time.
+
     Returns
     -------
     homography : (3, 3) with ``[2, 2] == 1``; the start where the search failed or went astray
@@ -122,11 +126,15 @@ def refine_ecc(
     a, b = to_grey(as_uint8(image_a)), to_grey(as_uint8(image_b))
     if not np.isfinite(start).all() or start[2, 2] == 0:
         return start, float("nan")
+    scale = min(1.0, float(np.sqrt(ECC_PIXELS / max(a.size, b.size))))
+    a, to_a = _shrunk(a, scale)
+    b, to_b = _shrunk(b, scale)
+    begin = to_b @ start @ np.linalg.inv(to_a)
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, n_iterations, tolerance)
     try:
         search: Any = cv2.findTransformECC  # its stub knows no mask of None
         correlation, found = search(
-            a, b, (start / start[2, 2]).astype(np.float32), cv2.MOTION_HOMOGRAPHY, stop, None, blur_px
+            a, b, (begin / begin[2, 2]).astype(np.float32), cv2.MOTION_HOMOGRAPHY, stop, None, blur_px
         )
     except cv2.error:  # no overlap, no texture, a singular Hessian
         return start, float("nan")
@@ -134,7 +142,18 @@ def refine_ecc(
     corners = np.array([[0, 0], [a.shape[1] - 1, 0], [0, a.shape[0] - 1], [a.shape[1] - 1, a.shape[0] - 1]])
     if not np.isfinite(correlation) or not is_homography(found, corners):
         return start, float("nan")
+    found = np.linalg.inv(to_b) @ found @ to_a
     return found / found[2, 2], float(correlation)
+
+
+def _shrunk(grey: Array, scale: float) -> tuple[Array, Array]:
+    """A smaller picture and the (3, 3) map of points to it; the picture itself for scale 1."""
+    if scale >= 1:
+        return grey, np.eye(3)
+    size = [max(2, round(side * scale)) for side in grey.shape[::-1]]
+    ratio = np.array(size) / grey.shape[::-1]
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small), np.vstack([resize_matrix(ratio), [0, 0, 1]])
 
 
 def is_homography(matrix: ArrayLike, xy: ArrayLike) -> bool:

@@ -33,9 +33,9 @@ def confirmed(xy_a: Array, xy_b: Array, weight: Array, radius_px: float, n_round
     Notes
     -----
     Two neighbours move along when picture b shows them in the same place relative to each other,
-    turned and scaled by the similarity that most matches of the neighbourhood follow.  That
-    similarity is fitted to the neighbours by least squares, first with equal weights inside twice
-    the radius of b's median distance, then once more with those that agreed.
+    turned and scaled by the similarity that most matches of the neighbourhood follow, within 3 px
+    and a quarter of their distance.  That similarity is fitted by least squares, first to the
+    neighbours whose distance changes by a factor of less than 2.5, then to those that agreed.
     """
     support = np.zeros(len(xy_a))
     if len(xy_a) < 2:
