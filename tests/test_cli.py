@@ -270,6 +270,26 @@ def test_warnings_are_notes(capsys, monkeypatch, recipes, tmp_path, folder):
     assert capsys.readouterr().err == "hybridkp: note: something was repaired\n"
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--seeds", "a,b"], "a,b is not a list of numbers, such as 0,1,2"),
+        (["--crop", "wide"], "wide is not a positive number"),
+        (["--max-val", "0"], "0 is not a positive number"),
+    ],
+)
+def test_what_is_wrong_with_a_number_is_said_in_words(capsys, option, words):
+    with pytest.raises(SystemExit) as done:
+        cli.main(["bench", *option])
+    assert done.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_help_keeps_the_names_of_formats(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "--help"])
+    assert "Landmarks of pictures: JSON and overlays." in capsys.readouterr().out
+
+
 def test_nothing_heavy_is_imported_for_help():
     heavy = "{'torch', 'sklearn', 'cv2', 'matplotlib'}"
     code = f"import sys, hybridkp.cli.parser as p; p.build_parser(); print({heavy} & set(sys.modules))"

@@ -25,7 +25,8 @@ EXAMPLES = {
   hybridkp bench
   hybridkp bench faces68 --methods mean-shape,hog+svm,heatmap --seeds 0,1 --jobs 2 --out runs/faces
   hybridkp bench mouse17 --normalizer pixel --quick
-A run that was stopped goes on when the same command is given again.""",
+A run that was stopped goes on when the same command is given again: finished methods are kept, a
+network goes on after its last whole epoch.""",
     "train": """\
   hybridkp train faces68 --method hog+svm -o faces.hkp
   hybridkp train synthetic --method mean-shape --max-train 100 -o mean.hkp""",
@@ -78,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "info":
             command.add_argument("--json", action="store_true", help="as JSON, for programs")
     names = _command(rooms, "list", points.list_methods, "the methods that can be named")
-    names.add_argument("--task", choices=("landmarks", "points"), default="landmarks")
+    names.add_argument(
+        "--task", choices=("landmarks", "points"), default="landmarks", help="default: landmarks"
+    )
     bench_points = _command(
         rooms, "bench-points", points.bench_points, "compare interest points on pairs of pictures"
     )
@@ -94,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report = _command(rooms, "report", points.report, "make the report again from stored predictions")
     report.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")
-    report.add_argument("--data", help="the data, when they have moved since")
+    report.add_argument("--data", metavar="PATH", help="the data, when they have moved since")
     _normalizer_option(report)
     return parser
 
@@ -110,7 +113,9 @@ def _with_examples(parser: argparse.ArgumentParser, name: str) -> argparse.Argum
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser = _with_examples(commands.add_parser(name, help=text, description=text.capitalize() + "."), name)
+    parser = _with_examples(
+        commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."), name
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
     return parser
@@ -118,18 +123,30 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
 
 def _bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="?", default="synthetic", help=_DATA_HELP + " (default)")
-    parser.add_argument("--methods", type=_names, help='names from "hybridkp list", with commas')
+    parser.add_argument(
+        "--methods", type=_names, metavar="A,B", help='names from "hybridkp list", with commas'
+    )
     parser.add_argument(
         "--quick",
         action=argparse.BooleanOptionalAction,
         help=f"short list, short training, at most {QUICK_TRAIN} training pictures (default for synthetic)",
     )
-    parser.add_argument("--tuned", type=Path, help='folder of "hybridkp tune": use the settings it chose')
+    parser.add_argument(
+        "--tuned", type=Path, metavar="FOLDER", help='folder of "hybridkp tune": use the settings it chose'
+    )
     parser.add_argument("--split", default="val", help="evaluated part of the data (default val)")
-    parser.add_argument("--seeds", type=_numbers, default=[0], help="with commas (default 0)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time; -1 = one per core")
-    parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>)")
-    parser.add_argument("--max-val", type=_count, help="evaluate on so many pictures, evenly chosen")
+    parser.add_argument(
+        "--seeds", type=_numbers, metavar="I,J", default=[0], help="one training each (default 0)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", default=1, help="processes at a time (default 1; -1 = one per core)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="for all results (default hybridkp-out/<data>)"
+    )
+    parser.add_argument(
+        "--max-val", type=_count, metavar="N", help="evaluate on so many pictures, evenly chosen"
+    )
     _crop_options(parser)
     _normalizer_option(parser)
 
@@ -142,7 +159,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="short training")
     parser.add_argument("--split", help="part to train on (default train, else everything)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, metavar="I", default=0, help="of all random choices (default 0)")
     _crop_options(parser)
 
 
@@ -160,39 +177,58 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
 
 def _tune_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help=_DATA_HELP)
-    parser.add_argument("--methods", type=_names, help="with commas (default: all that have settings)")
-    parser.add_argument("--trials", type=_count, default=8, help="settings per method, defaults first (8)")
-    parser.add_argument("--cv", type=_count, default=3, help="folds, which never cut a group (default 3)")
+    parser.add_argument(
+        "--methods", type=_names, metavar="A,B", help="with commas (default: all that have settings)"
+    )
+    parser.add_argument(
+        "--trials", type=_count, metavar="N", default=8, help="settings per method, defaults first (8)"
+    )
+    parser.add_argument(
+        "--cv", type=_count, metavar="N", default=3, help="folds, which never cut a group (default 3)"
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the trials")
     parser.add_argument("--quick", action="store_true", help="short trainings")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, metavar="I", default=0, help="of all random choices (default 0)")
     _crop_options(parser)
     _normalizer_option(parser)
 
 
 def _robustness_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")
-    parser.add_argument("--data", help="the data, when they have moved since")
-    parser.add_argument("--methods", type=_names, help="with commas (default: every model there)")
+    parser.add_argument("--data", metavar="PATH", help="the data, when they have moved since")
+    parser.add_argument(
+        "--methods", type=_names, metavar="A,B", help="with commas (default: every model there)"
+    )
     kinds = "blur, noise, jpeg, low-light, occlusion, rotation, small"
-    parser.add_argument("--kinds", type=_names, help=f"with commas, of {kinds} (default all)")
+    parser.add_argument("--kinds", type=_names, metavar="A,B", help=f"with commas, of {kinds} (default all)")
     parser.add_argument(
         "--seed", type=int, default=0, help="of the models and of the corruptions (default 0)"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time; -1 = one per core")
-    parser.add_argument("--max-val", type=_count, help="ask about so many pictures, evenly chosen")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", default=1, help="processes at a time (default 1; -1 = one per core)"
+    )
+    parser.add_argument(
+        "--max-val", type=_count, metavar="N", help="ask about so many pictures, evenly chosen"
+    )
     _normalizer_option(parser)
 
 
 def _crop_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--crop", type=_count, default=128, help="side of the square crops, px (default 128)")
-    parser.add_argument("--margin", type=float, default=1.25, help="crop side / box side (default 1.25)")
-    parser.add_argument("--max-train", type=_count, help="train on so many pictures, evenly chosen")
+    parser.add_argument(
+        "--crop", type=_count, metavar="PX", default=128, help="side of the square crops, px (default 128)"
+    )
+    parser.add_argument(
+        "--margin", type=float, metavar="RATIO", default=1.25, help="crop side / box side (default 1.25)"
+    )
+    parser.add_argument(
+        "--max-train", type=_count, metavar="N", help="train on so many pictures, evenly chosen"
+    )
 
 
 def _normalizer_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--normalizer",
+        metavar="HOW",
         help="errors are divided by: box, pixel, or the distance of landmarks I,J (default: the data's)",
     )
 
@@ -202,7 +238,10 @@ def _names(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(part) for part in _names(text)]
+    try:
+        return [int(part) for part in _names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a list of numbers, such as 0,1,2") from None
 
 
 def _counts(text: str) -> list[int]:
@@ -210,7 +249,7 @@ def _counts(text: str) -> list[int]:
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value

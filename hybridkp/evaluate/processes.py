@@ -26,8 +26,12 @@ from ..resident import peak_bytes as peak_bytes
 from ..resident import reset_peak as reset_peak
 from ..structures import InputError
 
-#: called as progress(event, method, seed, detail) with event "kept", "stale", "start", "stage",
-#: "done", "timed" or "failed"
+#: what a bench tells while it works, called as progress(event, method, seed, detail).  For each method
+#: and seed, in this order: "kept" (stored answers are good, nothing to do; the end) or "stale" (stored
+#: answers are not used; detail says why); "start" (its process starts); "stage" (detail: what it does
+#: now), whenever that changes; then "done" (answers are stored) or "failed" (detail: why, in a line).
+#: With several jobs the clock follows at the end, also for what was kept without one: "start",
+#: "stage" and "timed" (or "failed").
 Progress = Callable[[str, str, int, str], None]
 
 

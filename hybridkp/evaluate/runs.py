@@ -56,6 +56,7 @@ def bench(
     out : folder; gets ``predictions/``, ``models/``, ``cache/`` and, for methods that failed,
         ``errors/``.  Nothing is written elsewhere.
     n_jobs : processes at a time, each with cores // n_jobs threads; -1 = one per core
+    progress : see :data:`~hybridkp.evaluate.processes.Progress`
 
     Returns
     -------
