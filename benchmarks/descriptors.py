@@ -3,8 +3,8 @@
     python benchmarks/descriptors.py [--quick]
 
 Contract: one thread, and its processor time, so that other jobs' turns do not count.  Each round
-times every contender once, so that a slow spell hits all alike; the first rounds are dropped;
-medians with quartiles, and the ratio is the median of the rounds' ratios.  The bare call gets its
+times every contender once, in an order drawn anew, so that a slow spell hits all alike and none
+always finds the cache as the same other one left it; the first rounds are dropped; medians with quartiles, and the ratio is the median of the rounds' ratios.  The bare call gets its
 ``cv2.KeyPoint`` ready-made; ours starts from arrays and a pyramid that is built already (its own
 cost is a row of the table).  Losses are printed too.
 """
@@ -78,8 +78,10 @@ def contenders(size_hw: tuple[int, int], n_points: int) -> dict[str, tuple[str, 
 def measure(calls: dict[str, tuple[str, Callable[[], Any]]], rounds: int) -> dict[str, Array]:
     """Seconds (rounds,) of each call, the calls of one round after each other."""
     seconds = {name: np.empty(rounds) for name in calls}
+    rng, names = np.random.default_rng(0), list(calls)
     for i in range(-WARM_UP, rounds):
-        for name, (_, call) in calls.items():
+        for name in rng.permutation(names).tolist():
+            call = calls[name][1]
             start = time.thread_time()
             call()
             if i >= 0:

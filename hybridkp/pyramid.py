@@ -100,7 +100,9 @@ def dog_pyramid(pyramid: Pyramid, ratio: float = 1.6) -> Pyramid:
 
 
 def level_points(pyramid: Pyramid, keypoints: Keypoints, level: int) -> tuple[Array, Array]:
-    """One level and the keypoints (given in input px) on it: (H_l, W_l) float32, (N, 2) float64.
+    """One level and the keypoints (given in input px) on it: (H_l, W_l) float32, (N, 2) float.
+
+    On the input's own level they are ``keypoints.xy`` itself: not to be written to.
 
     Points that lie far outside are brought to within three picture sizes of it: no descriptor
     sees the difference, and no integer overflows.
@@ -116,10 +118,10 @@ def level_points(pyramid: Pyramid, keypoints: Keypoints, level: int) -> tuple[Ar
             f"level {level} asked of a pyramid of {len(pyramid)} levels ({h} x {w} px at its finest):"
             " build it with more n_levels, or give larger crops"
         )
-    image = pyramid.levels[level]
-    xy = resize_points(keypoints.xy, float(pyramid.scale[level]))
+    image, scale = pyramid.levels[level], float(pyramid.scale[level])
+    xy = keypoints.xy if scale == 1 else resize_points(keypoints.xy, scale)
     reach = 3.0 * max(image.shape) + 64
-    if len(xy) and not np.abs(xy).max() <= reach:  # also true for NaN
+    if len(xy) and not cv2.checkRange(xy, True, minVal=-reach, maxVal=reach)[0]:  # also for NaN
         if not np.isfinite(xy).all():
             bad = int(np.flatnonzero(~np.isfinite(xy).all(axis=1))[0])
             raise InputError(f"keypoint {bad} has no finite position: drop NaN points before describing")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from hybridkp.descriptors import HOG, ORB, SIFT, Concat, MultiLevel, orb, orientation_maps, sample_cells
+from hybridkp.descriptors import HOG, ORB, SIFT, SURF, Concat, MultiLevel, orb, orientation_maps, sample_cells
 from hybridkp.descriptors.gradients import CLIP, maps_reach
 from hybridkp.descriptors.sift import sift_octave
+from hybridkp.descriptors.windows import window_strip
 from hybridkp.opencv import create_sift
 from hybridkp.pyramid import gaussian_pyramid
 from hybridkp.structures import Descriptor, InputError, Keypoints
@@ -353,6 +354,33 @@ def test_multi_level_is_level_after_level():
     np.testing.assert_allclose(rows[:, 144:], HOG(level=2).describe(pyramid, keypoints), atol=1e-6)
     rows = MultiLevel(SIFT(), levels=(0, 1)).describe(pyramid, keypoints)
     np.testing.assert_array_equal(rows[:, 128:], SIFT(level=1).describe(pyramid, keypoints))
+    rows = MultiLevel(SURF(upright=True, size_px=12), levels=(0, 1)).describe(pyramid, keypoints)
+    np.testing.assert_array_equal(
+        rows[:, 64:], SURF(upright=True, size_px=12, level=1).describe(pyramid, keypoints)
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "size_hw"), [(1, (128, 128)), (3, (480, 640)), (60, (480, 640)), (700, (90, 100))]
+)
+def test_levels_described_together_are_the_levels_one_by_one(n, size_hw):
+    """Windows in a box, windows side by side, levels on one sheet: whichever way is quicker."""
+    pyramid, keypoints = gaussian_pyramid(texture(size_hw)), points(n, -40, 600)
+    rows = MultiLevel(HOG()).describe(pyramid, keypoints)
+    alone = [HOG(level=level).describe(pyramid, keypoints) for level in range(3)]
+    np.testing.assert_allclose(rows, np.concatenate(alone, axis=1), atol=1e-6)
+
+
+def test_window_strip_holds_every_window():
+    image = texture((90, 100))
+    wide = cv2.copyMakeBorder(image, 40, 40, 40, 40, cv2.BORDER_REPLICATE)
+    rng = np.random.default_rng(0)
+    for n, low, high in ((1, -9, 80), (5, 0, 80), (5, -20, 95), (200, -20, 95)):
+        corner = rng.integers(low, high, (n, 2)).astype(np.int32)
+        strip, places = window_strip(image, corner, 11)
+        assert strip.size <= 110 * 120 + 11**2
+        for (x, y), (u, v) in zip(places, corner + 40, strict=True):
+            np.testing.assert_array_equal(strip[y : y + 11, x : x + 11], wide[v : v + 11, u : u + 11])
 
 
 @pytest.mark.parametrize(

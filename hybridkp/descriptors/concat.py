@@ -107,7 +107,8 @@ class MultiLevel(BaseEstimator):
     Parameters
     ----------
     descriptor : Descriptor
-        Its own ``level`` counts from each of ``levels`` on.
+        Its own ``level`` counts from each of ``levels`` on.  One that has a method
+        ``describe_levels(pyramid, keypoints, levels)`` is asked for all levels at once.
     levels : sequence of int
 
     Notes
@@ -134,5 +135,9 @@ class MultiLevel(BaseEstimator):
         """
         if len(self.levels) == 0:
             raise InputError("MultiLevel: give at least one level")
-        rows = [self.descriptor.describe(sub_pyramid(pyramid, level), keypoints) for level in self.levels]
+        together = getattr(self.descriptor, "describe_levels", None)
+        if together is not None:
+            rows = together(pyramid, keypoints, self.levels)
+        else:
+            rows = [self.descriptor.describe(sub_pyramid(pyramid, level), keypoints) for level in self.levels]
         return np.concatenate(rows, axis=1)

@@ -6,16 +6,22 @@ dense linear experts, which correlate with them.  NumPy and OpenCV only; no scik
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array, InputError
+from .windows import window_strip
 
 CLIP = 0.2  #: ceiling of a normalised histogram (Lowe 2004; Dalal & Triggs 2005)
 NOISE = 1.0  #: grey levels per px; histograms of less contrast fade to 0 instead of being stretched
 
-_CHUNK = 2048  # points sampled at a time: what is gathered stays in the cache
+_CHUNK = 512  # points sampled at a time: what is gathered stays in the cache
+_MOST_WASTE = 1.6  # pixels of a sheet of several pictures, relative to those of the pictures
+_TILE_HW = 128, 192  # px worked through at a time, likewise
 
 
 def orientation_maps(
@@ -108,43 +114,79 @@ def sample_cells(maps: Array, xy: ArrayLike, cells: int = 4, cell_px: int = 4, p
     return out
 
 
-def describe_cells(
-    image: Array, xy: Array, cells: int, cell_px: int, n_orientations: int, signed: bool
-) -> Array:
-    """``sample_cells(orientation_maps(image, ...), xy, ...)``, normalised only where it is read.
-
-    The quick way when the maps are needed once.  Histograms are clipped after the interpolation,
-    not before: equal where all cells' centres are whole px, that is at whole px where
-    ``(cells - 1) * cell_px`` is even and at half px where it is odd; a few hundredths apart elsewhere.
-    """
-    votes = histograms(image, n_orientations, cell_px, signed)
-    h, w, n = votes.shape
-    scale = block_scale(votes, cell_px, NOISE).ravel()
-    table = votes.reshape(-1, n)
-    out = np.empty((len(xy), cells * cells * n), np.float32)
-    for i in range(0, len(xy), _CHUNK):
-        rows, columns, weights = cell_corners(xy[i : i + _CHUNK], cells, cell_px, (h, w))
-        pixel = (rows * w + columns).reshape(len(rows), 4, -1)
-        factor = scale.take(pixel)
-        factor *= weights[:, :, None]
-        corners = table.take(pixel, axis=0)
-        corners *= factor[..., None]
-        part = corners[:, 0] + corners[:, 1]
-        part += corners[:, 2]
-        part += corners[:, 3]
-        np.minimum(part.reshape(len(rows), -1), np.float32(CLIP), out=out[i : i + _CHUNK])
-    return out
-
-
 def describe_points(
     image: Array, xy: Array, cells: int, cell_px: int, n_orientations: int, signed: bool
 ) -> Array:
-    """:func:`describe_cells` of points anywhere, looking only at what of the picture they can see.
+    """``sample_cells(orientation_maps(image, ...), xy, ...)``, of only what the points can see.
 
-    ``image`` is (H, W) float32, ``xy`` (N, 2) finite with N >= 1; outside, the border repeats.
+    The quick way when the maps are needed once.  Histograms are normalised where they are read and
+    clipped after the interpolation, not before: equal where all cells' centres are whole px, that
+    is at whole px where ``(cells - 1) * cell_px`` is even and at half px where it is odd; a few
+    hundredths apart elsewhere.  ``image`` is (H, W) float32, ``xy`` (N, 2) finite with N >= 1;
+    outside, the border repeats.
     """
-    strip, xy = _strip(image, xy, cells_reach(cells, cell_px))
-    return describe_cells(strip, xy, cells, cell_px, n_orientations, signed)
+    return describe_pictures([image], [xy], cells, cell_px, n_orientations, signed)
+
+
+def describe_pictures(
+    images: Sequence[Array], xy: Sequence[Array], cells: int, cell_px: int, n_orientations: int, signed: bool
+) -> Array:
+    """:func:`describe_points` of points (N, 2) in each of several pictures, all rows below each other.
+
+    Small pictures (the levels of a crop) are worked through as one: that saves most of the time,
+    which there goes into the number of calls.
+    """
+    reach, grid = maps_reach(cell_px), (cells, cell_px)
+    side = (cells - 1) * cell_px + 2 * reach + 2
+    low, weights = _low_corner(np.concatenate(xy), cells, cell_px)
+    low = low.astype(np.int32)
+    low -= reach
+    ends = np.cumsum([len(places) for places in xy])[:-1]
+    strips, corners = zip(
+        *(window_strip(i, c, side) for i, c in zip(images, np.split(low, ends), strict=True)), strict=True
+    )
+    n_rows, n_columns = sum(len(strip) for strip in strips), max(strip.shape[1] for strip in strips)
+    if n_rows * n_columns > _MOST_WASTE * sum(strip.size for strip in strips):
+        apart = zip(strips, corners, np.split(weights, ends), strict=True)
+        return np.concatenate([_read_windows(*one, *grid, n_orientations, signed) for one in apart])
+    if len(strips) == 1:
+        return _read_windows(strips[0], corners[0], weights, *grid, n_orientations, signed)
+    sheet, y = np.zeros((n_rows, n_columns), np.float32), 0
+    for strip, corner in zip(strips, corners, strict=True):
+        sheet[y : y + len(strip), : strip.shape[1]] = strip
+        corner[:, 1] += y
+        y += len(strip)
+    return _read_windows(sheet, np.concatenate(corners), weights, *grid, n_orientations, signed)
+
+
+def _read_windows(
+    strip: Array, corner: Array, weights: Array, cells: int, cell_px: int, n_orientations: int, signed: bool
+) -> Array:
+    """Rows of the windows of a strip; weights (N, 4) are those of :func:`_low_corner`."""
+    votes = histograms(strip, n_orientations, cell_px, signed)
+    scale, table = block_scale(votes, cell_px, NOISE).ravel(), votes.reshape(-1, n_orientations)
+    first = corner.astype(np.intp) @ np.array([1, strip.shape[1]])
+    offset = _cell_offsets_flat(strip.shape[1], cells, cell_px)
+    out = np.empty((len(corner), cells * cells * n_orientations), np.float32)
+    for i in range(0, len(corner), _CHUNK):
+        pixel = first[i : i + _CHUNK, None, None] + offset
+        factor = scale.take(pixel)
+        factor *= weights[i : i + _CHUNK, :, None]
+        corners = table.take(pixel, axis=0)
+        corners *= factor[..., None]
+        part = corners[:, 0]
+        part += corners[:, 1]
+        part += corners[:, 2]
+        part += corners[:, 3]
+        np.minimum(part.reshape(len(part), -1), np.float32(CLIP), out=out[i : i + _CHUNK])
+    return out
+
+
+@lru_cache(maxsize=256)
+def _cell_offsets_flat(width: int, cells: int, cell_px: int) -> Array:
+    """(4, cells * cells) int: from a window's first pixel to those around its cells' centres."""
+    at = maps_reach(cell_px) + np.array([[0], [1]]) + np.arange(cells) * cell_px  # (2, cells)
+    return (at[:, None, :, None] * width + at[None, :, None, :]).reshape(4, -1)
 
 
 def cells_reach(cells: int, cell_px: int) -> int:
@@ -173,20 +215,26 @@ def cell_corners(xy: Array, cells: int, cell_px: int, size_hw: tuple[int, int]) 
         They broadcast to (N, 2, 2, cells, cells); outside ``size_hw``, the border's pixel.
     weights : (N, 4) float32
     """
-    corner = np.asarray(xy, np.float64) - (cells - 1) / 2 * cell_px
-    low = np.floor(corner)
-    fx, fy = (corner - low).astype(np.float32).T
+    low, weights = _low_corner(xy, cells, cell_px)
     pair = (np.array([[0], [1]]) + np.arange(cells) * cell_px).ravel()
     both = low.astype(np.intp)[:, :, None] + pair  # (N, 2, 2 cells)
     np.clip(both, 0, np.array([[size_hw[1] - 1], [size_hw[0] - 1]]), out=both)
     columns = both[:, 0].reshape(-1, 1, 2, 1, cells)
     rows = both[:, 1].reshape(-1, 2, 1, cells, 1)
-    weights = np.empty((len(both), 4), np.float32)
+    return rows, columns, weights
+
+
+def _low_corner(xy: Array, cells: int, cell_px: int) -> tuple[Array, Array]:
+    """The pixel left of and above the first cell's centre (N, 2) float64, and bilinear weights (N, 4)."""
+    corner = np.asarray(xy, np.float64) - (cells - 1) / 2 * cell_px
+    low = np.floor(corner)
+    fx, fy = (corner - low).astype(np.float32).T
+    weights = np.empty((len(low), 4), np.float32)
     weights[:, 3] = fx * fy
     weights[:, 2] = fy - weights[:, 3]
     weights[:, 1] = fx - weights[:, 3]
     weights[:, 0] = 1 - fx - weights[:, 2]
-    return rows, columns, weights
+    return low, weights
 
 
 def histograms(image: Array, n_orientations: int, cell: int, signed: bool) -> Array:
@@ -196,53 +244,39 @@ def histograms(image: Array, n_orientations: int, cell: int, signed: bool) -> Ar
             "orientation maps need a grey picture (H, W), n_orientations >= 2 and cell >= 1, got"
             f" {image.shape}, {n_orientations}, {cell}"
         )
-    votes = _orientation_votes(np.asarray(image, np.float32), n_orientations, signed)
-    return _smooth(votes, triangular_window(cell))
+    h, w = image.shape
+    around = cv2.copyMakeBorder(np.asarray(image, np.float32), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    window, halo = triangular_window(cell), cell - 1
+    out = np.empty((h, w, n_orientations), np.float32)
+    for top, bottom in _spans(h, _TILE_HW[0]):
+        for left, right in _spans(w, _TILE_HW[1]):
+            y, x = max(top - halo, 0), max(left - halo, 0)
+            votes = _orientation_votes(
+                around[y : bottom + halo + 2, x : right + halo + 2], n_orientations, signed
+            )
+            votes = _smooth(votes, window)
+            if votes.shape == out.shape:  # a tile holds it all
+                return votes
+            out[top:bottom, left:right] = votes[top - y : bottom - y, left - x : right - x]
+    return out
+
+
+def _spans(length: int, step: int) -> list[tuple[int, int]]:
+    """0..length cut into pieces of ``step``; a last piece under half of that is not left alone."""
+    edges = list(range(0, max(length - step // 2, 1), step))
+    return list(zip(edges, [*edges[1:], length], strict=True))
 
 
 def block_scale(votes: Array, cell: int, eps: float) -> Array:
     """(H, W) float32, one over the length of the 2 x 2 cells of (H, W, n) around each pixel."""
     h, w, n = votes.shape
     # a product with a vector of fours: sums runs of n numbers far faster than a reduction does
-    energy = np.square(votes).reshape(-1, n) @ np.full(n, 4, np.float32)
+    fours, table, energy = np.full(n, 4, np.float32), votes.reshape(-1, n), np.empty(h * w, np.float32)
+    for start, end in _spans(h * w, _TILE_HW[0] * _TILE_HW[1]):
+        np.matmul(np.square(table[start:end]), fours, out=energy[start:end])
     energy = _smooth(energy.reshape(h, w), triangular_window(cell))
     energy += np.float32(eps**2)
     return 1 / np.sqrt(energy)
-
-
-def _strip(image: Array, xy: Array, reach: int) -> tuple[Array, Array]:
-    """A picture that holds all that the points (N, 2) can see, and the points in it.
-
-    Either the box around the points or, where that is less work, the points' own
-    neighbourhoods stacked into one tall picture.  Same rows either way.
-    """
-    h, w = image.shape
-    low, high = np.floor(xy.min(axis=0)), np.floor(xy.max(axis=0)) + 1
-    if low.min() < -reach or high[0] > w - 1 + reach or high[1] > h - 1 + reach:
-        # farther out nothing changes any more along that direction
-        xy = np.clip(xy, -reach, [w - 1 + reach, h - 1 + reach])
-        low, high = np.floor(xy.min(axis=0)), np.floor(xy.max(axis=0)) + 1
-    side = 2 * reach + 2
-    if len(xy) * side**2 >= (high[0] - low[0] + side) * (high[1] - low[1] + side):
-        first = low.astype(int) - reach
-        return cut_part(image, first, high.astype(int) + reach), xy - first
-    corner = np.floor(xy).astype(np.intp) - reach
-    columns = np.clip(corner[:, None, 0] + np.arange(side), 0, w - 1)
-    rows = np.clip(corner[:, None, 1] + np.arange(side), 0, h - 1)
-    stack = image[rows[:, :, None], columns[:, None, :]].reshape(-1, side)
-    local = xy - corner
-    local[:, 1] += np.arange(len(xy)) * side
-    return stack, local
-
-
-def cut_part(image: Array, first: Array, last: Array) -> Array:
-    """Pixels ``first`` to ``last`` (x, y, both included); outside, the border pixel repeats."""
-    h, w = image.shape
-    (x0, y0), (x1, y1) = first.tolist(), last.tolist()
-    if min(x0, y0) >= 0 and x1 < w and y1 < h:
-        return image[y0 : y1 + 1, x0 : x1 + 1]
-    rows = np.clip(np.arange(y0, y1 + 1), 0, h - 1)
-    return image[rows].take(np.clip(np.arange(x0, x1 + 1), 0, w - 1), axis=1)
 
 
 def triangular_window(cell: int) -> Array:
@@ -251,10 +285,9 @@ def triangular_window(cell: int) -> Array:
     return np.concatenate([ramp, ramp[-2::-1]]) / cell**2
 
 
-def _orientation_votes(image: Array, n_orientations: int, signed: bool) -> Array:
-    """(H, W, n) float32: each pixel's gradient magnitude, split between two orientations."""
-    h, w = image.shape
-    around = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+def _orientation_votes(around: Array, n_orientations: int, signed: bool) -> Array:
+    """(H, W, n) float32 of (H + 2, W + 2): each pixel's gradient magnitude, split between two bins."""
+    h, w = around.shape[0] - 2, around.shape[1] - 2
     magnitude, angle = cv2.cartToPolar(
         around[1:-1, 2:] - around[1:-1, :-2], around[2:, 1:-1] - around[:-2, 1:-1]
     )
@@ -263,14 +296,17 @@ def _orientation_votes(image: Array, n_orientations: int, signed: bool) -> Array
     angle *= np.float32(n_turn / (2 * np.pi))
     angle += np.float32(n_turn - 0.5)
     low = angle.astype(np.int32)  # positive, so this is the floor
-    upper = angle
-    upper -= low
+    upper = np.subtract(angle, low, out=angle)
     upper *= magnitude
-    bins = np.arange(2 * n_turn + 2) % n_orientations
+    magnitude -= upper
+    low -= low // n_orientations * n_orientations  # far quicker than the remainder
     pixel = np.arange(0, h * w * n_orientations, n_orientations).reshape(h, w)
     votes = np.zeros(h * w * n_orientations, np.float32)
-    votes[bins.take(low) + pixel] = magnitude - upper
-    votes[bins[1:].take(low) + pixel] = upper
+    votes[low + pixel] = magnitude
+    low += 1
+    low *= low < n_orientations
+    pixel += low
+    votes[pixel] = upper
     return votes.reshape(h, w, n_orientations)
 
 

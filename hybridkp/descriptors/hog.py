@@ -6,6 +6,7 @@ positions are interpolated, all points at a time.  No learning here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,9 +16,10 @@ from sklearn.base import BaseEstimator
 
 from ..geometry import extract_patches
 from ..opencv import create_hog
-from ..pyramid import level_points
+from ..pyramid import level_points, sub_pyramid
 from ..structures import Array, InputError, Keypoints, Pyramid
-from .gradients import cells_reach, cut_part, describe_points, orientation_maps
+from .gradients import cells_reach, describe_pictures, describe_points, orientation_maps
+from .windows import window_strip
 
 
 class HOG(BaseEstimator):
@@ -91,6 +93,18 @@ class HOG(BaseEstimator):
             return self._describe_opencv(image, xy)
         return describe_points(image, xy, self.cells, self.cell_px, self.n_orientations, self.signed)
 
+    def describe_levels(
+        self, pyramid: Pyramid, keypoints: Keypoints, levels: Sequence[int]
+    ) -> Sequence[Array]:
+        """:meth:`describe` on the pyramid from each of ``levels`` on; all in one go where that is quicker."""
+        pyramids = [sub_pyramid(pyramid, level) for level in levels]
+        if self.backend != "dense" or len(keypoints) == 0:
+            return [self.describe(part, keypoints) for part in pyramids]
+        self._check()
+        images, xy = zip(*(level_points(part, keypoints, self.level) for part in pyramids), strict=True)
+        rows = describe_pictures(images, xy, self.cells, self.cell_px, self.n_orientations, self.signed)
+        return list(rows.reshape(len(pyramids), len(keypoints), -1))
+
     def maps(self, image: Array, pad: int = 0) -> Array:
         """The dense maps of one level (H, W): (H + 2 pad, W + 2 pad, n_orientations) float32.
 
@@ -119,14 +133,13 @@ class HOG(BaseEstimator):
             )
 
     def _describe_opencv(self, image: Array, xy: Array) -> Array:
-        h, w = image.shape
         side = self.cells * self.cell_px
-        xy = np.clip(xy, -side, [w - 1 + side, h - 1 + side])
-        corner = np.floor(xy - (side - 2) / 2).astype(int)  # nearest to xy - (side - 1) / 2
-        first = corner.min(axis=0) - 1
-        part = cv2.convertScaleAbs(cut_part(image, first, corner.max(axis=0) + side))
+        corner = np.floor(xy - (side - 2) / 2).astype(np.int32)  # nearest to xy - (side - 1) / 2
+        corner -= 1  # a pixel more all around, for the gradient
+        part, corner = window_strip(image, corner, side + 2)
+        part, corner = cv2.convertScaleAbs(part), corner + 1
         hog = _opencv_hog(self.cells, self.cell_px, self.n_orientations)
-        rows = hog.compute(part, locations=(corner - first).tolist())
+        rows = hog.compute(part, locations=corner.tolist())
         rows = rows.reshape(len(xy), self.cells, self.cells, -1)  # OpenCV goes down columns
         return np.ascontiguousarray(rows.transpose(0, 2, 1, 3)).reshape(len(xy), -1)
 

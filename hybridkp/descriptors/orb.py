@@ -16,10 +16,14 @@ from sklearn.base import BaseEstimator
 from ..pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Pyramid
 from .sift import aligned, angles, cv2_points
+from .windows import window_strip
 
 _PATCH = 31  # px, the side of the patch; the pattern of tests is made for it
+# as inside cv2.ORB: rounded once; cv2.GaussianBlur of uint8 rounds between rows and columns
+_BLUR = cv2.getGaussianKernel(7, 2, cv2.CV_32F)
 _CHUNK = 256  # points at a time: the indices stay in the cache
-_MARGIN = 32  # px around a point that a bit can depend on (rotated pattern 22, blur 3), rounded up
+_REACH = 16  # px around a point that a bit can depend on: pattern 13, blur 3
+_TURNED_REACH = 32  # the same of OpenCV's turned pattern (22), rounded up
 
 
 class ORB(BaseEstimator):
@@ -71,56 +75,51 @@ class ORB(BaseEstimator):
         if self.bits not in ("unpacked", "hamming"):
             raise InputError(f'ORB: bits must be "unpacked" or "hamming", got {self.bits!r}')
         image, xy = level_points(pyramid, keypoints, self.level)
-        n = len(xy)
-        if n == 0:
+        if len(xy) == 0:
             return np.zeros((0, self.n_features), np.uint8 if self.bits == "hamming" else np.float32)
         angle = angles(keypoints, self.angle)
-        part, xy = _surroundings(image, xy)
-        tests = _tests()
-        if self.angle == "upright" and tests is not None:
-            bits = _compare(part, xy, tests)
+        known = self.angle == "upright" and _tests() is not None
+        reach = _REACH if known else _TURNED_REACH
+        corner = np.rint(xy).astype(np.int32)
+        corner -= reach
+        strip, corner = window_strip(image, corner, 2 * reach + 1)
+        strip = cv2.convertScaleAbs(strip)
+        if known:
+            bits = _compare(strip, corner, _offsets(strip.shape[1]))
             if self.bits == "unpacked":
                 return bits.astype(np.float32)
             return np.packbits(bits, axis=1, bitorder="little")
-        packed = _by_opencv(part, xy, angle)
+        packed = _by_opencv(strip, corner + reach, angle)
         if self.bits == "hamming":
             return packed
         return np.unpackbits(packed, axis=1, bitorder="little").astype(np.float32)
 
 
-def _surroundings(image: Array, xy: Array) -> tuple[Array, Array]:
-    """The part of the picture (uint8) that the points' bits can depend on, and the points in it.
+def _compare(image: Array, corner: Array, offset: Array) -> Array:
+    """(N, 256) bool: is the first pixel of each test darker than the second?
 
-    Where that reaches outside, the border repeats; farther out than the margin nothing changes
-    any more along that direction, so points are brought back to there.
+    ``corner`` (N, 2) int, the first pixels of the points' windows; ``offset`` from :func:`_flat`.
     """
-    h, w = image.shape
-    xy = np.clip(xy, -_MARGIN, [w - 1 + _MARGIN, h - 1 + _MARGIN])
-    # an even origin, so that OpenCV rounds halves (to even) as it would in the whole picture
-    x0, y0 = (2 * np.floor(xy.min(axis=0) / 2).astype(int) - _MARGIN).tolist()
-    x1, y1 = (np.ceil(xy.max(axis=0)).astype(int) + _MARGIN + 1).tolist()
-    left, top, right, bottom = max(-x0, 0), max(-y0, 0), max(x1 - w, 0), max(y1 - h, 0)
-    inside = image[max(y0, 0) : max(min(y1, h), 1), max(x0, 0) : max(min(x1, w), 1)]
-    part = cv2.convertScaleAbs(inside)
-    if left or top or right or bottom:
-        part = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    return part, xy - [x0, y0]
-
-
-def _compare(part: Array, xy: Array, tests: Array) -> Array:
-    """(N, 256) bool: is the first pixel of each test darker than the second?"""
-    # as inside cv2.ORB: rounded once; cv2.GaussianBlur of uint8 rounds between rows and columns
-    kernel = cv2.getGaussianKernel(7, 2, cv2.CV_32F)
-    blurred = cv2.sepFilter2D(part, -1, kernel, kernel)
-    width = blurred.shape[1]
-    pixel = np.rint(xy).astype(np.intp) @ np.array([1, width])
-    offset = tests @ np.array([1, width])  # (2, 256)
-    out = np.empty((len(xy), offset.shape[1]), bool)
-    flat = blurred.ravel()
-    for i in range(0, len(xy), _CHUNK):
-        some = pixel[i : i + _CHUNK, None]
-        np.less(flat.take(some + offset[0]), flat.take(some + offset[1]), out=out[i : i + _CHUNK])
+    flat = cv2.sepFilter2D(image, -1, _BLUR, _BLUR).ravel()
+    pixel = (corner @ np.array([1, image.shape[1]]))[:, None]
+    out = np.empty((len(corner), 256), bool)
+    for i in range(0, len(corner), _CHUNK):
+        pair = flat.take(pixel[i : i + _CHUNK] + offset)
+        np.less(pair[:, :256], pair[:, 256:], out=out[i : i + _CHUNK])
     return out
+
+
+@lru_cache(maxsize=64)
+def _offsets(width: int) -> Array:
+    """Of the tests: see :func:`_flat`."""
+    tests = _tests()
+    assert tests is not None
+    return _flat(tests, width)
+
+
+def _flat(tests: Array, width: int) -> Array:
+    """(512,) int from a window's corner in a flat picture of this width, all firsts, then all seconds."""
+    return ((tests + _REACH) @ np.array([1, width])).ravel()
 
 
 def _by_opencv(image: Array, xy: Array, angle: Array | float) -> Array:
@@ -158,12 +157,12 @@ def _tests() -> Array | None:
     px = np.where(px == 1000, diagonal - py, px)
     py = np.where(py == 1000, diagonal - px, py)
     tests = np.stack([px, py], axis=2)
-    if np.abs(tests).max() > _PATCH // 2:
+    if np.abs(tests).max() > _REACH - 3:
         return None
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (200, 200), np.uint8)
-    points = rng.uniform(_MARGIN, 199 - _MARGIN, (64, 2))
-    same = np.packbits(_compare(picture, points, tests), axis=1, bitorder="little")
+    points = rng.integers(_TURNED_REACH, 200 - _TURNED_REACH, (64, 2))
+    same = np.packbits(_compare(picture, points - _REACH, _flat(tests, 200)), axis=1, bitorder="little")
     return tests if np.array_equal(same, _by_opencv(picture, points, 0.0)) else None
 
 
