@@ -4,7 +4,8 @@
 
 Contract: one thread, and its processor time, so that other jobs' turns do not count.  Each round
 times every contender once, in an order drawn anew, so that a slow spell hits all alike and none
-always finds the cache as the same other one left it; the first rounds are dropped; medians with quartiles, and the ratio is the median of the rounds' ratios.  The bare call gets its
+always finds the cache as the same other one left it; the first rounds are dropped; medians with
+quartiles, and the ratio is the median of the rounds' ratios.  The bare call gets its
 ``cv2.KeyPoint`` ready-made; ours starts from arrays and a pyramid that is built already (its own
 cost is a row of the table).  Losses are printed too.
 """
