@@ -7,6 +7,7 @@ Never here: pairing one method's points with another's rows (``pairing.py``), ma
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -227,9 +228,15 @@ class BRISKFeature(OpenCVFeature):
         return 3 << (self.n_octaves - 1)  # octaves, and between them two thirds of each
 
     def _make(self, n_points: int) -> Any:
-        return contrib("BRISK").create(thresh=self.threshold, octaves=self.n_octaves)
+        return _brisk(self.threshold, self.n_octaves)
 
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         angle = np.where(np.isnan(points.angle), np.float32(0), points.angle)
         given = sift_rows.cv2_points(points.xy, points.size, angle, 0)
         return aligned_rows(self._make(1), self._filled(grey), given, self._no_rows(len(points)))
+
+
+@lru_cache(maxsize=4)
+def _brisk(threshold: int, n_octaves: int) -> Any:
+    """Kept per process: building its pattern takes longer than describing a small picture."""
+    return contrib("BRISK").create(thresh=threshold, octaves=n_octaves)
