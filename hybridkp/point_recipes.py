@@ -96,6 +96,23 @@ def _control(n_points: int, random_state: int) -> Any:
     return TwoStageMatcher(start, Upright(_rootsift(n_points)), random_state=random_state)
 
 
+def _refined(recipe: Callable[[int, int], Any]) -> Callable[[int, int], Any]:
+    """A recipe's matches moved to sub-pixel agreement."""
+
+    def refined(n_points: int, random_state: int) -> Any:
+        from .points import RefinedMatcher
+
+        return RefinedMatcher(recipe(n_points, random_state), random_state=random_state)
+
+    return refined
+
+
+def _ranked(n_points: int) -> Any:
+    from .points import MatchabilityRanked
+
+    return MatchabilityRanked(n_points=n_points)
+
+
 def _ecc(n_points: int, random_state: int) -> Any:
     from .points import EccMatcher
 
@@ -106,7 +123,7 @@ def _union(n_points: int, random_state: int) -> Any:
     from .points import UnionMatcher
 
     members = [_single(make, "ratio")(n_points, random_state) for make in (_rootsift, _net)]
-    return UnionMatcher(members, random_state=random_state)
+    return UnionMatcher(members, min_support=0.4, random_state=random_state)
 
 
 def _concat(weights: tuple[float, float]) -> Callable[[int, int], Any]:
@@ -145,8 +162,26 @@ _METHODS: dict[str, _Recipe] = {
     "concat": _Recipe(_concat((1.0, 1.0)), "RootSIFT's points, both rows side by side, mutual", "hybrid"),
     "union": _Recipe(_union, "ratio-tested RootSIFT and net together, votes between them", "hybrid"),
     "rootsift>net": _Recipe(_two_stage(_rootsift), "RootSIFT, warp, the net within 12 px", "hybrid"),
-    "rootsift>net-x2": _Recipe(_two_stage(_rootsift, 2), "RootSIFT, warp and the net, twice", "hybrid"),
+    "rootsift>net-x2": _Recipe(
+        _two_stage(_rootsift, 2, pool="union"),
+        "RootSIFT, warp and the net, twice; both's matches",
+        "hybrid",
+    ),
+    "rootsift>net-x2+refine": _Recipe(
+        _refined(_two_stage(_rootsift, 2)),
+        "RootSIFT, warp and the net twice, refined on pixels",
+        "hybrid",
+    ),
     "orb+beblid>net": _Recipe(_two_stage(_orb_beblid), "ORB and BEBLID, warp, the net nearby", "hybrid"),
+    "orb+beblid>net-x2+refine": _Recipe(
+        _refined(_two_stage(_orb_beblid, 2)), "ORB and BEBLID, warp and the net twice, refined", "hybrid"
+    ),
+    "matchability": _Recipe(
+        _single(_ranked, "ratio"), "RootSIFT's points by learned matchability, ratio 0.9", "hybrid"
+    ),
+    "rootsift+refine": _Recipe(
+        _refined(_single(_rootsift, "ratio")), "control: RootSIFT, then least-squares matching", "classical"
+    ),
     "rootsift>upright-rootsift": _Recipe(
         _control, "control: RootSIFT, warp, RootSIFT without orientation", "classical"
     ),
@@ -156,8 +191,9 @@ _METHODS: dict[str, _Recipe] = {
 #: what ``hybridkp bench-points`` runs without ``--methods``
 DEFAULT: tuple[str, ...] = (
     *("sift", "rootsift", "surf", "orb", "akaze", "orb+beblid", "net"),
-    *("union", "concat", "rootsift>net", "rootsift>net-x2", "orb+beblid>net"),
-    *("rootsift>upright-rootsift", "rootsift>ecc"),
+    *("union", "concat", "matchability", "rootsift>net", "rootsift>net-x2", "rootsift>net-x2+refine"),
+    *("orb+beblid>net", "orb+beblid>net-x2+refine"),
+    *("rootsift+refine", "rootsift>upright-rootsift", "rootsift>ecc"),
 )
 
 
