@@ -12,9 +12,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 
+from hybridkp.datasets import bundled_picture
 from hybridkp.files import load_model, save_model
 from hybridkp.geometry import apply_homography
-from hybridkp.points import Matchability, MatchabilityRanked, SIFTFeature
+from hybridkp.images import to_grey
+from hybridkp.points import Matchability, MatchabilityRanked, SIFTFeature, mutual_nearest
 from hybridkp.points.matchability import SHIPPED, default_feature, describe_points
 from hybridkp.points.trees import BoostedTrees
 from hybridkp.points.views import random_view
@@ -151,9 +153,15 @@ def test_fitted_state_travels(tmp_path: Path, picture: np.ndarray, model: Matcha
         MatchabilityRanked(pool=0.5).detect(picture)
 
 
-def test_the_shipped_model_is_small_and_works(picture: np.ndarray) -> None:
+def test_the_shipped_model_is_small_and_finds_more_inliers() -> None:
     assert SHIPPED.stat().st_size < 300_000
-    keypoints, rows = MatchabilityRanked(n_points=64).detect_and_describe(picture)
-    assert len(keypoints) == 64 and rows.shape == (64, 128)
-    by_response = default_feature(64).detect(picture)
-    assert (keypoints.xy[:, 0] < 150).mean() > (by_response.xy[:, 0] < 150).mean() + 0.05
+    grass = to_grey(bundled_picture("grass"))[:300, :300]
+    view, homography = random_view(grass, np.random.default_rng(7))
+
+    def correct(feature: object) -> int:
+        a, b = (feature.detect_and_describe(image) for image in (grass, view))
+        matches = mutual_nearest(a[1], b[1])
+        away = apply_homography(homography, a[0].xy[matches.index_a]) - b[0].xy[matches.index_b]
+        return int((np.hypot(*away.T) <= 3).sum())
+
+    assert correct(MatchabilityRanked(n_points=200)) > 1.1 * correct(default_feature(200)) > 20
