@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..geometry import rescale
 from ..structures import Array, InputError
 
 #: how a graph writes positions: px of its input (integer = centre); -1 and 1 at the centres of the
@@ -132,7 +133,7 @@ def to_picture(xy: Array, coordinates: str, net_hw: SizeHW, seen_hw: SizeHW, siz
         xy = (xy + 1) / 2 * (net - 1)
     elif coordinates == "edges":
         xy = (xy + 1) / 2 * net - 0.5
-    return np.asarray((xy + 0.5) * scale - 0.5)
+    return np.asarray(rescale(xy, scale))
 
 
 def unit(rows: Array) -> Array:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
+from ..geometry import rescale
 from ..pyramid import gaussian_pyramid
 from ..structures import Array, Descriptor, InputError, Keypoints
 from .local import grey_picture, moved, tiles
@@ -206,7 +207,7 @@ class Paired(BaseEstimator):
     def _on_level(self, pyramid: Any, points: Keypoints, level: int) -> Array:
         if not hasattr(self.descriptor, "describe"):
             image = np.rint(pyramid.levels[level]).astype(np.uint8)
-            xy = (points.xy + 0.5) * float(pyramid.scale[level]) - 0.5
+            xy = rescale(points.xy, float(pyramid.scale[level]))
             on_level = Keypoints(xy, points.score, points.size, points.angle, points.octave)
             return np.asarray(self.descriptor.compute(image, on_level))
         descriptor = clone(self.descriptor)
