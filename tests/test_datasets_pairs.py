@@ -20,7 +20,7 @@ from hybridkp.datasets import (
 from hybridkp.datasets import synthetic_pairs as embedded
 from hybridkp.datasets.bundled import stereo_disparity
 from hybridkp.datasets.hpatches import rotation_degrees
-from hybridkp.files import picture_size, read_image
+from hybridkp.files import picture_size, read_image, write_image
 from hybridkp.geometry import apply_homography
 from hybridkp.images import to_grey
 from hybridkp.metrics import transfer
@@ -35,11 +35,13 @@ SHIFT = np.array([[1.0, 0, 8], [0, 1, 5], [0, 0, 1]])
 TURN = np.array([[0.0, -1, 59], [1, 0, 0], [0, 0, 2]]) / 2  #: 90 degrees, half as large, and of another scale
 
 
-def write_picture(path, size_hw, at=(40.0, 25.0)):
-    """A blob at a known place."""
+def picture_with_a_blob(size_hw, at=(40.0, 25.0)):
     y, x = np.mgrid[: size_hw[0], : size_hw[1]]
-    blob = 255 * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / 18)
-    image = cv2.cvtColor(blob.astype(np.uint8), cv2.COLOR_GRAY2BGR)  # what PPM holds
+    return (255 * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / 18)).astype(np.uint8)
+
+
+def write_picture(path, size_hw, at=(40.0, 25.0)):
+    image = cv2.cvtColor(picture_with_a_blob(size_hw, at), cv2.COLOR_GRAY2BGR)  # what PPM holds
     path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
 
 
@@ -150,6 +152,19 @@ def test_rotation_is_clockwise_on_screen(degrees):
 def test_sizes_from_headers(tmp_path, suffix):
     write_picture(tmp_path / f"a{suffix}", (31, 47))
     assert picture_size(tmp_path / f"a{suffix}") == (31, 47)
+
+
+def test_pictures_are_written_as_their_name_says(tmp_path):
+    image = cv2.cvtColor(picture_with_a_blob((20, 30)), cv2.COLOR_GRAY2BGR)
+    write_image(tmp_path / "a.PNG", image)
+    assert (tmp_path / "a.PNG").read_bytes()[:4] == b"\x89PNG"
+    np.testing.assert_array_equal(read_image(tmp_path / "a.PNG"), image)
+    for name in ("a.xyz", "a"):
+        with pytest.raises(InputError, match=rf"{name}: 30 x 20 px cannot be written"):
+            write_image(tmp_path / name, image)
+    with pytest.raises(InputError, match=r"cannot be written as '\.jpg'"):
+        write_image(tmp_path / "wide.jpg", np.zeros((1, 70000), np.uint8))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.PNG"]
 
 
 def test_sizes_of_turned_and_bad_pictures(tmp_path):

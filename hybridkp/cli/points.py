@@ -104,7 +104,7 @@ def report(args: argparse.Namespace) -> int:
 def match(args: argparse.Namespace) -> int:
     from .. import point_recipes
     from ..draw import draw_matches
-    from ..files import read_image, write_atomic
+    from ..files import read_image, write_atomic, write_image
 
     if args.out is not None and args.out.suffix.lower() not in (".json", *_PICTURES):
         raise InputError(f"{args.out}: give a name that ends in .json, {' or '.join(_PICTURES)}")
@@ -113,13 +113,8 @@ def match(args: argparse.Namespace) -> int:
     if args.out is not None and args.out.suffix.lower() == ".json":
         write_atomic(args.out, json.dumps(_document(found, args), indent=1, allow_nan=False))
     elif args.out is not None:
-        import cv2
-
-        picture = draw_matches(image_a, image_b, found.xy_a, found.xy_b, found.inlier, most=args.most)
-        ok, data = cv2.imencode(args.out.suffix.lower(), picture)
-        if not ok:
-            raise InputError(f"{args.out}: {picture.shape[1]} x {picture.shape[0]} px do not fit that format")
-        write_atomic(args.out, data.tobytes())
+        shown = draw_matches(image_a, image_b, found.xy_a, found.xy_b, found.inlier, most=args.most)
+        write_image(args.out, shown)
     counts = f"{len(found.keypoints_a)} and {len(found.keypoints_b)} points, {len(found.xy_a)} matches"
     print(f"{args.method}: {counts}, {int(found.inlier.sum())} inliers")
     if found.homography[0, 0] != found.homography[0, 0]:  # NaN

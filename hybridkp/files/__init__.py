@@ -25,5 +25,6 @@ __getattr__, __dir__, __all__ = doors(
         "save_model": "modelfile",
         "save_predictions": "predictions",
         "write_atomic": "atomic",
+        "write_image": "pictures",
     },
 )

@@ -1,7 +1,7 @@
 """Reads picture files of every usual kind, upright, and refuses bad ones by name.
 
 The header is looked at before anything is decoded.  Pictures leave as uint8, (H, W) grey or
-(H, W, 3) BGR; nothing is written here.
+(H, W, 3) BGR; what is drawn is written in the format that its name asks for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from ..images import as_uint8
 from ..structures import Array, InputError
+from .atomic import write_atomic
 
 MAX_PIXELS = 200_000_000  #: larger pictures are refused before they are decoded
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".pnm", ".jp2")
@@ -59,6 +60,22 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     if image is None or image.size == 0:
         raise InputError(f"{path}: not a picture that OpenCV can read; save it as PNG or JPEG")
     return as_uint8(_upright(image, orientation), str(path))
+
+
+def write_image(path: str | os.PathLike[str], image: Array) -> None:
+    """A picture (H, W) or (H, W, 3) BGR uint8 to a file, whole or not at all; the name's end is the format.
+
+    Raises :class:`InputError` for an unknown format, and for more pixels than it holds.
+    """
+    suffix = Path(path).suffix.lower()
+    try:
+        ok, data = cv2.imencode(suffix or ".", image)
+    except cv2.error:
+        ok = False
+    if not ok:
+        size = f"{image.shape[1]} x {image.shape[0]} px"
+        raise InputError(f"{path}: {size} cannot be written as {suffix or 'no format'!r}; try .png")
+    write_atomic(path, data.tobytes())
 
 
 def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
