@@ -17,7 +17,7 @@ from .structures import InputError
 class _Recipe(NamedTuple):
     make: Callable[[int, int], Any]  #: (n_points, random_state) -> PairMatcher
     about: str  #: one line
-    family: str  #: "classical", "deep" or "hybrid"
+    family: str  #: "classical", "deep", "hybrid", or "control": a hybrid's stages without what is learned
 
 
 # --------------------------------------------------------------------------------------------
@@ -180,12 +180,10 @@ _METHODS: dict[str, _Recipe] = {
         _single(_ranked, "ratio"), "RootSIFT's points by learned matchability, ratio 0.9", "hybrid"
     ),
     "rootsift+refine": _Recipe(
-        _refined(_single(_rootsift, "ratio")), "control: RootSIFT, then least-squares matching", "classical"
+        _refined(_single(_rootsift, "ratio")), "RootSIFT, then least-squares matching", "control"
     ),
-    "rootsift>upright-rootsift": _Recipe(
-        _control, "control: RootSIFT, warp, RootSIFT without orientation", "classical"
-    ),
-    "rootsift>ecc": _Recipe(_ecc, "RootSIFT, then its homography refined on the pixels (ECC)", "classical"),
+    "rootsift>upright-rootsift": _Recipe(_control, "RootSIFT, warp, RootSIFT without orientation", "control"),
+    "rootsift>ecc": _Recipe(_ecc, "RootSIFT, then its homography refined on the pixels (ECC)", "control"),
 }
 
 #: what ``hybridkp bench-points`` runs without ``--methods``
@@ -221,5 +219,5 @@ def describe_method(name: str) -> str:
 
 
 def family(name: str) -> str:
-    """``"classical"``, ``"deep"`` or ``"hybrid"``."""
+    """``"classical"``, ``"deep"``, ``"hybrid"`` or ``"control"``."""
     return _recipe(name).family

@@ -264,7 +264,7 @@ def test_recipes_tell_what_they_are() -> None:
         assert isinstance(matcher, PairMatcher)
         assert repr(clone(matcher)) == repr(matcher)
         assert 10 < len(point_recipes.describe_method(name)) < 80
-        assert point_recipes.family(name) in ("classical", "deep", "hybrid")
+        assert point_recipes.family(name) in ("classical", "deep", "hybrid", "control")
     with pytest.raises(InputError, match="did you mean 'rootsift'"):
         point_recipes.make_matcher("rootsif")
 
