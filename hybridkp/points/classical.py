@@ -20,7 +20,7 @@ from ..pyramid import gaussian_pyramid
 from ..structures import Array, Keypoints
 from .local import OpenCVFeature, TiledFeature, aligned_rows, best_first, within_reach
 
-_SHARES = 4  # how many times ORB's budget is asked for when not all levels could fill their share
+_SHARES = 2  # how many times more ORB is asked for when not all levels could fill their share
 
 
 class SIFTFeature(OpenCVFeature):
@@ -130,9 +130,11 @@ class ORBFeature(OpenCVFeature):
 
     def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
         points, rows = super()._find(grey, n_points, describe)
-        if len(points) < n_points:  # some level could not fill its share: others make up for it
-            points, rows = super()._find(grey, _SHARES * (n_points + self.n_levels), describe)
-            points, rows = points[:n_points], rows if rows is None else rows[:n_points]
+        ask, before = n_points + self.n_levels, -1
+        while before < len(points) < n_points:  # a level could not fill its share: the others make up
+            ask, before = _SHARES * ask, len(points)
+            points, rows = super()._find(grey, ask, describe)
+        points, rows = points[:n_points], None if rows is None else rows[:n_points]
         factor, ratio = self._scales(grey)
         xy = (points.xy / factor[points.octave, None] + 0.5) * ratio[points.octave] - 0.5
         return Keypoints(xy, points.score, points.size, points.angle, points.octave), rows
