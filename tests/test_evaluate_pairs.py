@@ -107,6 +107,20 @@ def test_processes_agree_with_this_one_and_the_clock_runs_alone(tmp_path):
     same_arrays(bench._answered(job), found)
 
 
+def test_times_that_are_missing_are_taken_by_the_next_run(here, tmp_path):
+    run = partial(bench_pairs, {"guess": make(Guess)}, PAIRS, out=tmp_path, n_points=(30,))
+    (untimed,) = run(n_jobs=2, max_timed=0)
+    assert np.isnan(untimed.seconds()).all() and np.isnan(untimed.cpu_seconds).all() and untimed.stages == ()
+    tell = Listener()
+    (timed,) = run(max_timed=3, progress=tell)
+    assert [e[0] for e in tell] == ["kept", "start", "timed"]
+    assert np.isfinite(timed.seconds()).tolist() == [True, False, True, False, True]
+    same_arrays(timed, untimed)
+    tell.clear()
+    run(max_timed=3, progress=tell)
+    assert [e[0] for e in tell] == ["kept"]
+
+
 def test_a_method_that_fails_leaves_the_others_alone(here, tmp_path):
     tell = Listener()
     methods = {"broken": make(Broken), "guess": make(Guess)}

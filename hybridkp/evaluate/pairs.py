@@ -116,8 +116,8 @@ def bench_pairs(
         tell("timed" if job.mode == "clock" else "done", job.method, job.seed, lost)
 
     failed = run_jobs(todo, run_pairs, workers, tell, out, done)
-    if workers > 1 and max_timed > 0:  # one at a time: no neighbour on the machine while the clock runs
-        untimed = [j for j in asked if j.path in results and np.isnan(results[j.path].seconds()).all()]
+    if max_timed > 0:  # one at a time: no neighbour on the machine while the clock runs
+        untimed = [j for j in asked if j.path in results and np.isnan(results[j.path].cpu_seconds).all()]
         clocks = [replace(job, mode="clock") for job in untimed]
         failed += run_jobs(clocks, run_pairs, 1, tell, out, done)
     for folder in (out / "cache", out / "logs"):
