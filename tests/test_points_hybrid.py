@@ -16,7 +16,6 @@ from hybridkp.points import (
     ConcatFeature,
     EccMatcher,
     FeatureMatcher,
-    KAZEFeature,
     ORBFeature,
     RefinedMatcher,
     SIFTFeature,
@@ -68,7 +67,6 @@ def _sift() -> FeatureMatcher:
 MATCHERS: dict[str, PairMatcher] = {
     "single": _sift(),
     "mutual": FeatureMatcher(SIFTFeature(300)),
-    "kaze": FeatureMatcher(KAZEFeature(300), "ratio"),
     "union": UnionMatcher([_sift(), FeatureMatcher(ORBFeature(300), "ratio")], min_support=0.2),
     "two-stage": TwoStageMatcher(_sift(), Upright(SIFTFeature(300, root=True))),
     "two-stage-x2": TwoStageMatcher(
