@@ -126,6 +126,8 @@ def _spread(truth: PointTruth, level: float, n_comparisons: int) -> list[str]:
     out = [
         f"Intervals ({percent}): percentile bootstrap that draws whole sequences, not pairs, because pairs"
         " of one sequence share a scene (and mostly its first picture) and rise and fall together."
+        " Sequences that show one scene, as those of one embedded photograph do, are not independent either:"
+        " there intervals are a little too narrow."
         f" {'With one sequence nothing is known of others: there is no interval.' if g < 2 else ''}".rstrip(),
         "Pairs of methods: the mean difference on the same pairs of pictures, a sign-flip permutation test"
         " over sequences, p corrected by Holm for all comparisons of one table. Methods that share a letter"
