@@ -249,7 +249,11 @@ def test_a_control_is_no_single_method(tmp_path, plain_page):
     kinds = {"sift": "classical", "sift>ecc": "control", "union": "hybrid", "net>net": "hybrid"}
     noise = dict(zip(kinds, (2.0, 0.05, 0.5, 1.0), strict=True))
     sets = [matched(pairs, name, noise[name]) for name in kinds]
+    plain = write_points_report(sets, pairs, tmp_path, families=kinds)["markdown"].read_text()
+    late = [replace(a, seconds={**a.seconds, "second stage": 0.01}) for a in sets[2].answers]
+    sets[2] = replace(sets[2], answers=tuple(late))
     paths = write_points_report(sets, pairs, tmp_path, families=kinds)
+    assert "not a detector's alone" in paths["markdown"].read_text() and "detector's alone" not in plain
     rows, stored, _ = read(paths)
     assert rows[0]["method"] == "sift>ecc"
     contests = [(c["baseline"], {r["first"] for r in c["auc@3"]}) for c in stored["contests"]]

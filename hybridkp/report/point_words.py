@@ -33,6 +33,8 @@ MEANINGS = {
     "ratio": "time{space}/{space}{reference}: a pair's time over {reference}'s; below 1 is faster.",
 }
 
+_ONE_STAGE = frozenset({"detect", "describe", "match", "estimate"})
+
 
 def meanings(columns: Sequence[Column], reference: str) -> list[tuple[str, str]]:
     """(term, what it is) for the columns shown."""
@@ -95,6 +97,11 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
     named = [f"{m} ({count(n, 'pair')})" for m, n in empty.items() if n and not failed[m]]
     if named:
         out.append(f"A pair without a match counts as 0 in MMA and AUC, it is not left out: {listed(named)}.")
+    if any(not _ONE_STAGE.issuperset(run.stages) for s in scores for run in s.runs):
+        out.append(
+            "A method with a second stage looks again at a picture warped by its first answer; its points may"
+            " have been found with the other picture's help, so its repeatability is not a detector's alone."
+        )
     if any(s.family == CONTROL for s in scores):
         out.append(
             "A control has a hybrid's stages without what is learned: what a hybrid gains over it is due to"
