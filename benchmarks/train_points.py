@@ -1,10 +1,16 @@
 """Train the interest-point network whose weights the package ships.
 
-    OMP_NUM_THREADS=1 python benchmarks/train_points.py --out hybridkp/points/weights/net.onnx
+    OMP_NUM_THREADS=1 python benchmarks/train_points.py --minutes 60 \\
+        --out hybridkp/points/weights/net.onnx --checkpoint train_points.safetensors
 
 Seed 0, scikit-image's and scikit-learn's bundled pictures only, none of those that the embedded
-benchmark judges by (astronaut, camera, coffee, motorcycle).  ``--minutes`` ends the schedule by the
-clock; ``--checkpoint`` lets a stopped training go on.
+benchmark judges by (astronaut, camera, coffee, motorcycle); flower and coins are held out.
+``--minutes`` ends the schedule by the clock, so two such runs differ; without it the 20 000 steps
+of the schedule repeat exactly.  ``--checkpoint`` lets a stopped training go on.
+
+The shipped weights are of this command on one core (2.5 GHz, shared): 11 885 steps in 60 minutes, of
+which the average at step 8000 did best on held-out warps (MMA@3 0.730, matching score 0.499, 300
+points; RootSIFT there 0.712 and 0.406).
 """
 
 from __future__ import annotations

@@ -233,7 +233,9 @@ def vary(picture: Array, rng: Generator, views: Views) -> Array:
         coarse = rng.uniform(0.4, 1.25, (3, 3)).astype(np.float32)
         picture = picture * cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.7:
-        picture = picture + rng.normal(0, 0.5 + views.noise * rng.random() ** 2, picture.shape).astype(np.float32)
+        picture = picture + rng.normal(0, 0.5 + views.noise * rng.random() ** 2, picture.shape).astype(
+            np.float32
+        )
     return picture.clip(0, 255).astype(np.float32)
 
 
