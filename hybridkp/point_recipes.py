@@ -173,6 +173,9 @@ _METHODS: dict[str, _Recipe] = {
         "hybrid",
     ),
     "orb+beblid>net": _Recipe(_two_stage(_orb_beblid), "ORB and BEBLID, warp, the net nearby", "hybrid"),
+    "orb+beblid>net-x2": _Recipe(
+        _two_stage(_orb_beblid, 2), "ORB and BEBLID, warp and the net, twice", "hybrid"
+    ),
     "orb+beblid>net-x2+refine": _Recipe(
         _refined(_two_stage(_orb_beblid, 2)), "ORB and BEBLID, warp and the net twice, refined", "hybrid"
     ),
@@ -190,7 +193,7 @@ _METHODS: dict[str, _Recipe] = {
 DEFAULT: tuple[str, ...] = (
     *("sift", "rootsift", "surf", "orb", "akaze", "orb+beblid", "net"),
     *("union", "concat", "matchability", "rootsift>net", "rootsift>net-x2", "rootsift>net-x2+refine"),
-    *("orb+beblid>net", "orb+beblid>net-x2+refine"),
+    *("orb+beblid>net", "orb+beblid>net-x2", "orb+beblid>net-x2+refine"),
     *("rootsift+refine", "rootsift>upright-rootsift", "rootsift>ecc"),
 )
 

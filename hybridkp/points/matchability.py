@@ -29,6 +29,7 @@ from .views import random_view
 SHIPPED = Path(__file__).with_name("weights") / "matchability.hkp"
 RIGHT_PX = 3.0  #: a match this near to the truth is right
 _CROWD_PX = 24.0  # the neighbourhood whose points are counted
+_ROWS = 256  # rows that are compared at a time: their distances stay in the cache
 _SAME_PX = 3.0  # points this near are the same place: their rows do not rival
 
 
@@ -239,17 +240,26 @@ def _neighbours(xy: Array, rank: Array) -> tuple[Array, Array, Array]:
 
 def _rivals(rows: Array, xy: Array) -> tuple[Array, Array]:
     """Distances (N,) to the nearest and second nearest row of another place in the same picture."""
-    likeness = rows @ rows.T
+    n = len(rows)
     length = np.einsum("nd,nd->n", rows, rows)
-    likeness *= -2
-    likeness += length
-    likeness += length[:, None]
-    i, j = candidate_pairs(xy, xy, _SAME_PX)
-    likeness[i, j] = np.inf
-    pair = np.partition(likeness, min(1, likeness.shape[1] - 1), axis=1)[:, :2]
-    top = 2 * float(length.max(initial=0))
-    near = np.sqrt(np.clip(np.where(np.isfinite(pair), pair, top), 0, None))
-    return near[:, 0], near[:, -1]
+    near = np.full((n, 2), 2 * float(length.max(initial=0)), np.float32)
+    same_i, same_j = candidate_pairs(xy, xy, _SAME_PX)  # sorted by i
+    for start in range(0, n, _ROWS):
+        stop = min(start + _ROWS, n)
+        likeness = rows[start:stop] @ rows.T
+        likeness *= -2
+        likeness += length
+        likeness += length[start:stop, None]
+        mine = slice(*np.searchsorted(same_i, [start, stop]))
+        likeness[same_i[mine] - start, same_j[mine]] = np.inf
+        for turn in range(2):
+            best = likeness.argmin(axis=1)
+            place = np.arange(stop - start), best
+            found = likeness[place]
+            near[start:stop, turn] = np.where(np.isfinite(found), found, near[start:stop, turn])
+            likeness[place] = np.inf
+    near = np.sqrt(np.clip(near, 0, None))
+    return near[:, 0], near[:, 1]
 
 
 def _matched(a: tuple[Keypoints, Array], b: tuple[Keypoints, Array], homography: Array) -> Array:

@@ -22,6 +22,7 @@ from .two_stage import warp_onto
 from .watch import Clock
 
 _GAIN = 0.02  #: a move must raise the patches' correlation, or lower it by no more than this
+_STILL_PX = 0.03  # a point whose last step was shorter has arrived
 _FLAT = 4.0  # grey values squared: the least mean squared gradient along the flatter direction
 
 
@@ -80,16 +81,19 @@ def least_squares_matching(
     solve = np.linalg.inv(normal)
     xy = start.astype(float)
     before = np.zeros(len(start), np.float32)
-    for turn in range(n_iterations + 1):
-        patch, _ = _unit(extract_patches(fine_b, xy, size_px).reshape(len(start), -1), weight)
-        agreement = np.einsum("np,np,p->n", patch, target, weight)
+    active = np.flatnonzero(able)  # those that still move
+    for turn in range(n_iterations if len(active) else 0):
+        patch, _ = _unit(extract_patches(fine_b, xy[active], size_px).reshape(len(active), -1), weight)
         if turn == 0:
-            before = agreement
-        if turn == n_iterations:
+            before[active] = np.einsum("np,np,p->n", patch, target[active], weight)
+        error = (patch - target[active]) * length[active, None]
+        step = np.einsum("nij,nj->ni", solve[active], np.einsum("nip,np->ni", weighted[active], error))
+        xy[active] -= np.clip(step, -1, 1)
+        active = active[np.abs(step).max(axis=1) > _STILL_PX]
+        if len(active) == 0:
             break
-        error = (patch - target) * length[:, None]
-        step = np.einsum("nij,nj->ni", solve, np.einsum("nip,np->ni", weighted, error))
-        xy -= np.clip(step, -1, 1)
+    patch, _ = _unit(extract_patches(fine_b, xy, size_px).reshape(len(start), -1), weight)
+    agreement = np.einsum("np,np,p->n", patch, target, weight)
     moved = able & (np.linalg.norm(xy - start, axis=1) <= max_shift_px) & (agreement >= before - _GAIN)
     return np.where(moved[:, None], xy, start).astype(np.float32), moved
 
