@@ -1,43 +1,17 @@
-"""The public checks, generated for every recipe, descriptor and refiner of the library."""
+"""The public checks for classical recipes and descriptors; what recipes say of themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
+from recipe_cases import descriptor_cases, detector_cases
 
 from hybridkp import checks, recipes
 from hybridkp.structures import InputError
 
-SLOW_BY_NATURE = recipes.slow_names()
 
-
-#: trainings of seconds: what is checked are promises, not accuracy
-SMALL = {"max_epochs": 5, "epoch_pictures": 160, "learning_rate": 4e-3, "input_px": 64}
-
-
-def _small(estimator: Any) -> Any:
-    """The recipe with every network in it trained for seconds."""
-    known = estimator.get_params(deep=True)
-    chosen = {name: SMALL[last] for name in known if (last := name.split("__")[-1]) in SMALL}
-    return estimator.set_params(**chosen)
-
-
-def _cases() -> Iterator[pytest.param]:
-    for name in recipes.method_names():
-        marks = [pytest.mark.slow] if name in SLOW_BY_NATURE else []
-        for check, run in checks.detector_checks(_small(recipes.make_method(name, quick=True))):
-            yield pytest.param(run, id=f"{name}: {check}", marks=marks)
-    for name in recipes.descriptor_names():
-        for check, run in checks.descriptor_checks(recipes.make_descriptor(name)):
-            yield pytest.param(run, id=f"{name}: {check}")
-    for name in recipes.refiner_names():
-        for check, run in checks.refiner_checks(_small(recipes.make_refiner(name, quick=True))):
-            yield pytest.param(run, id=f"{name}: {check}", marks=[pytest.mark.slow])
-
-
-@pytest.mark.parametrize("run", list(_cases()))
+@pytest.mark.parametrize("run", [*detector_cases("floor", "classical"), *descriptor_cases()])
 def test_promise(run: Callable[[], None]) -> None:
     run()
 
