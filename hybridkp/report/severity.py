@@ -119,7 +119,7 @@ def write_robustness(
         "markdown": ("robustness.md", to_markdown(rows, columns, _notes(level))),
         "csv": ("robustness.csv", to_csv(rows)),
         "json": ("robustness.json", to_json(rows, comparisons, about={**about, "title": title}, extra={})),
-        "pairs": ("robustness-pairs.csv", pairs_to_csv(comparisons, head.difference_unit)),
+        "pairs": ("robustness-pairs.csv", pairs_to_csv({head.key: comparisons}, head.difference_unit)),
     }
     return write_files(Path(out_dir), files)
 
