@@ -105,7 +105,7 @@ def _sift_hog_svm(quick: bool) -> Any:
 
 
 #: a training of half a minute on one core: smaller pictures, fewer of them
-_SHORT: dict[str, Any] = {"input_px": 64, "max_epochs": 10, "epoch_pictures": 500}
+_SHORT: dict[str, Any] = {"input_px": 64, "max_epochs": 8, "epoch_pictures": 500}
 
 
 def _heatmap(quick: bool) -> Any:
