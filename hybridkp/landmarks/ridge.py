@@ -60,7 +60,7 @@ def ridge(
     left_out = None
     if groups is not None:
         left_out = targets - _left_out_residuals(rows, wanted, weights, factor, alpha, dual, groups)
-    return weights, offset, left_out
+    return np.ascontiguousarray(weights), offset, left_out  # a saved model comes back in this order
 
 
 def _left_out_residuals(
