@@ -3,8 +3,8 @@
 A vote of HOG+SVM and a net needs both members fitted, and so does a bench that lists all three:
 inside ``with remember(folder):`` each fit is done once, written to ``folder`` and read back, also
 by other processes and after a kill; a network's training goes on after its last whole epoch.
-Outside, the two functions simply compute.  Keys hash the estimator's parameters, the data and our
-own source, so a stale answer cannot come back.
+Outside, the two functions simply compute.  Keys hash the estimator's parameters, the data and the
+source that the estimator stands on, so a stale answer cannot come back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from . import files
 from .datasets.splits import group_folds
 from .images import check_crops
 from .resident import peak_bytes, reset_peak
+from .sources import fingerprint
 from .structures import Array, Detector, InputError, check_xy
 
 try:
@@ -41,13 +41,6 @@ _FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
 _PROGRESS: ContextVar[Path | None] = ContextVar("hybridkp_progress", default=None)
 _CREDIT = 0.0  # seconds of work that this process was spared, nested work included
 _PEAK = -1  # bytes that finished and spared work took at most, since the stopwatch around it started
-
-#: files that cannot change what a fit learns, left out of the source part of a key (the runtime
-#: is not among them: votes are counted there)
-_NO_PART_OF_A_FIT = (
-    *("__init__", "__main__", "lazy", "recipes", "evaluate", "metrics", "statistics"),
-    *("report", "draw", "cli", "checks", "tuning", "pairs", "points", "point_recipes"),
-)
 
 
 @contextmanager
@@ -240,7 +233,7 @@ def _load_pair(path: Path) -> tuple[Array, Array]:
 
 
 def _key(kind: str, detector: Any, *data: Any) -> str:
-    digest = hashlib.sha256(f"{kind} {sources()} {describe(detector)}".encode())
+    digest = hashlib.sha256(f"{kind} {source_of(detector)} {describe(detector)}".encode())
     for item in data:
         array = None if item is None else np.ascontiguousarray(item)
         if array is None:
@@ -267,13 +260,17 @@ def describe(value: Any) -> str:
     return repr(value)
 
 
-@lru_cache
-def sources(*more: str) -> str:
-    """16 hex digits of the source files that decide what a fit learns, and of ``more`` rooms."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        room = path.relative_to(root).parts[0].removesuffix(".py")
-        if room not in _NO_PART_OF_A_FIT or room in more:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+def source_of(value: Any) -> str:
+    """16 hex digits of the source that an estimator, with all estimators in it, stands on."""
+    return fingerprint(_modules(value))
+
+
+def _modules(value: Any) -> set[str]:
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        inner = list(value.get_params(deep=False).values())
+        return {type(value).__module__}.union(*map(_modules, inner))
+    if isinstance(value, dict):
+        return set().union(*map(_modules, value.values()))
+    if isinstance(value, list | tuple):
+        return set().union(*map(_modules, value))
+    return {type(value).__module__}

@@ -38,7 +38,8 @@ ROOMS: dict[str, set[str]] = {
     "descriptors": CORE | {"geometry", "images", "opencv", "pyramid", "cv2", "skimage", "sklearn"},
     "datasets": CORE | {"pairs", "geometry", "images", "files", "cv2", "skimage", "sklearn"},
     "resident": set(),
-    "memory": CORE | {"images", "files", "datasets", "resident", "sklearn"},
+    "sources": set(),
+    "memory": CORE | {"images", "files", "datasets", "resident", "sources", "sklearn"},
     "landmarks": LEARN | {"memory", "opencv", "calibration", "threads", "cv2", "joblib", "scipy"},
     "points": CORE
     | {"pairs", "geometry", "images", "opencv", "threads", "pyramid", "descriptors", "files", "calibration"}
@@ -57,6 +58,7 @@ ROOMS: dict[str, set[str]] = {
         "memory",
         "threads",
         "resident",
+        "sources",
         "datasets",
         "draw",
         "joblib",

@@ -16,14 +16,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 
-from .. import memory
 from ..datasets import CORRUPTIONS, corrupted
 from ..datasets.corruptions import SEVERITIES
 from ..files import load_model, load_predictions, read_meta, save_predictions
+from ..sources import fingerprint
 from ..structures import Dataset, InputError, Predictions
 from ..threads import limit_threads
 from .crops import make_crops
 from .worker import versions
+
+#: what may decide an answer: a model file does not say which of these rooms it needs
+_SOURCE = (
+    *("hybridkp.landmarks", "hybridkp.deep", "hybridkp.descriptors", "hybridkp.fusion", "hybridkp.refiners"),
+    *("hybridkp.peers", "hybridkp.evaluate.conditions", "hybridkp.datasets.load"),
+)
 
 
 class Condition(NamedTuple):
@@ -81,7 +87,7 @@ def robustness(
         name: {
             "model": hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16],
             "random_state": int(random_state),
-            "source": memory.sources("evaluate", "datasets"),
+            "source": fingerprint(_SOURCE),
             "size_hw": [int(v) for v in meta[name]["size_hw"]],
             "margin": float(meta[name]["margin"]),
         }

@@ -21,11 +21,17 @@ import numpy as np
 
 from .. import memory
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
+from ..sources import fingerprint
 from ..structures import Dataset, DataWarning, Detector, InputError, Predictions
 from .crops import Crops, make_crops
 from .processes import Progress as Progress
 from .processes import check_items, count_workers, file_name, run_jobs, still_good, warn_failures
 from .worker import Job, model_meta, run_job
+
+#: what decides the crops that all methods share
+_SHARED_SOURCE = ("hybridkp.evaluate.crops", "hybridkp.datasets.load")
+#: parameters of stored predictions that belong to one method
+_OWN = ("estimator", "estimator_source")
 
 
 def bench(
@@ -119,11 +125,11 @@ def stored_predictions(out: str | os.PathLike[str]) -> list[Predictions]:
 
 
 def setting(predictions: Predictions) -> dict[str, Any]:
-    """What a bench shares among its methods: crops, training set, clock, and the source that computed.
+    """What a bench shares among its methods: crops, training set, clock, and the source of these.
 
     Answers of two methods may stand in one table only when this is equal (and the data too).
     """
-    return {name: value for name, value in predictions.params.items() if name != "estimator"}
+    return {name: value for name, value in predictions.params.items() if name not in _OWN}
 
 
 def with_seed(estimator: Any, seed: int) -> Any:
@@ -185,8 +191,8 @@ def _facts(
 
 def _params(facts: Mapping[str, Any], estimator: Any) -> dict[str, Any]:
     """What must be the same for stored answers to be kept; a change of our source counts."""
-    source = memory.sources("evaluate")  # the crops are cut there
-    return {"estimator": memory.describe(estimator), **facts["params"], "source": source}
+    own = {"estimator": memory.describe(estimator), "estimator_source": memory.source_of(estimator)}
+    return {**own, **facts["params"], "source": fingerprint(_SHARED_SOURCE)}
 
 
 # --------------------------------------------------------------------------------------------

@@ -1,0 +1,102 @@
+"""Which of our own source files a piece of code stands on, as a fingerprint.
+
+A remembered fit may be used again only while the code that made it is the same.  Following the
+imports of a class's module gives exactly those files, so that work on one method does not throw
+away the fits of the others.  Reads source as text; nothing is imported here.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+PACKAGE = "hybridkp"
+_ROOT = Path(__file__).parent
+
+
+def fingerprint(modules: Iterable[str]) -> str:
+    """16 hex digits of the files that these modules of ours stand on, themselves included.
+
+    Names of other packages' modules are left out.  Imports inside functions count, those under
+    ``if TYPE_CHECKING`` too: rather one file too many than one too few.  What a package hands on
+    lazily (:mod:`hybridkp.lazy`) is followed to the submodule that defines it.
+
+    >>> fingerprint(["hybridkp.geometry"]) == fingerprint(["hybridkp.geometry", "numpy"])
+    True
+    """
+    return _fingerprint(tuple(sorted({m for m in modules if _file(m) is not None})))
+
+
+@lru_cache
+def _fingerprint(modules: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for module in closure(modules):
+        path = _file(module)
+        digest.update(module.encode() + b"\0" + (path.read_bytes() if path else b""))
+    return digest.hexdigest()[:16]
+
+
+def closure(modules: Iterable[str]) -> list[str]:
+    """The modules of ours that these stand on, themselves included, sorted."""
+    seen: set[str] = set()
+    left = list(modules)
+    while left:
+        module = left.pop()
+        if module not in seen:
+            seen.add(module)
+            left.extend(_imports(module))
+    return sorted(seen)
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of ours, None for anybody else's."""
+    first, *rest = module.split(".")
+    if first != PACKAGE:
+        return None
+    base = _ROOT.joinpath(*rest)
+    path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+    return path if path.is_file() else None
+
+
+@lru_cache
+def _imports(module: str) -> tuple[str, ...]:
+    path = _file(module)
+    if path is None:
+        return ()
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    found: set[str] = set()
+    if path.name == "__init__.py" and module != PACKAGE:  # taken as a whole: anything in it may be used
+        found |= {f"{module}.{part.stem}" for part in path.parent.iterdir()} - {f"{module}.__init__"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {_home(origin, name.name) for name in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+    return tuple(sorted(m for m in found if _file(m) is not None))
+
+
+def _home(origin: str, name: str) -> str:
+    """The module that defines ``name`` when it is imported from ``origin``."""
+    if _file(f"{origin}.{name}") is not None:
+        return f"{origin}.{name}"
+    path = _file(origin)
+    if path is None or path.name != "__init__.py":
+        return origin
+    where = _doors(origin)
+    return f"{origin}.{where[name]}" if name in where else origin
+
+
+@lru_cache
+def _doors(package: str) -> dict[str, str]:
+    """Name -> submodule, of a package with lazy doors or plain re-exports."""
+    path = _file(package)
+    out: dict[str, str] = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8") if path else "")):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "doors" and len(node.args) > 1:
+            out |= ast.literal_eval(node.args[1])
+    return out
