@@ -17,7 +17,7 @@ from .structures import InputError
 class _Recipe(NamedTuple):
     make: Callable[[bool], Any]
     about: str  #: one line
-    family: str  #: "floor", "classical", "deep" or "hybrid"
+    family: str  #: "floor", "classical", "deep", "hybrid" or "peer": somebody else's, from an optional extra
     slow: bool = False  #: trains for long even on a tiny problem
 
 
@@ -192,6 +192,19 @@ def _product(quick: bool) -> Any:
     return MapFusion(_members(quick), how="product")
 
 
+# --------------------------------------------------------------------------------------------
+# peers
+# --------------------------------------------------------------------------------------------
+
+
+def _dlib(quick: bool) -> Any:
+    from .peers import DlibShapePredictor
+
+    if quick:
+        return DlibShapePredictor(cascade_depth=5, num_trees_per_cascade_level=100, oversampling_amount=10)
+    return DlibShapePredictor()
+
+
 _METHODS: dict[str, _Recipe] = {
     "mean-shape": _Recipe(_mean_shape, "the mean training shape: the floor", "floor"),
     "hog+ridge": _Recipe(_hog_ridge, "ridge regression from HOG of the whole crop", "classical"),
@@ -218,10 +231,13 @@ _METHODS: dict[str, _Recipe] = {
     "product": _Recipe(_product, "product of the score maps of sdm and heatmap", "hybrid", slow=True),
     "vote": _Recipe(_vote, "weighted vote of sdm and heatmap", "hybrid", slow=True),
     "vote-3": _Recipe(_vote_3, "weighted vote of sdm, heatmap and hog+svm", "hybrid", slow=True),
+    "dlib": _Recipe(_dlib, "dlib's shape predictor with its default options (extra: peers)", "peer"),
 }
 
 #: what ``hybridkp bench`` runs without ``--methods``
-DEFAULT: tuple[str, ...] = tuple(name for name in _METHODS if name != "hog+svm+subpixel")
+DEFAULT: tuple[str, ...] = tuple(
+    name for name, recipe in _METHODS.items() if name != "hog+svm+subpixel" and recipe.family != "peer"
+)
 #: what it runs with ``--quick``; longest first, so that two processes end together
 QUICK: tuple[str, ...] = ("heatmap", "sdm", "vote", "hog+svm", "direct", "hog+ridge", "mean-shape")
 
@@ -256,7 +272,7 @@ def describe_method(name: str) -> str:
 
 
 def family(name: str) -> str:
-    """``"floor"``, ``"classical"``, ``"deep"`` or ``"hybrid"``."""
+    """``"floor"``, ``"classical"``, ``"deep"``, ``"hybrid"`` or ``"peer"``."""
     return _recipe(name).family
 
 
@@ -296,6 +312,12 @@ _SPACES: dict[str, dict[str, list[Any]]] = {
     "direct": _NET,
     "patch-cnn": {**_NET, "n_passes": [3, 5, 8], "window": [0.02, 0.03, 0.05]},
     "cnn-hog+svm": _EXPERTS,
+    "dlib": {
+        "nu": [0.05, 0.1, 0.2],
+        "tree_depth": [3, 4, 5],
+        "oversampling_translation_jitter": [0.0, 0.05, 0.1],
+        "feature_pool_region_padding": [0.0, 0.1],
+    },
 }
 #: where a hybrid keeps a detector that has a recipe of its own, beyond members of that name
 _PARTS = {"hog+svm+cnn": {"detector": "hog+svm"}, "hog+svm+subpixel": {"detector": "hog+svm"}}

@@ -47,6 +47,7 @@ ROOMS: dict[str, set[str]] = {
     "deep": CORE
     | {"geometry", "images", "files", "datasets", "landmarks", "calibration", "sklearn", "cv2"}
     | {"memory", "pyramid", "points", "safetensors", "torch", "tqdm"},
+    "peers": CORE | {"images", "sklearn", "dlib"},
     "refiners": LEARN | {"memory", "landmarks", "calibration", "cv2"},
     "fusion": CORE | {"geometry", "images", "memory", "runtime", "sklearn"},
     "evaluate": CORE
@@ -73,7 +74,7 @@ ROOMS: dict[str, set[str]] = {
     "runtime": CORE
     | {"geometry", "images", "pyramid", "descriptors", "landmarks", "files", "cv2"}
     | {"safetensors", "onnxruntime"},
-    "recipes": CORE | {"landmarks", "descriptors", "deep", "refiners", "fusion", "sklearn"},
+    "recipes": CORE | {"landmarks", "descriptors", "deep", "refiners", "fusion", "peers", "sklearn"},
     "point_recipes": CORE | {"pairs", "points", "descriptors", "sklearn"},
     "point_checks": CORE | {"checks", "sklearn", "cv2"},
     "checks": CORE | {"geometry", "files", "pyramid", "datasets", "sklearn", "cv2"},
@@ -157,6 +158,11 @@ def test_the_table_has_no_circles() -> None:
 def test_only_deep_knows_torch() -> None:
     with_torch = {_room(p) for p in SOURCES if "torch" in _imports(p)}
     assert with_torch <= {"deep"}
+
+
+def test_only_peers_know_dlib_and_only_recipes_know_peers() -> None:
+    assert {_room(p) for p in SOURCES if "dlib" in _imports(p)} == {"peers"}
+    assert {_room(p) for p in SOURCES if "peers" in _imports(p)} - {"peers"} == {"recipes"}
 
 
 def test_only_the_command_line_prints() -> None:
