@@ -21,7 +21,7 @@ from .dlibformat import MAX_VALUES, read_predictor, write_predictor
 _ABSENT = 0x7FFFFFFFFFFFF  #: both coordinates of OBJECT_PART_NOT_PRESENT, which the bindings do not name
 _OLDEST = (20, 0, 1)  #: the first dlib that was tried; older ones mark absent parts by another number
 _SCORE = 0.5
-_REACH = 4.0  #: crop sides; points farther from the crop's middle make dlib draw pixel pairs for hours
+_REACH = 5.0  #: sides of the box; points farther from its middle make dlib draw pixel pairs for hours
 
 #: option -> type, least and greatest value that dlib takes and ends with (small lambda_param: for hours)
 _OPTIONS: dict[str, tuple[type, float, float]] = {
@@ -114,10 +114,9 @@ class DlibShapePredictor(DetectorMixin, BaseEstimator):
         size_hw = (int(images.shape[1]), int(images.shape[2]))
         options = self._options(dlib, truth.shape[1])
         box = self._box(dlib, size_hw)
-        height, width = size_hw
-        middle, reach = np.array([width - 1, height - 1]) / 2, _REACH * np.array([width, height])
-        if (np.abs(truth - middle) > reach).any():
-            raise InputError(f"xy has a point more than {_REACH:g} crop sides off the middle: mend it")
+        size = np.array(size_hw[::-1])
+        if (np.abs(truth - (size - 1) / 2) > _REACH * size / self.margin).any():
+            raise InputError(f"xy has a point more than {_REACH:g} sides of the box off its middle: mend it")
         rows = np.flatnonzero(np.isfinite(truth[..., 0]).any(axis=1))
         whole = np.where(np.isnan(truth), _ABSENT, np.rint(truth)).astype(np.int64)[rows]
         shapes = [[dlib.point(x, y) for x, y in points] for points in whole.tolist()]
