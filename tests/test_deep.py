@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -20,11 +21,18 @@ from hybridkp.deep import (  # noqa: E402
     HeatmapNet,
     training,
 )
-from hybridkp.deep.augment import Augment, apply_maps, augment, mirror, random_maps  # noqa: E402
+from hybridkp.deep.augment import (  # noqa: E402
+    Augment,
+    apply_maps,
+    augment,
+    mirror,
+    random_maps,
+    usual_turn,
+)
 from hybridkp.deep.direct import DirectModule  # noqa: E402
 from hybridkp.deep.heatmap import HeatmapModule, decode, encode  # noqa: E402
-from hybridkp.deep.tensors import n_parameters, resize_square, split_rows  # noqa: E402
-from hybridkp.deep.training import Schedule, train  # noqa: E402
+from hybridkp.deep.tensors import n_parameters, resize_square, split_rows, transform_points  # noqa: E402
+from hybridkp.deep.training import Schedule, half_precision, train  # noqa: E402
 from hybridkp.structures import InputError  # noqa: E402
 
 TINY = {"input_px": 32, "max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
@@ -134,7 +142,7 @@ def test_calibration_recovers_a_logistic_and_stays_finite():
 # ------------------------------------------------------------------ training loop
 
 
-def _regression(path=None, epochs=4, seed=0):
+def _regression(path=None, epochs=4, seed=0, average=0.0):
     x = torch.linspace(-1, 1, 40)[:, None]
     net = torch.nn.Sequential(
         torch.nn.Linear(1, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.2), torch.nn.Linear(8, 1)
@@ -157,7 +165,7 @@ def _regression(path=None, epochs=4, seed=0):
             return float(loss(module, (x, x**2)))
 
     calls, stop = [], epochs
-    schedule = Schedule(max_epochs=4, batch_size=8, epoch_pictures=40)
+    schedule = Schedule(max_epochs=4, batch_size=8, epoch_pictures=40, average=average)
     try:
         history = train(
             net,
@@ -175,14 +183,80 @@ def _regression(path=None, epochs=4, seed=0):
     return history, torch.cat([p.detach().ravel() for p in net.state_dict().values()])
 
 
-def test_an_interrupted_training_resumes_to_the_same_result(tmp_path):
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_an_interrupted_training_resumes_to_the_same_result(tmp_path, average):
     path = tmp_path / "run.ckpt"
-    history, weights = _regression()
-    assert _regression(path, epochs=2)[0] is None
+    history, weights = _regression(average=average)
+    assert _regression(path, epochs=2, average=average)[0] is None
     assert sorted(tmp_path.iterdir()) == [path]
-    resumed, same = _regression(path)
+    resumed, same = _regression(path, average=average)
     assert resumed == history
     assert torch.equal(weights, same)
+
+
+def test_the_kept_weights_are_the_running_mean_of_those_of_every_step():
+    before = []  # the weight that each step started from
+
+    def loss(module, batch):
+        before.append(float(module.weight.detach()))
+        return (module(batch[0]) - batch[1]).square().mean()
+
+    x = torch.linspace(-1, 1, 16)[:, None]
+    net = torch.nn.Linear(1, 1, bias=False)
+    schedule = Schedule(max_epochs=1, batch_size=4, epoch_pictures=16, average=0.15, learning_rate=0.1)
+    last = []
+
+    def validate(module):
+        last.append(float(net.weight.detach()))
+        return 0.0
+
+    cpu = torch.device("cpu")
+    train(net, (x, 3 * x), loss, validate, lambda batch, g: batch, schedule, seed=0, device=cpu)
+    mean = before[1]  # the first step starts the mean; then min(0.15, (1 + n) / (10 + n)) of the past is kept
+    for n, now in enumerate([*before[2:], *last], 1):
+        keep = min(0.15, (1 + n) / (10 + n))
+        mean = keep * mean + (1 - keep) * now
+    assert float(net.weight.detach()) == pytest.approx(mean, abs=1e-6)
+    assert abs(mean - last[0]) > 1e-4
+
+
+def test_half_precision_is_what_is_asked_for():
+    cpu = torch.device("cpu")
+    assert half_precision("bfloat16", cpu) and not half_precision("float32", cpu)
+    assert half_precision("auto", cpu) in (True, False)
+    with pytest.raises(InputError, match="precision"):
+        half_precision("float16", cpu)
+    with pytest.raises(InputError, match="average"):
+        _regression(average=1.0)
+
+
+def test_training_in_half_precision_learns_as_well():
+    pictures, xy = blobs(12, (32, 32))
+    errors = {}
+    for precision in ("float32", "bfloat16"):
+        net = HeatmapNet(
+            input_px=32, max_epochs=4, epoch_pictures=64, learning_rate=5e-3, precision=precision
+        )
+        net.fit(pictures, xy, groups=np.zeros(12))
+        errors[precision] = net.history_["validation"][-1]
+    assert errors["bfloat16"] < 1.3 * errors["float32"] < 0.25
+
+
+def test_the_turn_follows_the_shapes():
+    shape = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 30.0]])
+    angle = torch.linspace(-math.pi, math.pi, 60)[:-1]
+    cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros(len(angle))
+    maps = torch.stack([cos, -sin, zero + 5, sin, cos, zero], 1).view(-1, 2, 3)
+    every = transform_points(maps, shape.expand(len(maps), 3, 2))
+    assert usual_turn(every) == 180.0
+    assert usual_turn(shape.expand(9, 3, 2)) == 12.0
+    near = angle.abs() < math.radians(50)
+    some = every[near].clone()
+    some[0, 1] = float("nan")
+    assert usual_turn(some) == pytest.approx(math.degrees(float(angle[near].std())), rel=0.15)
+    assert usual_turn(shape[:1].expand(4, 1, 2)) == 12.0  # one point has no direction
+    with pytest.raises(InputError, match="turn"):
+        HeatmapNet(**TINY | {"turn": "some"}).fit(*blobs(4))
 
 
 def test_foreign_and_truncated_checkpoints_are_named(tmp_path):
@@ -208,7 +282,9 @@ def test_training_leaves_the_global_generator_alone():
 @pytest.mark.parametrize("net", NETS)
 def test_learns_a_few_pictures_by_heart(net):
     pictures, xy = blobs(8, (32, 32))
-    calm = net(input_px=32, max_epochs=6, epoch_pictures=72, batch_size=8, learning_rate=5e-3, device="cpu")
+    calm = net(
+        input_px=32, max_epochs=6, epoch_pictures=72, batch_size=8, learning_rate=5e-3, turn=0, device="cpu"
+    )
     calm.augmentation = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     found = calm.fit(pictures, xy, groups=np.zeros(8)).predict(pictures)
     error = np.linalg.norm(found - xy, axis=-1).mean()

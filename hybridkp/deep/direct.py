@@ -65,6 +65,9 @@ class DirectNet(NetDetector):
         patience: int = 15,
         epoch_pictures: int = 1000,
         validation_fraction: float = 0.1,
+        turn: float | str = "auto",
+        average: float = 0.998,
+        precision: str = "auto",
         device: str = "auto",
         random_state: Any = 0,
         checkpoint: Any = None,
@@ -78,6 +81,9 @@ class DirectNet(NetDetector):
         self.patience = patience
         self.epoch_pictures = epoch_pictures
         self.validation_fraction = validation_fraction
+        self.turn = turn
+        self.average = average
+        self.precision = precision
         self.device = device
         self.random_state = random_state
         self.checkpoint = checkpoint
@@ -90,7 +96,7 @@ class DirectNet(NetDetector):
         net.mean_xy.copy_(torch.nanmean(target, 0))
 
     def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
-        found, raw = net(pictures)
+        found, raw = (value.float() for value in net(pictures))
         inside = (xy > -0.1 * self.input_px) & (xy < 1.1 * self.input_px)
         known = inside.all(-1)  # False for NaN
         error = (found - torch.where(known.unsqueeze(-1), xy, found.detach())) * (128 / self.input_px)

@@ -100,6 +100,11 @@ class HeatmapNet(NetDetector):
     max_epochs, batch_size, learning_rate, weight_decay, patience, epoch_pictures :
         see :class:`~hybridkp.deep.training.Schedule`
     validation_fraction : part of the groups kept for early stopping and for calibrating the score
+    turn : spread of the random rotation in training, degrees; "auto" takes it from the training
+        shapes, and every turn where they stand in all directions
+    average : the kept weights are a running mean, in which the past has this weight per step
+    precision : of the forward pass in training, "float32", "bfloat16" or "auto" (bfloat16 where the
+        hardware has it); predictions are always float32
     device : "auto" (CUDA, MPS, else CPU) or a torch device name
     checkpoint : file for interrupted trainings, or None
     verbose : 1 shows a progress bar on stderr
@@ -121,6 +126,9 @@ class HeatmapNet(NetDetector):
         patience: int = 12,
         epoch_pictures: int = 1000,
         validation_fraction: float = 0.1,
+        turn: float | str = "auto",
+        average: float = 0.998,
+        precision: str = "auto",
         device: str = "auto",
         random_state: Any = 0,
         checkpoint: Any = None,
@@ -135,6 +143,9 @@ class HeatmapNet(NetDetector):
         self.patience = patience
         self.epoch_pictures = epoch_pictures
         self.validation_fraction = validation_fraction
+        self.turn = turn
+        self.average = average
+        self.precision = precision
         self.device = device
         self.random_state = random_state
         self.checkpoint = checkpoint
@@ -144,7 +155,7 @@ class HeatmapNet(NetDetector):
         return HeatmapModule(n_landmarks)
 
     def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
-        logits = net.logits(pictures)
+        logits = net.logits(pictures).float()
         height, width = logits.shape[-2:]
         target = rescale(xy, 1 / STRIDE)
         size = torch.tensor([width, height], device=xy.device)

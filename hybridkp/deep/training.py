@@ -1,9 +1,10 @@
 """The one training loop, for every network of this room.
 
-AdamW with linear warm-up and cosine decay, early stopping on a validation part that keeps the
-best weights, and a checkpoint from which a killed training goes on to the same result as one
-never interrupted.  The loop knows neither pictures nor landmarks: batches are tuples of tensors
-with equal numbers of rows, the caller brings loss, augmentation and validation.
+AdamW with linear warm-up and cosine decay, a running mean of the weights, early stopping on a
+validation part that keeps the best weights, and a checkpoint from which a killed training goes on
+to the same result as one never interrupted.  The loop knows neither pictures nor landmarks:
+batches are tuples of tensors with equal numbers of rows, the caller brings loss, augmentation and
+validation.
 
 Each epoch draws all its random numbers from (seed, epoch), so there is no generator state to
 store.  A checkpoint is one safetensors file with JSON in its header, replaced atomically.
@@ -26,6 +27,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Generator, Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from .. import memory
@@ -51,6 +53,44 @@ class Schedule:
     patience: int = 12  #: epochs without a better validation before the training stops
     epoch_pictures: int = 1000
     clip_norm: float = 5.0
+    #: weight of the past, per step, in the mean of the weights that is validated and kept (Polyak &
+    #: Juditsky 1992); 0 keeps the last weights themselves
+    average: float = 0.0
+    precision: str = "float32"  #: of the forward pass in training; see :func:`half_precision`
+
+
+def half_precision(precision: str, device: torch.device) -> bool:
+    """Whether the forward pass of a training computes in bfloat16.
+
+    "float32" and "bfloat16" say so themselves; "auto" is bfloat16 where the hardware multiplies it
+    natively (AMX on CPUs: measured 2.0 times as fast; CUDA from Ampere on).  Weights, optimiser and
+    losses stay float32, and so does every prediction.
+    """
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"precision must be 'auto', 'float32' or 'bfloat16', got {precision!r}")
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = getattr(torch.cpu, "_is_amx_tile_supported", None)  # torch has no public name for it yet
+    return device.type == "cpu" and known is not None and bool(known())
+
+
+def _average(module: nn.Module, weight: float) -> AveragedModel | None:
+    """The running mean of a module's weights, quicker to forget in the first steps."""
+    if not 0 <= weight < 1:
+        raise InputError(f"average must lie in [0, 1), got {weight}")
+    if weight == 0:
+        return None
+
+    def blend(mean: Any, now: Any, n: Any) -> None:
+        if not torch.is_floating_point(mean[0]):
+            torch._foreach_copy_(mean, now)  # the batch norms' counters
+        else:
+            steps = float(n)
+            torch._foreach_lerp_(mean, now, 1 - min(weight, (1 + steps) / (10 + steps)))
+
+    return AveragedModel(module, multi_avg_fn=blend, use_buffers=True)
 
 
 def _rate(progress: float, schedule: Schedule) -> float:
@@ -69,8 +109,11 @@ def _order(n: int, schedule: Schedule, generator: Generator) -> Tensor:
     return rows[: steps * batch].reshape(steps, batch)
 
 
-def _save(path: Path, module: nn.Module, best: dict, optimiser: Any, about: dict) -> None:
+def _save(
+    path: Path, module: nn.Module, mean: AveragedModel | None, best: dict, optimiser: Any, about: dict
+) -> None:
     tensors = {f"now.{k}": v for k, v in module.state_dict().items()}
+    tensors |= {} if mean is None else {f"mean.{k}": v for k, v in mean.state_dict().items()}
     tensors |= {f"best.{k}": v for k, v in best.items()}
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items()}
@@ -78,8 +121,10 @@ def _save(path: Path, module: nn.Module, best: dict, optimiser: Any, about: dict
     write_atomic(path, save(tensors, {"hybridkp": json.dumps(about)}))
 
 
-def _resume(path: Path, module: nn.Module, optimiser: Any, run: dict) -> tuple[dict, dict]:
-    """Load a checkpoint of the same ``run`` into module and optimiser: (best weights, about)."""
+def _resume(
+    path: Path, module: nn.Module, mean: AveragedModel | None, optimiser: Any, run: dict
+) -> tuple[dict, dict]:
+    """Load a checkpoint of the same ``run`` into module, mean and optimiser: (best weights, about)."""
     try:
         with safe_open(path, "pt") as stream:
             about = json.loads((stream.metadata() or {})["hybridkp"])
@@ -93,6 +138,8 @@ def _resume(path: Path, module: nn.Module, optimiser: Any, run: dict) -> tuple[d
         return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}
 
     module.load_state_dict(part("now"))
+    if mean is not None:
+        mean.load_state_dict(part("mean"))
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in part("optimiser").items():
         index, name = key.split(".")
@@ -107,6 +154,7 @@ def _epoch(
     loss: Callable[[nn.Module, Batch], Tensor],
     augment: Callable[[Batch, Generator], Batch],
     optimiser: Any,
+    mean: AveragedModel | None,
     schedule: Schedule,
     seed: int,
     epoch: int,
@@ -116,17 +164,21 @@ def _epoch(
     generator = Generator().manual_seed((seed * 1_000_003 + epoch) % (2**63))
     torch.manual_seed((seed * 1_000_003 + epoch) % (2**63))
     order, total, rate = _order(len(rows[0]), schedule, generator), 0.0, 0.0
+    half = half_precision(schedule.precision, device)
     module.train()
     for step, chosen in enumerate(order):
         rate = _rate((epoch + step / len(order)) / schedule.max_epochs, schedule)
         for group in optimiser.param_groups:
             group["lr"] = rate
         batch = augment(tuple(r[chosen].to(device) for r in rows), generator)
-        value = loss(module, batch)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            value = loss(module, batch)
         optimiser.zero_grad(set_to_none=True)
         value.backward()
         nn.utils.clip_grad_norm_(module.parameters(), schedule.clip_norm)
         optimiser.step()
+        if mean is not None:
+            mean.update_parameters(module)
         total += float(value.detach())
     module.eval()
     return total / len(order), rate
@@ -164,14 +216,16 @@ def train(
     place(module, device)
     optimiser = torch.optim.AdamW(module.parameters(), weight_decay=schedule.weight_decay)
     history: History = {"loss": [], "validation": [], "learning_rate": []}
-    best = copy.deepcopy(module.state_dict())
+    mean = _average(module, schedule.average)
+    kept = module if mean is None else mean.module.eval()
+    best = copy.deepcopy(kept.state_dict())
     fingerprint = [float(r.double().nan_to_num().mean()) for r in rows]
     run = {"schedule": asdict(schedule), "seed": seed, "n": len(rows[0]), "data": fingerprint}
     run = json.loads(json.dumps(run))
     path = memory.checkpoint(f"{run} {module}") if checkpoint is None else Path(checkpoint)
     start = time.perf_counter()
     if path is not None and path.exists():
-        best, about = _resume(path, module, optimiser, run)
+        best, about = _resume(path, module, mean, optimiser, run)
         history = about["history"]
         spent = about.get("seconds", 0.0)
         memory.credit(spent)
@@ -183,17 +237,17 @@ def train(
             low = history["validation"]
             if low and epoch - 1 - low.index(min(low)) >= schedule.patience:
                 break
-            value, rate = _epoch(module, rows, loss, augment, optimiser, schedule, seed, epoch, device)
+            value, rate = _epoch(module, rows, loss, augment, optimiser, mean, schedule, seed, epoch, device)
             history["loss"].append(value)
             history["learning_rate"].append(rate)
-            history["validation"].append(validate(module))
+            history["validation"].append(validate(kept))
             if history["validation"][-1] <= min(history["validation"]):
-                best = copy.deepcopy(module.state_dict())
+                best = copy.deepcopy(kept.state_dict())
             bar.update()
             bar.set_postfix(loss=history["loss"][-1], validation=history["validation"][-1])
             if path is not None:
                 about = {"run": run, "history": history, "seconds": time.perf_counter() - start}
-                _save(path, module, best, optimiser, about)
+                _save(path, module, mean, best, optimiser, about)
     module.load_state_dict(best)
     module.eval()
     return history
