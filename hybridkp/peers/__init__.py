@@ -7,8 +7,8 @@ Nobody but the recipes imports this room, and no method of ours stands on it.
 OpenCV's Facemark (LBF, AAM, Kazemi) is not here because its Python bindings cannot train: in
 OpenCV 5.0.0 ``createFacemarkLBF()`` takes no parameters and what it makes has ``fit`` and
 ``loadModel`` but neither ``addTrainingSample`` nor ``training`` nor ``setFaceDetector``
-(looked up with ``dir``, November 2026; opencv_contrib issue 2071 and pull request 2197 ask for
-them and are open).  A downloaded model would have been trained on other pictures.
+(looked up with ``dir``; opencv_contrib's issue 2071 asks for them, its pull request 2197 would
+bring them and is not merged).  A downloaded model would have been trained on other pictures.
 """
 
 from __future__ import annotations

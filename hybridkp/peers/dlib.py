@@ -44,11 +44,28 @@ class DlibShapePredictor(DetectorMixin, BaseEstimator):
 
     Parameters
     ----------
-    cascade_depth, tree_depth, num_trees_per_cascade_level, nu, oversampling_amount, \
-    oversampling_translation_jitter, feature_pool_size, lambda_param, num_test_splits, \
-    feature_pool_region_padding, landmark_relative_padding_mode, num_threads
-        dlib's training options under dlib's names, with dlib's defaults; ``num_threads`` 0 and 1
-        are one thread, the caller's.  Prediction always runs in one.
+    cascade_depth : int
+        Stages; each draws its own feature pixels.
+    tree_depth, num_trees_per_cascade_level : int
+        Size and number of a stage's trees.
+    nu : float in (0, 1]
+        Shrinkage: the part of a leaf's step that is taken.
+    oversampling_amount : int
+        Starting shapes for each training picture, random mixtures of training shapes.
+    oversampling_translation_jitter : float
+        Random shift of these starts, in sides of the box.
+    feature_pool_size : int
+        Feature pixels of a stage.
+    lambda_param : float
+        How far apart the two pixels of a split may lie, in sides of the box; smaller is nearer.
+    num_test_splits : int
+        Random splits that a node chooses from.
+    feature_pool_region_padding : float
+    landmark_relative_padding_mode : bool
+        Feature pixels are drawn from the mean shape's extent (or from the box, when False), grown
+        by the padding in sides of the box.
+    num_threads : int
+        Of the training; 0 and 1 are the caller's own.  Prediction always runs in one thread.
     margin : float
         Side of the crop over the side of the object's box in it: 1.25 as crops are cut here.
     random_state : int, RandomState or None
@@ -56,12 +73,13 @@ class DlibShapePredictor(DetectorMixin, BaseEstimator):
 
     Notes
     -----
-    dlib's Python door takes and gives points in whole px: the answer is rounded, in a crop of
-    128 px by 0.4 px at the root mean square.  Landmarks that are not labelled are dlib's absent
-    parts, which its training skips; pictures without any are left out.  dlib makes no mirrored
-    copies by default, so ``flip`` is ignored, and it has no use for ``groups``.  It gives no
-    confidence: the score is 0.5 for every point.  With one landmark the default options learn
-    nothing, because feature pixels are drawn from the mean shape's own extent.
+    The options have dlib's names and dlib's defaults.  Its Python door takes and gives points in
+    whole px, so the answer is rounded: 0.4 px (root mean square) in a crop of any size.  Landmarks
+    that are not labelled are dlib's absent parts, which its training skips; pictures without any
+    are left out.  dlib makes no mirrored copies by default, so ``flip`` is ignored, and it has no
+    use for ``groups``.  It gives no confidence: the score is 0.5 for every point.  With one
+    landmark the default options give the mean, because feature pixels are drawn from the mean
+    shape's own extent: set ``feature_pool_region_padding``.
 
     Needs ``pip install "hybridkp[peers]"``; without it ``fit`` and the reading of a model file
     raise :class:`~hybridkp.structures.InputError`.
