@@ -17,6 +17,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from ..structures import Array
 from ..threads import limit_threads
+from .trees import packed, packed_leaves
 
 _LINEAR = (LinearSVC, LogisticRegression, RidgeClassifier, SGDClassifier)
 _FORESTS = (RandomForestClassifier, ExtraTreesClassifier)
@@ -115,40 +116,19 @@ def _fit_one(classifier: Any, rows: Array, label: Array, use: Array, train: Arra
 
 def _as_arrays(table: list[list[Any]]) -> dict[str, Any]:
     """Forests (F, K) as columns of nodes: small, quick to save, and walked all at once."""
-    parts: dict[str, list[Array]] = {name: [] for name in ("feature", "threshold", "left", "right", "share")}
-    n_trees = max((len(m.estimators_) for models in table for m in models if m is not None), default=1)
-    root = np.zeros((len(table), len(table[0]), n_trees), np.int32)
-    total, depth = 0, 0
-    for f, models in enumerate(table):
-        for k, model in enumerate(models):
-            trees = [None] * n_trees if model is None else [t.tree_ for t in model.estimators_]
-            for t, tree in enumerate(trees):
-                root[f, k, t] = total
-                columns = _columns(tree)
-                inner = columns["left"] >= 0
-                for name in ("left", "right"):  # leaves lead to themselves
-                    columns[name] = np.where(inner, columns[name], np.arange(len(inner))) + total
-                for name, values in columns.items():
-                    parts[name].append(values)
-                total += len(inner)
-                depth = max(depth, 0 if tree is None else int(tree.max_depth))
-    types = {"feature": np.int32, "threshold": np.float64, "left": np.int32, "right": np.int32}
-    out = {name: np.concatenate(v).astype(types.get(name, np.float32)) for name, v in parts.items()}
-    return {**out, "root": root, "depth": depth}
+    models = [model for row in table for model in row]
+    n_trees = max((len(m.estimators_) for m in models if m is not None), default=1)
+    trees = [None if m is None else m.estimators_[t].tree_ for m in models for t in range(n_trees)]
+    out = packed(trees, _share)
+    return {**out, "root": out["root"].reshape(len(table), len(table[0]), n_trees)}
 
 
-def _columns(tree: Any) -> dict[str, Array]:
+def _share(tree: Any) -> dict[str, Array]:
+    """How much of what reached a node was positive."""
     if tree is None:
-        zero = np.zeros(1, int)
-        return {"feature": zero, "threshold": zero, "left": zero - 1, "right": zero - 1, "share": zero + 0.5}
+        return {"share": np.full(1, 0.5)}
     value = tree.value[:, 0]
-    return {
-        "feature": np.maximum(tree.feature, 0),
-        "threshold": tree.threshold,
-        "left": tree.children_left,
-        "right": tree.children_right,
-        "share": value[:, 1] / value.sum(axis=1),
-    }
+    return {"share": value[:, 1] / value.sum(axis=1)}
 
 
 def _score_trees(trees: dict[str, Any], rows: Array, fold: int | None) -> Array:
@@ -156,10 +136,7 @@ def _score_trees(trees: dict[str, Any], rows: Array, fold: int | None) -> Array:
     folds = range(len(trees["root"])) if fold is None else [fold]
     out = np.zeros(rows.shape[:3], np.float32)
     for f in folds:
-        node = np.broadcast_to(trees["root"][f][None, :, None], (*rows.shape[:3], trees["root"].shape[2]))
-        for _ in range(trees["depth"]):
-            value = np.take_along_axis(rows, trees["feature"][node], axis=-1)
-            node = np.where(value <= trees["threshold"][node], trees["left"][node], trees["right"][node])
+        node = packed_leaves(trees, rows, trees["root"][f][None, :, None])
         p = np.clip(trees["share"][node].mean(axis=-1), _LEAST_ODDS, 1 - _LEAST_ODDS)
         out += np.log(p / (1 - p)) / len(folds)
     return out

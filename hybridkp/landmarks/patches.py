@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..calibration import NEAR, calibrate
 from ..descriptors import HOG
 from ..geometry import apply_affine, invert_affine
 from ..images import check_crops, crops_to_grey
@@ -33,14 +32,12 @@ from .candidates import (
 from .experts import Experts, default_classifier, is_linear
 from .frames import frame_maps, frame_size, to_frame
 from .holistic import HolisticRegressor
-from .response import snapped
-from .ridge import ridge
-from .search import dense_windows, found_score, search, suggestion
+from .levels import fit_level, fit_scores
+from .search import dense_windows, found_score, search
 from .shape import PointDistribution
-from .training import given_starts, mirrored, prepare, start_shapes
+from .training import given_starts, group_parts, mean_error, mirrored, prepare, start_shapes
 
 _BLOCK = 16  # pictures whose candidates are scored together
-_ALPHAS = (100.0, 1e3, 1e4, 1e5)  # px² of the frame
 _ROW_BYTES = 500 * 2**20  # ceiling for the rows that one level's experts learn from
 
 
@@ -164,13 +161,13 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         n = len(both[0]) if self.mirror else len(grey)
         rows = self._chosen(n, truth, both, rng)
         grey, truth, names, current = both[0][rows], both[1][rows], both[2][rows], current[rows]
-        fold = _two_folds(names, rng)
+        fold = group_parts(names, 2, rng)
         self.levels_: list[dict[str, Any]] = []
-        self.history_ = {"out-of-fold error (px)": [_mean_error(current, truth)]}
+        self.history_ = {"out-of-fold error (px)": [mean_error(current, truth)]}
         for level in range(len(self.scales)):
             current, raw = self._fit_level(level, grey, current, truth, names, fold, rng)
-            self.history_["out-of-fold error (px)"].append(_mean_error(current, truth))
-        self._fit_score(raw, np.linalg.norm(current - truth, axis=-1))
+            self.history_["out-of-fold error (px)"].append(mean_error(current, truth))
+        self.curve_ = fit_scores(raw, np.linalg.norm(current - truth, axis=-1), self.size_hw_)
         return self
 
     def _descriptor(self) -> Descriptor:
@@ -207,32 +204,11 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         windows = np.empty((len(grey), points.shape[1], s, s), np.float32)
         for rows, part in self._respond(level, experts, frames, points, fold):
             windows[rows] = part
-        offset = wanted - snapped(points, step)
-        curve = _calibrated(windows, offset, radius, step, rng)
-        state = {**experts.state, "curve": curve, "scale": float(self.scales[level])}
-        base, features, centre = suggestion(state, windows, points, step, self.shape_)
-        complete = np.where(np.isfinite(wanted), wanted, base)
-        target = (complete - base).reshape(len(base), -1)
-        update, left = self._fit_update(features, target, names)
-        state.update(update)
-        self.levels_.append(state)
-        moved = base + left.reshape(base.shape)
-        raw = response.read_windows(response.calibrated(windows, curve), moved - centre, step)
+        state, moved, raw = fit_level(
+            windows, points, wanted, (radius, step), self.scales[level], self.shape_, names, self.alpha, rng
+        )
+        self.levels_.append({**experts.state, **state})
         return apply_affine(invert_affine(maps), moved), raw
-
-    def _fit_update(self, features: Array, target: Array, names: Array) -> tuple[dict[str, Array], Array]:
-        """The correction's state (empty = none is better) and its left-out answers (N, 2K)."""
-        state: dict[str, Array] = {}
-        best = np.zeros_like(target)
-        least = np.abs(target).mean() if self.alpha is None else np.inf
-        for alpha in _ALPHAS if self.alpha is None else (self.alpha,):
-            if np.isfinite(alpha):
-                weights, offset, left = ridge(features.copy(), target, alpha, names)
-                error = np.abs(left - target).mean()
-                if error < least:
-                    state = {"weights_update": weights, "offset_update": offset}
-                    least, best = error, left
-        return state, best
 
     def _fit_experts(
         self, level: int, frames: list[Array], points: Array, wanted: Array, fold: Array, rng: Any
@@ -268,11 +244,6 @@ class PatchDetector(DetectorMixin, BaseEstimator):
                 mined[b] = seen[b][:, None]
         label = np.concatenate([label, np.zeros_like(mined)], axis=2)
         return Experts.fit(classifier, rows, label, np.concatenate([use, mined], axis=2), *fit)
-
-    def _fit_score(self, raw: Array, error: Array) -> None:
-        hit = error < NEAR * max(self.size_hw_)
-        seen = np.isfinite(error)
-        self.curve_ = np.array([calibrate(r[s], h[s]) for r, s, h in zip(raw.T, seen.T, hit.T, strict=True)])
 
     # ---------------------------------------------------------------------------- searching
 
@@ -335,9 +306,7 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         A hundredth of the mass is spread evenly: the window is not certain to hold the point.
         """
         _, _, mass, places = self._search(images)
-        maps = response.splat(mass, places, self.size_hw_, stride)
-        maps = 0.99 * maps + 0.01 / np.prod(maps.shape[2:])
-        return (maps / maps.sum(axis=(2, 3), keepdims=True)).astype(np.float32)
+        return response.posterior_maps(mass, places, self.size_hw_, stride)
 
     def _to_runtime(self) -> dict[str, Any]:
         steps = [self._window(i)[1] for i in range(len(self.levels_))]
@@ -363,26 +332,3 @@ class PatchDetector(DetectorMixin, BaseEstimator):
             "weights": experts.mean_weights,
             "bias": experts.mean_bias,
         }
-
-
-def _calibrated(windows: Array, offset: Array, radius: int, step: int, rng: np.random.Generator) -> Array:
-    """(K, 2) Platt curves: is this place of the window the one nearest to the truth?"""
-    some = rng.permutation(len(windows))[:60]
-    distance = np.linalg.norm(response.window_offsets(radius, step) - offset[some][:, :, None], axis=-1)
-    scores = windows[some].reshape(distance.shape)
-    out = np.tile([1.0, -3.0], (windows.shape[1], 1))
-    for k in range(len(out)):
-        seen = np.isfinite(distance[:, k, 0])
-        if seen.any():
-            out[k] = calibrate(scores[seen, k].ravel(), (distance[seen, k] <= 0.75 * step).ravel())
-    return out
-
-
-def _two_folds(names: Array, rng: np.random.Generator) -> Array:
-    """(N,) 0 or 1, no group cut; all 0 when there is one group only."""
-    unique, inverse = np.unique(names, return_inverse=True)
-    return (rng.permutation(len(unique)) % 2)[inverse]
-
-
-def _mean_error(xy: Array, truth: Array) -> float:
-    return float(np.nanmean(np.linalg.norm(xy - truth, axis=-1)))

@@ -133,3 +133,13 @@ def splat(mass: Array, xy: Array, size_hw: tuple[int, int], stride: int) -> Arra
             index = first + np.minimum(y0 + dy, h - 1) * w + np.minimum(x0 + dx, w - 1)
             out += np.bincount(index.ravel(), (mass * wy * wx).ravel(), len(out))
     return out.reshape(b, k, h, w)
+
+
+def posterior_maps(mass: Array, xy: Array, size_hw: tuple[int, int], stride: int) -> Array:
+    """(B, K, H / stride, W / stride) float32 of windows' masses (B, K, P) at crop points; each of sum 1.
+
+    A hundredth of the mass is spread evenly: the window is not certain to hold the point.
+    """
+    maps = splat(mass, xy, size_hw, stride)
+    maps = 0.99 * maps + 0.01 / np.prod(maps.shape[2:])
+    return (maps / maps.sum(axis=(2, 3), keepdims=True)).astype(np.float32)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..calibration import NEAR
 from ..geometry import flip_image, flip_points, similarity
 from ..images import check_crops, crops_to_grey
 from ..memory import TooFewLabels, out_of_fold
 from ..structures import Array, Detector, InputError, check_xy
+from .descent import score_rows
 from .shape import PointDistribution
 
 
@@ -69,6 +71,17 @@ def given_starts(found: ArrayLike, shape: PointDistribution) -> Array:
     return shape.complete(start)
 
 
+def group_parts(names: Array, n: int, rng: np.random.Generator) -> Array:
+    """(N,) the fold 0 .. n - 1 of each row, no group cut; fewer folds where there are fewer groups."""
+    unique, inverse = np.unique(names, return_inverse=True)
+    return (rng.permutation(len(unique)) % n)[inverse]
+
+
+def mean_error(xy: Array, truth: Array) -> float:
+    """Mean distance in px over the labelled points."""
+    return float(np.nanmean(np.linalg.norm(xy - truth, axis=-1)))
+
+
 def perturbed(
     xy: Array, truth: Array, n_copies: int, rng: np.random.Generator, strength: float = 0.5
 ) -> tuple[Array, Array]:
@@ -93,3 +106,25 @@ def perturbed(
         jitter = strength * shift.std(axis=0) * rng.normal(size=(n, 1, 2))
         out[first : first + n] = centre + jitter + np.stack([offset.real, offset.imag], axis=-1)
     return rows, out
+
+
+def step_curve(lengths: list[Array], error: Array, size_hw: tuple[int, int]) -> Array:
+    """(4,) a logistic curve over :func:`.descent.score_rows`: is the point found?
+
+    Parameters
+    ----------
+    lengths : per stage (N, K), how far each point went, px
+    error : (N, K) px, of answers that did not see the picture; NaN = not labelled
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    seen = np.isfinite(error)
+    good = error[seen] < NEAR * max(size_hw)
+    rows = score_rows(lengths)[:, seen].T
+    curve = np.zeros(1 + rows.shape[1])
+    share = np.clip(good.mean(), 1e-3, 1 - 1e-3)
+    curve[0] = np.log(share / (1 - share))
+    if 0 < good.sum() < len(good):
+        model = LogisticRegression(C=1.0, max_iter=1000).fit(rows, good)
+        curve = np.concatenate([model.intercept_, model.coef_[0]])
+    return curve

@@ -1,0 +1,159 @@
+"""Regression trees as plain arrays: growing them, packing others' trees, walking many at once.
+
+Two layouts.  *Balanced* trees test differences of two values and are stored level by level, so that
+a node's children follow from its number; *packed* ones are scikit-learn's, with pointers.  Rows of
+values in, leaves out; pictures and landmarks never.  NumPy only: an exported model runs from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..structures import Array
+
+NEVER = 256  #: a threshold that no difference of two uint8 values exceeds
+
+# --------------------------------------------------------------------------------------------
+# balanced trees of differences
+# --------------------------------------------------------------------------------------------
+
+
+def grow_balanced(
+    values: Array, targets: Array, depth: int, n_candidates: int, n_least: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """One tree of ``2**depth`` leaves that groups rows with like targets.
+
+    A node asks whether ``values[a] - values[b] > threshold``.  Each level draws pairs (a, b) at
+    random; each of its nodes takes one of its own rows' differences as the threshold of each pair,
+    and keeps the pair that lessens the targets' variance most.  All pairs are tried at once.
+
+    Parameters
+    ----------
+    values : (P, N) int16, one column per row that is to be grouped
+    targets : (N, T)
+    n_candidates : pairs tried per node
+    n_least : rows that each side of a split must keep; a node that cannot sends all rows left
+
+    Returns
+    -------
+    pairs : (2**depth - 1, 2) int32
+    threshold : (2**depth - 1,) int16, :data:`NEVER` where there is no split
+    """
+    n_inner = 2**depth - 1
+    pairs, threshold = np.zeros((n_inner, 2), np.int32), np.full(n_inner, NEVER, np.int16)
+    targets = np.asarray(targets, np.float32)
+    place = np.zeros(values.shape[1], int)  # of each row's node within the level
+    for level in range(depth):
+        order = np.argsort(place, kind="stable")
+        ends = np.searchsorted(place[order], np.arange(2**level + 1))
+        tried = _random_pairs(len(values), n_candidates, rng)
+        sorted_values = values[:, order]
+        difference = sorted_values[tried[:, 0]] - sorted_values[tried[:, 1]]
+        right = np.zeros(len(order), bool)
+        for j in range(2**level):
+            low, high = ends[j], ends[j + 1]
+            block = difference[:, low:high]
+            best, at = _best_split(block, targets[order[low:high]], n_least, rng)
+            if best >= 0:
+                pairs[2**level - 1 + j], threshold[2**level - 1 + j] = tried[best], at
+                right[low:high] = block[best] > at
+        place[order] = 2 * place[order] + right
+    return pairs, threshold
+
+
+def _random_pairs(n_values: int, n: int, rng: np.random.Generator) -> Array:
+    """(n, 2) indices, different from each other where there are two."""
+    first = rng.integers(n_values, size=n)
+    return np.stack([first, (first + rng.integers(1, max(n_values, 2), size=n)) % n_values], axis=1)
+
+
+def _best_split(difference: Array, targets: Array, n_least: int, rng: np.random.Generator) -> tuple[int, int]:
+    """The candidate of (F, n) with the largest drop in the variance of (n, T), and its threshold."""
+    f, n = difference.shape
+    if n < 2 * max(n_least, 1):
+        return -1, NEVER
+    threshold = difference[np.arange(f), rng.integers(n, size=f)]
+    centred = targets - targets.mean(axis=0)
+    above = (difference > threshold[:, None]).astype(np.float32)
+    n_right = above.sum(axis=1)
+    gain = ((above @ centred) ** 2).sum(axis=1)  # the sums of both sides differ in sign only
+    gain = gain * n / np.maximum(n_right * (n - n_right), 1)
+    gain[np.minimum(n_right, n - n_right) < n_least] = -1.0
+    best = int(gain.argmax())
+    return (best, int(threshold[best])) if gain[best] > 0 else (-1, NEVER)
+
+
+def balanced_leaves(values: Array, pairs: Array, threshold: Array) -> Array:
+    """Leaves (N, F) of F trees for rows (N, P), all trees and rows at once: 0 .. 2**depth - 1.
+
+    Parameters
+    ----------
+    values : (N, P) int16
+    pairs : (F, 2**depth - 1, 2) columns of ``values``
+    threshold : (F, 2**depth - 1)
+    """
+    n_trees, n_inner = threshold.shape
+    first, second, least = pairs[..., 0].ravel(), pairs[..., 1].ravel(), threshold.ravel()
+    root = np.arange(n_trees) * n_inner
+    column = np.arange(len(values))[:, None] * values.shape[1]
+    flat = values.ravel()
+    node = np.zeros((len(values), n_trees), int)
+    for _ in range((n_inner + 1).bit_length() - 1):
+        test = root + node
+        above = flat[column + first[test]] - flat[column + second[test]] > least[test]
+        node = 2 * node + 1 + above
+    return node - n_inner
+
+
+# --------------------------------------------------------------------------------------------
+# scikit-learn's trees
+# --------------------------------------------------------------------------------------------
+
+_TYPES = {"feature": np.int32, "threshold": np.float64, "left": np.int32, "right": np.int32}
+
+
+def packed(trees: Sequence[Any], answers: Callable[[Any], dict[str, Array]]) -> dict[str, Any]:
+    """Fitted scikit-learn trees (``estimator.tree_``; None = a single leaf) as columns of nodes.
+
+    Parameters
+    ----------
+    answers : of a tree (or None), columns with one entry per node: what its leaves say
+
+    Returns
+    -------
+    "feature", "threshold", "left", "right" and the answers' columns (n_nodes, ...); "root"
+    (n_trees,), "depth".  A leaf's children are the leaf itself, so that all trees can be walked to
+    the depth of the deepest.
+    """
+    columns: dict[str, list[Array]] = {}
+    root = np.zeros(len(trees), np.int32)
+    total, depth = 0, 0
+    for t, tree in enumerate(trees):
+        root[t] = total
+        node = np.arange(1 if tree is None else tree.node_count) + total
+        inner = np.zeros(1, bool) if tree is None else tree.children_left >= 0
+        own = {
+            "feature": node * 0 if tree is None else np.maximum(tree.feature, 0),
+            "threshold": node * 0.0 if tree is None else tree.threshold,
+            "left": node if tree is None else np.where(inner, tree.children_left + total, node),
+            "right": node if tree is None else np.where(inner, tree.children_right + total, node),
+            **answers(tree),
+        }
+        for name, values in own.items():
+            columns.setdefault(name, []).append(values)
+        total += len(node)
+        depth = max(depth, 0 if tree is None else int(tree.max_depth))
+    out = {name: np.concatenate(v).astype(_TYPES.get(name, np.float32)) for name, v in columns.items()}
+    return {**out, "root": root, "depth": depth}
+
+
+def packed_leaves(trees: dict[str, Any], rows: Array, root: Array) -> Array:
+    """Nodes (..., T) where rows (..., D) end in the trees that start at ``root`` (..., T)."""
+    node = np.broadcast_to(root, (*rows.shape[:-1], root.shape[-1]))
+    for _ in range(trees["depth"]):
+        value = np.take_along_axis(rows, trees["feature"][node], axis=-1)
+        node = np.where(value <= trees["threshold"][node], trees["left"][node], trees["right"][node])
+    return node
