@@ -49,7 +49,8 @@ ROOMS: dict[str, set[str]] = {
     | {"memory", "pyramid", "points", "safetensors", "torch", "tqdm"},
     "peers": CORE | {"images", "sklearn", "dlib"},
     "refiners": LEARN | {"memory", "landmarks", "calibration", "cv2"},
-    "fusion": CORE | {"geometry", "images", "memory", "runtime", "sklearn"},
+    "fusion": CORE
+    | {"geometry", "images", "memory", "runtime", "datasets", "calibration", "sklearn", "scipy"},
     "evaluate": CORE
     | {
         "pairs",

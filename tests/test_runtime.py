@@ -51,6 +51,10 @@ def _refined():
     return Refined(HolisticRegressor(), CNNRefiner(**SMALL, input_px=96), cv=2)
 
 
+def PAIR():
+    return [("a", CascadedRegressor()), ("b", HolisticRegressor())]
+
+
 CLASSICAL = {
     "mean": MeanShape,
     "holistic": HolisticRegressor,
@@ -59,7 +63,11 @@ CLASSICAL = {
     "patches": lambda: PatchDetector(n_hard=0),
     "patches, uncorrected": lambda: PatchDetector(HOG(), scales=(0.5, 1.0), alpha=np.inf, n_hard=0),
     "average": lambda: fusion.Average([("a", HolisticRegressor()), ("b", MeanShape())]),
-    "vote": lambda: fusion.WeightedVote([("a", CascadedRegressor()), ("b", HolisticRegressor())]),
+    "average, weighted": lambda: fusion.Average(PAIR(), weights=(2, 1)),
+    "vote": lambda: fusion.WeightedVote(PAIR()),
+    "vote, full covariance": lambda: fusion.WeightedVote(PAIR(), covariance="full"),
+    "vote, gated": lambda: fusion.GatedVote(PAIR(), guard=False),
+    "stacking": lambda: fusion.Stacking(PAIR(), guard=False),
 }
 NETS = {
     "heatmap": _heatmap,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..descriptors.gradients import describe_points
+from ..geometry import flip_image, flip_points
 from ..landmarks.descent import descend
 from ..landmarks.grid import grid_rows
 from ..landmarks.linear import row_by_row
@@ -20,8 +21,9 @@ from ..landmarks.search import dense_windows, found_score, search
 from ..landmarks.shape import PointDistribution
 from ..structures import Array, InputError
 from .engines import open_graph
-from .kernels import vote, weighted_points
+from .kernels import full_vote, gate_features, gated_vote, vote, weighted_points
 from .looks import look_closer
+from .stacked import stacked
 
 Run = Callable[[Array], tuple[Array, Array]]  #: grey crop (H, W) -> (K, 2), (K,)
 Node = dict[str, Any]
@@ -218,9 +220,39 @@ def _average(node: Node, engine: str) -> Run:
     return run
 
 
+def _mirrored(node: Node, engine: str) -> Run:
+    detector, flip = build(node["detector"], engine), _array(node["flip"], -1)
+    if not np.array_equal(np.sort(flip), np.arange(len(flip))):
+        raise ValueError("flip must be a permutation")
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        (xy, score), (other, confidence) = detector(grey), detector(flip_image(grey))
+        other = flip_points(other, grey.shape[1], flip)
+        scores = np.stack([score, confidence[flip]])
+        return weighted_points(np.stack([xy, other]), np.ones(scores.shape), scores)
+
+    return run
+
+
+def _weighted_average(node: Node, engine: str) -> Run:
+    m, ask = _members(node, engine)
+    weights = _array(node["weights"], m)
+    if (weights <= 0).any():
+        raise ValueError("weights must be positive")
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        xy, score = ask(grey)
+        fused, confidence = weighted_points(xy, np.broadcast_to(weights[:, None, None], score.shape), score)
+        return fused[0], confidence[0]
+
+    return run
+
+
 def _vote(node: Node, engine: str) -> Run:
     m, ask = _members(node, engine)
-    variance, correlation = _array(node["variance"], m, -1), _array(node["correlation"], -1, m, m)
+    full = node["kind"] == "full-vote"
+    v = 2 * m if full else m
+    variance, correlation = _array(node["variance"], v, -1), _array(node["correlation"], -1, v, v)
     factors = [{"x": _array(c["x"], -1), "y": _array(c["y"], -1)} for c in node["factors"]]
     if (
         (variance <= 0).any()
@@ -228,9 +260,56 @@ def _vote(node: Node, engine: str) -> Run:
         or any(len(c["x"]) != len(c["y"]) for c in factors)
     ):
         raise ValueError("a vote needs positive variances and a curve for every member")
+    if full and (np.linalg.eigvalsh(correlation + 1e-3 * np.eye(v)) <= 0).any():
+        raise ValueError("a correlation that is none")
+    combine = full_vote if full else vote
 
     def run(grey: Array) -> tuple[Array, Array]:
-        fused, confidence = vote(*ask(grey), variance, correlation, factors)
+        fused, confidence = combine(*ask(grey), variance, correlation, factors)
+        return fused[0], confidence[0]
+
+    return run
+
+
+def _gated_vote(node: Node, engine: str) -> Run:
+    m, ask = _members(node, engine)
+    looks_at, side = (bool(node["confidence"]), bool(node["agreement"])), _whole(node, "side", 1, 4096)
+    bias = _array(node["bias"], m, -1)
+    nothing = np.zeros((m, 1, bias.shape[1], 2))
+    width = gate_features(nothing, nothing[..., 0], side, *looks_at).shape[-1]
+    gate = _array(node["centre"], width), _array(node["slope"], m, width), bias
+    calibration = _array(node["calibration"], 2)
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        fused, confidence = gated_vote(*ask(grey), side, looks_at, gate, calibration)
+        return fused[0], confidence[0]
+
+    return run
+
+
+def _stacked(node: Node, engine: str) -> Run:
+    m, ask = _members(node, engine)
+    mean = _array(node["mean"], -1, 2)
+    k = len(mean)
+    neighbours = _array(node["neighbours"], k, -1)
+    if neighbours.dtype.kind != "i" or neighbours.size == 0:
+        raise ValueError("neighbours are missing")
+    if neighbours.min() < 0 or neighbours.max() >= k:
+        raise ValueError("neighbours must be landmarks")
+    width = neighbours.shape[1] * (3 * m + 2)
+    rule = {
+        "mean": mean,
+        "neighbours": neighbours,
+        "weights": _array(node["weights"], m, k),
+        "coefficients": _array(node["coefficients"], k, width, 2),
+        "offset": _array(node["offset"], k, 2),
+        "calibration": _array(node["calibration"], 2),
+    }
+    if (rule["weights"] <= 0).any():
+        raise ValueError("weights must be positive")
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        fused, confidence = stacked(*ask(grey), rule)
         return fused[0], confidence[0]
 
     return run
@@ -240,9 +319,14 @@ _KINDS: dict[str, Callable[[Node, str], Run]] = {
     "average": _average,
     "cascade": _cascade,
     "constant": _constant,
+    "full-vote": _vote,
+    "gated-vote": _gated_vote,
     "holistic": _holistic,
+    "mirrored": _mirrored,
     "net": _net,
     "patches": _patches,
     "refined": _refined,
+    "stacked": _stacked,
     "vote": _vote,
+    "weighted-average": _weighted_average,
 }

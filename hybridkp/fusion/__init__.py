@@ -1,0 +1,23 @@
+"""Several detectors as one: average, votes, a gate, stacking, and averages or products of score maps.
+
+Fusion knows no detector by name: anything that keeps the ``Detector`` promise can be a member.
+What it learns, it learns from out-of-fold answers, never from a member's own training output.
+Shapes: M members, each (B, K, 2) points and (B, K) scores.
+"""
+
+from __future__ import annotations
+
+from ..lazy import doors
+
+__getattr__, __dir__, __all__ = doors(
+    __name__,
+    {
+        "Average": "votes",
+        "GatedVote": "gating",
+        "MapFusion": "maps",
+        "Members": "members",
+        "MirrorAverage": "mirror",
+        "Stacking": "stacking",
+        "WeightedVote": "votes",
+    },
+)

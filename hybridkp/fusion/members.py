@@ -1,0 +1,194 @@
+"""What every combination does alike: parameters, fits and answers of its members, and the guard.
+
+The guard drops members that do not pay; it judges them, as everything here, by out-of-fold answers.
+No rule of combination lives here.  Shapes: M members, (M, B, K, 2) points and (M, B, K) scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .. import memory
+from ..datasets.splits import group_folds
+from ..images import check_crops
+from ..structures import Array, DetectorMixin, InputError, check_xy
+
+Members = Sequence[tuple[str, Any]]
+Rule = dict[str, Any]  #: what a combination has learned, by name without the trailing underscore
+
+GUARD_FOLDS = 3  #: of the answers, while members are judged
+CAP = 0.1  #: parts of the crop's longer side; an error counts as at most this when members are judged
+
+
+class Combination(DetectorMixin, BaseEstimator):
+    """Fits members once, whoever else needs them (see :mod:`hybridkp.memory`)."""
+
+    members: Members
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters; with ``deep`` also ``name`` and ``name__parameter`` of every member."""
+        out = super().get_params(deep=False)
+        if deep:
+            for name, detector in self.members:
+                out[name] = detector
+                out.update({f"{name}__{k}": v for k, v in detector.get_params(deep=True).items()})
+        return out
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, a member's as ``name__parameter``."""
+        known = self.get_params(deep=True)
+        members = dict(self.members)
+        own: dict[str, Any] = {}
+        for key, value in params.items():
+            if key not in known:
+                raise ValueError(f"{type(self).__name__} has no parameter {key!r}")
+            name, _, rest = key.partition("__")
+            if name not in members:
+                own[key] = value
+            elif rest:
+                members[name].set_params(**{rest: value})
+            else:
+                members[name] = value
+        if "members" not in own and members != dict(self.members):
+            own["members"] = [(name, members[name]) for name, _ in self.members]
+        return super().set_params(**own) if own else self
+
+    def _check_members(self) -> None:
+        names = [name for name, _ in self.members]
+        if not names or len(set(names)) != len(names):
+            raise InputError(f"members need distinct names and at least one of them, got {names}")
+
+    def _fit_members(
+        self, images: Array, xy: Array, groups: Any, flip: Any, kept: Sequence[int] | None = None
+    ) -> None:
+        self._check_members()
+        chosen = self.members if kept is None else [self.members[m] for m in kept]
+        self.members_ = [
+            memory.fitted(detector, images, xy, groups=groups, flip=flip) for _, detector in chosen
+        ]
+        self.size_hw_ = images.shape[1:3]
+
+    def _ask(self, images: Any) -> tuple[Array, Array, Array]:
+        check_is_fitted(self, "members_")
+        images = check_crops(images, self.size_hw_)
+        pairs = [member.predict_with_score(images) for member in self.members_]
+        return images, np.stack([p[0] for p in pairs]).astype(float), np.stack([p[1] for p in pairs])
+
+
+class LearnedCombination(Combination):
+    """A combination whose rule is learned from out-of-fold answers; a subclass says how.
+
+    ``_learn`` gives the rule as a dict with the names of :attr:`_learned`; each becomes an
+    attribute with a trailing underscore.  ``_combine`` applies a rule.
+
+    Attributes
+    ----------
+    kept_ : list of the members' positions that the guard kept; the rule is about these alone
+    """
+
+    cv: int
+    guard: bool
+    _learned: ClassVar[tuple[str, ...]] = ()
+
+    def _check_parameters(self) -> None:
+        """Raise InputError for parameters that cannot be."""
+
+    def _learn(self, answer: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
+        """The rule from points (M, B, K, 2), scores (M, B, K) and truth (B, K, 2), crops ``side`` px long."""
+        raise NotImplementedError
+
+    def _combine(self, rule: Rule, xy: Array, score: Array) -> tuple[Array, Array]:
+        """(B, K, 2) points and (B, K) scores."""
+        raise NotImplementedError
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> Any:
+        """Ask the members out of fold, drop those that do not pay, learn the rule, fit the rest."""
+        self._check_members()
+        self._check_parameters()
+        images = check_crops(images)
+        truth = check_xy(xy, len(images))
+        answer, score = self._out_of_fold(images, truth, groups, flip)
+        rows = np.arange(len(images)) if groups is None else np.asarray(groups)
+        side = max(images.shape[1:3])
+        self.kept_ = list(range(len(answer)))
+        if self.guard and len(answer) > 1:
+            self.kept_ = self._worth_keeping(answer, score, truth, rows, side)
+        rule = self._learn(answer[self.kept_], score[self.kept_], truth, rows, side)
+        if "weights" in rule:  # for people to read: a row for every member
+            weights = np.zeros((len(answer), truth.shape[1]))
+            weights[self.kept_] = rule["weights"]
+            rule["weights"] = weights
+        for name in self._learned:
+            setattr(self, f"{name}_", rule[name])
+        self._fit_members(images, truth, groups, flip, self.kept_)
+        return self
+
+    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
+        """(B, K, 2) float32 points in crop px and (B, K) float32 scores."""
+        _, xy, score = self._ask(images)
+        return self._combine({name: getattr(self, f"{name}_") for name in self._learned}, xy, score)
+
+    def _out_of_fold(self, images: Array, xy: Array, groups: Any, flip: Any) -> tuple[Array, Array]:
+        pairs = [
+            memory.out_of_fold(detector, images, xy, groups=groups, flip=flip, cv=self.cv)
+            for _, detector in self.members
+        ]
+        return np.stack([p[0] for p in pairs]).astype(float), np.stack([p[1] for p in pairs])
+
+    # ----------------------------------------------------------------------------------------
+    # the guard
+    # ----------------------------------------------------------------------------------------
+
+    def _worth_keeping(
+        self, answer: Array, score: Array, truth: Array, groups: Array, side: int
+    ) -> list[int]:
+        """Positions of the members that stay, by backward elimination.
+
+        The member goes whose absence costs least, as long as that is no more than one standard
+        error (over groups) of the paired difference: the one-standard-error rule of Breiman et al.
+        1984, which prefers the smaller of two that cannot be told apart.  So a mostly wrong member
+        cannot make the combination worse than its best member by more than noise.
+        """
+        kept = list(range(len(answer)))
+        loss = self._held_out_loss(kept, answer, score, truth, groups, side)
+        while len(kept) > 1:
+            trials = [[m for m in kept if m != out] for out in kept]
+            losses = [self._held_out_loss(t, answer, score, truth, groups, side) for t in trials]
+            costs = [_mean_and_error(without - loss) for without in losses]
+            best = int(np.argmin([mean for mean, _ in costs]))
+            if costs[best][0] > costs[best][1]:
+                break
+            kept, loss = trials[best], losses[best]
+        return kept
+
+    def _held_out_loss(
+        self, kept: list[int], answer: Array, score: Array, truth: Array, groups: Array, side: int
+    ) -> Array:
+        """(G,) mean error of each group's points, by a rule learned on other groups; capped."""
+        xy, trust = answer[kept], score[kept]
+        found = np.empty(truth.shape)
+        for train, test in group_folds(groups, GUARD_FOLDS):
+            rule = self._learn(xy[:, train], trust[:, train], truth[train], groups[train], side)
+            found[test] = self._combine(rule, xy[:, test], trust[:, test])[0]
+        error = np.linalg.norm(found - truth, axis=-1)
+        labelled = np.isfinite(truth[..., 0])
+        error = np.where(labelled, np.minimum(np.nan_to_num(error, nan=np.inf), CAP * side), 0.0)
+        code = np.unique(groups, return_inverse=True)[1].reshape(-1)
+        count = np.bincount(code, labelled.sum(1))
+        total = np.bincount(code, error.sum(1))
+        return total[count > 0] / count[count > 0]
+
+
+def _mean_and_error(values: Array) -> tuple[float, float]:
+    """Mean of (G,) values and its standard error; with fewer than two no difference can be told."""
+    if len(values) < 2:
+        return 0.0, np.inf
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
