@@ -168,28 +168,21 @@ def _members(quick: bool) -> list[tuple[str, Any]]:
     return [("sdm", _sdm(quick)), ("heatmap", _heatmap(quick))]
 
 
-def _vote(quick: bool) -> Any:
-    from .fusion import WeightedVote
+def _fused(rule: str, **options: Any) -> Callable[[bool], Any]:
+    """A rule of :mod:`hybridkp.fusion` over the two."""
 
-    return WeightedVote(_members(quick))
+    def make(quick: bool) -> Any:
+        from . import fusion
+
+        return getattr(fusion, rule)(_members(quick), **options)
+
+    return make
 
 
 def _vote_3(quick: bool) -> Any:
     from .fusion import WeightedVote
 
     return WeightedVote([*_members(quick), ("hog+svm", _hog_svm(quick))])
-
-
-def _average(quick: bool) -> Any:
-    from .fusion import Average
-
-    return Average(_members(quick))
-
-
-def _product(quick: bool) -> Any:
-    from .fusion import MapFusion
-
-    return MapFusion(_members(quick), how="product")
 
 
 # --------------------------------------------------------------------------------------------
@@ -227,10 +220,19 @@ _METHODS: dict[str, _Recipe] = {
     "cnn-hog+svm": _Recipe(
         _cnn_hog_svm, "CNN embedding and HOG concatenated, linear SVMs", "hybrid", slow=True
     ),
-    "average": _Recipe(_average, "plain mean of sdm and heatmap", "hybrid", slow=True),
-    "product": _Recipe(_product, "product of the score maps of sdm and heatmap", "hybrid", slow=True),
-    "vote": _Recipe(_vote, "weighted vote of sdm and heatmap", "hybrid", slow=True),
+    "average": _Recipe(_fused("Average"), "plain mean of sdm and heatmap", "hybrid", slow=True),
+    "product": _Recipe(
+        _fused("MapFusion", how="product"),
+        "product of the score maps of sdm and heatmap",
+        "hybrid",
+        slow=True,
+    ),
+    "vote": _Recipe(_fused("WeightedVote"), "weighted vote of sdm and heatmap", "hybrid", slow=True),
     "vote-3": _Recipe(_vote_3, "weighted vote of sdm, heatmap and hog+svm", "hybrid", slow=True),
+    "vote-gated": _Recipe(
+        _fused("GatedVote"), "vote of sdm and heatmap, weighed by scores and agreement", "hybrid", slow=True
+    ),
+    "stack": _Recipe(_fused("Stacking"), "ridge over the points of sdm and heatmap", "hybrid", slow=True),
     "dlib": _Recipe(_dlib, "dlib's shape predictor with its default options (extra: peers)", "peer"),
 }
 
