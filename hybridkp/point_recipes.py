@@ -66,24 +66,33 @@ def _feature(name: str) -> Callable[[int], Any]:
 # --------------------------------------------------------------------------------------------
 
 
-def _single(make: Callable[[int], Any], rule: str = "mutual") -> Callable[[int, int], Any]:
+def _single(
+    make: Callable[[int], Any], rule: str = "mutual", ratio: float = 0.9
+) -> Callable[[int, int], Any]:
     """One feature, one rule."""
 
     def recipe(n_points: int, random_state: int) -> Any:
         from .points import FeatureMatcher
 
-        return FeatureMatcher(make(n_points), rule, random_state=random_state)
+        return FeatureMatcher(make(n_points), rule, ratio, random_state=random_state)
 
     return recipe
 
 
 def _two_stage(first: Callable[[int], Any], rounds: int = 1, **options: Any) -> Callable[[int, int], Any]:
     """Ratio-tested matches of ``first``, then the net on the warped picture."""
+    return _net_after(_single(first, "ratio"), rounds, **options)
+
+
+def _net_after(
+    first: Callable[[int, int], Any], rounds: int = 1, **options: Any
+) -> Callable[[int, int], Any]:
+    """Any recipe's homography, then the net on the warped picture."""
 
     def recipe(n_points: int, random_state: int) -> Any:
         from .points import TwoStageMatcher
 
-        start = _single(first, "ratio")(n_points, random_state)
+        start = first(n_points, random_state)
         return TwoStageMatcher(start, _net(n_points), rounds=rounds, random_state=random_state, **options)
 
     return recipe
@@ -103,6 +112,26 @@ def _refined(recipe: Callable[[int, int], Any]) -> Callable[[int, int], Any]:
         from .points import RefinedMatcher
 
         return RefinedMatcher(recipe(n_points, random_state), random_state=random_state)
+
+    return refined
+
+
+def _surf_first(n_points: int, random_state: int) -> Any:
+    """SURF, and RootSIFT where SURF finds too little: a coarse homography at half of SIFT's cost."""
+    from .points import FallbackMatcher
+
+    makes = _feature("SURFFeature"), _rootsift
+    return FallbackMatcher([_single(make, "ratio")(n_points, random_state) for make in makes])
+
+
+def _grid(recipe: Callable[[int, int], Any], n_passes: int = 2) -> Callable[[int, int], Any]:
+    """A recipe's homography estimated again from a grid of patches."""
+
+    def refined(n_points: int, random_state: int) -> Any:
+        from .points import GridRefinedMatcher
+
+        first = recipe(n_points, random_state)
+        return GridRefinedMatcher(first, n_passes=n_passes, random_state=random_state)
 
     return refined
 
@@ -158,6 +187,7 @@ _METHODS: dict[str, _Recipe] = {
         _single(_paired("FAST", "SIFTFeature")), "FAST corners with SIFT's rows, mutual", "classical"
     ),
     "net": _Recipe(_single(_net), "our network's points and rows, mutual", "deep"),
+    "net-ratio": _Recipe(_single(_net, "ratio", 0.95), "our network, mutual and ratio 0.95", "deep"),
     "rootsift+net-rows": _Recipe(_concat((0.0, 1.0)), "RootSIFT's points, the net's rows, mutual", "hybrid"),
     "concat": _Recipe(_concat((1.0, 1.0)), "RootSIFT's points, both rows side by side, mutual", "hybrid"),
     "union": _Recipe(_union, "ratio-tested RootSIFT and net together, votes between them", "hybrid"),
@@ -179,6 +209,14 @@ _METHODS: dict[str, _Recipe] = {
     "orb+beblid>net-x2+refine": _Recipe(
         _refined(_two_stage(_orb_beblid, 2)), "ORB and BEBLID, warp and the net twice, refined", "hybrid"
     ),
+    "surf>net-x2+grid": _Recipe(
+        _grid(_net_after(_surf_first, 2)),
+        "SURF or RootSIFT, the net twice, then a grid of patches",
+        "hybrid",
+    ),
+    "orb+beblid>net+grid": _Recipe(
+        _grid(_two_stage(_orb_beblid)), "ORB and BEBLID, the net, then a grid of patches", "hybrid"
+    ),
     "matchability": _Recipe(
         _single(_ranked, "ratio"), "RootSIFT's points by learned matchability, ratio 0.9", "hybrid"
     ),
@@ -186,6 +224,9 @@ _METHODS: dict[str, _Recipe] = {
         _refined(_single(_rootsift, "ratio")), "RootSIFT, then least-squares matching", "control"
     ),
     "rootsift>upright-rootsift": _Recipe(_control, "RootSIFT, warp, RootSIFT without orientation", "control"),
+    "surf+grid": _Recipe(
+        _grid(_surf_first, 4), "SURF or RootSIFT, then a grid of patches; no net", "control"
+    ),
     "rootsift>ecc": _Recipe(_ecc, "RootSIFT, then its homography refined on the pixels (ECC)", "control"),
 }
 
@@ -194,7 +235,8 @@ DEFAULT: tuple[str, ...] = (
     *("sift", "rootsift", "surf", "orb", "akaze", "orb+beblid", "net"),
     *("union", "concat", "matchability", "rootsift>net", "rootsift>net-x2", "rootsift>net-x2+refine"),
     *("orb+beblid>net", "orb+beblid>net-x2", "orb+beblid>net-x2+refine"),
-    *("rootsift+refine", "rootsift>upright-rootsift", "rootsift>ecc"),
+    *("surf>net-x2+grid", "orb+beblid>net+grid"),
+    *("rootsift+refine", "rootsift>upright-rootsift", "surf+grid", "rootsift>ecc"),
 )
 
 

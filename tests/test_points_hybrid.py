@@ -15,14 +15,18 @@ from hybridkp.pairs import Matched, PairMatcher
 from hybridkp.points import (
     ConcatFeature,
     EccMatcher,
+    FallbackMatcher,
     FeatureMatcher,
+    GridRefinedMatcher,
     ORBFeature,
     RefinedMatcher,
     SIFTFeature,
     TwoStageMatcher,
     UnionMatcher,
     Upright,
+    grid,
     least_squares_matching,
+    match_grid,
 )
 from hybridkp.points.two_stage import warp_onto
 from hybridkp.structures import InputError, Keypoints
@@ -74,6 +78,8 @@ MATCHERS: dict[str, PairMatcher] = {
     ),
     "ecc": EccMatcher(FeatureMatcher(ORBFeature(300), "ratio")),
     "refined": RefinedMatcher(FeatureMatcher(ORBFeature(300), "ratio")),
+    "grid": GridRefinedMatcher(FeatureMatcher(ORBFeature(300), "ratio"), step_px=10, size_px=21),
+    "fallback": FallbackMatcher([FeatureMatcher(ORBFeature(20)), _sift()], min_inliers=30),
 }
 WITHIN_PX = 0.25  #: mean corner error that every matcher must reach; a half-pixel shift costs 0.5
 
@@ -95,7 +101,7 @@ def test_a_warped_picture_comes_back(name: str) -> None:
         assert (keypoints.xy >= -1).all() and (keypoints.xy <= np.array(size_hw[::-1])).all()
 
 
-@pytest.mark.parametrize("name", ["union", "two-stage-x2", "refined"])
+@pytest.mark.parametrize("name", ["union", "two-stage-x2", "refined", "grid"])
 def test_two_runs_agree_bit_for_bit(name: str) -> None:
     a, b = _pictures()
     first, second = (clone(MATCHERS[name]).match(a, b) for _ in range(2))
@@ -204,6 +210,61 @@ def test_refinement_makes_matches_more_precise() -> None:
     assert error(RefinedMatcher(coarse).match(a, b)) < 0.5 * error(coarse.match(a, b))
 
 
+def test_a_grid_of_patches_agrees_under_a_shade() -> None:
+    """Light that changes over the picture, a part covered: the other places are right all the same."""
+    a, b = _pictures()
+    lamp = np.linspace(0.4, 1.0, SIZE_HW[1])[None]
+    shaded = (b * lamp).astype(np.uint8)
+    shaded[60:130, 90:160] = np.random.default_rng(0).integers(0, 256, (70, 70))
+    start = np.array([[1, 0, 0.8], [0, 1, -0.6], [0, 0, 1]]) @ H
+    xy_a, xy_b = match_grid(a, shaded, start, step_px=12)
+    seen = (np.abs(xy_b - [125, 95]) > 50).any(axis=1)
+    away = np.linalg.norm(apply_homography(H, xy_a) - xy_b, axis=1)[seen]
+    assert seen.sum() > 60 and np.median(away) < 0.1 and (away < 0.5).mean() > 0.95
+
+    class Start:
+        def match(self, image_a: np.ndarray, image_b: np.ndarray) -> Matched:
+            points = Keypoints(xy_a[:40])
+            none = np.zeros(40, bool)
+            return Matched(points, points, xy_a[:40], apply_homography(H, xy_a[:40]), none, start, none)
+
+    found = GridRefinedMatcher(Start(), step_px=12).match(a, shaded)
+    assert _corner_error(found.homography) < 0.2 < 0.9 < _corner_error(start)
+    assert found.inlier.all() and found.seconds["grid"] > 0
+    unbelieved = GridRefinedMatcher(Start(), min_patches=10_000).match(a, shaded)
+    np.testing.assert_array_equal(unbelieved.homography, start)
+
+
+def test_a_grid_of_patches_is_bounded_in_huge_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, _ = _pictures()
+    monkeypatch.setattr(grid, "MAX_PATCHES", 40)
+    xy_a, xy_b = match_grid(a, a, np.eye(3), step_px=4)
+    assert 10 < len(xy_a) <= 40
+    np.testing.assert_allclose(xy_a, xy_b, atol=1e-3)
+    small = a[:30, :30]
+    none, _ = match_grid(small, small, np.eye(3))
+    assert none.shape == (0, 2)
+
+
+def test_the_next_is_asked_only_where_the_first_finds_little() -> None:
+    a, b = _pictures()
+    first, asked = _sift(), []
+
+    class Watched:
+        def match(self, image_a: np.ndarray, image_b: np.ndarray) -> Matched:
+            asked.append(1)
+            return FeatureMatcher(ORBFeature(40)).match(image_a, image_b)
+
+    alone = first.match(a, b)
+    assert alone.inlier.sum() >= 40
+    found = FallbackMatcher([first, Watched()]).match(a, b)
+    np.testing.assert_array_equal(found.homography, alone.homography)
+    assert not asked
+    found = FallbackMatcher([Watched(), first], min_inliers=10_000).match(a, b)
+    np.testing.assert_array_equal(found.homography, alone.homography)
+    assert len(asked) == 1 and found.seconds["detect"] > 0
+
+
 def test_concat_weights_are_squared_lengths() -> None:
     a, _ = _pictures()
     sift = SIFTFeature(80)
@@ -245,6 +306,12 @@ def test_complaints_name_the_thing() -> None:
         ConcatFeature([("orb", ORBFeature()), ("sift", SIFTFeature())]).detect_and_describe(a)
     with pytest.raises(InputError, match="one weight from 0 on for each part"):
         ConcatFeature([("sift", SIFTFeature())], (1, 2)).detect_and_describe(a)
+    with pytest.raises(InputError, match="needs at least one member"):
+        FallbackMatcher([]).match(a, b)
+    with pytest.raises(InputError, match="n_passes must be at least 1"):
+        GridRefinedMatcher(_sift(), n_passes=0).match(a, b)
+    with pytest.raises(InputError, match="step_px must be at least 1"):
+        match_grid(a, b, H, step_px=0)
     with pytest.raises(InputError, match="size_px must be odd"):
         least_squares_matching(a, b, np.zeros((1, 2)), np.zeros((1, 2)), 8)
 

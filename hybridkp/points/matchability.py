@@ -123,8 +123,8 @@ class MatchabilityRanked(BaseEstimator):
         None is the one that the shipped model was trained for.
     n_points : int
         Budget.
-    pool : float
-        How many times as many points are looked at.
+    n_spare : int
+        How many more points are looked at.  Rows of points that are then dropped are what it costs.
     model : fitted Matchability, path or None
         None is the shipped model.  ``sklearn.base.clone`` forgets what a model in here has learned,
         as it does everywhere, unless it comes as ``sklearn.frozen.FrozenEstimator(model)``.
@@ -136,10 +136,10 @@ class MatchabilityRanked(BaseEstimator):
 
     norm = "L2"
 
-    def __init__(self, feature: Any = None, n_points: int = 1024, pool: float = 4.0, model: Any = None):
+    def __init__(self, feature: Any = None, n_points: int = 1024, n_spare: int = 1024, model: Any = None):
         self.feature = feature
         self.n_points = n_points
-        self.pool = pool
+        self.n_spare = n_spare
         self.model = model
 
     @property
@@ -157,8 +157,8 @@ class MatchabilityRanked(BaseEstimator):
 
     def detect_and_describe(self, image: Array) -> tuple[Keypoints, Array]:
         """At most ``n_points`` keypoints, the most matchable first, and their rows."""
-        if self.pool < 1:
-            raise InputError(f"MatchabilityRanked: pool must be at least 1, got {self.pool}")
+        if self.n_spare < 0:
+            raise InputError(f"MatchabilityRanked: n_spare must be 0 or more, got {self.n_spare}")
         grey = local.grey_picture(image)
         found, rows = self._feature().detect_and_describe(grey)
         chance = self._model().predict(found, rows, grey.shape)
@@ -169,7 +169,7 @@ class MatchabilityRanked(BaseEstimator):
 
     def _feature(self) -> Any:
         feature = clone(default_feature() if self.feature is None else self.feature)
-        return feature.set_params(n_points=int(np.ceil(self.pool * self.n_points)))
+        return feature.set_params(n_points=self.n_points + self.n_spare)
 
     def _model(self) -> Matchability:
         if isinstance(self.model, FrozenEstimator):

@@ -1,7 +1,8 @@
 """Pair matchers: from two pictures to matched points and a homography, with seconds per stage.
 
-One feature (:class:`FeatureMatcher`), the union of several with votes between them
-(:class:`UnionMatcher`), and ECC on the pixels afterwards (:class:`EccMatcher`).  The two-stage
+One feature (:class:`FeatureMatcher`), the first of several that succeeds (:class:`FallbackMatcher`), the
+union of several with votes between them (:class:`UnionMatcher`), and ECC on the pixels afterwards
+(:class:`EccMatcher`).  The two-stage
 matcher has its own module.  Never here: detectors and rows, truth, metrics.
 """
 
@@ -102,6 +103,45 @@ class FeatureMatcher(BaseEstimator):
             np.zeros(len(matches.score), bool),
             dict(clock.seconds),
         )
+
+
+class FallbackMatcher(BaseEstimator):
+    """The answer of the first matcher that is believed: the cheap one where it is enough, else the next.
+
+    Parameters
+    ----------
+    members : sequence of PairMatcher, asked in this order
+    min_inliers : int
+        An answer with fewer inliers is not believed; when none is, the one with most stands, of equals
+        the first.
+
+    Notes
+    -----
+    ``seconds`` are those of all members that were asked, summed by stage.
+    """
+
+    def __init__(self, members: Sequence[PairMatcher], min_inliers: int = 12):
+        self.members = members
+        self.min_inliers = min_inliers
+
+    def match(self, image_a: Array, image_b: Array) -> Matched:
+        """As :meth:`FeatureMatcher.match`."""
+        if len(self.members) == 0:
+            raise InputError("FallbackMatcher: needs at least one member")
+        a, b = local.picture(image_a), local.picture(image_b)
+        best: Matched | None = None
+        seconds: dict[str, float] = {}
+        for member in self.members:
+            found = member.match(a, b)
+            seconds = {
+                k: seconds.get(k, 0.0) + found.seconds.get(k, 0.0) for k in {**seconds, **found.seconds}
+            }
+            if best is None or found.inlier.sum() > best.inlier.sum():
+                best = found
+            if found.inlier.sum() >= self.min_inliers:
+                break
+        assert best is not None
+        return replace(best, seconds=seconds)
 
 
 class UnionMatcher(BaseEstimator):
