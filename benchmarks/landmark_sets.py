@@ -1,0 +1,169 @@
+"""What the landmark benchmarks share: the sets with their crops, the set's figure, and its intervals.
+
+Predictions come from ``hybridkp.evaluate.bench`` and the figures from ``hybridkp.report.scores`` and
+``hybridkp.statistics``, so that a benchmark's table and a report's page cannot differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridkp import evaluate, recipes, statistics
+from hybridkp.cli.display import Display
+from hybridkp.datasets import load_dataset
+from hybridkp.report.scores import Headline, Scores, gather_truth, score_methods
+from hybridkp.structures import Dataset, InputError, Predictions
+
+LEVEL = 0.95
+#: crop side px and margin; others take (128, 1.25)
+CROPS: dict[str, tuple[int, float]] = {"mouse17": (192, 1.0), "synthetic": (64, 1.25)}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One data set, both parts, and how it is cut."""
+
+    name: str
+    train: Dataset
+    val: Dataset
+    size_hw: tuple[int, int]
+    margin: float
+
+
+def data_root() -> Path:
+    """``HYBRIDKP_DATA``, or ``../shared/data`` seen from the repository."""
+    return Path(os.environ.get("HYBRIDKP_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def load_problem(name: str, max_train: int | None = None, max_val: int | None = None) -> Problem:
+    """A set by its folder's name, or "synthetic"; spread evenly when thinned."""
+    where = name if name == "synthetic" else str(data_root() / name)
+    train, val = load_dataset(where, "train"), load_dataset(where, "val")
+    side, margin = CROPS.get(name, (128, 1.25))
+    return Problem(name, thin(train, max_train), thin(val, max_val), (side, side), margin)
+
+
+def thin(dataset: Dataset, n: int | None) -> Dataset:
+    """At most ``n`` samples, evenly spread over the set."""
+    if n is None or n >= len(dataset):
+        return dataset
+    return dataset.subset([i * len(dataset) // n for i in range(n)])
+
+
+def run(
+    methods: Mapping[str, Any],
+    problem: Problem,
+    out: Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    n_jobs: int = 1,
+    max_timed: int = 50,
+    train: Dataset | None = None,
+) -> list[Predictions]:
+    """``bench`` with a progress bar; what is in ``out`` already is kept."""
+    display = Display(len(methods) * len(seeds))
+    try:
+        return evaluate.bench(
+            methods,
+            problem.train if train is None else train,
+            problem.val,
+            out=out,
+            seeds=seeds,
+            n_jobs=n_jobs,
+            size_hw=problem.size_hw,
+            margin=problem.margin,
+            max_timed=max_timed,
+            progress=display,
+        )
+    finally:
+        display.close()
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The set's figure for each method: ``values`` (B,) in shown units, seeds averaged."""
+
+    headline: Headline
+    groups: Any
+    by_method: dict[str, Scores]
+
+    def values(self, method: str) -> Any:
+        scores = self.by_method[method]
+        return statistics.average_over_seeds(scores.values) * self.headline.scale
+
+    def interval(self, method: str) -> statistics.Interval:
+        return statistics.bootstrap_interval(self.values(method), self.groups, level=LEVEL)
+
+    def against(self, method: str, other: str) -> statistics.PairedDifference:
+        """``method`` - ``other`` over the same objects."""
+        return statistics.paired_difference(self.values(method), self.values(other), self.groups, level=LEVEL)
+
+    def best(self, methods: Sequence[str]) -> str:
+        sign = 1 if self.headline.lower_is_better else -1
+        return min(methods, key=lambda m: sign * self.interval(m).value)
+
+    def milliseconds(self, method: str) -> tuple[float, float, float]:
+        """Quartiles of the time for one object in one thread; NaN when nothing was timed."""
+        seconds = np.concatenate([run.seconds for run in self.by_method[method].runs])
+        seconds = seconds[np.isfinite(seconds)]
+        if len(seconds) == 0:
+            return (float("nan"),) * 3
+        low, middle, high = (1e3 * np.percentile(seconds, [25, 50, 75])).tolist()
+        return low, middle, high
+
+
+def score(problem: Problem, predictions: Sequence[Predictions]) -> Scored:
+    """NME %, PCK@0.2 % or px, as the set's normaliser says."""
+    truth = gather_truth(problem.val, predictions)
+    scores = score_methods(truth, predictions)
+    return Scored(truth.headline, truth.groups, {s.method: s for s in scores})
+
+
+def estimators(names: Sequence[str], quick: bool, seed: int = 0) -> dict[str, Any]:
+    """Fresh estimators of recipes, every ``random_state`` set."""
+    return {name: evaluate_with_seed(recipes.make_method(name, quick=quick), seed) for name in names}
+
+
+def evaluate_with_seed(estimator: Any, seed: int) -> Any:
+    from hybridkp.evaluate.runs import with_seed
+
+    return with_seed(estimator, seed)
+
+
+def interval_text(value: float, low: float, high: float, digits: int, sign: bool = False) -> str:
+    """``3.21 [3.05, 3.40]``."""
+    show = f"{{:{'+' if sign else ''}.{digits}f}}"
+    ends = f" [{show.format(low)}, {show.format(high)}]" if np.isfinite([low, high]).all() else ""
+    return show.format(value).replace("-", "−") + ends.replace("-", "−")
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A GitHub table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def names_of(text: str) -> list[str]:
+    """``a,b,c`` of a command line."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("needs at least one name")
+    return names
+
+
+def fail_in_a_line(main: Any) -> int:
+    """Run ``main``; an :class:`InputError` becomes one line on stderr."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
