@@ -35,7 +35,7 @@ from .holistic import HolisticRegressor
 from .levels import fit_level, fit_scores
 from .search import dense_windows, found_score, search
 from .shape import PointDistribution
-from .training import given_starts, group_parts, mean_error, mirrored, prepare, start_shapes
+from .training import given_starts, group_parts, mean_error, mirrored, prepare, some_rows, start_shapes
 
 _BLOCK = 16  # pictures whose candidates are scored together
 _ROW_BYTES = 500 * 2**20  # ceiling for the rows that one level's experts learn from
@@ -158,8 +158,7 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         self.start_ = fitted(start, *both[:2], groups=both[2])
         current = start_shapes(start, self.shape_, *both)
         self.descriptor_ = fitted_descriptor(self._descriptor(), grey, truth, both[2][: len(grey)], flip)
-        n = len(both[0]) if self.mirror else len(grey)
-        rows = self._chosen(n, truth, both, rng)
+        rows = some_rows(both[1][: None if self.mirror else len(grey)], self.max_pictures, rng)
         grey, truth, names, current = both[0][rows], both[1][rows], both[2][rows], current[rows]
         fold = group_parts(names, 2, rng)
         self.levels_: list[dict[str, Any]] = []
@@ -172,14 +171,6 @@ class PatchDetector(DetectorMixin, BaseEstimator):
 
     def _descriptor(self) -> Descriptor:
         return HOG(cells=5, cell_px=4) if self.descriptor is None else self.descriptor
-
-    def _chosen(self, n: int, truth: Array, both: tuple, rng: np.random.Generator) -> Array:
-        """Rows to learn from; landmarks that a small draw would miss keep one picture each."""
-        most = n if self.max_pictures is None else min(n, self.max_pictures)
-        if most == n:
-            return np.arange(n)
-        needed = np.isfinite(truth[..., 0]).argmax(axis=0)
-        return np.unique(np.concatenate([rng.choice(n, most, replace=False), needed]))
 
     def _window(self, level: int) -> tuple[int, int]:
         """(radius in steps, step in px) of a level."""

@@ -143,3 +143,28 @@ def posterior_maps(mass: Array, xy: Array, size_hw: tuple[int, int], stride: int
     maps = splat(mass, xy, size_hw, stride)
     maps = 0.99 * maps + 0.01 / np.prod(maps.shape[2:])
     return (maps / maps.sum(axis=(2, 3), keepdims=True)).astype(np.float32)
+
+
+def window_votes(offset: Array, weight: Array, radius: int) -> Array:
+    """(K, S, S) float32 sums of weights (K, V) at offsets (K, V, 2) px from the centres, bilinear.
+
+    S = 2 radius + 1; votes that fall outside of their window do not count.
+    """
+    k, s = len(offset), 2 * radius + 1
+    place = np.asarray(offset, np.float32) + radius
+    inside = ((place >= 0) & (place <= s - 1)).all(axis=-1)
+    weight = np.where(inside, weight, 0)
+    place = np.clip(place, 0, s - 1)
+    low = np.minimum(place.astype(np.int32), s - 2)
+    x, y = np.moveaxis(place - low, -1, 0)
+    first = low[..., 1] * s + low[..., 0] + (np.arange(k) * s * s)[:, None]
+    index = np.stack([first, first + 1, first + s, first + s + 1])
+    part = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y]) * weight
+    return np.bincount(index.ravel(), part.ravel(), k * s * s).reshape(k, s, s).astype(np.float32)
+
+
+def blurred(maps: Array, sigma: float) -> Array:
+    """(K, S, S) float32 smoothed by a Gaussian of ``sigma`` px; nothing comes in from outside."""
+    axis = np.arange(maps.shape[-1])
+    kernel = np.exp(-0.5 * ((axis[:, None] - axis) / sigma) ** 2).astype(np.float32)
+    return np.matmul(np.matmul(kernel, maps), kernel)

@@ -71,6 +71,18 @@ def given_starts(found: ArrayLike, shape: PointDistribution) -> Array:
     return shape.complete(start)
 
 
+def some_rows(truth: Array, most: int | None, rng: np.random.Generator) -> Array:
+    """Indices of at most about ``most`` of truth (N, K, 2), in order.
+
+    A landmark that a small draw would miss keeps the first picture that has it.
+    """
+    n = len(truth)
+    if most is None or most >= n:
+        return np.arange(n)
+    needed = np.isfinite(truth[..., 0]).argmax(axis=0)
+    return np.unique(np.concatenate([rng.choice(n, most, replace=False), needed]))
+
+
 def group_parts(names: Array, n: int, rng: np.random.Generator) -> Array:
     """(N,) the fold 0 .. n - 1 of each row, no group cut; fewer folds where there are fewer groups."""
     unique, inverse = np.unique(names, return_inverse=True)
