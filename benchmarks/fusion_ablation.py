@@ -140,7 +140,8 @@ def table(headline: Any, best: str, lines: Sequence[Line]) -> str:
         if np.isfinite(line.difference):
             ends = line.difference, line.difference_low, line.difference_high
             difference = sets.interval_text(*ends, digits, sign=True)
-            difference = f"**{difference}**" if line.p_holm < 1 - sets.LEVEL else difference
+            told_apart = line.p_holm < 1 - sets.LEVEL and abs(line.difference) >= 0.5 * 10**-digits
+            difference = f"**{difference}**" if told_apart else difference
         p = "–" if np.isnan(line.p_holm) else f"{line.p_holm:.4f}" if line.p_holm >= 1e-4 else "< 0.0001"
         ms = "–" if np.isnan(line.ms) else f"{line.ms:.1f} ({line.ms_low:.1f}–{line.ms_high:.1f})"
         value = sets.interval_text(line.value, line.low, line.high, digits)
