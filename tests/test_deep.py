@@ -27,11 +27,10 @@ from hybridkp.deep.augment import (  # noqa: E402
     augment,
     mirror,
     random_maps,
-    usual_turn,
 )
 from hybridkp.deep.direct import DirectModule  # noqa: E402
-from hybridkp.deep.heatmap import HeatmapModule, decode, encode  # noqa: E402
-from hybridkp.deep.tensors import n_parameters, resize_square, split_rows, transform_points  # noqa: E402
+from hybridkp.deep.heatmap import HeatmapModule, decode, decode_mode, encode  # noqa: E402
+from hybridkp.deep.tensors import n_parameters, resize_square, split_rows  # noqa: E402
 from hybridkp.deep.training import Schedule, half_precision, train  # noqa: E402
 from hybridkp.structures import InputError  # noqa: E402
 
@@ -242,21 +241,32 @@ def test_training_in_half_precision_learns_as_well():
     assert errors["bfloat16"] < 1.3 * errors["float32"] < 0.25
 
 
-def test_the_turn_follows_the_shapes():
-    shape = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 30.0]])
-    angle = torch.linspace(-math.pi, math.pi, 60)[:-1]
-    cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros(len(angle))
-    maps = torch.stack([cos, -sin, zero + 5, sin, cos, zero], 1).view(-1, 2, 3)
-    every = transform_points(maps, shape.expand(len(maps), 3, 2))
-    assert usual_turn(every) == 180.0
-    assert usual_turn(shape.expand(9, 3, 2)) == 12.0
-    near = angle.abs() < math.radians(50)
-    some = every[near].clone()
-    some[0, 1] = float("nan")
-    assert usual_turn(some) == pytest.approx(math.degrees(float(angle[near].std())), rel=0.15)
-    assert usual_turn(shape[:1].expand(4, 1, 2)) == 12.0  # one point has no direction
-    with pytest.raises(InputError, match="turn"):
-        HeatmapNet(**TINY | {"turn": "some"}).fit(*blobs(4))
+def test_the_mode_of_a_map_is_found_where_its_mean_is_nowhere():
+    xy = torch.tensor([[[5.3, 20.6], [22.0, 8.25]]])
+    one = encode(xy, (32, 28), 1.2)
+    assert torch.allclose(decode_mode(torch.log(one + 1e-12))[0], xy, atol=0.05)
+    far = encode(torch.tensor([[[24.0, 4.0], [3.0, 28.0]]]), (32, 28), 1.2)
+    both = 0.6 * one + 0.4 * far
+    found, variance = decode_mode(torch.log(both + 1e-12))
+    assert torch.allclose(found, xy, atol=0.3)
+    assert (decode(both)[0] - xy).norm(dim=-1).min() > 5
+    assert (variance < decode(both)[1]).all()
+    flat, _ = decode_mode(torch.zeros(1, 1, 32, 28) - math.log(32 * 28))
+    assert torch.allclose(flat, torch.tensor([[[13.5, 15.5]]]), atol=1e-3)
+
+
+def test_the_decoding_is_chosen_on_held_out_pictures_and_kept():
+    pictures, xy = blobs(12, (32, 32))
+    net = HeatmapNet(**TINY, decoding="mode").fit(pictures, xy)
+    assert net.module_.net.at_mode
+    other = HeatmapNet(**TINY, decoding="mean").fit(pictures, xy)
+    assert not other.module_.net.at_mode
+    copy = HeatmapNet(**TINY, decoding="mode")
+    copy._set_state(net._get_state())
+    copy.size_hw_ = net.size_hw_
+    assert copy.module_.net.at_mode and np.array_equal(copy.predict(pictures), net.predict(pictures))
+    with pytest.raises(InputError, match="decoding"):
+        HeatmapNet(**TINY, decoding="median").fit(pictures, xy)
 
 
 def test_foreign_and_truncated_checkpoints_are_named(tmp_path):
@@ -282,9 +292,7 @@ def test_training_leaves_the_global_generator_alone():
 @pytest.mark.parametrize("net", NETS)
 def test_learns_a_few_pictures_by_heart(net):
     pictures, xy = blobs(8, (32, 32))
-    calm = net(
-        input_px=32, max_epochs=6, epoch_pictures=72, batch_size=8, learning_rate=5e-3, turn=0, device="cpu"
-    )
+    calm = net(input_px=32, max_epochs=6, epoch_pictures=72, batch_size=8, learning_rate=5e-3, device="cpu")
     calm.augmentation = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     found = calm.fit(pictures, xy, groups=np.zeros(8)).predict(pictures)
     error = np.linalg.norm(found - xy, axis=-1).mean()

@@ -20,7 +20,7 @@ from .tensors import invert_maps, pixel_grid, sample, transform_points
 @dataclass(frozen=True)
 class Augment:
     """How much to vary.  ``rotation`` in degrees and the log of the scale are normal deviates
-    (cut at twice this value; from 90 degrees on all turns are as likely), ``shift`` is uniform in
+    (cut at twice this value), ``shift`` is uniform in
     units of the side; the rest are the largest relative changes, and ``occlusion``/``blur`` the
     probability of each.
     """
@@ -45,32 +45,10 @@ def _uniform(n: int, generator: Generator, low: float = -1.0, high: float = 1.0)
     return torch.rand(n, generator=generator) * (high - low) + low
 
 
-def usual_turn(xy: Tensor, least: float = 12.0) -> float:
-    """Degrees for :attr:`Augment.rotation` that suit training shapes (B, K, 2), NaN = not labelled.
-
-    The shapes' own spread of orientation about the mean shape (circular standard deviation, Mardia
-    1972), at least ``least``; 180, that is every turn, where it is above 60 degrees.
-    """
-    seen = torch.isfinite(xy).all(-1)
-    points = torch.view_as_complex(torch.nan_to_num(xy).double().contiguous())
-    mean = (points * seen).sum(0) / seen.sum(0).clamp_min(1)
-    n = seen.sum(1, keepdim=True).clamp_min(1)
-    a = (points - (points * seen).sum(1, keepdim=True) / n) * seen
-    b = (mean - (mean * seen).sum(1, keepdim=True) / n) * seen
-    match = (a * b.conj()).sum(1)
-    match = match[match.abs() > 1e-9]
-    length = float((match / match.abs()).mean().abs()) if len(match) else 1.0
-    spread = math.degrees(math.sqrt(max(0.0, -2 * math.log(max(length, 1e-9)))))
-    return 180.0 if spread > 60 else max(least, spread)
-
-
 def random_maps(n: int, size_hw: tuple[int, int], amount: Augment, generator: Generator) -> Tensor:
     """(n, 2, 3) maps of points: turn, scale and stretch about the picture's centre, then shift."""
     height, width = size_hw
-    if amount.rotation < 90:
-        angle = _normal(n, generator) * math.radians(amount.rotation)
-    else:
-        angle = _uniform(n, generator) * math.pi
+    angle = _normal(n, generator) * math.radians(amount.rotation)
     scale = torch.exp(_normal(n, generator) * amount.scale)
     stretch = torch.exp(_normal(n, generator) * amount.stretch)
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)

@@ -65,7 +65,6 @@ class DirectNet(NetDetector):
         patience: int = 15,
         epoch_pictures: int = 1000,
         validation_fraction: float = 0.1,
-        turn: float | str = "auto",
         average: float = 0.998,
         precision: str = "auto",
         device: str = "auto",
@@ -81,7 +80,6 @@ class DirectNet(NetDetector):
         self.patience = patience
         self.epoch_pictures = epoch_pictures
         self.validation_fraction = validation_fraction
-        self.turn = turn
         self.average = average
         self.precision = precision
         self.device = device

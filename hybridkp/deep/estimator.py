@@ -9,7 +9,6 @@ confidence into a probability.  No architecture and no loss lives here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +22,7 @@ from ..calibration import NEAR, calibrate
 from ..geometry import rescale
 from ..images import check_crops
 from ..structures import Array, DetectorMixin, InputError, check_xy
-from .augment import Augment, augment, usual_turn
+from .augment import Augment, augment
 from .tensors import (
     draw_seed,
     grey_tensor,
@@ -172,7 +171,6 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
     """Base of the whole-picture networks; subclasses store parameters and give net and loss."""
 
     augmentation: ClassVar[Augment] = Augment()
-    turn: float | str = 12.0
 
     def _build(self, n_landmarks: int) -> nn.Module:
         raise NotImplementedError
@@ -183,13 +181,8 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
     def _start(self, net: Any, target: Tensor) -> None:
         """Prepare a fresh net with the training points (B, K, 2) in its own px."""
 
-    def _variation(self, target: Tensor) -> Augment:
-        """The augmentation for training points (B, K, 2), see ``turn`` in the subclasses."""
-        if self.turn == "auto":
-            return replace(self.augmentation, rotation=usual_turn(target))
-        if isinstance(self.turn, str) or not 0 <= self.turn <= 180:
-            raise InputError(f"turn must be 'auto' or degrees in [0, 180], got {self.turn!r}")
-        return replace(self.augmentation, rotation=float(self.turn))
+    def _settle(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> None:
+        """Choose what training leaves open, on pictures that it did not see."""
 
     def _make(self, n_landmarks: int) -> Pipeline:
         if self.input_px < 32 or self.input_px % 16:
@@ -207,7 +200,6 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
         squares, scale = self._squares(images)
         target = self._to_square(points, scale)
         mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
-        amount = self._variation(target[rows])
         with seeded(seed, device):
             pipeline = self._make(points.shape[1])
         self._start(pipeline.net, target)
@@ -216,9 +208,10 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
             (squares.round().to(torch.uint8)[rows], target[rows]),
             lambda net, batch: self._loss(net, batch[0], batch[1]),
             lambda net: mean_error(self._off(self._run(net, squares[held], device)[0], target[held])),
-            lambda batch, generator: augment(batch[0], batch[1], amount, generator, mirror),
+            lambda batch, generator: augment(batch[0], batch[1], self.augmentation, generator, mirror),
             seed,
         )
+        self._settle(pipeline.net, squares[held], target[held], device)
         found, raw = self._run(pipeline.net, squares[held], device)
         pipeline.calibration.copy_(torch.tensor(calibrated(raw, self._off(found, target[held]))))
         self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
