@@ -25,6 +25,7 @@ from hybridkp.deep.augment import (  # noqa: E402
     Augment,
     apply_maps,
     augment,
+    compress,
     mirror,
     random_maps,
 )
@@ -136,6 +137,21 @@ def test_calibration_recovers_a_logistic_and_stays_finite():
     np.testing.assert_allclose(calibrate(raw, hit), (2, -0.5), atol=0.1)
     for few in ([True], [False], [True, True]):
         assert np.isfinite(calibrate(np.zeros(len(few)), np.array(few))).all()
+
+
+@pytest.mark.parametrize("quality", [15, 40, 75])
+def test_compression_is_that_of_a_jpeg_encoder(quality):
+    picture = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 256, (44, 61)).astype(np.uint8), (0, 0), 1.5
+    )
+    coded = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0).astype(
+        float
+    )
+    grey = torch.from_numpy(picture)[None, None].float()
+    ours = compress(grey, torch.tensor([float(quality)]))[0, 0].numpy()
+    inside = np.s_[:40, :56]  # encoders differ in how they fill the blocks of the border
+    assert np.abs(ours - coded)[inside].mean() < 0.4  # rounding to whole grey values alone makes 0.25
+    assert np.abs(coded - picture)[inside].mean() > 2 * np.abs(ours - coded)[inside].mean()
 
 
 # ------------------------------------------------------------------ training loop
@@ -293,7 +309,7 @@ def test_training_leaves_the_global_generator_alone():
 def test_learns_a_few_pictures_by_heart(net):
     pictures, xy = blobs(8, (32, 32))
     calm = net(input_px=32, max_epochs=6, epoch_pictures=72, batch_size=8, learning_rate=5e-3, device="cpu")
-    calm.augmentation = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    calm.augmentation = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     found = calm.fit(pictures, xy, groups=np.zeros(8)).predict(pictures)
     error = np.linalg.norm(found - xy, axis=-1).mean()
     start = np.linalg.norm(xy - xy.mean(0), axis=-1).mean()

@@ -21,8 +21,8 @@ from .tensors import invert_maps, pixel_grid, sample, transform_points
 class Augment:
     """How much to vary.  ``rotation`` in degrees and the log of the scale are normal deviates
     (cut at twice this value), ``shift`` is uniform in
-    units of the side; the rest are the largest relative changes, and ``occlusion``/``blur`` the
-    probability of each.
+    units of the side; the rest are the largest relative changes, and ``occlusion``, ``blur`` and
+    ``jpeg`` the probability of each.
     """
 
     rotation: float = 12.0
@@ -35,6 +35,7 @@ class Augment:
     noise: float = 6.0
     blur: float = 0.25
     occlusion: float = 0.3
+    jpeg: float = 0.15
 
 
 def _normal(n: int, generator: Generator) -> Tensor:
@@ -116,6 +117,50 @@ def occlude(pictures: Tensor, amount: Augment, generator: Generator) -> Tensor:
     return torch.where(mask, fill[:, None, None, None], pictures)
 
 
+#: quantisation of an 8 x 8 block's frequencies at quality 50 (ITU-T T.81, annex K, table K.1)
+_LUMINANCE = (
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
+    *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
+    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+)
+
+
+def compress(pictures: Tensor, quality: Tensor) -> Tensor:
+    """What JPEG does to grey pictures (B, C, H, W) in 0..255 at ``quality`` (B,) in 1..100.
+
+    The lossy part of baseline JPEG only: the discrete cosine transform of 8 x 8 blocks, rounded to
+    multiples of the standard's luminance table, scaled by quality as libjpeg does.
+    """
+    n, c, height, width = pictures.shape
+    device = pictures.device
+    i = torch.arange(8, device=device, dtype=torch.float32)
+    dct = torch.cos((2 * i + 1) * i[:, None] * math.pi / 16) / 2
+    dct[0] /= math.sqrt(2)
+    quality = quality.to(device).clamp(1, 100)
+    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
+    table = torch.tensor(_LUMINANCE, device=device, dtype=torch.float32).view(8, 8)
+    steps = ((table * scale[:, None, None] + 50) / 100).floor().clamp(1, 255)[:, None, None, None]
+    padded = F.pad(pictures - 128, (0, -width % 8, 0, -height % 8), mode="replicate")
+    h, w = (int(v) // 8 for v in padded.shape[-2:])
+    blocks = padded.view(n, c, h, 8, w, 8).transpose(3, 4)
+    found = dct.T @ ((dct @ blocks @ dct.T / steps).round() * steps) @ dct
+    whole = found.transpose(3, 4).reshape(n, c, 8 * h, 8 * w)[..., :height, :width]
+    return (whole + 128).clamp(0, 255)
+
+
+def _jpeg(pictures: Tensor, amount: Augment, generator: Generator) -> Tensor:
+    """Some of the pictures, as JPEG of quality 15 to 75 would leave them."""
+    chosen = torch.rand(len(pictures), generator=generator) < amount.jpeg
+    quality = _uniform(len(pictures), generator, 15, 75)
+    if bool(chosen.any()):
+        which = chosen.nonzero()[:, 0]
+        pictures = pictures.index_copy(
+            0, which.to(pictures.device), compress(pictures[which.to(pictures.device)], quality[which])
+        )
+    return pictures
+
+
 def augment(
     pictures: Tensor, xy: Tensor, amount: Augment, generator: Generator, flip: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -127,4 +172,5 @@ def augment(
     size = (pictures.shape[-2], pictures.shape[-1])
     maps = random_maps(len(pictures), size, amount, generator).to(pictures.device)
     pictures, xy = apply_maps(pictures, xy, maps)
-    return occlude(vary_light(pictures, amount, generator), amount, generator), xy
+    pictures = _jpeg(vary_light(pictures, amount, generator), amount, generator)
+    return occlude(pictures, amount, generator), xy
