@@ -150,8 +150,9 @@ def test_compression_is_that_of_a_jpeg_encoder(quality):
     grey = torch.from_numpy(picture)[None, None].float()
     ours = compress(grey, torch.tensor([float(quality)]))[0, 0].numpy()
     inside = np.s_[:40, :56]  # encoders differ in how they fill the blocks of the border
-    assert np.abs(ours - coded)[inside].mean() < 0.4  # rounding to whole grey values alone makes 0.25
-    assert np.abs(coded - picture)[inside].mean() > 2 * np.abs(ours - coded)[inside].mean()
+    off = np.abs(np.rint(ours) - coded)[inside]
+    assert (off <= 1).mean() > 0.95  # the encoder's transform is in whole numbers: ties go both ways
+    assert np.abs(coded - picture)[inside].mean() > 5 * off.mean()
 
 
 # ------------------------------------------------------------------ training loop
