@@ -44,6 +44,12 @@ def _sdm(quick: bool) -> Any:
     return CascadedRegressor()
 
 
+def _sdm_fast(quick: bool) -> Any:
+    from .landmarks import FastCascade
+
+    return FastCascade()
+
+
 def _hog_svm(quick: bool) -> Any:
     from .landmarks import PatchDetector
 
@@ -212,6 +218,7 @@ _METHODS: dict[str, _Recipe] = {
     "orb+forest": _Recipe(_orb_forest, "ORB bits with extremely randomised trees", "classical", slow=True),
     "sift-hog+svm": _Recipe(_sift_hog_svm, "SIFT and HOG concatenated, linear SVMs", "classical", slow=True),
     "sdm": _Recipe(_sdm, "cascaded regression on HOG (supervised descent)", "classical"),
+    "sdm-fast": _Recipe(_sdm_fast, "cascaded regression on gradient channels, milliseconds", "classical"),
     "patch-cnn": _Recipe(_patch_cnn, "patch experts that are one small CNN", "deep", slow=True),
     "heatmap": _Recipe(_heatmap, "heat-map network with integral decoding", "deep", slow=True),
     "direct": _Recipe(_direct, "direct coordinate regression by a small CNN", "deep", slow=True),
@@ -303,6 +310,11 @@ _SPACES: dict[str, dict[str, list[Any]]] = {
         "alpha": [30.0, 100.0, 300.0, 1000.0],
         "scales": [[0.7, 1.0, 1.25, 1.25], [0.5, 0.7, 1.0, 1.25], [0.7, 1.0, 1.25, 1.25, 1.25]],
         "n_levels": [1, 2],
+    },
+    "sdm-fast": {
+        "alpha": [0.02, 0.04, 0.07, 0.14, 0.28],
+        "scales": [[0.5, 0.5, 1.0, 1.0], [0.5, 0.75, 1.0, 1.0], [0.5, 0.5, 1.0, 1.0, 1.25]],
+        "n_perturbations": [0, 1, 2],
     },
     "hog+svm": _EXPERTS,
     "sift+svm": _EXPERTS,

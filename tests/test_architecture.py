@@ -101,6 +101,7 @@ ROOMS: dict[str, set[str]] = {
 LIGHT = [
     *(f"landmarks/{name}.py" for name in ("shape", "response", "frames", "grid", "descent", "search")),
     "landmarks/linear.py",
+    "landmarks/fast_descent.py",
     "descriptors/gradients.py",
 ]
 HEAVY = {"sklearn", "torch", "skimage", "matplotlib", "scipy"}

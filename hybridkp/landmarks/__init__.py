@@ -2,8 +2,8 @@
 
 Crops (B, H, W[, 3]) go in, points (B, K, 2) and scores (B, K) come out; every class keeps the
 promise of :class:`hybridkp.structures.Detector`.  Never here: networks, files, metrics.
-Names load lazily.  :mod:`.shape`, :mod:`.frames`, :mod:`.response`, :mod:`.grid`, :mod:`.descent` and
-:mod:`.search` need no scikit-learn: the runtime stands on them.
+Names load lazily.  :mod:`.shape`, :mod:`.frames`, :mod:`.response`, :mod:`.grid`, :mod:`.descent`,
+:mod:`.fast_descent` and :mod:`.search` need no scikit-learn: the runtime stands on them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ __getattr__, __dir__, __all__ = doors(
     __name__,
     {
         "CascadedRegressor": "cascade",
+        "ChannelRegressor": "channel_regressor",
+        "FastCascade": "fast_cascade",
         "HolisticRegressor": "holistic",
         "MeanShape": "mean_shape",
         "PatchDetector": "patches",

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..descriptors.gradients import describe_points
 from ..geometry import flip_image, flip_points
+from ..landmarks import fast_descent
 from ..landmarks.descent import descend
 from ..landmarks.grid import grid_rows
 from ..landmarks.linear import row_by_row
@@ -104,6 +105,55 @@ def _holistic(node: Node, engine: str) -> Run:
     def run(grey: Array) -> tuple[Array, Array]:
         found = row_by_row(grid_rows(grey[None], grid, n_orientations), weights) + offset
         return found.reshape(-1, 2).astype(np.float32), score.copy()
+
+    return run
+
+
+def _channel_grid(node: Node, engine: str) -> Run:
+    grid, n_orientations = _whole(node, "grid", 1, 256), _whole(node, "n_orientations", 2, 64)
+    score = _array(node["score"], -1).astype(np.float32)
+    weights = _array(node["weights"], -1, 2 * len(score))
+    offset = _array(node["offset"], 2 * len(score))
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        row = fast_descent.grid_channels(grey, grid, n_orientations)
+        found = row_by_row(row[None], weights) + offset
+        return found.reshape(-1, 2).astype(np.float32), score.copy()
+
+    return run
+
+
+def _fast_cascade(node: Node, engine: str) -> Run:
+    start, mean = build(node["start"], engine), _array(node["mean"], -1, 2)
+    n_orientations = _whole(node, "n_orientations", 2, 64)
+    rings = [
+        (_number(r, 0, 1000), int(_number(n, 1, 1000)), _number(sigma, 0.01, 100))
+        for r, n, sigma in node["rings"]
+    ]
+    k, curve = len(mean), _array(node["curve"], 4)
+    width, n_maps, cells, unit, ask = k * n_orientations * sum(n for _, n, _ in rings), 0, 1, None, None
+    if "maps" in node:
+        maps = node["maps"]
+        unit, cells, stride = _array(maps["unit"], -1), _whole(maps, "cells", 1, 64), maps["stride"]
+        n_maps, ask = k * cells**2 * len(unit), open_graph(maps["graph"], engine, ["image"], ["maps"])
+        stride = _number(stride, 0.01, 1000)
+    stages = []
+    for stage in node["stages"]:
+        uses, directions = bool(stage["uses_maps"]), _array(stage["directions"], -1, 2 * k)
+        weights = _array(stage["weights"], width + uses * n_maps, len(directions))
+        scale, shift = _number(stage["scale"], 0.05, 8), _array(stage["shift"], 2 * k)
+        stages.append(fast_descent.Stage(scale, weights, directions, shift, uses))
+    if not stages or not rings:
+        raise ValueError("no stages, or no rings")
+    pattern, shape = fast_descent.rings_pattern(rings), fast_descent.MeanShape.of(mean)
+    reader = fast_descent.Reader(shape, pattern, n_orientations, cells, unit)
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        maps = None
+        if ask is not None:
+            made = ask(grey[None, None].astype(np.float32))[0][0]
+            maps = np.ascontiguousarray(np.moveaxis(made, 0, -1)), stride
+        return fast_descent.descend(grey, start(grey)[0], stages, reader, curve, maps)
 
     return run
 
@@ -318,9 +368,11 @@ def _stacked(node: Node, engine: str) -> Run:
 _KINDS: dict[str, Callable[[Node, str], Run]] = {
     "average": _average,
     "cascade": _cascade,
+    "channel_grid": _channel_grid,
     "constant": _constant,
     "full-vote": _vote,
     "gated-vote": _gated_vote,
+    "fast_cascade": _fast_cascade,
     "holistic": _holistic,
     "mirrored": _mirrored,
     "net": _net,

@@ -1,0 +1,340 @@
+"""Cascaded regression at the price of a few products: all points read from maps that are made once.
+
+The learning; what is learned is applied in :mod:`.fast_descent`.  Crops go in, points come out;
+the start and feature maps of others (a network's) come in through two small protocols.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ..calibration import NEAR
+from ..geometry import flip_points
+from ..images import check_crops, crops_to_grey
+from ..memory import TooFewLabels, fitted, out_of_fold
+from ..structures import Array, Detector, DetectorMixin, InputError
+from .channel_regressor import ChannelRegressor
+from .descent import score_rows
+from .fast_descent import (
+    MeanShape,
+    Reader,
+    Stage,
+    as_complex,
+    as_points,
+    descend,
+    rings_pattern,
+)
+from .ridge import ridge
+from .shape import PointDistribution
+from .training import given_starts, mirrored, perturbed, prepare
+
+_BLOCK = 64  # pictures whose feature maps are held at a time
+
+
+class FeatureMaps(Protocol):
+    """Maps of somebody else's that the stages may read beside the gradient channels."""
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> Any:
+        """Learn from crops and points, as a :class:`.Detector` does."""
+
+    def feature_maps(self, images: Array) -> tuple[Array, float]:
+        """(B, C, h, w) float32 of grey crops (B, H, W) uint8, and how many crop px a map's pixel covers.
+
+        Map pixel i is centred where crop coordinate x has ``(x + 1/2) / stride - 1/2 = i``.  For the
+        runtime, ``_to_runtime()`` gives ``{"graph": ONNX bytes, "stride": float}``; the graph takes
+        ``image`` (1, 1, H, W) float32 in 0..255 and gives ``maps`` (1, C, h, w).
+        """
+
+
+class FastCascade(DetectorMixin, BaseEstimator):
+    """The supervised descent method on gradient channels that all points read at once.
+
+    Parameters
+    ----------
+    scales : sequence of float
+        One stage each: resolution of the mean-shape frame relative to the crop.  Channels are made
+        once for stages of the same scale that follow each other.
+    rings : sequence of (radius px, number of places, sigma px)
+        Where a point reads, in px of the frame: rings around it, of channels smoothed by sigma.
+    n_orientations : int
+        Channels: directions of the full turn.
+    alpha : float
+        Ridge penalty of a stage per training row, in units of squared channel values: the same for
+        few pictures and many.
+    rank : int or None
+        A stage's step is a combination of so many directions (reduced-rank regression, the leading
+        ones of the left-out answers); None keeps all.
+    n_perturbations : int
+        Extra copies of each training picture with a disturbed pose of the starting shape.
+    start : Detector or None
+        Gives the starting shape; None is ``ChannelRegressor()``.  Points that it gives as NaN are
+        filled in by ``shape``.
+    shape : PointDistribution or None
+        Defines the frame and fills in landmarks that are missing in training.
+    maps : FeatureMaps or None
+        Further maps; each point reads ``map_cells`` x ``map_cells`` places of them, a map's pixel
+        apart.  A clone is fitted; its maps of its own training pictures flatter it, so that heavily
+        trained maps deserve a fit on other pictures.
+    map_stages : sequence of int or None
+        Stages that read ``maps``, counted from 0 (negative: from the end); None is all.
+    map_cells : int
+    random_state : int
+
+    Notes
+    -----
+    Departures from the paper: as in :class:`.CascadedRegressor` (mean-shape frame, out-of-fold
+    starts, left-out answers between the stages, the meaning of the score).  The starts of mirrored
+    copies are the mirrored starts of the originals.  Departures from that class: channels of the
+    frame instead of histograms at each point, read at the nearest pixel; pattern and step are turned
+    and scaled by what is left of the pose in the frame.
+
+    References
+    ----------
+    X. Xiong, F. De la Torre, Supervised descent method and its applications to face alignment,
+    CVPR 2013.  E. Tola, V. Lepetit, P. Fua, DAISY, TPAMI 32(5), 2010: the channels.
+    A. Izenman, Reduced-rank regression for the multivariate linear model, J. Multivar. Anal. 5, 1975.
+    """
+
+    def __init__(
+        self,
+        scales: tuple[float, ...] = (0.5, 0.5, 1.0, 1.0),
+        rings: tuple[tuple[float, int, float], ...] = ((0, 1, 1.5), (5, 8, 1.5), (12, 8, 3.5)),
+        n_orientations: int = 8,
+        alpha: float = 0.07,
+        rank: int | None = 32,
+        n_perturbations: int = 1,
+        start: Detector | None = None,
+        shape: PointDistribution | None = None,
+        maps: Any = None,
+        map_stages: tuple[int, ...] | None = None,
+        map_cells: int = 1,
+        random_state: int = 0,
+    ):
+        self.scales = scales
+        self.rings = rings
+        self.n_orientations = n_orientations
+        self.alpha = alpha
+        self.rank = rank
+        self.n_perturbations = n_perturbations
+        self.start = start
+        self.shape = shape
+        self.maps = maps
+        self.map_stages = map_stages
+        self.map_cells = map_cells
+        self.random_state = random_state
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> FastCascade:
+        """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
+        self._check_parameters()
+        images = check_crops(images)
+        grey, truth = prepare(images, xy)
+        self.size_hw_ = tuple(grey.shape[1:3])
+        current = self._fit_start(images, truth, groups, flip)
+        if self.maps is not None:
+            self.maps_ = fitted(self.maps, images, truth, groups=groups, flip=flip)
+        grey, truth, rows = mirrored(grey, truth, groups, flip)
+        shape = PointDistribution() if self.shape is None else self.shape
+        self.shape_ = type(shape)(**shape.get_params()).fit(truth)
+        if flip is not None:
+            current = np.concatenate([current, flip_points(current, grey.shape[2], flip)])
+        rng = np.random.default_rng(self.random_state)
+        current = given_starts(current, self.shape_)
+        picture, current = perturbed(current, truth, self.n_perturbations, rng)
+        wanted, rows = as_complex(self.shape_.complete(truth)[picture]), rows[picture]
+        seen = truth[picture]
+        self.stages_: list[dict[str, Array]] = []
+        self.map_unit_ = np.zeros(0, np.float32)
+        self.history_ = {"left-out error (px)": [_mean_error(current, seen)]}
+        z, poses, lengths = as_complex(current), None, []
+        for i, scale in enumerate(self.scales):
+            if i == 0 or scale != self.scales[i - 1]:
+                poses = [self._mean().frame_pose(shape, scale) for shape in z]
+            step = self._fit_stage(i, grey, picture, z, wanted, poses, rows)
+            z = z + step
+            lengths.append(np.abs(step))
+            self.history_["left-out error (px)"].append(_mean_error(as_points(z), seen))
+        self._fit_score(lengths, np.linalg.norm(as_points(z) - seen, axis=-1))
+        return self
+
+    def _check_parameters(self) -> None:
+        if len(self.scales) < 1 or min(self.scales) <= 0:
+            raise InputError(f"FastCascade: scales must be positive, got {self.scales}")
+        for name, least in (("n_orientations", 2), ("n_perturbations", 0), ("map_cells", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"FastCascade: {name} must be at least {least}, got {getattr(self, name)}")
+        if self.rank is not None and self.rank < 1:
+            raise InputError(f"FastCascade: rank must be at least 1 or None, got {self.rank}")
+        if self.alpha < 0:
+            raise InputError(f"FastCascade: alpha must not be negative, got {self.alpha}")
+        if len(self.rings) < 1 or any(r < 0 or n < 1 or sigma <= 0 for r, n, sigma in self.rings):
+            raise InputError(
+                f"FastCascade: rings must be (radius >= 0, number >= 1, sigma > 0) each, got {self.rings}"
+            )
+        n = len(self.scales)
+        if any(not -n <= i < n for i in self.map_stages or ()):
+            raise InputError(f"FastCascade: map_stages must lie in {-n}..{n - 1}, got {self.map_stages}")
+
+    def _fit_start(self, images: Array, truth: Array, groups: Any, flip: Any) -> Array:
+        """Fits ``start_``; (B, K, 2) what models that did not see the picture say, NaN where nothing.
+
+        With too few groups to leave some out (or landmarks labelled in one fold only) the mean
+        shape is given to all instead.
+        """
+        start = ChannelRegressor() if self.start is None else self.start
+        self.start_ = fitted(start, images, truth, groups=groups, flip=flip)
+        n_groups = len(images if groups is None else np.unique(np.asarray(groups)))
+        if n_groups >= 2:
+            try:
+                cv = min(3, n_groups)
+                return out_of_fold(start, images, truth, groups=groups, flip=flip, cv=cv)[0].astype(float)
+            except TooFewLabels:
+                pass
+        return np.tile(np.nanmean(truth, axis=0), (len(images), 1, 1))
+
+    # ----------------------------------------------------------------------------------------
+    # stages
+    # ----------------------------------------------------------------------------------------
+
+    def _fit_stage(
+        self, i: int, grey: Array, picture: Array, z: Array, wanted: Array, poses: Any, groups: Array
+    ) -> Array:
+        """Learns stage ``i``; (N, K) complex, the step in the crop that it makes of pictures left out."""
+        features, unit = self._features(i, grey, picture, z, poses)
+        target = as_points((wanted - z) / unit[:, None]).reshape(len(z), -1)
+        weights, offset, left_out = ridge(features, target, self.alpha * len(features), groups)
+        middle = left_out.mean(axis=0)
+        spread = left_out - middle
+        _, directions = np.linalg.eigh(spread.T @ spread)  # rising
+        rank = directions.shape[1] if self.rank is None else self.rank
+        directions = np.ascontiguousarray(directions[:, ::-1][:, :rank].T)
+        stage = {
+            "weights": np.ascontiguousarray(weights @ directions.T, np.float32),
+            "directions": directions.astype(np.float32),
+            "shift": (middle + (offset - middle) @ directions.T @ directions).astype(np.float32),
+        }
+        self.stages_.append(stage)
+        step = middle + spread @ directions.T @ directions
+        return as_complex(step.reshape(*z.shape, 2)) * unit[:, None]
+
+    def _features(
+        self, i: int, grey: Array, picture: Array, z: Array, poses: list[tuple[complex, complex]]
+    ) -> tuple[Array, Array]:
+        """Rows (N, D) float32, and (N,) complex: a step of 1 in the mean shape's frame, in the crop."""
+        scale, reader = self.scales[i], self._reader()
+        width = z.shape[1] * sum(len(ring.offsets) for ring in reader.pattern) * self.n_orientations
+        extra = self._map_rows(grey, picture, z) if self._uses_maps(i) else np.zeros((len(z), 0), np.float32)
+        rows = np.empty((len(z), width + extra.shape[1]), np.float32)
+        unit = np.empty(len(z), complex)
+        for n, (a, b) in enumerate(poses):
+            channels = reader.frame(grey[picture[n]], a, b, scale)
+            rows[n, :width], turn = reader.row(channels, a * z[n] + b, scale)
+            unit[n] = turn / a
+        if extra.shape[1]:
+            if not len(self.map_unit_):
+                self.map_unit_ = self._learn_map_unit(rows[:, :width], extra, z.shape[1])
+            rows[:, width:] = extra * np.tile(self.map_unit_, extra.shape[1] // len(self.map_unit_))
+        return rows, unit
+
+    def _map_rows(self, grey: Array, picture: Array, z: Array) -> Array:
+        reader, out = self._reader()._replace(map_unit=None), np.zeros((0, 0), np.float32)
+        for first in range(0, len(grey), _BLOCK):
+            maps, stride = self._ask_maps(grey[first : first + _BLOCK])
+            for n in np.flatnonzero((picture >= first) & (picture < first + _BLOCK)):
+                row = reader.maps_row(maps[picture[n] - first], stride, z[n])
+                if not len(out):
+                    out = np.empty((len(z), len(row)), np.float32)
+                out[n] = row
+        return out
+
+    def _ask_maps(self, grey: Array) -> tuple[Array, float]:
+        """(B, h, w, C) and the stride."""
+        maps, stride = self.maps_.feature_maps(grey)
+        return np.ascontiguousarray(np.moveaxis(np.asarray(maps, np.float32), 1, -1)), float(stride)
+
+    def _learn_map_unit(self, rows: Array, extra: Array, k: int) -> Array:
+        """(C,) factors that give a map's columns the mean variance of the channels' columns."""
+        places = k * self.map_cells**2
+        wanted = rows.var(axis=0).mean()
+        variance = extra.reshape(len(extra), places, -1).var(axis=0).mean(axis=0)
+        return np.sqrt(wanted / np.maximum(variance, 1e-12 + 1e-6 * variance.max())).astype(np.float32)
+
+    def _uses_maps(self, i: int) -> bool:
+        n = len(self.scales)
+        return self.maps is not None and (self.map_stages is None or i in {s % n for s in self.map_stages})
+
+    def _mean(self) -> MeanShape:
+        return MeanShape.of(self.shape_.mean_)
+
+    def _reader(self) -> Reader:
+        unit = self.map_unit_ if len(self.map_unit_) else None
+        return Reader(self._mean(), rings_pattern(self.rings), self.n_orientations, self.map_cells, unit)
+
+    def _fit_score(self, lengths: list[Array], error: Array) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        seen = np.isfinite(error)
+        good = error[seen] < NEAR * max(self.size_hw_)
+        self.curve_ = np.zeros(1 + len(score_rows(lengths)))
+        share = np.clip(good.mean(), 1e-3, 1 - 1e-3)
+        self.curve_[0] = np.log(share / (1 - share))
+        if 0 < good.sum() < len(good):
+            x = score_rows(lengths)[:, seen].T
+            model = LogisticRegression(C=1.0, max_iter=1000).fit(x, good)
+            self.curve_ = np.concatenate([model.intercept_, model.coef_[0]])
+
+    # ----------------------------------------------------------------------------------------
+    # prediction
+    # ----------------------------------------------------------------------------------------
+
+    def _stages(self) -> list[Stage]:
+        return [
+            Stage(float(scale), s["weights"], s["directions"], s["shift"], self._uses_maps(i))
+            for i, (scale, s) in enumerate(zip(self.scales, self.stages_, strict=True))
+        ]
+
+    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
+        """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""
+        check_is_fitted(self)
+        grey = crops_to_grey(check_crops(images, self.size_hw_))
+        start = given_starts(self.start_.predict(grey), self.shape_)
+        reader, stages = self._reader(), self._stages()
+        xy, score = np.empty(start.shape, np.float32), np.empty(start.shape[:2], np.float32)
+        for first in range(0, len(grey), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            maps = None if self.maps is None else self._ask_maps(grey[block])
+            for n, picture in enumerate(grey[block]):
+                own = None if maps is None else (maps[0][n], maps[1])
+                found = descend(picture, start[first + n], stages, reader, self.curve_, own)
+                xy[first + n], score[first + n] = found
+        return xy, score
+
+    def _to_runtime(self) -> dict[str, Any]:
+        node = {
+            "kind": "fast_cascade",
+            "start": self.start_._to_runtime(),
+            "mean": self.shape_.mean_,
+            "rings": [[float(r), int(n), float(sigma)] for r, n, sigma in self.rings],
+            "n_orientations": self.n_orientations,
+            "stages": [s._asdict() for s in self._stages()],
+            "curve": self.curve_,
+        }
+        if self.maps is not None:
+            node["maps"] = {
+                **self.maps_._to_runtime(),
+                "unit": self.map_unit_,
+                "cells": self.map_cells,
+            }
+        return node
+
+
+def _mean_error(xy: Array, truth: Array) -> float:
+    return float(np.nanmean(np.linalg.norm(xy - truth, axis=-1)))
