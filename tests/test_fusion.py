@@ -10,6 +10,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from hybridkp import fusion, memory
+from hybridkp.runtime import kernels
 from hybridkp.structures import DetectorMixin, InputError
 
 
@@ -118,6 +119,167 @@ def test_map_fusion_of_points(how: str) -> None:
     # the product of two equal Gaussians peaks at the mean of their centres
     limit = 1.1 if how == "product" else 1.45
     assert error(model, *TEST) < limit
+
+
+def test_fixed_weights_are_the_ones_given() -> None:
+    members = [("a", Oracle(1.0, 1)), ("b", Oracle(1.0, 2))]
+    a, b = (m.fit(*TRAIN).predict(TEST[0]) for _, m in members)
+    model = fusion.Average(members, weights=(3, 1)).fit(*TRAIN)
+    np.testing.assert_allclose(model.predict(TEST[0]), 0.75 * a + 0.25 * b, atol=1e-5)
+    for wrong in ((1,), (1, 0), (1, np.nan)):
+        with pytest.raises(InputError, match="2 positive numbers"):
+            fusion.Average(members, weights=wrong).fit(*TRAIN)
+
+
+def test_full_covariance_of_alike_coordinates_is_the_scalar_vote() -> None:
+    rng = np.random.default_rng(0)
+    xy, score = rng.uniform(0, 30, (3, 5, 4, 2)), np.ones((3, 5, 4))
+    variance = rng.uniform(1, 4, (3, 4))
+    correlation = np.tile(np.eye(3) + 0.3 * (1 - np.eye(3)), (4, 1, 1))
+    wanted = kernels.vote(xy, score, variance, correlation, None)
+    both = np.repeat(variance, 2, axis=0), np.stack([np.kron(c, np.eye(2)) for c in correlation])
+    found = kernels.full_vote(xy, score, *both, None)
+    np.testing.assert_allclose(found[0], wanted[0], atol=1e-4)
+    np.testing.assert_allclose(found[1], wanted[1], atol=1e-4)
+
+
+def test_full_covariance_takes_each_coordinate_from_who_knows_it() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(8, 24, (2000, 1, 2))
+    off = rng.normal(0, 1, (2, 2000, 1, 2)) * np.array([[0.5, 3.0], [3.0, 0.5]])[:, None, None]
+    model = fusion.WeightedVote([("a", None), ("b", None)], covariance="full", shrinkage=0.0)
+    rule = model._learn(truth + off, np.ones((2, 2000, 1)), truth, None, 32)
+    moved = model._combine(rule, truth + off, np.ones((2, 2000, 1)))[0] - truth
+    ideal = 1 / (1 / 0.5**2 + 1 / 3.0**2)
+    np.testing.assert_allclose(moved.var(axis=(0, 1)), ideal, rtol=0.1)
+    gone = truth + off
+    gone[0, :5] = np.nan
+    np.testing.assert_allclose(
+        model._combine(rule, gone, np.ones((2, 2000, 1)))[0][:5], gone[1, :5], atol=1e-3
+    )
+
+
+def test_one_blunder_in_ten_does_not_take_the_weight_where_the_median_judges() -> None:
+    rng = np.random.default_rng(2)
+    truth = np.zeros((1000, 1, 2))
+    off = rng.normal(0, 1, (2, 1000, 1, 2))
+    off[0] *= 0.5
+    off[0, ::10] *= 40
+    members = [("a", None), ("b", None)]
+    by_mean, by_median = (
+        fusion.WeightedVote(members, spread=s, confidence=False, correlation=False)._learn(
+            off, np.ones((2, 1000, 1)), truth, None, 32
+        )["weights"]
+        for s in ("mean", "median")
+    )
+    assert by_mean[0, 0] < 0.4 < 0.7 < by_median[0, 0]
+
+
+def test_the_guard_drops_a_mostly_wrong_member_and_keeps_one_that_pays() -> None:
+    members = [("a", Oracle(1.0, 1)), ("b", Oracle(1.2, 2)), ("lost", Oracle(30.0, 3))]
+    model = fusion.WeightedVote(members, guard=True).fit(*TRAIN)
+    assert model.kept_ == [0, 1] and len(model.members_) == 2
+    assert (model.weights_[2] == 0).all() and (model.weights_[:2] > 0).all()
+    assert error(model, *TEST) < 1.0 * np.sqrt(2)
+
+
+@pytest.mark.parametrize("make", [fusion.WeightedVote, fusion.GatedVote, fusion.Stacking])
+def test_guarded_with_one_good_member_it_is_that_member(make: Any) -> None:
+    lost = Oracle(40.0, 1, shared=0.5)
+    model = make([("lost", lost), ("a", Oracle(0.5, 2)), ("also", Oracle(40.0, 3, shared=0.5))], guard=True)
+    assert model.fit(*TRAIN).kept_ == [1]
+    limit = 1.1 if make is fusion.Stacking else 1.001  # a regressor of its own
+    assert error(model, *TEST) < limit * error(Oracle(0.5, 2).fit(*TRAIN), *TEST)
+
+
+def test_the_gate_believes_the_right_one_where_members_disagree() -> None:
+    """Member a is the better one but is lost in half of the pictures, and says so by no score."""
+
+    class Silent(Oracle):
+        def predict_with_score(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+            xy, score = super().predict_with_score(images)
+            return xy, np.full_like(score, 0.5)
+
+    members = [("moody", Silent(0.4, 1, missing=-1)), ("steady", Silent(1.0, 2))]
+    options = {"penalty": 0.1, "guard": False}
+    blind = fusion.GatedVote(members, agreement=False, **options).fit(*TRAIN)
+    model = fusion.GatedVote(members, **options).fit(*TRAIN)
+
+    def mean(m: Any) -> float:
+        return float(np.linalg.norm(m.predict(TEST[0]) - TEST[1], axis=-1).mean())
+
+    assert mean(model) < 0.95 * mean(blind)
+    assert mean(model) < min(mean(m.fit(*TRAIN)) for _, m in members)
+
+
+def test_the_gates_gradient_is_that_of_its_loss() -> None:
+    model = fusion.GatedVote([], saturation=0.1)
+    off = np.random.default_rng(0).normal(0, 0.1, (6, 2))
+    for saturation in (None, 0.1):
+        model.set_params(saturation=saturation)
+        _, pull = model._loss(off)
+        step = np.array([1e-6, 0])
+        slope = (model._loss(off + step)[0] - model._loss(off - step)[0]) / 2e-6
+        np.testing.assert_allclose(pull * off[:, 0], slope, rtol=1e-4, atol=1e-6)
+
+
+def test_a_gates_score_is_a_probability() -> None:
+    model = fusion.GatedVote([("a", Oracle(1.0, 1)), ("b", Oracle(1.0, 2))]).fit(*TRAIN)
+    xy, score = model.predict_with_score(TEST[0])
+    near = np.linalg.norm(xy - TEST[1], axis=-1) < 0.025 * 32
+    assert score.mean() == pytest.approx(near.mean(), abs=0.05)
+
+
+def test_stacking_undoes_a_bias_that_no_vote_can_in_the_objects_own_frame() -> None:
+    rng = np.random.default_rng(0)
+    shape = np.array([[0.0, 0], [20, 0], [10, 20], [10, 8]])
+    angle, bias = rng.uniform(-0.8, 0.8, 500), np.array([2.0, -1.0])  # px, turns with the object
+    turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
+    truth = np.einsum("bij,kj->bki", turn, shape - shape.mean(0)) + 32
+    off = np.einsum("bij,j->bi", turn, bias)[:, None] * [[[1], [0], [0], [0]]]
+    xy, score = truth + off + rng.normal(0, 0.3, (2, *truth.shape)), np.full((2, 500, 4), 0.5)
+    model = fusion.Stacking([("a", None), ("b", None)])
+    rule = model._learn(xy[:, :300], score[:, :300], truth[:300], np.arange(300), 64)
+    found, _ = model._combine(rule, xy[:, 300:], score[:, 300:])
+    wrong = np.linalg.norm(found - truth[300:], axis=-1).mean(0)
+    assert wrong.max() < 0.5 < 2 < np.linalg.norm(xy[0] - truth, axis=-1).mean(0)[0]
+
+
+def test_stacking_with_any_regressor() -> None:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    trees = ExtraTreesRegressor(5, min_samples_leaf=10, random_state=0)
+    members = [("a", Oracle(1.0, 1)), ("b", Oracle(1.0, 2))]
+    model = fusion.Stacking(members, regressor=trees, n_neighbours=0, guard=False).fit(*TRAIN)
+    assert len(model.regressors_) == 3 and error(model, *TEST) < np.sqrt(2)
+    with pytest.raises(InputError, match="regressor=None"):
+        model.members_ = []
+        model._to_runtime()
+
+
+@pytest.mark.parametrize("make", [fusion.WeightedVote, fusion.GatedVote, fusion.Stacking])
+def test_learned_rules_do_without_a_member(make: Any) -> None:
+    members = [("a", Oracle(1.0, 1, missing=0.3)), ("b", Oracle(1.0, 2)), ("c", Oracle(1.0, 3))]
+    xy, score = make(members, guard=False).fit(*TRAIN).predict_with_score(TEST[0])
+    assert np.isfinite(xy).all() and ((score >= 0) & (score <= 1)).all()
+    lone = make([("a", Oracle(1.0, 1, missing=0.3))], guard=False).fit(*TRAIN)
+    xy, score = lone.predict_with_score(TEST[0])
+    assert np.isnan(xy).any() and (score[np.isnan(xy[..., 0])] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "text"),
+    [
+        (fusion.WeightedVote, {"covariance": "half"}, "'scalar' or 'full'"),
+        (fusion.WeightedVote, {"spread": "mode"}, "'mean' or 'median'"),
+        (fusion.GatedVote, {"penalty": 0}, "must be positive"),
+        (fusion.GatedVote, {"saturation": -1}, "must be positive"),
+        (fusion.Stacking, {"n_neighbours": -1}, "at least 0"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_fitted(make: Any, options: Any, text: str) -> None:
+    with pytest.raises(InputError, match=text):
+        make([("a", Oracle())], **options).fit(*TRAIN)
 
 
 def test_members_need_names() -> None:

@@ -2,7 +2,7 @@
 
 Inverse-variance weights answer for squared errors under one Gaussian; a member that is usually right
 and sometimes lost is neither.  The gate sees the scores and how far the members lie apart, and is
-fitted to the mean distance.  Shapes: M members, each (B, K, 2) points and (B, K) scores.
+fitted to a loss of the distance.  Shapes: M members, each (B, K, 2) points and (B, K) scores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class GatedVote(LearnedCombination):
     logarithms of the distances between members.  Where two members agree the gate may average them;
     where they are far apart it can learn whom to believe.  The answer always lies between the members'
     answers.  Departures from the paper: the members are not trained with the gate, the gate is
-    linear, and it minimises the mean distance of the weighted point, not a likelihood.
+    linear, and it minimises a loss of the weighted point's distance, not a likelihood.
 
     Parameters
     ----------
@@ -36,8 +36,9 @@ class GatedVote(LearnedCombination):
     cv : folds for the out-of-fold answers that the gate learns from
     confidence, agreement : whether the gate sees the scores, the distances between members
     penalty : ridge on a_m, and ten times it on b_mk, against the summed loss over all points
-    saturation : None, or the part of the crop's longer side beyond which an error hardly counts more
-        (a Welsch loss, for metrics of hits such as PCK)
+    saturation : part of the crop's longer side beyond which an error hardly counts more (a Welsch
+        loss: where many points are lost, pulling them a little nearer must not cost those that are
+        found); None = the distance itself
     guard : drop members whose absence costs no more than one standard error
 
     Attributes
@@ -57,7 +58,7 @@ class GatedVote(LearnedCombination):
         confidence: bool = True,
         agreement: bool = True,
         penalty: float = 1.0,
-        saturation: float | None = None,
+        saturation: float | None = 0.1,
         guard: bool = True,
     ):
         self.members = members
