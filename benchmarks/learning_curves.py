@@ -1,0 +1,218 @@
+"""How much data does a method need?  The set's figure over nested training subsets of growing size.
+
+Each size holds whole groups (photographs, subjects) and contains the smaller ones, so that a curve's
+steps are new pictures, not other pictures; all methods see the same subsets, and all are judged on the
+same evaluated pictures.  A killed run goes on where it stopped; a finished one only prints.
+
+Prints a table in Markdown (the figure with its interval over the evaluated groups) and, for each size,
+which method is best and whether the runner-up can be told apart (paired, Holm over all pairs); writes
+both, the figures as JSON, and a plot with a logarithmic axis of sizes.  A method that cannot be fitted on
+a size is missing there.  Intervals speak of new evaluated pictures, not of other training subsets: give
+several --seeds, which draw other subsets too, to see how much those matter.
+
+examples:
+  python benchmarks/learning_curves.py --set faces68 --methods sdm,heatmap,vote-gated
+  python benchmarks/learning_curves.py --set mouse17 --sizes 10,20,40,65
+  python benchmarks/learning_curves.py --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import landmark_sets as sets
+import numpy as np
+
+from hybridkp import evaluate, recipes, statistics
+from hybridkp.files import write_atomic
+from hybridkp.report import plots
+from hybridkp.structures import Dataset, InputError
+
+METHODS = ("sdm", "heatmap", "vote-gated")
+SIZES = (50, 100, 200, 500, 1000)
+SIZES_OF = {"mouse17": (10, 20, 40), "synthetic": (12, 24)}
+
+Found = dict[int, dict[str, statistics.Interval]]
+
+
+def nested(groups: Sequence[str], sizes: Sequence[int], seed: int = 0) -> dict[int, np.ndarray]:
+    """Size -> sorted rows: whole groups in one shuffled order, the first that fill each size.
+
+    A size is reached to within a group; sizes at or above the whole set give the whole set.
+    """
+    names = np.asarray(groups, str)
+    labels, code = np.unique(names, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    filled = np.cumsum(np.bincount(code)[order])
+    out = {}
+    for size in sorted(set(sizes)):
+        if size < 2:
+            raise InputError(f"sizes must be at least 2 pictures, got {size}")
+        n = int(np.abs(filled - size).argmin()) + 1  # the last of the groups taken
+        out[size] = np.flatnonzero(np.isin(code, order[:n])) if size < len(names) else np.arange(len(names))
+    return out
+
+
+def with_all(sizes: Sequence[int], n: int) -> list[int]:
+    """Sizes below ``n``, then ``n`` itself: the whole training part."""
+    return [*sorted({s for s in sizes if s < n}), n]
+
+
+def measure(
+    methods: dict[str, Any], problem: sets.Problem, sizes: Sequence[int], args: argparse.Namespace
+) -> tuple[Any, Found, list[str]]:
+    """The headline, the intervals, and a sentence for each size."""
+    found: Found = {}
+    words, headline = [], None
+    for size in sizes:
+        predictions = []
+        for seed in args.seeds:
+            rows = nested(problem.train.groups, [size], seed)[size]
+            part = problem.train.subset(rows.tolist(), f"{problem.name}-train-{len(rows)}-{seed}")
+            print(f"{size} pictures, seed {seed}: {len(part)} taken", file=sys.stderr)
+            predictions += _answers(
+                methods, problem, part, args.out / problem.name / f"{size}-{seed}", seed, args
+            )
+        if not predictions:
+            continue
+        scored = sets.score(problem, predictions)
+        headline = scored.headline
+        names = [m for m in methods if m in scored.by_method]
+        found[size] = {m: scored.interval(m) for m in names}
+        words.append(_verdict(size, scored, names))
+    return headline, found, words
+
+
+def _answers(
+    methods: dict[str, Any],
+    problem: sets.Problem,
+    part: Dataset,
+    out: Path,
+    seed: int,
+    args: argparse.Namespace,
+) -> list[Any]:
+    try:
+        if args.only_table:
+            return evaluate.stored_predictions(out)
+        return sets.run(
+            methods, problem, out, seeds=[seed], n_jobs=args.jobs, max_timed=args.timed, train=part
+        )
+    except InputError as error:  # all methods failed: too few pictures, or none stored
+        print(f"  {error}", file=sys.stderr)
+        return []
+
+
+def _verdict(size: int, scored: sets.Scored, names: list[str]) -> str:
+    best = scored.best(names)
+    others = [n for n in names if n != best]
+    if not others:
+        return f"{size}: {best} is the only one."
+    second = scored.best(others)
+    pairs = statistics.compare_all(names, [scored.values(n) for n in names], scored.groups, level=sets.LEVEL)
+    pair = next(p for p in pairs if {p.first, p.second} == {best, second})
+    sign = 1 if pair.first == best else -1
+    low, high = sorted((sign * pair.low, sign * pair.high))
+    text = sets.interval_text(sign * pair.difference, low, high, scored.headline.digits, sign=True)
+    told = "is better than" if pair.distinguishable else "cannot be told from"
+    return f"{size}: {best} {told} {second} ({text}, Holm p {pair.p_holm:.4f})."
+
+
+def table(headline: Any, methods: Sequence[str], found: Found) -> str:
+    """Methods down, sizes across."""
+    rows = []
+    for method in methods:
+        cells = []
+        for of in found.values():
+            i = of.get(method)
+            cells.append("–" if i is None else sets.interval_text(i.value, i.low, i.high, headline.digits))
+        rows.append([method, recipes.family(method), *cells])
+    better = "lower" if headline.lower_is_better else "higher"
+    figure = f"{headline.title}, {headline.unit} ({better} is better)"
+    return sets.markdown([figure, "family", *(str(size) for size in found)], rows)
+
+
+def plot(name: str, headline: Any, methods: Sequence[str], found: Found) -> bytes:
+    """PNG: the figure over the number of training pictures, a line and a band per method."""
+    dashes = {"floor": ":", "classical": "--", "deep": "-.", "peer": ":"}
+    with plots.figure(7.2, 4.6, "learning") as fig:
+        fig.set_facecolor("white")
+        axis = fig.subplots()
+        axis.set_xscale("log")
+        for i, method in enumerate(methods):
+            at = [(size, of[method]) for size, of in found.items() if method in of]
+            if not at:
+                continue
+            x, color = [size for size, _ in at], plots.style_of(i)[0]
+            y = [interval.value for _, interval in at]
+            style = dashes.get(recipes.family(method), "-")
+            label = f"{plots.plain(method)} ({recipes.family(method)})"
+            axis.plot(x, y, color=color, marker="o", ms=4, ls=style, label=label)
+            low, high = [v.low for _, v in at], [v.high for _, v in at]
+            axis.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
+        axis.set_xticks(list(found), [str(size) for size in found])
+        axis.minorticks_off()
+        axis.set_xlabel("training pictures (log scale)")
+        better = "lower" if headline.lower_is_better else "higher"
+        axis.set_ylabel(f"{headline.title}, {headline.unit} ({better} is better)")
+        axis.set_title(plots.plain(name), fontsize=10, loc="left")
+        axis.legend(fontsize=8)
+        out = io.BytesIO()
+        fig.savefig(out, format="png", dpi=120, metadata={"Software": None})
+        return out.getvalue()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = _arguments(arguments)
+    problem = sets.load_problem(args.set, args.max_train, args.max_val)
+    sizes = with_all(args.sizes, len(problem.train))
+    methods = {name: recipes.make_method(name, quick=args.quick) for name in args.methods}
+    headline, found, words = measure(methods, problem, sizes, args)
+    if not found:
+        raise InputError(f"{args.out}: no method gave an answer on any size")
+    listed = "\n".join(f"- {sentence}" for sentence in words)
+    text = f"### {args.set}\n\n{table(headline, args.methods, found)}\n\n{listed}\n"
+    print(f"\n{text}", flush=True)
+    folder = args.out / args.set
+    data = {str(s): {m: vars(i) for m, i in of.items()} for s, of in found.items()}
+    write_atomic(folder / "curves.md", text)
+    write_atomic(folder / "curves.json", json.dumps({"figure": headline.key, "sizes": data}, indent=1))
+    write_atomic(folder / "curves.png", plot(args.set, headline, args.methods, found))
+    print(f"written: {folder}/curves.md, .json, .png", file=sys.stderr)
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser.add_argument("--set", help="default: faces68")
+    parser.add_argument("--methods", type=sets.names_of, help=f"recipes, default: {','.join(METHODS)}")
+    parser.add_argument(
+        "--sizes",
+        type=lambda t: [int(s) for s in t.split(",")],
+        help=f"training pictures, default: {SIZES}; the whole part is always added",
+    )
+    parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
+    parser.add_argument("--out", type=Path, default=Path("hybridkp-out/learning-curves"))
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: %(default)s)")
+    parser.add_argument("--timed", type=int, default=0, help="objects on the clock (default: %(default)s)")
+    parser.add_argument("--max-train", type=int, help="training pictures altogether")
+    parser.add_argument("--max-val", type=int, help="evaluated pictures")
+    parser.add_argument("--only-table", action="store_true", help="fit nothing: print what --out holds")
+    parser.add_argument("--quick", action="store_true", help="tiny, on synthetic faces, classical methods")
+    args = parser.parse_args(arguments)
+    args.set = args.set or ("synthetic" if args.quick else "faces68")
+    args.sizes = args.sizes or list(SIZES_OF.get(args.set, SIZES))
+    if args.quick:
+        args.methods = args.methods or ["mean-shape", "hog+ridge"]
+        args.max_train, args.max_val = args.max_train or 36, args.max_val or 16
+    args.methods = args.methods or list(METHODS)
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(sets.fail_in_a_line(main))
