@@ -71,7 +71,7 @@ ROOMS: dict[str, set[str]] = {
     "tuning": CORE | {"datasets", "evaluate", "files", "geometry", "memory", "metrics"},
     "report": CORE
     | {"metrics", "statistics", "draw", "files", "geometry", "images", "pairs", "datasets"}
-    | {"jinja2", "matplotlib", "cv2"},
+    | {"calibration", "jinja2", "matplotlib", "cv2"},
     "runtime": CORE
     | {"geometry", "images", "pyramid", "descriptors", "landmarks", "files", "cv2"}
     | {"safetensors", "onnxruntime"},
@@ -101,6 +101,8 @@ ROOMS: dict[str, set[str]] = {
 LIGHT = [
     *(f"landmarks/{name}.py" for name in ("shape", "response", "frames", "grid", "descent", "search")),
     "landmarks/linear.py",
+    "landmarks/binary_descent.py",
+    "landmarks/trees.py",
     "landmarks/fast_descent.py",
     "descriptors/gradients.py",
 ]

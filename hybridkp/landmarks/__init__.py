@@ -3,7 +3,8 @@
 Crops (B, H, W[, 3]) go in, points (B, K, 2) and scores (B, K) come out; every class keeps the
 promise of :class:`hybridkp.structures.Detector`.  Never here: networks, files, metrics.
 Names load lazily.  :mod:`.shape`, :mod:`.frames`, :mod:`.response`, :mod:`.grid`, :mod:`.descent`,
-:mod:`.fast_descent` and :mod:`.search` need no scikit-learn: the runtime stands on them.
+:mod:`.fast_descent`, :mod:`.binary_descent`, :mod:`.trees` and :mod:`.search` need no scikit-learn: the
+runtime stands on them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ __getattr__, __dir__, __all__ = doors(
         "ChannelRegressor": "channel_regressor",
         "FastCascade": "fast_cascade",
         "HolisticRegressor": "holistic",
+        "HoughForest": "voting",
+        "LocalBinaryFeatures": "local_binary",
         "MeanShape": "mean_shape",
         "PatchDetector": "patches",
         "PointDistribution": "shape",

@@ -108,6 +108,21 @@ def balanced_leaves(values: Array, pairs: Array, threshold: Array) -> Array:
     return node - n_inner
 
 
+def checked_balanced(pairs: Array, threshold: Array, n_values: int) -> int:
+    """Number of leaves of all trees; ValueError where they cannot be walked over ``n_values`` columns.
+
+    ``pairs`` is (F, n, 2), ``threshold`` (F, n): for trees that were read from a file.
+    """
+    n_trees, n_inner = threshold.shape
+    if n_trees < 1 or n_inner < 1 or (n_inner + 1) & n_inner:
+        raise ValueError(f"{n_trees} balanced trees of {n_inner} nodes")
+    if pairs.dtype.kind not in "iu" or threshold.dtype.kind not in "iu":
+        raise ValueError("trees need whole numbers")
+    if pairs.min() < 0 or pairs.max() >= n_values:
+        raise ValueError(f"a tree reads beyond its {n_values} values")
+    return n_trees * (n_inner + 1)
+
+
 # --------------------------------------------------------------------------------------------
 # scikit-learn's trees
 # --------------------------------------------------------------------------------------------

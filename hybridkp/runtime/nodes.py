@@ -15,16 +15,19 @@ import numpy as np
 from ..descriptors.gradients import describe_points
 from ..geometry import flip_image, flip_points
 from ..landmarks import fast_descent
+from ..landmarks.binary_descent import descend_binary
 from ..landmarks.descent import descend
 from ..landmarks.grid import grid_rows
 from ..landmarks.linear import row_by_row
 from ..landmarks.search import dense_windows, found_score, search
 from ..landmarks.shape import PointDistribution
+from ..landmarks.trees import checked_balanced
 from ..structures import Array, InputError
 from .engines import open_graph
 from .kernels import full_vote, gate_features, gated_vote, vote, weighted_points
 from .looks import look_closer
 from .stacked import stacked
+from .values import array, number, whole
 
 Run = Callable[[Array], tuple[Array, Array]]  #: grey crop (H, W) -> (K, 2), (K,)
 Node = dict[str, Any]
@@ -46,41 +49,12 @@ def build(node: Node, engine: str) -> Run:
     return _KINDS[kind](node, engine)
 
 
-# --------------------------------------------------------------------------------------------
-# what a node may hold; a file from elsewhere must not make us ask for a terabyte
-# --------------------------------------------------------------------------------------------
-
-
-def _whole(node: Node, name: str, low: int, high: int) -> int:
-    value = node[name]
-    if not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} must lie in {low}..{high}")
-    return int(value)
-
-
-def _number(value: Any, low: float, high: float) -> float:
-    if not low <= float(value) <= high:
-        raise ValueError(f"{value} must lie in {low}..{high}")
-    return float(value)
-
-
-def _array(value: Any, *shape: int) -> Array:
-    """A finite array; -1 in ``shape`` is any length."""
-    if not isinstance(value, np.ndarray) or value.ndim != len(shape):
-        raise ValueError(f"an array of {len(shape)} axes is missing")
-    if any(want not in (-1, have) for want, have in zip(shape, value.shape, strict=True)):
-        raise ValueError(f"array {value.shape}, expected {shape}")
-    if not np.isfinite(value).all():
-        raise ValueError("an array has NaN or infinite values")
-    return value
-
-
 def _hog(node: Node) -> dict[str, Any]:
     hog = node["hog"]
     return {
-        "cells": _whole(hog, "cells", 1, 32),
-        "cell_px": _whole(hog, "cell_px", 1, 64),
-        "n_orientations": _whole(hog, "n_orientations", 2, 64),
+        "cells": whole(hog, "cells", 1, 32),
+        "cell_px": whole(hog, "cell_px", 1, 64),
+        "n_orientations": whole(hog, "n_orientations", 2, 64),
         "signed": bool(hog["signed"]),
     }
 
@@ -91,16 +65,16 @@ def _hog(node: Node) -> dict[str, Any]:
 
 
 def _constant(node: Node, engine: str) -> Run:
-    xy = _array(node["xy"], -1, 2).astype(np.float32)
-    score = _array(node["score"], len(xy)).astype(np.float32)
+    xy = array(node["xy"], -1, 2).astype(np.float32)
+    score = array(node["score"], len(xy)).astype(np.float32)
     return lambda grey: (xy.copy(), score.copy())
 
 
 def _holistic(node: Node, engine: str) -> Run:
-    grid, n_orientations = _whole(node, "grid", 1, 256), _whole(node, "n_orientations", 2, 64)
-    score = _array(node["score"], -1).astype(np.float32)
-    weights = _array(node["weights"], -1, 2 * len(score))
-    offset = _array(node["offset"], 2 * len(score))
+    grid, n_orientations = whole(node, "grid", 1, 256), whole(node, "n_orientations", 2, 64)
+    score = array(node["score"], -1).astype(np.float32)
+    weights = array(node["weights"], -1, 2 * len(score))
+    offset = array(node["offset"], 2 * len(score))
 
     def run(grey: Array) -> tuple[Array, Array]:
         found = row_by_row(grid_rows(grey[None], grid, n_orientations), weights) + offset
@@ -110,10 +84,10 @@ def _holistic(node: Node, engine: str) -> Run:
 
 
 def _channel_grid(node: Node, engine: str) -> Run:
-    grid, n_orientations = _whole(node, "grid", 1, 256), _whole(node, "n_orientations", 2, 64)
-    score = _array(node["score"], -1).astype(np.float32)
-    weights = _array(node["weights"], -1, 2 * len(score))
-    offset = _array(node["offset"], 2 * len(score))
+    grid, n_orientations = whole(node, "grid", 1, 256), whole(node, "n_orientations", 2, 64)
+    score = array(node["score"], -1).astype(np.float32)
+    weights = array(node["weights"], -1, 2 * len(score))
+    offset = array(node["offset"], 2 * len(score))
 
     def run(grey: Array) -> tuple[Array, Array]:
         row = fast_descent.grid_channels(grey, grid, n_orientations)
@@ -124,24 +98,24 @@ def _channel_grid(node: Node, engine: str) -> Run:
 
 
 def _fast_cascade(node: Node, engine: str) -> Run:
-    start, mean = build(node["start"], engine), _array(node["mean"], -1, 2)
-    n_orientations = _whole(node, "n_orientations", 2, 64)
+    start, mean = build(node["start"], engine), array(node["mean"], -1, 2)
+    n_orientations = whole(node, "n_orientations", 2, 64)
     rings = [
-        (_number(r, 0, 1000), int(_number(n, 1, 1000)), _number(sigma, 0.01, 100))
+        (number(r, 0, 1000), int(number(n, 1, 1000)), number(sigma, 0.01, 100))
         for r, n, sigma in node["rings"]
     ]
-    k, curve = len(mean), _array(node["curve"], 4)
+    k, curve = len(mean), array(node["curve"], 4)
     width, n_maps, cells, unit, ask = k * n_orientations * sum(n for _, n, _ in rings), 0, 1, None, None
     if "maps" in node:
         maps = node["maps"]
-        unit, cells, stride = _array(maps["unit"], -1), _whole(maps, "cells", 1, 64), maps["stride"]
+        unit, cells, stride = array(maps["unit"], -1), whole(maps, "cells", 1, 64), maps["stride"]
         n_maps, ask = k * cells**2 * len(unit), open_graph(maps["graph"], engine, ["image"], ["maps"])
-        stride = _number(stride, 0.01, 1000)
+        stride = number(stride, 0.01, 1000)
     stages = []
     for stage in node["stages"]:
-        uses, directions = bool(stage["uses_maps"]), _array(stage["directions"], -1, 2 * k)
-        weights = _array(stage["weights"], width + uses * n_maps, len(directions))
-        scale, shift = _number(stage["scale"], 0.05, 8), _array(stage["shift"], 2 * k)
+        uses, directions = bool(stage["uses_maps"]), array(stage["directions"], -1, 2 * k)
+        weights = array(stage["weights"], width + uses * n_maps, len(directions))
+        scale, shift = number(stage["scale"], 0.05, 8), array(stage["shift"], 2 * k)
         stages.append(fast_descent.Stage(scale, weights, directions, shift, uses))
     if not stages or not rings:
         raise ValueError("no stages, or no rings")
@@ -159,13 +133,13 @@ def _fast_cascade(node: Node, engine: str) -> Run:
 
 
 def _cascade(node: Node, engine: str) -> Run:
-    start, hog, mean = build(node["start"], engine), _hog(node), _array(node["mean"], -1, 2)
+    start, hog, mean = build(node["start"], engine), _hog(node), array(node["mean"], -1, 2)
     width = len(mean) * hog["cells"] ** 2 * hog["n_orientations"]
     stages = [
-        (_number(s, 0.05, 8), _array(w, width, mean.size), _array(o, mean.size))
+        (number(s, 0.05, 8), array(w, width, mean.size), array(o, mean.size))
         for s, w, o in zip(node["scales"], node["weights"], node["offsets"], strict=True)
     ]
-    curve = _array(node["curve"], 4)
+    curve = array(node["curve"], 4)
     if not stages:
         raise ValueError("no stages")
 
@@ -179,11 +153,35 @@ def _cascade(node: Node, engine: str) -> Run:
     return run
 
 
+def _local_binary(node: Node, engine: str) -> Run:
+    start, mean = build(node["start"], engine), array(node["mean"], -1, 2)
+    k, curve, smoothing = len(mean), array(node["curve"], 4), number(node["smoothing"], 0, 100)
+    stages = []
+    for stage in node["stages"]:
+        offsets = array(stage["offsets"], k, -1, 2)
+        number(np.abs(offsets).max(), 0, 1e5)
+        pairs = array(stage["pairs"], -1, -1, 2)
+        threshold = array(stage["threshold"], *pairs.shape[:2])
+        n_leaves = checked_balanced(pairs, threshold, offsets.shape[0] * offsets.shape[1])
+        weights, bias = array(stage["weights"], n_leaves, 2 * k), array(stage["bias"], 2 * k)
+        trees = {"pairs": pairs, "threshold": threshold, "weights": weights, "bias": bias}
+        stages.append({"offsets": offsets.astype(np.float32), **trees})
+    if not stages:
+        raise ValueError("no stages")
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        current = start(grey)[0][None].astype(float)
+        xy, score = descend_binary(grey[None], current, stages, curve, mean, smoothing)
+        return xy[0], score[0]
+
+    return run
+
+
 def _patches(node: Node, engine: str) -> Run:
     start, hog, shape = build(node["start"], engine), _hog(node), _shape(node["shape"])
     k = len(shape.mean_)
     levels = [_level(level, k, k * 2, hog) for level in node["levels"]]
-    curve = _array(node["curve"], k, 2)
+    curve = array(node["curve"], k, 2)
     if not levels:
         raise ValueError("no levels")
 
@@ -200,26 +198,26 @@ def _patches(node: Node, engine: str) -> Run:
 
 
 def _shape(node: Node) -> PointDistribution:
-    mean = _array(node["mean_"], -1, 2)
-    rows = _array(node["components_"], -1, mean.size)
-    sigma = _array(node["sigma_"], len(rows))
-    noise = _number(node["noise_"], 1e-12, 1e12)
+    mean = array(node["mean_"], -1, 2)
+    rows = array(node["components_"], -1, mean.size)
+    sigma = array(node["sigma_"], len(rows))
+    noise = number(node["noise_"], 1e-12, 1e12)
     return PointDistribution(
-        limit=_number(node["limit"], 0, 1e6), mean_=mean, components_=rows, sigma_=sigma, noise_=noise
+        limit=number(node["limit"], 0, 1e6), mean_=mean, components_=rows, sigma_=sigma, noise_=noise
     )
 
 
 def _level(node: Node, k: int, width: int, hog: dict[str, Any]) -> dict[str, Any]:
     level: dict[str, Any] = {
-        "window": (_whole(node, "radius", 1, 128), 1),
-        "scale": _number(node["scale"], 0.05, 8),
-        "curve": _array(node["curve"], k, 2),
-        "weights": _array(node["weights"], k, hog["cells"] ** 2 * hog["n_orientations"]),
-        "bias": _array(node["bias"], k),
+        "window": (whole(node, "radius", 1, 128), 1),
+        "scale": number(node["scale"], 0.05, 8),
+        "curve": array(node["curve"], k, 2),
+        "weights": array(node["weights"], k, hog["cells"] ** 2 * hog["n_orientations"]),
+        "bias": array(node["bias"], k),
     }
     if "weights_update" in node:
-        level["weights_update"] = _array(node["weights_update"], 3 * width, width)
-        level["offset_update"] = _array(node["offset_update"], width)
+        level["weights_update"] = array(node["weights_update"], 3 * width, width)
+        level["offset_update"] = array(node["offset_update"], width)
     return level
 
 
@@ -235,9 +233,9 @@ def _net(node: Node, engine: str) -> Run:
 
 def _refined(node: Node, engine: str) -> Run:
     detector, refiner = build(node["detector"], engine), node["refiner"]
-    side, size = _whole(refiner, "side", 8, 2048), _whole(refiner, "patch_px", 4, 256)
-    n_looks = _whole(refiner, "n_looks", 1, 100)
-    mean, calibration = _array(refiner["mean_xy"], -1, 2), _array(refiner["calibration"], 2)
+    side, size = whole(refiner, "side", 8, 2048), whole(refiner, "patch_px", 4, 256)
+    n_looks = whole(refiner, "n_looks", 1, 100)
+    mean, calibration = array(refiner["mean_xy"], -1, 2), array(refiner["calibration"], 2)
     ask = open_graph(refiner["graph"], engine, ["patches", "start"], ["xy", "score"])
 
     def run(grey: Array) -> tuple[Array, Array]:
@@ -271,7 +269,7 @@ def _average(node: Node, engine: str) -> Run:
 
 
 def _mirrored(node: Node, engine: str) -> Run:
-    detector, flip = build(node["detector"], engine), _array(node["flip"], -1)
+    detector, flip = build(node["detector"], engine), array(node["flip"], -1)
     if not np.array_equal(np.sort(flip), np.arange(len(flip))):
         raise ValueError("flip must be a permutation")
 
@@ -286,7 +284,7 @@ def _mirrored(node: Node, engine: str) -> Run:
 
 def _weighted_average(node: Node, engine: str) -> Run:
     m, ask = _members(node, engine)
-    weights = _array(node["weights"], m)
+    weights = array(node["weights"], m)
     if (weights <= 0).any():
         raise ValueError("weights must be positive")
 
@@ -302,8 +300,8 @@ def _vote(node: Node, engine: str) -> Run:
     m, ask = _members(node, engine)
     full = node["kind"] == "full-vote"
     v = 2 * m if full else m
-    variance, correlation = _array(node["variance"], v, -1), _array(node["correlation"], -1, v, v)
-    factors = [{"x": _array(c["x"], -1), "y": _array(c["y"], -1)} for c in node["factors"]]
+    variance, correlation = array(node["variance"], v, -1), array(node["correlation"], -1, v, v)
+    factors = [{"x": array(c["x"], -1), "y": array(c["y"], -1)} for c in node["factors"]]
     if (
         (variance <= 0).any()
         or len(factors) not in (0, m)
@@ -323,12 +321,12 @@ def _vote(node: Node, engine: str) -> Run:
 
 def _gated_vote(node: Node, engine: str) -> Run:
     m, ask = _members(node, engine)
-    looks_at, side = (bool(node["confidence"]), bool(node["agreement"])), _whole(node, "side", 1, 4096)
-    bias = _array(node["bias"], m, -1)
+    looks_at, side = (bool(node["confidence"]), bool(node["agreement"])), whole(node, "side", 1, 4096)
+    bias = array(node["bias"], m, -1)
     nothing = np.zeros((m, 1, bias.shape[1], 2))
     width = gate_features(nothing, nothing[..., 0], side, *looks_at).shape[-1]
-    gate = _array(node["centre"], width), _array(node["slope"], m, width), bias
-    calibration = _array(node["calibration"], 2)
+    gate = array(node["centre"], width), array(node["slope"], m, width), bias
+    calibration = array(node["calibration"], 2)
 
     def run(grey: Array) -> tuple[Array, Array]:
         fused, confidence = gated_vote(*ask(grey), side, looks_at, gate, calibration)
@@ -339,9 +337,9 @@ def _gated_vote(node: Node, engine: str) -> Run:
 
 def _stacked(node: Node, engine: str) -> Run:
     m, ask = _members(node, engine)
-    mean = _array(node["mean"], -1, 2)
+    mean = array(node["mean"], -1, 2)
     k = len(mean)
-    neighbours = _array(node["neighbours"], k, -1)
+    neighbours = array(node["neighbours"], k, -1)
     if neighbours.dtype.kind != "i" or neighbours.size == 0:
         raise ValueError("neighbours are missing")
     if neighbours.min() < 0 or neighbours.max() >= k:
@@ -350,10 +348,10 @@ def _stacked(node: Node, engine: str) -> Run:
     rule = {
         "mean": mean,
         "neighbours": neighbours,
-        "weights": _array(node["weights"], m, k),
-        "coefficients": _array(node["coefficients"], k, width, 2),
-        "offset": _array(node["offset"], k, 2),
-        "calibration": _array(node["calibration"], 2),
+        "weights": array(node["weights"], m, k),
+        "coefficients": array(node["coefficients"], k, width, 2),
+        "offset": array(node["offset"], k, 2),
+        "calibration": array(node["calibration"], 2),
     }
     if (rule["weights"] <= 0).any():
         raise ValueError("weights must be positive")
@@ -374,6 +372,7 @@ _KINDS: dict[str, Callable[[Node, str], Run]] = {
     "gated-vote": _gated_vote,
     "fast_cascade": _fast_cascade,
     "holistic": _holistic,
+    "local-binary": _local_binary,
     "mirrored": _mirrored,
     "net": _net,
     "patches": _patches,
