@@ -136,7 +136,7 @@ class MatchabilityRanked(BaseEstimator):
 
     norm = "L2"
 
-    def __init__(self, feature: Any = None, n_points: int = 1024, n_spare: int = 1024, model: Any = None):
+    def __init__(self, feature: Any = None, n_points: int = 1024, n_spare: int = 768, model: Any = None):
         self.feature = feature
         self.n_points = n_points
         self.n_spare = n_spare
@@ -234,7 +234,10 @@ def _neighbours(xy: Array, rank: Array) -> tuple[Array, Array, Array]:
     same = np.bincount(i[far < _SAME_PX], minlength=len(xy))
     stronger = np.full(len(xy), _CROWD_PX)
     better = (rank[j] < rank[i]) & (far >= _SAME_PX)
-    np.minimum.at(stronger, i[better], far[better])
+    i, far = i[better], far[better]
+    if len(i):
+        top = np.flatnonzero(np.r_[True, i[1:] != i[:-1]])  # candidates come sorted by i
+        stronger[i[top]] = np.minimum.reduceat(far, top)
     return crowd, same, stronger
 
 
@@ -244,18 +247,17 @@ def _rivals(rows: Array, xy: Array) -> tuple[Array, Array]:
     length = np.einsum("nd,nd->n", rows, rows)
     near = np.full((n, 2), 2 * float(length.max(initial=0)), np.float32)
     same_i, same_j = candidate_pairs(xy, xy, _SAME_PX)  # sorted by i
+    turned = np.ascontiguousarray(-2 * rows.T)
     for start in range(0, n, _ROWS):
         stop = min(start + _ROWS, n)
-        likeness = rows[start:stop] @ rows.T
-        likeness *= -2
-        likeness += length
-        likeness += length[start:stop, None]
+        likeness = rows[start:stop] @ turned
+        likeness += length  # a row's own length comes last: it changes no order
         mine = slice(*np.searchsorted(same_i, [start, stop]))
         likeness[same_i[mine] - start, same_j[mine]] = np.inf
         for turn in range(2):
             best = likeness.argmin(axis=1)
             place = np.arange(stop - start), best
-            found = likeness[place]
+            found = likeness[place] + length[start:stop]
             near[start:stop, turn] = np.where(np.isfinite(found), found, near[start:stop, turn])
             likeness[place] = np.inf
     near = np.sqrt(np.clip(near, 0, None))
