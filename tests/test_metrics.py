@@ -192,6 +192,16 @@ def test_calibration_of_nothing_and_of_nonsense() -> None:
         metrics.calibration_curve([1], [0.5], 0)
 
 
+def test_errors_by_score_by_hand() -> None:
+    error = np.array([[8.0, 2.0, np.inf], [1.0, NAN, 3.0]])
+    score = np.array([[0.1, 0.8, 0.4], [0.9, 0.2, NAN]])
+    middle, count = metrics.error_by_score(error, score, n_bins=4)
+    np.testing.assert_array_equal(middle, [8.0, np.inf, NAN, 2.0])
+    np.testing.assert_array_equal(count, [1, 1, 0, 2])
+    with pytest.raises(InputError, match="one shape"):
+        metrics.error_by_score([1.0, 2.0], [0.5])
+
+
 def test_every_public_name_opens() -> None:
     for name in metrics.__all__:
         assert getattr(metrics, name) is not None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from report_helpers import BASE, answer, make_data, unlabel
 
-from hybridkp.report import cells, plots, shapes
+from hybridkp.report import cells, plots, reliability, shapes
 from hybridkp.report.labels import overlap_area, place_labels
 from hybridkp.report.pictures import choose_cases, choose_disagreement
 from hybridkp.report.scores import gather_truth, mean_shape, score_methods
@@ -43,6 +43,35 @@ def test_the_mean_shape_is_the_shape():
             gather_truth(unlabel(data, [0], range(40)), [answer(unlabel(data, [0], range(40)), "m", 1)])
         )
     ).all()
+
+
+def test_scores_are_held_against_hits_within_the_crops_side():
+    """Boxes of 60 px, margin 1.25: a crop's side is 75 px, and near is below 1.875 px."""
+    data = make_data(40)
+    run = answer(data, "m", 0.0, params={"size_hw": [128, 128], "margin": 1.25})
+    xy, score = run.xy.copy(), np.full(run.score.shape, 0.85)
+    xy[:10, :, 0] += 1.9  # a quarter is just not near, the rest is
+    xy[10:, :, 1] += 1.8
+    run = replace(run, xy=xy, score=score)
+    truth = gather_truth(data, [run])
+    found = reliability.reliability(truth, score_methods(truth, [run])[0])
+    assert found.count.tolist() == [0] * 8 + [200, 0]
+    assert found.observed[8] == pytest.approx(0.75)
+    assert found.error[8] == pytest.approx(1.8 / 75, rel=1e-4)
+    assert found.calibration_error == pytest.approx(0.10, abs=1e-6)
+    panel = reliability.panels(truth, score_methods(truth, [run]))[0]
+    assert panel["words"].startswith("ECE 10.0") and "expected calibration error 10.0 %" in panel["svg"]
+    half = reliability.expected_error(np.array([0.5]))
+    assert half == pytest.approx(0.025), "half of the points are near: so is the median"
+
+
+def test_scores_that_cannot_be_judged_have_no_panel():
+    data = make_data(8)
+    unknown = answer(data, "no crop", 1.0)
+    odd = answer(data, "no probability", 1.0, params={"size_hw": [128, 128], "margin": 1.25})
+    odd = replace(odd, score=odd.score * 7)
+    truth = gather_truth(data, [unknown, odd])
+    assert reliability.panels(truth, score_methods(truth, [unknown, odd])) == []
 
 
 def test_circles_have_the_errors_radius():

@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = doors(
         "oks_ap": "oks",
         "oks_ap_from_coco": "coco",
         "calibration_curve": "classification",
+        "error_by_score": "classification",
         "expected_calibration_error": "classification",
         "corner_error": "homographies",
         "correctness": "homographies",

@@ -63,6 +63,35 @@ def calibration_curve(
     )
 
 
+def error_by_score(error: ArrayLike, score: ArrayLike, n_bins: int = 10) -> tuple[Array, NDArray[np.int64]]:
+    """Expected against observed error: the median error in each of the bins of :func:`calibration_curve`.
+
+    Parameters
+    ----------
+    error : any shape, in any unit; ``inf`` = missing, NaN where the truth is not labelled
+    score : same shape, 0..1, NaN = no answer, left out
+
+    Returns
+    -------
+    median : (n_bins,) float64, NaN in an empty bin, ``inf`` where most are missing
+    count : (n_bins,) int64
+
+    Examples
+    --------
+    >>> error_by_score([9, 3, 5, 1], [0.1, 0.2, 0.3, 0.9], n_bins=2)
+    (array([5., 1.]), array([3, 1]))
+    """
+    off, trust = np.asarray(error, np.float64), np.asarray(score, np.float64)
+    _, _, count = calibration_curve(np.where(np.isnan(off), np.nan, 1.0), trust, n_bins)
+    there = ~(np.isnan(off) | np.isnan(trust))
+    off = off[there]
+    row = np.minimum((trust[there] * n_bins).astype(np.int64), n_bins - 1)
+    parts = np.split(off[np.argsort(row, kind="stable")], np.cumsum(count)[:-1])
+    # the higher of the two middle ones, so that a missing answer is never averaged
+    middle = [np.sort(part)[len(part) // 2] if len(part) else np.nan for part in parts]
+    return np.array(middle), count
+
+
 def expected_calibration_error(error_ok: ArrayLike, score: ArrayLike, n_bins: int = 10) -> float:
     """Mean gap between confidence and hit rate over the bins, weighted by their counts [1]_.
 

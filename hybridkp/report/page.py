@@ -13,7 +13,7 @@ import numpy as np
 
 from ..statistics import PairedComparison
 from ..structures import Array
-from . import pictures, plots, shapes
+from . import pictures, plots, reliability, shapes
 from .cells import Column, Row
 from .rendering import curves_context, render_page, trade_off_context
 from .scores import Scores, Truth, error_curve, landmark_errors, mean_shape
@@ -66,6 +66,8 @@ def render(m: Material, gallery: pictures.Gallery) -> str:
         "cases": [(n, p) for n, p in pictures.method_pictures(gallery, m.scores) if p],
         "disagreement": pictures.disagreement_pictures(gallery, m.scores, disagree),
         "training": _training(m.scores),
+        "reliability": reliability.panels(m.truth, m.scores),
+        "few": reliability.FEW,
         **trade_off_context(points_of(m), m.truth.headline, "object"),
         **_ced(m),
         **pairs_context(m.truth.headline, m.rows, m.comparisons),

@@ -83,6 +83,7 @@ class Scores:
     values: Array  #: (S, B) the headline, as a fraction or px
     confidence: Array  #: (S, B) mean score of an object's answers, 0 where it has none
     errors: Array  #: (S, B) NME, for the CED and for choosing pictures
+    trust: Array  #: (S, B, K) the points' own scores, NaN where the method was not asked
 
     @property
     def error(self) -> Array:
@@ -201,14 +202,15 @@ def _same(a: Predictions, b: Predictions) -> bool:
 def _score(truth: Truth, method: str, runs: Sequence[Predictions]) -> Scores:
     place = {key: row for row, key in enumerate(truth.keys)}
     xy = np.full((len(runs), *truth.xy.shape), np.nan)
-    confidence = np.zeros(xy.shape[:2])
+    confidence, trust = np.zeros(xy.shape[:2]), np.full(xy.shape[:3], np.nan)
     for s, run in enumerate(runs):
         rows = [place[key] for key in _keys(zip(run.names, run.instance.tolist(), strict=True))]
         xy[s, rows] = run.xy
+        trust[s, rows] = run.score
         confidence[s, rows] = np.nan_to_num(_nanmean(run.score.astype(float), 1))
     values = np.stack([truth.headline.score(truth.xy, answer, truth.lengths) for answer in xy])
     errors = np.stack([metrics.nme(truth.xy, answer, truth.lengths) for answer in xy])
-    return Scores(method, tuple(runs), xy, values, confidence, errors)
+    return Scores(method, tuple(runs), xy, values, confidence, errors, trust)
 
 
 def compare(truth: Truth, scores: Sequence[Scores], level: float) -> list[statistics.PairedComparison]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..statistics import PairedComparison
 from ..structures import Dataset, InputError, Normalizer, Predictions
-from . import cells, plots, tables, words
+from . import cells, plots, reliability, tables, words
 from .cells import Column, Row
 from .output import about_page, write_files
 from .page import Material, points_of, render
@@ -129,13 +129,21 @@ def _fitted_on(run: Predictions) -> str:
     return f"{name}, {n} pictures" if name and n else str(name or "")
 
 
+def _details(truth: Truth, scores: Scores) -> dict[str, Any]:
+    """What only the JSON file says about a method."""
+    found = reliability.reliability(truth, scores)
+    ece = None if found is None else found.calibration_error
+    errors = landmark_errors(truth, scores).tolist()
+    return {"landmark_errors": errors, "expected_calibration_error": ece}
+
+
 def _write(m: Material, folder: Path) -> dict[str, Path]:
     n_pictures = 7 * len(m.scores)
     gallery = Gallery(m.truth, side=SIDE if n_pictures < MANY else SIDE * 5 // 8)
     html = render(m, gallery)
     head = m.truth.headline
     faces = strip(gallery, m.scores)
-    extra = {s.method: {"landmark_errors": landmark_errors(m.truth, s).tolist()} for s in m.scores}
+    extra = {s.method: _details(m.truth, s) for s in m.scores}
     about = {**m.about, "title": m.title, "headline": head.key, "level": m.level}
     about |= {"landmarks": list(m.truth.dataset.landmarks), "notes": list(m.notes)}
     files: dict[str, tuple[str, str | bytes]] = {
