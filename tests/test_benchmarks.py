@@ -1,0 +1,118 @@
+"""The benchmarks of the landmarks: their lines, subsets and tables; answers are made up here.
+
+That both run end to end with real fits is CI's step "benchmarks still run".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_helpers import answer, make_data
+
+from hybridkp import fusion
+from hybridkp.structures import InputError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import fusion_ablation
+import landmark_sets as sets
+import learning_curves
+
+NOISE = {"hog+ridge": 3.0, "mean-shape": 9.0, "sdm": 2.0, "hog+ridge + sdm: average": 1.0}
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """A data set of 60 pictures in 30 groups, and answers of known noise in place of the bench."""
+    data = make_data(60)
+    problem = sets.Problem("toy", data, data, (64, 64), 1.25)
+    monkeypatch.setattr(sets, "load_problem", lambda *_: problem)
+    asked = []
+
+    def run(methods, problem, out, *, seeds=(0,), train=None, **_):
+        asked.append((out, len(problem.train if train is None else train)))
+        more = 0 if train is None else 20 / len(train)
+        return [answer(data, m, NOISE.get(m, 2.5) + more, seed) for m in methods for seed in seeds]
+
+    monkeypatch.setattr(sets, "run", run)
+    return asked
+
+
+def test_every_rule_has_a_line_with_two_and_with_three_members():
+    lines = fusion_ablation.contenders(["sdm", "heatmap", "hog+svm"], "cnn-hog+svm", "cnn")
+    assert len({line.name for line in lines}) == len(lines) == 3 + 2 + 2 * 9
+    kinds = {type(line.estimator) for line in lines if len(line.members) == 3}
+    assert kinds == {fusion.Average, fusion.MapFusion, fusion.WeightedVote, fusion.GatedVote, fusion.Stacking}
+    fixed = [line.estimator.weights for line in lines if line.rule == "fixed weights"]
+    assert fixed == [(1.0, 2.0), (1.0, 2.0, 1.0)], "the deep member counts twice"
+    pairs = fusion_ablation.contenders(["sdm", "heatmap", "hog+svm"], "", "", all_pairs=True)
+    assert len(pairs) == 3 + 3 * 9 + 9
+    assert [line.rule for line in fusion_ablation.contenders(["sdm"], "", "")] == ["alone"]
+
+
+def test_the_ablation_tells_gain_from_loss(made_up, tmp_path, capsys):
+    arguments = [
+        "--sets",
+        "toy",
+        "--members",
+        "hog+ridge,sdm,mean-shape",
+        "--refiner",
+        "",
+        "--concatenated",
+        "",
+    ]
+    fusion_ablation.main([*arguments, "--quick", "--out", str(tmp_path)])
+    table = capsys.readouterr().out
+    assert "difference to sdm, points" in table and "(best member)" in table
+    found = json.loads((tmp_path / "ablation.json").read_text())["toy"]
+    lines = {line["name"]: line for line in found["lines"]}
+    assert found["best"] == "sdm" and lines["sdm"]["p_holm"] != lines["sdm"]["p_holm"]
+    gain, loss = lines["hog+ridge + sdm: average"], lines["mean-shape"]
+    assert gain["difference_high"] < 0 and gain["p_holm"] < 0.05
+    assert loss["difference_low"] > 0
+    assert gain["low"] < gain["value"] < gain["high"] and 1 <= gain["ms"] <= 2
+    assert (tmp_path / "ablation.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "ablation.md").read_text().count("\n| ") >= len(lines)
+
+
+def test_subsets_are_nested_and_cut_no_group():
+    groups = [f"g{i // 3}" for i in range(60)]
+    found = learning_curves.nested(groups, [6, 20, 31, 60, 500], seed=3)
+    sizes = {size: len(rows) for size, rows in found.items()}
+    assert sizes == {6: 6, 20: 21, 31: 30, 60: 60, 500: 60}
+    for small, large in ((6, 20), (20, 31), (31, 60)):
+        assert set(found[small]) < set(found[large])
+    for rows in found.values():
+        inside = {groups[r] for r in rows}
+        assert len(rows) == 3 * len(inside)
+    assert set(found[6]) != set(learning_curves.nested(groups, [6], seed=4)[6])
+    with pytest.raises(InputError, match="at least 2"):
+        learning_curves.nested(groups, [1])
+
+
+def test_learning_curves_go_down_and_name_the_best(made_up, tmp_path, capsys):
+    arguments = ["--set", "toy", "--methods", "hog+ridge,mean-shape", "--sizes", "10,20,400"]
+    learning_curves.main([*arguments, "--seeds", "0,1", "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "| NME, % (lower is better) | family | 10 | 20 | 60 |" in printed
+    assert "- 60: hog+ridge is better than mean-shape (−" in printed
+    assert [n for _, n in made_up] == [10, 10, 20, 20, 60, 60]
+    assert len({out for out, _ in made_up}) == 6, "a folder for each subset: nothing is mixed up"
+    sizes = json.loads((tmp_path / "toy" / "curves.json").read_text())["sizes"]
+    curve = [sizes[s]["hog+ridge"]["value"] for s in ("10", "20", "60")]
+    assert curve == sorted(curve, reverse=True)
+    assert (tmp_path / "toy" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_numbers_as_text():
+    assert sets.interval_text(-0.25, -0.5, 0.125, 2, sign=True) == "−0.25 [−0.50, +0.12]"
+    assert sets.interval_text(3.0, np.nan, np.nan, 1) == "3.0"
+    assert sets.markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_a_wrong_name_is_one_line(capsys):
+    code = sets.fail_in_a_line(lambda: fusion_ablation.main(["--members", "sdn", "--quick"]))
+    assert code == 1 and capsys.readouterr().err == "error: unknown method 'sdn': did you mean 'sdm'?\n"
