@@ -2,7 +2,8 @@
 
 A recipe is a function of one flag, ``quick`` (a shorter training, for a first look or a test),
 that gives a fresh estimator.  Heavy rooms are imported inside the recipes, so that listing the
-names costs nothing.  To add a method: write the function, add the line in :data:`_METHODS`.
+names costs nothing.  To add a method: write the function, add the line in :data:`_METHODS`, and what
+may be tuned in ``search_spaces.py``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from .search_spaces import PARTS, SPACES
 from .structures import InputError
 
 
@@ -48,6 +50,18 @@ def _sdm_fast(quick: bool) -> Any:
     from .landmarks import FastCascade
 
     return FastCascade()
+
+
+def _lbf(quick: bool) -> Any:
+    from .landmarks import LocalBinaryFeatures
+
+    return LocalBinaryFeatures(n_trees=3, max_depth=4) if quick else LocalBinaryFeatures()
+
+
+def _hough_forest(quick: bool) -> Any:
+    from .landmarks import HoughForest
+
+    return HoughForest(max_pictures=400, n_samples=4) if quick else HoughForest()
 
 
 def _hog_svm(quick: bool) -> Any:
@@ -219,6 +233,8 @@ _METHODS: dict[str, _Recipe] = {
     "sift-hog+svm": _Recipe(_sift_hog_svm, "SIFT and HOG concatenated, linear SVMs", "classical", slow=True),
     "sdm": _Recipe(_sdm, "cascaded regression on HOG (supervised descent)", "classical"),
     "sdm-fast": _Recipe(_sdm_fast, "cascaded regression on gradient channels, milliseconds", "classical"),
+    "lbf": _Recipe(_lbf, "cascaded regression on the leaves of small forests", "classical"),
+    "hough-forest": _Recipe(_hough_forest, "regression-forest votes and a shape model", "classical"),
     "patch-cnn": _Recipe(_patch_cnn, "patch experts that are one small CNN", "deep", slow=True),
     "heatmap": _Recipe(_heatmap, "heat-map network with integral decoding", "deep", slow=True),
     "direct": _Recipe(_direct, "direct coordinate regression by a small CNN", "deep", slow=True),
@@ -294,53 +310,11 @@ def slow_names() -> set[str]:
 # what may be tuned
 # --------------------------------------------------------------------------------------------
 
-_EXPERTS: dict[str, list[Any]] = {"n_negatives": [2, 4, 8], "n_hard": [1, 2, 4], "mirror": [False, True]}
-_TREES: dict[str, list[Any]] = {
-    "classifier__max_depth": [8, 10, 14],
-    "classifier__min_samples_leaf": [1, 3, 10],
-    "classifier__max_features": ["sqrt", 0.2],
-}
-_NET: dict[str, list[Any]] = {
-    "learning_rate": [5e-4, 1e-3, 2e-3, 3e-3, 5e-3],
-    "weight_decay": [1e-3, 1e-2, 2e-2, 5e-2],
-}
-_SPACES: dict[str, dict[str, list[Any]]] = {
-    "hog+ridge": {"alpha": [10.0, 30.0, 100.0, 300.0, 1000.0], "grid": [8, 12, 16, 20]},
-    "sdm": {
-        "alpha": [30.0, 100.0, 300.0, 1000.0],
-        "scales": [[0.7, 1.0, 1.25, 1.25], [0.5, 0.7, 1.0, 1.25], [0.7, 1.0, 1.25, 1.25, 1.25]],
-        "n_levels": [1, 2],
-    },
-    "sdm-fast": {
-        "alpha": [0.02, 0.04, 0.07, 0.14, 0.28],
-        "scales": [[0.5, 0.5, 1.0, 1.0], [0.5, 0.75, 1.0, 1.0], [0.5, 0.5, 1.0, 1.0, 1.25]],
-        "n_perturbations": [0, 1, 2],
-    },
-    "hog+svm": _EXPERTS,
-    "sift+svm": _EXPERTS,
-    "sift-hog+svm": _EXPERTS,
-    "hog+forest": {**_TREES, **_EXPERTS},
-    "surf+forest": {**_TREES, **_EXPERTS},
-    "orb+forest": {**_TREES, **_EXPERTS},
-    "heatmap": {**_NET, "sigma": [0.8, 1.2, 1.8]},
-    "direct": _NET,
-    "patch-cnn": {**_NET, "n_passes": [3, 5, 8], "window": [0.02, 0.03, 0.05]},
-    "cnn-hog+svm": _EXPERTS,
-    "dlib": {
-        "nu": [0.05, 0.1, 0.2],
-        "tree_depth": [3, 4, 5],
-        "oversampling_translation_jitter": [0.0, 0.05, 0.1],
-        "feature_pool_region_padding": [0.0, 0.1],
-    },
-}
-#: where a hybrid keeps a detector that has a recipe of its own, beyond members of that name
-_PARTS = {"hog+svm+cnn": {"detector": "hog+svm"}, "hog+svm+subpixel": {"detector": "hog+svm"}}
-
 
 def search_space(name: str) -> dict[str, list[Any]]:
     """Parameter -> values that ``hybridkp tune`` chooses from; empty for floors and combinations."""
     _recipe(name)
-    return {k: list(v) for k, v in _SPACES.get(name, {}).items()}
+    return {k: list(v) for k, v in SPACES.get(name, {}).items()}
 
 
 def with_settings(name: str, estimator: Any, found: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -349,7 +323,7 @@ def with_settings(name: str, estimator: Any, found: Mapping[str, Mapping[str, An
     ``found`` maps recipes to parameters; a combination takes what was found for its members.
     """
     known = estimator.get_params(deep=True)
-    inside = {m: m for m in found if m in known} | _PARTS.get(name, {})
+    inside = {m: m for m in found if m in known} | PARTS.get(name, {})
     for place, recipe in inside.items():
         estimator.set_params(**{f"{place}__{k}": v for k, v in found.get(recipe, {}).items()})
     return estimator.set_params(**found.get(name, {}))

@@ -75,7 +75,9 @@ ROOMS: dict[str, set[str]] = {
     "runtime": CORE
     | {"geometry", "images", "pyramid", "descriptors", "landmarks", "files", "cv2"}
     | {"safetensors", "onnxruntime"},
-    "recipes": CORE | {"landmarks", "descriptors", "deep", "refiners", "fusion", "peers", "sklearn"},
+    "recipes": CORE
+    | {"landmarks", "descriptors", "deep", "refiners", "fusion", "peers", "search_spaces", "sklearn"},
+    "search_spaces": set(),
     "point_recipes": CORE | {"pairs", "points", "descriptors", "sklearn"},
     "point_checks": CORE | {"checks", "sklearn", "cv2"},
     "checks": CORE | {"geometry", "files", "pyramid", "datasets", "sklearn", "cv2"},

@@ -94,7 +94,7 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
         n_trees: int = 5,
         max_depth: int = 5,
         n_pixels: int = 64,
-        n_candidates: int = 60,
+        n_candidates: int = 200,
         min_samples_leaf: int = 30,
         max_samples: float = 0.6,
         alpha: float = 3.0,

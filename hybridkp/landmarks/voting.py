@@ -104,7 +104,7 @@ class HoughForest(DetectorMixin, BaseEstimator):
         radius: int = 8,
         step: int = 3,
         n_samples: int = 8,
-        smoothing: float = 1.0,
+        smoothing: float = 1.5,
         alpha: float | None = None,
         shape: PointDistribution | None = None,
         start: Detector | None = None,
