@@ -15,6 +15,7 @@ from hybridkp.cli.points import few_of_each
 from hybridkp.datasets import load_pairs
 from hybridkp.evaluate import pairs as bench
 from hybridkp.evaluate import processes
+from hybridkp.report import plots
 
 
 @pytest.fixture
@@ -94,6 +95,9 @@ def test_bench_and_report(capsys, recipes, folder, tmp_path, monkeypatch):
     assert capsys.readouterr().err.count("kept from before") == 2
     assert {p.name: p.stat().st_mtime_ns for p in (out / "matched").iterdir()} == before
     (out / "index.html").unlink()
+    for name in ("trade_off_svg", "shares_svg"):  # curves take seconds, and were drawn above
+        monkeypatch.setattr(plots, name, lambda *a, **k: '<svg role="img" aria-label="stub"></svg>')
+    monkeypatch.setattr(plots, "overview_png", lambda *a, **k: b"stub")
     assert cli.main(["report", str(out)]) == 0
     again = capsys.readouterr().out
     assert (out / "index.html").exists() and [r for r in again.splitlines() if r.startswith("|")] == table
