@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             print(f"{name}: {len(problem.train)} + {len(problem.val)} pictures", file=sys.stderr)
             methods = {c.name: c.estimator for c in lines}
-            timed = 10 if quick else 50
+            timed = 5 if quick else 50
             predictions = sets.run(
                 methods, problem, folder, seeds=args.seeds, n_jobs=args.jobs, max_timed=timed
             )
@@ -252,7 +252,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     if args.refiner is None:
         args.refiner = QUICK["refiner"] if quick else REFINER
     if quick:
-        args.max_train, args.max_val = args.max_train or 48, args.max_val or 24
+        args.max_train, args.max_val = args.max_train or 36, args.max_val or 16
     return args
 
 
