@@ -76,6 +76,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
     start : Detector or None
         Gives the starting shape; None is ``ChannelRegressor()``.  Points that it gives as NaN are
         filled in by ``shape``.
+    cv : int
+        Folds for the start's answers on pictures that it did not see.
     shape : PointDistribution or None
         Defines the frame and fills in landmarks that are missing in training.
     maps : FeatureMaps or None
@@ -111,6 +113,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         rank: int | None = 32,
         n_perturbations: int = 1,
         start: Detector | None = None,
+        cv: int = 3,
         shape: PointDistribution | None = None,
         maps: Any = None,
         map_stages: tuple[int, ...] | None = None,
@@ -124,6 +127,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         self.rank = rank
         self.n_perturbations = n_perturbations
         self.start = start
+        self.cv = cv
         self.shape = shape
         self.maps = maps
         self.map_stages = map_stages
@@ -168,7 +172,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         if len(self.scales) < 1 or min(self.scales) <= 0:
             raise InputError(f"FastCascade: scales must be positive, got {self.scales}")
-        for name, least in (("n_orientations", 2), ("n_perturbations", 0), ("map_cells", 1)):
+        for name, least in (("n_orientations", 2), ("n_perturbations", 0), ("cv", 2), ("map_cells", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"FastCascade: {name} must be at least {least}, got {getattr(self, name)}")
         if self.rank is not None and self.rank < 1:
@@ -194,7 +198,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         n_groups = len(images if groups is None else np.unique(np.asarray(groups)))
         if n_groups >= 2:
             try:
-                cv = min(3, n_groups)
+                cv = min(self.cv, n_groups)
                 return out_of_fold(start, images, truth, groups=groups, flip=flip, cv=cv)[0].astype(float)
             except TooFewLabels:
                 pass
