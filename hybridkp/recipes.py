@@ -126,12 +126,26 @@ def _sift_hog_svm(quick: bool) -> Any:
 
 #: a training of half a minute on one core: smaller pictures, fewer of them
 _SHORT: dict[str, Any] = {"input_px": 64, "max_epochs": 8, "epoch_pictures": 500}
+#: ten minutes on one core for 1800 pictures of 128 px
+_LONG: dict[str, Any] = {"max_epochs": 60, "patience": 20}
 
 
 def _heatmap(quick: bool) -> Any:
     from .deep import HeatmapNet
 
-    return HeatmapNet(**_SHORT) if quick else HeatmapNet()
+    return HeatmapNet(**_SHORT) if quick else HeatmapNet(**_LONG)
+
+
+def _heatmap_small(quick: bool) -> Any:
+    from .deep import HeatmapNet
+
+    return HeatmapNet(**_SHORT | {"input_px": 48}) if quick else HeatmapNet(input_px=96, **_LONG)
+
+
+def _heatmap_flip(quick: bool) -> Any:
+    from .fusion import MirrorAverage
+
+    return MirrorAverage(_heatmap(quick))
 
 
 def _direct(quick: bool) -> Any:
@@ -184,8 +198,31 @@ def _cnn_hog_svm(quick: bool) -> Any:
 
 
 def _members(quick: bool) -> list[tuple[str, Any]]:
-    """The best classical and the best deep detector, as chosen on folds of the training part."""
-    return [("sdm", _sdm(quick)), ("heatmap", _heatmap(quick))]
+    """The quick classical and the best deep detector, as chosen on folds of the training part."""
+    return [("sdm-fast", _sdm_fast(quick)), ("heatmap-flip", _heatmap_flip(quick))]
+
+
+def _sdm_after(start: Callable[[bool], Any]) -> Callable[[bool], Any]:
+    """Two fine stages of the classical cascade, from where a network says."""
+
+    def make(quick: bool) -> Any:
+        from .landmarks import FastCascade
+
+        return FastCascade(scales=(1.0, 1.0), alpha=100.0, start=start(quick), cv=2)
+
+    return make
+
+
+def _sdm_cnn(quick: bool) -> Any:
+    from .refiners import Refined
+
+    return Refined(_sdm_fast(quick), _cnn_refiner(quick), cv=2)
+
+
+def _deeppose(quick: bool) -> Any:
+    from .refiners import Refined
+
+    return Refined(_direct(quick), _cnn_refiner(quick), cv=2)
 
 
 def _fused(rule: str, **options: Any) -> Callable[[bool], Any]:
@@ -237,25 +274,41 @@ _METHODS: dict[str, _Recipe] = {
     "hough-forest": _Recipe(_hough_forest, "regression-forest votes and a shape model", "classical"),
     "patch-cnn": _Recipe(_patch_cnn, "patch experts that are one small CNN", "deep", slow=True),
     "heatmap": _Recipe(_heatmap, "heat-map network with integral decoding", "deep", slow=True),
+    "heatmap-96": _Recipe(_heatmap_small, "the same on pictures of 96 px: quicker", "deep", slow=True),
+    "heatmap-flip": _Recipe(_heatmap_flip, "heatmap on the picture and its mirror image", "deep", slow=True),
     "direct": _Recipe(_direct, "direct coordinate regression by a small CNN", "deep", slow=True),
+    "deeppose": _Recipe(
+        _deeppose, "direct, then a CNN on patches around its points (cf. DeepPose)", "deep", slow=True
+    ),
+    "heatmap>sdm": _Recipe(
+        _sdm_after(_heatmap_flip), "heatmap-flip, then two stages of cascaded regression", "hybrid", slow=True
+    ),
+    "heatmap-96>sdm": _Recipe(
+        _sdm_after(_heatmap_small), "heatmap-96, then two stages of cascaded regression", "hybrid", slow=True
+    ),
+    "sdm+cnn": _Recipe(_sdm_cnn, "sdm-fast, then a CNN that refines its points", "hybrid", slow=True),
     "hog+svm+cnn": _Recipe(_hog_svm_cnn, "hog+svm, then a CNN that refines its points", "hybrid", slow=True),
     "hog+svm+subpixel": _Recipe(_hog_svm_subpixel, "hog+svm, then a classical refiner", "classical"),
     "cnn-hog+svm": _Recipe(
         _cnn_hog_svm, "CNN embedding and HOG concatenated, linear SVMs", "hybrid", slow=True
     ),
-    "average": _Recipe(_fused("Average"), "plain mean of sdm and heatmap", "hybrid", slow=True),
+    "average": _Recipe(_fused("Average"), "plain mean of sdm-fast and heatmap-flip", "hybrid", slow=True),
     "product": _Recipe(
         _fused("MapFusion", how="product"),
-        "product of the score maps of sdm and heatmap",
+        "product of the score maps of sdm-fast and heatmap",
         "hybrid",
         slow=True,
     ),
-    "vote": _Recipe(_fused("WeightedVote"), "weighted vote of sdm and heatmap", "hybrid", slow=True),
-    "vote-3": _Recipe(_vote_3, "weighted vote of sdm, heatmap and hog+svm", "hybrid", slow=True),
-    "vote-gated": _Recipe(
-        _fused("GatedVote"), "vote of sdm and heatmap, weighed by scores and agreement", "hybrid", slow=True
+    "vote": _Recipe(
+        _fused("WeightedVote"), "weighted vote of sdm-fast and heatmap-flip", "hybrid", slow=True
     ),
-    "stack": _Recipe(_fused("Stacking"), "ridge over the points of sdm and heatmap", "hybrid", slow=True),
+    "vote-3": _Recipe(_vote_3, "weighted vote of sdm-fast, heatmap-flip and hog+svm", "hybrid", slow=True),
+    "vote-gated": _Recipe(
+        _fused("GatedVote"), "the same vote, weighed by scores and agreement", "hybrid", slow=True
+    ),
+    "stack": _Recipe(
+        _fused("Stacking"), "ridge over the points of sdm-fast and heatmap-flip", "hybrid", slow=True
+    ),
     "dlib": _Recipe(_dlib, "dlib's shape predictor with its default options (extra: peers)", "peer"),
 }
 
