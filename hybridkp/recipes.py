@@ -208,7 +208,7 @@ def _sdm_after(start: Callable[[bool], Any]) -> Callable[[bool], Any]:
     def make(quick: bool) -> Any:
         from .landmarks import FastCascade
 
-        return FastCascade(scales=(1.0, 1.0), alpha=100.0, start=start(quick), cv=2)
+        return FastCascade(scales=(1.0, 1.0), start=start(quick), cv=2)
 
     return make
 
@@ -295,7 +295,7 @@ _METHODS: dict[str, _Recipe] = {
     "average": _Recipe(_fused("Average"), "plain mean of sdm-fast and heatmap-flip", "hybrid", slow=True),
     "product": _Recipe(
         _fused("MapFusion", how="product"),
-        "product of the score maps of sdm-fast and heatmap",
+        "product of the score maps of sdm-fast and heatmap-flip",
         "hybrid",
         slow=True,
     ),
