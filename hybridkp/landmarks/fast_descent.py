@@ -73,7 +73,7 @@ def channel_maps(frame: Array, n_orientations: int, sigmas: Sequence[float]) -> 
     gy = cv2.Sobel(frame, cv2.CV_32F, 0, 1, ksize=1, borderType=border)
     magnitude = np.sqrt(gx * gx + gy * gy)  # cv2.magnitude's last bit depends on where the arrays lie
     contrast = cv2.blur(magnitude, (CONTRAST_PX, CONTRAST_PX), borderType=border)
-    contrast += np.float32(NOISE)
+    contrast = contrast + np.float32(NOISE)
     for plane in (gx, gy, magnitude):
         plane /= contrast
     channels = cv2.merge([gx, gy, magnitude]).reshape(-1, 3) @ _directions(n_orientations)
@@ -169,9 +169,14 @@ def rings_pattern(rings: Sequence[tuple[float, int, float]]) -> list[Ring]:
 
     Every second ring is turned by half a step, so that neighbours do not lie behind each other.
     """
-    places = {sigma: [] for sigma in sorted({float(sigma) for _, _, sigma in rings})}
+    return _rings_pattern(tuple((float(r), int(n), float(sigma)) for r, n, sigma in rings))
+
+
+@lru_cache(maxsize=16)
+def _rings_pattern(rings: tuple[tuple[float, int, float], ...]) -> list[Ring]:
+    places: dict[float, list[Array]] = {s: [] for s in sorted({sigma for _, _, sigma in rings})}
     for i, (radius, n, sigma) in enumerate(rings):
-        places[float(sigma)].append(radius * np.exp(2j * np.pi * (np.arange(n) + i % 2 / 2) / n))
+        places[sigma].append(radius * np.exp(2j * np.pi * (np.arange(n) + i % 2 / 2) / n))
     return [Ring(np.concatenate(parts), sigma) for sigma, parts in places.items()]
 
 
