@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.linear_model import Ridge
 
 from hybridkp import runtime
 from hybridkp.checks import make_problem
@@ -221,6 +222,11 @@ def test_any_forest_votes():
         error = np.linalg.norm(model.predict(HELD_OUT.images) - HELD_OUT.xy, axis=-1).mean()
         floor = np.linalg.norm(p.xy.mean(axis=0) - HELD_OUT.xy, axis=-1).mean()
         assert error < 0.6 * floor
+
+
+def test_what_is_no_forest_does_not_vote():
+    with pytest.raises(InputError, match="Ridge is not a forest that predicts both coordinates"):
+        HoughForest(HOG(cells=3), Ridge(), start=MeanShape()).fit(PROBLEM.images[:8], PROBLEM.xy[:8])
 
 
 def test_maps_of_votes_have_their_mass_at_the_point():

@@ -278,7 +278,13 @@ def _fit_one(regressor: Any, rows: Array, vote: Array, train: Array, seed: int) 
                 model.fit(
                     rows[chosen].reshape(-1, rows.shape[-1]).astype(np.float32), vote[chosen].reshape(-1, 2)
                 )
-            return [tree.tree_ for tree in np.ravel(model.estimators_)]
+            trees = [getattr(tree, "tree_", None) for tree in np.ravel(getattr(model, "estimators_", [None]))]
+            if any(tree is None or tree.value.shape[1] != 2 for tree in trees):
+                name = type(regressor).__name__
+                raise InputError(
+                    f"HoughForest: {name} is not a forest that predicts both coordinates at once"
+                )
+            return trees
     return []
 
 
