@@ -238,7 +238,7 @@ def test_stacking_undoes_a_bias_that_no_vote_can_in_the_objects_own_frame() -> N
     truth = np.einsum("bij,kj->bki", turn, shape - shape.mean(0)) + 32
     off = np.einsum("bij,j->bi", turn, bias)[:, None] * [[[1], [0], [0], [0]]]
     xy, score = truth + off + rng.normal(0, 0.3, (2, *truth.shape)), np.full((2, 500, 4), 0.5)
-    model = fusion.Stacking([("a", None), ("b", None)])
+    model = fusion.Stacking([("a", None), ("b", None)], n_neighbours=1)
     rule = model._learn(xy[:, :300], score[:, :300], truth[:300], np.arange(300), 64)
     found, _ = model._combine(rule, xy[:, 300:], score[:, 300:])
     wrong = np.linalg.norm(found - truth[300:], axis=-1).mean(0)

@@ -67,7 +67,7 @@ CLASSICAL = {
     "vote": lambda: fusion.WeightedVote(PAIR()),
     "vote, full covariance": lambda: fusion.WeightedVote(PAIR(), covariance="full"),
     "vote, gated": lambda: fusion.GatedVote(PAIR(), guard=False),
-    "stacking": lambda: fusion.Stacking(PAIR(), guard=False),
+    "stacking": lambda: fusion.Stacking(PAIR(), n_neighbours=2, guard=False),
 }
 NETS = {
     "heatmap": _heatmap,
