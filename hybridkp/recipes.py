@@ -12,6 +12,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from .recipe_parts import make_refiner
 from .search_spaces import PARTS, SPACES
 from .structures import InputError
 
@@ -165,28 +166,16 @@ def _patch_cnn(quick: bool) -> Any:
 # --------------------------------------------------------------------------------------------
 
 
-def _cnn_refiner(quick: bool) -> Any:
-    from .deep import CNNRefiner
-
-    return CNNRefiner(max_epochs=6, epoch_pictures=500) if quick else CNNRefiner(max_epochs=8)
-
-
-def _subpixel_refiner(quick: bool) -> Any:
-    from .refiners import SubpixelRefiner
-
-    return SubpixelRefiner()
-
-
 def _hog_svm_cnn(quick: bool) -> Any:
     from .refiners import Refined
 
-    return Refined(_hog_svm(quick), _cnn_refiner(quick), cv=2)
+    return Refined(_hog_svm(quick), make_refiner("cnn", quick), cv=2)
 
 
 def _hog_svm_subpixel(quick: bool) -> Any:
     from .refiners import Refined
 
-    return Refined(_hog_svm(quick), _subpixel_refiner(quick), cv=2)
+    return Refined(_hog_svm(quick), make_refiner("subpixel", quick), cv=2)
 
 
 def _cnn_hog_svm(quick: bool) -> Any:
@@ -220,13 +209,13 @@ def _sdm_after(start: Callable[[bool], Any]) -> Callable[[bool], Any]:
 def _sdm_cnn(quick: bool) -> Any:
     from .refiners import Refined
 
-    return Refined(_sdm_fast(quick), _cnn_refiner(quick), cv=2)
+    return Refined(_sdm_fast(quick), make_refiner("cnn", quick), cv=2)
 
 
 def _deeppose(quick: bool) -> Any:
     from .refiners import Refined
 
-    return Refined(_direct(quick), _cnn_refiner(quick), cv=2)
+    return Refined(_direct(quick), make_refiner("cnn", quick), cv=2)
 
 
 def _fused(rule: str, **options: Any) -> Callable[[bool], Any]:
@@ -243,7 +232,7 @@ def _fused(rule: str, **options: Any) -> Callable[[bool], Any]:
 def _vote_3(quick: bool) -> Any:
     from .fusion import WeightedVote
 
-    return WeightedVote([*_members(quick), ("hog+svm", _hog_svm(quick))])
+    return WeightedVote([*_members(quick), ("hog+svm", _hog_svm(quick))], guard=True)
 
 
 # --------------------------------------------------------------------------------------------
@@ -304,7 +293,7 @@ _METHODS: dict[str, _Recipe] = {
         slow=True,
     ),
     "vote": _Recipe(
-        _fused("WeightedVote"), "weighted vote of sdm-fast and heatmap-flip", "hybrid", slow=True
+        _fused("WeightedVote", guard=True), "weighted vote of sdm-fast and heatmap-flip", "hybrid", slow=True
     ),
     "vote-3": _Recipe(_vote_3, "weighted vote of sdm-fast, heatmap-flip and hog+svm", "hybrid", slow=True),
     "vote-gated": _Recipe(
@@ -384,45 +373,3 @@ def with_settings(name: str, estimator: Any, found: Mapping[str, Mapping[str, An
     for place, recipe in inside.items():
         estimator.set_params(**{f"{place}__{k}": v for k, v in found.get(recipe, {}).items()})
     return estimator.set_params(**found.get(name, {}))
-
-
-# --------------------------------------------------------------------------------------------
-# parts, for the checks
-# --------------------------------------------------------------------------------------------
-
-
-def _descriptors() -> dict[str, Any]:
-    from .descriptors import HOG, ORB, SIFT, SURF, Concat, MultiLevel
-
-    return {
-        "sift": SIFT(),
-        "orb": ORB(),
-        "hog": HOG(),
-        "surf": SURF(size_px=16),
-        "surf-upright-128": SURF(upright=True, extended=True, size_px=16),
-        "sift-hog": Concat([("sift", SIFT()), ("hog", HOG())]),
-        "hog-3-levels": MultiLevel(HOG(), levels=(0, 1, 2)),
-    }
-
-
-_REFINERS: dict[str, Callable[[bool], Any]] = {"cnn": _cnn_refiner, "subpixel": _subpixel_refiner}
-
-
-def descriptor_names() -> list[str]:
-    """Names for :func:`make_descriptor`."""
-    return list(_descriptors())
-
-
-def make_descriptor(name: str) -> Any:
-    """A descriptor with its default parameters."""
-    return _descriptors()[name]
-
-
-def refiner_names() -> list[str]:
-    """Names for :func:`make_refiner`."""
-    return list(_REFINERS)
-
-
-def make_refiner(name: str, quick: bool = False) -> Any:
-    """A fresh, unfitted refiner."""
-    return _REFINERS[name](quick)
