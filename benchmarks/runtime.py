@@ -29,7 +29,7 @@ from hybridkp.datasets import make_faces
 from hybridkp.deep import CNNRefiner, DirectNet, HeatmapNet
 from hybridkp.evaluate import make_crops
 from hybridkp.files import save_model
-from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, PatchDetector
+from hybridkp.landmarks import CascadedRegressor, FastCascade, HolisticRegressor, PatchDetector
 from hybridkp.refiners import Refined
 from hybridkp.threads import limit_threads
 
@@ -55,6 +55,7 @@ def models(quick: bool) -> dict[str, Any]:
     return {
         "hog+ridge": HolisticRegressor(),
         "sdm": CascadedRegressor(),
+        "sdm-fast": FastCascade(),
         "hog+svm": PatchDetector(**small),
         "direct": DirectNet(**short),
         "heatmap": HeatmapNet(**short),
@@ -158,7 +159,7 @@ def _starts(folder: Path) -> None:
                 f"import numpy as np; from hybridkp import runtime;"
                 f" d = runtime.load({str(folder / m) + '.hkr'!r}); {ask}",
             )
-            for m in ("sdm", "hog+svm", "heatmap")
+            for m in ("sdm", "sdm-fast", "hog+svm", "heatmap")
         ),
         *(
             (
@@ -166,7 +167,7 @@ def _starts(folder: Path) -> None:
                 f"import numpy as np; from hybridkp.files import load_model;"
                 f" d = load_model({str(folder / m) + '.hkp'!r}); {ask}",
             )
-            for m in ("sdm", "hog+svm", "heatmap")
+            for m in ("sdm", "sdm-fast", "hog+svm", "heatmap")
         ),
     ):
         seconds, megabytes, torch, sklearn = fresh(code)
