@@ -30,7 +30,7 @@ from typing import Any
 import landmark_sets as sets
 import numpy as np
 
-from hybridkp import evaluate, fusion, recipes, statistics
+from hybridkp import evaluate, fusion, recipe_parts, recipes, statistics
 from hybridkp.files import write_atomic
 from hybridkp.refiners import Refined
 from hybridkp.report import plots
@@ -80,7 +80,7 @@ def contenders(
         both = recipes.make_method(concatenated, quick=quick)
         out.append(Contender(concatenated, "concatenation", (concatenated,), both))
     if refiner:
-        refined = Refined(made[members[0]], recipes.make_refiner(refiner, quick=quick), cv=2)
+        refined = Refined(made[members[0]], recipe_parts.make_refiner(refiner, quick=quick), cv=2)
         out.append(Contender(f"{members[0]}, then {refiner}", "refiner", (members[0],), refined))
     pairs = list(combinations(members, 2)) if all_pairs else [tuple(members[:2])]
     chosen = [*pairs, *(tuple(members[:n]) for n in range(3, len(members) + 1))]

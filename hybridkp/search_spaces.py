@@ -60,4 +60,15 @@ SPACES: dict[str, dict[str, list[Any]]] = {
     },
 }
 #: where a hybrid keeps a detector that has a recipe of its own, beyond members of that name
-PARTS = {"hog+svm+cnn": {"detector": "hog+svm"}, "hog+svm+subpixel": {"detector": "hog+svm"}}
+PARTS: dict[str, dict[str, str]] = {
+    "hog+svm+cnn": {"detector": "hog+svm"},
+    "hog+svm+subpixel": {"detector": "hog+svm"},
+    "sdm+cnn": {"detector": "sdm-fast"},
+    "deeppose": {"detector": "direct"},
+    "heatmap-flip": {"detector": "heatmap"},
+    "heatmap>sdm": {"start__detector": "heatmap"},
+    **{
+        vote: {"heatmap-flip__detector": "heatmap"}
+        for vote in ("average", "product", "vote", "vote-3", "vote-gated", "stack")
+    },
+}

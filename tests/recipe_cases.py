@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hybridkp import checks, recipes
+from hybridkp import checks, recipe_parts, recipes
 
 #: trainings of seconds: what is checked are promises, not accuracy
 SMALL = {"max_epochs": 5, "epoch_pictures": 160, "learning_rate": 4e-3, "input_px": 64}
@@ -35,12 +35,12 @@ def detector_cases(*families: str) -> Iterator[Any]:
 
 
 def descriptor_cases() -> Iterator[Any]:
-    for name in recipes.descriptor_names():
-        for check, run in checks.descriptor_checks(recipes.make_descriptor(name)):
+    for name in recipe_parts.descriptor_names():
+        for check, run in checks.descriptor_checks(recipe_parts.make_descriptor(name)):
             yield pytest.param(run, id=f"{name}: {check}")
 
 
 def refiner_cases() -> Iterator[Any]:
-    for name in recipes.refiner_names():
-        for check, run in checks.refiner_checks(_small(recipes.make_refiner(name, quick=True))):
+    for name in recipe_parts.refiner_names():
+        for check, run in checks.refiner_checks(_small(recipe_parts.make_refiner(name, quick=True))):
             yield pytest.param(run, id=f"{name}: {check}", marks=[pytest.mark.slow])

@@ -76,7 +76,9 @@ ROOMS: dict[str, set[str]] = {
     | {"geometry", "images", "pyramid", "descriptors", "landmarks", "files", "cv2"}
     | {"safetensors", "onnxruntime"},
     "recipes": CORE
-    | {"landmarks", "descriptors", "deep", "refiners", "fusion", "peers", "search_spaces", "sklearn"},
+    | {"landmarks", "descriptors", "deep", "refiners", "fusion", "peers", "sklearn"}
+    | {"recipe_parts", "search_spaces"},
+    "recipe_parts": {"descriptors", "deep", "refiners"},
     "search_spaces": set(),
     "point_recipes": CORE | {"pairs", "points", "descriptors", "sklearn"},
     "point_checks": CORE | {"checks", "sklearn", "cv2"},

@@ -105,13 +105,15 @@ def test_every_space_fits_its_recipe(name: str) -> None:
 
 
 def test_combinations_take_what_was_found_for_their_members() -> None:
-    found = {"sdm": {"alpha": 7.0}, "hog+svm": {"n_hard": 9}, "heatmap": {"sigma": 0.5}}
+    found = {"sdm-fast": {"alpha": 7.0}, "hog+svm": {"n_hard": 9}, "heatmap": {"sigma": 0.5}}
     vote = recipes.with_settings("vote", recipes.make_method("vote"), found)
     members = dict(vote.members)
-    assert members["sdm"].alpha == 7.0 and members["heatmap"].sigma == 0.5
+    assert members["sdm-fast"].alpha == 7.0 and members["heatmap-flip"].detector.sigma == 0.5
+    behind = recipes.with_settings("heatmap>sdm", recipes.make_method("heatmap>sdm"), found)
+    assert behind.start.detector.sigma == 0.5 and behind.alpha != 7.0
     refined = recipes.with_settings("hog+svm+cnn", recipes.make_method("hog+svm+cnn"), found)
     assert refined.detector.n_hard == 9
-    assert recipes.with_settings("sdm", recipes.make_method("sdm"), found).alpha == 7.0
+    assert recipes.with_settings("sdm-fast", recipes.make_method("sdm-fast"), found).alpha == 7.0
     assert recipes.with_settings("direct", recipes.make_method("direct"), found).learning_rate == 1e-3
 
 
