@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from hybridkp import fusion, memory
+from hybridkp import checks, fusion, memory
 from hybridkp.runtime import kernels
 from hybridkp.structures import DetectorMixin, InputError
 
@@ -280,6 +280,34 @@ def test_learned_rules_do_without_a_member(make: Any) -> None:
 def test_what_cannot_be_is_said_before_anything_is_fitted(make: Any, options: Any, text: str) -> None:
     with pytest.raises(InputError, match=text):
         make([("a", Oracle())], **options).fit(*TRAIN)
+
+
+def _classical(make: Any, **options: Any) -> Any:
+    from hybridkp.landmarks import HolisticRegressor, MeanShape
+
+    return make([("a", HolisticRegressor()), ("b", MeanShape())], **options)
+
+
+COMBINATIONS = {
+    "fixed weights": lambda: _classical(fusion.Average, weights=(2, 1)),
+    "full covariance": lambda: _classical(fusion.WeightedVote, covariance="full"),
+    "guarded vote": lambda: _classical(fusion.WeightedVote, guard=True),
+    "gate": lambda: _classical(fusion.GatedVote, guard=False),
+    "guarded gate": lambda: _classical(fusion.GatedVote),
+    "stacking": lambda: _classical(fusion.Stacking, guard=False),
+}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        pytest.param(run, id=f"{name}: {check}")
+        for name, make in COMBINATIONS.items()
+        for check, run in checks.detector_checks(make())
+    ],
+)
+def test_promises_of_detectors(run: Any) -> None:
+    run()
 
 
 def test_members_need_names() -> None:
