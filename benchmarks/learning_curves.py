@@ -13,6 +13,7 @@ several --seeds, which draw other subsets too, to see how much those matter.
 examples:
   python benchmarks/learning_curves.py --set faces68 --methods sdm,heatmap,vote-gated
   python benchmarks/learning_curves.py --set mouse17 --sizes 10,20,40,65
+  python benchmarks/learning_curves.py --methods sdm-fast,heatmap --param max_epochs=30 --param input_px=64
   python benchmarks/learning_curves.py --quick
 """
 
@@ -171,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
     problem = sets.load_problem(args.set, args.max_train, args.max_val)
     sizes = with_all(args.sizes, len(problem.train))
-    methods = {name: recipes.make_method(name, quick=args.quick) for name in args.methods}
+    made = {name: recipes.make_method(name, quick=args.quick) for name in args.methods}
+    methods = {name: sets.set_everywhere(method, dict(args.param)) for name, method in made.items()}
     headline, found, words = measure(methods, problem, sizes, args)
     if not found:
         raise InputError(f"{args.out}: no method gave an answer on any size")
@@ -195,6 +197,14 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--sizes",
         type=lambda t: [int(s) for s in t.split(",")],
         help=f"training pictures, default: {SIZES}; the whole part is always added",
+    )
+    parser.add_argument(
+        "--param",
+        type=sets.parameter,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter in every method, and member of one, that has it: the same shorter training for all",
     )
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
     parser.add_argument("--out", type=Path, default=Path("hybridkp-out/learning-curves"))
