@@ -204,7 +204,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="set a parameter in every method, and member of one, that has it: the same shorter training for all",
+        help="set a parameter in every method, and member of one, that has it: a shorter training for all",
     )
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
     parser.add_argument("--out", type=Path, default=Path("hybridkp-out/learning-curves"))

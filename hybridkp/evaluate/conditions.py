@@ -23,6 +23,7 @@ from ..sources import fingerprint
 from ..structures import Dataset, InputError, Predictions
 from ..threads import limit_threads
 from .crops import make_crops
+from .processes import count_workers, usable_cores
 from .worker import versions
 
 #: what may decide an answer: a model file does not say which of these rooms it needs
@@ -93,8 +94,8 @@ def robustness(
         }
         for name, path in models.items()
     }
-    workers = max(1, (os.cpu_count() or 1) if n_jobs < 0 else int(n_jobs))
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    workers = count_workers(n_jobs)
+    threads = max(1, usable_cores() // workers)
     paths = {c: {n: Path(out) / str(c) / f"{n}.safetensors" for n in models} for c in conditions}
     jobs = (
         delayed(_ask)(c, models, params, dataset, paths[c], int(random_state), threads) for c in conditions

@@ -21,6 +21,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import joblib
+
 from ..files import write_atomic
 from ..resident import peak_bytes as peak_bytes
 from ..resident import reset_peak as reset_peak
@@ -138,9 +140,18 @@ def line(error: BaseException) -> str:
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: fewer than the machine has under an affinity mask or a quota.
+
+    A network that starts a thread for each core of the machine, and gets one of them, is ten times
+    as slow as with one thread (measured).
+    """
+    return max(1, int(joblib.cpu_count()))
+
+
 def count_workers(n_jobs: int) -> int:
     """Processes at a time; negative = one per core."""
-    return max(1, (os.cpu_count() or 1) if n_jobs < 0 else int(n_jobs))
+    return max(1, usable_cores() if n_jobs < 0 else int(n_jobs))
 
 
 def warn_failures(event: str, method: str, seed: int, detail: str) -> None:

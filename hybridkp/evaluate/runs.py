@@ -25,7 +25,15 @@ from ..sources import fingerprint
 from ..structures import Dataset, DataWarning, Detector, InputError, Predictions
 from .crops import Crops, make_crops
 from .processes import Progress as Progress
-from .processes import check_items, count_workers, file_name, run_jobs, still_good, warn_failures
+from .processes import (
+    check_items,
+    count_workers,
+    file_name,
+    run_jobs,
+    still_good,
+    usable_cores,
+    warn_failures,
+)
 from .worker import Job, model_meta, run_job
 
 #: what decides the crops that all methods share
@@ -256,7 +264,7 @@ def _job(
         timed=tuple((int(r), val.samples[crops.sample[r]].load, crops.matrix[r]) for r in timed),
         size_hw=crops.size_hw,
         n_landmarks=len(val.landmarks),
-        threads=max(1, (os.cpu_count() or 1) // count_workers(n_jobs)),
+        threads=max(1, usable_cores() // count_workers(n_jobs)),
         facts=known,
         meta=model_meta(val, crops.size_hw, crops.margin, name) | {"trained_on": facts["params"]["train"]},
     )
