@@ -206,6 +206,12 @@ def _sdm_after(start: Callable[[bool], Any]) -> Callable[[bool], Any]:
     return make
 
 
+def _sdm_after_maps(quick: bool) -> Any:
+    from .deep import HeatmapFeatures
+
+    return _sdm_after(_heatmap_flip)(quick).set_params(maps=HeatmapFeatures(_heatmap(quick), "encoder"))
+
+
 def _sdm_cnn(quick: bool) -> Any:
     from .refiners import Refined
 
@@ -275,6 +281,9 @@ _METHODS: dict[str, _Recipe] = {
     ),
     "heatmap>sdm": _Recipe(
         _sdm_after(_heatmap_flip), "heatmap-flip, then two stages of cascaded regression", "hybrid", slow=True
+    ),
+    "heatmap>sdm+maps": _Recipe(
+        _sdm_after_maps, "the same, its stages reading the network's maps too", "hybrid", slow=True
     ),
     "heatmap-96>sdm": _Recipe(
         _sdm_after(_heatmap_small), "heatmap-96, then two stages of cascaded regression", "hybrid", slow=True

@@ -49,6 +49,7 @@ SPACES: dict[str, dict[str, list[Any]]] = {
     "surf+forest": {**_TREES, **_EXPERTS},
     "orb+forest": {**_TREES, **_EXPERTS},
     "heatmap": {**_NET, "sigma": [0.8, 1.2, 1.8]},
+    "heatmap-96": {**_NET, "sigma": [0.8, 1.2, 1.8]},
     "direct": _NET,
     "patch-cnn": {**_NET, "n_passes": [3, 5, 8], "window": [0.02, 0.03, 0.05]},
     "cnn-hog+svm": _EXPERTS,
@@ -67,6 +68,8 @@ PARTS: dict[str, dict[str, str]] = {
     "deeppose": {"detector": "direct"},
     "heatmap-flip": {"detector": "heatmap"},
     "heatmap>sdm": {"start__detector": "heatmap"},
+    "heatmap>sdm+maps": {"start__detector": "heatmap", "maps__net": "heatmap"},
+    "heatmap-96>sdm": {"start": "heatmap-96"},
     **{
         vote: {"heatmap-flip__detector": "heatmap"}
         for vote in ("average", "product", "vote", "vote-3", "vote-gated", "stack")

@@ -442,3 +442,33 @@ def test_bad_parameters_are_named():
         HeatmapNet(**{**TINY, "input_px": 30}).fit(pictures, xy)
     with pytest.raises(InputError, match="device"):
         HeatmapNet(**{**TINY, "device": "quantum"}).fit(pictures, xy)
+
+
+# ------------------------------------------------------------------ maps for others
+
+
+@pytest.mark.parametrize("level", ["decoder", "encoder"])
+def test_a_cascade_reads_a_networks_maps_also_in_the_runtime(level, tmp_path):
+    pytest.importorskip("onnx")
+    from hybridkp import runtime
+    from hybridkp.deep import HeatmapFeatures
+    from hybridkp.landmarks import FastCascade, MeanShape
+
+    pictures, xy = blobs(24, (64, 64))
+    maps = HeatmapFeatures(HeatmapNet(**TINY | {"input_px": 64}), level)
+    cascade = FastCascade(scales=(1.0,), start=MeanShape(), maps=maps).fit(pictures, xy)
+    made, stride = cascade.maps_.feature_maps(pictures[:2])
+    assert made.shape == (2, 48, 16, 16) and stride == 4.0
+    deaf = FastCascade(scales=(1.0,), start=MeanShape()).fit(pictures, xy)
+    assert not np.allclose(deaf.predict(pictures), cascade.predict(pictures), atol=0.05)
+    exported = runtime.load(runtime.export_runtime(cascade, tmp_path / "cascade.hkr", {}))
+    assert np.abs(exported.predict_with_score(pictures[:3])[0] - cascade.predict(pictures[:3])).max() < 0.02
+
+
+def test_maps_are_refused_with_a_reason():
+    from hybridkp.deep import HeatmapFeatures
+
+    with pytest.raises(InputError, match="square"):
+        HeatmapFeatures().fit(*blobs(4, (64, 48)))
+    with pytest.raises(InputError, match="level"):
+        HeatmapFeatures(level="top").fit(*blobs(4))

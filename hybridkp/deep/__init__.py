@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = doors(
         "CNNEmbedding": "embedding",
         "CNNRefiner": "refine",
         "DirectNet": "direct",
+        "HeatmapFeatures": "maps",
         "HeatmapNet": "heatmap",
         "PatchCNN": "patchcnn",
         "export_aliked": "points_export",

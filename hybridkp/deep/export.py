@@ -31,8 +31,13 @@ def export_onnx(module: nn.Module, size_hw: tuple[int, int], path: Any = None, o
     return data
 
 
-def trace(module: nn.Module, inputs: dict[str, torch.Tensor], opset: int = 17) -> bytes:
-    """A module that gives ``xy`` and ``score`` as ONNX bytes; ``inputs`` name and size its arguments."""
+def trace(
+    module: nn.Module,
+    inputs: dict[str, torch.Tensor],
+    opset: int = 17,
+    outputs: tuple[str, ...] = ("xy", "score"),
+) -> bytes:
+    """A module as ONNX bytes; ``inputs`` name and size its arguments, ``outputs`` name what it gives."""
     module = copy.deepcopy(module).cpu().eval()
     module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     buffer = io.BytesIO()
@@ -43,7 +48,7 @@ def trace(module: nn.Module, inputs: dict[str, torch.Tensor], opset: int = 17) -
             tuple(inputs.values()),
             buffer,  # type: ignore[arg-type]
             input_names=list(inputs),
-            output_names=["xy", "score"],
+            output_names=list(outputs),
             opset_version=opset,
             dynamo=False,
         )

@@ -108,13 +108,17 @@ class HeatmapModule(nn.Module):
         """Whether points are read at the maps' modes rather than as their expectations."""
         return bool(self.mode)
 
-    def logits(self, pictures: Tensor) -> Tensor:
-        """(B, K, S/4, S/4), the logarithm of each map up to a constant."""
+    def features(self, pictures: Tensor) -> Tensor:
+        """(B, 48, S/4, S/4), what the last layer reads."""
         s4, s8, s16, s32 = self.encoder(standardise(pictures))
         up = F.interpolate(self.context(s32), s16.shape[-2:], mode="nearest")
         up = F.interpolate(self.at16(s16 + up), s8.shape[-2:], mode="nearest")
         up = F.interpolate(self.mix8(self.at8(s8) + up), s4.shape[-2:], mode="nearest")
-        return self.head(self.mix4(self.at4(s4) + up))
+        return self.mix4(self.at4(s4) + up)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """(B, K, S/4, S/4), the logarithm of each map up to a constant."""
+        return self.head(self.features(pictures))
 
     def maps(self, pictures: Tensor) -> Tensor:
         """(B, K, S/4, S/4) probability maps, each summing to 1."""
