@@ -319,7 +319,10 @@ DEFAULT: tuple[str, ...] = tuple(
     name for name, recipe in _METHODS.items() if name != "hog+svm+subpixel" and recipe.family != "peer"
 )
 #: what it runs with ``--quick``; longest first, so that two processes end together
-QUICK: tuple[str, ...] = ("heatmap", "sdm", "vote", "hog+svm", "direct", "hog+ridge", "mean-shape")
+QUICK: tuple[str, ...] = (
+    *("heatmap", "vote", "heatmap>sdm", "sdm-fast", "hog+svm"),
+    *("direct", "hog+ridge", "mean-shape"),
+)
 
 
 def method_names(task: str = "landmarks") -> list[str]:
