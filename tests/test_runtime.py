@@ -23,6 +23,7 @@ from hybridkp.files import save_model
 from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, MeanShape, PatchDetector
 from hybridkp.refiners import Refined, SubpixelRefiner
 from hybridkp.runtime.looks import point_patches, to_square
+from hybridkp.runtime.nodes import build
 from hybridkp.structures import InputError
 
 PROBLEM = make_problem(16)
@@ -391,3 +392,69 @@ def test_unknown_engine(tmp_path):
     model = types.SimpleNamespace(size_hw_=(64, 64), _to_runtime=lambda: {"kind": "net", "graph": b""})
     with pytest.raises(InputError, match="engine must be"):
         runtime.load(runtime.export_runtime(model, tmp_path / "m.hkr"), "tensorrt")
+
+
+# --------------------------------------------------------------------------------------------
+# nodes of fusion that do not fit together
+# --------------------------------------------------------------------------------------------
+
+
+def fused_node(kind, **changes):
+    """A whole node of two constant members with three landmarks, then changed."""
+    k, m = 3, 2
+    point = {"kind": "constant", "xy": np.zeros((k, 2)), "score": np.full(k, 0.5)}
+    parts = {
+        "weighted-average": {"weights": np.ones(m)},
+        "full-vote": {"variance": np.ones((2 * m, k)), "correlation": np.tile(np.eye(2 * m), (k, 1, 1))},
+        "gated-vote": {
+            "side": 64,
+            "confidence": True,
+            "agreement": True,
+            "centre": np.zeros(5),
+            "slope": np.zeros((m, 5)),
+            "bias": np.zeros((m, k)),
+            "calibration": np.array([1.0, 0.0]),
+        },
+        "stacked": {
+            "mean": np.arange(6.0).reshape(k, 2),
+            "neighbours": np.zeros((k, 1), np.int64),
+            "weights": np.ones((m, k)),
+            "coefficients": np.zeros((k, 8, 2)),
+            "offset": np.zeros((k, 2)),
+            "calibration": np.array([1.0, 0.0]),
+        },
+    }
+    parts["full-vote"]["factors"] = []
+    return {"kind": kind, "members": [point, point], **parts[kind], **changes}
+
+
+@pytest.mark.parametrize("kind", ["weighted-average", "full-vote", "gated-vote", "stacked"])
+def test_a_whole_node_of_fusion_runs(kind):
+    xy, score = build(fused_node(kind), "auto")(np.zeros((64, 64), np.uint8))
+    np.testing.assert_array_equal(xy, np.zeros((3, 2)))
+    np.testing.assert_allclose(score, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("weighted-average", {"weights": np.array([1.0, 0.0])}),
+        ("weighted-average", {"weights": np.ones(3)}),
+        ("full-vote", {"variance": -np.ones((4, 3))}),
+        ("full-vote", {"variance": np.ones((2, 3))}),
+        ("full-vote", {"correlation": np.tile(np.ones((4, 4)) - 2 * np.eye(4), (3, 1, 1))}),
+        ("gated-vote", {"slope": np.zeros((2, 4))}),
+        ("gated-vote", {"agreement": False}),
+        ("gated-vote", {"bias": np.full((2, 3), np.nan)}),
+        ("gated-vote", {"side": 0}),
+        ("stacked", {"neighbours": np.full((3, 1), 3)}),
+        ("stacked", {"neighbours": np.full((3, 1), -1)}),
+        ("stacked", {"neighbours": np.zeros((3, 1))}),
+        ("stacked", {"coefficients": np.zeros((3, 7, 2))}),
+        ("stacked", {"weights": np.zeros((2, 3))}),
+        ("stacked", {"members": []}),
+    ],
+)
+def test_a_node_of_fusion_that_does_not_fit_is_refused(kind, changes):
+    with pytest.raises(ValueError):
+        build(fused_node(kind, **changes), "auto")
