@@ -260,6 +260,40 @@ def test_the_runtime_gives_the_same_bits(fitted, tmp_path) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+class PooledMaps(GreyMaps):
+    """The crop at half the resolution, also as a graph."""
+
+    def feature_maps(self, images):
+        halve = {"fx": 0.5, "fy": 0.5, "interpolation": cv2.INTER_AREA}
+        small = [cv2.resize(i.astype(np.float32), None, **halve) for i in images]
+        return np.stack(small)[:, None], 2.0
+
+    def _to_runtime(self):
+        from onnx import TensorProto, helper
+
+        pool = helper.make_node("AveragePool", ["image"], ["maps"], kernel_shape=[2, 2], strides=[2, 2])
+        ends = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, side, side])
+            for name, side in (("image", 64), ("maps", 32))
+        ]
+        graph = helper.make_graph([pool], "pool", ends[:1], ends[1:])
+        opset = [helper.make_opsetid("", 13)]
+        model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+        return {"graph": model.SerializeToString(), "stride": 2.0}
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "cv2.dnn"])
+def test_the_runtime_makes_the_maps_by_a_graph(engine, tmp_path) -> None:
+    pytest.importorskip("onnx")
+    if engine == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    model = fit(FastCascade(scales=(0.5, 1.0), maps=PooledMaps(), map_stages=(-1,)))
+    runtime.export_runtime(model, tmp_path / "m.hkr")
+    found = runtime.load(tmp_path / "m.hkr", engine).predict_with_score(TEST.images)
+    for ours, theirs in zip(model.predict_with_score(TEST.images), found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
 def test_parts_that_do_not_fit_together_are_refused(fitted) -> None:
     good = fitted._to_runtime()
     nodes.build(good, "auto")
