@@ -50,7 +50,7 @@ def _sdm(quick: bool) -> Any:
 def _sdm_fast(quick: bool) -> Any:
     from .landmarks import FastCascade
 
-    return FastCascade()
+    return FastCascade(n_perturbations=0)  # no worse on a fold of train than with one, a third of the time
 
 
 def _lbf(quick: bool) -> Any:
