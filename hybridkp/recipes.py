@@ -206,6 +206,14 @@ def _sdm_after(start: Callable[[bool], Any]) -> Callable[[bool], Any]:
     return make
 
 
+def _blend(quick: bool) -> Any:
+    """Three to one, as a fold of train has it: learned weights would need folds within folds."""
+    from .fusion import Average
+
+    members = [("heatmap>sdm", _sdm_after(_heatmap_flip)(quick)), ("sdm-fast", _sdm_fast(quick))]
+    return Average(members, weights=(3.0, 1.0))
+
+
 def _sdm_after_maps(quick: bool) -> Any:
     from .deep import HeatmapFeatures
 
@@ -281,6 +289,12 @@ _METHODS: dict[str, _Recipe] = {
     ),
     "heatmap>sdm": _Recipe(
         _sdm_after(_heatmap_flip), "heatmap-flip, then two stages of cascaded regression", "hybrid", slow=True
+    ),
+    "blend": _Recipe(
+        _blend,
+        "heatmap>sdm and sdm-fast, three to one: two cascades from different starts",
+        "hybrid",
+        slow=True,
     ),
     "heatmap>sdm+maps": _Recipe(
         _sdm_after_maps, "the same, its stages reading the network's maps too", "hybrid", slow=True

@@ -68,6 +68,7 @@ PARTS: dict[str, dict[str, str]] = {
     "deeppose": {"detector": "direct"},
     "heatmap-flip": {"detector": "heatmap"},
     "heatmap>sdm": {"start__detector": "heatmap"},
+    "blend": {"heatmap>sdm__start__detector": "heatmap"},
     "heatmap>sdm+maps": {"start__detector": "heatmap", "maps__net": "heatmap"},
     "heatmap-96>sdm": {"start": "heatmap-96"},
     **{
