@@ -166,16 +166,15 @@ def _patch_cnn(quick: bool) -> Any:
 # --------------------------------------------------------------------------------------------
 
 
-def _hog_svm_cnn(quick: bool) -> Any:
-    from .refiners import Refined
+def _refined(detector: Callable[[bool], Any], refiner: str) -> Callable[[bool], Any]:
+    """A detector, then a refiner that learns from its out-of-fold answers."""
 
-    return Refined(_hog_svm(quick), make_refiner("cnn", quick), cv=2)
+    def make(quick: bool) -> Any:
+        from .refiners import Refined
 
+        return Refined(detector(quick), make_refiner(refiner, quick), cv=2)
 
-def _hog_svm_subpixel(quick: bool) -> Any:
-    from .refiners import Refined
-
-    return Refined(_hog_svm(quick), make_refiner("subpixel", quick), cv=2)
+    return make
 
 
 def _cnn_hog_svm(quick: bool) -> Any:
@@ -218,18 +217,6 @@ def _sdm_after_maps(quick: bool) -> Any:
     from .deep import HeatmapFeatures
 
     return _sdm_after(_heatmap_flip)(quick).set_params(maps=HeatmapFeatures(_heatmap(quick), "encoder"))
-
-
-def _sdm_cnn(quick: bool) -> Any:
-    from .refiners import Refined
-
-    return Refined(_sdm_fast(quick), make_refiner("cnn", quick), cv=2)
-
-
-def _deeppose(quick: bool) -> Any:
-    from .refiners import Refined
-
-    return Refined(_direct(quick), make_refiner("cnn", quick), cv=2)
 
 
 def _fused(rule: str, **options: Any) -> Callable[[bool], Any]:
@@ -285,7 +272,10 @@ _METHODS: dict[str, _Recipe] = {
     "heatmap-flip": _Recipe(_heatmap_flip, "heatmap on the picture and its mirror image", "deep", slow=True),
     "direct": _Recipe(_direct, "direct coordinate regression by a small CNN", "deep", slow=True),
     "deeppose": _Recipe(
-        _deeppose, "direct, then a CNN on patches around its points (cf. DeepPose)", "deep", slow=True
+        _refined(_direct, "cnn"),
+        "direct, then a CNN on patches around its points (cf. DeepPose)",
+        "deep",
+        slow=True,
     ),
     "heatmap>sdm": _Recipe(
         _sdm_after(_heatmap_flip), "heatmap-flip, then two stages of cascaded regression", "hybrid", slow=True
@@ -302,9 +292,15 @@ _METHODS: dict[str, _Recipe] = {
     "heatmap-96>sdm": _Recipe(
         _sdm_after(_heatmap_small), "heatmap-96, then two stages of cascaded regression", "hybrid", slow=True
     ),
-    "sdm+cnn": _Recipe(_sdm_cnn, "sdm-fast, then a CNN that refines its points", "hybrid", slow=True),
-    "hog+svm+cnn": _Recipe(_hog_svm_cnn, "hog+svm, then a CNN that refines its points", "hybrid", slow=True),
-    "hog+svm+subpixel": _Recipe(_hog_svm_subpixel, "hog+svm, then a classical refiner", "classical"),
+    "sdm+cnn": _Recipe(
+        _refined(_sdm_fast, "cnn"), "sdm-fast, then a CNN that refines its points", "hybrid", slow=True
+    ),
+    "hog+svm+cnn": _Recipe(
+        _refined(_hog_svm, "cnn"), "hog+svm, then a CNN that refines its points", "hybrid", slow=True
+    ),
+    "hog+svm+subpixel": _Recipe(
+        _refined(_hog_svm, "subpixel"), "hog+svm, then a classical refiner", "classical"
+    ),
     "cnn-hog+svm": _Recipe(
         _cnn_hog_svm, "CNN embedding and HOG concatenated, linear SVMs", "hybrid", slow=True
     ),
