@@ -122,7 +122,7 @@ HARD = {
 @pytest.mark.parametrize("picture", HARD)
 @pytest.mark.parametrize("name", MATCHERS)
 def test_hopeless_pairs_give_nan_and_no_exception(name: str, picture: str) -> None:
-    good = _pictures()[0]
+    good = _pictures()[0][:120, :160]
     for a, b in ((HARD[picture], good), (good, HARD[picture]), (HARD[picture], HARD["blank"])):
         found = MATCHERS[name].match(a, b)
         assert len(found.xy_a) == len(found.xy_b) == len(found.inlier)
