@@ -1,9 +1,10 @@
 """Which way of combining detectors pays?  Every rule on the same members, crops, boxes and pictures.
 
-Each member alone; concatenated features; a refiner behind the first member; and, for the first two and
-for all members: average, product of score maps, fixed weights, learned weights, weights that follow the
-confidence, full covariance, the guarded vote, the gated vote, and stacking.  Members are fitted once and
-shared.  A killed run goes on where it stopped; a finished one only prints.
+Each member alone; concatenated features; a refiner behind the first member; cascades behind a member;
+and, for the first two and for all members: average, product of score maps, fixed weights, learned
+weights, weights that follow the confidence, full covariance, the guarded vote, the gated vote, and
+stacking.  Members are fitted once and shared.  A killed run goes on where it stopped; a finished one
+only prints.
 
 For each set: a table in Markdown (the set's figure with its interval over groups, the paired difference
 to the best single member, Holm's p over the table's rows, milliseconds in one thread), and one plot of
@@ -36,8 +37,9 @@ from hybridkp.refiners import Refined
 from hybridkp.report import plots
 
 SETS = ("faces68", "bodies14", "mouse17")
-MEMBERS = ("sdm", "heatmap", "hog+svm")
-CONCATENATED = "cnn-hog+svm"
+MEMBERS = ("sdm-fast", "heatmap-flip", "lbf")
+CONCATENATED = "heatmap>sdm+maps"
+BEHIND = ("heatmap>sdm", "blend")  #: a member that another member starts from
 REFINER = "cnn"
 QUICK = {"members": ("hog+ridge", "sdm", "mean-shape"), "concatenated": "", "refiner": "subpixel"}
 
@@ -68,7 +70,13 @@ def rules(weights: Sequence[float]) -> dict[str, Any]:
 
 
 def contenders(
-    members: Sequence[str], concatenated: str, refiner: str, *, quick: bool = False, all_pairs: bool = False
+    members: Sequence[str],
+    concatenated: str,
+    refiner: str,
+    *,
+    behind: Sequence[str] = (),
+    quick: bool = False,
+    all_pairs: bool = False,
 ) -> list[Contender]:
     """The table's lines, from names of recipes; an empty name leaves the line out.
 
@@ -82,6 +90,7 @@ def contenders(
     if refiner:
         refined = Refined(made[members[0]], recipe_parts.make_refiner(refiner, quick=quick), cv=2)
         out.append(Contender(f"{members[0]}, then {refiner}", "refiner", (members[0],), refined))
+    out += [Contender(n, "behind a member", (n,), recipes.make_method(n, quick=quick)) for n in behind]
     pairs = list(combinations(members, 2)) if all_pairs else [tuple(members[:2])]
     chosen = [*pairs, *(tuple(members[:n]) for n in range(3, len(members) + 1))]
     for names in (c for c in chosen if len(c) > 1):
@@ -199,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
     quick = args.quick
     chosen = {"members": args.members, "concatenated": args.concatenated, "refiner": args.refiner}
-    lines = contenders(**chosen, quick=quick, all_pairs=args.all_pairs)
+    lines = contenders(**chosen, behind=args.behind, quick=quick, all_pairs=args.all_pairs)
     found: dict[str, tuple[Any, str, list[Line]]] = {}
     texts = [f"Members: {', '.join(args.members)}; seeds {', '.join(map(str, args.seeds))}."]
     for name in args.sets:
@@ -235,6 +244,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--members", type=sets.names_of, help=f"recipes, default: {','.join(MEMBERS)}")
     parser.add_argument("--concatenated", help=f"recipe of concatenated features, default: {CONCATENATED}")
     parser.add_argument("--refiner", help=f"refiner behind the first member, default: {REFINER}; '' = none")
+    parser.add_argument("--behind", type=sets.names_of, help=f"recipes, default: {','.join(BEHIND)}")
     parser.add_argument("--all-pairs", action="store_true", help="every pair of members, not the first only")
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
     parser.add_argument("--out", type=Path, default=Path("hybridkp-out/fusion-ablation"))
@@ -249,6 +259,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     args.members = args.members or list(QUICK["members"] if quick else MEMBERS)
     if args.concatenated is None:
         args.concatenated = QUICK["concatenated"] if quick else CONCATENATED
+    args.behind = args.behind or ([] if quick else list(BEHIND))
     if args.refiner is None:
         args.refiner = QUICK["refiner"] if quick else REFINER
     if quick:

@@ -14,12 +14,14 @@ from hybridkp import checks, recipe_parts, recipes
 
 #: trainings of seconds: what is checked are promises, not accuracy
 SMALL = {"max_epochs": 5, "epoch_pictures": 160, "learning_rate": 4e-3, "input_px": 64}
+#: for networks inside of combinations, which keep their own promises elsewhere
+SMALLER = {"max_epochs": 3, "epoch_pictures": 96, "learning_rate": 4e-3, "input_px": 48}
 
 
-def _small(estimator: Any) -> Any:
+def _small(estimator: Any, sizes: dict[str, Any]) -> Any:
     """The recipe with every network in it trained for seconds."""
     known = estimator.get_params(deep=True)
-    chosen = {name: SMALL[last] for name in known if (last := name.split("__")[-1]) in SMALL}
+    chosen = {name: sizes[last] for name in known if (last := name.split("__")[-1]) in sizes}
     return estimator.set_params(**chosen)
 
 
@@ -30,7 +32,8 @@ def detector_cases(*families: str) -> Iterator[Any]:
         if recipes.family(name) not in families:
             continue
         marks = [pytest.mark.slow] if name in slow else []
-        for check, run in checks.detector_checks(_small(recipes.make_method(name, quick=True))):
+        sizes = SMALLER if recipes.family(name) == "hybrid" else SMALL
+        for check, run in checks.detector_checks(_small(recipes.make_method(name, quick=True), sizes)):
             yield pytest.param(run, id=f"{name}: {check}", marks=marks)
 
 
@@ -42,5 +45,5 @@ def descriptor_cases() -> Iterator[Any]:
 
 def refiner_cases() -> Iterator[Any]:
     for name in recipe_parts.refiner_names():
-        for check, run in checks.refiner_checks(_small(recipe_parts.make_refiner(name, quick=True))):
+        for check, run in checks.refiner_checks(_small(recipe_parts.make_refiner(name, quick=True), SMALL)):
             yield pytest.param(run, id=f"{name}: {check}", marks=[pytest.mark.slow])
