@@ -282,6 +282,10 @@ def test_the_decoding_is_chosen_on_held_out_pictures_and_kept():
     copy._set_state(net._get_state())
     copy.size_hw_ = net.size_hw_
     assert copy.module_.net.at_mode and np.array_equal(copy.predict(pictures), net.predict(pictures))
+    state = other._get_state()
+    del state["weights"]["net.mode"]  # as files from before it was an option
+    copy._set_state(state)
+    assert not copy.module_.net.at_mode and np.array_equal(copy.predict(pictures), other.predict(pictures))
     with pytest.raises(InputError, match="decoding"):
         HeatmapNet(**TINY, decoding="median").fit(pictures, xy)
 

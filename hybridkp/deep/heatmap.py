@@ -206,6 +206,11 @@ class HeatmapNet(NetDetector):
             raise InputError(f"decoding must be 'mean', 'mode' or 'auto', got {self.decoding!r}")
         return HeatmapModule(n_landmarks)
 
+    def _set_state(self, state: dict[str, Any]) -> None:
+        if state:  # files from before the mode was an option do not say which it is
+            state = {**state, "weights": {"net.mode": np.array(False), **state["weights"]}}
+        super()._set_state(state)
+
     def _settle(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> None:
         errors = []
         for mode in (False, True):

@@ -22,6 +22,11 @@ MAX_DEPTH = 60
 _MODULE = re.compile(r"hybridkp(\.[a-z][a-z0-9_]*){1,3}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STATE = re.compile(r"[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?_")
+#: where classes that older files name live now
+_MOVED = {
+    ("hybridkp.fusion", name): f"hybridkp.fusion.{room}"
+    for name, room in (("Average", "votes"), ("WeightedVote", "votes"), ("MapFusion", "maps"))
+}
 _FORBIDDEN_ROOMS = ("hybridkp.cli",)
 
 
@@ -186,6 +191,7 @@ class Reader:
         text = ascii(f"{str(module)[:60]}.{str(name)[:60]}")
         if not (isinstance(module, str) and isinstance(name, str)):
             raise FormatError("a class name is not a string")
+        module = _MOVED.get((module, name), module)
         if not (_MODULE.fullmatch(module) and _NAME.fullmatch(name)) or module.startswith(_FORBIDDEN_ROOMS):
             raise FormatError(f"names {text}, which is not a class of hybridkp: refused")
         try:

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..calibration import NEAR
 from ..descriptors import HOG
 from ..geometry import apply_affine
 from ..images import check_crops, crops_to_grey
@@ -21,11 +20,11 @@ from ..memory import fitted
 from ..pyramid import gaussian_pyramid
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError, Keypoints
 from .candidates import hog_layout, is_dense_hog
-from .descent import descend, moved, score_rows, stage_rows
+from .descent import descend, moved, stage_rows
 from .holistic import HolisticRegressor
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mirrored, perturbed, prepare, start_shapes
+from .training import given_starts, mean_error, mirrored, perturbed, prepare, start_shapes, step_curve
 
 
 class CascadedRegressor(DetectorMixin, BaseEstimator):
@@ -105,12 +104,12 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         self.weights_: list[Array] = []
         self.offsets_: list[Array] = []
         lengths = []
-        self.history_ = {"left-out error (px)": [_mean_error(current, truth[picture])]}
+        self.history_ = {"left-out error (px)": [mean_error(current, truth[picture])]}
         for scale in self.scales:
             current, length = self._fit_stage(grey, picture, current, wanted, scale, rows)
             lengths.append(length)
-            self.history_["left-out error (px)"].append(_mean_error(current, truth[picture]))
-        self._fit_score(lengths, np.linalg.norm(current - truth[picture], axis=-1))
+            self.history_["left-out error (px)"].append(mean_error(current, truth[picture]))
+        self.curve_ = step_curve(lengths, np.linalg.norm(current - truth[picture], axis=-1), self.size_hw_)
         return self
 
     def _fit_stage(
@@ -132,19 +131,6 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
 
     def _describe(self, frame: Array, xy: Array) -> Array:
         return self._descriptor().describe(gaussian_pyramid(frame, self.n_levels), Keypoints(xy))
-
-    def _fit_score(self, lengths: list[Array], error: Array) -> None:
-        from sklearn.linear_model import LogisticRegression
-
-        seen = np.isfinite(error)
-        good = error[seen] < NEAR * max(self.size_hw_)
-        self.curve_ = np.zeros(1 + len(score_rows(lengths)))
-        share = np.clip(good.mean(), 1e-3, 1 - 1e-3)
-        self.curve_[0] = np.log(share / (1 - share))
-        if 0 < good.sum() < len(good):
-            x = score_rows(lengths)[:, seen].T
-            model = LogisticRegression(C=1.0, max_iter=1000).fit(x, good)
-            self.curve_ = np.concatenate([model.intercept_, model.coef_[0]])
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""
@@ -170,7 +156,3 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
             "offsets": self.offsets_,
             "curve": self.curve_,
         }
-
-
-def _mean_error(xy: Array, truth: Array) -> float:
-    return float(np.nanmean(np.linalg.norm(xy - truth, axis=-1)))

@@ -13,13 +13,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..calibration import NEAR
 from ..geometry import flip_points
 from ..images import check_crops, crops_to_grey
 from ..memory import TooFewLabels, fitted, out_of_fold
 from ..structures import Array, Detector, DetectorMixin, InputError
 from .channel_regressor import ChannelRegressor
-from .descent import score_rows
 from .fast_descent import (
     MeanShape,
     Reader,
@@ -31,7 +29,7 @@ from .fast_descent import (
 )
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mirrored, perturbed, prepare
+from .training import given_starts, mean_error, mirrored, perturbed, prepare, step_curve
 
 _BLOCK = 64  # pictures whose feature maps are held at a time
 
@@ -157,7 +155,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         seen = truth[picture]
         self.stages_: list[dict[str, Array]] = []
         self.map_unit_ = np.zeros(0, np.float32)
-        self.history_ = {"left-out error (px)": [_mean_error(current, seen)]}
+        self.history_ = {"left-out error (px)": [mean_error(current, seen)]}
         z, poses, lengths = as_complex(current), None, []
         for i, scale in enumerate(self.scales):
             if i == 0 or scale != self.scales[i - 1]:
@@ -165,8 +163,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
             step = self._fit_stage(i, grey, picture, z, wanted, poses, rows)
             z = z + step
             lengths.append(np.abs(step))
-            self.history_["left-out error (px)"].append(_mean_error(as_points(z), seen))
-        self._fit_score(lengths, np.linalg.norm(as_points(z) - seen, axis=-1))
+            self.history_["left-out error (px)"].append(mean_error(as_points(z), seen))
+        self.curve_ = step_curve(lengths, np.linalg.norm(as_points(z) - seen, axis=-1), self.size_hw_)
         return self
 
     def _check_parameters(self) -> None:
@@ -282,19 +280,6 @@ class FastCascade(DetectorMixin, BaseEstimator):
         unit = self.map_unit_ if len(self.map_unit_) else None
         return Reader(self._mean(), rings_pattern(self.rings), self.n_orientations, self.map_cells, unit)
 
-    def _fit_score(self, lengths: list[Array], error: Array) -> None:
-        from sklearn.linear_model import LogisticRegression
-
-        seen = np.isfinite(error)
-        good = error[seen] < NEAR * max(self.size_hw_)
-        self.curve_ = np.zeros(1 + len(score_rows(lengths)))
-        share = np.clip(good.mean(), 1e-3, 1 - 1e-3)
-        self.curve_[0] = np.log(share / (1 - share))
-        if 0 < good.sum() < len(good):
-            x = score_rows(lengths)[:, seen].T
-            model = LogisticRegression(C=1.0, max_iter=1000).fit(x, good)
-            self.curve_ = np.concatenate([model.intercept_, model.coef_[0]])
-
     # ----------------------------------------------------------------------------------------
     # prediction
     # ----------------------------------------------------------------------------------------
@@ -338,7 +323,3 @@ class FastCascade(DetectorMixin, BaseEstimator):
                 "cells": self.map_cells,
             }
         return node
-
-
-def _mean_error(xy: Array, truth: Array) -> float:
-    return float(np.nanmean(np.linalg.norm(xy - truth, axis=-1)))

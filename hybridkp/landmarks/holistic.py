@@ -13,14 +13,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..calibration import NEAR
 from ..images import check_crops, crops_to_grey
 from ..structures import Array, DetectorMixin, InputError
 from .grid import grid_rows
 from .linear import row_by_row
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import mirrored, prepare
+from .training import hit_rates, mirrored, prepare
 
 
 class HolisticRegressor(DetectorMixin, BaseEstimator):
@@ -69,10 +68,7 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         model = type(shape)(**shape.get_params()).fit(truth)
         wanted = model.complete(truth).reshape(len(grey), -1)
         self.weights_, self.offset_, left_out = ridge(self._rows(grey), wanted, self.alpha, rows)
-        error = np.linalg.norm((left_out - wanted).reshape(truth.shape), axis=-1)
-        error[np.isnan(truth[..., 0])] = np.nan
-        near = np.where(np.isnan(error), np.nan, error < NEAR * max(self.size_hw_))
-        self.score_ = np.nanmean(near, axis=0).astype(np.float32)
+        self.score_ = hit_rates(left_out, truth, self.size_hw_)
         return self
 
     def _rows(self, grey: Array) -> Array:

@@ -140,3 +140,10 @@ def step_curve(lengths: list[Array], error: Array, size_hw: tuple[int, int]) -> 
         model = LogisticRegression(C=1.0, max_iter=1000).fit(rows, good)
         curve = np.concatenate([model.intercept_, model.coef_[0]])
     return curve
+
+
+def hit_rates(found: Array, truth: Array, size_hw: tuple[int, int]) -> Array:
+    """(K,) float32: how often each landmark of (N, K, 2) came within 2.5 % of the crop's longer side."""
+    error = np.linalg.norm(found.reshape(truth.shape) - truth, axis=-1)
+    near = np.where(np.isnan(error), np.nan, error < NEAR * max(size_hw))
+    return np.nanmean(near, axis=0).astype(np.float32)
