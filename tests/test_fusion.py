@@ -386,3 +386,22 @@ def test_what_is_remembered_counts_with_what_it_took(tmp_path: Any) -> None:
         for watch in (inner, outer):
             assert watch.seconds > 900 and watch.peak_bytes == 10**15
         assert other.seconds < 900 and other.peak_bytes < 10**15
+
+
+def test_a_votes_score_keeps_its_word() -> None:
+    """Two members whose errors are independent: the vote is surer than the mean of their scores."""
+    rng = np.random.default_rng(0)
+    n, k, side = 400, 6, 100
+    truth = rng.uniform(20, 80, (n, k, 2))
+    answer = truth + rng.normal(0, 2.2, (2, n, k, 2))
+    near = (np.linalg.norm(answer - truth, axis=-1) < 2.5).mean()
+    score = np.full((2, n, k), near)
+    vote = fusion.WeightedVote([("a", None), ("b", None)])
+    rule = vote._learn(answer[:, :200], score[:, :200], truth[:200], None, side)
+    fused, trust = vote._combine(rule, answer[:, 200:], score[:, 200:])
+    share = (np.linalg.norm(fused - truth[200:], axis=-1) < 2.5).mean()
+    assert share > near + 0.15
+    assert abs(trust.mean() - share) < 0.05 < abs(near - share)
+    missing = answer[:, 200:].copy()
+    missing[:, 0, 0] = np.nan
+    assert vote._combine(rule, missing, score[:, 200:])[1][0, 0] == 0

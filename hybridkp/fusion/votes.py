@@ -13,8 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.isotonic import IsotonicRegression
 
+from ..calibration import NEAR, calibrate
 from ..images import check_crops
-from ..runtime.kernels import full_vote, full_weights, vote, vote_weights, weighted_points
+from ..runtime.kernels import (
+    full_vote,
+    full_weights,
+    logit,
+    recalibrated,
+    vote,
+    vote_weights,
+    weighted_points,
+)
 from ..structures import Array, InputError, check_xy
 from .members import Combination, LearnedCombination, Members, Rule
 
@@ -94,9 +103,12 @@ class WeightedVote(LearnedCombination):
     correlation_ : (K, M, M), with "full" (K, 2M, 2M)
     factor_ : list of M dicts with ``x`` and ``y`` of the isotonic curve score -> factor
     weights_ : (members, K) the weights at average confidence, for people to read; 0 where dropped
+    calibration_ : (2,) from the weighted score's log-odds to those of an error below 2.5 % of the side:
+        where members agree, the vote is surer than their mean
     """
 
-    _learned: ClassVar[tuple[str, ...]] = ("variance", "correlation", "factor", "weights")
+    _learned: ClassVar[tuple[str, ...]] = ("variance", "correlation", "factor", "weights", "calibration")
+    calibration_: Any = (1.0, 0.0)  # of models from before it was learned
 
     def __init__(
         self,
@@ -139,7 +151,12 @@ class WeightedVote(LearnedCombination):
         else:
             correlation = self._correlations(error)
             weights = vote_weights(variance[:, None], correlation)[:, 0]
-        return {"variance": variance, "correlation": correlation, "factor": factor, "weights": weights}
+        rule = {"variance": variance, "correlation": correlation, "factor": factor, "weights": weights}
+        fused, trust = self._combine(rule | {"calibration": self.calibration_}, answer, score)
+        distance = np.linalg.norm(fused - truth, axis=-1)
+        there = np.isfinite(distance)
+        calibration = calibrate(logit(trust)[there], distance[there] < NEAR * side)
+        return rule | {"calibration": np.array(calibration)}
 
     def _spread(self, squared: Array) -> tuple[Array, Array]:
         """Robust mean (V, K) of squared errors (V, B, K) over the pictures, and the errors, clipped."""
@@ -167,7 +184,8 @@ class WeightedVote(LearnedCombination):
     def _combine(self, rule: Rule, xy: Array, score: Array) -> tuple[Array, Array]:
         factors = rule["factor"] if self.confidence else None
         combine = full_vote if self.covariance == "full" else vote
-        return combine(xy, score, rule["variance"], rule["correlation"], factors)
+        fused, trust = combine(xy, score, rule["variance"], rule["correlation"], factors)
+        return fused, recalibrated(trust, rule["calibration"], np.isfinite(fused).all(-1))
 
     def _to_runtime(self) -> dict[str, Any]:
         return {
@@ -176,6 +194,7 @@ class WeightedVote(LearnedCombination):
             "variance": self.variance_,
             "correlation": self.correlation_,
             "factors": self.factor_ if self.confidence else [],
+            "calibration": np.asarray(self.calibration_, float),
         }
 
 

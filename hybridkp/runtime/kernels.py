@@ -127,6 +127,12 @@ def logit(score: Array) -> Array:
     return np.log(clipped / (1 - clipped))
 
 
+def recalibrated(score: Array, calibration: Array, there: Array) -> Array:
+    """float32 scores whose log-odds are mapped by ``calibration`` (2,); 0 where nobody is ``there``."""
+    mapped = 1 / (1 + np.exp(-(calibration[0] * logit(score) + calibration[1])))
+    return np.where(there, mapped, 0).astype(np.float32)
+
+
 def gate_features(xy: Array, score: Array, side: float, confidence: bool, agreement: bool) -> Array:
     """(B, K, F) what a gate looks at; NaN where a member gave nothing.
 
@@ -179,5 +185,4 @@ def gated_vote(
     given: Array = np.asarray(np.isfinite(xy).all(-1))
     weights = gate_weights(gate_features(xy, score, side, *looks_at), given, *gate)
     fused, trust = weighted_points(xy, weights, score)
-    trust = 1 / (1 + np.exp(-(calibration[0] * logit(trust) + calibration[1])))
-    return fused, np.where(given.any(0), trust, 0).astype(np.float32)
+    return fused, recalibrated(trust, calibration, given.any(0))

@@ -24,7 +24,7 @@ from ..landmarks.shape import PointDistribution
 from ..landmarks.trees import checked_balanced
 from ..structures import Array, InputError
 from .engines import open_graph
-from .kernels import full_vote, gate_features, gated_vote, vote, weighted_points
+from .kernels import full_vote, gate_features, gated_vote, recalibrated, vote, weighted_points
 from .looks import look_closer
 from .stacked import stacked
 from .values import array, number, whole
@@ -311,9 +311,12 @@ def _vote(node: Node, engine: str) -> Run:
     if full and (np.linalg.eigvalsh(correlation + 1e-3 * np.eye(v)) <= 0).any():
         raise ValueError("a correlation that is none")
     combine = full_vote if full else vote
+    calibration = array(node["calibration"], 2) if "calibration" in node else None  # older files have none
 
     def run(grey: Array) -> tuple[Array, Array]:
         fused, confidence = combine(*ask(grey), variance, correlation, factors)
+        if calibration is not None:
+            confidence = recalibrated(confidence, calibration, np.isfinite(fused).all(-1))
         return fused[0], confidence[0]
 
     return run
