@@ -22,7 +22,17 @@ from ..datasets.pictures import loader
 from ..draw import draw_landmarks
 from ..files import load_model, read_image, read_meta, save_model, write_atomic
 from ..geometry import apply_affine, crop_matrix, invert_affine
-from ..structures import Array, Dataset, DataWarning, InputError, Instance, Predictions, Sample
+from ..structures import (
+    HIDDEN,
+    VISIBLE,
+    Array,
+    Dataset,
+    DataWarning,
+    InputError,
+    Instance,
+    Predictions,
+    Sample,
+)
 from .crops import cut, make_crops, usable_box
 from .runs import with_seed
 from .worker import fit, model_meta
@@ -72,7 +82,10 @@ def predict(
     Returns
     -------
     dict with images, annotations (``keypoints`` x, y, 2; ``keypoint_scores``) and categories,
-    which :func:`hybridkp.datasets.load_dataset` reads back
+    which :func:`hybridkp.datasets.load_dataset` reads back.  Where the model has
+    ``predict_with_visibility`` (:class:`hybridkp.fusion.WithVisibility`), each annotation also has
+    ``keypoint_visibility``, the probabilities, and a point below one half is x, y, 1: COCO's
+    "labelled but not visible", which keeps the point.
     """
     if isinstance(model, str | os.PathLike):
         meta = read_meta(model)
@@ -81,7 +94,7 @@ def predict(
     size_hw = tuple(meta.get("size_hw") or model.size_hw_)
     margin = float(meta.get("margin", 1.25))
     table = _read_boxes(boxes) if isinstance(boxes, str | os.PathLike) else boxes
-    samples, scores = [], []
+    samples, answers = [], []
     skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
     names: set[str] = set()
     for number, path in enumerate(map(Path, pictures), 1):
@@ -89,10 +102,11 @@ def predict(
         instances = []
         for box in _boxes_of(path, table, image.shape[:2]):
             matrix = crop_matrix(box, size_hw, margin)
-            xy, score = model.predict_with_score(cut(image, matrix, size_hw)[None])
-            points = apply_affine(invert_affine(matrix), xy[0])
-            instances.append(Instance(points, box_xywh=box, area=box[2] * box[3], score=_mean(score[0])))
-            scores.append(score[0])
+            xy, score, seen = _ask(model, cut(image, matrix, size_hw))
+            points = apply_affine(invert_affine(matrix), xy)
+            state = None if seen is None else np.where(seen >= 0.5, VISIBLE, HIDDEN)
+            instances.append(Instance(points, state, box, box[2] * box[3], _mean(score)))
+            answers.append((score, seen))
         samples.append(
             Sample(str(path), loader(path), tuple(instances), str(path), image.shape[:2], image_id=number)
         )
@@ -100,7 +114,7 @@ def predict(
             name = path.stem if path.stem not in names else f"{path.stem}-{number}"
             names.add(name)
             _draw(image, instances, skeleton, Path(out) / "overlays" / f"{name}.jpg")
-    document = _document(samples, scores, meta, skeleton)
+    document = _document(samples, answers, meta, skeleton)
     if out is not None:
         write_atomic(Path(out) / "predictions.json", json.dumps(document, allow_nan=False, indent=1))
     return document
@@ -129,16 +143,34 @@ def predictions_to_coco(predictions: Predictions, dataset: Dataset) -> list[dict
 
 
 def _document(
-    samples: list[Sample], scores: list[Array], meta: Mapping[str, Any], skeleton: Array
+    samples: list[Sample],
+    answers: list[tuple[Array, Array | None]],
+    meta: Mapping[str, Any],
+    skeleton: Array,
 ) -> dict[str, Any]:
-    k = len(scores[0]) if scores else len(meta.get("landmarks", ()))
+    k = len(answers[0][0]) if answers else len(meta.get("landmarks", ()))
     names = tuple(meta.get("landmarks") or (f"point{i}" for i in range(k)))
     label = f"answers of {meta.get('method') or 'a detector'}"
     found = Dataset(label, names, tuple(samples), skeleton, category=meta.get("category", "object"))
     document = coco_document(found)
-    for annotation, score in zip(document["annotations"], scores, strict=True):
-        annotation["keypoint_scores"] = np.round(np.nan_to_num(score), 4).astype(float).tolist()
+    for annotation, (score, seen) in zip(document["annotations"], answers, strict=True):
+        annotation["keypoint_scores"] = _rounded(score)
+        if seen is not None:
+            annotation["keypoint_visibility"] = _rounded(seen)
     return document
+
+
+def _ask(model: Any, crop: Array) -> tuple[Array, Array, Array | None]:
+    """Points (K, 2) and scores (K,) of one crop, and visibility (K,) where the model predicts it."""
+    if hasattr(model, "predict_with_visibility"):
+        xy, score, seen = model.predict_with_visibility(crop[None])
+        return xy[0], score[0], seen[0]
+    xy, score = model.predict_with_score(crop[None])
+    return xy[0], score[0], None
+
+
+def _rounded(values: Array) -> list[float]:
+    return np.round(np.nan_to_num(values), 4).astype(float).tolist()  # type: ignore[no-any-return]
 
 
 def _mean(score: Array) -> float:

@@ -19,5 +19,6 @@ __getattr__, __dir__, __all__ = doors(
         "MirrorAverage": "mirror",
         "Stacking": "stacking",
         "WeightedVote": "votes",
+        "WithVisibility": "visibility",
     },
 )

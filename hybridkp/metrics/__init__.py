@@ -1,9 +1,10 @@
 """Metrics: pure functions of arrays, scored from stored predictions.
 
 Here live numbers between truth and answers: point errors (:mod:`.landmarks`), object keypoint
-similarity with COCO's AP and AR (:mod:`.oks`), calibration (:mod:`.classification`), and the
-interest points' repeatability, matching and homography accuracy (:mod:`.points`).  Never here:
-files, pictures, models, or any random choice.  Shapes: points (B, K, 2), normalisers (B,).
+similarity with COCO's AP and AR (:mod:`.oks`), calibration (:mod:`.classification`), visibility
+(:mod:`.visibility`), and the interest points' repeatability, matching and homography accuracy
+(:mod:`.points`).  Never here: files, pictures, models, or any random choice.  Shapes: points
+(B, K, 2), normalisers (B,).
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ __getattr__, __dir__, __all__ = doors(
         "calibration_curve": "classification",
         "error_by_score": "classification",
         "expected_calibration_error": "classification",
+        "brier_score": "visibility",
+        "hidden_average_precision": "visibility",
+        "log_loss": "visibility",
         "corner_error": "homographies",
         "correctness": "homographies",
         "recall_area": "homographies",
