@@ -104,7 +104,7 @@ def predict(
             matrix = crop_matrix(box, size_hw, margin)
             xy, score, seen = _ask(model, cut(image, matrix, size_hw))
             points = apply_affine(invert_affine(matrix), xy)
-            state = None if seen is None else np.where(seen >= 0.5, VISIBLE, HIDDEN)
+            state: Any = None if seen is None else np.where(seen >= 0.5, VISIBLE, HIDDEN)
             instances.append(Instance(points, state, box, box[2] * box[3], _mean(score)))
             answers.append((score, seen))
         samples.append(
@@ -170,7 +170,7 @@ def _ask(model: Any, crop: Array) -> tuple[Array, Array, Array | None]:
 
 
 def _rounded(values: Array) -> list[float]:
-    return np.round(np.nan_to_num(values), 4).astype(float).tolist()  # type: ignore[no-any-return]
+    return np.round(np.nan_to_num(values), 4).astype(float).tolist()
 
 
 def _mean(score: Array) -> float:
