@@ -86,3 +86,18 @@ def test_mistakes_are_told(faces: Dataset, models: dict[str, Path], tmp_path: Pa
     (tmp_path / "broken.hkp").write_bytes(b"PK no")
     with pytest.raises(InputError, match=r"broken\.hkp"):
         robustness({"broken": tmp_path / "broken.hkp"}, faces, out=tmp_path)
+
+
+def test_methods_whose_names_no_file_can_have(faces: Dataset, tmp_path: Path) -> None:
+    from hybridkp.cli.commands import _models_of
+
+    (tmp_path / "models").mkdir()
+    path = tmp_path / "models" / "net_sdm~0a1b2c-0.hkp"
+    train(MeanShape(), faces.subset(range(16)), path, size_hw=(64, 64), name="net>sdm")
+    models = _models_of(tmp_path, ["net>sdm"], 0)
+    assert models == {"net>sdm": path}
+    found = robustness(
+        models, faces.subset(range(16, 20)), out=tmp_path / "out", kinds=["blur"], severities=[1]
+    )
+    assert [p.method for p in found[Condition("blur", 1)]] == ["net>sdm"]
+    assert not [p for p in (tmp_path / "out").rglob("*") if ">" in p.name]

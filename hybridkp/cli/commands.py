@@ -259,7 +259,12 @@ def robustness(args: argparse.Namespace) -> int:
 
 def _models_of(out: Path, methods: list[str] | None, seed: int) -> dict[str, Path]:
     """Name -> model file of a bench's folder."""
-    found = {p.name.removesuffix(f"-{seed}.hkp"): p for p in sorted(out.glob(f"models/*-{seed}.hkp"))}
+    from ..files import read_meta
+
+    suffix = f"-{seed}.hkp"
+    paths = sorted(out.glob(f"models/*{suffix}"))
+    # a method's name may hold what no file's name can: the file itself says it
+    found = {str(read_meta(p).get("method", p.name.removesuffix(suffix))): p for p in paths}
     missing = [name for name in methods or () if name not in found]
     if missing or not found:
         there = f" (there: {', '.join(found)})" if found else ""

@@ -23,7 +23,7 @@ from ..sources import fingerprint
 from ..structures import Dataset, InputError, Predictions
 from ..threads import limit_threads
 from .crops import make_crops
-from .processes import count_workers, usable_cores
+from .processes import count_workers, file_name, usable_cores
 from .worker import versions
 
 #: what may decide an answer: a model file does not say which of these rooms it needs
@@ -96,7 +96,7 @@ def robustness(
     }
     workers = count_workers(n_jobs)
     threads = max(1, usable_cores() // workers)
-    paths = {c: {n: Path(out) / str(c) / f"{n}.safetensors" for n in models} for c in conditions}
+    paths = {c: {n: Path(out) / str(c) / f"{file_name(n)}.safetensors" for n in models} for c in conditions}
     jobs = (
         delayed(_ask)(c, models, params, dataset, paths[c], int(random_state), threads) for c in conditions
     )
