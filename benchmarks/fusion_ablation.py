@@ -185,9 +185,7 @@ def _forest(axis: Any, title: str, headline: Any, lines: Sequence[Line]) -> None
         axis.plot([line.difference_low, line.difference_high], [at, at], color=color, lw=1.8)
         axis.plot(line.difference, at, "o", color=color, ms=5)
     axis.axvline(0, color=plots.INK, lw=0.8)
-    labels = [
-        line.name if line.rule in ("alone", "concatenation", "refiner") else _short(line) for line in shown
-    ]
+    labels = [_short(line) if len(line.members) > 1 else line.name for line in shown]
     axis.set_yticks(y, [plots.plain(label) for label in labels], fontsize=7.5)
     axis.set_title(plots.plain(title), fontsize=9, loc="left")
     better = "left" if headline.lower_is_better else "right"
