@@ -13,6 +13,8 @@ from recipe_cases import detector_cases
 
 from hybridkp import memory
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")  # each test process has one core
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _remembered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

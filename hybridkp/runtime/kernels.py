@@ -6,6 +6,7 @@ Pure NumPy.  M members, each (B, K, 2) points and (B, K) scores.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..structures import Array
 
@@ -127,7 +128,7 @@ def logit(score: Array) -> Array:
     return np.log(clipped / (1 - clipped))
 
 
-def recalibrated(score: Array, calibration: Array, there: Array) -> Array:
+def recalibrated(score: Array, calibration: Array, there: ArrayLike) -> Array:
     """float32 scores whose log-odds are mapped by ``calibration`` (2,); 0 where nobody is ``there``."""
     mapped = 1 / (1 + np.exp(-(calibration[0] * logit(score) + calibration[1])))
     return np.where(there, mapped, 0).astype(np.float32)
