@@ -20,9 +20,8 @@ from .tensors import invert_maps, pixel_grid, sample, transform_points
 @dataclass(frozen=True)
 class Augment:
     """How much to vary.  ``rotation`` in degrees and the log of the scale are normal deviates
-    (cut at twice this value), ``shift`` is uniform in
-    units of the side; the rest are the largest relative changes, and ``occlusion``, ``blur`` and
-    ``jpeg`` the probability of each.
+    (cut at twice this value), ``shift`` is uniform in units of the side; the rest are the largest
+    relative changes, and ``occlusion``, ``blur`` and ``jpeg`` the probability of each.
     """
 
     rotation: float = 12.0
@@ -154,10 +153,8 @@ def _jpeg(pictures: Tensor, amount: Augment, generator: Generator) -> Tensor:
     chosen = torch.rand(len(pictures), generator=generator) < amount.jpeg
     quality = _uniform(len(pictures), generator, 15, 75)
     if bool(chosen.any()):
-        which = chosen.nonzero()[:, 0]
-        pictures = pictures.index_copy(
-            0, which.to(pictures.device), compress(pictures[which.to(pictures.device)], quality[which])
-        )
+        which = chosen.nonzero()[:, 0].to(pictures.device)
+        pictures = pictures.index_copy(0, which, compress(pictures[which], quality[chosen]))
     return pictures
 
 

@@ -46,41 +46,41 @@ def encode(xy: Tensor, size_hw: tuple[int, int], sigma: float) -> Tensor:
 def decode(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Non-negative maps (B, K, h, w) summing to 1 to (B, K, 2) expectation and (B, K) variance, map px."""
     height, width = (int(v) for v in maps.shape[-2:])
-    # a constant for the ONNX tracer, which would turn torch.arange into an operator cv2.dnn refuses
-    x = torch.tensor(list(range(width)), device=maps.device, dtype=maps.dtype)
-    y = torch.tensor(list(range(height)), device=maps.device, dtype=maps.dtype)
+    x, y = _axis(width, maps.device).to(maps.dtype), _axis(height, maps.device).to(maps.dtype)
     over_x, over_y = maps.sum(-2), maps.sum(-1)
     mean_x, mean_y = (over_x * x).sum(-1), (over_y * y).sum(-1)
     variance = (over_x * x * x).sum(-1) - mean_x**2 + (over_y * y * y).sum(-1) - mean_y**2
     return torch.stack([mean_x, mean_y], -1), variance.clamp_min(0)
 
 
-def decode_mode(log_maps: Tensor) -> tuple[Tensor, Tensor]:
-    """As :func:`decode`, of the part of each map around its mode; takes logarithms of the maps.
+def decode_mode(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`decode`, of the part of each map around its mode.
 
     The expectation of a map with two peaks (left or right wrist?) lies between them, where
     nothing is.  Here the map, smoothed and sharpened, says where the greater mass lies, and two steps
     of mean shift (Comaniciu & Meer 2002) take the expectation there, in a Gaussian window.  Plain
     operators only, so that every ONNX engine runs it.
     """
-    height, width = (int(v) for v in log_maps.shape[-2:])
-    maps = log_maps.exp()
-    smooth = _blur_matrix(height) @ maps @ _blur_matrix(width)
+    y, x = (_axis(int(n), maps.device) for n in maps.shape[-2:])
+    smooth = _blur_matrix(y) @ maps @ _blur_matrix(x)
     sharp = torch.softmax(MODE_SHARPNESS * torch.log(smooth + 1e-9).flatten(2), -1)
     xy, variance = decode(sharp.view_as(maps))
-    x, y = torch.tensor([float(i) for i in range(width)]), torch.tensor([float(i) for i in range(height)])
     for _ in range(2):
-        over_x = torch.exp((x.to(xy.device) - xy[..., :1]) ** 2 / (-2 * MODE_WINDOW**2))
-        over_y = torch.exp((y.to(xy.device) - xy[..., 1:]) ** 2 / (-2 * MODE_WINDOW**2))
+        over_x = torch.exp((x - xy[..., :1]) ** 2 / (-2 * MODE_WINDOW**2))
+        over_y = torch.exp((y - xy[..., 1:]) ** 2 / (-2 * MODE_WINDOW**2))
         window = maps * over_x.unsqueeze(-2) * over_y.unsqueeze(-1)
         # + 1e-12: a window may be all but empty when the map is flat
         xy, variance = decode(window / (window.sum((2, 3), keepdim=True) + 1e-12))
     return xy, variance
 
 
-def _blur_matrix(n: int) -> Tensor:
+def _axis(n: int, device: torch.device) -> Tensor:
+    """0 .. n - 1; a constant for the ONNX tracer, whose operator for torch.arange cv2.dnn refuses."""
+    return torch.tensor([float(i) for i in range(n)], device=device)
+
+
+def _blur_matrix(i: Tensor) -> Tensor:
     """(n, n) symmetric: Gaussian smoothing along an axis of n map px; what leaves the map is lost."""
-    i = torch.tensor([float(v) for v in range(n)])
     return torch.exp((i[:, None] - i) ** 2 / (-2 * MODE_SMOOTHING**2)) / (
         MODE_SMOOTHING * math.sqrt(2 * math.pi)
     )
@@ -126,11 +126,7 @@ class HeatmapModule(nn.Module):
         return torch.softmax(logits.flatten(2), -1).view_as(logits)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        if self.at_mode:
-            logits = self.logits(pictures)
-            xy, variance = decode_mode(torch.log_softmax(logits.flatten(2), -1).view_as(logits))
-        else:
-            xy, variance = decode(self.maps(pictures))
+        xy, variance = (decode_mode if self.at_mode else decode)(self.maps(pictures))
         return rescale(xy, STRIDE), -0.5 * torch.log(variance + 1e-2)
 
 
