@@ -307,7 +307,7 @@ _METHODS: dict[str, _Recipe] = {
     "average": _Recipe(_fused("Average"), "plain mean of sdm-fast and heatmap-flip", "hybrid", slow=True),
     "product": _Recipe(
         _fused("MapFusion", how="product"),
-        "product of the score maps of sdm-fast and heatmap-flip",
+        "product of maps around the points of sdm-fast and heatmap-flip",
         "hybrid",
         slow=True,
     ),
