@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridkp import evaluate, recipes, statistics
+from hybridkp import evaluate, statistics
 from hybridkp.cli.display import Display
 from hybridkp.datasets import load_dataset
 from hybridkp.report.scores import Headline, Scores, gather_truth, score_methods
@@ -128,11 +128,6 @@ def score(problem: Problem, predictions: Sequence[Predictions]) -> Scored:
     return Scored(truth.headline, truth.groups, {s.method: s for s in scores})
 
 
-def estimators(names: Sequence[str], quick: bool, seed: int = 0) -> dict[str, Any]:
-    """Fresh estimators of recipes, every ``random_state`` set."""
-    return {name: evaluate_with_seed(recipes.make_method(name, quick=quick), seed) for name in names}
-
-
 def set_everywhere(estimator: Any, params: Mapping[str, Any]) -> Any:
     """The estimator, each parameter set wherever it, or an estimator inside it, has one of that name."""
     known = estimator.get_params(deep=True)
@@ -150,12 +145,6 @@ def parameter(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
-
-
-def evaluate_with_seed(estimator: Any, seed: int) -> Any:
-    from hybridkp.evaluate.runs import with_seed
-
-    return with_seed(estimator, seed)
 
 
 def interval_text(value: float, low: float, high: float, digits: int, sign: bool = False) -> str:

@@ -293,8 +293,9 @@ class FastCascade(DetectorMixin, BaseEstimator):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""
         check_is_fitted(self)
-        grey = crops_to_grey(check_crops(images, self.size_hw_))
-        start = given_starts(self.start_.predict(grey), self.shape_)
+        images = check_crops(images, self.size_hw_)
+        grey = crops_to_grey(images)
+        start = given_starts(self.start_.predict(images), self.shape_)  # as it was fitted: colour may count
         reader, stages = self._reader(), self._stages()
         xy, score = np.empty(start.shape, np.float32), np.empty(start.shape[:2], np.float32)
         for first in range(0, len(grey), _BLOCK):
