@@ -226,6 +226,24 @@ def flip_image(image: Array, axis: int = 1) -> Array:
 # --------------------------------------------------------------------------------------------
 
 
+def nearest_pixels(xy: Array, size_hw: tuple[int, int], shrink: int = 1) -> Array:
+    """(N,) row-major indices of the map pixels that the points (N, 2) float64 lie in; overwrites ``xy``.
+
+    The map (h, w) = ``size_hw`` has one pixel for ``shrink`` x ``shrink`` of the points' own; beyond
+    it the border repeats.
+    """
+    h, w = size_hw
+    xy += 0.5  # along pixel edges
+    if shrink != 1:
+        xy /= shrink
+    np.maximum(xy, 0, out=xy)
+    np.minimum(xy, (w - 1, h - 1), out=xy)
+    pixel = xy.astype(np.intp)
+    index: Array = pixel[:, 1] * w
+    index += pixel[:, 0]
+    return index
+
+
 def grid_offsets(size: int, spacing: float = 1.0) -> Array:
     """(size, size, 2) offsets (x, y) of a square grid centred on 0, ``spacing`` px apart."""
     axis = (np.arange(size) - (size - 1) / 2) * spacing

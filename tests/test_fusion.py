@@ -405,3 +405,34 @@ def test_a_votes_score_keeps_its_word() -> None:
     missing = answer[:, 200:].copy()
     missing[:, 0, 0] = np.nan
     assert vote._combine(rule, missing, score[:, 200:])[1][0, 0] == 0
+
+
+def test_the_flip_test_answers_a_mirrored_picture_with_the_mirrored_answer(tmp_path: Any) -> None:
+    from hybridkp import runtime
+    from hybridkp.geometry import flip_image, flip_points
+    from hybridkp.landmarks import HolisticRegressor
+
+    class Lopsided(HolisticRegressor):
+        """Learns nothing from mirrored pictures."""
+
+        def fit(self, images: Any, xy: Any, *, groups: Any = None, flip: Any = None) -> Any:
+            return super().fit(images, xy, groups=groups)
+
+    p = checks.make_problem(24)
+    plain = Lopsided(grid=8).fit(p.images, p.xy, groups=p.groups)
+    twice = fusion.MirrorAverage(Lopsided(grid=8))
+    twice.fit(p.images, p.xy, groups=p.groups)
+    assert np.array_equal(twice.predict(p.images), plain.predict(p.images))  # nothing is known of mirrors
+    twice.fit(p.images, p.xy, groups=p.groups, flip=p.flip)
+    xy, score = twice.predict_with_score(p.images[:4])
+    other, confidence = twice.predict_with_score(flip_image(p.images[:4], axis=2))
+    np.testing.assert_allclose(flip_points(other, 64, p.flip), xy, atol=1e-3)
+    np.testing.assert_allclose(confidence[:, p.flip], score, atol=1e-6)
+    alone = twice.detector_.predict(p.images[:4])
+    mirrored = flip_points(twice.detector_.predict(flip_image(p.images[:4], axis=2)), 64, p.flip)
+    assert np.abs(alone - mirrored).max() > 0.05
+    np.testing.assert_allclose(xy, (alone + mirrored) / 2, atol=1e-4)
+    exported = runtime.load(runtime.export_runtime(twice, tmp_path / "twice.hkr", {}))
+    ours, trust = exported.predict_with_score(p.images[:4])
+    np.testing.assert_allclose(ours, xy, atol=1e-4)
+    np.testing.assert_allclose(trust, score, atol=1e-6)

@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..geometry import flip_image, flip_points
+from ..geometry import flip_image
 from ..images import check_crops
-from ..runtime.kernels import weighted_points
+from ..runtime.kernels import mirror_mean
 from ..structures import Array, DetectorMixin, check_xy
 
 
@@ -58,9 +58,7 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
         if self.flip_ is None:
             return xy, score
         other, confidence = self.detector_.predict_with_score(flip_image(images, axis=2))
-        other = flip_points(other, images.shape[2], self.flip_)
-        both, scores = np.stack([xy, other]), np.stack([score, confidence[:, self.flip_]])
-        return weighted_points(both, np.ones(scores.shape), scores)
+        return mirror_mean(xy, score, other, confidence, self.flip_, images.shape[2])
 
     def _to_runtime(self) -> dict[str, Any]:
         inside = self.detector_._to_runtime()

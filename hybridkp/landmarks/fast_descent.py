@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..geometry import grid_offsets, rescale, resize_points, sample_bilinear
+from ..geometry import grid_offsets, nearest_pixels, rescale, resize_points, sample_bilinear
 from ..structures import Array
 from .descent import score_rows
 from .frames import MAX_ZOOM, frame_size
@@ -191,15 +191,7 @@ def read_pattern(
     for (channels, shrink), ring in zip(maps, pattern, strict=True):
         h, w, n = channels.shape
         places = at[:, None] + turn * ring.offsets
-        inside = places.view(np.float64).reshape(-1, 2)
-        inside += 0.5  # along pixel edges
-        if shrink != 1:
-            inside /= shrink
-        np.maximum(inside, 0, out=inside)
-        np.minimum(inside, (w - 1, h - 1), out=inside)
-        pixel = inside.astype(np.intp)
-        index = pixel[:, 1] * w
-        index += pixel[:, 0]
+        index = nearest_pixels(places.view(np.float64).reshape(-1, 2), (h, w), shrink)
         parts.append(channels.reshape(-1, n).take(index, axis=0).ravel())
     row = np.concatenate(parts)
     return np.sqrt(row, out=row)

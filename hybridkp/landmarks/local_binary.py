@@ -39,7 +39,7 @@ _BLOCK = 64  # shapes whose pixels are read together
 
 
 class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
-    """Cascaded regression on local binary features (Ren et al. 2014): accurate in about 2 ms.
+    """Cascaded regression on local binary features (Ren et al. 2014): pixel comparisons, then sums.
 
     In each stage every landmark has a few small trees, grown to foretell that landmark's own move
     from differences of pixels around it.  The leaves that a shape falls into, 1 for each tree and 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..geometry import flip_points
 from ..structures import Array
 
 
@@ -46,6 +47,26 @@ def weighted_points(xy: Array, weights: Array, score: Array) -> tuple[Array, Arr
     fused = (np.nan_to_num(xy) * weights[..., None]).sum(0)
     fused[total <= 0] = np.nan
     return fused.astype(np.float32), (np.nan_to_num(score) * weights).sum(0).astype(np.float32)
+
+
+def mirror_mean(
+    xy: Array, score: Array, other: Array, confidence: Array, flip: Array, width: int
+) -> tuple[Array, Array]:
+    """Means of the answers on pictures and on their mirror images, ``width`` px wide.
+
+    Parameters
+    ----------
+    xy, other : (B, K, 2); ``other`` as it was found in the mirror image
+    score, confidence : (B, K)
+    flip : (K,) ``flip[k]`` is the landmark that k becomes in the mirror image
+
+    Returns
+    -------
+    (B, K, 2) float32 points and (B, K) float32 scores
+    """
+    both = np.stack([xy, flip_points(other, width, flip)])
+    scores = np.stack([score, confidence[:, flip]])
+    return weighted_points(both, np.ones(scores.shape), scores)
 
 
 def vote(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..descriptors.gradients import describe_points
-from ..geometry import flip_image, flip_points
+from ..geometry import flip_image
 from ..landmarks import fast_descent
 from ..landmarks.binary_descent import descend_binary
 from ..landmarks.descent import descend
@@ -24,7 +24,7 @@ from ..landmarks.shape import PointDistribution
 from ..landmarks.trees import checked_balanced
 from ..structures import Array, InputError
 from .engines import open_graph
-from .kernels import full_vote, gate_features, gated_vote, recalibrated, vote, weighted_points
+from .kernels import full_vote, gate_features, gated_vote, mirror_mean, recalibrated, vote, weighted_points
 from .looks import look_closer
 from .stacked import stacked
 from .values import array, number, whole
@@ -70,31 +70,26 @@ def _constant(node: Node, engine: str) -> Run:
     return lambda grey: (xy.copy(), score.copy())
 
 
-def _holistic(node: Node, engine: str) -> Run:
+def _grid(node: Node, rows: Callable[[Array, int, int], Array]) -> Run:
+    """Ridge regression from ``rows`` (D,) of the whole crop on a grid."""
     grid, n_orientations = whole(node, "grid", 1, 256), whole(node, "n_orientations", 2, 64)
     score = array(node["score"], -1).astype(np.float32)
     weights = array(node["weights"], -1, 2 * len(score))
     offset = array(node["offset"], 2 * len(score))
 
     def run(grey: Array) -> tuple[Array, Array]:
-        found = row_by_row(grid_rows(grey[None], grid, n_orientations), weights) + offset
+        found = row_by_row(rows(grey, grid, n_orientations)[None], weights) + offset
         return found.reshape(-1, 2).astype(np.float32), score.copy()
 
     return run
+
+
+def _holistic(node: Node, engine: str) -> Run:
+    return _grid(node, lambda grey, grid, n: grid_rows(grey[None], grid, n)[0])
 
 
 def _channel_grid(node: Node, engine: str) -> Run:
-    grid, n_orientations = whole(node, "grid", 1, 256), whole(node, "n_orientations", 2, 64)
-    score = array(node["score"], -1).astype(np.float32)
-    weights = array(node["weights"], -1, 2 * len(score))
-    offset = array(node["offset"], 2 * len(score))
-
-    def run(grey: Array) -> tuple[Array, Array]:
-        row = fast_descent.grid_channels(grey, grid, n_orientations)
-        found = row_by_row(row[None], weights) + offset
-        return found.reshape(-1, 2).astype(np.float32), score.copy()
-
-    return run
+    return _grid(node, fast_descent.grid_channels)
 
 
 def _fast_cascade(node: Node, engine: str) -> Run:
@@ -274,10 +269,9 @@ def _mirrored(node: Node, engine: str) -> Run:
         raise ValueError("flip must be a permutation")
 
     def run(grey: Array) -> tuple[Array, Array]:
-        (xy, score), (other, confidence) = detector(grey), detector(flip_image(grey))
-        other = flip_points(other, grey.shape[1], flip)
-        scores = np.stack([score, confidence[flip]])
-        return weighted_points(np.stack([xy, other]), np.ones(scores.shape), scores)
+        (xy, score), (other, trust) = detector(grey), detector(flip_image(grey))
+        fused, both = mirror_mean(xy[None], score[None], other[None], trust[None], flip, grey.shape[1])
+        return fused[0], both[0]
 
     return run
 
