@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .recipe_parts import make_refiner
+from .recipe_parts import make_descriptor, make_refiner
 from .search_spaces import PARTS, SPACES
 from .structures import InputError
 
@@ -90,34 +90,15 @@ def _patches(descriptor: Any, classifier: Any = None) -> Any:
     return PatchDetector(descriptor, classifier, scales=(0.5, 1.0), max_pictures=800)
 
 
-def _hog_forest(quick: bool) -> Any:
-    from .descriptors import HOG
-
-    return _patches(HOG(), _forest(quick))
-
-
-def _sift_svm(quick: bool) -> Any:
-    from .descriptors import SIFT
-
-    return _patches(SIFT())
+def _looks(descriptor: str, trees: bool = False) -> Callable[[bool], Any]:
+    """Such experts on a descriptor of ``recipe_parts.py``, with linear SVMs or with trees."""
+    return lambda quick: _patches(make_descriptor(descriptor), _forest(quick) if trees else None)
 
 
 def _surf_forest(quick: bool) -> Any:
     from .descriptors import SURF
 
     return _patches(SURF(upright=True, size_px=16), _forest(quick))
-
-
-def _orb_forest(quick: bool) -> Any:
-    from .descriptors import ORB
-
-    return _patches(ORB(), _forest(quick))
-
-
-def _sift_hog_svm(quick: bool) -> Any:
-    from .descriptors import HOG, SIFT, Concat
-
-    return _patches(Concat([("sift", SIFT()), ("hog", HOG())]))
 
 
 # --------------------------------------------------------------------------------------------
@@ -190,6 +171,12 @@ def _members(quick: bool) -> list[tuple[str, Any]]:
     return [("sdm-fast", _sdm_fast(quick)), ("heatmap-flip", _heatmap_flip(quick))]
 
 
+def _tree(quick: bool) -> Any:
+    from .fusion import PictorialStructure
+
+    return PictorialStructure(_heatmap_flip(quick))
+
+
 #: what a point reads once it is nearly right: closer places, and the wide ring for the company it keeps
 _FINE = ((0, 1, 1.0), (3, 8, 1.0), (7, 8, 2.0), (14, 8, 3.5))
 
@@ -200,7 +187,7 @@ def _sdm_after(start: Callable[[bool], Any]) -> Callable[[bool], Any]:
     def make(quick: bool) -> Any:
         from .landmarks import FastCascade
 
-        return FastCascade(scales=(1.0, 1.25), rings=_FINE, start=start(quick), cv=2)
+        return FastCascade(scales=(1.0, 1.25), rings=_FINE, clip=2.0, start=start(quick), cv=2)
 
     return make
 
@@ -254,14 +241,18 @@ _METHODS: dict[str, _Recipe] = {
     "hog+ridge": _Recipe(_hog_ridge, "ridge regression from HOG of the whole crop", "classical"),
     "hog+svm": _Recipe(_hog_svm, "dense HOG patch experts, linear SVMs, shape model", "classical"),
     "hog+forest": _Recipe(
-        _hog_forest, "HOG patch experts, extremely randomised trees", "classical", slow=True
+        _looks("hog", trees=True), "HOG patch experts, extremely randomised trees", "classical", slow=True
     ),
-    "sift+svm": _Recipe(_sift_svm, "SIFT patch experts, linear SVMs", "classical", slow=True),
+    "sift+svm": _Recipe(_looks("sift"), "SIFT patch experts, linear SVMs", "classical", slow=True),
     "surf+forest": _Recipe(
         _surf_forest, "our SURF, upright, with extremely randomised trees", "classical", slow=True
     ),
-    "orb+forest": _Recipe(_orb_forest, "ORB bits with extremely randomised trees", "classical", slow=True),
-    "sift-hog+svm": _Recipe(_sift_hog_svm, "SIFT and HOG concatenated, linear SVMs", "classical", slow=True),
+    "orb+forest": _Recipe(
+        _looks("orb", trees=True), "ORB bits with extremely randomised trees", "classical", slow=True
+    ),
+    "sift-hog+svm": _Recipe(
+        _looks("sift-hog"), "SIFT and HOG concatenated, linear SVMs", "classical", slow=True
+    ),
     "sdm": _Recipe(_sdm, "cascaded regression on HOG (supervised descent)", "classical"),
     "sdm-fast": _Recipe(_sdm_fast, "cascaded regression on gradient channels, milliseconds", "classical"),
     "lbf": _Recipe(_lbf, "cascaded regression on the leaves of small forests", "classical"),
@@ -279,6 +270,12 @@ _METHODS: dict[str, _Recipe] = {
     ),
     "heatmap>sdm": _Recipe(
         _sdm_after(_heatmap_flip), "heatmap-flip, then two stages of cascaded regression", "hybrid", slow=True
+    ),
+    "heatmap>tree": _Recipe(
+        _tree, "heatmap-flip's maps and a tree of landmarks: pictorial structures", "hybrid", slow=True
+    ),
+    "heatmap>tree>sdm": _Recipe(
+        _sdm_after(_tree), "the same, then two stages of cascaded regression", "hybrid", slow=True
     ),
     "blend": _Recipe(
         _blend,

@@ -68,6 +68,8 @@ PARTS: dict[str, dict[str, str]] = {
     "deeppose": {"detector": "direct"},
     "heatmap-flip": {"detector": "heatmap"},
     "heatmap>sdm": {"start__detector": "heatmap"},
+    "heatmap>tree": {"detector__detector": "heatmap"},
+    "heatmap>tree>sdm": {"start__detector__detector": "heatmap"},
     "blend": {"heatmap>sdm__start__detector": "heatmap"},
     "heatmap>sdm+maps": {"start__detector": "heatmap", "maps__net": "heatmap"},
     "heatmap-96>sdm": {"start": "heatmap-96"},

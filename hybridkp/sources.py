@@ -2,7 +2,8 @@
 
 A remembered fit may be used again only while the code that made it is the same.  Following the
 imports of a class's module gives exactly those files, so that work on one method does not throw
-away the fits of the others.  Reads source as text; nothing is imported here.
+away the fits of the others.  Comments, docstrings and layout do not count.  Reads source as text;
+nothing is imported here.
 """
 
 from __future__ import annotations
@@ -34,9 +35,22 @@ def fingerprint(modules: Iterable[str]) -> str:
 def _fingerprint(modules: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for module in closure(modules):
-        path = _file(module)
-        digest.update(module.encode() + b"\0" + (path.read_bytes() if path else b""))
+        digest.update(module.encode() + b"\0" + _code(module).encode())
     return digest.hexdigest()[:16]
+
+
+def _code(module: str) -> str:
+    """What a module says to the interpreter, docstrings left out; "" for one that is not ours."""
+    path = _file(module)
+    if path is None:
+        return ""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:]
+    return ast.dump(tree)
 
 
 def closure(modules: Iterable[str]) -> list[str]:

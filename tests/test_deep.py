@@ -27,6 +27,7 @@ from hybridkp.deep.augment import (  # noqa: E402
     compress,
     mirror,
     random_maps,
+    vary_color,
 )
 from hybridkp.deep.direct import DirectModule  # noqa: E402
 from hybridkp.deep.heatmap import HeatmapModule, decode, decode_mode, encode  # noqa: E402
@@ -289,6 +290,28 @@ def test_the_decoding_is_chosen_on_held_out_pictures_and_kept():
         HeatmapNet(**TINY, decoding="median").fit(pictures, xy)
 
 
+def test_the_distance_minds_the_peak_at_the_truth_and_no_other():
+    net = HeatmapNet()
+    truth, far = torch.tensor([[[30.0, 30.0]]]), torch.tensor([[[90.0, 90.0]]])
+
+    class Given(torch.nn.Module):
+        def __init__(self, *peaks):
+            super().__init__()
+            maps = sum(encode((p + 0.5) / 4 - 0.5, (32, 32), 1.2) for p in peaks) / len(peaks)
+            self.values = torch.log(maps + 1e-9)
+
+        def logits(self, pictures):
+            return self.values
+
+    def loss(*peaks):
+        return float(net._loss(Given(*peaks), None, truth))
+
+    alone, torn = loss(truth), loss(truth, far)
+    assert alone < torn < alone + 1.0  # half the mass: log 2 more, however far the other peak is
+    half_px = loss(truth + 2.0)  # half a map px beside
+    assert half_px > alone + 0.4
+
+
 def test_foreign_and_truncated_checkpoints_are_named(tmp_path):
     path = tmp_path / "run.ckpt"
     _regression(path)
@@ -400,6 +423,66 @@ def test_time_before_a_kill_counts(tmp_path):
     with memory.stopwatch() as watch:
         _regression(path)
     assert 5000 < watch.seconds < 5600
+
+
+def test_colour_is_seen_where_it_is_and_may_be_switched_off(tmp_path):
+    pictures, xy = blobs(12, (48, 48))
+    colour = np.stack([pictures, np.roll(pictures, 5, 1), pictures // 2], -1)
+    for net in NETS:
+        seeing = net(**TINY).fit(colour, xy)
+        assert seeing.n_channels_ == 3
+        swapped = np.ascontiguousarray(colour[..., ::-1])
+        assert np.abs(seeing.predict(swapped) - seeing.predict(colour)).max() > 1e-3
+        assert np.isfinite(seeing.predict(pictures)).all()  # grey is colour without any
+        copy = net(**TINY)
+        copy._set_state(seeing._get_state())
+        assert copy.n_channels_ == 3 and np.array_equal(copy.predict(colour), seeing.predict(colour))
+        blind = net(**TINY, color=False).fit(colour, xy)
+        assert blind.n_channels_ == 1
+        grey = np.stack([cv2.cvtColor(c, cv2.COLOR_BGR2GRAY) for c in colour])
+        assert np.array_equal(blind.predict(colour), blind.predict(grey))
+        assert net(**TINY).fit(grey, xy).n_channels_ == 1
+
+
+def test_colours_vary_and_grey_pictures_do_not():
+    generator = torch.Generator().manual_seed(0)
+    grey = torch.full((4, 1, 8, 8), 100.0)
+    assert vary_color(grey, Augment(), generator) is grey
+    colour = torch.rand(200, 3, 8, 8, generator=generator) * 200
+    out = vary_color(colour, Augment(tint=0.1, grey=0.25), generator)
+    bleak = (out[:, :1] == out).all(1).all(1).all(1)
+    assert 0.15 < bleak.float().mean() < 0.35
+    wanted = cv2.cvtColor(colour[bleak][0].permute(1, 2, 0).numpy(), cv2.COLOR_BGR2GRAY)
+    np.testing.assert_allclose(out[bleak][0, 0].numpy(), wanted, atol=0.05)
+    gain = out[~bleak] / colour[~bleak]
+    assert 0.899 < gain.min() < 0.92 and 1.08 < gain.max() < 1.101
+
+
+@pytest.mark.parametrize("decoding", ["mean", "mode"])
+def test_maps_of_a_picture_and_its_mirror_image_are_averaged(decoding, tmp_path):
+    from hybridkp import runtime
+    from hybridkp.fusion import MirrorAverage
+    from hybridkp.geometry import flip_image, flip_points
+
+    pictures, xy = blobs(12, (48, 64))
+    colour, flip = np.stack([pictures, np.roll(pictures, 5, 1), pictures // 2], -1), np.array([0, 2, 1])
+    twice = MirrorAverage(HeatmapNet(**TINY, decoding=decoding)).fit(colour, xy, flip=flip)
+    maps, score_maps = twice.detector_.score_maps(colour), twice.score_maps(colour)
+    other = twice.detector_.score_maps(flip_image(colour, axis=2))[:, flip, :, ::-1]
+    np.testing.assert_allclose(score_maps, (maps + other) / 2, atol=1e-5)
+    found, score = twice.predict_with_score(colour)
+    mirrored, trust = twice.predict_with_score(flip_image(colour, axis=2))
+    np.testing.assert_allclose(flip_points(mirrored, 64, flip), found, atol=1e-3)
+    np.testing.assert_allclose(trust[:, flip], score, atol=1e-5)
+    if decoding == "mean":  # the expectation of a mean is the mean of the expectations
+        alone = twice.detector_.predict(colour)
+        back = flip_points(twice.detector_.predict(flip_image(colour, axis=2)), 64, flip)
+        np.testing.assert_allclose(found, (alone + back) / 2, atol=1e-3)
+    for engine in ("onnxruntime", "cv2.dnn"):
+        exported = runtime.load(runtime.export_runtime(twice, tmp_path / "twice.hkr", {}), engine)
+        ours, sure = exported.predict_with_score(colour)
+        np.testing.assert_allclose(ours, found, atol=1e-3)
+        np.testing.assert_allclose(sure, score, atol=1e-4)
 
 
 def test_parameter_budgets():

@@ -49,6 +49,23 @@ def test_a_changed_file_changes_the_fingerprint_of_those_that_stand_on_it(tmp_pa
     assert [x == y for x, y in zip(before, after, strict=True)] == [False, False, True]
 
 
+def test_docstrings_comments_and_layout_do_not_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_ROOT", tmp_path)
+
+    def seen(text: str) -> str:
+        (tmp_path / "a.py").write_text(text)
+        for cached in (sources._fingerprint, sources._imports):
+            cached.cache_clear()
+        return sources.fingerprint(["hybridkp.a"])
+
+    before = seen('"""One."""\ndef f(a, b):\n    """Adds."""\n    return a + b  # so\n')
+    same = seen('"""Two."""\n\n\ndef f(\n    a, b\n):\n    return a + b\n')
+    other = seen('"""One."""\ndef f(a, b):\n    """Adds."""\n    return a - b  # so\n')
+    monkeypatch.undo()
+    sources._fingerprint.cache_clear(), sources._imports.cache_clear()
+    assert before == same != other
+
+
 @pytest.mark.parametrize("module", ["numpy", "hybridkp.no_such_file"])
 def test_what_is_not_ours_has_no_part(module: str):
     assert sources.fingerprint([module]) == sources.fingerprint([])

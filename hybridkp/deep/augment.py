@@ -21,7 +21,8 @@ from .tensors import invert_maps, pixel_grid, sample, transform_points
 class Augment:
     """How much to vary.  ``rotation`` in degrees and the log of the scale are normal deviates
     (cut at twice this value), ``shift`` is uniform in units of the side; the rest are the largest
-    relative changes, and ``occlusion``, ``blur`` and ``jpeg`` the probability of each.
+    relative changes, and ``occlusion``, ``blur``, ``jpeg`` and ``grey`` the probability of each;
+    ``tint`` (each channel's gain) and ``grey`` (no colour left) touch colour pictures alone.
     """
 
     rotation: float = 12.0
@@ -35,6 +36,11 @@ class Augment:
     blur: float = 0.25
     occlusion: float = 0.3
     jpeg: float = 0.15
+    tint: float = 0.1
+    grey: float = 0.15
+
+
+_BGR_TO_GREY = (0.114, 0.587, 0.299)  # ITU-R BT.601, as in OpenCV
 
 
 def _normal(n: int, generator: Generator) -> Tensor:
@@ -73,6 +79,19 @@ def mirror(pictures: Tensor, xy: Tensor, flip: Tensor, which: Tensor) -> tuple[T
     turned[..., 0] = pictures.shape[-1] - 1 - turned[..., 0]
     pictures = torch.where(which[:, None, None, None], pictures.flip(-1), pictures)
     return pictures, torch.where(which[:, None, None], turned, xy)
+
+
+def vary_color(pictures: Tensor, amount: Augment, generator: Generator) -> Tensor:
+    """Gains of the channels, or none but grey left, of BGR (B, 3, H, W); grey pictures pass."""
+    n, channels = pictures.shape[:2]
+    if channels == 1:
+        return pictures
+    gain = 1 + amount.tint * (torch.rand(n, channels, 1, 1, generator=generator) * 2 - 1)
+    bleak = torch.rand(n, generator=generator) < amount.grey
+    weights = torch.tensor(_BGR_TO_GREY, device=pictures.device)
+    grey = (pictures * weights[:, None, None]).sum(1, keepdim=True)
+    bleak = bleak.to(pictures.device)[:, None, None, None]
+    return torch.where(bleak, grey, pictures * gain.to(pictures.device)).clamp(0, 255)
 
 
 def vary_light(pictures: Tensor, amount: Augment, generator: Generator) -> Tensor:
@@ -169,5 +188,6 @@ def augment(
     size = (pictures.shape[-2], pictures.shape[-1])
     maps = random_maps(len(pictures), size, amount, generator).to(pictures.device)
     pictures, xy = apply_maps(pictures, xy, maps)
-    pictures = _jpeg(vary_light(pictures, amount, generator), amount, generator)
+    pictures = vary_light(vary_color(pictures, amount, generator), amount, generator)
+    pictures = _jpeg(pictures, amount, generator)
     return occlude(pictures, amount, generator), xy

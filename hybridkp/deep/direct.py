@@ -1,6 +1,6 @@
 """A small network that gives coordinates directly, without maps: the fastest of the deep detectors.
 
-Squares of grey values (B, 1, S, S) in, points (B, K, 2) in px of the square out.  The last maps are
+Squares (B, C, S, S) in, grey or BGR, points (B, K, 2) in px of the square out.  The last maps are
 flattened, not averaged, so that position survives to the regression.
 """
 
@@ -26,10 +26,10 @@ def wing(error: Tensor, width: float = 4.0, curvature: float = 1.0) -> Tensor:
 class DirectModule(nn.Module):
     """Encoder to stride 32, squeezed to a few channels, one linear map to points and log scales."""
 
-    def __init__(self, n_landmarks: int, side: int) -> None:
+    def __init__(self, n_landmarks: int, side: int, channels: int = 1) -> None:
         super().__init__()
         self.n_landmarks, self.side = n_landmarks, side
-        self.encoder = Encoder((24, 40, 64, 80, 96))
+        self.encoder = Encoder((24, 40, 64, 80, 96), channels=channels)
         cells = math.ceil(side / 32)
         self.squeeze = conv(96, 32, 1)
         self.bend = nn.Sequential(nn.Linear(32 * cells * cells, 160), nn.ReLU(inplace=True))
@@ -39,7 +39,7 @@ class DirectModule(nn.Module):
         self.register_buffer("mean_xy", torch.full((n_landmarks, 2), (side - 1) / 2))
 
     def features(self, pictures: Tensor) -> Tensor:
-        """(B, 160) from squares (B, 1, S, S)."""
+        """(B, 160) from squares (B, C, S, S)."""
         return self.bend(self.squeeze(self.encoder(standardise(pictures))[-1]).flatten(1))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,6 +58,7 @@ class DirectNet(NetDetector):
     def __init__(
         self,
         input_px: int = 128,
+        color: bool = True,
         max_epochs: int = 40,
         batch_size: int = 16,
         learning_rate: float = 1e-3,
@@ -73,6 +74,7 @@ class DirectNet(NetDetector):
         verbose: int = 0,
     ) -> None:
         self.input_px = input_px
+        self.color = color
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -88,7 +90,7 @@ class DirectNet(NetDetector):
         self.verbose = verbose
 
     def _build(self, n_landmarks: int) -> nn.Module:
-        return DirectModule(n_landmarks, self.input_px)
+        return DirectModule(n_landmarks, self.input_px, self.n_channels_)
 
     def _start(self, net: Any, target: Tensor) -> None:
         net.mean_xy.copy_(torch.nanmean(target, 0))

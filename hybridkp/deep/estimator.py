@@ -1,8 +1,8 @@
 """What every whole-picture network shares as a detector: fit, predict, score, state, export.
 
-A network here is a module that takes squares of grey values (B, 1, S, S) in 0..255 and gives
-points in units of its input (B, K, 2) in px and one raw confidence (B, K).  This file resizes
-crops of any size to it and points back, trains it with the room's one loop, and turns the raw
+A network here is a module that takes squares of grey values (B, 1, S, S), or of BGR (B, 3, S, S), in
+0..255 and gives points in units of its input (B, K, 2) in px and one raw confidence (B, K).  This file
+resizes crops of any size to it and points back, trains it with the room's one loop, and turns the raw
 confidence into a probability.  No architecture and no loss lives here.
 """
 
@@ -25,9 +25,9 @@ from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
 from .tensors import (
     draw_seed,
-    grey_tensor,
     n_parameters,
     pick_device,
+    picture_tensor,
     place,
     resize_square,
     seeded,
@@ -39,7 +39,7 @@ from .training import Batch, History, Schedule, train
 
 
 class Pipeline(nn.Module):
-    """Crop (B, 1, H, W) grey values to points (B, K, 2) in crop px and score (B, K) in 0..1.
+    """Crop (B, C, H, W) to points (B, K, 2) in crop px and score (B, K) in 0..1.
 
     The whole prediction in one graph, so that the exported model cannot differ from ``predict``.
     """
@@ -73,8 +73,9 @@ class NetEstimator:
     random_state: Any
     checkpoint: Any
     verbose: int
-    average = 0.0  #: networks that take these two as parameters replace them
+    average = 0.0  #: networks that take these as parameters replace them
     precision = "float32"
+    n_channels_ = 1  #: of the pictures: 1 is grey, 3 is BGR
 
     def _make(self, n_landmarks: int) -> nn.Module:
         """A fresh network, to be trained or to take stored weights."""
@@ -114,9 +115,10 @@ class NetEstimator:
         )
 
     def _squares(self, images: Array) -> tuple[Tensor, Tensor]:
-        """(B, 1, S, S) grey values 0..255 of checked crops, and the (2,) scale that points move by."""
+        """(B, C, S, S) values 0..255 of checked crops, and the (2,) scale that points move by."""
+        crops = picture_tensor(images, self.n_channels_)
         with torch.inference_mode():
-            parts = [resize_square(p.float(), self.input_px) for p in grey_tensor(images).split(64)]
+            parts = [resize_square(p.float(), self.input_px) for p in crops.split(64)]
         return torch.cat([p[0] for p in parts]), parts[0][1].clone()
 
     def _to_square(self, xy: Array, scale: Tensor) -> Tensor:
@@ -135,6 +137,8 @@ class NetEstimator:
             "n_landmarks": self.n_landmarks_,
             "history": self.history_,
         }
+        if self.n_channels_ != 1:
+            state["n_channels"] = self.n_channels_
         if hasattr(self, "size_hw_"):
             state["size_hw"] = list(self.size_hw_)
         if hasattr(self, "calibration_"):
@@ -152,6 +156,7 @@ class NetEstimator:
         if "calibration" in state:
             weight, bias = state["calibration"]
             self.calibration_ = (float(weight), float(bias))
+        self.n_channels_ = int(state.get("n_channels", 1))
         self.module_: Any = set_weights(self._make(self.n_landmarks_), state["weights"]).eval()
         self.n_parameters_ = n_parameters(self.module_)
 
@@ -170,6 +175,7 @@ def calibrated(raw: Array, off: Array) -> tuple[float, float]:
 class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
     """Base of the whole-picture networks; subclasses store parameters and give net and loss."""
 
+    color: bool
     augmentation: ClassVar[Augment] = Augment()
 
     def _build(self, n_landmarks: int) -> nn.Module:
@@ -181,8 +187,16 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
     def _start(self, net: Any, target: Tensor) -> None:
         """Prepare a fresh net with the training points (B, K, 2) in its own px."""
 
-    def _settle(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> None:
+    def _validate(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> float:
+        """What training tries to lower on pictures that it does not see: the mean error, in sides."""
+        return mean_error(self._off(self._run(net, pictures, device)[0], target))
+
+    def _settle(
+        self, pipeline: Pipeline, pictures: Tensor, target: Tensor, device: torch.device, flip: Tensor | None
+    ) -> None:
         """Choose what training leaves open, on pictures that it did not see."""
+        found, raw = self._run(pipeline.net, pictures, device)
+        pipeline.calibration.copy_(torch.tensor(calibrated(raw, self._off(found, target))))
 
     def _make(self, n_landmarks: int) -> Pipeline:
         if self.input_px < 32 or self.input_px % 16:
@@ -195,6 +209,7 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
         """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
         images = check_crops(images)
         points = check_xy(xy, len(images))
+        self.n_channels_ = 3 if self.color and images.ndim == 4 else 1
         seed, device = draw_seed(self.random_state), pick_device(self.device)
         rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
         squares, scale = self._squares(images)
@@ -207,13 +222,11 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
             pipeline.net,
             (squares.round().to(torch.uint8)[rows], target[rows]),
             lambda net, batch: self._loss(net, batch[0], batch[1]),
-            lambda net: mean_error(self._off(self._run(net, squares[held], device)[0], target[held])),
+            lambda net: self._validate(net, squares[held], target[held], device),
             lambda batch, generator: augment(batch[0], batch[1], self.augmentation, generator, mirror),
             seed,
         )
-        self._settle(pipeline.net, squares[held], target[held], device)
-        found, raw = self._run(pipeline.net, squares[held], device)
-        pipeline.calibration.copy_(torch.tensor(calibrated(raw, self._off(found, target[held]))))
+        self._settle(pipeline, squares[held], target[held], device, mirror)
         self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
         self.n_landmarks_, self.n_parameters_ = int(points.shape[1]), n_parameters(pipeline)
         self.module_ = pipeline.eval()
@@ -221,7 +234,7 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
 
     @staticmethod
     def _run(module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
-        """Points and confidence of (B, 1, H, W), 32 at a time, without gradients."""
+        """Points and confidence of (B, C, H, W), 32 at a time, without gradients."""
         place(module, device)
         xy, score = [], []
         with torch.inference_mode():
@@ -235,19 +248,23 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px, and (B, K) the probability of an error under 2.5 % of the side."""
         check_is_fitted(self)
-        grey = grey_tensor(check_crops(images, self.size_hw_))
-        return self._run(self.module_, grey, pick_device(self.device))
+        return self._run(self.module_, self._crops(images), pick_device(self.device))
+
+    def _crops(self, images: Any) -> Tensor:
+        """(B, C, H, W) uint8 of crops of the size of the fit."""
+        return picture_tensor(check_crops(images, self.size_hw_), self.n_channels_)
 
     def export_onnx(self, path: Any = None, opset: int = 17) -> bytes:
         """The whole prediction as an ONNX model; also written to ``path`` when given.
 
-        Input ``image`` (1, 1, H, W) float32 grey values 0..255 at the crop size of the fit;
-        outputs ``xy`` (1, K, 2) in crop px and ``score`` (1, K).
+        Input ``image`` (1, 1, H, W) float32 grey values 0..255 at the crop size of the fit, or
+        (1, 3, H, W) of BGR for a network that sees colour; outputs ``xy`` (1, K, 2) in crop px and
+        ``score`` (1, K).
         """
         check_is_fitted(self)
         from .export import export_onnx
 
-        return export_onnx(self.module_, self.size_hw_, path, opset)
+        return export_onnx(self.module_, (self.n_channels_, *self.size_hw_), path, opset)
 
     def _to_runtime(self) -> dict[str, Any]:
-        return {"kind": "net", "graph": self.export_onnx()}
+        return {"kind": "net", "graph": self.export_onnx(), "channels": self.n_channels_}

@@ -1,6 +1,6 @@
 """Trained networks to ONNX, decoding included, for OpenCV's and ONNX Runtime's engines.
 
-One static graph per model: input ``image`` (1, 1, H, W) float32 grey values 0..255, outputs
+One static graph per model: input ``image`` (1, C, H, W) float32 in 0..255, grey or BGR, outputs
 ``xy`` (1, K, 2) in crop px and ``score`` (1, K).  Nothing here runs a model.
 """
 
@@ -18,14 +18,16 @@ from ..files import write_atomic
 from ..structures import InputError
 
 
-def export_onnx(module: nn.Module, size_hw: tuple[int, int], path: Any = None, opset: int = 17) -> bytes:
+def export_onnx(
+    module: nn.Module, size_chw: tuple[int, int, int], path: Any = None, opset: int = 17
+) -> bytes:
     """The model as bytes; also written to ``path`` (atomically) when given.
 
     Opset 13 to 17: what OpenCV 4.14 and 5.0 and every ONNX Runtime of the last years read.
     """
     if not 13 <= opset <= 17:
         raise InputError(f"opset must lie in 13..17, got {opset}")
-    data = trace(module, {"image": torch.zeros(1, 1, *size_hw)}, opset)
+    data = trace(module, {"image": torch.zeros(1, *size_chw)}, opset)
     if path is not None:
         write_atomic(path, data)
     return data

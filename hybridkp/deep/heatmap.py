@@ -1,13 +1,15 @@
 """A small heat-map network with sub-pixel decoding, and the codec between points and maps.
 
-The network reads squares of grey values (B, 1, S, S) and gives K maps of S/4 x S/4; a map's
-expectation is the point.  Map pixel (i, j) sits at input point ((j + 1/2) 4 - 1/2,
+The network reads squares (B, C, S, S), grey or BGR, and gives K maps of S/4 x S/4; a map's
+expectation, or its mode, is the point.  Map pixel (i, j) sits at input point ((j + 1/2) 4 - 1/2,
 (i + 1/2) 4 - 1/2), the same convention as everywhere.
 """
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,15 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..geometry import rescale
-from ..images import check_crops
 from ..structures import Array, InputError
-from .estimator import NetDetector, mean_error
+from .estimator import NetDetector, Pipeline, calibrated, mean_error
+from .export import trace
 from .layers import Encoder, conv, standardise
-from .tensors import grey_tensor, pick_device, resize_square
+from .tensors import pick_device, resize_square
 
 STRIDE = 4  #: input px per map px
 MODE_SMOOTHING, MODE_WINDOW = 3.0, 4.0  #: map px; chosen on folds of faces and of bodies
 MODE_SHARPNESS = 4.0
+LOSS_WINDOW = 3.0  #: map px; chosen as the above
+CAP = 0.05  #: sides; while a reading is chosen and a training watched, a larger error counts as this
 
 
 def encode(xy: Tensor, size_hw: tuple[int, int], sigma: float) -> Tensor:
@@ -86,15 +90,25 @@ def _blur_matrix(i: Tensor) -> Tensor:
     )
 
 
+def _around(maps: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
+    """Expectations (B, K, 2) of maps in a Gaussian window around ``xy`` (B, K, 2), and its mass (B, K)."""
+    y, x = (_axis(int(n), maps.device) for n in maps.shape[-2:])
+    over_x = torch.exp((x - xy[..., :1]) ** 2 / (-2 * LOSS_WINDOW**2))
+    over_y = torch.exp((y - xy[..., 1:]) ** 2 / (-2 * LOSS_WINDOW**2))
+    window = maps * over_x.unsqueeze(-2) * over_y.unsqueeze(-1)
+    mass = window.sum((2, 3))
+    return decode(window / (mass[..., None, None] + 1e-6))[0], mass
+
+
 class HeatmapModule(nn.Module):
     """Encoder to stride 32, decoder back to stride 4 with lateral connections, one map per landmark."""
 
     mode: Tensor
 
-    def __init__(self, n_landmarks: int, width: int = 64) -> None:
+    def __init__(self, n_landmarks: int, width: int = 64, channels: int = 1) -> None:
         super().__init__()
         self.register_buffer("mode", torch.tensor(False))
-        self.encoder = Encoder()
+        self.encoder = Encoder(channels=channels)
         self.context = conv(80, 80)
         self.at16 = conv(80, width, 1)
         self.at8 = conv(64, width, 1)
@@ -126,22 +140,76 @@ class HeatmapModule(nn.Module):
         return torch.softmax(logits.flatten(2), -1).view_as(logits)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        xy, variance = (decode_mode if self.at_mode else decode)(self.maps(pictures))
-        return rescale(xy, STRIDE), -0.5 * torch.log(variance + 1e-2)
+        return _read(self.maps(pictures), self.at_mode)
+
+
+class MirroredModule(nn.Module):
+    """A network's maps of the picture and of its mirror image, mirrored back, averaged and then read.
+
+    Both pictures go through as one batch.  Mirroring is written as a product with a permutation, which
+    every ONNX engine runs and which is exact.
+    """
+
+    relabel: Tensor
+
+    def __init__(self, net: HeatmapModule, flip: Sequence[int]) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("relabel", torch.eye(len(flip))[torch.as_tensor(flip)])
+
+    def maps(self, pictures: Tensor) -> Tensor:
+        """(B, K, S/4, S/4) probability maps, each summing to 1."""
+        n = len(pictures)
+        both = self.net.maps(torch.cat([pictures, pictures @ _reversal(pictures)]))
+        plain, other = both[:n], both[n:]
+        other = (self.relabel.to(other.dtype) @ other.flatten(2)).view_as(other)
+        return (plain + other @ _reversal(other)) / 2
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        return _read(self.maps(pictures), self.net.at_mode)
+
+
+class ScoreMaps(nn.Module):
+    """Crop (B, C, H, W) to a network's maps on a grid of ``size_hw``, each summing to 1."""
+
+    def __init__(self, net: nn.Module, side: int, size_hw: tuple[int, int]) -> None:
+        super().__init__()
+        self.net, self.side, self.size_hw = net, side, size_hw
+
+    def forward(self, crops: Tensor) -> Tensor:
+        net: Any = self.net
+        maps: Tensor = net.maps(resize_square(crops, self.side)[0])
+        if tuple(maps.shape[-2:]) != self.size_hw:
+            maps = F.interpolate(maps, self.size_hw, mode="bilinear", align_corners=False)
+            maps = maps / maps.sum((2, 3), keepdim=True)
+        return maps
+
+
+def _reversal(maps: Tensor) -> Tensor:
+    """(w, w) permutation that turns the last axis of (B, C, h, w) around."""
+    return torch.eye(int(maps.shape[-1]), dtype=maps.dtype, device=maps.device).flip(0)
+
+
+def _read(maps: Tensor, at_mode: bool) -> tuple[Tensor, Tensor]:
+    """Points (B, K, 2) in input px and a raw confidence (B, K) that falls with the spread."""
+    xy, variance = (decode_mode if at_mode else decode)(maps)
+    return rescale(xy, STRIDE), -0.5 * torch.log(variance + 1e-2)
 
 
 class HeatmapNet(NetDetector):
     """Fully convolutional detector with integral (soft-argmax) decoding (Sun et al. 2018).
 
-    The loss joins the distance of the decoded point with the cross-entropy between map and a
-    Gaussian around the truth, which keeps the map a single peak (as the divergence term of DSNT,
-    Nibali et al. 2018, whose Jensen-Shannon divergence we replace: the cross-entropy also has a
-    gradient where map and target do not overlap).  Not labelled points, and points that
-    augmentation carried outside, do not count.
+    The loss is the cross-entropy between the map and a Gaussian around the truth, and the distance of
+    the map's expectation in a window around the truth, weighed by the mass that lies there.  Departure
+    from integral regression and DSNT (Nibali et al. 2018), whose distance is that of the whole map's
+    expectation: where a map has two peaks (left or right wrist?) that distance pulls both to the
+    middle.  Measured on a fold of train, 15 epochs: faces 4.30 % to 4.05, bodies 17 to 28 % PCK@0.2.
+    Not labelled points, and points that augmentation carried outside, do not count.
 
     Parameters
     ----------
     input_px : side of the square that the network sees; crops of any size are resampled to it
+    color : see colour where the crops have it; False looks at grey always
     sigma : spread of the training target in map px (one map px = 4 input px)
     decoding : "mean" (expectation of the whole map), "mode" (:func:`decode_mode`), or "auto": whichever
         errs less on the validation groups, errors above 5 % of the side counting as 5 %
@@ -157,13 +225,15 @@ class HeatmapNet(NetDetector):
 
     Attributes
     ----------
-    history_ : training curves; ``validation`` is the mean point error in units of the crop's side
+    history_ : training curves; ``validation`` is the mean point error in units of the crop's side,
+        each error counting as at most 5 % of it
     n_parameters_ : number of weights
     """
 
     def __init__(
         self,
         input_px: int = 128,
+        color: bool = True,
         sigma: float = 1.2,
         decoding: str = "auto",
         max_epochs: int = 20,
@@ -181,6 +251,7 @@ class HeatmapNet(NetDetector):
         verbose: int = 0,
     ) -> None:
         self.input_px = input_px
+        self.color = color
         self.sigma = sigma
         self.decoding = decoding
         self.max_epochs = max_epochs
@@ -200,21 +271,61 @@ class HeatmapNet(NetDetector):
     def _build(self, n_landmarks: int) -> nn.Module:
         if self.decoding not in ("mean", "mode", "auto"):
             raise InputError(f"decoding must be 'mean', 'mode' or 'auto', got {self.decoding!r}")
-        return HeatmapModule(n_landmarks)
+        return HeatmapModule(n_landmarks, channels=self.n_channels_)
 
     def _set_state(self, state: dict[str, Any]) -> None:
         if state:  # files from before the mode was an option do not say which it is
             state = {**state, "weights": {"net.mode": np.array(False), **state["weights"]}}
         super()._set_state(state)
+        if state and "calibration_mirrored" in state:
+            weight, bias = state["calibration_mirrored"]
+            self.calibration_mirrored_ = (float(weight), float(bias))
 
-    def _settle(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> None:
-        errors = []
-        for mode in (False, True):
+    def _get_state(self) -> dict[str, Any]:
+        state = super()._get_state()
+        if state and hasattr(self, "calibration_mirrored_"):
+            state["calibration_mirrored"] = list(self.calibration_mirrored_)
+        return state
+
+    def _readings(
+        self, net: Any, pictures: Tensor, target: Tensor, device: torch.device
+    ) -> dict[bool, float]:
+        """The capped mean error, in sides, of each way to read maps that ``decoding`` allows."""
+        allowed = {"mean": (False,), "mode": (True,), "auto": (False, True)}[self.decoding]
+        before, errors = net.at_mode, {}
+        for mode in allowed:
             net.mode.fill_(mode)
             off = self._off(self._run(net, pictures, device)[0], target)
-            errors.append(mean_error(np.minimum(off, 0.05)))
-        chosen = {"mean": False, "mode": True, "auto": errors[1] < errors[0]}[self.decoding]
-        net.mode.fill_(chosen)
+            errors[mode] = mean_error(np.minimum(off, CAP))
+        net.mode.fill_(before)
+        return errors
+
+    def _validate(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> float:
+        return min(self._readings(net, pictures, target, device).values())
+
+    def _settle(
+        self, pipeline: Pipeline, pictures: Tensor, target: Tensor, device: torch.device, flip: Tensor | None
+    ) -> None:
+        net: Any = pipeline.net
+        errors = self._readings(net, pictures, target, device)
+        net.mode.fill_(min(errors, key=lambda mode: errors[mode]))
+        super()._settle(pipeline, pictures, target, device, flip)
+        if flip is not None:
+            found, raw = self._run(MirroredModule(net, flip.tolist()), pictures, device)
+            self.calibration_mirrored_ = calibrated(raw, self._off(found, target))
+
+    def with_mirror(self, flip: Sequence[int]) -> HeatmapNet:
+        """This fitted network, asked about each picture and its mirror image: their maps are averaged.
+
+        ``flip`` (K,) says which landmark each one is in the mirror.  The weights are shared, not copied.
+        """
+        check_is_fitted(self)
+        twice = copy.copy(self)
+        twice.module_ = Pipeline(MirroredModule(self.module_.net, flip), self.input_px).eval()
+        calibration = getattr(self, "calibration_mirrored_", None)  # files from before it have none
+        own = self.module_.calibration if calibration is None else torch.tensor(calibration)
+        twice.module_.calibration.copy_(own)
+        return twice
 
     def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
         logits = net.logits(pictures).float()
@@ -223,24 +334,26 @@ class HeatmapNet(NetDetector):
         size = torch.tensor([width, height], device=xy.device)
         known = ((target > -0.5) & (target < size - 0.5)).all(-1)  # False for NaN
         log_map = torch.log_softmax(logits.flatten(2), -1)
-        found, _ = decode(log_map.exp().view_as(logits))
-        wanted = torch.where(known.unsqueeze(-1), target, found.detach())
-        distance = (found - wanted).abs().sum(-1)
+        wanted = torch.where(known.unsqueeze(-1), target, 0.0)
+        found, mass = _around(log_map.exp().view_as(logits), wanted)
+        distance = (found - wanted).abs().sum(-1) * mass.detach()
         entropy = -(encode(target, (height, width), self.sigma).flatten(2) * log_map).sum(-1)
-        return ((distance + 0.5 * entropy) * known).sum() / known.sum().clamp_min(1)
+        return ((distance + entropy) * known).sum() / known.sum().clamp_min(1)
 
-    def score_maps(self, images: Any, stride: int = 4) -> Array:
-        """(B, K, H/stride, W/stride) float32, each map summing to 1, on the crop's own grid."""
+    def score_maps(self, images: Any, stride: int = STRIDE) -> Array:
+        """(B, K, H // stride, W // stride) float32, each map summing to 1, on the crop's own grid."""
         check_is_fitted(self)
-        grey, device = grey_tensor(check_crops(images, self.size_hw_)), pick_device(self.device)
-        size = (self.size_hw_[0] // stride, self.size_hw_[1] // stride)
-        net: Any = self.module_.net.to(device)
-        out = []
+        device = pick_device(self.device)
+        module = self._map_module(stride).to(device)
         with torch.inference_mode():
-            for part in grey.split(32):
-                maps = net.maps(resize_square(part.to(device).float(), self.input_px)[0])
-                if tuple(maps.shape[-2:]) != size:
-                    maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
-                maps = maps / maps.sum((2, 3), keepdim=True)
-                out.append(maps.float().cpu().numpy())
-        return np.concatenate(out)
+            parts = [module(part.to(device).float()).cpu() for part in self._crops(images).split(32)]
+        return torch.cat(parts).numpy()
+
+    def _map_module(self, stride: int) -> ScoreMaps:
+        height, width = self.size_hw_
+        return ScoreMaps(self.module_.net, self.input_px, (height // stride, width // stride)).eval()
+
+    def _maps_to_runtime(self, stride: int) -> dict[str, Any]:
+        image = torch.zeros(1, self.n_channels_, *self.size_hw_)
+        graph = trace(self._map_module(stride), {"image": image}, outputs=("maps",))
+        return {"graph": graph, "channels": self.n_channels_}

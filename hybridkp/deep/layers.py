@@ -33,7 +33,7 @@ class Residual(nn.Module):
 
 
 def standardise(pictures: Tensor) -> Tensor:
-    """Grey values 0..255 to zero mean and unit spread, each picture by itself; blank stays 0."""
+    """Values 0..255 to zero mean and unit spread, each picture by itself; blank stays 0."""
     centred = pictures - pictures.mean((1, 2, 3), keepdim=True)
     return centred / ((centred * centred).mean((1, 2, 3), keepdim=True) + 16.0).sqrt()
 
@@ -45,11 +45,14 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, widths: tuple[int, ...] = (32, 48, 64, 80, 80), blocks: tuple[int, ...] = (1, 1, 1)
+        self,
+        widths: tuple[int, ...] = (32, 48, 64, 80, 80),
+        blocks: tuple[int, ...] = (1, 1, 1),
+        channels: int = 1,
     ) -> None:
         super().__init__()
         a, b, c, d, e = widths
-        self.stem = conv(1, a, 3, 2)
+        self.stem = conv(channels, a, 3, 2)
         self.stride4 = nn.Sequential(conv(a, b, 3, 2), *[Residual(b) for _ in range(blocks[0])])
         self.stride8 = nn.Sequential(conv(b, c, 3, 2), *[Residual(c) for _ in range(blocks[1])])
         self.stride16 = nn.Sequential(conv(c, d, 3, 2), *[Residual(d) for _ in range(blocks[2])])

@@ -1,6 +1,6 @@
 """Feature maps of a trained heat-map network, for classical stages to read beside their own channels.
 
-Grey crops go in, maps (B, C, h, w) come out.  The network is fitted like any other and shared with
+Crops go in, maps (B, C, h, w) come out.  The network is fitted like any other and shared with
 whoever else needs it; nothing is trained here.
 """
 
@@ -21,11 +21,11 @@ from ..structures import Array, InputError
 from .export import trace
 from .heatmap import STRIDE, HeatmapNet
 from .layers import standardise
-from .tensors import grey_tensor, pick_device, resize_square
+from .tensors import pick_device, picture_tensor, resize_square
 
 
 class _Maps(nn.Module):
-    """Crop (B, 1, H, W) grey values to the maps of one level (B, C, S / stride, S / stride)."""
+    """Crop (B, C, H, W) to the maps of one level (B, C, S / stride, S / stride)."""
 
     def __init__(self, net: Any, side: int, level: str) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class HeatmapFeatures(BaseEstimator):
         device = pick_device(self.net_.device)
         module = self._module().to(device)
         with torch.inference_mode():
-            parts = grey_tensor(check_crops(images, self.size_hw_)).split(32)
+            parts = picture_tensor(check_crops(images, self.size_hw_), self.net_.n_channels_).split(32)
             out = [module(part.to(device).float()).cpu().numpy() for part in parts]
         return np.concatenate(out), self._stride()
 
@@ -91,5 +91,6 @@ class HeatmapFeatures(BaseEstimator):
         return STRIDE * self.size_hw_[1] / self.net_.input_px
 
     def _to_runtime(self) -> dict[str, Any]:
-        image = torch.zeros(1, 1, *self.size_hw_)
-        return {"graph": trace(self._module(), {"image": image}, outputs=("maps",)), "stride": self._stride()}
+        channels = self.net_.n_channels_
+        graph = trace(self._module(), {"image": torch.zeros(1, channels, *self.size_hw_)}, outputs=("maps",))
+        return {"graph": graph, "stride": self._stride(), "channels": channels}

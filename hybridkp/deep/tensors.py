@@ -1,6 +1,7 @@
 """The border between NumPy and torch: devices, seeds, weights, batches of crops, resampling.
 
-Shapes that pass: crops (B, H, W[, C]) uint8 become (B, 1, H, W) tensors of grey values 0..255;
+Shapes that pass: crops (B, H, W[, C]) uint8 become (B, 1, H, W) tensors of grey values 0..255, or
+(B, 3, H, W) of BGR for networks that see colour;
 points stay (B, K, 2) in px with an integer at a pixel's centre.  No network and no loss here.
 """
 
@@ -52,6 +53,15 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def grey_tensor(images: Array) -> Tensor:
     """(B, 1, H, W) uint8 from a checked batch of crops; a copy, so that no caller's array is shared."""
     return torch.from_numpy(np.array(crops_to_grey(images))).unsqueeze(1)
+
+
+def picture_tensor(images: Array, channels: int) -> Tensor:
+    """(B, channels, H, W) uint8 from a checked batch of crops: grey (1), or BGR (3), grey repeated."""
+    if channels == 1:
+        return grey_tensor(images)
+    if images.ndim == 3:
+        return grey_tensor(images).expand(-1, 3, -1, -1)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, 3, 1)))
 
 
 def weights_of(module: nn.Module) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Several detectors as one: average, votes, a gate, stacking, and averages or products of score maps.
+"""Several detectors as one: average, votes, a gate, stacking, averages or products of score maps, a tree.
 
 Fusion knows no detector by name: anything that keeps the ``Detector`` promise can be a member.
 What it learns, it learns from out-of-fold answers, never from a member's own training output.
@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = doors(
         "MapFusion": "maps",
         "Members": "members",
         "MirrorAverage": "mirror",
+        "PictorialStructure": "pictorial",
         "Stacking": "stacking",
         "WeightedVote": "votes",
         "WithVisibility": "visibility",

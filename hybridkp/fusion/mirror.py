@@ -1,6 +1,7 @@
 """Looking twice: a detector's answers on the picture and on its mirror image, averaged.
 
 Any detector can be inside; it is fitted once, whoever else needs it.  Crops in, points out.
+A detector with ``with_mirror(flip)``, as the heat-map network, averages its maps instead of its points.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
@@ -23,8 +25,9 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
     """Test-time mirroring, the "flip test" of the pose literature (Newell et al. 2016), for any detector.
 
     The detector sees every picture and its mirror image; the mirrored answer is mirrored back,
-    relabelled by the landmarks' ``flip`` and averaged with the plain one.  It costs twice the
-    time.  Without ``flip`` (unknown, or nothing symmetric) the answer is the detector's own.
+    relabelled by the landmarks' ``flip`` and averaged with the plain one: maps where the detector
+    has them, since points between two different guesses are right for neither; else points.  It
+    costs twice the time.  Without ``flip`` (unknown, or nothing symmetric) the answer is the detector's own.
 
     Parameters
     ----------
@@ -53,15 +56,32 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) float32: means of the two answers and scores."""
         check_is_fitted(self, "detector_")
-        images = check_crops(images, self.size_hw_)
-        xy, score = self.detector_.predict_with_score(images)
-        if self.flip_ is None:
+        images, asked = check_crops(images, self.size_hw_), self._asked()
+        xy, score = asked.predict_with_score(images)
+        if self.flip_ is None or asked is not self.detector_:
             return xy, score
         other, confidence = self.detector_.predict_with_score(flip_image(images, axis=2))
         return mirror_mean(xy, score, other, confidence, self.flip_, images.shape[2])
 
+    @available_if(lambda self: hasattr(self.detector, "score_maps"))
+    def score_maps(self, images: Any, stride: int = 4) -> Array:
+        """(B, K, H/stride, W/stride) float32, each summing to 1: means of the detector's maps."""
+        check_is_fitted(self, "detector_")
+        return self._asked().score_maps(images, stride=stride)
+
+    def _maps_to_runtime(self, stride: int) -> dict[str, Any]:
+        maps: dict[str, Any] = self._asked()._maps_to_runtime(stride)
+        return maps
+
+    def _asked(self) -> Any:
+        """Who is asked: the detector, or the one that mirrors by itself."""
+        if self.flip_ is None or not hasattr(self.detector_, "with_mirror"):
+            return self.detector_
+        return self.detector_.with_mirror(self.flip_.tolist())
+
     def _to_runtime(self) -> dict[str, Any]:
-        inside = self.detector_._to_runtime()
-        if self.flip_ is None:
+        asked = self._asked()
+        inside = asked._to_runtime()
+        if self.flip_ is None or asked is not self.detector_:
             return inside
         return {"kind": "mirrored", "detector": inside, "flip": self.flip_}

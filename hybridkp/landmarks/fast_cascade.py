@@ -6,6 +6,7 @@ the start and feature maps of others (a network's) come in through two small pro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..geometry import flip_points
+from ..geometry import flip_image, flip_points
 from ..images import check_crops, crops_to_grey
 from ..memory import TooFewLabels, fitted, out_of_fold
 from ..structures import Array, Detector, DetectorMixin, InputError
@@ -31,6 +32,9 @@ from .ridge import ridge
 from .shape import PointDistribution
 from .training import given_starts, mean_error, mirrored, perturbed, prepare, step_curve
 
+PARTS = (0.0, 0.5, 1.0)  #: of a stage's step, behind another detector
+CAP = 0.05  #: parts of the crop's longer side; while a part is chosen, a larger error counts as this
+
 _BLOCK = 64  # pictures whose feature maps are held at a time
 
 
@@ -43,11 +47,11 @@ class FeatureMaps(Protocol):
         """Learn from crops and points, as a :class:`.Detector` does."""
 
     def feature_maps(self, images: Array) -> tuple[Array, float]:
-        """(B, C, h, w) float32 of grey crops (B, H, W) uint8, and how many crop px a map's pixel covers.
+        """(B, C, h, w) float32 of crops (B, H, W[, 3]) uint8, and how many crop px a map's pixel covers.
 
         Map pixel i is centred where crop coordinate x has ``(x + 1/2) / stride - 1/2 = i``.  For the
-        runtime, ``_to_runtime()`` gives ``{"graph": ONNX bytes, "stride": float}``; the graph takes
-        ``image`` (1, 1, H, W) float32 in 0..255 and gives ``maps`` (1, C, h, w).
+        runtime, ``_to_runtime()`` gives ``{"graph": ONNX bytes, "stride": float, "channels": 1 or 3}``; the
+        graph takes ``image`` (1, channels, H, W) float32 in 0..255 and gives ``maps`` (1, C, h, w).
         """
 
 
@@ -69,11 +73,14 @@ class FastCascade(DetectorMixin, BaseEstimator):
     rank : int or None
         A stage's step is a combination of so many directions (reduced-rank regression, the leading
         ones of the left-out answers); None keeps all.
+    clip : float or None
+        A way longer than so many medians of its landmark's counts as that long while a stage is
+        learned: what is far off is seldom repaired, and not worth the near ones' accuracy.
     n_perturbations : int
         Extra copies of each training picture with a disturbed pose of the starting shape.
     start : Detector or None
         Gives the starting shape; None is ``ChannelRegressor()``.  Points that it gives as NaN are
-        filled in by ``shape``.
+        filled in by ``shape``.  One with ``answers_out_of_fold`` is asked for those.
     cv : int
         Folds for the start's answers on pictures that it did not see.
     shape : PointDistribution or None
@@ -89,6 +96,11 @@ class FastCascade(DetectorMixin, BaseEstimator):
 
     Notes
     -----
+    Behind another detector (``start``) each stage keeps its step, half of it or none, whichever errs
+    least on the answers left out, an error counting as at most 5 % of the side: on turned bodies the
+    stages then stay away, instead of pulling good points towards the mean body.  Where none keeps any, the
+    answers are the other detector's, scores included.
+
     Departures from the paper: as in :class:`.CascadedRegressor` (mean-shape frame, out-of-fold
     starts, left-out answers between the stages, the meaning of the score).  The starts of mirrored
     copies are the mirrored starts of the originals.  Departures from that class: channels of the
@@ -102,6 +114,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
     A. Izenman, Reduced-rank regression for the multivariate linear model, J. Multivar. Anal. 5, 1975.
     """
 
+    parts_: Sequence[float] = (1.0,)  #: files from before it do not say it
+
     def __init__(
         self,
         scales: tuple[float, ...] = (0.5, 0.5, 1.0, 1.0),
@@ -109,6 +123,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         n_orientations: int = 8,
         alpha: float = 0.07,
         rank: int | None = 32,
+        clip: float | None = None,
         n_perturbations: int = 1,
         start: Detector | None = None,
         cv: int = 3,
@@ -123,6 +138,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         self.n_orientations = n_orientations
         self.alpha = alpha
         self.rank = rank
+        self.clip = clip
         self.n_perturbations = n_perturbations
         self.start = start
         self.cv = cv
@@ -143,6 +159,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
         current = self._fit_start(images, truth, groups, flip)
         if self.maps is not None:
             self.maps_ = fitted(self.maps, images, truth, groups=groups, flip=flip)
+            if flip is not None:  # they may see colour; the channels are grey
+                images = np.concatenate([images, flip_image(images, axis=2)])
         grey, truth, rows = mirrored(grey, truth, groups, flip)
         shape = PointDistribution() if self.shape is None else self.shape
         self.shape_ = type(shape)(**shape.get_params()).fit(truth)
@@ -152,20 +170,32 @@ class FastCascade(DetectorMixin, BaseEstimator):
         current = given_starts(current, self.shape_)
         picture, current = perturbed(current, truth, self.n_perturbations, rng)
         wanted, rows = as_complex(self.shape_.complete(truth)[picture]), rows[picture]
-        seen = truth[picture]
+        seen, guarded = truth[picture], self.start is not None
         self.stages_: list[dict[str, Array]] = []
+        self.parts_ = []
         self.map_unit_ = np.zeros(0, np.float32)
         self.history_ = {"left-out error (px)": [mean_error(current, seen)]}
         z, poses, lengths = as_complex(current), None, []
         for i, scale in enumerate(self.scales):
             if i == 0 or scale != self.scales[i - 1]:
                 poses = [self._mean().frame_pose(shape, scale) for shape in z]
-            step = self._fit_stage(i, grey, picture, z, wanted, poses, rows)
-            z = z + step
-            lengths.append(np.abs(step))
+            rows_of_maps = self._map_rows(images, picture, z) if self._uses_maps(i) else None
+            step = self._fit_stage(i, grey, picture, z, wanted, poses, rows, rows_of_maps)
+            part = self._worth(z, step, seen) if guarded else 1.0
+            self.parts_ = [*self.parts_, part]
+            for name in ("directions", "shift"):
+                self.stages_[-1][name] *= np.float32(part)
+            z = z + part * step
+            lengths.append(np.abs(part * step))
             self.history_["left-out error (px)"].append(mean_error(as_points(z), seen))
         self.curve_ = step_curve(lengths, np.linalg.norm(as_points(z) - seen, axis=-1), self.size_hw_)
         return self
+
+    def _worth(self, z: Array, step: Array, truth: Array) -> float:
+        """The part of :data:`PARTS` of a left-out step that leaves the least capped error."""
+        limit = CAP * max(self.size_hw_)
+        off = [np.linalg.norm(as_points(z + part * step) - truth, axis=-1) for part in PARTS]
+        return PARTS[int(np.argmin([np.nanmean(np.minimum(o, limit)) for o in off]))]
 
     def _check_parameters(self) -> None:
         if len(self.scales) < 1 or min(self.scales) <= 0:
@@ -175,6 +205,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
                 raise InputError(f"FastCascade: {name} must be at least {least}, got {getattr(self, name)}")
         if self.rank is not None and self.rank < 1:
             raise InputError(f"FastCascade: rank must be at least 1 or None, got {self.rank}")
+        if self.clip is not None and not self.clip > 0:
+            raise InputError(f"FastCascade: clip must be positive or None, got {self.clip}")
         if self.alpha < 0:
             raise InputError(f"FastCascade: alpha must not be negative, got {self.alpha}")
         if len(self.rings) < 1 or any(r < 0 or n < 1 or sigma <= 0 for r, n, sigma in self.rings):
@@ -194,6 +226,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
         start = ChannelRegressor() if self.start is None else self.start
         self.start_ = fitted(start, images, truth, groups=groups, flip=flip)
         n_groups = len(images if groups is None else np.unique(np.asarray(groups)))
+        if hasattr(start, "answers_out_of_fold"):  # it has worked by folds itself
+            return np.asarray(start.answers_out_of_fold(images, truth, groups=groups, flip=flip)[0], float)
         if n_groups >= 2:
             try:
                 cv = min(self.cv, n_groups)
@@ -207,11 +241,20 @@ class FastCascade(DetectorMixin, BaseEstimator):
     # ----------------------------------------------------------------------------------------
 
     def _fit_stage(
-        self, i: int, grey: Array, picture: Array, z: Array, wanted: Array, poses: Any, groups: Array
+        self,
+        i: int,
+        grey: Array,
+        picture: Array,
+        z: Array,
+        wanted: Array,
+        poses: Any,
+        groups: Array,
+        extra: Array | None,
     ) -> Array:
         """Learns stage ``i``; (N, K) complex, the step in the crop that it makes of pictures left out."""
-        features, unit = self._features(i, grey, picture, z, poses)
-        target = as_points((wanted - z) / unit[:, None]).reshape(len(z), -1)
+        features, unit = self._features(i, grey, picture, z, poses, extra)
+        way = wanted - z if self.clip is None else _clipped(wanted - z, self.clip)
+        target = as_points(way / unit[:, None]).reshape(len(z), -1)
         weights, offset, left_out = ridge(features, target, self.alpha * len(features), groups)
         middle = left_out.mean(axis=0)
         spread = left_out - middle
@@ -228,12 +271,18 @@ class FastCascade(DetectorMixin, BaseEstimator):
         return as_complex(step.reshape(*z.shape, 2)) * unit[:, None]
 
     def _features(
-        self, i: int, grey: Array, picture: Array, z: Array, poses: list[tuple[complex, complex]]
+        self,
+        i: int,
+        grey: Array,
+        picture: Array,
+        z: Array,
+        poses: list[tuple[complex, complex]],
+        extra: Array | None,
     ) -> tuple[Array, Array]:
         """Rows (N, D) float32, and (N,) complex: a step of 1 in the mean shape's frame, in the crop."""
         scale, reader = self.scales[i], self._reader()
         width = z.shape[1] * sum(len(ring.offsets) for ring in reader.pattern) * self.n_orientations
-        extra = self._map_rows(grey, picture, z) if self._uses_maps(i) else np.zeros((len(z), 0), np.float32)
+        extra = np.zeros((len(z), 0), np.float32) if extra is None else extra
         rows = np.empty((len(z), width + extra.shape[1]), np.float32)
         unit = np.empty(len(z), complex)
         for n, (a, b) in enumerate(poses):
@@ -246,10 +295,10 @@ class FastCascade(DetectorMixin, BaseEstimator):
             rows[:, width:] = extra * np.tile(self.map_unit_, extra.shape[1] // len(self.map_unit_))
         return rows, unit
 
-    def _map_rows(self, grey: Array, picture: Array, z: Array) -> Array:
+    def _map_rows(self, images: Array, picture: Array, z: Array) -> Array:
         reader, out = self._reader()._replace(map_unit=None), np.zeros((0, 0), np.float32)
-        for first in range(0, len(grey), _BLOCK):
-            maps, stride = self._ask_maps(grey[first : first + _BLOCK])
+        for first in range(0, len(images), _BLOCK):
+            maps, stride = self._ask_maps(images[first : first + _BLOCK])
             for n in np.flatnonzero((picture >= first) & (picture < first + _BLOCK)):
                 row = reader.maps_row(maps[picture[n] - first], stride, z[n])
                 if not len(out):
@@ -257,9 +306,9 @@ class FastCascade(DetectorMixin, BaseEstimator):
                 out[n] = row
         return out
 
-    def _ask_maps(self, grey: Array) -> tuple[Array, float]:
+    def _ask_maps(self, images: Array) -> tuple[Array, float]:
         """(B, h, w, C) and the stride."""
-        maps, stride = self.maps_.feature_maps(grey)
+        maps, stride = self.maps_.feature_maps(images)
         return np.ascontiguousarray(np.moveaxis(np.asarray(maps, np.float32), 1, -1)), float(stride)
 
     def _learn_map_unit(self, rows: Array, extra: Array, k: int) -> Array:
@@ -294,13 +343,16 @@ class FastCascade(DetectorMixin, BaseEstimator):
         """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""
         check_is_fitted(self)
         images = check_crops(images, self.size_hw_)
+        if not any(self.parts_):
+            found: tuple[Array, Array] = self.start_.predict_with_score(images)
+            return found
         grey = crops_to_grey(images)
         start = given_starts(self.start_.predict(images), self.shape_)  # as it was fitted: colour may count
         reader, stages = self._reader(), self._stages()
         xy, score = np.empty(start.shape, np.float32), np.empty(start.shape[:2], np.float32)
         for first in range(0, len(grey), _BLOCK):
             block = slice(first, first + _BLOCK)
-            maps = None if self.maps is None else self._ask_maps(grey[block])
+            maps = None if self.maps is None else self._ask_maps(images[block])
             for n, picture in enumerate(grey[block]):
                 own = None if maps is None else (maps[0][n], maps[1])
                 found = descend(picture, start[first + n], stages, reader, self.curve_, own)
@@ -308,9 +360,12 @@ class FastCascade(DetectorMixin, BaseEstimator):
         return xy, score
 
     def _to_runtime(self) -> dict[str, Any]:
+        start: dict[str, Any] = self.start_._to_runtime()
+        if not any(self.parts_):
+            return start
         node = {
             "kind": "fast_cascade",
-            "start": self.start_._to_runtime(),
+            "start": start,
             "mean": self.shape_.mean_,
             "rings": [[float(r), int(n), float(sigma)] for r, n, sigma in self.rings],
             "n_orientations": self.n_orientations,
@@ -324,3 +379,10 @@ class FastCascade(DetectorMixin, BaseEstimator):
                 "cells": self.map_cells,
             }
         return node
+
+
+def _clipped(way: Array, clip: float) -> Array:
+    """Ways (N, K) complex, shortened to ``clip`` times the median length of each landmark's."""
+    length = np.abs(way)
+    limit = clip * np.median(length, axis=0)
+    return way * np.minimum(1, limit / np.maximum(length, 1e-9))

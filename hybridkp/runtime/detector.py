@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..geometry import apply_affine, crop_matrix, invert_affine, warp
-from ..images import MIN_SIDE, as_uint8, check_crops, crops_to_grey, to_grey
+from ..images import MIN_SIDE, as_uint8, check_crops
 from ..structures import Array, InputError, Keypoints
 from .export import FORMAT
 from .nodes import Run, build
@@ -50,7 +50,7 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector:
         size_hw = _size(manifest["size_hw"])
         meta = _meta(manifest["meta"])
         run = build(_fill(manifest["root"], load_arrays(parts["arrays.safetensors"]), parts), engine)
-        xy, score = run(np.zeros(size_hw, np.uint8))  # parts that do not fit together show now
+        xy, score = run(np.zeros((*size_hw, 3), np.uint8))  # parts that do not fit together show now
         k = len(xy)
         if xy.shape != (k, 2) or score.shape != (k,) or len(meta.get("landmarks") or range(k)) != k:
             raise ValueError("landmarks")
@@ -158,12 +158,12 @@ class RuntimeDetector:
         matrix = crop_matrix(box, self.size_hw, float(self.meta["margin"]))
         if box[0] >= w or box[1] >= h or box[0] + box[2] <= 0 or box[1] + box[3] <= 0:
             raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
-        xy, score = self._run(to_grey(warp(image, matrix, self.size_hw)))
+        xy, score = self._run(warp(image, matrix, self.size_hw))
         size = np.full(len(xy), 0.05 * box[2:].max())
         label = np.arange(len(xy))
         return Keypoints(apply_affine(invert_affine(matrix), xy), score, size=size, label=label)
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """Crops (B, H, W[, 3]) to (B, K, 2) and (B, K), as the detector it was exported from."""
-        pairs = [self._run(grey) for grey in crops_to_grey(check_crops(images, self.size_hw))]
+        pairs = [self._run(crop) for crop in check_crops(images, self.size_hw)]
         return np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs])

@@ -11,11 +11,21 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from ..images import to_grey
 from ..structures import Array, InputError
 
 ENGINES = ("auto", "onnxruntime", "cv2.dnn")
 
 Ask = Callable[..., list[Array]]  #: one array per input -> one array per output
+
+
+def planes(picture: Array, channels: int) -> Array:
+    """A crop (H, W) or BGR (H, W, 3) as a graph takes it: (1, channels, H, W) float32 in 0..255."""
+    if channels == 1:
+        return to_grey(picture)[None, None].astype(np.float32)
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., None], channels, 2)
+    return np.ascontiguousarray(np.moveaxis(picture, 2, 0)[None], np.float32)
 
 
 def open_graph(graph: bytes, engine: str, inputs: list[str], outputs: list[str]) -> Ask:

@@ -1,8 +1,8 @@
 """The kinds of node that a runtime file may hold, and what each of them computes.
 
 A node is a dict of plain values, arrays and ONNX bytes, as the estimators' ``_to_runtime()``
-gives it; here it becomes a function of one grey crop.  The arithmetic is not here: it is in the
-light modules that the estimators use too.
+gives it; here it becomes a function of one crop, grey or BGR.  The arithmetic is not here: it is in
+the light modules that the estimators use too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..descriptors.gradients import describe_points
-from ..geometry import flip_image
+from ..geometry import flip_image, resize_points
+from ..images import to_grey
 from ..landmarks import fast_descent
 from ..landmarks.binary_descent import descend_binary
 from ..landmarks.descent import descend
@@ -23,14 +24,15 @@ from ..landmarks.search import dense_windows, found_score, search
 from ..landmarks.shape import PointDistribution
 from ..landmarks.trees import checked_balanced
 from ..structures import Array, InputError
-from .engines import open_graph
-from .kernels import full_vote, gate_features, gated_vote, mirror_mean, recalibrated, vote, weighted_points
+from . import combined
+from .combined import Node, Rule
+from .engines import open_graph, planes
+from .kernels import mirror_mean, recalibrated
 from .looks import look_closer
-from .stacked import stacked
+from .tree import Tree, marginals, read_mode, spectrum_of
 from .values import array, number, whole
 
-Run = Callable[[Array], tuple[Array, Array]]  #: grey crop (H, W) -> (K, 2), (K,)
-Node = dict[str, Any]
+Run = Callable[[Array], tuple[Array, Array]]  #: crop (H, W) or BGR (H, W, 3), uint8 -> (K, 2), (K,)
 
 
 def build(node: Node, engine: str) -> Run:
@@ -46,7 +48,8 @@ def build(node: Node, engine: str) -> Run:
     kind = node["kind"]
     if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(f"holds a node of kind {str(kind)[:30]!r}, which this hybridkp cannot run: update")
-    return _KINDS[kind](node, engine)
+    run = _KINDS[kind](node, engine)
+    return run if kind in _SEE_COLOR else lambda picture: run(to_grey(picture))
 
 
 def _hog(node: Node) -> dict[str, Any]:
@@ -57,6 +60,14 @@ def _hog(node: Node) -> dict[str, Any]:
         "n_orientations": whole(hog, "n_orientations", 2, 64),
         "signed": bool(hog["signed"]),
     }
+
+
+def _channels(node: Node) -> int:
+    """What a graph sees: 1 is grey, as in older files, which do not say it."""
+    channels = whole(node, "channels", 1, 3) if "channels" in node else 1
+    if channels == 2:
+        raise ValueError("a picture has 1 channel or 3")
+    return channels
 
 
 # --------------------------------------------------------------------------------------------
@@ -105,7 +116,7 @@ def _fast_cascade(node: Node, engine: str) -> Run:
         maps = node["maps"]
         unit, cells, stride = array(maps["unit"], -1), whole(maps, "cells", 1, 64), maps["stride"]
         n_maps, ask = k * cells**2 * len(unit), open_graph(maps["graph"], engine, ["image"], ["maps"])
-        stride = number(stride, 0.01, 1000)
+        stride, channels = number(stride, 0.01, 1000), _channels(maps)
     stages = []
     for stage in node["stages"]:
         uses, directions = bool(stage["uses_maps"]), array(stage["directions"], -1, 2 * k)
@@ -117,12 +128,12 @@ def _fast_cascade(node: Node, engine: str) -> Run:
     pattern, shape = fast_descent.rings_pattern(rings), fast_descent.MeanShape.of(mean)
     reader = fast_descent.Reader(shape, pattern, n_orientations, cells, unit)
 
-    def run(grey: Array) -> tuple[Array, Array]:
+    def run(picture: Array) -> tuple[Array, Array]:
         maps = None
         if ask is not None:
-            made = ask(grey[None, None].astype(np.float32))[0][0]
+            made = ask(planes(picture, channels))[0][0]
             maps = np.ascontiguousarray(np.moveaxis(made, 0, -1)), stride
-        return fast_descent.descend(grey, start(grey)[0], stages, reader, curve, maps)
+        return fast_descent.descend(to_grey(picture), start(picture)[0], stages, reader, curve, maps)
 
     return run
 
@@ -218,9 +229,10 @@ def _level(node: Node, k: int, width: int, hog: dict[str, Any]) -> dict[str, Any
 
 def _net(node: Node, engine: str) -> Run:
     ask = open_graph(node["graph"], engine, ["image"], ["xy", "score"])
+    channels = _channels(node)
 
-    def run(grey: Array) -> tuple[Array, Array]:
-        xy, score = ask(grey[None, None].astype(np.float32))
+    def run(picture: Array) -> tuple[Array, Array]:
+        xy, score = ask(planes(picture, channels))
         return xy.reshape(-1, 2), score.reshape(-1)
 
     return run
@@ -233,34 +245,29 @@ def _refined(node: Node, engine: str) -> Run:
     mean, calibration = array(refiner["mean_xy"], -1, 2), array(refiner["calibration"], 2)
     ask = open_graph(refiner["graph"], engine, ["patches", "start"], ["xy", "score"])
 
-    def run(grey: Array) -> tuple[Array, Array]:
-        start, _ = detector(grey)
-        return look_closer(grey, start, ask, side, size, n_looks, mean, calibration)
+    def run(picture: Array) -> tuple[Array, Array]:
+        start, _ = detector(picture)
+        return look_closer(to_grey(picture), start, ask, side, size, n_looks, mean, calibration)
 
     return run
 
 
-def _members(node: Node, engine: str) -> tuple[int, Run]:
-    runs = [build(member, engine) for member in node["members"]]
-    if not runs:
-        raise ValueError("no members")
+def _combination(rule_of: Callable[[Node, int], Rule]) -> Callable[[Node, str], Run]:
+    def make(node: Node, engine: str) -> Run:
+        runs = [build(member, engine) for member in node["members"]]
+        if not runs:
+            raise ValueError("no members")
+        rule = rule_of(node, len(runs))
 
-    def ask(grey: Array) -> tuple[Array, Array]:
-        pairs = [run(grey) for run in runs]
-        return np.stack([p[0][None] for p in pairs]).astype(float), np.stack([p[1][None] for p in pairs])
+        def run(picture: Array) -> tuple[Array, Array]:
+            pairs = [run(picture) for run in runs]
+            answers = np.stack([p[0][None] for p in pairs]).astype(float)
+            fused, score = rule(answers, np.stack([p[1][None] for p in pairs]))
+            return fused[0], score[0]
 
-    return len(runs), ask
+        return run
 
-
-def _average(node: Node, engine: str) -> Run:
-    _, ask = _members(node, engine)
-
-    def run(grey: Array) -> tuple[Array, Array]:
-        xy, score = ask(grey)
-        fused, confidence = weighted_points(xy, np.ones(score.shape), score)
-        return fused[0], confidence[0]
-
-    return run
+    return make
 
 
 def _mirrored(node: Node, engine: str) -> Run:
@@ -268,105 +275,37 @@ def _mirrored(node: Node, engine: str) -> Run:
     if not np.array_equal(np.sort(flip), np.arange(len(flip))):
         raise ValueError("flip must be a permutation")
 
-    def run(grey: Array) -> tuple[Array, Array]:
-        (xy, score), (other, trust) = detector(grey), detector(flip_image(grey))
-        fused, both = mirror_mean(xy[None], score[None], other[None], trust[None], flip, grey.shape[1])
+    def run(picture: Array) -> tuple[Array, Array]:
+        (xy, score), (other, trust) = detector(picture), detector(flip_image(picture))
+        fused, both = mirror_mean(xy[None], score[None], other[None], trust[None], flip, picture.shape[1])
         return fused[0], both[0]
 
     return run
 
 
-def _weighted_average(node: Node, engine: str) -> Run:
-    m, ask = _members(node, engine)
-    weights = array(node["weights"], m)
-    if (weights <= 0).any():
-        raise ValueError("weights must be positive")
+def _tree(node: Node, engine: str) -> Run:
+    ask, channels = open_graph(node["graph"], engine, ["image"], ["maps"]), _channels(node)
+    kernel, stride = array(node["kernel"], -1, -1, -1), whole(node, "stride", 1, 64)
+    parent, calibration = array(node["parent"], len(kernel)), array(node["calibration"], 2)
+    if parent.dtype.kind != "i" or (kernel < 0).any():
+        raise ValueError("a tree has whole parents and no negative density")
+    tree, trust = Tree(parent, spectrum_of(kernel.astype(float))), number(node["trust"], 1e-3, 1e3)
+    tree.levels()
 
-    def run(grey: Array) -> tuple[Array, Array]:
-        xy, score = ask(grey)
-        fused, confidence = weighted_points(xy, np.broadcast_to(weights[:, None, None], score.shape), score)
-        return fused[0], confidence[0]
-
-    return run
-
-
-def _vote(node: Node, engine: str) -> Run:
-    m, ask = _members(node, engine)
-    full = node["kind"] == "full-vote"
-    v = 2 * m if full else m
-    variance, correlation = array(node["variance"], v, -1), array(node["correlation"], -1, v, v)
-    factors = [{"x": array(c["x"], -1), "y": array(c["y"], -1)} for c in node["factors"]]
-    if (
-        (variance <= 0).any()
-        or len(factors) not in (0, m)
-        or any(len(c["x"]) != len(c["y"]) for c in factors)
-    ):
-        raise ValueError("a vote needs positive variances and a curve for every member")
-    if full and (np.linalg.eigvalsh(correlation + 1e-3 * np.eye(v)) <= 0).any():
-        raise ValueError("a correlation that is none")
-    combine = full_vote if full else vote
-    calibration = array(node["calibration"], 2) if "calibration" in node else None  # older files have none
-
-    def run(grey: Array) -> tuple[Array, Array]:
-        fused, confidence = combine(*ask(grey), variance, correlation, factors)
-        if calibration is not None:
-            confidence = recalibrated(confidence, calibration, np.isfinite(fused).all(-1))
-        return fused[0], confidence[0]
-
-    return run
-
-
-def _gated_vote(node: Node, engine: str) -> Run:
-    m, ask = _members(node, engine)
-    looks_at, side = (bool(node["confidence"]), bool(node["agreement"])), whole(node, "side", 1, 4096)
-    bias = array(node["bias"], m, -1)
-    nothing = np.zeros((m, 1, bias.shape[1], 2))
-    width = gate_features(nothing, nothing[..., 0], side, *looks_at).shape[-1]
-    gate = array(node["centre"], width), array(node["slope"], m, width), bias
-    calibration = array(node["calibration"], 2)
-
-    def run(grey: Array) -> tuple[Array, Array]:
-        fused, confidence = gated_vote(*ask(grey), side, looks_at, gate, calibration)
-        return fused[0], confidence[0]
-
-    return run
-
-
-def _stacked(node: Node, engine: str) -> Run:
-    m, ask = _members(node, engine)
-    mean = array(node["mean"], -1, 2)
-    k = len(mean)
-    neighbours = array(node["neighbours"], k, -1)
-    if neighbours.dtype.kind != "i" or neighbours.size == 0:
-        raise ValueError("neighbours are missing")
-    if neighbours.min() < 0 or neighbours.max() >= k:
-        raise ValueError("neighbours must be landmarks")
-    width = neighbours.shape[1] * (3 * m + 2)
-    rule = {
-        "mean": mean,
-        "neighbours": neighbours,
-        "weights": array(node["weights"], m, k),
-        "coefficients": array(node["coefficients"], k, width, 2),
-        "offset": array(node["offset"], k, 2),
-        "calibration": array(node["calibration"], 2),
-    }
-    if (rule["weights"] <= 0).any():
-        raise ValueError("weights must be positive")
-
-    def run(grey: Array) -> tuple[Array, Array]:
-        fused, confidence = stacked(*ask(grey), rule)
-        return fused[0], confidence[0]
+    def run(picture: Array) -> tuple[Array, Array]:
+        xy, mass = read_mode(marginals(ask(planes(picture, channels))[0], tree, trust))
+        return resize_points(xy[0], stride).astype(np.float32), recalibrated(mass[0], calibration, True)
 
     return run
 
 
 _KINDS: dict[str, Callable[[Node, str], Run]] = {
-    "average": _average,
+    "average": _combination(combined.average),
     "cascade": _cascade,
     "channel_grid": _channel_grid,
     "constant": _constant,
-    "full-vote": _vote,
-    "gated-vote": _gated_vote,
+    "full-vote": _combination(combined.votes),
+    "gated-vote": _combination(combined.gate),
     "fast_cascade": _fast_cascade,
     "holistic": _holistic,
     "local-binary": _local_binary,
@@ -374,7 +313,13 @@ _KINDS: dict[str, Callable[[Node, str], Run]] = {
     "net": _net,
     "patches": _patches,
     "refined": _refined,
-    "stacked": _stacked,
-    "vote": _vote,
-    "weighted-average": _weighted_average,
+    "stacked": _combination(combined.stack),
+    "tree": _tree,
+    "vote": _combination(combined.votes),
+    "weighted-average": _combination(combined.weighted_average),
 }
+#: kinds that hand the crop on, or look at its colours themselves; the others are given it in grey
+_SEE_COLOR = frozenset(
+    {"average", "fast_cascade", "full-vote", "gated-vote", "mirrored", "net", "refined", "stacked", "tree"}
+    | {"vote", "weighted-average"}
+)

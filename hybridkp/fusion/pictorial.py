@@ -1,0 +1,273 @@
+"""A detector's score maps and a tree of landmarks: pictorial structures on top of any detector with maps.
+
+What the maps say of each landmark by itself and what the training shapes say of two that belong together
+are multiplied.  No pixels are looked at here; the messages are in :mod:`hybridkp.runtime.tree`.
+Shapes: crops (B, H, W[, 3]), points (B, K, 2), maps (B, K, h, w), K landmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .. import memory
+from ..calibration import NEAR, calibrate
+from ..datasets.splits import group_folds
+from ..geometry import flip_points, resize_points
+from ..images import check_crops
+from ..runtime.kernels import logit, recalibrated
+from ..runtime.tree import Tree, marginals, read_mode, spectrum_of
+from ..structures import Array, DetectorMixin, InputError, check_xy
+
+CAP = 0.05  #: parts of the crop's longer side; while settings are chosen, a larger error counts as this
+_BLOCK = 16  # pictures whose messages are held at a time
+
+
+class _Settled(NamedTuple):
+    trust: float  #: NaN where the detector's answers are left alone
+    calibration: Array
+    xy: Array  #: (B, K, 2) of pictures left out, NaN where there are none
+    score: Array  #: (B, K)
+
+
+class PictorialStructure(DetectorMixin, BaseEstimator):
+    """Exact inference over a tree of landmarks, with another detector's score maps as evidence.
+
+    The network says where a wrist may be, twice; the tree says which of the two places the elbow agrees
+    with.  The tree is the minimum spanning tree of the landmarks' relative scatter; along each edge
+    the offset's distribution is a kernel density of the training shapes (mirrored ones too, where
+    ``flip`` is known), not the single Gaussian of the original, since bodies fold.  Sum-product messages
+    give each landmark's marginal, read around its mode.
+
+    Parameters
+    ----------
+    detector : Detector with ``score_maps(images, stride)``
+    stride : crop px per map px
+    spread : map px, of the kernel density
+    doubt : 0..1, share of a uniform distribution in each edge
+    trust : sequence of float
+        Powers of the maps to choose from, on pictures that the detector did not see; more than 1
+        believes the maps more and the tree less.
+    cv : folds for that choice
+    guard : bool
+        Leave the detector's answers alone unless the tree is better by more than a standard error
+        over groups, on the pictures left out.
+
+    Attributes
+    ----------
+    detector_ : the fitted detector
+    parent_ : (K,) int, -1 at the root
+    kernel_ : (K, 2h, 2w) float32, the density of child minus parent, offset 0 first
+    trust_ : float, NaN where the detector's answers are left alone
+    calibration_ : (2,) from the log-odds of the mass around a point to its score
+
+    References
+    ----------
+    P. Felzenszwalb, D. Huttenlocher, Pictorial structures for object recognition, IJCV 61(1), 2005.
+    J. Tompson, A. Jain, Y. LeCun, C. Bregler, Joint training of a convolutional network and a graphical
+    model for human pose estimation, NIPS 2014: learned jointly there; here the tree is counted.
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        stride: int = 4,
+        spread: float = 1.0,
+        doubt: float = 0.1,
+        trust: Sequence[float] = (1.5, 3.0, 5.0, 8.0),
+        cv: int = 2,
+        guard: bool = True,
+    ):
+        self.detector = detector
+        self.stride = stride
+        self.spread = spread
+        self.doubt = doubt
+        self.trust = trust
+        self.cv = cv
+        self.guard = guard
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> PictorialStructure:
+        """Fit the detector and count the tree on crops and points (B, K, 2), NaN = not labelled."""
+        self._check_parameters()
+        images = check_crops(images)
+        truth = check_xy(xy, len(images))
+        self.size_hw_ = images.shape[1:3]
+        settled = self._settle(images, truth, groups, flip)
+        self.trust_, self.calibration_ = settled.trust, settled.calibration
+        self.detector_ = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
+        self.parent_, self.kernel_ = self._count(truth, flip, self.size_hw_)
+        return self
+
+    def answers_out_of_fold(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> tuple[Array, Array]:
+        """Points (B, K, 2) and scores (B, K) of ``cv`` detectors that did not see the picture.
+
+        As :func:`hybridkp.memory.out_of_fold` gives them, without folds within folds: the one number
+        that is chosen on these very answers, ``trust``, flatters them little.
+        """
+        self._check_parameters()
+        images = check_crops(images)
+        settled = self._settle(images, check_xy(xy, len(images)), groups, flip)
+        return settled.xy, settled.score
+
+    def _check_parameters(self) -> None:
+        if not hasattr(self.detector, "score_maps"):
+            raise InputError(f"{type(self.detector).__name__} gives no score maps: a tree needs them")
+        if self.stride < 1 or self.spread <= 0 or not 0 < self.doubt < 1 or self.cv < 2:
+            raise InputError("a tree needs stride >= 1, spread > 0, doubt between 0 and 1, cv >= 2")
+        if not len(self.trust) or min(self.trust) <= 0:
+            raise InputError(f"trust must be positive numbers, got {self.trust}")
+
+    # ----------------------------------------------------------------------------------------
+    # what is learned
+    # ----------------------------------------------------------------------------------------
+
+    def _count(self, truth: Array, flip: Any, size_hw: tuple[int, int]) -> tuple[Array, Array]:
+        """Parents (K,) and the edges' densities (K, 2h, 2w) from shapes (B, K, 2) in crop px."""
+        if flip is not None:
+            truth = np.concatenate([truth, flip_points(truth, size_hw[1], np.asarray(flip, int))])
+        shapes = resize_points(truth, 1 / self.stride)
+        parent = spanning_tree(shapes)
+        h, w = size_hw[0] // self.stride, size_hw[1] // self.stride
+        kernel = np.zeros((len(parent), 2 * h, 2 * w), np.float32)
+        for k in np.flatnonzero(parent >= 0):
+            kernel[k] = _density(shapes[:, k] - shapes[:, parent[k]], (h, w), self.spread, self.doubt)
+        return parent, kernel
+
+    def _settle(self, images: Array, truth: Array, groups: Any, flip: Any) -> _Settled:
+        """The power of the maps, by capped errors on pictures left out, and what comes of it there."""
+        names, size_hw = np.arange(len(images)) if groups is None else np.asarray(groups), images.shape[1:3]
+        found = np.full((len(self.trust), *truth.shape), np.nan)
+        mass = np.zeros(found.shape[:3])
+        own, score = np.full(truth.shape, np.nan), np.zeros(truth.shape[:2])
+        for train, test in group_folds(names, self.cv) if len(np.unique(names)) > 1 else ():
+            seen = truth[train]
+            if np.isnan(seen[:, :, 0]).all(axis=0).any():  # a landmark that this part lacks
+                continue
+            part = None if groups is None else names[train]
+            model = memory.fitted(self.detector, images[train], seen, groups=part, flip=flip)
+            own[test], score[test] = model.predict_with_score(images[test])
+            maps, tree = (
+                model.score_maps(images[test], stride=self.stride),
+                _tree(*self._count(seen, flip, size_hw)),
+            )
+            for i, trust in enumerate(self.trust):
+                found[i, test], mass[i, test] = self._read(maps, tree, trust)
+        off = np.linalg.norm(np.concatenate([found, own[None]]) - truth, axis=-1) / max(size_hw)
+        losses = np.array([_by_group(np.minimum(o, CAP), names) for o in off])
+        if not losses.size:
+            return _Settled(float("nan"), np.array([1.0, 0.0]), own, score)
+        best = int(np.argmin(losses[:-1].mean(axis=1)))
+        gain = losses[-1] - losses[best]
+        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+        known = np.isfinite(off[best])
+        calibration = np.array(calibrate(logit(mass[best])[known], off[best][known] < NEAR))
+        if self.guard and gain.mean() <= error:
+            return _Settled(float("nan"), calibration, own, score)
+        return _Settled(
+            float(self.trust[best]), calibration, found[best], recalibrated(mass[best], calibration, True)
+        )
+
+    # ----------------------------------------------------------------------------------------
+    # prediction
+    # ----------------------------------------------------------------------------------------
+
+    def _read(self, maps: Array, tree: Tree, trust: float) -> tuple[Array, Array]:
+        """Points (B, K, 2) in crop px, and (B, K) the mass around them."""
+        parts = [
+            read_mode(marginals(maps[first : first + _BLOCK], tree, trust))
+            for first in range(0, len(maps), _BLOCK)
+        ]
+        xy = np.concatenate([p[0] for p in parts])
+        return resize_points(xy, self.stride), np.concatenate([p[1] for p in parts])
+
+    def score_maps(self, images: Any, stride: int | None = None) -> Array:
+        """(B, K, h, w) float32, each summing to 1: the marginals, or the detector's maps left alone."""
+        check_is_fitted(self, "trust_")
+        stride = self.stride if stride is None else stride
+        maps: Array = self.detector_.score_maps(check_crops(images, self.size_hw_), stride=stride)
+        if np.isnan(self.trust_):
+            return maps
+        if stride != self.stride:
+            raise InputError(f"the tree was counted at stride {self.stride}, asked for {stride}")
+        return marginals(maps, _tree(self.parent_, self.kernel_), self.trust_).astype(np.float32)
+
+    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
+        """(B, K, 2) float32 in crop px and (B, K) the probability of an error under 2.5 % of the side."""
+        check_is_fitted(self, "trust_")
+        images = check_crops(images, self.size_hw_)
+        if np.isnan(self.trust_):
+            xy, score = self.detector_.predict_with_score(images)
+            return xy, score
+        maps = self.detector_.score_maps(images, stride=self.stride)
+        xy, mass = self._read(maps, _tree(self.parent_, self.kernel_), self.trust_)
+        return xy.astype(np.float32), recalibrated(mass, self.calibration_, True)
+
+    def _to_runtime(self) -> dict[str, Any]:
+        if np.isnan(self.trust_):
+            inside: dict[str, Any] = self.detector_._to_runtime()
+            return inside
+        return {
+            "kind": "tree",
+            **self.detector_._maps_to_runtime(self.stride),
+            "stride": self.stride,
+            "parent": self.parent_,
+            "kernel": self.kernel_,
+            "trust": self.trust_,
+            "calibration": self.calibration_,
+        }
+
+
+def spanning_tree(shapes: Array) -> Array:
+    """Parents (K,), -1 at the root: the tree whose edges' offsets scatter least over (B, K, 2) shapes.
+
+    Two landmarks that are never labelled together are joined last.
+    """
+    k = shapes.shape[1]
+    scatter = np.full((k, k), np.inf)
+    for i in range(k):
+        offset = shapes - shapes[:, i : i + 1]
+        known = np.isfinite(offset).all(axis=2)
+        n = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known[..., None], offset, 0).sum(axis=0) / n[:, None]
+        square = np.where(known, ((offset - mean) ** 2).sum(axis=2), 0).sum(axis=0) / n
+        scatter[i] = np.where(known.any(axis=0), square + 1e-6, 1e6)  # 0 would mean "no edge"
+    tree = minimum_spanning_tree(scatter * (1 - np.eye(k)))
+    middle = int(np.argmin(scatter.sum(1)))
+    _, parent = breadth_first_order(tree, middle, directed=False)
+    return np.where(parent < 0, -1, parent).astype(np.int64)
+
+
+def _density(offset: Array, size_hw: tuple[int, int], spread: float, doubt: float) -> Array:
+    """(2h, 2w) of offsets (B, 2) in map px: Gaussians of ``spread`` around each, and ``doubt`` everywhere."""
+    h, w = size_hw
+    offset = offset[np.isfinite(offset).all(axis=1)]
+    even = np.full((2 * h, 2 * w), 1 / (4 * h * w))
+    if not len(offset):
+        return even
+    y, x = (np.fft.fftfreq(2 * n, 1 / (2 * n)) for n in (h, w))  # 0, 1, .., n - 1, -n, .., -1
+    over_y = np.exp(-((y - offset[:, 1:]) ** 2) / (2 * spread**2))
+    over_x = np.exp(-((x - offset[:, :1]) ** 2) / (2 * spread**2))
+    counted: Array = over_y.T @ over_x
+    return (1 - doubt) * counted / max(float(counted.sum()), 1e-12) + doubt * even
+
+
+def _tree(parent: Array, kernel: Array) -> Tree:
+    return Tree(parent, spectrum_of(kernel.astype(np.float64)))
+
+
+def _by_group(values: Array, names: Array) -> Array:
+    """(G,) means of each group's finite values (B, K); groups without any are left out."""
+    known = np.isfinite(values)
+    code = np.unique(names, return_inverse=True)[1].reshape(-1)
+    count, total = np.bincount(code, known.sum(1)), np.bincount(code, np.where(known, values, 0).sum(1))
+    return total[count > 0] / count[count > 0]

@@ -1,0 +1,272 @@
+"""A tree of landmarks over score maps: exact messages, what it repairs, and when it stays away."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+
+from hybridkp import checks, fusion
+from hybridkp.fusion.pictorial import _density, spanning_tree
+from hybridkp.runtime import nodes
+from hybridkp.runtime.tree import LEAST, Tree, marginals, read_mode, spectrum_of
+from hybridkp.structures import DetectorMixin, InputError
+
+
+def gaussians(xy: Any, size_hw: tuple[int, int], sigma: float = 1.0) -> np.ndarray:
+    """(..., h, w) maps that sum to 1, around points (..., 2) in map px."""
+    xy = np.asarray(xy, float)
+    x, y = xy[..., :1], xy[..., 1:]
+    over_x = np.exp(-((np.arange(size_hw[1]) - x) ** 2) / (2 * sigma**2))
+    over_y = np.exp(-((np.arange(size_hw[0]) - y) ** 2) / (2 * sigma**2))
+    maps = over_y[..., :, None] * over_x[..., None, :]
+    return maps / maps.sum((-2, -1), keepdims=True)
+
+
+# --------------------------------------------------------------------------------------------
+# messages
+# --------------------------------------------------------------------------------------------
+
+
+def test_messages_give_the_marginals_of_all_configurations() -> None:
+    rng = np.random.default_rng(0)
+    h, w, trust = 3, 4, 1.5
+    maps = rng.random((2, 4, h, w))
+    maps /= maps.sum((2, 3), keepdims=True)
+    parent = np.array([2, 0, -1, 2])
+    kernel = rng.random((4, 2 * h, 2 * w))
+    found = marginals(maps, Tree(parent, spectrum_of(kernel)), trust)
+    places = list(itertools.product(range(h), range(w)))
+    for b in range(2):
+        wanted = np.zeros((4, h, w))
+        for chosen in itertools.product(places, repeat=4):
+            weight = np.prod([(maps[b, k][chosen[k]] + LEAST) ** trust for k in range(4)])
+            for k in (0, 1, 3):
+                (y, x), (py, px) = chosen[k], chosen[parent[k]]
+                weight *= kernel[k][(y - py) % (2 * h), (x - px) % (2 * w)]
+            for k in range(4):
+                wanted[k][chosen[k]] += weight
+        np.testing.assert_allclose(found[b], wanted / wanted.sum((1, 2), keepdims=True), rtol=1e-6)
+
+
+def test_reading_at_the_mode_is_that_of_the_network() -> None:
+    torch = pytest.importorskip("torch")
+    from hybridkp.deep.heatmap import decode_mode
+
+    rng = np.random.default_rng(1)
+    maps = gaussians(rng.uniform(3, 12, (5, 4, 2)), (16, 20)) + 0.7 * gaussians(
+        rng.uniform(3, 12, (5, 4, 2)), (16, 20)
+    )
+    maps /= maps.sum((2, 3), keepdims=True)
+    found, mass = read_mode(maps)
+    np.testing.assert_allclose(found, decode_mode(torch.from_numpy(maps).float())[0].numpy(), atol=1e-4)
+    assert (mass > 0).all() and (mass < 1).all()
+
+
+def test_a_density_is_one_and_sits_where_the_offsets_are() -> None:
+    offset = np.array([[3.0, -2.0], [3.0, -2.0], [np.nan, 0.0]])
+    kernel = _density(offset, (8, 8), 1.0, 0.1)
+    assert kernel.sum() == pytest.approx(1)
+    assert np.unravel_index(kernel.argmax(), kernel.shape) == (14, 3)  # -2 and 3, modulo 16
+    even = _density(np.full((2, 2), np.nan), (8, 8), 1.0, 0.1)
+    assert np.ptp(even) == 0 and even.sum() == pytest.approx(1)
+
+
+def test_the_tree_joins_what_moves_together() -> None:
+    rng = np.random.default_rng(2)
+    body = rng.normal(0, 10, (200, 1, 2))
+    arm = body + rng.normal(0, 3, (200, 1, 2))
+    hand = arm + rng.normal(0, 1, (200, 1, 2))
+    foot = body + rng.normal(0, 4, (200, 1, 2))
+    parent = spanning_tree(np.concatenate([hand, body, foot, arm], axis=1))
+    edges = {frozenset((k, int(p))) for k, p in enumerate(parent) if p >= 0}
+    assert edges == {frozenset((0, 3)), frozenset((1, 3)), frozenset((1, 2))}
+    assert spanning_tree(rng.normal(0, 1, (5, 1, 2))).tolist() == [-1]
+    apart = rng.normal(0, 1, (6, 2, 2))
+    apart[:3, 0], apart[3:, 1] = np.nan, np.nan  # never labelled together
+    assert sorted(spanning_tree(apart).tolist()) == [-1, 0] or sorted(spanning_tree(apart).tolist()) == [
+        -1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("parent", [[1, 0], [-1, -1], [-1, 2, 1], [-1, 5]])
+def test_parents_that_are_no_tree_are_refused(parent: list[int]) -> None:
+    with pytest.raises(ValueError, match="tree"):
+        Tree(np.array(parent), np.zeros((len(parent), 8, 5), complex)).levels()
+
+
+# --------------------------------------------------------------------------------------------
+# the estimator
+# --------------------------------------------------------------------------------------------
+
+
+class TwoMinded(DetectorMixin, BaseEstimator):
+    """Knows the first landmark; gives the second one two peaks, the wrong one a little higher.
+
+    The truth is written into the first pixels of a crop.
+    """
+
+    def __init__(self, wrong: float = 0.55):
+        self.wrong = wrong
+
+    def fit(self, images: Any, xy: Any, *, groups: Any = None, flip: Any = None) -> TwoMinded:
+        self.size_hw_ = np.asarray(images).shape[1:3]
+        return self
+
+    def score_maps(self, images: Any, stride: int = 4) -> np.ndarray:
+        h, w = (int(side) // stride for side in self.size_hw_)
+        truth = (np.asarray(images)[:, 0, :4, 0].astype(float).reshape(-1, 2, 2) + 0.5) / stride - 0.5
+        maps = gaussians(truth, (h, w), 0.8)
+        ghost = gaussians(2 * truth[:, 0] - truth[:, 1], (h, w), 0.8)  # opposite the second
+        maps[:, 1] = self.wrong * ghost + (1 - self.wrong) * maps[:, 1]
+        return (maps / maps.sum((2, 3), keepdims=True)).astype(np.float32)
+
+    def predict_with_score(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+        xy, mass = read_mode(self.score_maps(images).astype(float))
+        return ((xy + 0.5) * 4 - 0.5).astype(np.float32), mass.astype(np.float32)
+
+
+def arms(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Crops (n, 64, 64, 3): the second landmark lies some 16 px to the right of the first."""
+    rng = np.random.default_rng(seed)
+    first = rng.integers(24, 40, (n, 2))
+    xy = np.stack([first, first + [16, 0] + rng.integers(-2, 3, (n, 2))], axis=1)
+    images = np.zeros((n, 64, 64, 3), np.uint8)
+    images[:, 0, :4, 0] = xy.reshape(n, 4)
+    return images, xy.astype(float)
+
+
+def test_the_tree_chooses_the_peak_that_fits_the_neighbour() -> None:
+    model = fusion.PictorialStructure(TwoMinded()).fit(*arms(60))
+    images, xy = arms(30, seed=1)
+    alone = np.linalg.norm(model.detector_.predict(images) - xy, axis=-1)[:, 1]
+    found, score = model.predict_with_score(images)
+    error = np.linalg.norm(found - xy, axis=-1)
+    assert np.median(alone) > 15 and error.max() < 1.0
+    assert not np.isnan(model.trust_) and score.min() > 0.5
+    maps = model.score_maps(images)
+    assert maps.shape == (30, 2, 16, 16)
+    np.testing.assert_allclose(maps.sum((2, 3)), 1, rtol=1e-5)
+    with pytest.raises(InputError, match="stride 4, asked for 2"):
+        model.score_maps(images, stride=2)
+
+
+def test_where_the_tree_does_not_pay_the_detectors_answers_stay() -> None:
+    images, xy = arms(60)
+    model = fusion.PictorialStructure(TwoMinded(wrong=0.0)).fit(images, xy)
+    assert np.isnan(model.trust_)
+    for ours, theirs in zip(
+        model.predict_with_score(images), model.detector_.predict_with_score(images), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    forced = fusion.PictorialStructure(TwoMinded(wrong=0.0), guard=False).fit(images, xy)
+    assert not np.isnan(forced.trust_)
+
+
+def test_its_own_answers_out_of_fold_are_those_of_its_choice() -> None:
+    images, xy = arms(60)
+    found, score = fusion.PictorialStructure(TwoMinded()).answers_out_of_fold(images, xy)
+    assert np.linalg.norm(found - xy, axis=-1).max() < 1.0 and score.shape == (60, 2)
+    kept, _ = fusion.PictorialStructure(TwoMinded(wrong=0.0)).answers_out_of_fold(images, xy)
+    np.testing.assert_array_equal(kept, TwoMinded(wrong=0.0).fit(images, xy).predict(images))
+
+
+def test_a_cascade_behind_it_starts_from_those(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hybridkp.landmarks import FastCascade
+
+    asked = []
+
+    class Counted(fusion.PictorialStructure):
+        def answers_out_of_fold(self, *data: Any, **options: Any) -> Any:
+            asked.append(len(data[0]))
+            return super().answers_out_of_fold(*data, **options)
+
+    images, xy = arms(40)
+    cascade = FastCascade(scales=(1.0,), start=Counted(TwoMinded())).fit(images, xy)
+    assert asked == [40]
+    assert np.linalg.norm(cascade.predict(images) - xy, axis=-1).max() < 2.0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"doubt": 0.0}, "doubt"),
+        ({"trust": ()}, "trust"),
+        ({"trust": (1.0, -1.0)}, "trust"),
+        ({"cv": 1}, "cv"),
+    ],
+)
+def test_senseless_parameters_are_named(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        fusion.PictorialStructure(TwoMinded(), **options).fit(*arms(8))
+
+
+def test_a_detector_without_maps_is_refused() -> None:
+    from hybridkp.landmarks import MeanShape
+
+    with pytest.raises(InputError, match="MeanShape gives no score maps"):
+        fusion.PictorialStructure(MeanShape()).fit(*arms(8))
+
+
+# --------------------------------------------------------------------------------------------
+# on a network, and exported
+# --------------------------------------------------------------------------------------------
+
+
+def _on_a_net(**options: Any) -> Any:
+    from hybridkp.deep import HeatmapNet
+
+    net = HeatmapNet(input_px=48, max_epochs=2, epoch_pictures=32, batch_size=8, device="cpu")
+    return fusion.PictorialStructure(fusion.MirrorAverage(net), **options)
+
+
+@pytest.mark.usefixtures("one_torch_thread")
+@pytest.mark.parametrize("engine", ["onnxruntime", "cv2.dnn"])
+def test_exported_it_answers_alike(engine: str, tmp_path: Any) -> None:
+    pytest.importorskip("torch")
+    from hybridkp import runtime
+
+    p = checks.make_problem(24)
+    model = _on_a_net(guard=False).fit(p.images, p.xy, groups=p.groups, flip=p.flip)
+    found = runtime.load(runtime.export_runtime(model, tmp_path / "m.hkr"), engine).predict_with_score(
+        p.images
+    )
+    for ours, theirs in zip(model.predict_with_score(p.images), found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def _node(**changes: Any) -> dict[str, Any]:
+    node = {
+        "kind": "tree",
+        "graph": b"",
+        "stride": 4,
+        "parent": np.array([-1, 0]),
+        "kernel": np.ones((2, 8, 8), np.float32),
+        "trust": 1.0,
+        "calibration": np.array([1.0, 0.0]),
+    }
+    return {**node, **changes}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parent": np.array([1, 0])},
+        {"parent": np.array([0.0, 1.0])},
+        {"parent": np.array([-1, 0, 0])},
+        {"kernel": -np.ones((2, 8, 8))},
+        {"kernel": np.full((2, 8, 8), np.nan)},
+        {"trust": 0.0},
+        {"stride": 0},
+        {"channels": 2},
+    ],
+)
+def test_a_tree_that_does_not_fit_is_refused(changes: dict[str, Any], monkeypatch: Any) -> None:
+    monkeypatch.setattr(nodes, "open_graph", lambda *about: lambda *values: [])
+    nodes.build(_node(), "auto")
+    with pytest.raises(ValueError):
+        nodes.build(_node(**changes), "auto")
