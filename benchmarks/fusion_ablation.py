@@ -1,7 +1,7 @@
 """Which way of combining detectors pays?  Every rule on the same members, crops, boxes and pictures.
 
-Each member alone; concatenated features; a refiner behind the first member; cascades behind a member;
-and, for the first two and for all members: average, product of score maps, fixed weights, learned
+Each member alone; concatenated features; a refiner behind the first member; a tree or a cascade behind
+a member; and, for the first two and for all members: average, product of score maps, fixed weights, learned
 weights, weights that follow the confidence, full covariance, the guarded vote, the gated vote, and
 stacking.  Members are fitted once and shared.  A killed run goes on where it stopped; a finished one
 only prints.
@@ -37,9 +37,9 @@ from hybridkp.refiners import Refined
 from hybridkp.report import plots
 
 SETS = ("faces68", "bodies14", "mouse17")
-MEMBERS = ("sdm-fast", "heatmap-flip", "lbf")
+MEMBERS = ("sdm-fast", "heatmap-flip", "hough-forest")
 CONCATENATED = "heatmap>sdm+maps"
-BEHIND = ("heatmap>sdm", "blend")  #: a member that another member starts from
+BEHIND = ("heatmap>tree", "heatmap>sdm", "heatmap>tree>sdm", "blend")  #: one begins where another ends
 REFINER = "cnn"
 QUICK = {"members": ("hog+ridge", "sdm", "mean-shape"), "concatenated": "", "refiner": "subpixel"}
 

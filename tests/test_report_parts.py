@@ -59,7 +59,7 @@ def test_scores_are_held_against_hits_within_the_crops_side():
     assert found.observed[8] == pytest.approx(0.75)
     assert found.error[8] == pytest.approx(1.8 / 75, rel=1e-4)
     assert found.calibration_error == pytest.approx(0.10, abs=1e-6)
-    panel = reliability.panels(truth, score_methods(truth, [run]))[0]
+    panel = reliability.panels({"m": found})[0]
     assert panel["words"].startswith("ECE 10.0") and "expected calibration error 10.0 %" in panel["svg"]
     half = reliability.expected_error(np.array([0.5]))
     assert half == pytest.approx(0.025), "half of the points are near: so is the median"
@@ -71,7 +71,8 @@ def test_scores_that_cannot_be_judged_have_no_panel():
     odd = answer(data, "no probability", 1.0, params={"size_hw": [128, 128], "margin": 1.25})
     odd = replace(odd, score=odd.score * 7)
     truth = gather_truth(data, [unknown, odd])
-    assert reliability.panels(truth, score_methods(truth, [unknown, odd])) == []
+    scored = score_methods(truth, [unknown, odd])
+    assert reliability.panels({s.method: reliability.reliability(truth, s) for s in scored}) == []
 
 
 def test_circles_have_the_errors_radius():

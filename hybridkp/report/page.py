@@ -34,6 +34,7 @@ class Material:
     about: Mapping[str, str]
     title: str
     facts: Sequence[str]
+    reliability: Mapping[str, reliability.Reliability | None]  #: by method
 
 
 def points_of(m: Material) -> list[plots.Point]:
@@ -66,7 +67,7 @@ def render(m: Material, gallery: pictures.Gallery) -> str:
         "cases": [(n, p) for n, p in pictures.method_pictures(gallery, m.scores) if p],
         "disagreement": pictures.disagreement_pictures(gallery, m.scores, disagree),
         "training": _training(m.scores),
-        "reliability": reliability.panels(m.truth, m.scores),
+        "reliability": reliability.panels(m.reliability),
         "few": reliability.FEW,
         **trade_off_context(points_of(m), m.truth.headline, "object"),
         **_ced(m),

@@ -7,7 +7,7 @@ crop size and margin.  Letters: S seeds, B objects, K landmarks, n bins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,14 +110,13 @@ def _limits(found: Reliability, shown: Array) -> tuple[float, float]:
     return float(both.min()) / 1.3, float(both.max()) * 1.3
 
 
-def panels(truth: Truth, scores: Sequence[Scores]) -> list[dict[str, Any]]:
+def panels(judged: Mapping[str, Reliability | None]) -> list[dict[str, Any]]:
     """``method``, ``svg`` and ``words`` of every method whose scores can be judged, in order."""
     out = []
-    for i, s in enumerate(scores):
-        found = reliability(truth, s)
+    for i, (method, found) in enumerate(judged.items()):
         if found is None:
             continue
         words = f"ECE {100 * found.calibration_error:.1f}\N{NO-BREAK SPACE}%, {found.count.sum()} points"
-        svg = reliability_svg(found, s.method, f"reliability-{i}")
-        out.append({"method": s.method, "svg": svg, "words": words})
+        svg = reliability_svg(found, method, f"reliability-{i}")
+        out.append({"method": method, "svg": svg, "words": words})
     return out

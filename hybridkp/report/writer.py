@@ -91,6 +91,7 @@ def write_report(
         about=_about(truth, scores, provenance or {}),
         title=title or f"{dataset.name}: {len(rows)} method{'s' * (len(rows) > 1)} compared",
         facts=facts,
+        reliability={s.method: reliability.reliability(truth, s) for s in scores},
     )
     paths = _write(material, Path(out_dir))
     return Report(rows, list(material.columns), comparisons, list(material.notes), paths)
@@ -129,11 +130,11 @@ def _fitted_on(run: Predictions) -> str:
     return f"{name}, {n} pictures" if name and n else str(name or "")
 
 
-def _details(truth: Truth, scores: Scores) -> dict[str, Any]:
+def _details(m: Material, scores: Scores) -> dict[str, Any]:
     """What only the JSON file says about a method."""
-    found = reliability.reliability(truth, scores)
+    found = m.reliability[scores.method]
     ece = None if found is None else found.calibration_error
-    errors = landmark_errors(truth, scores).tolist()
+    errors = landmark_errors(m.truth, scores).tolist()
     return {"landmark_errors": errors, "expected_calibration_error": ece}
 
 
@@ -143,7 +144,7 @@ def _write(m: Material, folder: Path) -> dict[str, Path]:
     html = render(m, gallery)
     head = m.truth.headline
     faces = strip(gallery, m.scores)
-    extra = {s.method: _details(m.truth, s) for s in m.scores}
+    extra = {s.method: _details(m, s) for s in m.scores}
     about = {**m.about, "title": m.title, "headline": head.key, "level": m.level}
     about |= {"landmarks": list(m.truth.dataset.landmarks), "notes": list(m.notes)}
     files: dict[str, tuple[str, str | bytes]] = {
