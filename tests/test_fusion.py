@@ -245,6 +245,25 @@ def test_stacking_undoes_a_bias_that_no_vote_can_in_the_objects_own_frame() -> N
     assert wrong.max() < 0.5 < 2 < np.linalg.norm(xy[0] - truth, axis=-1).mean(0)[0]
 
 
+def test_stacking_leaves_a_member_alone_that_it_cannot_mend(tmp_path: Any) -> None:
+    from hybridkp import runtime
+    from hybridkp.landmarks import MeanShape
+
+    images, xy = TRAIN
+    model = fusion.Stacking([("good", Oracle(0.0)), ("bad", Oracle(30.0, 2))]).fit(images, xy)
+    assert model.kept_ == [0] and model.alone_ == 0
+    for ours, theirs in zip(
+        model.predict_with_score(TEST[0]), model.members_[0].predict_with_score(TEST[0]), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    still = fusion.Stacking([("a", MeanShape()), ("b", MeanShape())]).fit(images, xy)
+    assert still.alone_ == 0
+    path = runtime.export_runtime(still, tmp_path / "m.hkr")
+    np.testing.assert_array_equal(
+        runtime.load(path).predict_with_score(images[:2])[0], still.predict(images[:2])
+    )
+
+
 def test_stacking_with_any_regressor() -> None:
     from sklearn.ensemble import ExtraTreesRegressor
 

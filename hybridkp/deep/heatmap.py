@@ -203,7 +203,7 @@ class HeatmapNet(NetDetector):
     the map's expectation in a window around the truth, weighed by the mass that lies there.  Departure
     from integral regression and DSNT (Nibali et al. 2018), whose distance is that of the whole map's
     expectation: where a map has two peaks (left or right wrist?) that distance pulls both to the
-    middle.  Measured on a fold of train, 15 epochs: faces 4.30 % to 4.05, bodies 17 to 28 % PCK@0.2.
+    middle.  Measured on a fold of train, 15 epochs: faces 4.30 % to 3.97, bodies 17 to 28 % PCK@0.2.
     Not labelled points, and points that augmentation carried outside, do not count.
 
     Parameters

@@ -90,11 +90,14 @@ class LearnedCombination(Combination):
     Attributes
     ----------
     kept_ : list of the members' positions that the guard kept; the rule is about these alone
+    alone_ : 0 where the one member that is left answers unchanged, else -1
     """
 
     cv: int
     guard: bool
     _learned: ClassVar[tuple[str, ...]] = ()
+    _corrects: ClassVar[bool] = False  #: whether the rule moves the points of a single member too
+    alone_ = -1  #: files from before it do not say it
 
     def _check_parameters(self) -> None:
         """Raise InputError for parameters that cannot be."""
@@ -121,6 +124,11 @@ class LearnedCombination(Combination):
         self.kept_ = list(range(len(answer)))
         if self.guard and len(answer) > 1:
             self.kept_ = self._worth_keeping(answer, score, truth, rows, side)
+        self.alone_ = -1
+        if self.guard and self._corrects:
+            self.alone_ = self._best_alone(answer, score, truth, rows, side)
+        if self.alone_ >= 0:
+            self.kept_, self.alone_ = [self.kept_[self.alone_]], 0
         rule = self._learn(answer[self.kept_], score[self.kept_], truth, rows, side)
         if "weights" in rule:  # for people to read: a row for every member
             weights = np.zeros((len(answer), truth.shape[1]))
@@ -134,6 +142,8 @@ class LearnedCombination(Combination):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 points in crop px and (B, K) float32 scores."""
         _, xy, score = self._ask(images)
+        if self.alone_ >= 0:
+            return xy[self.alone_].astype(np.float32), score[self.alone_].astype(np.float32)
         return self._combine({name: getattr(self, f"{name}_") for name in self._learned}, xy, score)
 
     def _out_of_fold(self, images: Array, xy: Array, groups: Any, flip: Any) -> tuple[Array, Array]:
@@ -178,13 +188,26 @@ class LearnedCombination(Combination):
         for train, test in group_folds(groups, GUARD_FOLDS):
             rule = self._learn(xy[:, train], trust[:, train], truth[train], groups[train], side)
             found[test] = self._combine(rule, xy[:, test], trust[:, test])[0]
-        error = np.linalg.norm(found - truth, axis=-1)
-        labelled = np.isfinite(truth[..., 0])
-        error = np.where(labelled, np.minimum(np.nan_to_num(error, nan=np.inf), CAP * side), 0.0)
-        code = np.unique(groups, return_inverse=True)[1].reshape(-1)
-        count = np.bincount(code, labelled.sum(1))
-        total = np.bincount(code, error.sum(1))
-        return total[count > 0] / count[count > 0]
+        return _group_loss(found, truth, groups, side)
+
+    def _best_alone(self, answer: Array, score: Array, truth: Array, groups: Array, side: int) -> int:
+        """Which of the kept members is as good as the rule, by the same judgement; -1 for none."""
+        loss = self._held_out_loss(self.kept_, answer, score, truth, groups, side)
+        own = [_group_loss(answer[m], truth, groups, side) for m in self.kept_]
+        best = int(np.argmin([o.mean() for o in own]))
+        gain, error = _mean_and_error(own[best] - loss)
+        return best if gain <= error else -1
+
+
+def _group_loss(found: Array, truth: Array, groups: Array, side: int) -> Array:
+    """(G,) mean error of each group's points (B, K, 2), each counting as at most :data:`CAP`."""
+    error = np.linalg.norm(found - truth, axis=-1)
+    labelled = np.isfinite(truth[..., 0])
+    error = np.where(labelled, np.minimum(np.nan_to_num(error, nan=np.inf), CAP * side), 0.0)
+    code = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    count = np.bincount(code, labelled.sum(1))
+    total = np.bincount(code, error.sum(1))
+    return total[count > 0] / count[count > 0]
 
 
 def _mean_and_error(values: Array) -> tuple[float, float]:

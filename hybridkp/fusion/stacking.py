@@ -39,7 +39,8 @@ class Stacking(LearnedCombination):
         whose penalty is chosen for each landmark by folds that never cut a group
     n_neighbours : how many landmarks beside its own a regressor sees; None = all.  More of them gained
         nothing on 68-point faces, and lost with 65 pictures.
-    guard : drop members whose absence costs no more than one standard error
+    guard : drop members whose absence costs no more than one standard error, and leave the best
+        member's answers alone where the correction gains no more than that
 
     Attributes
     ----------
@@ -50,6 +51,7 @@ class Stacking(LearnedCombination):
     regressors_ : list of K regressors; empty with ridge
     """
 
+    _corrects: ClassVar[bool] = True
     _learned: ClassVar[tuple[str, ...]] = (
         "base",
         "mean",
@@ -124,6 +126,9 @@ class Stacking(LearnedCombination):
         return corrected(base, linear, moved), trust(xy, score, rule["calibration"])
 
     def _to_runtime(self) -> dict[str, Any]:
+        if self.alone_ >= 0:
+            inside: dict[str, Any] = self.members_[self.alone_]._to_runtime()
+            return inside
         if self.regressors_:
             raise InputError("Stacking cannot be exported with another regressor: use regressor=None")
         names = ("mean", "neighbours", "coefficients", "offset", "calibration")
