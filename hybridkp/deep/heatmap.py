@@ -27,7 +27,6 @@ from .tensors import pick_device, resize_square
 
 STRIDE = 4  #: input px per map px
 MODE_SMOOTHING, MODE_WINDOW = 3.0, 4.0  #: map px; chosen on folds of faces and of bodies
-MODE_SHARPNESS = 4.0
 LOSS_WINDOW = 3.0  #: map px; chosen as the above
 CAP = 0.05  #: sides; while a reading is chosen and a training watched, a larger error counts as this
 
@@ -51,31 +50,48 @@ def decode(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Non-negative maps (B, K, h, w) summing to 1 to (B, K, 2) expectation and (B, K) variance, map px."""
     height, width = (int(v) for v in maps.shape[-2:])
     x, y = _axis(width, maps.device).to(maps.dtype), _axis(height, maps.device).to(maps.dtype)
-    over_x, over_y = maps.sum(-2), maps.sum(-1)
-    mean_x, mean_y = (over_x * x).sum(-1), (over_y * y).sum(-1)
-    variance = (over_x * x * x).sum(-1) - mean_x**2 + (over_y * y * y).sum(-1) - mean_y**2
-    return torch.stack([mean_x, mean_y], -1), variance.clamp_min(0)
+    xy, variance = _moments(maps.sum(-2), maps.sum(-1), x, y)
+    return xy, variance.clamp_min(0)
 
 
 def decode_mode(maps: Tensor) -> tuple[Tensor, Tensor]:
     """As :func:`decode`, of the part of each map around its mode.
 
     The expectation of a map with two peaks (left or right wrist?) lies between them, where
-    nothing is.  Here the map, smoothed and sharpened, says where the greater mass lies, and two steps
-    of mean shift (Comaniciu & Meer 2002) take the expectation there, in a Gaussian window.  Plain
-    operators only, so that every ONNX engine runs it.
+    nothing is.  Here the map, smoothed and sharpened by its fourth power, says where the greater mass
+    lies, and two steps of mean shift (Comaniciu & Meer 2002) take the expectation there, in a
+    Gaussian window.  Plain operators only, so that every ONNX engine runs it.
     """
     y, x = (_axis(int(n), maps.device) for n in maps.shape[-2:])
-    smooth = _blur_matrix(y) @ maps @ _blur_matrix(x)
-    sharp = torch.softmax(MODE_SHARPNESS * torch.log(smooth + 1e-9).flatten(2), -1)
-    xy, variance = decode(sharp.view_as(maps))
+    smooth = _blur_matrix(y) @ maps @ _blur_matrix(x) + 1e-9
+    sharp = (smooth * smooth) * (smooth * smooth)
+    mass = sharp.sum((2, 3)).unsqueeze(-1)
+    xy, variance = _moments(sharp.sum(-2) / mass, sharp.sum(-1) / mass, x, y)
     for _ in range(2):
-        over_x = torch.exp((x - xy[..., :1]) ** 2 / (-2 * MODE_WINDOW**2))
-        over_y = torch.exp((y - xy[..., 1:]) ** 2 / (-2 * MODE_WINDOW**2))
-        window = maps * over_x.unsqueeze(-2) * over_y.unsqueeze(-1)
+        over_x, over_y, mass = _windowed(maps, xy, MODE_WINDOW)
         # + 1e-12: a window may be all but empty when the map is flat
-        xy, variance = decode(window / (window.sum((2, 3), keepdim=True) + 1e-12))
-    return xy, variance
+        xy, variance = _moments(over_x / (mass + 1e-12), over_y / (mass + 1e-12), x, y)
+    return xy, variance.clamp_min(0)
+
+
+def _moments(over_x: Tensor, over_y: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Expectation (B, K, 2) and variance (B, K) from sums over columns (B, K, w) and rows (B, K, h)."""
+    mean_x, mean_y = (over_x * x).sum(-1), (over_y * y).sum(-1)
+    variance = (over_x * x * x).sum(-1) - mean_x**2 + (over_y * y * y).sum(-1) - mean_y**2
+    return torch.stack([mean_x, mean_y], -1), variance
+
+
+def _windowed(maps: Tensor, xy: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps in a Gaussian window around ``xy`` (B, K, 2): sums (B, K, w), (B, K, h) and mass (B, K, 1).
+
+    As products, since windows the size of the maps would cost more than the network's last layers.
+    """
+    y, x = (_axis(int(n), maps.device) for n in maps.shape[-2:])
+    window_x = torch.exp((x - xy[..., :1]) ** 2 / (-2 * sigma**2))
+    window_y = torch.exp((y - xy[..., 1:]) ** 2 / (-2 * sigma**2))
+    over_x = (window_y.unsqueeze(-2) @ maps).squeeze(-2) * window_x
+    over_y = (maps @ window_x.unsqueeze(-1)).squeeze(-1) * window_y
+    return over_x, over_y, over_x.sum(-1, keepdim=True)
 
 
 def _axis(n: int, device: torch.device) -> Tensor:
@@ -88,16 +104,6 @@ def _blur_matrix(i: Tensor) -> Tensor:
     return torch.exp((i[:, None] - i) ** 2 / (-2 * MODE_SMOOTHING**2)) / (
         MODE_SMOOTHING * math.sqrt(2 * math.pi)
     )
-
-
-def _around(maps: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-    """Expectations (B, K, 2) of maps in a Gaussian window around ``xy`` (B, K, 2), and its mass (B, K)."""
-    y, x = (_axis(int(n), maps.device) for n in maps.shape[-2:])
-    over_x = torch.exp((x - xy[..., :1]) ** 2 / (-2 * LOSS_WINDOW**2))
-    over_y = torch.exp((y - xy[..., 1:]) ** 2 / (-2 * LOSS_WINDOW**2))
-    window = maps * over_x.unsqueeze(-2) * over_y.unsqueeze(-1)
-    mass = window.sum((2, 3))
-    return decode(window / (mass[..., None, None] + 1e-6))[0], mass
 
 
 class HeatmapModule(nn.Module):
@@ -335,8 +341,10 @@ class HeatmapNet(NetDetector):
         known = ((target > -0.5) & (target < size - 0.5)).all(-1)  # False for NaN
         log_map = torch.log_softmax(logits.flatten(2), -1)
         wanted = torch.where(known.unsqueeze(-1), target, 0.0)
-        found, mass = _around(log_map.exp().view_as(logits), wanted)
-        distance = (found - wanted).abs().sum(-1) * mass.detach()
+        over_x, over_y, mass = _windowed(log_map.exp().view_as(logits), wanted, LOSS_WINDOW)
+        x, y = _axis(width, xy.device), _axis(height, xy.device)
+        found, _ = _moments(over_x / (mass + 1e-6), over_y / (mass + 1e-6), x, y)
+        distance = (found - wanted).abs().sum(-1) * mass.squeeze(-1).detach()
         entropy = -(encode(target, (height, width), self.sigma).flatten(2) * log_map).sum(-1)
         return ((distance + entropy) * known).sum() / known.sum().clamp_min(1)
 
