@@ -172,7 +172,7 @@ class LearnedCombination(Combination):
         while len(kept) > 1:
             trials = [[m for m in kept if m != out] for out in kept]
             losses = [self._held_out_loss(t, answer, score, truth, groups, side) for t in trials]
-            costs = [_mean_and_error(without - loss) for without in losses]
+            costs = [mean_and_error(without - loss) for without in losses]
             best = int(np.argmin([mean for mean, _ in costs]))
             if costs[best][0] > costs[best][1]:
                 break
@@ -188,29 +188,29 @@ class LearnedCombination(Combination):
         for train, test in group_folds(groups, GUARD_FOLDS):
             rule = self._learn(xy[:, train], trust[:, train], truth[train], groups[train], side)
             found[test] = self._combine(rule, xy[:, test], trust[:, test])[0]
-        return _group_loss(found, truth, groups, side)
+        return group_loss(found, truth, groups, side)
 
     def _best_alone(self, answer: Array, score: Array, truth: Array, groups: Array, side: int) -> int:
         """Which of the kept members is as good as the rule, by the same judgement; -1 for none."""
         loss = self._held_out_loss(self.kept_, answer, score, truth, groups, side)
-        own = [_group_loss(answer[m], truth, groups, side) for m in self.kept_]
+        own = [group_loss(answer[m], truth, groups, side) for m in self.kept_]
         best = int(np.argmin([o.mean() for o in own]))
-        gain, error = _mean_and_error(own[best] - loss)
+        gain, error = mean_and_error(own[best] - loss)
         return best if gain <= error else -1
 
 
-def _group_loss(found: Array, truth: Array, groups: Array, side: int) -> Array:
-    """(G,) mean error of each group's points (B, K, 2), each counting as at most :data:`CAP`."""
+def group_loss(found: Array, truth: Array, groups: Array, side: int, cap: float = CAP) -> Array:
+    """(G,) mean error, px, of each group's points (B, K, 2), each counting as at most ``cap`` sides."""
     error = np.linalg.norm(found - truth, axis=-1)
     labelled = np.isfinite(truth[..., 0])
-    error = np.where(labelled, np.minimum(np.nan_to_num(error, nan=np.inf), CAP * side), 0.0)
+    error = np.where(labelled, np.minimum(np.nan_to_num(error, nan=np.inf), cap * side), 0.0)
     code = np.unique(groups, return_inverse=True)[1].reshape(-1)
     count = np.bincount(code, labelled.sum(1))
     total = np.bincount(code, error.sum(1))
     return total[count > 0] / count[count > 0]
 
 
-def _mean_and_error(values: Array) -> tuple[float, float]:
+def mean_and_error(values: Array) -> tuple[float, float]:
     """Mean of (G,) values and its standard error; with fewer than two no difference can be told."""
     if len(values) < 2:
         return 0.0, np.inf

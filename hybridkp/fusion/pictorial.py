@@ -24,6 +24,7 @@ from ..images import check_crops
 from ..runtime.kernels import logit, recalibrated
 from ..runtime.tree import Tree, marginals, read_mode, spectrum_of
 from ..structures import Array, DetectorMixin, InputError, check_xy
+from .members import group_loss, mean_and_error
 
 CAP = 0.05  #: parts of the crop's longer side; while settings are chosen, a larger error counts as this
 _BLOCK = 16  # pictures whose messages are held at a time
@@ -156,22 +157,20 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
             part = None if groups is None else names[train]
             model = memory.fitted(self.detector, images[train], seen, groups=part, flip=flip)
             own[test], score[test] = model.predict_with_score(images[test])
-            maps, tree = (
-                model.score_maps(images[test], stride=self.stride),
-                _tree(*self._count(seen, flip, size_hw)),
-            )
+            maps = model.score_maps(images[test], stride=self.stride)
+            tree = _tree(*self._count(seen, flip, size_hw))
             for i, trust in enumerate(self.trust):
                 found[i, test], mass[i, test] = self._read(maps, tree, trust)
-        off = np.linalg.norm(np.concatenate([found, own[None]]) - truth, axis=-1) / max(size_hw)
-        losses = np.array([_by_group(np.minimum(o, CAP), names) for o in off])
+        side = max(size_hw)
+        losses = np.array([group_loss(f, truth, names, side, CAP) for f in (*found, own)])
         if not losses.size:
             return _Settled(float("nan"), np.array([1.0, 0.0]), own, score)
         best = int(np.argmin(losses[:-1].mean(axis=1)))
-        gain = losses[-1] - losses[best]
-        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-        known = np.isfinite(off[best])
-        calibration = np.array(calibrate(logit(mass[best])[known], off[best][known] < NEAR))
-        if self.guard and gain.mean() <= error:
+        gain, error = mean_and_error(losses[-1] - losses[best])
+        off = np.linalg.norm(found[best] - truth, axis=-1)
+        known = np.isfinite(off)
+        calibration = np.array(calibrate(logit(mass[best])[known], off[known] < NEAR * side))
+        if self.guard and gain <= error:
             return _Settled(float("nan"), calibration, own, score)
         return _Settled(
             float(self.trust[best]), calibration, found[best], recalibrated(mass[best], calibration, True)
@@ -263,11 +262,3 @@ def _density(offset: Array, size_hw: tuple[int, int], spread: float, doubt: floa
 
 def _tree(parent: Array, kernel: Array) -> Tree:
     return Tree(parent, spectrum_of(kernel.astype(np.float64)))
-
-
-def _by_group(values: Array, names: Array) -> Array:
-    """(G,) means of each group's finite values (B, K); groups without any are left out."""
-    known = np.isfinite(values)
-    code = np.unique(names, return_inverse=True)[1].reshape(-1)
-    count, total = np.bincount(code, known.sum(1)), np.bincount(code, np.where(known, values, 0).sum(1))
-    return total[count > 0] / count[count > 0]
