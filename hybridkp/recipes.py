@@ -258,7 +258,9 @@ _METHODS: dict[str, _Recipe] = {
     "lbf": _Recipe(_lbf, "cascaded regression on the leaves of small forests", "classical"),
     "hough-forest": _Recipe(_hough_forest, "regression-forest votes and a shape model", "classical"),
     "patch-cnn": _Recipe(_patch_cnn, "patch experts that are one small CNN", "deep", slow=True),
-    "heatmap": _Recipe(_heatmap, "heat-map network with integral decoding", "deep", slow=True),
+    "heatmap": _Recipe(
+        _heatmap, "heat-map network, its maps read at their means or modes", "deep", slow=True
+    ),
     "heatmap-96": _Recipe(_heatmap_small, "the same on pictures of 96 px: quicker", "deep", slow=True),
     "heatmap-flip": _Recipe(_heatmap_flip, "heatmap on the picture and its mirror image", "deep", slow=True),
     "direct": _Recipe(_direct, "direct coordinate regression by a small CNN", "deep", slow=True),
@@ -304,7 +306,7 @@ _METHODS: dict[str, _Recipe] = {
     "average": _Recipe(_fused("Average"), "plain mean of sdm-fast and heatmap-flip", "hybrid", slow=True),
     "product": _Recipe(
         _fused("MapFusion", how="product"),
-        "product of maps around the points of sdm-fast and heatmap-flip",
+        "product of heatmap-flip's maps and Gaussians around the points of sdm-fast",
         "hybrid",
         slow=True,
     ),
