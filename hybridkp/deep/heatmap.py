@@ -50,8 +50,8 @@ def decode(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Non-negative maps (B, K, h, w) summing to 1 to (B, K, 2) expectation and (B, K) variance, map px."""
     height, width = (int(v) for v in maps.shape[-2:])
     x, y = _axis(width, maps.device).to(maps.dtype), _axis(height, maps.device).to(maps.dtype)
-    xy, variance = _moments(maps.sum(-2), maps.sum(-1), x, y)
-    return xy, variance.clamp_min(0)
+    at_x, at_y = _expectation(over_x := maps.sum(-2), x), _expectation(over_y := maps.sum(-1), y)
+    return _point(at_x, at_y), _variance(over_x, at_x, x) + _variance(over_y, at_y, y)
 
 
 def decode_mode(maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,30 +65,40 @@ def decode_mode(maps: Tensor) -> tuple[Tensor, Tensor]:
     y, x = (_axis(int(n), maps.device) for n in maps.shape[-2:])
     smooth = _blur_matrix(y) @ maps @ _blur_matrix(x) + 1e-9
     sharp = (smooth * smooth) * (smooth * smooth)
-    mass = sharp.sum((2, 3)).unsqueeze(-1)
-    xy, variance = _moments(sharp.sum(-2) / mass, sharp.sum(-1) / mass, x, y)
+    over_x, over_y = sharp.sum(-2), sharp.sum(-1)
+    mass = over_x.sum(-1, keepdim=True)
+    at_x, at_y = _expectation(over_x, x) / mass, _expectation(over_y, y) / mass
     for _ in range(2):
-        over_x, over_y, mass = _windowed(maps, xy, MODE_WINDOW)
-        # + 1e-12: a window may be all but empty when the map is flat
-        xy, variance = _moments(over_x / (mass + 1e-12), over_y / (mass + 1e-12), x, y)
-    return xy, variance.clamp_min(0)
+        over_x, over_y, mass = _windowed(maps, at_x, at_y, MODE_WINDOW)
+        mass = mass + 1e-12  # a window may be all but empty when the map is flat
+        at_x, at_y = _expectation(over_x, x) / mass, _expectation(over_y, y) / mass
+    variance = _variance(over_x / mass, at_x, x) + _variance(over_y / mass, at_y, y)
+    return _point(at_x, at_y), variance
 
 
-def _moments(over_x: Tensor, over_y: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Expectation (B, K, 2) and variance (B, K) from sums over columns (B, K, w) and rows (B, K, h)."""
-    mean_x, mean_y = (over_x * x).sum(-1), (over_y * y).sum(-1)
-    variance = (over_x * x * x).sum(-1) - mean_x**2 + (over_y * y * y).sum(-1) - mean_y**2
-    return torch.stack([mean_x, mean_y], -1), variance
+def _expectation(over: Tensor, axis: Tensor) -> Tensor:
+    """(B, K, 1) from sums over columns or rows (B, K, n) and the axis (n,)."""
+    return (over * axis).sum(-1, keepdim=True)
 
 
-def _windowed(maps: Tensor, xy: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps in a Gaussian window around ``xy`` (B, K, 2): sums (B, K, w), (B, K, h) and mass (B, K, 1).
+def _variance(over: Tensor, mean: Tensor, axis: Tensor) -> Tensor:
+    """(B, K), not negative."""
+    return (_expectation(over, axis * axis) - mean * mean).squeeze(-1).clamp_min(0)
+
+
+def _point(at_x: Tensor, at_y: Tensor) -> Tensor:
+    """(B, K, 2) from (B, K, 1) each."""
+    return torch.cat([at_x, at_y], -1)
+
+
+def _windowed(maps: Tensor, at_x: Tensor, at_y: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps in a Gaussian window around points (B, K, 1) each: sums (B, K, w), (B, K, h), mass (B, K, 1).
 
     As products, since windows the size of the maps would cost more than the network's last layers.
     """
     y, x = (_axis(int(n), maps.device) for n in maps.shape[-2:])
-    window_x = torch.exp((x - xy[..., :1]) ** 2 / (-2 * sigma**2))
-    window_y = torch.exp((y - xy[..., 1:]) ** 2 / (-2 * sigma**2))
+    off_x, off_y = x - at_x, y - at_y  # off * off: ONNX Runtime is slow at powers
+    window_x, window_y = (torch.exp(off * off * (-0.5 / sigma**2)) for off in (off_x, off_y))
     over_x = (window_y.unsqueeze(-2) @ maps).squeeze(-2) * window_x
     over_y = (maps @ window_x.unsqueeze(-1)).squeeze(-1) * window_y
     return over_x, over_y, over_x.sum(-1, keepdim=True)
@@ -341,9 +351,10 @@ class HeatmapNet(NetDetector):
         known = ((target > -0.5) & (target < size - 0.5)).all(-1)  # False for NaN
         log_map = torch.log_softmax(logits.flatten(2), -1)
         wanted = torch.where(known.unsqueeze(-1), target, 0.0)
-        over_x, over_y, mass = _windowed(log_map.exp().view_as(logits), wanted, LOSS_WINDOW)
+        maps, (at_x, at_y) = log_map.exp().view_as(logits), wanted.split(1, -1)
+        over_x, over_y, mass = _windowed(maps, at_x, at_y, LOSS_WINDOW)
         x, y = _axis(width, xy.device), _axis(height, xy.device)
-        found, _ = _moments(over_x / (mass + 1e-6), over_y / (mass + 1e-6), x, y)
+        found = _point(_expectation(over_x, x), _expectation(over_y, y)) / (mass + 1e-6)
         distance = (found - wanted).abs().sum(-1) * mass.squeeze(-1).detach()
         entropy = -(encode(target, (height, width), self.sigma).flatten(2) * log_map).sum(-1)
         return ((distance + entropy) * known).sum() / known.sum().clamp_min(1)
