@@ -35,22 +35,23 @@ def fingerprint(modules: Iterable[str]) -> str:
 def _fingerprint(modules: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for module in closure(modules):
-        digest.update(module.encode() + b"\0" + _code(module).encode())
+        digest.update(module.encode() + b"\0" + _code(module))
     return digest.hexdigest()[:16]
 
 
-def _code(module: str) -> str:
-    """What a module says to the interpreter, docstrings left out; "" for one that is not ours."""
+@lru_cache
+def _code(module: str) -> bytes:
+    """A hash of what a module says to the interpreter, docstrings left out; empty for what is not ours."""
     path = _file(module)
     if path is None:
-        return ""
+        return b""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = node.body[1:]
-    return ast.dump(tree)
+    return hashlib.sha256(ast.dump(tree).encode()).digest()
 
 
 def closure(modules: Iterable[str]) -> list[str]:

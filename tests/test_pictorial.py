@@ -239,6 +239,17 @@ def test_exported_it_answers_alike(engine: str, tmp_path: Any) -> None:
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+def test_a_detector_whose_maps_have_no_graph_is_named(tmp_path: Any) -> None:
+    from hybridkp import runtime
+
+    model = fusion.PictorialStructure(TwoMinded(), guard=False).fit(*arms(20))
+    with pytest.raises(InputError, match="TwoMinded cannot be exported"):
+        runtime.export_runtime(model, tmp_path / "m.hkr")
+    assert not hasattr(fusion.MirrorAverage(TwoMinded()), "score_maps"), (
+        "its points are averaged, not its maps"
+    )
+
+
 def _node(**changes: Any) -> dict[str, Any]:
     node = {
         "kind": "tree",

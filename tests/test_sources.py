@@ -37,7 +37,7 @@ def test_a_changed_file_changes_the_fingerprint_of_those_that_stand_on_it(tmp_pa
     monkeypatch.setattr(sources, "_ROOT", tmp_path)
 
     def prints() -> list[str]:
-        for cached in (sources._fingerprint, sources._imports, sources._doors):
+        for cached in (sources._fingerprint, sources._code, sources._imports, sources._doors):
             cached.cache_clear()
         return [sources.fingerprint([f"hybridkp.{m}"]) for m in "abc"]
 
@@ -54,7 +54,7 @@ def test_docstrings_comments_and_layout_do_not_count(tmp_path, monkeypatch):
 
     def seen(text: str) -> str:
         (tmp_path / "a.py").write_text(text)
-        for cached in (sources._fingerprint, sources._imports):
+        for cached in (sources._fingerprint, sources._code, sources._imports):
             cached.cache_clear()
         return sources.fingerprint(["hybridkp.a"])
 
@@ -62,7 +62,8 @@ def test_docstrings_comments_and_layout_do_not_count(tmp_path, monkeypatch):
     same = seen('"""Two."""\n\n\ndef f(\n    a, b\n):\n    return a + b\n')
     other = seen('"""One."""\ndef f(a, b):\n    """Adds."""\n    return a - b  # so\n')
     monkeypatch.undo()
-    sources._fingerprint.cache_clear(), sources._imports.cache_clear()
+    for cached in (sources._fingerprint, sources._code, sources._imports):
+        cached.cache_clear()
     assert before == same != other
 
 

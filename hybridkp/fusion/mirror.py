@@ -63,7 +63,7 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
         other, confidence = self.detector_.predict_with_score(flip_image(images, axis=2))
         return mirror_mean(xy, score, other, confidence, self.flip_, images.shape[2])
 
-    @available_if(lambda self: hasattr(self.detector, "score_maps"))
+    @available_if(lambda self: hasattr(self.detector, "with_mirror"))
     def score_maps(self, images: Any, stride: int = 4) -> Array:
         """(B, K, H/stride, W/stride) float32, each summing to 1: means of the detector's maps."""
         check_is_fitted(self, "detector_")

@@ -40,7 +40,7 @@ def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, 
         tree = model._to_runtime()
     except AttributeError as error:
         lacking = type(error.obj).__name__
-        if error.name != "_to_runtime":
+        if error.name not in ("_to_runtime", "_maps_to_runtime"):
             raise InputError(f"{lacking} is not fitted: only a trained detector can be exported") from None
         raise InputError(
             f"{lacking} cannot be exported to the runtime: use its model file with load_model"
