@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from hybridkp import checks, fusion
 from hybridkp.fusion.pictorial import _density, spanning_tree
 from hybridkp.runtime import nodes
-from hybridkp.runtime.tree import LEAST, Tree, marginals, read_mode, spectrum_of
+from hybridkp.runtime.tree import LEAST, Tree, marginals, read_mode
 from hybridkp.structures import DetectorMixin, InputError
 
 
@@ -38,7 +38,7 @@ def test_messages_give_the_marginals_of_all_configurations() -> None:
     maps /= maps.sum((2, 3), keepdims=True)
     parent = np.array([2, 0, -1, 2])
     kernel = rng.random((4, 2 * h, 2 * w))
-    found = marginals(maps, Tree(parent, spectrum_of(kernel)), trust)
+    found = marginals(maps, Tree.of(parent, kernel), trust)
     places = list(itertools.product(range(h), range(w)))
     for b in range(2):
         wanted = np.zeros((4, h, w))
@@ -96,7 +96,7 @@ def test_the_tree_joins_what_moves_together() -> None:
 @pytest.mark.parametrize("parent", [[1, 0], [-1, -1], [-1, 2, 1], [-1, 5]])
 def test_parents_that_are_no_tree_are_refused(parent: list[int]) -> None:
     with pytest.raises(ValueError, match="tree"):
-        Tree(np.array(parent), np.zeros((len(parent), 8, 5), complex)).levels()
+        Tree.of(np.array(parent), np.zeros((len(parent), 8, 8)))
 
 
 # --------------------------------------------------------------------------------------------

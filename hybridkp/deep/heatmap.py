@@ -50,7 +50,8 @@ def decode(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Non-negative maps (B, K, h, w) summing to 1 to (B, K, 2) expectation and (B, K) variance, map px."""
     height, width = (int(v) for v in maps.shape[-2:])
     x, y = _axis(width, maps.device).to(maps.dtype), _axis(height, maps.device).to(maps.dtype)
-    at_x, at_y = _expectation(over_x := maps.sum(-2), x), _expectation(over_y := maps.sum(-1), y)
+    over_x, over_y = maps.sum(-2), maps.sum(-1)
+    at_x, at_y = _expectation(over_x, x), _expectation(over_y, y)
     return _point(at_x, at_y), _variance(over_x, at_x, x) + _variance(over_y, at_y, y)
 
 
@@ -185,6 +186,18 @@ class MirroredModule(nn.Module):
         return _read(self.maps(pictures), self.net.at_mode)
 
 
+class BothReadings(nn.Module):
+    """A network's points (B, K, 2) in input px: its maps' means, and their modes."""
+
+    def __init__(self, net: HeatmapModule) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.net.maps(pictures)
+        return _read(maps, False)[0], _read(maps, True)[0]
+
+
 class ScoreMaps(nn.Module):
     """Crop (B, C, H, W) to a network's maps on a grid of ``size_hw``, each summing to 1."""
 
@@ -308,13 +321,8 @@ class HeatmapNet(NetDetector):
     ) -> dict[bool, float]:
         """The capped mean error, in sides, of each way to read maps that ``decoding`` allows."""
         allowed = {"mean": (False,), "mode": (True,), "auto": (False, True)}[self.decoding]
-        before, errors = net.at_mode, {}
-        for mode in allowed:
-            net.mode.fill_(mode)
-            off = self._off(self._run(net, pictures, device)[0], target)
-            errors[mode] = mean_error(np.minimum(off, CAP))
-        net.mode.fill_(before)
-        return errors
+        found = self._run(BothReadings(net), pictures, device)
+        return {mode: mean_error(np.minimum(self._off(found[mode], target), CAP)) for mode in allowed}
 
     def _validate(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> float:
         return min(self._readings(net, pictures, target, device).values())
@@ -362,8 +370,12 @@ class HeatmapNet(NetDetector):
     def score_maps(self, images: Any, stride: int = STRIDE) -> Array:
         """(B, K, H // stride, W // stride) float32, each map summing to 1, on the crop's own grid."""
         check_is_fitted(self)
+        return self.maps_by(self._map_module(stride), images)
+
+    def maps_by(self, module: nn.Module, images: Any) -> Array:
+        """What a module on this network, crops (B, C, H, W) to maps, gives for crops (B, H, W[, 3])."""
         device = pick_device(self.device)
-        module = self._map_module(stride).to(device)
+        module.to(device)
         with torch.inference_mode():
             parts = [module(part.to(device).float()).cpu() for part in self._crops(images).split(32)]
         return torch.cat(parts).numpy()
@@ -373,6 +385,9 @@ class HeatmapNet(NetDetector):
         return ScoreMaps(self.module_.net, self.input_px, (height // stride, width // stride)).eval()
 
     def _maps_to_runtime(self, stride: int) -> dict[str, Any]:
+        return self.traced_maps(self._map_module(stride))
+
+    def traced_maps(self, module: nn.Module) -> dict[str, Any]:
+        """Such a module for the runtime: ``graph``, and how many ``channels`` its ``image`` has."""
         image = torch.zeros(1, self.n_channels_, *self.size_hw_)
-        graph = trace(self._map_module(stride), {"image": image}, outputs=("maps",))
-        return {"graph": graph, "channels": self.n_channels_}
+        return {"graph": trace(module, {"image": image}, outputs=("maps",)), "channels": self.n_channels_}

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -18,10 +16,9 @@ from torch import Tensor, nn
 from .. import memory
 from ..images import check_crops
 from ..structures import Array, InputError
-from .export import trace
 from .heatmap import STRIDE, HeatmapNet
 from .layers import standardise
-from .tensors import pick_device, picture_tensor, resize_square
+from .tensors import resize_square
 
 
 class _Maps(nn.Module):
@@ -77,12 +74,7 @@ class HeatmapFeatures(BaseEstimator):
     def feature_maps(self, images: Array) -> tuple[Array, float]:
         """(B, 48, h, w) float32 of crops (B, S, S[, 3]), and how many crop px a map's pixel covers."""
         check_is_fitted(self, "net_")
-        device = pick_device(self.net_.device)
-        module = self._module().to(device)
-        with torch.inference_mode():
-            parts = picture_tensor(check_crops(images, self.size_hw_), self.net_.n_channels_).split(32)
-            out = [module(part.to(device).float()).cpu().numpy() for part in parts]
-        return np.concatenate(out), self._stride()
+        return self.net_.maps_by(self._module(), images), self._stride()
 
     def _module(self) -> _Maps:
         return _Maps(self.net_.module_.net, self.net_.input_px, self.level).eval()
@@ -91,6 +83,4 @@ class HeatmapFeatures(BaseEstimator):
         return STRIDE * self.size_hw_[1] / self.net_.input_px
 
     def _to_runtime(self) -> dict[str, Any]:
-        channels = self.net_.n_channels_
-        graph = trace(self._module(), {"image": torch.zeros(1, channels, *self.size_hw_)}, outputs=("maps",))
-        return {"graph": graph, "stride": self._stride(), "channels": channels}
+        return {**self.net_.traced_maps(self._module()), "stride": self._stride()}

@@ -22,7 +22,7 @@ from ..datasets.splits import group_folds
 from ..geometry import flip_points, resize_points
 from ..images import check_crops
 from ..runtime.kernels import logit, recalibrated
-from ..runtime.tree import Tree, marginals, read_mode, spectrum_of
+from ..runtime.tree import Tree, marginals, read_mode
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .members import group_loss, mean_and_error
 
@@ -158,7 +158,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
             model = memory.fitted(self.detector, images[train], seen, groups=part, flip=flip)
             own[test], score[test] = model.predict_with_score(images[test])
             maps = model.score_maps(images[test], stride=self.stride)
-            tree = _tree(*self._count(seen, flip, size_hw))
+            tree = Tree.of(*self._count(seen, flip, size_hw))
             for i, trust in enumerate(self.trust):
                 found[i, test], mass[i, test] = self._read(maps, tree, trust)
         side = max(size_hw)
@@ -198,7 +198,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
             return maps
         if stride != self.stride:
             raise InputError(f"the tree was counted at stride {self.stride}, asked for {stride}")
-        return marginals(maps, _tree(self.parent_, self.kernel_), self.trust_).astype(np.float32)
+        return marginals(maps, Tree.of(self.parent_, self.kernel_), self.trust_).astype(np.float32)
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) the probability of an error under 2.5 % of the side."""
@@ -208,7 +208,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
             xy, score = self.detector_.predict_with_score(images)
             return xy, score
         maps = self.detector_.score_maps(images, stride=self.stride)
-        xy, mass = self._read(maps, _tree(self.parent_, self.kernel_), self.trust_)
+        xy, mass = self._read(maps, Tree.of(self.parent_, self.kernel_), self.trust_)
         return xy.astype(np.float32), recalibrated(mass, self.calibration_, True)
 
     def _to_runtime(self) -> dict[str, Any]:
@@ -258,7 +258,3 @@ def _density(offset: Array, size_hw: tuple[int, int], spread: float, doubt: floa
     over_x = np.exp(-((x - offset[:, :1]) ** 2) / (2 * spread**2))
     counted: Array = over_y.T @ over_x
     return (1 - doubt) * counted / max(float(counted.sum()), 1e-12) + doubt * even
-
-
-def _tree(parent: Array, kernel: Array) -> Tree:
-    return Tree(parent, spectrum_of(kernel.astype(np.float64)))

@@ -172,22 +172,22 @@ class FastCascade(DetectorMixin, BaseEstimator):
         wanted, rows = as_complex(self.shape_.complete(truth)[picture]), rows[picture]
         seen, guarded = truth[picture], self.start is not None
         self.stages_: list[dict[str, Array]] = []
-        self.parts_ = []
         self.map_unit_ = np.zeros(0, np.float32)
         self.history_ = {"left-out error (px)": [mean_error(current, seen)]}
-        z, poses, lengths = as_complex(current), None, []
+        z, poses, lengths, parts = as_complex(current), None, [], []
         for i, scale in enumerate(self.scales):
             if i == 0 or scale != self.scales[i - 1]:
                 poses = [self._mean().frame_pose(shape, scale) for shape in z]
             rows_of_maps = self._map_rows(images, picture, z) if self._uses_maps(i) else None
             step = self._fit_stage(i, grey, picture, z, wanted, poses, rows, rows_of_maps)
             part = self._worth(z, step, seen) if guarded else 1.0
-            self.parts_ = [*self.parts_, part]
+            parts.append(part)
             for name in ("directions", "shift"):
                 self.stages_[-1][name] *= np.float32(part)
             z = z + part * step
             lengths.append(np.abs(part * step))
             self.history_["left-out error (px)"].append(mean_error(as_points(z), seen))
+        self.parts_ = parts
         self.curve_ = step_curve(lengths, np.linalg.norm(as_points(z) - seen, axis=-1), self.size_hw_)
         return self
 

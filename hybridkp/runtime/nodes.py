@@ -29,7 +29,7 @@ from .combined import Node, Rule
 from .engines import open_graph, planes
 from .kernels import mirror_mean, recalibrated
 from .looks import look_closer
-from .tree import Tree, marginals, read_mode, spectrum_of
+from .tree import Tree, marginals, read_mode
 from .values import array, number, whole
 
 Run = Callable[[Array], tuple[Array, Array]]  #: crop (H, W) or BGR (H, W, 3), uint8 -> (K, 2), (K,)
@@ -49,7 +49,7 @@ def build(node: Node, engine: str) -> Run:
     if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(f"holds a node of kind {str(kind)[:30]!r}, which this hybridkp cannot run: update")
     run = _KINDS[kind](node, engine)
-    return run if kind in _SEE_COLOR else lambda picture: run(to_grey(picture))
+    return (lambda picture: run(to_grey(picture))) if kind in _GREY else run
 
 
 def _hog(node: Node) -> dict[str, Any]:
@@ -289,8 +289,7 @@ def _tree(node: Node, engine: str) -> Run:
     parent, calibration = array(node["parent"], len(kernel)), array(node["calibration"], 2)
     if parent.dtype.kind != "i" or (kernel < 0).any():
         raise ValueError("a tree has whole parents and no negative density")
-    tree, trust = Tree(parent, spectrum_of(kernel.astype(float))), number(node["trust"], 1e-3, 1e3)
-    tree.levels()
+    tree, trust = Tree.of(parent, kernel), number(node["trust"], 1e-3, 1e3)
 
     def run(picture: Array) -> tuple[Array, Array]:
         xy, mass = read_mode(marginals(ask(planes(picture, channels))[0], tree, trust))
@@ -318,8 +317,5 @@ _KINDS: dict[str, Callable[[Node, str], Run]] = {
     "vote": _combination(combined.votes),
     "weighted-average": _combination(combined.weighted_average),
 }
-#: kinds that hand the crop on, or look at its colours themselves; the others are given it in grey
-_SEE_COLOR = frozenset(
-    {"average", "fast_cascade", "full-vote", "gated-vote", "mirrored", "net", "refined", "stacked", "tree"}
-    | {"vote", "weighted-average"}
-)
+#: kinds that are given the crop in grey; the others hand it on, or look at its colours themselves
+_GREY = frozenset({"cascade", "channel_grid", "constant", "holistic", "local-binary", "patches"})

@@ -20,23 +20,24 @@ class Tree(NamedTuple):
     """Which landmark hangs on which, and where it is to be expected from there."""
 
     parent: Array  #: (K,) int, -1 at the root
+    levels: list[Array]  #: landmarks of each depth from 1 on
     spectrum: Array  #: (K, 2h, w + 1) complex, transform of P(child - parent); the root's is not read
 
-    def levels(self) -> list[Array]:
-        """Landmarks of each depth from 1 on; raises ValueError where the parents are no tree."""
-        depth = np.where(self.parent < 0, 0, -1)
-        if (depth == 0).sum() != 1 or self.parent.max(initial=-1) >= len(self.parent):
+    @classmethod
+    def of(cls, parent: Array, kernel: Array) -> Tree:
+        """From (K,) parents and (K, 2h, 2w) densities: P(dx, dy) at index (dy mod 2h, dx mod 2w), map px.
+
+        Raises ValueError where the parents are no tree.
+        """
+        depth = np.where(parent < 0, 0, -1)
+        if (depth == 0).sum() != 1 or parent.max(initial=-1) >= len(parent):
             raise ValueError("parents must be a tree")
         for d in range(1, len(depth)):
-            depth[(depth < 0) & (depth[self.parent] == d - 1)] = d
+            depth[(depth < 0) & (depth[parent] == d - 1)] = d
         if (depth < 0).any():
             raise ValueError("parents must be a tree")
-        return [np.flatnonzero(depth == d) for d in range(1, depth.max() + 1)]
-
-
-def spectrum_of(kernel: Array) -> Array:
-    """Transform of (K, 2h, 2w): P(dx, dy) at index (dy mod 2h, dx mod 2w), offsets in map px."""
-    return np.fft.rfft2(kernel)
+        levels = [np.flatnonzero(depth == d) for d in range(1, depth.max() + 1)]
+        return cls(parent, levels, np.fft.rfft2(kernel.astype(np.float64)))
 
 
 def marginals(maps: Array, tree: Tree, trust: float) -> Array:
@@ -54,14 +55,14 @@ def marginals(maps: Array, tree: Tree, trust: float) -> Array:
         moved = np.fft.rfft2(part, s=(2 * h, 2 * w)) * (factor.conj() if up else factor)
         return _shares(np.maximum(np.fft.irfft2(moved, s=(2 * h, 2 * w))[..., :h, :w], 1e-12))
 
-    belief, levels = _shares((maps.astype(np.float64) + LEAST) ** trust), tree.levels()
+    belief = _shares((maps.astype(np.float64) + LEAST) ** trust)
     message = np.ones_like(belief)
-    for which in reversed(levels):
+    for which in reversed(tree.levels):
         message[:, which] = through(belief[:, which], which, up=True)
         for k in which:  # landmarks, not pixels: siblings share a parent
             belief[:, tree.parent[k]] *= message[:, k]
         belief = _shares(belief)
-    for which in levels:
+    for which in tree.levels:
         others = _shares(belief[:, tree.parent[which]] / message[:, which])
         belief[:, which] = _shares(belief[:, which] * through(others, which, up=False))
     return belief
