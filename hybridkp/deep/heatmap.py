@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..calibration import FAR
 from ..geometry import rescale
 from ..structures import Array, InputError
 from .estimator import NetDetector, Pipeline, calibrated, mean_error
@@ -28,7 +29,6 @@ from .tensors import pick_device, resize_square
 STRIDE = 4  #: input px per map px
 MODE_SMOOTHING, MODE_WINDOW = 3.0, 4.0  #: map px; chosen on folds of faces and of bodies
 LOSS_WINDOW = 3.0  #: map px; chosen as the above
-CAP = 0.05  #: sides; while a reading is chosen and a training watched, a larger error counts as this
 
 
 def encode(xy: Tensor, size_hw: tuple[int, int], sigma: float) -> Tensor:
@@ -322,7 +322,7 @@ class HeatmapNet(NetDetector):
         """The capped mean error, in sides, of each way to read maps that ``decoding`` allows."""
         allowed = {"mean": (False,), "mode": (True,), "auto": (False, True)}[self.decoding]
         found = self._run(BothReadings(net), pictures, device)
-        return {mode: mean_error(np.minimum(self._off(found[mode], target), CAP)) for mode in allowed}
+        return {mode: mean_error(np.minimum(self._off(found[mode], target), FAR)) for mode in allowed}
 
     def _validate(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> float:
         return min(self._readings(net, pictures, target, device).values())

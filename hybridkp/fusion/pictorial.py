@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..calibration import NEAR, calibrate
+from ..calibration import FAR, NEAR, calibrate
 from ..datasets.splits import group_folds
 from ..geometry import flip_points, resize_points
 from ..images import check_crops
@@ -26,7 +26,6 @@ from ..runtime.tree import Tree, marginals, read_mode
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .members import group_loss, mean_and_error
 
-CAP = 0.05  #: parts of the crop's longer side; while settings are chosen, a larger error counts as this
 _BLOCK = 16  # pictures whose messages are held at a time
 
 
@@ -162,7 +161,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
             for i, trust in enumerate(self.trust):
                 found[i, test], mass[i, test] = self._read(maps, tree, trust)
         side = max(size_hw)
-        losses = np.array([group_loss(f, truth, names, side, CAP) for f in (*found, own)])
+        losses = np.array([group_loss(f, truth, names, side, FAR) for f in (*found, own)])
         if not losses.size:
             return _Settled(float("nan"), np.array([1.0, 0.0]), own, score)
         best = int(np.argmin(losses[:-1].mean(axis=1)))

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ..calibration import FAR
 from ..geometry import flip_image, flip_points
 from ..images import check_crops, crops_to_grey
 from ..memory import TooFewLabels, fitted, out_of_fold
@@ -33,7 +34,6 @@ from .shape import PointDistribution
 from .training import given_starts, mean_error, mirrored, perturbed, prepare, step_curve
 
 PARTS = (0.0, 0.5, 1.0)  #: of a stage's step, behind another detector
-CAP = 0.05  #: parts of the crop's longer side; while a part is chosen, a larger error counts as this
 
 _BLOCK = 64  # pictures whose feature maps are held at a time
 
@@ -193,7 +193,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
 
     def _worth(self, z: Array, step: Array, truth: Array) -> float:
         """The part of :data:`PARTS` of a left-out step that leaves the least capped error."""
-        limit = CAP * max(self.size_hw_)
+        limit = FAR * max(self.size_hw_)
         off = [np.linalg.norm(as_points(z + part * step) - truth, axis=-1) for part in PARTS]
         return PARTS[int(np.argmin([np.nanmean(np.minimum(o, limit)) for o in off]))]
 
