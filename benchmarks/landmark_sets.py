@@ -7,7 +7,6 @@ Predictions come from ``hybridkp.evaluate.bench`` and the figures from ``hybridk
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -126,25 +125,6 @@ def score(problem: Problem, predictions: Sequence[Predictions]) -> Scored:
     truth = gather_truth(problem.val, predictions)
     scores = score_methods(truth, predictions)
     return Scored(truth.headline, truth.groups, {s.method: s for s in scores})
-
-
-def set_everywhere(estimator: Any, params: Mapping[str, Any]) -> Any:
-    """The estimator, each parameter set wherever it, or an estimator inside it, has one of that name."""
-    known = estimator.get_params(deep=True)
-    return estimator.set_params(
-        **{name: params[last] for name in known if (last := name.split("__")[-1]) in params}
-    )
-
-
-def parameter(text: str) -> tuple[str, Any]:
-    """``max_epochs=30`` of a command line; the value as JSON, or as the text that it is."""
-    name, equals, value = text.partition("=")
-    if not (name.isidentifier() and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
 
 
 def interval_text(value: float, low: float, high: float, digits: int, sign: bool = False) -> str:

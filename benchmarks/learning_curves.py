@@ -31,8 +31,10 @@ import landmark_sets as sets
 import numpy as np
 
 from hybridkp import evaluate, recipes, statistics
+from hybridkp.cli.parser import parameter
 from hybridkp.files import write_atomic
 from hybridkp.report import plots
+from hybridkp.settings import with_parameters
 from hybridkp.structures import Dataset, InputError
 
 METHODS = ("sdm", "heatmap", "vote-gated")
@@ -173,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     problem = sets.load_problem(args.set, args.max_train, args.max_val)
     sizes = with_all(args.sizes, len(problem.train))
     made = {name: recipes.make_method(name, quick=args.quick) for name in args.methods}
-    methods = {name: sets.set_everywhere(method, dict(args.param)) for name, method in made.items()}
+    methods = {name: with_parameters(method, dict(args.param)) for name, method in made.items()}
     headline, found, words = measure(methods, problem, sizes, args)
     if not found:
         raise InputError(f"{args.out}: no method gave an answer on any size")
@@ -200,7 +202,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--param",
-        type=sets.parameter,
+        type=parameter,
         action="append",
         default=[],
         metavar="NAME=VALUE",

@@ -9,11 +9,11 @@ may be tuned in ``search_spaces.py``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .recipe_parts import make_descriptor, make_refiner
-from .search_spaces import PARTS, SPACES
+from .search_spaces import SPACES
 from .structures import InputError
 
 
@@ -382,15 +382,3 @@ def search_space(name: str) -> dict[str, list[Any]]:
     """Parameter -> values that ``hybridkp tune`` chooses from; empty for floors and combinations."""
     _recipe(name)
     return {k: list(v) for k, v in SPACES.get(name, {}).items()}
-
-
-def with_settings(name: str, estimator: Any, found: Mapping[str, Mapping[str, Any]]) -> Any:
-    """The estimator of a recipe with tuned settings, its own and those of its members.
-
-    ``found`` maps recipes to parameters; a combination takes what was found for its members.
-    """
-    known = estimator.get_params(deep=True)
-    inside = {m: m for m in found if m in known} | PARTS.get(name, {})
-    for place, recipe in inside.items():
-        estimator.set_params(**{f"{place}__{k}": v for k, v in found.get(recipe, {}).items()})
-    return estimator.set_params(**found.get(name, {}))

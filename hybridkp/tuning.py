@@ -1,8 +1,9 @@
 """Settings chosen inside the training part: the same number of trials for every method.
 
 Each trial fits a method with other settings on group-safe folds of ``train`` and is judged on the
-pictures that its folds left out; ``val`` is never seen.  Trials are kept as they finish.  Which
-settings may vary is the caller's (the recipes') choice; nothing is reported here but the trials.
+pictures that its folds left out, by the figure that leads in a report; ``val`` is never seen.  Finished
+folds and trials are kept.  Which settings may vary is the caller's (the recipes') choice; nothing is
+reported here but the trials.
 """
 
 from __future__ import annotations
@@ -10,19 +11,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from . import memory
 from .evaluate.crops import Crops, make_crops
+from .evaluate.processes import count_workers, usable_cores
 from .evaluate.runs import with_seed
 from .files import write_atomic
-from .geometry import apply_affine, invert_affine
-from .metrics import nme, normalizer_lengths
+from .metrics import headline_metric, nme, normalizer_lengths, object_pck
+from .statistics import holm, paired_difference
 from .structures import Array, Dataset, InputError, Normalizer
+from .threads import limit_threads
+
+LEVEL = 0.95  #: of the interval of a difference, and of the test that a setting must pass
 
 Space = Mapping[str, Sequence[Any]]  #: parameter (``a__b`` for nested ones) -> values to choose from
 Progress = Callable[[str, int, int], None]
@@ -30,15 +37,21 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting and how it did: the mean error over the left-out objects, and its standard error.
+    """One setting and how it did on the objects that its folds left out.
 
-    ``error`` is in units of the normaliser (a fraction, or px), ``seconds`` the wall clock of the
-    folds' fits and answers, with what a memory spared counted in.
+    ``error`` is the mean over objects of the figure that leads in a report, as an error: NME (a
+    fraction), px, or 1 - PCK@0.2.  ``difference`` is that minus the defaults' over the same objects, with
+    its interval over groups and the p of "no difference" (:func:`.paired_difference`).  ``seconds`` is the
+    wall clock of the folds' fits and answers, with what a memory spared counted in.
     """
 
     params: Mapping[str, Any]
+    metric: str  #: "nme", "pixel" or "pck"
     error: float
-    standard_error: float
+    difference: float
+    low: float
+    high: float
+    p: float
     seconds: float
 
 
@@ -89,6 +102,7 @@ def tune(
     size_hw: tuple[int, int] = (128, 128),
     margin: float = 1.25,
     normalizer: Normalizer | None = None,
+    n_jobs: int = 1,
     progress: Progress | None = None,
 ) -> list[Trial]:
     """Search settings of one method by grouped cross-validation inside ``train``.
@@ -99,6 +113,7 @@ def tune(
     space : parameter -> values
     out : folder; gets ``trials.json`` after each trial and ``cache/`` with every finished fold
     cv : folds, which never cut a group
+    n_jobs : trials at a time, each in a process with its share of the cores; -1 = one per core
     progress : called as progress(setting, done, n_trials)
 
     Returns
@@ -116,36 +131,53 @@ def tune(
         raise InputError(f"{type(estimator).__name__} has no parameter {unknown[0]!r} to search")
     settings = draw_settings(space, n_trials, random_state, own=known)
     crops = make_crops(train, size_hw, margin)
-    lengths = _lengths(train, crops, normalizer)
+    errors = _Errors(train, crops, normalizer)
+    workers = min(count_workers(n_jobs), len(settings))
+    threads = max(1, usable_cores() // workers)
+    seeded = with_seed(estimator, random_state)
+    jobs = (
+        delayed(_answers)(seeded, params, crops, cv, random_state, Path(out) / "cache", threads)
+        for params in settings
+    )
     trials: list[Trial] = []
-    with memory.remember(Path(out) / "cache"):
-        for done, params in enumerate(settings, 1):
-            trials.append(_trial(estimator, params, crops, lengths, cv, random_state))
+    first = np.zeros(0)
+    found = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="n_jobs")(jobs)
+    with ExitStack() as stack:
+        stack.callback(found.close)  # Ctrl-C: the trials that still run end with us
+        for params, (xy, seconds) in zip(settings, found, strict=True):
+            own = errors(xy)
+            first = first if trials else own
+            apart = paired_difference(own, first, crops.groups, level=LEVEL)
+            error = float(np.nanmean(own)) if np.isfinite(own).any() else float("nan")
+            way = (apart.difference, apart.low, apart.high, apart.p)
+            trials.append(Trial(params, errors.metric, error, *way, seconds))
             write_atomic(Path(out) / "trials.json", _json(trials))
             if progress:
-                progress(_words(params), done, len(settings))
+                progress(_words(params), len(trials), len(settings))
     return trials
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
-    """The least error; the defaults stay unless another setting beats them by a standard error.
+    """The least error among the settings that beat the defaults beyond doubt; else the defaults.
 
-    The guard is Breiman's one-standard-error rule (1984) applied to the defaults: with few
-    trials the luckiest setting is often only that.
+    Beyond doubt: the paired sign-flip test against the defaults, with Holm's correction for all
+    settings tried.  With few trials the luckiest setting is often only that.
     """
     if not trials:
         raise InputError("no trials: run the search first")
-    best = min(trials, key=lambda t: np.inf if np.isnan(t.error) else t.error)
-    default = trials[0]
-    return default if default.error <= best.error + best.standard_error else best
+    default, others = trials[0], trials[1:]
+    p = holm([t.p for t in others])
+    clear = [t for t, doubt in zip(others, p, strict=True) if t.difference < 0 and doubt <= 1 - LEVEL]
+    return min(clear, key=lambda t: t.error, default=default)
 
 
 def read_trials(path: str | os.PathLike[str]) -> list[Trial]:
     """What :func:`tune` wrote; :class:`InputError` for anything else."""
     try:
         rows = json.loads(Path(path).read_text())["trials"]
+        numbers = [f.name for f in fields(Trial) if f.name not in ("params", "metric")]
         return [
-            Trial(dict(r["params"]), _number(r["error"]), _number(r["standard_error"]), float(r["seconds"]))
+            Trial(dict(r["params"]), str(r["metric"]), **{name: _number(r[name]) for name in numbers})
             for r in rows
         ]
     except OSError as error:
@@ -154,13 +186,19 @@ def read_trials(path: str | os.PathLike[str]) -> list[Trial]:
         raise InputError(f"{path}: holds no trials; run the search again") from None
 
 
-def _trial(
-    estimator: Any, params: Mapping[str, Any], crops: Crops, lengths: Array, cv: int, random_state: int
-) -> Trial:
-    chosen = with_seed(estimator, random_state).set_params(**params)
-    with memory.stopwatch() as watch:
-        answer, _ = memory.out_of_fold(
-            chosen,
+def _answers(
+    estimator: Any,
+    params: Mapping[str, Any],
+    crops: Crops,
+    cv: int,
+    random_state: int,
+    cache: Path,
+    threads: int,
+) -> tuple[Array, float]:
+    """Answers (B, K, 2), crop px, of fits that did not see the object, and what they would take anew."""
+    with limit_threads(threads), memory.remember(cache), memory.stopwatch() as watch:
+        xy, _ = memory.out_of_fold(
+            estimator.set_params(**params),
             crops.images,
             crops.xy,
             groups=crops.groups,
@@ -168,20 +206,28 @@ def _trial(
             cv=cv,
             random_state=random_state,
         )
-    error = nme(crops.to_picture(crops.xy), crops.to_picture(answer), lengths)
-    error = error[np.isfinite(error)]
-    spread = float(error.std(ddof=1) / np.sqrt(len(error))) if len(error) > 1 else float("nan")
-    return Trial(dict(params), float(error.mean()) if len(error) else float("nan"), spread, watch.seconds)
+    return xy, watch.seconds
 
 
-def _lengths(train: Dataset, crops: Crops, normalizer: Normalizer | None) -> Array:
-    truth = apply_affine(invert_affine(crops.matrix), crops.xy)
-    instances = zip(crops.sample, crops.instance, strict=True)
-    boxes = np.stack([train.samples[s].instances[i].box_xywh for s, i in instances])
-    try:
-        return normalizer_lengths(truth, tuple(normalizer or train.normalizer), boxes)
-    except ValueError as error:
-        raise InputError(f"{train.name}: {error}") from None
+class _Errors:
+    """Answers (B, K, 2) in crop px -> the leading figure of each object as an error (B,), NaN = left out."""
+
+    def __init__(self, train: Dataset, crops: Crops, normalizer: Normalizer | None) -> None:
+        chosen = tuple(normalizer or train.normalizer)
+        self.metric = headline_metric(chosen, train.landmarks)
+        self.crops, self.truth = crops, crops.to_picture(crops.xy)
+        instances = zip(crops.sample, crops.instance, strict=True)
+        boxes = np.stack([train.samples[s].instances[i].box_xywh for s, i in instances])
+        try:
+            self.lengths = normalizer_lengths(self.truth, chosen, boxes)
+        except ValueError as error:
+            raise InputError(f"{train.name}: {error}") from None
+
+    def __call__(self, xy: Array) -> Array:
+        found = self.crops.to_picture(xy)
+        if self.metric == "pck":
+            return 1 - object_pck(self.truth, found, self.lengths, t=0.2)
+        return nme(self.truth, found, self.lengths)
 
 
 def _words(params: Mapping[str, Any]) -> str:
@@ -190,15 +236,9 @@ def _words(params: Mapping[str, Any]) -> str:
 
 def _json(trials: Sequence[Trial]) -> str:
     rows = [
-        {
-            "params": dict(t.params),
-            "error": None if np.isnan(t.error) else t.error,
-            "standard_error": None if np.isnan(t.standard_error) else t.standard_error,
-            "seconds": round(t.seconds, 2),
-        }
-        for t in trials
+        {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(t).items()} for t in trials
     ]
-    return json.dumps({"format": 1, "trials": rows}, indent=1, allow_nan=False) + "\n"
+    return json.dumps({"format": 2, "trials": rows}, indent=1, allow_nan=False) + "\n"
 
 
 def _number(value: Any) -> float:

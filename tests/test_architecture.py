@@ -68,7 +68,8 @@ ROOMS: dict[str, set[str]] = {
         "tqdm",
         "cv2",
     },
-    "tuning": CORE | {"datasets", "evaluate", "files", "geometry", "memory", "metrics"},
+    "tuning": CORE
+    | {"datasets", "evaluate", "files", "memory", "metrics", "statistics", "threads", "joblib"},
     "report": CORE
     | {"metrics", "statistics", "draw", "files", "geometry", "images", "pairs", "datasets"}
     | {"calibration", "jinja2", "matplotlib", "cv2"},
@@ -80,6 +81,7 @@ ROOMS: dict[str, set[str]] = {
     | {"recipe_parts", "search_spaces"},
     "recipe_parts": {"descriptors", "deep", "refiners"},
     "search_spaces": set(),
+    "settings": {"search_spaces", "structures"},
     "point_recipes": CORE | {"pairs", "points", "descriptors", "sklearn"},
     "point_checks": CORE | {"checks", "sklearn", "cv2"},
     "checks": CORE | {"geometry", "files", "pyramid", "datasets", "sklearn", "cv2"},
@@ -89,6 +91,7 @@ ROOMS: dict[str, set[str]] = {
         "point_recipes",
         "pairs",
         "tuning",
+        "settings",
         "evaluate",
         "report",
         "files",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from hybridkp import cli, memory, recipes
 from hybridkp.datasets import make_faces
 from hybridkp.evaluate import make_crops
 from hybridkp.landmarks import HolisticRegressor
-from hybridkp.metrics import nme, normalizer_lengths
+from hybridkp.metrics import nme, normalizer_lengths, object_pck
+from hybridkp.settings import check_parameters, with_parameters, with_settings
+from hybridkp.statistics import paired_difference
 from hybridkp.structures import Dataset, InputError
 from hybridkp.tuning import Trial, best_trial, draw_settings, read_trials, tune
 
@@ -39,21 +41,52 @@ def test_a_space_too_large_to_list_is_drawn_from() -> None:
     assert len(drawn) == 20 and len({tuple(d.items()) for d in drawn}) == 20
 
 
-def test_a_trial_is_the_error_of_left_out_objects(faces: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("normalizer", "metric"), [(None, "nme"), (("pixel",), "pixel")])
+def test_a_trial_is_the_error_of_left_out_objects(
+    faces: Dataset, tmp_path: Path, normalizer: tuple[str, ...] | None, metric: str
+) -> None:
     estimator = HolisticRegressor(grid=8)
-    trials = tune(estimator, {"alpha": [1.0, 1e4]}, faces, out=tmp_path, n_trials=3, size_hw=(64, 64))
+    space = {"alpha": [1.0, 1e4]}
+    trials = tune(estimator, space, faces, out=tmp_path, n_trials=3, size_hw=(64, 64), normalizer=normalizer)
     assert trials[0].params == {} and {t.params.get("alpha") for t in trials} == {None, 1.0, 1e4}
     crops = make_crops(faces, (64, 64))
+    truth = crops.to_picture(crops.xy)
+    lengths = normalizer_lengths(truth, normalizer or faces.normalizer)
+    errors = []
     for trial in trials:
         model = HolisticRegressor(grid=8).set_params(**trial.params)
         answer, _ = memory.out_of_fold(model, crops.images, crops.xy, groups=crops.groups, flip=crops.flip)
-        truth = crops.to_picture(crops.xy)
-        error = nme(truth, crops.to_picture(answer), normalizer_lengths(truth, faces.normalizer))
-        assert trial.error == pytest.approx(error.mean(), rel=1e-6)
-        assert trial.standard_error == pytest.approx(error.std(ddof=1) / np.sqrt(30), rel=1e-6)
-    assert read_trials(tmp_path / "trials.json") == [
-        Trial(t.params, t.error, t.standard_error, round(t.seconds, 2)) for t in trials
+        errors.append(nme(truth, crops.to_picture(answer), lengths))
+        assert trial.error == pytest.approx(errors[-1].mean(), rel=1e-6) and trial.metric == metric
+        apart = paired_difference(errors[-1], errors[0], crops.groups)
+        found = (trial.difference, trial.low, trial.high, trial.p)
+        assert found == pytest.approx((apart.difference, apart.low, apart.high, apart.p), rel=1e-6)
+    rounded = [replace(t, seconds=round(t.seconds, 2)) for t in trials]
+    assert [replace(t, seconds=round(t.seconds, 2)) for t in read_trials(tmp_path / "trials.json")] == rounded
+
+
+def test_bodies_are_judged_by_their_points_on_target(faces: Dataset, tmp_path: Path) -> None:
+    names = ["left shoulder", "right hip", *(f"p{i}" for i in range(2, len(faces.landmarks)))]
+    bodies = replace(faces, landmarks=tuple(names), normalizer=("points", 0, 1))
+    (trial,) = tune(HolisticRegressor(grid=8), {}, bodies, out=tmp_path, n_trials=1, size_hw=(64, 64))
+    crops = make_crops(bodies, (64, 64))
+    answer, _ = memory.out_of_fold(
+        HolisticRegressor(grid=8), crops.images, crops.xy, groups=crops.groups, flip=crops.flip
+    )
+    truth = crops.to_picture(crops.xy)
+    lengths = normalizer_lengths(truth, bodies.normalizer)
+    on_target = object_pck(truth, crops.to_picture(answer), lengths, t=0.2).mean()
+    assert trial.metric == "pck" and trial.error == pytest.approx(1 - on_target) and 0 < trial.error < 1
+
+
+def test_trials_in_processes_are_the_same_trials(faces: Dataset, tmp_path: Path) -> None:
+    space = {"alpha": [1.0, 1e4]}
+    found = [
+        tune(HolisticRegressor(grid=8), space, faces, out=tmp_path / str(n), size_hw=(64, 64), n_jobs=n)
+        for n in (1, 2)
     ]
+    one, two = ([replace(t, seconds=0.0) for t in trials] for trials in found)
+    assert one == two and len(one) == 3
 
 
 def test_finished_folds_are_not_fitted_again(
@@ -71,14 +104,28 @@ def test_finished_folds_are_not_fitted_again(
 
 
 def test_the_defaults_stay_unless_clearly_beaten() -> None:
-    default = Trial({}, 0.050, 0.002, 1.0)
-    lucky, better = Trial({"a": 1}, 0.049, 0.002, 1.0), Trial({"a": 2}, 0.040, 0.002, 1.0)
+    def trial(error: float, difference: float, p: float, **params: int) -> Trial:
+        return Trial(params, "nme", error, difference, difference - 0.01, difference + 0.01, p, 1.0)
+
+    default, nan = trial(0.050, 0.0, 1.0), float("nan")
+    lucky, better = trial(0.039, -0.011, 0.06, a=1), trial(0.040, -0.010, 0.001, a=2)
+    worse, broken = trial(0.060, 0.010, 0.001, a=3), trial(nan, nan, nan, a=4)
     assert best_trial([default, lucky]) is default
-    assert best_trial([default, lucky, better]) is better
-    broken = Trial({"a": 3}, float("nan"), float("nan"), 1.0)
-    assert best_trial([default, broken]) is default
+    assert best_trial([default, lucky, better, worse, broken]) is better
+    assert best_trial([default, worse, broken]) is default
+    once = trial(0.040, -0.010, 0.03, a=5)  # alone it would do; as one of two it may be luck
+    assert best_trial([default, once]) is once and best_trial([default, once, lucky]) is default
     with pytest.raises(InputError, match="no trials"):
         best_trial([])
+
+
+def test_parameters_reach_every_member() -> None:
+    vote = with_parameters(recipes.make_method("vote"), {"max_epochs": 3, "alpha": 7.0})
+    members = dict(vote.members)
+    assert members["heatmap-flip"].detector.max_epochs == 3 and members["sdm-fast"].alpha == 7.0
+    check_parameters([vote], {"max_epochs": 3})
+    with pytest.raises(InputError, match="did you mean 'max_epochs'"):
+        check_parameters([vote], {"max_epoch": 3})
 
 
 def test_mistakes_are_told(faces: Dataset, tmp_path: Path) -> None:
@@ -106,26 +153,27 @@ def test_every_space_fits_its_recipe(name: str) -> None:
 
 def test_combinations_take_what_was_found_for_their_members() -> None:
     found = {"sdm-fast": {"alpha": 7.0}, "hog+svm": {"n_hard": 9}, "heatmap": {"sigma": 0.5}}
-    vote = recipes.with_settings("vote", recipes.make_method("vote"), found)
+    vote = with_settings("vote", recipes.make_method("vote"), found)
     members = dict(vote.members)
     assert members["sdm-fast"].alpha == 7.0 and members["heatmap-flip"].detector.sigma == 0.5
-    behind = recipes.with_settings("heatmap>sdm", recipes.make_method("heatmap>sdm"), found)
+    behind = with_settings("heatmap>sdm", recipes.make_method("heatmap>sdm"), found)
     assert behind.start.detector.sigma == 0.5 and behind.alpha != 7.0
-    refined = recipes.with_settings("hog+svm+cnn", recipes.make_method("hog+svm+cnn"), found)
+    refined = with_settings("hog+svm+cnn", recipes.make_method("hog+svm+cnn"), found)
     assert refined.detector.n_hard == 9
-    assert recipes.with_settings("sdm-fast", recipes.make_method("sdm-fast"), found).alpha == 7.0
-    assert recipes.with_settings("direct", recipes.make_method("direct"), found).learning_rate == 1e-3
+    assert with_settings("sdm-fast", recipes.make_method("sdm-fast"), found).alpha == 7.0
+    assert with_settings("direct", recipes.make_method("direct"), found).learning_rate == 1e-3
 
 
 def test_the_command_tunes_and_the_bench_uses_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "tuned"
     few = ["--max-train", "16", "--crop", "64"]
     command = ["tune", "synthetic", "--methods", "hog+ridge", "--trials", "2", "--cv", "2", "-o", str(out)]
-    assert cli.main([*command, *few]) == 0
+    assert cli.main([*command, "--param", "grid=8", *few]) == 0
     assert "| hog+ridge | 2 |" in capsys.readouterr().out
+    assert "defaults (chosen)" in (out / "trials.md").read_text()
     path = out / "hog+ridge" / "trials.json"
     chosen = json.loads(path.read_text())
-    chosen["trials"][1] |= {"params": {"alpha": 31.0}, "error": 1e-6, "standard_error": 0.0}
+    chosen["trials"][1] |= {"params": {"alpha": 31.0}, "error": 1e-6, "difference": -0.1, "p": 0.0}
     path.write_text(json.dumps(chosen))
     run = tmp_path / "run"
     bench = ["bench", "synthetic", "--methods", "hog+ridge", *few, "--max-val", "3", "--out", str(run)]
@@ -133,6 +181,11 @@ def test_the_command_tunes_and_the_bench_uses_it(tmp_path: Path, capsys: pytest.
     from hybridkp.evaluate import stored_predictions
 
     assert "alpha=31.0" in stored_predictions(run)[0].params["estimator"]
+    assert cli.main([*bench, "--param", "alpha=32", "--param", "grid=8"]) == 0
+    params = {k: v for p in stored_predictions(run) for k, v in p.params.items()}
+    assert "alpha=32" in params["estimator"] and "grid=8" in params["estimator"]
+    assert cli.main([*bench, "--param", "alhpa=3"]) == 2
+    assert "did you mean 'alpha'" in capsys.readouterr().err
     assert cli.main(["tune", "synthetic", "--methods", "vote", "-o", str(out)]) == 2
     assert "nothing to tune" in capsys.readouterr().err
     assert cli.main(["bench", "synthetic", "--tuned", str(tmp_path / "none")]) == 2

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..structures import Dataset, InputError
 from .display import Bar, Display, say
+from .tuning import found_settings
 
 if TYPE_CHECKING:
     from ..structures import Predictions
@@ -24,13 +25,15 @@ HELD_OUT = 0.2  #: share held out for val when the data have no splits
 def bench(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..files import write_atomic
+    from ..settings import check_parameters, with_parameters, with_settings
 
     quick = args.quick if args.quick is not None else args.data == "synthetic"
     names = args.methods or list(recipes.QUICK if quick else recipes.DEFAULT)
-    found = _tuned(args.tuned) if args.tuned else {}
-    methods = [
-        (name, recipes.with_settings(name, recipes.make_method(name, quick=quick), found)) for name in names
-    ]
+    found = found_settings(args.tuned) if args.tuned else {}
+    params = dict(args.param)
+    made = [(name, recipes.make_method(name, quick=quick)) for name in names]
+    check_parameters([estimator for _, estimator in made], params)
+    methods = [(name, with_parameters(with_settings(name, method, found), params)) for name, method in made]
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{'-quick' if quick else ''}"
     train, val = load_parts(args.data, args.split)
     train = thin(train, args.max_train or (QUICK_TRAIN if quick else None))
@@ -63,62 +66,14 @@ def bench(args: argparse.Namespace) -> int:
     return FAILED if display.failed else OK
 
 
-def tune(args: argparse.Namespace) -> int:
-    from .. import recipes
-    from ..tuning import best_trial
-    from ..tuning import tune as search
-
-    names = args.methods or [n for n in recipes.DEFAULT if recipes.search_space(n)]
-    fixed = [n for n in names if not recipes.search_space(n)]
-    if fixed:
-        raise InputError(f"{fixed[0]} has nothing to tune of its own; combinations take their members'")
-    data = thin(load_parts(args.data, "val")[0], args.max_train)
-    args.resume = f"Finished trials are kept in {args.out}; give the same command again to go on."
-    lines = []
-    for name in names:
-        with Bar("trial", f"{name}: ") as bar:
-            trials = search(
-                recipes.make_method(name, quick=args.quick),
-                recipes.search_space(name),
-                data,
-                out=args.out / name,
-                n_trials=args.trials,
-                cv=args.cv,
-                random_state=args.seed,
-                size_hw=(args.crop, args.crop),
-                margin=args.margin,
-                normalizer=parse_normalizer(args.normalizer, data),
-                progress=bar,
-            )
-        best = best_trial(trials)
-        chosen = ", ".join(f"{k}={v}" for k, v in best.params.items()) or "the defaults"
-        first, spent = trials[0], sum(t.seconds for t in trials)
-        lines.append(
-            f"| {name} | {len(trials)} | {first.error:.4f} ± {first.standard_error:.4f}"
-            f" | {best.error:.4f} ± {best.standard_error:.4f} | {chosen} | {spent:.0f} |"
-        )
-    print("| method | trials | error of the defaults | error of the choice | choice | s |")
-    print("|:---|---:|---:|---:|:---|---:|")
-    print("\n".join(lines))
-    print(f"\nUse them: hybridkp bench {args.data} --tuned {args.out}")
-    return OK
-
-
-def _tuned(folder: Path) -> dict[str, dict[str, Any]]:
-    """Method -> the settings that :func:`tune` chose."""
-    from ..tuning import best_trial, read_trials
-
-    paths = sorted(folder.glob("*/trials.json"))
-    if not paths:
-        raise InputError(f"{folder}: holds no trials; run hybridkp tune --out {folder} first")
-    return {path.parent.name: dict(best_trial(read_trials(path)).params) for path in paths}
-
-
 def train(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, split_names
+    from ..settings import check_parameters, with_parameters
 
-    estimator = recipes.make_method(args.method, quick=args.quick)
+    estimator, params = recipes.make_method(args.method, quick=args.quick), dict(args.param)
+    check_parameters([estimator], params)
+    estimator = with_parameters(estimator, params)
     split = args.split or ("train" if "train" in split_names(args.data) else None)
     data = thin(load_dataset(args.data, split), args.max_train)
     start = time.perf_counter()

@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = doors(
         "auc": "landmarks",
         "ced": "landmarks",
         "failure_rate": "landmarks",
+        "headline_metric": "landmarks",
         "nme": "landmarks",
         "normalizer_lengths": "landmarks",
         "object_pck": "landmarks",

@@ -13,7 +13,7 @@ Three rules hold in every function:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,24 @@ def point_errors(truth: ArrayLike, predicted: ArrayLike) -> Array:
     error = np.hypot(*np.moveaxis(predicted - truth, -1, 0))
     error = np.where(np.isnan(error), np.inf, error)
     return np.where(np.isnan(truth).any(axis=2), np.nan, error)
+
+
+def headline_metric(normalizer: Normalizer, landmarks: Sequence[str]) -> str:
+    """The figure that leads in a report and that a search improves: "pck", "pixel" or "nme".
+
+    PCK@0.2 when the normaliser is a torso (shoulder to hip), as the field has it for bodies, pixels for
+    ("pixel",), else NME.
+
+    >>> headline_metric(("points", 0, 1), ["left shoulder", "right hip"])
+    'pck'
+    """
+    if tuple(normalizer) == ("pixel",):
+        return "pixel"
+    if normalizer[0] == "points":
+        ends = " ".join(landmarks[i].lower() for i in normalizer[1:])
+        if "shoulder" in ends and "hip" in ends:
+            return "pck"
+    return "nme"
 
 
 def normalizer_lengths(

@@ -40,17 +40,6 @@ HEADLINES = {
 }
 
 
-def headline_of(normalizer: Normalizer, landmarks: Sequence[str]) -> Headline:
-    """PCK@0.2 when the normaliser is a torso (shoulder to hip), pixels for ("pixel",), else NME."""
-    if tuple(normalizer) == ("pixel",):
-        return HEADLINES["pixel"]
-    if normalizer[0] == "points":
-        ends = " ".join(landmarks[i].lower() for i in normalizer[1:])
-        if "shoulder" in ends and "hip" in ends:
-            return HEADLINES["pck"]
-    return HEADLINES["nme"]
-
-
 @dataclass(frozen=True, eq=False)
 class Truth:
     """The B objects that at least one method was asked about, in the data set's order."""
@@ -148,7 +137,7 @@ def gather_truth(
         lengths=lengths,
         groups=np.array([s.group for s in samples], dtype=str),
         normalizer=normalizer,
-        headline=headline_of(normalizer, dataset.landmarks),
+        headline=HEADLINES[metrics.headline_metric(normalizer, dataset.landmarks)],
         not_asked=len(objects) - len(rows),
     )
 
