@@ -118,10 +118,9 @@ def _heatmap(quick: bool) -> Any:
     return HeatmapNet(**_SHORT) if quick else HeatmapNet(**_LONG)
 
 
-def _heatmap_small(quick: bool) -> Any:
-    from .deep import HeatmapNet
-
-    return HeatmapNet(**_SHORT | {"input_px": 48}) if quick else HeatmapNet(input_px=96, **_LONG)
+def _heatmap_of(input_px: int) -> Callable[[bool], Any]:
+    """The same network on smaller pictures."""
+    return lambda quick: _heatmap(quick).set_params(input_px=48 if quick else input_px)
 
 
 def _heatmap_flip(quick: bool) -> Any:
@@ -175,6 +174,12 @@ def _tree(quick: bool) -> Any:
     from .fusion import PictorialStructure
 
     return PictorialStructure(_heatmap_flip(quick))
+
+
+def _shape(quick: bool) -> Any:
+    from .fusion import ShapeVote
+
+    return ShapeVote([("heatmap-flip", _heatmap_flip(quick))])
 
 
 #: what a point reads once it is nearly right: closer places, and the wide ring for the company it keeps
@@ -261,7 +266,8 @@ _METHODS: dict[str, _Recipe] = {
     "heatmap": _Recipe(
         _heatmap, "heat-map network, its maps read at their means or modes", "deep", slow=True
     ),
-    "heatmap-96": _Recipe(_heatmap_small, "the same on pictures of 96 px: quicker", "deep", slow=True),
+    "heatmap-96": _Recipe(_heatmap_of(96), "the same on pictures of 96 px: quicker", "deep", slow=True),
+    "heatmap-80": _Recipe(_heatmap_of(80), "the same on pictures of 80 px: quicker still", "deep", slow=True),
     "heatmap-flip": _Recipe(_heatmap_flip, "heatmap on the picture and its mirror image", "deep", slow=True),
     "direct": _Recipe(_direct, "direct coordinate regression by a small CNN", "deep", slow=True),
     "deeppose": _Recipe(
@@ -279,6 +285,12 @@ _METHODS: dict[str, _Recipe] = {
     "heatmap>tree>sdm": _Recipe(
         _sdm_after(_tree), "the same, then two stages of cascaded regression", "hybrid", slow=True
     ),
+    "heatmap>shape": _Recipe(
+        _shape, "heatmap-flip's points against a Gaussian model of shapes", "hybrid", slow=True
+    ),
+    "heatmap>shape>sdm": _Recipe(
+        _sdm_after(_shape), "the same, then two stages of cascaded regression", "hybrid", slow=True
+    ),
     "blend": _Recipe(
         _blend,
         "heatmap>sdm and sdm-fast, three to one: two cascades from different starts",
@@ -289,7 +301,7 @@ _METHODS: dict[str, _Recipe] = {
         _sdm_after_maps, "the same, its stages reading the network's maps too", "hybrid", slow=True
     ),
     "heatmap-96>sdm": _Recipe(
-        _sdm_after(_heatmap_small), "heatmap-96, then two stages of cascaded regression", "hybrid", slow=True
+        _sdm_after(_heatmap_of(96)), "heatmap-96, then two stages of cascaded regression", "hybrid", slow=True
     ),
     "sdm+cnn": _Recipe(
         _refined(_sdm_fast, "cnn"), "sdm-fast, then a CNN that refines its points", "hybrid", slow=True
@@ -316,6 +328,9 @@ _METHODS: dict[str, _Recipe] = {
     "vote-3": _Recipe(_vote_3, "weighted vote of sdm-fast, heatmap-flip and hog+svm", "hybrid", slow=True),
     "vote-gated": _Recipe(
         _fused("GatedVote"), "the same vote, weighed by scores and agreement", "hybrid", slow=True
+    ),
+    "vote-shape": _Recipe(
+        _fused("ShapeVote"), "sdm-fast, heatmap-flip and a Gaussian model of shapes", "hybrid", slow=True
     ),
     "stack": _Recipe(
         _fused("Stacking"), "ridge over the points of sdm-fast and heatmap-flip", "hybrid", slow=True

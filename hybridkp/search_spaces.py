@@ -50,6 +50,7 @@ SPACES: dict[str, dict[str, list[Any]]] = {
     "orb+forest": {**_TREES, **_EXPERTS},
     "heatmap": {**_NET, "sigma": [0.8, 1.2, 1.8]},
     "heatmap-96": {**_NET, "sigma": [0.8, 1.2, 1.8]},
+    "heatmap-80": {**_NET, "sigma": [0.8, 1.2, 1.8]},
     "direct": _NET,
     "patch-cnn": {**_NET, "n_passes": [3, 5, 8], "window": [0.02, 0.03, 0.05]},
     "cnn-hog+svm": _EXPERTS,
@@ -70,11 +71,13 @@ PARTS: dict[str, dict[str, str]] = {
     "heatmap>sdm": {"start__detector": "heatmap"},
     "heatmap>tree": {"detector__detector": "heatmap"},
     "heatmap>tree>sdm": {"start__detector__detector": "heatmap"},
+    "heatmap>shape": {"heatmap-flip__detector": "heatmap"},
+    "heatmap>shape>sdm": {"start__heatmap-flip__detector": "heatmap"},
     "blend": {"heatmap>sdm__start__detector": "heatmap"},
     "heatmap>sdm+maps": {"start__detector": "heatmap", "maps__net": "heatmap"},
     "heatmap-96>sdm": {"start": "heatmap-96"},
     **{
         vote: {"heatmap-flip__detector": "heatmap"}
-        for vote in ("average", "product", "vote", "vote-3", "vote-gated", "stack")
+        for vote in ("average", "product", "vote", "vote-3", "vote-gated", "vote-shape", "stack")
     },
 }

@@ -69,6 +69,8 @@ CLASSICAL = {
     "vote, full covariance": lambda: fusion.WeightedVote(PAIR(), covariance="full"),
     "vote, gated": lambda: fusion.GatedVote(PAIR(), guard=False),
     "stacking": lambda: fusion.Stacking(PAIR(), n_neighbours=2, guard=False),
+    "vote with shapes": lambda: fusion.ShapeVote(PAIR(), guard=False),
+    "shapes alone": lambda: fusion.ShapeVote(PAIR()[:1], guard=False),
 }
 NETS = {
     "heatmap": _heatmap,
@@ -425,10 +427,18 @@ def fused_node(kind, **changes):
         },
     }
     parts["full-vote"]["factors"] = []
+    parts["shape-vote"] = {
+        "mean": np.zeros(2 * k),
+        "modes": np.eye(2 * k)[:2],
+        "own": 1.0,
+        "slope": np.zeros(m),
+        "level": np.zeros((m, k)),
+        "calibration": np.zeros(2),
+    }
     return {"kind": kind, "members": [point, point], **parts[kind], **changes}
 
 
-@pytest.mark.parametrize("kind", ["weighted-average", "full-vote", "gated-vote", "stacked"])
+@pytest.mark.parametrize("kind", ["weighted-average", "full-vote", "gated-vote", "shape-vote", "stacked"])
 def test_a_whole_node_of_fusion_runs(kind):
     xy, score = build(fused_node(kind), "auto")(np.zeros((64, 64), np.uint8))
     np.testing.assert_array_equal(xy, np.zeros((3, 2)))
@@ -447,6 +457,12 @@ def test_a_whole_node_of_fusion_runs(kind):
         ("gated-vote", {"agreement": False}),
         ("gated-vote", {"bias": np.full((2, 3), np.nan)}),
         ("gated-vote", {"side": 0}),
+        ("shape-vote", {"mean": np.zeros(7), "modes": np.zeros((1, 7))}),
+        ("shape-vote", {"modes": np.zeros((2, 5))}),
+        ("shape-vote", {"own": 0.0}),
+        ("shape-vote", {"own": float("nan")}),
+        ("shape-vote", {"level": np.full((2, 3), 1e4)}),
+        ("shape-vote", {"slope": np.zeros(3)}),
         ("stacked", {"neighbours": np.full((3, 1), 3)}),
         ("stacked", {"neighbours": np.full((3, 1), -1)}),
         ("stacked", {"neighbours": np.zeros((3, 1))}),

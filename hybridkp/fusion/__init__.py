@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = doors(
         "Members": "members",
         "MirrorAverage": "mirror",
         "PictorialStructure": "pictorial",
+        "ShapeVote": "shape_vote",
         "Stacking": "stacking",
         "WeightedVote": "votes",
         "WithVisibility": "visibility",

@@ -121,14 +121,7 @@ class LearnedCombination(Combination):
         answer, score = self._out_of_fold(images, truth, groups, flip)
         rows = np.arange(len(images)) if groups is None else np.asarray(groups)
         side = max(images.shape[1:3])
-        self.kept_ = list(range(len(answer)))
-        if self.guard and len(answer) > 1:
-            self.kept_ = self._worth_keeping(answer, score, truth, rows, side)
-        self.alone_ = -1
-        if self.guard and self._corrects:
-            self.alone_ = self._best_alone(answer, score, truth, rows, side)
-        if self.alone_ >= 0:
-            self.kept_, self.alone_ = [self.kept_[self.alone_]], 0
+        self.kept_, self.alone_ = self._judged(answer, score, truth, rows, side)
         rule = self._learn(answer[self.kept_], score[self.kept_], truth, rows, side)
         if "weights" in rule:  # for people to read: a row for every member
             weights = np.zeros((len(answer), truth.shape[1]))
@@ -156,6 +149,19 @@ class LearnedCombination(Combination):
     # ----------------------------------------------------------------------------------------
     # the guard
     # ----------------------------------------------------------------------------------------
+
+    def _judged(
+        self, answer: Array, score: Array, truth: Array, groups: Array, side: int
+    ) -> tuple[list[int], int]:
+        """Positions of the members that stay, and 0 where the one that is left answers unchanged, else -1."""
+        kept = list(range(len(answer)))
+        if self.guard and len(answer) > 1:
+            kept = self._worth_keeping(answer, score, truth, groups, side)
+        if self.guard and self._corrects:
+            best = self._best_alone(kept, answer, score, truth, groups, side)
+            if best >= 0:
+                return [kept[best]], 0
+        return kept, -1
 
     def _worth_keeping(
         self, answer: Array, score: Array, truth: Array, groups: Array, side: int
@@ -190,10 +196,12 @@ class LearnedCombination(Combination):
             found[test] = self._combine(rule, xy[:, test], trust[:, test])[0]
         return group_loss(found, truth, groups, side)
 
-    def _best_alone(self, answer: Array, score: Array, truth: Array, groups: Array, side: int) -> int:
+    def _best_alone(
+        self, kept: list[int], answer: Array, score: Array, truth: Array, groups: Array, side: int
+    ) -> int:
         """Which of the kept members is as good as the rule, by the same judgement; -1 for none."""
-        loss = self._held_out_loss(self.kept_, answer, score, truth, groups, side)
-        own = [group_loss(answer[m], truth, groups, side) for m in self.kept_]
+        loss = self._held_out_loss(kept, answer, score, truth, groups, side)
+        own = [group_loss(answer[m], truth, groups, side) for m in kept]
         best = int(np.argmin([o.mean() for o in own]))
         gain, error = mean_and_error(own[best] - loss)
         return best if gain <= error else -1

@@ -1,6 +1,6 @@
 """Rules of combination that a runtime file may hold: the members' answers for one crop become one.
 
-A rule is checked here as it is read; its arithmetic is in ``kernels.py`` and ``stacked.py``.
+A rule is checked here as it is read; its arithmetic is in ``kernels.py``, ``stacked.py`` and ``shaped.py``.
 Shapes: M members' points (M, 1, K, 2) and scores (M, 1, K) in, (1, K, 2) and (1, K) out.
 """
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from ..structures import Array
 from .kernels import full_vote, gate_features, gated_vote, recalibrated, vote, weighted_points
+from .shaped import shaped
 from .stacked import stacked
-from .values import array, whole
+from .values import array, number, whole
 
 Node = dict[str, Any]
 Rule = Callable[[Array, Array], tuple[Array, Array]]
@@ -99,5 +100,26 @@ def stack(node: Node, m: int) -> Rule:
 
     def rule(xy: Array, score: Array) -> tuple[Array, Array]:
         return stacked(xy, score, learned)
+
+    return rule
+
+
+def shape_vote(node: Node, m: int) -> Rule:
+    mean = array(node["mean"], -1)
+    width = len(mean)
+    slope, level = array(node["slope"], m), array(node["level"], m, width // 2)
+    learned = {
+        "mean": mean,
+        "modes": array(node["modes"], -1, width),
+        "own": number(node["own"], 1e-9, 1e9),
+        "slope": slope,
+        "level": level,
+        "calibration": array(node["calibration"], 2),
+    }
+    if width % 2 or np.abs(level).max() > 100 or np.abs(slope).max() > 100:
+        raise ValueError("shapes have x and y, and noise has a scale")
+
+    def rule(xy: Array, score: Array) -> tuple[Array, Array]:
+        return shaped(xy, score, learned)
 
     return rule

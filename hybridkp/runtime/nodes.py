@@ -312,6 +312,7 @@ _KINDS: dict[str, Callable[[Node, str], Run]] = {
     "net": _net,
     "patches": _patches,
     "refined": _refined,
+    "shape-vote": _combination(combined.shape_vote),
     "stacked": _combination(combined.stack),
     "tree": _tree,
     "vote": _combination(combined.votes),
