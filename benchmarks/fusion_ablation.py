@@ -1,9 +1,9 @@
 """Which way of combining detectors pays?  Every rule on the same members, crops, boxes and pictures.
 
-Each member alone; concatenated features; a refiner behind the first member; a tree or a cascade behind
-a member; and, for the first two and for all members: average, product of score maps, fixed weights, learned
-weights, weights that follow the confidence, full covariance, the guarded vote, the gated vote, and
-stacking.  Members are fitted once and shared.  A killed run goes on where it stopped; a finished one
+Each member alone; concatenated features; a refiner behind the first member; shapes, a tree or a cascade
+behind a member; and, for the first two and for all members: average, product of score maps, fixed weights,
+learned weights, weights that follow the confidence, full covariance, the guarded vote, the gated vote, the
+vote with shapes, and stacking.  Members are fitted once and shared.  A killed run goes on where it stopped; a finished one
 only prints.
 
 For each set: a table in Markdown (the set's figure with its interval over groups, the paired difference
@@ -39,7 +39,8 @@ from hybridkp.report import plots
 SETS = ("faces68", "bodies14", "mouse17")
 MEMBERS = ("sdm-fast", "heatmap-flip", "hough-forest")
 CONCATENATED = "heatmap>sdm+maps"
-BEHIND = ("heatmap>tree", "heatmap>sdm", "heatmap>tree>sdm", "blend")  #: one begins where another ends
+#: one begins where another ends
+BEHIND = ("heatmap>shape", "heatmap>tree", "heatmap>sdm", "heatmap>shape>sdm", "heatmap>tree>sdm", "blend")
 REFINER = "cnn"
 QUICK = {"members": ("hog+ridge", "sdm", "mean-shape"), "concatenated": "", "refiner": "subpixel"}
 
@@ -65,6 +66,7 @@ def rules(weights: Sequence[float]) -> dict[str, Any]:
         "full covariance": lambda m: fusion.WeightedVote(m, covariance="full"),
         "guarded vote": lambda m: fusion.WeightedVote(m, guard=True),
         "gated vote": fusion.GatedVote,
+        "vote with shapes": fusion.ShapeVote,
         "stacking": fusion.Stacking,
     }
 

@@ -69,6 +69,8 @@ def draw_settings(
     [{}, {'alpha': 1.0}, {'alpha': 10.0}]
     >>> draw_settings({"alpha": [1.0, 10.0]}, 5, own={"alpha": 1.0})
     [{}, {'alpha': 10.0}]
+    >>> draw_settings({"scales": [[0.5, 1.0], [1.0]]}, 5, own={"scales": (0.5, 1.0)})
+    [{}, {'scales': [1.0]}]
     """
     if n_trials < 1:
         raise InputError(f"a search needs at least one trial, got {n_trials}")
@@ -86,8 +88,13 @@ def draw_settings(
         picks = rng.permutation(picks)[:n]
     index = np.stack(np.unravel_index(picks, sizes), 1) if n else np.zeros((0, 0), int)
     drawn = [{k: space[k][i] for k, i in zip(names, row, strict=True)} for row in index.tolist()]
-    others = [d for d in drawn if own is None or any(d[k] != own.get(k) for k in d)]
+    others = [d for d in drawn if own is None or any(_plain(d[k]) != _plain(own.get(k)) for k in d)]
     return [{}, *others[: n_trials - 1]]
+
+
+def _plain(value: Any) -> Any:
+    """The same for (1, 2) and [1, 2], which mean the same to every estimator."""
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def tune(

@@ -43,13 +43,14 @@ def made_up(monkeypatch):
 
 def test_every_rule_has_a_line_with_two_and_with_three_members():
     lines = fusion_ablation.contenders(["sdm", "heatmap", "hog+svm"], "cnn-hog+svm", "cnn")
-    assert len({line.name for line in lines}) == len(lines) == 3 + 2 + 2 * 9
+    assert len({line.name for line in lines}) == len(lines) == 3 + 2 + 2 * 10
     kinds = {type(line.estimator) for line in lines if len(line.members) == 3}
-    assert kinds == {fusion.Average, fusion.MapFusion, fusion.WeightedVote, fusion.GatedVote, fusion.Stacking}
+    votes = {fusion.Average, fusion.WeightedVote, fusion.GatedVote, fusion.ShapeVote}
+    assert kinds == {*votes, fusion.MapFusion, fusion.Stacking}
     fixed = [line.estimator.weights for line in lines if line.rule == "fixed weights"]
     assert fixed == [(1.0, 2.0), (1.0, 2.0, 1.0)], "the deep member counts twice"
     pairs = fusion_ablation.contenders(["sdm", "heatmap", "hog+svm"], "", "", all_pairs=True)
-    assert len(pairs) == 3 + 3 * 9 + 9
+    assert len(pairs) == 3 + 3 * 10 + 10
     assert [line.rule for line in fusion_ablation.contenders(["sdm"], "", "")] == ["alone"]
 
 
