@@ -3,8 +3,8 @@
 Each member alone; concatenated features; a refiner behind the first member; shapes, a tree or a cascade
 behind a member; and, for the first two and for all members: average, product of score maps, fixed weights,
 learned weights, weights that follow the confidence, full covariance, the guarded vote, the gated vote, the
-vote with shapes, and stacking.  Members are fitted once and shared.  A killed run goes on where it stopped; a finished one
-only prints.
+vote with shapes, and stacking.  Members are fitted once and shared.  A killed run goes on where it stopped;
+a finished one only prints.
 
 For each set: a table in Markdown (the set's figure with its interval over groups, the paired difference
 to the best single member, Holm's p over the table's rows, milliseconds in one thread), and one plot of

@@ -33,10 +33,27 @@ def with_parameters(estimator: Any, params: Params) -> Any:
 
 
 def check_parameters(estimators: Sequence[Any], params: Params) -> None:
-    """:class:`InputError` for a parameter that no estimator has, nor one inside it."""
-    known = {name.split("__")[-1] for e in estimators for name in e.get_params(deep=True)}
-    for name in params:
+    """:class:`InputError` for a parameter that no estimator has, or a value of another kind than its own."""
+    known: dict[str, list[Any]] = {}
+    for estimator in estimators:
+        for name, value in estimator.get_params(deep=True).items():
+            known.setdefault(name.split("__")[-1], []).append(value)
+    for name, value in params.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
             raise InputError(f"no method here has a parameter {name!r}: {hint}")
+        kinds = {_kind(own) for own in known[name]}
+        if "" not in kinds | {_kind(value)} and _kind(value) not in kinds:
+            raise InputError(f"{name}={value}: give {' or '.join(sorted(kinds))}, such as {known[name][0]}")
+
+
+def _kind(value: Any) -> str:
+    """A word for people; empty where anything may stand."""
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "a word" if isinstance(value, str) else ""

@@ -126,6 +126,10 @@ def test_parameters_reach_every_member() -> None:
     check_parameters([vote], {"max_epochs": 3})
     with pytest.raises(InputError, match="did you mean 'max_epochs'"):
         check_parameters([vote], {"max_epoch": 3})
+    for params in ({"max_epochs": "ten"}, {"guard": 1.5}, {"scales": 2}, {"device": 3}):
+        with pytest.raises(InputError, match=f"{next(iter(params))}=.*: give "):
+            check_parameters([vote], params)
+    check_parameters([vote], {"scales": [1.0, 2.0], "alpha": 1, "random_state": None, "rank": 4})
 
 
 def test_mistakes_are_told(faces: Dataset, tmp_path: Path) -> None:
