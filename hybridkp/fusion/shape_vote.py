@@ -12,18 +12,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import digamma
 
 from ..calibration import NEAR, calibrate
 from ..datasets.splits import group_folds
 from ..images import check_crops
 from ..runtime.kernels import logit
-from ..runtime.shaped import most_probable, noise, shaped, sureness
+from ..runtime.shaped import FREEDOM, most_probable, noise, shaped, sureness
 from ..structures import Array, InputError, check_xy
 from .members import GUARD_FOLDS, LearnedCombination, Members, Rule
 
-#: exp(E log F), F of Fisher's distribution with 2 and 3 degrees of freedom: half the squared error of a
-#: two-dimensional Student's distribution with 3 degrees, in squared scales
-_GEOMETRIC = float(np.exp(np.log(1.5) - np.euler_gamma - (2 - np.euler_gamma - 2 * np.log(2))))
+#: E log F of Fisher's distribution with 2 and FREEDOM degrees of freedom: F is half the squared error of a
+#: two-dimensional Student's distribution, in squared scales
+_LOG_F = float(np.log(FREEDOM / 2) + digamma(1) - digamma(FREEDOM / 2))
 _POSE = 0.1  #: parts of the side: deviation of place, size and angle that is allowed on top of the training's
 _LANDMARK = 10.0  #: pictures that a landmark's own level of noise must outweigh
 
@@ -32,16 +33,16 @@ class ShapeVote(LearnedCombination):
     """Answers weighed by their scores, and against a Gaussian model of shapes.
 
     Shapes are Gaussian with the training shapes' mean and covariance, in the crop's own frame; each
-    answer is the shape's point plus noise whose scale depends on the score, by Student's distribution with
-    3 degrees of freedom, so that a wild answer counts little.  The result is the most probable shape
+    answer is the shape's point plus noise of Student's distribution, whose scale depends on the score, so
+    that a wild answer counts little.  The result is the most probable shape
     (expectation maximisation, a few rounds of linear algebra).  One member is enough: a network's sure
     points then correct its unsure ones.
 
     Departures: shape-constrained models (Cootes et al. 1995; Saragih, Lucey, Cohn 2011, whose
     regularised mean shifts are the same equations) cut shapes down to their main modes and give every
-    landmark the same noise; here all modes keep their variance, and the noise is the answer's own, learned
-    on answers left out.  Place, size and angle may vary more than in training, at no cost for upright
-    objects.
+    landmark the same noise; here what the modes leave over keeps its variance, and the noise is the
+    answer's own, learned on answers left out.  Place, size and angle may vary more than in training, at
+    no cost for upright objects.
 
     Parameters
     ----------
@@ -179,7 +180,7 @@ def _noise(answer: Array, score: Array, truth: Array, side: int) -> tuple[Array,
         known, odds = np.isfinite(square), logit(score[i])
         if not known.any():
             continue
-        size = np.log(np.where(known, square, 0) + least) - np.log(_GEOMETRIC)
+        size = np.log(np.where(known, square, 0) + least) - _LOG_F
         x, y = odds[known], size[known]
         spread = float(((x - x.mean()) ** 2).mean())
         slope[i] = min(float(((x - x.mean()) * y).mean()) / (spread + 1e-3), 0.0)  # surer is not worse
