@@ -40,7 +40,7 @@ SETS = ("faces68", "bodies14", "mouse17")
 MEMBERS = ("sdm-fast", "heatmap-flip", "hough-forest")
 CONCATENATED = "heatmap>sdm+maps"
 #: one begins where another ends
-BEHIND = ("heatmap>shape", "heatmap>tree", "heatmap>sdm", "heatmap>shape>sdm", "heatmap>tree>sdm", "blend")
+BEHIND = ("heatmap>shape", "heatmap>tree", "heatmap>sdm", "heatmap>tree>shape>sdm", "blend")
 REFINER = "cnn"
 QUICK = {"members": ("hog+ridge", "sdm", "mean-shape"), "concatenated": "", "refiner": "subpixel"}
 

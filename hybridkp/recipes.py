@@ -177,10 +177,13 @@ def _tree(quick: bool) -> Any:
     return PictorialStructure(_heatmap_flip(quick))
 
 
-def _shape(quick: bool) -> Any:
-    from .fusion import ShapeVote
+def _shape_after(start: Callable[[bool], Any]) -> Callable[[bool], Any]:
+    def make(quick: bool) -> Any:
+        from .fusion import ShapeVote
 
-    return ShapeVote([("heatmap-flip", _heatmap_flip(quick))])
+        return ShapeVote([("start", start(quick))])
+
+    return make
 
 
 #: what a point reads once it is nearly right: closer places, and the wide ring for the company it keeps
@@ -283,14 +286,11 @@ _METHODS: dict[str, _Recipe] = {
     "heatmap>tree": _Recipe(
         _tree, "heatmap-flip's maps and a tree of landmarks: pictorial structures", "hybrid", slow=True
     ),
-    "heatmap>tree>sdm": _Recipe(
-        _sdm_after(_tree), "the same, then two stages of cascaded regression", "hybrid", slow=True
-    ),
     "heatmap>shape": _Recipe(
-        _shape, "heatmap-flip's points against a Gaussian model of shapes", "hybrid", slow=True
+        _shape_after(_heatmap_flip), "heatmap-flip, then a Gaussian model of shapes", "hybrid", slow=True
     ),
-    "heatmap>shape>sdm": _Recipe(
-        _sdm_after(_shape), "the same, then two stages of cascaded regression", "hybrid", slow=True
+    "heatmap>tree>shape>sdm": _Recipe(
+        _sdm_after(_shape_after(_tree)), "tree, shapes and sdm, each where it pays", "hybrid", slow=True
     ),
     "blend": _Recipe(
         _blend,

@@ -192,6 +192,18 @@ def test_answers_out_of_fold_are_by_rules_that_did_not_see_the_picture() -> None
     assert ((score >= 0) & (score <= 1)).all()
 
 
+def test_one_shape_vote_behind_another_is_asked_for_its_own_answers() -> None:
+    truth, rng = shapes(), np.random.default_rng(8)
+    images, told = pictures(500), Told(truth + rng.normal(0, 1, truth.shape))
+    inner = fusion.ShapeVote([("a", told)])
+    found, _ = inner.answers_out_of_fold(images[TRAIN], truth[TRAIN])
+    outer = fusion.ShapeVote([("inner", inner)])
+    asked, _ = outer._out_of_fold(images[TRAIN], truth[TRAIN], None, None)
+    np.testing.assert_array_equal(asked[0], found)
+    twice = outer.fit(images[TRAIN], truth[TRAIN]).predict(images)
+    assert error(twice, truth).mean() < 1.02 * error(inner.fit(images, truth).predict(images), truth).mean()
+
+
 def test_a_spread_that_cannot_be() -> None:
     with pytest.raises(InputError, match="spread must be positive"):
         fusion.ShapeVote([("a", MeanShape())], spread=0).fit(pictures(4), shapes(4))

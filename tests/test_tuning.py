@@ -162,6 +162,9 @@ def test_combinations_take_what_was_found_for_their_members() -> None:
     assert members["sdm-fast"].alpha == 7.0 and members["heatmap-flip"].detector.sigma == 0.5
     behind = with_settings("heatmap>sdm", recipes.make_method("heatmap>sdm"), found)
     assert behind.start.detector.sigma == 0.5 and behind.alpha != 7.0
+    chain = with_settings("heatmap>tree>shape>sdm", recipes.make_method("heatmap>tree>shape>sdm"), found)
+    (_, tree), *_ = chain.start.members
+    assert tree.detector.detector.sigma == 0.5 and chain.alpha != 7.0
     refined = with_settings("hog+svm+cnn", recipes.make_method("hog+svm+cnn"), found)
     assert refined.detector.n_hard == 9
     assert with_settings("sdm-fast", recipes.make_method("sdm-fast"), found).alpha == 7.0

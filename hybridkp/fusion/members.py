@@ -140,10 +140,13 @@ class LearnedCombination(Combination):
         return self._combine({name: getattr(self, f"{name}_") for name in self._learned}, xy, score)
 
     def _out_of_fold(self, images: Array, xy: Array, groups: Any, flip: Any) -> tuple[Array, Array]:
-        pairs = [
-            memory.out_of_fold(detector, images, xy, groups=groups, flip=flip, cv=self.cv)
-            for _, detector in self.members
-        ]
+        def ask(detector: Any) -> tuple[Array, Array]:
+            if hasattr(detector, "answers_out_of_fold"):  # it works by folds itself: no folds within folds
+                own: tuple[Array, Array] = detector.answers_out_of_fold(images, xy, groups=groups, flip=flip)
+                return own
+            return memory.out_of_fold(detector, images, xy, groups=groups, flip=flip, cv=self.cv)
+
+        pairs = [ask(detector) for _, detector in self.members]
         return np.stack([p[0] for p in pairs]).astype(float), np.stack([p[1] for p in pairs])
 
     # ----------------------------------------------------------------------------------------
