@@ -31,7 +31,7 @@ import landmark_sets as sets
 import numpy as np
 
 from hybridkp import evaluate, recipes, statistics
-from hybridkp.cli.parser import parameter
+from hybridkp.cli.parser import param_option
 from hybridkp.files import write_atomic
 from hybridkp.report import plots
 from hybridkp.settings import with_parameters
@@ -200,14 +200,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=lambda t: [int(s) for s in t.split(",")],
         help=f"training pictures, default: {SIZES}; the whole part is always added",
     )
-    parser.add_argument(
-        "--param",
-        type=parameter,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set a parameter in every method, and member of one, that has it: a shorter training for all",
-    )
+    param_option(parser)
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
     parser.add_argument("--out", type=Path, default=Path("hybridkp-out/learning-curves"))
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: %(default)s)")

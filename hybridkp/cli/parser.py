@@ -140,7 +140,7 @@ def _bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tuned", type=Path, metavar="FOLDER", help='folder of "hybridkp tune": use the settings it chose'
     )
-    _param_option(parser)
+    param_option(parser)
     parser.add_argument("--split", default="val", help="evaluated part of the data (default val)")
     parser.add_argument(
         "--seeds", type=_numbers, metavar="I,J", default=[0], help="one training each (default 0)"
@@ -163,7 +163,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, required=True, help="model file to write, such as model.hkp"
     )
     parser.add_argument("--quick", action="store_true", help="short training")
-    _param_option(parser)
+    param_option(parser)
     parser.add_argument("--split", help="part to train on (default train, else everything)")
     parser.add_argument("--seed", type=int, metavar="I", default=0, help="of all random choices (default 0)")
     _crop_options(parser)
@@ -196,7 +196,7 @@ def _tune_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="short trainings")
     parser.add_argument("--seed", type=int, metavar="I", default=0, help="of all random choices (default 0)")
     _jobs_option(parser)
-    _param_option(parser)
+    param_option(parser)
     _crop_options(parser)
     _normalizer_option(parser)
 
@@ -237,10 +237,11 @@ def _jobs_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _param_option(parser: argparse.ArgumentParser) -> None:
+def param_option(parser: argparse.ArgumentParser) -> None:
+    """``--param NAME=VALUE``, for every command and benchmark that trains."""
     parser.add_argument(
         "--param",
-        type=parameter,
+        type=_parameter,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -256,7 +257,7 @@ def _normalizer_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parameter(text: str) -> tuple[str, Any]:
+def _parameter(text: str) -> tuple[str, Any]:
     """``max_epochs=30`` of a command line; the value as JSON, or as the text that it is."""
     name, equals, value = text.partition("=")
     if not (name.isidentifier() and equals):
