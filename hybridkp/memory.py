@@ -14,6 +14,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,16 @@ def remember(folder: str | os.PathLike[str]) -> Iterator[Path]:
         yield path
     finally:
         _FOLDER.reset(token)
+
+
+@contextmanager
+def remember_for_now() -> Iterator[None]:
+    """:func:`remember` in a temporary folder while the body runs, unless somebody remembers already."""
+    if _FOLDER.get() is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="hybridkp-") as folder, remember(folder):
+        yield
 
 
 class TooFewLabels(InputError):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from hybridkp import checks, fusion
+from hybridkp import checks, evaluate, fusion, memory
+from hybridkp.datasets import make_faces
 from hybridkp.fusion.shape_vote import gaussian_shapes
-from hybridkp.landmarks import HolisticRegressor, MeanShape
+from hybridkp.landmarks import FastCascade, HolisticRegressor, MeanShape
 from hybridkp.runtime.shaped import most_probable
 from hybridkp.structures import DetectorMixin, InputError
 
@@ -202,6 +204,28 @@ def test_one_shape_vote_behind_another_is_asked_for_its_own_answers() -> None:
     np.testing.assert_array_equal(asked[0], found)
     twice = outer.fit(images[TRAIN], truth[TRAIN]).predict(images)
     assert error(twice, truth).mean() < 1.02 * error(inner.fit(images, truth).predict(images), truth).mean()
+
+
+def test_a_chain_is_trained_without_fitting_anything_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, original = [], HolisticRegressor.fit
+
+    def counted(self: Any, images: Any, *data: Any, **options: Any) -> Any:
+        fits.append(len(images))
+        return original(self, images, *data, **options)
+
+    monkeypatch.setattr(HolisticRegressor, "fit", counted)
+    start = fusion.ShapeVote([("inner", fusion.ShapeVote([("a", HolisticRegressor(grid=4))], guard=False))])
+    chain = FastCascade(scales=(1.0,), rings=((0, 1, 1.0),), start=start, cv=2)
+    faces = make_faces(24, (64, 64), random_state=0)
+    evaluate.train(chain, faces, tmp_path / "chain.hkp", size_hw=(48, 48))
+    assert sorted(fits) == [12, 12, 24]  # two folds, and all
+    tied = fusion.Average([("a", HolisticRegressor(grid=4)), ("b", HolisticRegressor(grid=4))])
+    fits.clear()
+    with memory.remember(tmp_path / "kept"):  # somebody's own memory is not pushed aside
+        evaluate.train(tied, faces, tmp_path / "tied.hkp", size_hw=(48, 48))
+    assert fits == [24] and list((tmp_path / "kept").glob("*.hkp"))
 
 
 def test_a_spread_that_cannot_be() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from .. import memory
 from ..datasets import coco_document
 from ..datasets.pictures import loader
 from ..draw import draw_landmarks
@@ -55,7 +56,8 @@ def train(
     """
     crops = make_crops(dataset, size_hw, margin, n_jobs=n_jobs)
     groups, flip = crops.groups, crops.flip
-    model = fit(with_seed(estimator, seed), crops.images, crops.xy, groups, flip)
+    with memory.remember_for_now():  # a member that is asked out of fold and fitted too does each fit once
+        model = fit(with_seed(estimator, seed), crops.images, crops.xy, groups, flip)
     save_model(model, path, model_meta(dataset, crops.size_hw, crops.margin, name))
     return model
 
