@@ -34,7 +34,7 @@ from hybridkp import evaluate, recipes, statistics
 from hybridkp.cli.parser import param_option
 from hybridkp.files import write_atomic
 from hybridkp.report import plots
-from hybridkp.settings import with_parameters
+from hybridkp.settings import parameterised
 from hybridkp.structures import Dataset, InputError
 
 METHODS = ("sdm", "heatmap", "vote-gated")
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     problem = sets.load_problem(args.set, args.max_train, args.max_val)
     sizes = with_all(args.sizes, len(problem.train))
     made = {name: recipes.make_method(name, quick=args.quick) for name in args.methods}
-    methods = {name: with_parameters(method, dict(args.param)) for name, method in made.items()}
+    methods = parameterised(made, dict(args.param))
     headline, found, words = measure(methods, problem, sizes, args)
     if not found:
         raise InputError(f"{args.out}: no method gave an answer on any size")

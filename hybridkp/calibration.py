@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 NEAR = 0.025  #: a point counts as found within this part of the crop's longer side
-FAR = (
-    0.05  #: parts of that side; an error counts as at most this while something is chosen on held-out answers
-)
+#: parts of that side; an error counts as at most this while something is chosen on held-out answers
+FAR = 0.05
 
 
 def calibrate(raw: ArrayLike, hit: ArrayLike, steps: int = 30) -> tuple[float, float]:

@@ -48,6 +48,12 @@ def check_parameters(estimators: Sequence[Any], params: Params) -> None:
             raise InputError(f"{name}={value}: give {' or '.join(sorted(kinds))}, such as {known[name][0]}")
 
 
+def parameterised(methods: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """Named estimators with such parameters, after :func:`check_parameters`."""
+    check_parameters(list(methods.values()), params)
+    return {name: with_parameters(estimator, params) for name, estimator in methods.items()}
+
+
 def _kind(value: Any) -> str:
     """A word for people; empty where anything may stand."""
     if isinstance(value, bool):

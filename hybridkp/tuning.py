@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from .evaluate.crops import Crops, make_crops
 from .evaluate.processes import count_workers, usable_cores
 from .evaluate.runs import with_seed
 from .files import write_atomic
-from .metrics import headline_metric, nme, normalizer_lengths, object_pck
+from .metrics import OBJECT_METRICS, headline_metric, normalizer_lengths
 from .statistics import holm, paired_difference
 from .structures import Array, Dataset, InputError, Normalizer
 from .threads import limit_threads
@@ -141,16 +141,14 @@ def tune(
     errors = _Errors(train, crops, normalizer)
     workers = min(count_workers(n_jobs), len(settings))
     threads = max(1, usable_cores() // workers)
-    seeded = with_seed(estimator, random_state)
     jobs = (
-        delayed(_answers)(seeded, params, crops, cv, random_state, Path(out) / "cache", threads)
+        delayed(_answers)(estimator, params, crops, cv, random_state, Path(out) / "cache", threads)
         for params in settings
     )
     trials: list[Trial] = []
     first = np.zeros(0)
     found = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="n_jobs")(jobs)
-    with ExitStack() as stack:
-        stack.callback(found.close)  # Ctrl-C: the trials that still run end with us
+    with closing(found):  # Ctrl-C: the trials that still run end with us
         for params, (xy, seconds) in zip(settings, found, strict=True):
             own = errors(xy)
             first = first if trials else own
@@ -205,7 +203,7 @@ def _answers(
     """Answers (B, K, 2), crop px, of fits that did not see the object, and what they would take anew."""
     with limit_threads(threads), memory.remember(cache), memory.stopwatch() as watch:
         xy, _ = memory.out_of_fold(
-            estimator.set_params(**params),
+            with_seed(estimator, random_state).set_params(**params),
             crops.images,
             crops.xy,
             groups=crops.groups,
@@ -233,8 +231,8 @@ class _Errors:
     def __call__(self, xy: Array) -> Array:
         found = self.crops.to_picture(xy)
         if self.metric == "pck":
-            return 1 - object_pck(self.truth, found, self.lengths, t=0.2)
-        return nme(self.truth, found, self.lengths)
+            return 1 - OBJECT_METRICS["pck@0.2"](self.truth, found, self.lengths)
+        return OBJECT_METRICS["nme"](self.truth, found, self.lengths)
 
 
 def _words(params: Mapping[str, Any]) -> str:

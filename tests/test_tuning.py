@@ -13,7 +13,7 @@ from hybridkp.datasets import make_faces
 from hybridkp.evaluate import make_crops
 from hybridkp.landmarks import HolisticRegressor
 from hybridkp.metrics import nme, normalizer_lengths, object_pck
-from hybridkp.settings import check_parameters, with_parameters, with_settings
+from hybridkp.settings import check_parameters, parameterised, with_parameters, with_settings
 from hybridkp.statistics import paired_difference
 from hybridkp.structures import Dataset, InputError
 from hybridkp.tuning import Trial, best_trial, draw_settings, read_trials, tune
@@ -130,6 +130,13 @@ def test_parameters_reach_every_member() -> None:
         with pytest.raises(InputError, match=f"{next(iter(params))}=.*: give "):
             check_parameters([vote], params)
     check_parameters([vote], {"scales": [1.0, 2.0], "alpha": 1, "random_state": None, "rank": 4})
+
+
+def test_named_methods_get_parameters_or_a_mistake_is_told() -> None:
+    made = {name: recipes.make_method(name) for name in ("hog+ridge", "mean-shape")}
+    assert parameterised(made, {"alpha": 7.0})["hog+ridge"].alpha == 7.0
+    with pytest.raises(InputError, match="no method here has a parameter 'speed'"):
+        parameterised(made, {"speed": 1})
 
 
 def test_mistakes_are_told(faces: Dataset, tmp_path: Path) -> None:

@@ -25,15 +25,14 @@ HELD_OUT = 0.2  #: share held out for val when the data have no splits
 def bench(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..files import write_atomic
-    from ..settings import check_parameters, with_parameters, with_settings
+    from ..settings import parameterised, with_settings
 
     quick = args.quick if args.quick is not None else args.data == "synthetic"
     names = args.methods or list(recipes.QUICK if quick else recipes.DEFAULT)
     found = found_settings(args.tuned) if args.tuned else {}
-    params = dict(args.param)
-    made = [(name, recipes.make_method(name, quick=quick)) for name in names]
-    check_parameters([estimator for _, estimator in made], params)
-    methods = [(name, with_parameters(with_settings(name, method, found), params)) for name, method in made]
+    made = {name: with_settings(name, recipes.make_method(name, quick=quick), found) for name in names}
+    made = parameterised(made, dict(args.param))
+    methods = [(name, made[name]) for name in names]
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{'-quick' if quick else ''}"
     train, val = load_parts(args.data, args.split)
     train = thin(train, args.max_train or (QUICK_TRAIN if quick else None))
@@ -69,11 +68,10 @@ def bench(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, split_names
-    from ..settings import check_parameters, with_parameters
+    from ..settings import parameterised
 
-    estimator, params = recipes.make_method(args.method, quick=args.quick), dict(args.param)
-    check_parameters([estimator], params)
-    estimator = with_parameters(estimator, params)
+    made = {args.method: recipes.make_method(args.method, quick=args.quick)}
+    estimator = parameterised(made, dict(args.param))[args.method]
     split = args.split or ("train" if "train" in split_names(args.data) else None)
     data = thin(load_dataset(args.data, split), args.max_train)
     start = time.perf_counter()

@@ -23,7 +23,7 @@ _SHOWN = {"nme": ("NME, %", 100.0), "pixel": ("error, px", 1.0), "pck": ("points
 def tune(args: argparse.Namespace) -> int:
     from .. import recipes
     from ..files import write_atomic
-    from ..settings import check_parameters, with_parameters
+    from ..settings import parameterised
     from ..tuning import best_trial
     from ..tuning import tune as search
     from .commands import load_parts, parse_normalizer, thin
@@ -33,8 +33,7 @@ def tune(args: argparse.Namespace) -> int:
     if fixed:
         raise InputError(f"{fixed[0]} has nothing to tune of its own; combinations take their members'")
     params = dict(args.param)
-    made = {name: recipes.make_method(name, quick=args.quick) for name in names}
-    check_parameters(list(made.values()), params)
+    made = parameterised({name: recipes.make_method(name, quick=args.quick) for name in names}, params)
     data = thin(load_parts(args.data, "val")[0], args.max_train)
     args.resume = f"Finished folds are kept in {args.out}; give the same command again to go on."
     found = {}
@@ -42,7 +41,7 @@ def tune(args: argparse.Namespace) -> int:
         space = {k: v for k, v in recipes.search_space(name).items() if k not in params}
         with Bar("trial", f"{name}: ") as bar:
             found[name] = search(
-                with_parameters(estimator, params),
+                estimator,
                 space,
                 data,
                 out=args.out / name,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ class Headline(Figure):
     score: Callable[[Array, Array, Array], Array]
 
 
-_PCK = partial(metrics.object_pck, t=0.2)
+_PCK = metrics.OBJECT_METRICS["pck@0.2"]
 HEADLINES = {
     "nme": Headline("NME", "%", "nme_percent", True, 2, "nme", 100.0, metrics.nme),
     "pck": Headline("PCK@0.2", "%", "pck_0.2_percent", False, 1, "pck", 100.0, _PCK),
