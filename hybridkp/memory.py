@@ -32,6 +32,7 @@ from .images import check_crops
 from .resident import peak_bytes, reset_peak
 from .sources import fingerprint
 from .structures import Array, Detector, InputError, check_xy
+from .threads import FIT_THREADS, limit_threads
 
 try:
     import fcntl
@@ -108,7 +109,8 @@ def fitted(
     """A fitted clone of ``detector``; the argument itself is left alone."""
 
     def fit() -> Any:
-        return clone(detector).fit(images, xy, groups=groups, flip=flip)
+        with limit_threads(FIT_THREADS):
+            return clone(detector).fit(images, xy, groups=groups, flip=flip)
 
     folder = _FOLDER.get()
     if folder is None:
@@ -150,10 +152,11 @@ def out_of_fold(
             )
 
         def predict(train: Array = train, test: Array = test, seen: Array = seen) -> tuple[Array, Array]:
-            model = clone(detector).fit(
-                images[train], seen, groups=None if names is None else names[train], flip=flip
-            )
-            return model.predict_with_score(images[test])
+            with limit_threads(FIT_THREADS):
+                model = clone(detector).fit(
+                    images[train], seen, groups=None if names is None else names[train], flip=flip
+                )
+                return model.predict_with_score(images[test])
 
         folder = _FOLDER.get()
         if folder is None:
@@ -244,7 +247,7 @@ def _load_pair(path: Path) -> tuple[Array, Array]:
 
 
 def _key(kind: str, detector: Any, *data: Any) -> str:
-    digest = hashlib.sha256(f"{kind} {source_of(detector)} {describe(detector)}".encode())
+    digest = hashlib.sha256(f"{kind} {FIT_THREADS} {source_of(detector)} {describe(detector)}".encode())
     for item in data:
         array = None if item is None else np.ascontiguousarray(item)
         if array is None:

@@ -1,6 +1,8 @@
 """Pins the threads of OpenCV, of BLAS and OpenMP pools, and of torch where it is loaded.
 
-The three multiply inside joblib workers; :func:`limit_threads` is the one brake for all.
+The three multiply inside joblib workers; :func:`limit_threads` is the one brake for all.  A sum over
+two threads is added in another order than over one, so fits have one fixed number of them, whatever
+the machine has and however many jobs run side by side.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from contextlib import contextmanager
 
 import cv2
 from threadpoolctl import threadpool_limits
+
+
+FIT_THREADS = 1  #: of every fit; recorded with the predictions
 
 
 @contextmanager

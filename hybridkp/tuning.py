@@ -21,13 +21,13 @@ from joblib import Parallel, delayed
 
 from . import memory
 from .evaluate.crops import Crops, make_crops
-from .evaluate.processes import count_workers, usable_cores
+from .evaluate.processes import count_workers
 from .evaluate.runs import with_seed
 from .files import write_atomic
 from .metrics import OBJECT_METRICS, headline_metric, normalizer_lengths
 from .statistics import holm, paired_difference
 from .structures import Array, Dataset, InputError, Normalizer
-from .threads import limit_threads
+from .threads import FIT_THREADS, limit_threads
 
 LEVEL = 0.95  #: of the interval of a difference, and of the test that a setting must pass
 
@@ -140,9 +140,8 @@ def tune(
     crops = make_crops(train, size_hw, margin)
     errors = _Errors(train, crops, normalizer)
     workers = min(count_workers(n_jobs), len(settings))
-    threads = max(1, usable_cores() // workers)
     jobs = (
-        delayed(_answers)(estimator, params, crops, cv, random_state, Path(out) / "cache", threads)
+        delayed(_answers)(estimator, params, crops, cv, random_state, Path(out) / "cache")
         for params in settings
     )
     trials: list[Trial] = []
@@ -198,10 +197,9 @@ def _answers(
     cv: int,
     random_state: int,
     cache: Path,
-    threads: int,
 ) -> tuple[Array, float]:
     """Answers (B, K, 2), crop px, of fits that did not see the object, and what they would take anew."""
-    with limit_threads(threads), memory.remember(cache), memory.stopwatch() as watch:
+    with limit_threads(FIT_THREADS), memory.remember(cache), memory.stopwatch() as watch:
         xy, _ = memory.out_of_fold(
             with_seed(estimator, random_state).set_params(**params),
             crops.images,

@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "datasets": CORE | {"pairs", "geometry", "images", "files", "cv2", "skimage", "sklearn"},
     "resident": set(),
     "sources": set(),
-    "memory": CORE | {"images", "files", "datasets", "resident", "sources", "sklearn"},
+    "memory": CORE | {"images", "files", "datasets", "resident", "sources", "threads", "sklearn"},
     "landmarks": LEARN | {"memory", "opencv", "calibration", "threads", "cv2", "joblib", "scipy"},
     "points": CORE
     | {"pairs", "geometry", "images", "opencv", "threads", "pyramid", "descriptors", "files", "calibration"}

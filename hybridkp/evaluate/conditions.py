@@ -21,9 +21,9 @@ from ..datasets.corruptions import SEVERITIES
 from ..files import load_model, load_predictions, read_meta, save_predictions
 from ..sources import fingerprint
 from ..structures import Dataset, InputError, Predictions
-from ..threads import limit_threads
+from ..threads import FIT_THREADS, limit_threads
 from .crops import make_crops
-from .processes import count_workers, file_name, usable_cores
+from .processes import count_workers, file_name
 from .worker import versions
 
 #: what may decide an answer: a model file does not say which of these rooms it needs
@@ -67,7 +67,7 @@ def robustness(
     models : name -> model file of ``bench`` or ``train``
     out : folder; gets ``<condition>/<name>.safetensors``
     kinds : of :data:`hybridkp.datasets.CORRUPTIONS`; None = all
-    n_jobs : conditions at a time, each in a process with its share of the cores
+    n_jobs : conditions at a time, each in a process with one thread
     progress : called as progress(condition, done, total) after each condition
 
     Returns
@@ -95,10 +95,9 @@ def robustness(
         for name, path in models.items()
     }
     workers = count_workers(n_jobs)
-    threads = max(1, usable_cores() // workers)
     paths = {c: {n: Path(out) / str(c) / f"{file_name(n)}.safetensors" for n in models} for c in conditions}
     jobs = (
-        delayed(_ask)(c, models, params, dataset, paths[c], int(random_state), threads) for c in conditions
+        delayed(_ask)(c, models, params, dataset, paths[c], int(random_state)) for c in conditions
     )
     for done, condition in enumerate(
         Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs")(jobs), 1
@@ -136,13 +135,12 @@ def _ask(
     dataset: Dataset,
     paths: Mapping[str, Path],
     random_state: int,
-    threads: int,
 ) -> Condition:
     """Every model's stored answers under one condition; those that are there already are kept."""
     harder = condition.of(dataset, random_state)
     todo = [n for n in models if not _kept(paths[n], params[n], harder.fingerprint)]
     shapes = {n: (tuple(params[n]["size_hw"]), params[n]["margin"]) for n in todo}
-    with limit_threads(threads):
+    with limit_threads(FIT_THREADS):
         for shape in dict.fromkeys(shapes.values()):
             crops = make_crops(harder, *shape)
             for name in (n for n in todo if shapes[n] == shape):

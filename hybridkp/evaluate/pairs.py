@@ -156,7 +156,6 @@ class PairsJob:
     log: Path
     max_timed: int
     facts: Mapping[str, Any]  #: fields of MatchedSet that are known beforehand
-    threads: int = 1
 
 
 def _budgets(method: Method, n_points: Sequence[int]) -> list[int]:

@@ -27,6 +27,7 @@ from ..files import write_atomic
 from ..resident import peak_bytes as peak_bytes
 from ..resident import reset_peak as reset_peak
 from ..structures import InputError
+from ..threads import FIT_THREADS
 
 #: what a bench tells while it works, called as progress(event, method, seed, detail).  For each method
 #: and seed, in this order: "kept" (stored answers are good, nothing to do; the end) or "stale" (stored
@@ -44,8 +45,6 @@ class AnyJob(Protocol):
     def method(self) -> str: ...
     @property
     def seed(self) -> int: ...
-    @property
-    def threads(self) -> int: ...
     @property
     def stage(self) -> Path: ...  # the job writes there what it is about
     @property
@@ -175,7 +174,7 @@ def _run_all(
             while waiting and len(running) < n_workers:
                 job = waiting.pop()
                 tell("start", job.method, job.seed, "")
-                pool = _process(job.threads)
+                pool = _process()
                 running[pool.submit(run, job)] = (job, pool)
             done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
             for future in done:
@@ -194,7 +193,7 @@ def _run_all(
             pool.shutdown(wait=True, kill_workers=True)
 
 
-def _process(threads: int) -> Any:
+def _process() -> Any:
     """joblib's own process pool, one worker, with its native threads bounded before they start."""
     from joblib.externals.loky import ProcessPoolExecutor
 
@@ -203,7 +202,7 @@ def _process(threads: int) -> Any:
         max_workers=1,
         initializer=_start_worker,
         initargs=(os.getpid(),),
-        env=dict.fromkeys(pools, str(threads)),
+        env=dict.fromkeys(pools, str(FIT_THREADS)),
     )
 
 

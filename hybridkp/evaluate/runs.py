@@ -23,6 +23,7 @@ from .. import memory
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
 from ..sources import fingerprint
 from ..structures import Dataset, DataWarning, Detector, InputError, Predictions
+from ..threads import FIT_THREADS
 from .crops import Crops, make_crops
 from .processes import Progress as Progress
 from .processes import (
@@ -31,7 +32,6 @@ from .processes import (
     file_name,
     run_jobs,
     still_good,
-    usable_cores,
     warn_failures,
 )
 from .worker import Job, model_meta, run_job
@@ -69,7 +69,7 @@ def bench(
     methods : name -> unfitted detector
     out : folder; gets ``predictions/``, ``models/``, ``cache/`` and, for methods that failed,
         ``errors/``.  Nothing is written elsewhere.
-    n_jobs : processes at a time, each with cores // n_jobs threads; -1 = one per core
+    n_jobs : processes at a time, each with one thread; -1 = one per core
     progress : see :data:`~hybridkp.evaluate.processes.Progress`
 
     Returns
@@ -189,6 +189,7 @@ def _facts(
         "size_hw": [int(v) for v in size_hw],
         "margin": float(margin),
         "max_timed": int(max_timed),
+        "fit_threads": FIT_THREADS,
         "train": train.name,
         "train_fingerprint": train.fingerprint,
         "n_train": len(train),
@@ -264,7 +265,6 @@ def _job(
         timed=tuple((int(r), val.samples[crops.sample[r]].load, crops.matrix[r]) for r in timed),
         size_hw=crops.size_hw,
         n_landmarks=len(val.landmarks),
-        threads=max(1, usable_cores() // count_workers(n_jobs)),
         facts=known,
         meta=model_meta(val, crops.size_hw, crops.margin, name) | {"trained_on": facts["params"]["train"]},
     )

@@ -20,7 +20,7 @@ from ..files import load_predictions, save_model, save_predictions, write_atomic
 from ..geometry import apply_affine, invert_affine
 from ..images import as_uint8
 from ..structures import Array, Dataset, InputError, Predictions
-from ..threads import limit_threads
+from ..threads import FIT_THREADS, limit_threads
 from .crops import cut
 from .processes import divert_messages, peak_bytes, reset_peak, versions
 from .processes import end_soon as _end_soon
@@ -49,7 +49,6 @@ class Job:
     log: Path
     timed: tuple[tuple[int, Callable[[], Array], Array], ...]
     size_hw: tuple[int, int]
-    threads: int
     n_landmarks: int
     facts: Mapping[str, Any]  #: fields of Predictions that are known beforehand
     meta: Mapping[str, Any]  #: kept in the model file
@@ -67,7 +66,7 @@ def _do(job: Job) -> None:
     divert_messages(job.log)
     images = np.load(job.crops / "val-images.npy", mmap_mode="r")
     reset_peak()
-    with limit_threads(job.threads), memory.remember(job.cache):
+    with limit_threads(FIT_THREADS), memory.remember(job.cache):
         _say(job, "fits" if job.mode != "clock" else "is read")
         with memory.stopwatch() as watch:
             model = _fitted(job)
@@ -75,8 +74,7 @@ def _do(job: Job) -> None:
             found = load_predictions(job.predictions)
         else:
             found = _answered(model, job, images, watch)
-    if job.mode != "answer" or not _recallable(job.estimator):
-        with limit_threads(1):
+        if job.mode != "answer" or not _recallable(job.estimator):
             _say(job, "is timed")
             found = replace(found, seconds=_clock(model, job, len(images)))
     save_predictions(found, job.predictions)
@@ -121,7 +119,8 @@ def fit(estimator: Any, images: Array, xy: Array, groups: Any, flip: Any) -> Any
     mirror = None if flip is None else np.asarray(flip)
     if _recallable(estimator):
         return memory.fitted(estimator, images, xy, groups=names, flip=mirror)
-    return clone(estimator).fit(images, xy, groups=names, flip=mirror)
+    with limit_threads(FIT_THREADS):
+        return clone(estimator).fit(images, xy, groups=names, flip=mirror)
 
 
 def model_meta(dataset: Dataset, size_hw: tuple[int, int], margin: float, method: str) -> dict[str, Any]:
