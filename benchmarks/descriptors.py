@@ -22,10 +22,10 @@ import numpy as np
 
 from hybridkp.descriptors import HOG, ORB, SIFT, Concat, MultiLevel, orientation_maps
 from hybridkp.descriptors.sift import sift_octave
-from hybridkp.opencv import create_sift
-from hybridkp.pyramid import gaussian_pyramid
+from hybridkp.imaging.opencv import create_sift
+from hybridkp.imaging.pyramid import gaussian_pyramid
+from hybridkp.memory.threads import limit_threads
 from hybridkp.structures import Array, Keypoints
-from hybridkp.threads import limit_threads
 
 WARM_UP = 3  # rounds
 SIZE_PX = 4.0  # of SIFT: the 24 px window that HOG's 4 x 4 cells of 4 px and their soft rim have

@@ -31,9 +31,11 @@ from typing import Any
 import landmark_sets as sets
 import numpy as np
 
-from hybridkp import evaluate, fusion, recipe_parts, recipes, statistics
+from hybridkp import evaluate, fusion, recipes
+from hybridkp import stats as statistics
 from hybridkp.files import write_atomic
-from hybridkp.refiners import Refined
+from hybridkp.fusion.refined import Refined
+from hybridkp.recipes import parts as recipe_parts
 from hybridkp.report import plots
 
 SETS = ("faces68", "bodies14", "mouse17")

@@ -1,7 +1,7 @@
 """What the landmark benchmarks share: the sets with their crops, the set's figure, and its intervals.
 
-Predictions come from ``hybridkp.evaluate.bench`` and the figures from ``hybridkp.report.scores`` and
-``hybridkp.statistics``, so that a benchmark's table and a report's page cannot differ.
+Predictions come from ``hybridkp.evaluate.bench``, figures from ``hybridkp.report.landmarks.scores`` and
+``hybridkp.stats``, so that a benchmark's table and a report's page cannot differ.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from hybridkp import evaluate, statistics
+from hybridkp import evaluate
+from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
 from hybridkp.datasets import load_dataset
-from hybridkp.report.scores import Headline, Scores, gather_truth, score_methods
+from hybridkp.report.landmarks.scores import Headline, Scores, gather_truth, score_methods
 from hybridkp.structures import Dataset, InputError, Predictions
 
 LEVEL = 0.95

@@ -33,9 +33,9 @@ from hybridkp import datasets, runtime
 from hybridkp.evaluate import make_crops
 from hybridkp.evaluate.crops import cut
 from hybridkp.files import load_model, read_meta
-from hybridkp.geometry import apply_affine, crop_matrix, invert_affine
+from hybridkp.imaging.geometry import apply_affine, crop_matrix, invert_affine
+from hybridkp.memory.threads import limit_threads
 from hybridkp.structures import InputError
-from hybridkp.threads import limit_threads
 
 WARM_UP = 5  # rounds
 BURST = 4  # calls in a row, of which the last is timed

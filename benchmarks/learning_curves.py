@@ -30,11 +30,12 @@ from typing import Any
 import landmark_sets as sets
 import numpy as np
 
-from hybridkp import evaluate, recipes, statistics
+from hybridkp import evaluate, recipes
+from hybridkp import stats as statistics
 from hybridkp.cli.parser import param_option
 from hybridkp.files import write_atomic
+from hybridkp.recipes.settings import parameterised
 from hybridkp.report import plots
-from hybridkp.settings import parameterised
 from hybridkp.structures import Dataset, InputError
 
 METHODS = ("sdm", "heatmap", "vote-gated")

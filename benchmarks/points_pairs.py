@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from hybridkp import points
-from hybridkp.datasets.bundled import training_pictures
-from hybridkp.datasets.synthetic_pairs import View, draw_homography, warp_homography
+from hybridkp.datasets.synthetic.bundled import training_pictures
+from hybridkp.datasets.synthetic.photo_pairs import View, draw_homography, warp_homography
 from hybridkp.metrics.points import mma
 from hybridkp.points.matching import mutual_nearest
 

@@ -24,9 +24,9 @@ from hybridkp import points
 from hybridkp.datasets.hpatches import read_hpatches
 from hybridkp.descriptors import SURF
 from hybridkp.descriptors.surf import SCALE_OF_SIZE
+from hybridkp.imaging.pyramid import gaussian_pyramid
 from hybridkp.metrics.points import localisation_error, mma, repeatability
 from hybridkp.points.matching import mutual_nearest, ratio_test
-from hybridkp.pyramid import gaussian_pyramid
 from hybridkp.structures import Keypoints
 
 THRESHOLDS = (1.0, 3.0, 5.0)

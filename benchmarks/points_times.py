@@ -17,9 +17,9 @@ import numpy as np
 
 from hybridkp.cli.points import few_of_each
 from hybridkp.datasets import load_pairs
-from hybridkp.datasets.synthetic_pairs import SYNTHETIC
-from hybridkp.point_recipes import DEFAULT, make_matcher
-from hybridkp.threads import limit_threads
+from hybridkp.datasets.synthetic.photo_pairs import SYNTHETIC
+from hybridkp.memory.threads import limit_threads
+from hybridkp.recipes.points import DEFAULT, make_matcher
 
 REFERENCE = "sift"
 

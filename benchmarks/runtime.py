@@ -29,9 +29,9 @@ from hybridkp.datasets import make_faces
 from hybridkp.deep import CNNRefiner, DirectNet, HeatmapNet
 from hybridkp.evaluate import make_crops
 from hybridkp.files import save_model
+from hybridkp.fusion.refined import Refined
 from hybridkp.landmarks import CascadedRegressor, FastCascade, HolisticRegressor, PatchDetector
-from hybridkp.refiners import Refined
-from hybridkp.threads import limit_threads
+from hybridkp.memory.threads import limit_threads
 
 WARM_UP = 3  # rounds
 

@@ -20,8 +20,8 @@ import numpy as np
 import skimage.data
 
 from hybridkp.descriptors.surf import SURF
-from hybridkp.opencv import create_sift
-from hybridkp.threads import limit_threads
+from hybridkp.imaging.opencv import create_sift
+from hybridkp.memory.threads import limit_threads
 
 TARGET = 3.0
 PICTURES = ("astronaut", "camera", "coffee")

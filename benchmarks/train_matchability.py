@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from hybridkp.datasets import training_pictures
 from hybridkp.files import save_model
-from hybridkp.geometry import apply_homography
-from hybridkp.images import to_grey
+from hybridkp.imaging.geometry import apply_homography
+from hybridkp.imaging.images import to_grey
 from hybridkp.points import Matchability, MatchabilityRanked, SIFTFeature, mutual_nearest
 from hybridkp.points.matchability import RIGHT_PX
 from hybridkp.points.views import random_view

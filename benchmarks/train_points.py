@@ -23,8 +23,8 @@ from pathlib import Path
 import cv2
 import torch
 
-from hybridkp.deep.points_net import export_points
-from hybridkp.deep.points_training import PointSchedule, PointTrainer
+from hybridkp.deep.points.learning import PointSchedule, PointTrainer
+from hybridkp.deep.points.network import export_points
 from hybridkp.deep.tensors import n_parameters
 
 LEARN = (

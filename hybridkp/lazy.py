@@ -1,38 +1,42 @@
-"""Lazy doors (PEP 562): a package names what it offers, and imports it when it is first asked for.
+"""Lazy, typed doors (PEP 562): a package offers what its ``__init__.pyi`` names, and imports it when asked.
 
-So ``import hybridkp`` loads no NumPy, and a light module of a room never drags along the heavy
-ones beside it.  Never here: anything but the standard library.
+The stub is the one table of public names: type checkers and editors read it as it is, and
+:func:`attach_stub` reads it at run time.  So ``import hybridkp`` loads no NumPy, and a light module of a
+room never drags along the heavy ones beside it.  Never here: anything but the standard library.
 """
 
 from __future__ import annotations
 
+import ast
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-Doors = tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]
+
+def stub_names(text: str) -> dict[str, str]:
+    """Public name -> submodule that defines it, "" for a submodule itself, of a stub's text."""
+    lines = (node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom) and node.level == 1)
+    return {alias.asname or alias.name: line.module or "" for line in lines for alias in line.names}
 
 
-def doors(package: str, where: Mapping[str, str], *more: str) -> Doors:
-    """``__getattr__``, ``__dir__`` and ``__all__`` of a package whose names load lazily.
+def attach_stub(
+    package: str, file: str, *own: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a package, from the stub beside its ``__init__``.
 
-    Parameters
-    ----------
-    package : the package's ``__name__``
-    where : public name -> the submodule that defines it
-    more : public names that the package defines itself
+    ``own`` names what the package defines itself.
     """
-    public = [*more, *sorted(where)]
+    where = stub_names(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
+    public = sorted([*own, *where])
 
     def load(name: str) -> Any:
         if name not in where:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f".{where[name]}", package), name)
+        module = import_module(f".{where[name] or name}", package)
+        value = getattr(module, name) if where[name] else module
         setattr(sys.modules[package], name, value)  # the next time it is simply there
         return value
 
-    def names() -> list[str]:
-        return list(public)
-
-    return load, names, public
+    return load, lambda: list(public), public

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from hybridkp.pairs import Matched, Pair, PairSet
 from hybridkp.structures import Keypoints
+from hybridkp.structures.pairs import Matched, Pair, PairSet
 
 NONE = np.full((3, 3), np.nan)
 SHIFT = np.array([[1.0, 0, 3], [0, 1, -2], [0, 0, 1]])

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from hybridkp import checks, recipe_parts, recipes
+from hybridkp import checks, recipes
+from hybridkp.recipes import parts as recipe_parts
 
 #: trainings of seconds: what is checked are promises, not accuracy
 SMALL = {"max_epochs": 5, "epoch_pictures": 160, "learning_rate": 4e-3, "input_px": 64}

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +16,9 @@ from plain_detectors import Failing, PlainMean, plain_dataset
 
 import hybridkp
 from hybridkp import cli
-from hybridkp.cli.commands import load_parts, parse_normalizer, thin
-from hybridkp.datasets import write_coco
+from hybridkp.datasets import load_parts, parse_normalizer, thin, write_coco
 from hybridkp.files import load_predictions, save_predictions
-from hybridkp.structures import InputError
+from hybridkp.structures import DataWarning, InputError
 
 COMMANDS = ["", "bench", "train", "predict", "export", "data check", "data info", "list", "report"]
 
@@ -45,14 +43,12 @@ def recipes(monkeypatch):
     from hybridkp.landmarks import MeanShape
 
     methods = {"mean": MeanShape, "plain": PlainMean, "failing": Failing}
-    fake = types.ModuleType("hybridkp.recipes")
-    fake.DEFAULT, fake.QUICK = ["mean", "plain"], ["mean"]
-    fake.method_names = lambda task="landmarks": list(methods)
-    fake.make_method = lambda name, quick=False: methods[name]()
-    fake.with_settings = lambda name, method, found: method
-    fake.describe_method = lambda name: f"what {name} is"
-    monkeypatch.setitem(sys.modules, "hybridkp.recipes", fake)
-    monkeypatch.setattr(hybridkp, "recipes", fake, raising=False)
+    room = hybridkp.recipes
+    monkeypatch.setattr(room, "DEFAULT", ["mean", "plain"])
+    monkeypatch.setattr(room, "QUICK", ["mean"])
+    monkeypatch.setattr(room, "method_names", lambda task="landmarks": list(methods))
+    monkeypatch.setattr(room, "make_method", lambda name, quick=False: methods[name]())
+    monkeypatch.setattr(room, "describe_method", lambda name: f"what {name} is")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -190,13 +186,10 @@ def test_train_then_predict(capsys, recipes, tmp_path, folder):
 
 
 RUN = """
-import sys, types; sys.path.insert(0, {tests!r})
+import sys; sys.path.insert(0, {tests!r})
 from plain_detectors import *
-fake = types.ModuleType("hybridkp.recipes")
-fake.method_names = lambda task="landmarks": ["plain", "waiting"]
-fake.make_method = lambda name, quick=False: PlainMean() if name == "plain" else Waiting({gate!r})
-fake.with_settings = lambda name, method, found: method
-sys.modules["hybridkp.recipes"] = fake
+from hybridkp import recipes
+recipes.make_method = lambda name, quick=False: PlainMean() if name == "plain" else Waiting({gate!r})
 from hybridkp.cli import main
 if __name__ == "__main__":
     sys.exit(main(["bench", {data!r}, "--methods", "plain,waiting", "--out", {out!r}]))
@@ -234,11 +227,12 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, folder, how):
     assert not list(out.rglob("crops-*")) and not list(out.rglob("*.part"))
 
 
-def test_undivided_data_are_divided_by_group(capsys, folder):
-    train, val = load_parts(str(folder / "train.json"), "val")
+def test_undivided_data_are_divided_by_group(folder):
+    with pytest.warns(DataWarning, match="held out by group"):
+        train, val = load_parts(str(folder / "train.json"), "val")
     assert len(train) == 8 and len(val) == 2 and not set(train.groups) & set(val.groups)
-    assert "held out by group" in capsys.readouterr().err
-    again = load_parts(str(folder / "train.json"), "val")[1]
+    with pytest.warns(DataWarning, match="held out by group"):
+        again = load_parts(str(folder / "train.json"), "val")[1]
     assert again.fingerprint == val.fingerprint
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from plain_matchers import SHIFT, Broken, Guess, picture
 
-from hybridkp import cli, point_recipes
+from hybridkp import cli
 from hybridkp.cli import points as cli_points
 from hybridkp.cli.points import few_of_each
 from hybridkp.datasets import load_pairs
-from hybridkp.evaluate import pairs as bench
+from hybridkp.evaluate import bench_points as bench
 from hybridkp.evaluate import processes
+from hybridkp.recipes import points as point_recipes
 from hybridkp.report import plots
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybridkp.datasets import CORRUPTIONS, corrupted, make_faces
-from hybridkp.geometry import crop_matrix, map_box, rotation_about
+from hybridkp.imaging.geometry import crop_matrix, map_box, rotation_about
 from hybridkp.structures import Array, Dataset, InputError, Instance, Sample
 
 DOT = np.array([[40.3, 61.6], [70.2, 30.7]])  # two blobs, sub-pixel

@@ -17,12 +17,12 @@ from hybridkp.datasets import (
     read_hpatches,
     training_pictures,
 )
-from hybridkp.datasets import synthetic_pairs as embedded
-from hybridkp.datasets.bundled import stereo_disparity
 from hybridkp.datasets.hpatches import rotation_degrees
+from hybridkp.datasets.synthetic import photo_pairs as embedded
+from hybridkp.datasets.synthetic.bundled import stereo_disparity
 from hybridkp.files import picture_size, read_image, write_image
-from hybridkp.geometry import apply_homography
-from hybridkp.images import to_grey
+from hybridkp.imaging.geometry import apply_homography
+from hybridkp.imaging.images import to_grey
 from hybridkp.metrics import transfer
 from hybridkp.structures import InputError
 

@@ -14,25 +14,13 @@ from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from hybridkp import memory  # noqa: E402
-from hybridkp.calibration import calibrate  # noqa: E402
-from hybridkp.deep import (  # noqa: E402
-    DirectNet,
-    HeatmapNet,
-    training,
-)
-from hybridkp.deep.augment import (  # noqa: E402
-    Augment,
-    apply_maps,
-    augment,
-    compress,
-    mirror,
-    random_maps,
-    vary_color,
-)
+from hybridkp.deep import DirectNet, HeatmapNet, training  # noqa: E402
+from hybridkp.deep.augment import Augment, apply_maps, augment, compress, mirror, random_maps, vary_color  # noqa: E402
 from hybridkp.deep.direct import DirectModule  # noqa: E402
 from hybridkp.deep.heatmap import HeatmapModule, decode, decode_mode, encode  # noqa: E402
 from hybridkp.deep.tensors import n_parameters, resize_square, split_rows  # noqa: E402
 from hybridkp.deep.training import Schedule, half_precision, train  # noqa: E402
+from hybridkp.stats.calibration import calibrate  # noqa: E402
 from hybridkp.structures import InputError  # noqa: E402
 
 TINY = {"input_px": 32, "max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
@@ -279,12 +267,12 @@ def test_the_decoding_is_chosen_on_held_out_pictures_and_kept():
     other = HeatmapNet(**TINY, decoding="mean").fit(pictures, xy)
     assert not other.module_.net.at_mode
     copy = HeatmapNet(**TINY, decoding="mode")
-    copy._set_state(net._get_state())
+    copy.set_state(net.get_state())
     copy.size_hw_ = net.size_hw_
     assert copy.module_.net.at_mode and np.array_equal(copy.predict(pictures), net.predict(pictures))
-    state = other._get_state()
+    state = other.get_state()
     del state["weights"]["net.mode"]  # as files from before it was an option
-    copy._set_state(state)
+    copy.set_state(state)
     assert not copy.module_.net.at_mode and np.array_equal(copy.predict(pictures), other.predict(pictures))
     with pytest.raises(InputError, match="decoding"):
         HeatmapNet(**TINY, decoding="median").fit(pictures, xy)
@@ -356,7 +344,7 @@ def test_same_seed_same_net_and_saved_state_predicts_the_same(net):
     assert points.dtype == score.dtype == np.float32 and points.shape == (10, 3, 2)
     assert (score >= 0).all() and (score <= 1).all()
     copy = net(**TINY, random_state=1)
-    copy._set_state(first._get_state())
+    copy.set_state(first.get_state())
     assert np.array_equal(points, copy.predict(pictures))
     assert copy.n_parameters_ == first.n_parameters_ <= 500_000
     one = np.concatenate([first.predict(pictures[b : b + 1]) for b in (3, 0)])
@@ -435,7 +423,7 @@ def test_colour_is_seen_where_it_is_and_may_be_switched_off(tmp_path):
         assert np.abs(seeing.predict(swapped) - seeing.predict(colour)).max() > 1e-3
         assert np.isfinite(seeing.predict(pictures)).all()  # grey is colour without any
         copy = net(**TINY)
-        copy._set_state(seeing._get_state())
+        copy.set_state(seeing.get_state())
         assert copy.n_channels_ == 3 and np.array_equal(copy.predict(colour), seeing.predict(colour))
         blind = net(**TINY, color=False).fit(colour, xy)
         assert blind.n_channels_ == 1
@@ -462,7 +450,7 @@ def test_colours_vary_and_grey_pictures_do_not():
 def test_maps_of_a_picture_and_its_mirror_image_are_averaged(decoding, tmp_path):
     from hybridkp import runtime
     from hybridkp.fusion import MirrorAverage
-    from hybridkp.geometry import flip_image, flip_points
+    from hybridkp.imaging.geometry import flip_image, flip_points
 
     pictures, xy = blobs(12, (48, 64))
     colour, flip = np.stack([pictures, np.roll(pictures, 5, 1), pictures // 2], -1), np.array([0, 2, 1])

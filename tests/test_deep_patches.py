@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from hybridkp.deep import CNNEmbedding, PatchCNN  # noqa: E402
 from hybridkp.deep.layers import DenseTrunk  # noqa: E402
 from hybridkp.deep.patchcnn import PatchModule  # noqa: E402
-from hybridkp.pyramid import gaussian_pyramid  # noqa: E402
+from hybridkp.imaging.pyramid import gaussian_pyramid  # noqa: E402
 from hybridkp.structures import InputError, Keypoints  # noqa: E402
 
 TINY = {"max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
@@ -83,7 +83,7 @@ def test_patch_cnn_state_gaps_and_batches():
     assert np.isfinite(found).all() and ((score >= 0) & (score <= 1)).all()
     assert np.array_equal(PatchCNN(input_px=64, **TINY).fit(pictures, xy, flip=flip).predict(pictures), found)
     copy = PatchCNN(input_px=64, **TINY)
-    copy._set_state(fitted._get_state())
+    copy.set_state(fitted.get_state())
     assert np.array_equal(copy.predict(pictures), found)
     np.testing.assert_allclose(fitted.predict(pictures[4:5])[0], found[4], atol=1e-3)
     assert np.isfinite(fitted.predict(np.zeros_like(pictures))).all()
@@ -124,9 +124,9 @@ def test_embedding_keeps_rows_in_order_and_its_state():
     np.testing.assert_allclose(embedding.describe(pyramid, Keypoints(points[::-1])), rows[::-1], atol=1e-6)
     assert embedding.describe(pyramid, Keypoints(np.zeros((0, 2)))).shape == (0, 8)
     copy = CNNEmbedding(n_features=8, **TINY)
-    copy._set_state(embedding._get_state())
+    copy.set_state(embedding.get_state())
     assert np.array_equal(copy.describe(pyramid, Keypoints(points)), rows)
     coarse = CNNEmbedding(n_features=8, level=5, **TINY)
-    coarse._set_state(embedding._get_state())
+    coarse.set_state(embedding.get_state())
     with pytest.raises(InputError, match="levels"):
         coarse.describe(pyramid, Keypoints(points))

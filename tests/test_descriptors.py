@@ -14,8 +14,8 @@ from hybridkp.descriptors import HOG, ORB, SIFT, SURF, Concat, MultiLevel, orb, 
 from hybridkp.descriptors.gradients import CLIP, maps_reach
 from hybridkp.descriptors.sift import sift_octave
 from hybridkp.descriptors.windows import window_strip
-from hybridkp.opencv import create_sift
-from hybridkp.pyramid import gaussian_pyramid
+from hybridkp.imaging.opencv import create_sift
+from hybridkp.imaging.pyramid import gaussian_pyramid
 from hybridkp.structures import Descriptor, InputError, Keypoints
 
 ALL = {

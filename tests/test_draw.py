@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridkp import draw
+from hybridkp.imaging import draw
 from hybridkp.structures import InputError, Keypoints, Pyramid
 
 GREY = np.full((60, 80), 90, np.uint8)

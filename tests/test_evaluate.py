@@ -16,9 +16,9 @@ import pytest
 from plain_detectors import Failing, Picture, PlainMean, plain_dataset
 
 from hybridkp.evaluate import bench, make_crops, predict, predictions_to_coco, stored_predictions, train
-from hybridkp.evaluate.runs import with_seed
+from hybridkp.evaluate.bench_landmarks import with_seed
 from hybridkp.files import load_model, load_predictions, read_image, read_meta, save_predictions
-from hybridkp.geometry import apply_affine, crop_matrix
+from hybridkp.imaging.geometry import apply_affine, crop_matrix
 from hybridkp.structures import Dataset, DataWarning, InputError, Instance, Sample
 
 TRAIN, VAL = plain_dataset("train", 12), plain_dataset("val", 6, seed=100)

@@ -12,12 +12,12 @@ import pytest
 from plain_matchers import SHIFT, Broken, Guess, Picky, Stopping, plain_pairs
 
 from hybridkp.evaluate import bench_pairs, processes, stored_matches
-from hybridkp.evaluate import pairs as bench
+from hybridkp.evaluate import bench_points as bench
 from hybridkp.files import MatchedSet, load_matched, save_matched
 from hybridkp.files.matched import no_answer
 from hybridkp.metrics import pair_scores
-from hybridkp.pairs import PairSet
 from hybridkp.structures import InputError
+from hybridkp.structures.pairs import PairSet
 
 PAIRS = plain_pairs()
 
@@ -365,7 +365,7 @@ def test_lengths_are_checked():
 @pytest.mark.data
 def test_two_methods_on_real_pairs(data_root, tmp_path, here):
     from hybridkp.datasets import load_pairs
-    from hybridkp.point_recipes import make_matcher
+    from hybridkp.recipes.points import make_matcher
 
     whole = load_pairs(data_root / "oxford_affine", 240)
     pairs = PairSet(whole.name, tuple(p for p in whole if p.name in ("graf/1-2", "leuven/1-2")))

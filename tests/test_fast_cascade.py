@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator
 from hybridkp import runtime
 from hybridkp.checks import make_problem
 from hybridkp.files import load_model, save_model
-from hybridkp.geometry import apply_affine, invert_affine, rescale, rotation_about
-from hybridkp.images import crops_to_grey
+from hybridkp.imaging.geometry import apply_affine, invert_affine, rescale, rotation_about
+from hybridkp.imaging.images import crops_to_grey
 from hybridkp.landmarks import ChannelRegressor, FastCascade, MeanShape
 from hybridkp.landmarks import fast_descent as fd
 from hybridkp.runtime import nodes
@@ -220,7 +220,7 @@ def test_behind_a_perfect_start_the_stages_stay_away() -> None:
     xy, score = cascade.predict_with_score(TEST.images)
     np.testing.assert_allclose(xy, TEST.xy, atol=1e-5)
     np.testing.assert_array_equal(score, 0.75)
-    assert cascade._to_runtime()["kind"] == cascade.start_._to_runtime()["kind"]
+    assert cascade.runtime_node()["kind"] == cascade.start_.runtime_node()["kind"]
 
 
 def test_behind_a_start_that_errs_they_go_to_work() -> None:
@@ -322,7 +322,7 @@ class PooledMaps(GreyMaps):
         small = [cv2.resize(i.astype(np.float32), None, **halve) for i in crops_to_grey(images)]
         return np.stack(small)[:, None], 2.0
 
-    def _to_runtime(self):
+    def runtime_node(self):
         from onnx import TensorProto, helper
 
         pool = helper.make_node("AveragePool", ["image"], ["maps"], kernel_shape=[2, 2], strides=[2, 2])
@@ -349,7 +349,7 @@ def test_the_runtime_makes_the_maps_by_a_graph(engine, tmp_path) -> None:
 
 
 def test_parts_that_do_not_fit_together_are_refused(fitted) -> None:
-    good = fitted._to_runtime()
+    good = fitted.runtime_node()
     nodes.build(good, "auto")
     stage = good["stages"][0]
     for bad in (

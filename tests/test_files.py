@@ -308,10 +308,10 @@ def test_same_model_same_bytes(tmp_path):
 
 def test_own_state_goes_through_get_and_set(tmp_path):
     class Net(Holder):
-        def _get_state(self):
+        def get_state(self):
             return {"weights": np.arange(3)}
 
-        def _set_state(self, state):
+        def set_state(self, state):
             self.net = state["weights"] * 2
 
     save_model(Net(), tmp_path / "m")

@@ -273,7 +273,7 @@ def test_stacking_with_any_regressor() -> None:
     assert len(model.regressors_) == 3 and error(model, *TEST) < np.sqrt(2)
     with pytest.raises(InputError, match="regressor=None"):
         model.members_ = []
-        model._to_runtime()
+        model.runtime_node()
 
 
 @pytest.mark.parametrize("make", [fusion.WeightedVote, fusion.GatedVote, fusion.Stacking])
@@ -428,7 +428,7 @@ def test_a_votes_score_keeps_its_word() -> None:
 
 def test_the_flip_test_answers_a_mirrored_picture_with_the_mirrored_answer(tmp_path: Any) -> None:
     from hybridkp import runtime
-    from hybridkp.geometry import flip_image, flip_points
+    from hybridkp.imaging.geometry import flip_image, flip_points
     from hybridkp.landmarks import HolisticRegressor
 
     class Lopsided(HolisticRegressor):

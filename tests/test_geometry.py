@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridkp import geometry
+from hybridkp.imaging import geometry
 from hybridkp.structures import InputError
 
 

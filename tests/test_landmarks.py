@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from hybridkp.checks import make_problem
 from hybridkp.descriptors import HOG
 from hybridkp.descriptors.gradients import sample_cells
-from hybridkp.geometry import apply_affine
+from hybridkp.imaging.geometry import apply_affine
+from hybridkp.imaging.pyramid import gaussian_pyramid
 from hybridkp.landmarks import (
     CascadedRegressor,
     HolisticRegressor,
@@ -22,7 +23,6 @@ from hybridkp.landmarks import (
 from hybridkp.landmarks.experts import Experts, positive_probability
 from hybridkp.landmarks.ridge import ridge
 from hybridkp.landmarks.training import start_shapes
-from hybridkp.pyramid import gaussian_pyramid
 from hybridkp.structures import InputError, Keypoints
 
 

@@ -174,7 +174,7 @@ def test_the_runtime_answers_to_the_bit(tmp_path):
     ],
 )
 def test_the_runtime_refuses_trees_that_cannot_be_walked(change, match):
-    node = fitted("lbf")._to_runtime()
+    node = fitted("lbf").runtime_node()
     stage = {name: value.copy() for name, value in node["stages"][1].items()}
     build({**node, "stages": [node["stages"][0], stage]}, "auto")
     change(stage)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hybridkp.metrics import homographies, points
-from hybridkp.pairs import Matched
 from hybridkp.structures import InputError, Keypoints
+from hybridkp.structures.pairs import Matched
 
 IDENTITY = np.eye(3)
 RIGHT_2 = np.array([[1.0, 0, 2], [0, 1, 0], [0, 0, 1]])  #: two px to the right

@@ -264,10 +264,10 @@ SPOILT = {
 @pytest.mark.parametrize("case", SPOILT)
 def test_spoilt_model_files(fitted: DlibShapePredictor, tmp_path: Path, case: str) -> None:
     spoil, message = SPOILT[case]
-    state = fitted._get_state()
+    state = fitted.get_state()
     spoil(state)
     model = copy.copy(fitted)
-    model._get_state = lambda: state  # type: ignore[method-assign]
+    model.get_state = lambda: state  # type: ignore[method-assign]
     save_model(model, tmp_path / "model.hkp")
     with pytest.raises(InputError, match=message) as caught:
         load_model(tmp_path / "model.hkp")

@@ -169,9 +169,9 @@ def test_where_the_tree_does_not_pay_the_detectors_answers_stay() -> None:
 
 def test_its_own_answers_out_of_fold_are_those_of_its_choice() -> None:
     images, xy = arms(60)
-    found, score = fusion.PictorialStructure(TwoMinded()).answers_out_of_fold(images, xy)
+    found, score = fusion.PictorialStructure(TwoMinded()).predict_out_of_fold(images, xy)
     assert np.linalg.norm(found - xy, axis=-1).max() < 1.0 and score.shape == (60, 2)
-    kept, _ = fusion.PictorialStructure(TwoMinded(wrong=0.0)).answers_out_of_fold(images, xy)
+    kept, _ = fusion.PictorialStructure(TwoMinded(wrong=0.0)).predict_out_of_fold(images, xy)
     np.testing.assert_array_equal(kept, TwoMinded(wrong=0.0).fit(images, xy).predict(images))
 
 
@@ -181,9 +181,9 @@ def test_a_cascade_behind_it_starts_from_those(monkeypatch: pytest.MonkeyPatch) 
     asked = []
 
     class Counted(fusion.PictorialStructure):
-        def answers_out_of_fold(self, *data: Any, **options: Any) -> Any:
+        def predict_out_of_fold(self, *data: Any, **options: Any) -> Any:
             asked.append(len(data[0]))
-            return super().answers_out_of_fold(*data, **options)
+            return super().predict_out_of_fold(*data, **options)
 
     images, xy = arms(40)
     cascade = FastCascade(scales=(1.0,), start=Counted(TwoMinded())).fit(images, xy)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from hybridkp import descriptors, points
-from hybridkp.opencv import MAJOR
-from hybridkp.point_checks import EXCEPTIONS, local_feature_checks, texture
+from hybridkp.checks.features import EXCEPTIONS, local_feature_checks, texture
+from hybridkp.imaging.opencv import MAJOR
 from hybridkp.points import local, pairing
 from hybridkp.structures import Array, InputError, Keypoints, LocalFeature
 
@@ -62,7 +62,7 @@ def test_promises(checks: dict[Any, Callable[[], None]], feature: str, name: str
 def test_exceptions_are_needed() -> None:
     """An excuse that is no longer needed goes: each check is run without it and must fail."""
     assert {name for name, _ in EXCEPTIONS} <= {type(f).__name__ for f in FEATURES.values()}
-    import hybridkp.point_checks as module
+    import hybridkp.checks.features as module
 
     case = module._Case(FEATURES["kaze"], None)
     with pytest.raises(AssertionError):

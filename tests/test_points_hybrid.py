@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from hybridkp import point_recipes
-from hybridkp.geometry import apply_homography
-from hybridkp.pairs import Matched, PairMatcher
+from hybridkp.imaging.geometry import apply_homography
 from hybridkp.points import (
     ConcatFeature,
     EccMatcher,
@@ -29,7 +27,9 @@ from hybridkp.points import (
     match_grid,
 )
 from hybridkp.points.two_stage import warp_onto
+from hybridkp.recipes import points as point_recipes
 from hybridkp.structures import InputError, Keypoints
+from hybridkp.structures.pairs import Matched, PairMatcher
 
 SIZE_HW = (200, 260)
 H = np.array([[1.04, 0.06, 5.0], [-0.05, 0.98, 6.0], [8e-5, -5e-5, 1.0]])

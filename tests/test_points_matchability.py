@@ -14,8 +14,8 @@ from sklearn.frozen import FrozenEstimator
 
 from hybridkp.datasets import bundled_picture
 from hybridkp.files import load_model, save_model
-from hybridkp.geometry import apply_homography
-from hybridkp.images import to_grey
+from hybridkp.imaging.geometry import apply_homography
+from hybridkp.imaging.images import to_grey
 from hybridkp.points import Matchability, MatchabilityRanked, SIFTFeature, mutual_nearest
 from hybridkp.points.matchability import SHIPPED, default_feature, describe_points
 from hybridkp.points.trees import BoostedTrees

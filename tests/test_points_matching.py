@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hybridkp.geometry import apply_homography
-from hybridkp.pairs import Features
+from hybridkp.imaging.geometry import apply_homography
 from hybridkp.points import matching, robust, voting
 from hybridkp.structures import InputError, Keypoints
+from hybridkp.structures.pairs import Features
 
 H = np.array([[1.05, 0.08, 12.0], [-0.06, 0.97, -7.0], [1e-4, -6e-5, 1.0]])
 

@@ -267,7 +267,7 @@ def test_stock_opencv_finds_the_same_points(aliked_file: Path) -> None:
 def test_the_module_comes_back_from_the_shipped_graph() -> None:
     import torch
 
-    from hybridkp.deep.points_export import load_points
+    from hybridkp.deep.points.export import load_points
 
     value = np.random.default_rng(0).normal(0, 1, (1, 1, 64, 96)).astype(np.float32)
     with torch.inference_mode():
@@ -278,7 +278,7 @@ def test_the_module_comes_back_from_the_shipped_graph() -> None:
 
 
 def test_export_refuses_what_it_cannot_write(tmp_path: Path) -> None:
-    from hybridkp.deep.points_export import export_aliked
+    from hybridkp.deep.points.export import export_aliked
 
     with pytest.raises(InputError, match="multiples of 16"):
         export_aliked(tmp_path / "a.onnx", (100, 160))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from hybridkp.deep.points_losses import PointLoss, label_maps, match_loss, soft_points
-from hybridkp.deep.points_net import PointModule, export_points, folded, standardise
-from hybridkp.deep.points_pairs import PairBatch, Source, Views, collage, make_batch, shapes, transform
-from hybridkp.deep.points_training import PointSchedule, PointTrainer, adapt, corner_response, validate
+from hybridkp.deep.points.learning import PointSchedule, PointTrainer, adapt, corner_response, validate
+from hybridkp.deep.points.losses import PointLoss, label_maps, match_loss, soft_points
+from hybridkp.deep.points.network import PointModule, export_points, folded, standardise
+from hybridkp.deep.points.pairs import PairBatch, Source, Views, collage, make_batch, shapes, transform
 from hybridkp.structures import InputError
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")

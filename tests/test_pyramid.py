@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridkp.geometry import resize_points
-from hybridkp.pyramid import dog_pyramid, gaussian_pyramid, level_points, sub_pyramid
+from hybridkp.imaging.geometry import resize_points
+from hybridkp.imaging.pyramid import dog_pyramid, gaussian_pyramid, level_points, sub_pyramid
 from hybridkp.structures import InputError, Keypoints
 
 

@@ -17,7 +17,7 @@ def test_promise(run: Callable[[], None]) -> None:
 
 
 def test_each_exception_has_a_reason_and_a_check() -> None:
-    known = {*checks._DETECTOR_CHECKS, "improves held-out starts", "a missing start stays missing"}
+    known = {*checks.DETECTOR_CHECKS, "improves held-out starts", "a missing start stays missing"}
     for (_, check), reason in checks.EXCEPTIONS.items():
         assert check in known and len(reason) > 10
 

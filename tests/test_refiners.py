@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
 
-from hybridkp.refiners import Refined, SubpixelRefiner
+from hybridkp.fusion.refined import Refined
+from hybridkp.landmarks.refiner import SubpixelRefiner
 from hybridkp.structures import DetectorMixin, InputError
 
 
@@ -133,7 +134,7 @@ def test_cnn_refiner_state_gaps_and_batches():
     again = small_cnn().fit(pictures, xy, start, flip=flip)
     assert np.array_equal(again.refine(pictures, start)[0], found, equal_nan=True)
     copy = small_cnn()
-    copy._set_state(fitted._get_state())
+    copy.set_state(fitted.get_state())
     assert np.array_equal(copy.refine(pictures, start)[0], found, equal_nan=True)
     np.testing.assert_allclose(fitted.refine(pictures[4:5], start[4:5])[0][0], found[4], atol=1e-3)
     assert np.isfinite(fitted.refine(np.zeros_like(pictures), xy[:, [0, 0, 2]])[0]).all()

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from report_helpers import NAMES, answer, bare, check_page, make_data, rows_of, unlabel
 
-from hybridkp import statistics
+from hybridkp import stats as statistics
 from hybridkp.metrics import landmarks as metrics
 from hybridkp.report import plots, verdicts, write_report
-from hybridkp.report.scores import gather_truth
+from hybridkp.report.landmarks.scores import gather_truth
 from hybridkp.structures import InputError
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from report_helpers import BASE, answer, make_data, unlabel
 
-from hybridkp.report import cells, plots, reliability, shapes
+from hybridkp.report import cells, plots
 from hybridkp.report.labels import overlap_area, place_labels
-from hybridkp.report.pictures import choose_cases, choose_disagreement
-from hybridkp.report.scores import gather_truth, mean_shape, score_methods
+from hybridkp.report.landmarks import reliability, shapes
+from hybridkp.report.landmarks.pictures import choose_cases, choose_disagreement
+from hybridkp.report.landmarks.scores import gather_truth, mean_shape, score_methods
 
 
 @pytest.fixture(scope="module")

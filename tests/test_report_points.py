@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 from report_helpers import check_page
 
-from hybridkp import statistics
-from hybridkp.draw import RIGHT_COLOR, WRONG_COLOR
+from hybridkp import stats as statistics
 from hybridkp.files.matched import MatchedSet, no_answer
+from hybridkp.imaging.draw import RIGHT_COLOR, WRONG_COLOR
 from hybridkp.metrics import points as metrics
-from hybridkp.pairs import Matched, Pair, PairSet
-from hybridkp.report import plots, point_pictures, point_words, write_points_report
-from hybridkp.report.point_scores import CURVE_PX, gather_truth, main_budget, score_points
+from hybridkp.report import plots, write_points_report
+from hybridkp.report.points import pictures as point_pictures
+from hybridkp.report.points import words as point_words
+from hybridkp.report.points.scores import CURVE_PX, gather_truth, main_budget, score_points
 from hybridkp.structures import InputError, Keypoints
+from hybridkp.structures.pairs import Matched, Pair, PairSet
 
 SIZE = (120, 160)
 FAMILIES = {"sift": "classical", "orb": "classical", "net": "deep", "both": "hybrid"}

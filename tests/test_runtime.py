@@ -20,8 +20,9 @@ from hybridkp.datasets import make_faces
 from hybridkp.descriptors import HOG, SIFT
 from hybridkp.evaluate import predict, train
 from hybridkp.files import save_model
+from hybridkp.fusion.refined import Refined
 from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, MeanShape, PatchDetector
-from hybridkp.refiners import Refined, SubpixelRefiner
+from hybridkp.landmarks.refiner import SubpixelRefiner
 from hybridkp.runtime.looks import point_patches, to_square
 from hybridkp.runtime.nodes import build
 from hybridkp.structures import InputError
@@ -375,7 +376,7 @@ def test_a_graph_that_is_none(tmp_path, engine):
     if engine == "onnxruntime":
         pytest.importorskip("onnxruntime")
     model = types.SimpleNamespace(
-        size_hw_=(64, 64), _to_runtime=lambda: {"kind": "net", "graph": b"no graph"}
+        size_hw_=(64, 64), runtime_node=lambda: {"kind": "net", "graph": b"no graph"}
     )
     path = runtime.export_runtime(model, tmp_path / "m.hkr")
     with pytest.raises(InputError, match="network"):
@@ -391,7 +392,7 @@ def test_without_onnxruntime(tmp_path, monkeypatch):
 
 
 def test_unknown_engine(tmp_path):
-    model = types.SimpleNamespace(size_hw_=(64, 64), _to_runtime=lambda: {"kind": "net", "graph": b""})
+    model = types.SimpleNamespace(size_hw_=(64, 64), runtime_node=lambda: {"kind": "net", "graph": b""})
     with pytest.raises(InputError, match="engine must be"):
         runtime.load(runtime.export_runtime(model, tmp_path / "m.hkr"), "tensorrt")
 

@@ -175,7 +175,7 @@ def test_it_leaves_a_detector_alone_that_shapes_cannot_help() -> None:
     model = fusion.ShapeVote([("a", Told(answer))]).fit(images[TRAIN], truth[TRAIN])
     assert model.alone_ == 0
     np.testing.assert_array_equal(model.predict(images[TEST]), answer[TEST].astype(np.float32))
-    own, _ = model.answers_out_of_fold(images[TRAIN], truth[TRAIN])
+    own, _ = model.predict_out_of_fold(images[TRAIN], truth[TRAIN])
     np.testing.assert_array_equal(own, answer[TRAIN].astype(np.float32))
 
 
@@ -183,13 +183,13 @@ def test_answers_out_of_fold_are_by_rules_that_did_not_see_the_picture() -> None
     truth, rng = shapes(), np.random.default_rng(6)
     answer, images = truth + rng.normal(0, 1, truth.shape), pictures(500)
     model = fusion.ShapeVote([("a", Told(answer))])
-    found, score = model.answers_out_of_fold(images[TRAIN], truth[TRAIN])
+    found, score = model.predict_out_of_fold(images[TRAIN], truth[TRAIN])
     assert error(model.fit(images[TRAIN], truth[TRAIN]).predict(images), truth).mean() == pytest.approx(
         np.linalg.norm(found - truth[TRAIN], axis=-1).mean(), rel=0.05
     )
     moved = truth[TRAIN].copy()
     moved[0] += 30  # what picture 0 is told to be must not reach its own answer
-    again, _ = model.answers_out_of_fold(images[TRAIN], moved)
+    again, _ = model.predict_out_of_fold(images[TRAIN], moved)
     assert np.linalg.norm(again[0] - found[0], axis=-1).max() < 0.5
     assert ((score >= 0) & (score <= 1)).all()
 
@@ -198,7 +198,7 @@ def test_one_shape_vote_behind_another_is_asked_for_its_own_answers() -> None:
     truth, rng = shapes(), np.random.default_rng(8)
     images, told = pictures(500), Told(truth + rng.normal(0, 1, truth.shape))
     inner = fusion.ShapeVote([("a", told)])
-    found, _ = inner.answers_out_of_fold(images[TRAIN], truth[TRAIN])
+    found, _ = inner.predict_out_of_fold(images[TRAIN], truth[TRAIN])
     outer = fusion.ShapeVote([("inner", inner)])
     asked, _ = outer._out_of_fold(images[TRAIN], truth[TRAIN], None, None)
     np.testing.assert_array_equal(asked[0], found)

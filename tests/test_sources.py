@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from hybridkp import fusion, recipes, sources
+from hybridkp import fusion, recipes
 from hybridkp.landmarks import CascadedRegressor
-from hybridkp.memory import source_of
+from hybridkp.memory import source_of, sources
 
 
 def test_a_method_stands_on_what_it_imports_and_not_on_the_others():
     used = sources.closure(["hybridkp.landmarks.cascade"])
     assert {"hybridkp.landmarks.descent", "hybridkp.landmarks.ridge", "hybridkp.descriptors.hog"} <= set(used)
-    assert "hybridkp.geometry" in used  # through others
+    assert "hybridkp.imaging.geometry" in used  # through others
     assert not [m for m in used if m.split(".")[1:2] in (["deep"], ["report"], ["recipes"], ["cli"])]
     assert "hybridkp.landmarks.patches" not in used
 
@@ -73,6 +73,6 @@ def test_what_is_not_ours_has_no_part(module: str):
 
 
 def test_every_file_is_found():
-    root = Path(sources.__file__).parent
+    root = Path(sources.__file__).parents[1]
     assert sources._file("hybridkp.deep") == root / "deep" / "__init__.py"
-    assert sources._file("hybridkp.memory") == root / "memory.py"
+    assert sources._file("hybridkp.memory") == root / "memory" / "__init__.py"

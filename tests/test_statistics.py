@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import friedmanchisquare, permutation_test
 
-from hybridkp import statistics
+from hybridkp import stats as statistics
 from hybridkp.structures import InputError
 
 NAN = np.nan

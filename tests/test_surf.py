@@ -14,7 +14,7 @@ from hybridkp.descriptors import surf as module
 from hybridkp.descriptors._surf_hessian import integral
 from hybridkp.descriptors._surf_rows import Wavelets, orientations
 from hybridkp.descriptors.surf import SCALE_OF_SIZE, SURF, pack_octave, unpack_octave
-from hybridkp.pyramid import gaussian_pyramid
+from hybridkp.imaging.pyramid import gaussian_pyramid
 from hybridkp.structures import Array, Descriptor, InputError, Keypoints, LocalFeature
 
 PLACE = 0.2  #: px; under a half-pixel shift, over the interpolation error of a 2 px grid

@@ -7,10 +7,11 @@ import pickle
 import numpy as np
 import pytest
 
-from hybridkp.datasets import load_dataset, make_faces, split_names, synthetic
-from hybridkp.datasets.faces_model import LANDMARKS, landmarks_uv, relief_map
-from hybridkp.datasets.faces_scene import BACKGROUNDS, cast
-from hybridkp.geometry import points_box, sample_bilinear
+from hybridkp.datasets import load_dataset, make_faces, split_names
+from hybridkp.datasets.synthetic import faces as synthetic
+from hybridkp.datasets.synthetic.faces_model import LANDMARKS, landmarks_uv, relief_map
+from hybridkp.datasets.synthetic.faces_scene import BACKGROUNDS, cast
+from hybridkp.imaging.geometry import points_box, sample_bilinear
 from hybridkp.structures import InputError
 
 CALM = dict.fromkeys(("pose", "expression", "light", "blur", "noise", "occlusion"), 0.0)

@@ -11,12 +11,12 @@ import pytest
 from hybridkp import cli, memory, recipes
 from hybridkp.datasets import make_faces
 from hybridkp.evaluate import make_crops
+from hybridkp.evaluate.tuning import Trial, best_trial, draw_settings, read_trials, tune
 from hybridkp.landmarks import HolisticRegressor
 from hybridkp.metrics import nme, normalizer_lengths, object_pck
-from hybridkp.settings import check_parameters, parameterised, with_parameters, with_settings
-from hybridkp.statistics import paired_difference
+from hybridkp.recipes.settings import check_parameters, parameterised, with_parameters, with_settings
+from hybridkp.stats import paired_difference
 from hybridkp.structures import Dataset, InputError
-from hybridkp.tuning import Trial, best_trial, draw_settings, read_trials, tune
 
 
 @pytest.fixture(scope="module")

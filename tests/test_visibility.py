@@ -139,7 +139,7 @@ def test_the_runtime_gets_the_detector() -> None:
     from hybridkp.landmarks import MeanShape
 
     model = WithVisibility(MeanShape()).fit(*TRAIN[:2])
-    assert model._to_runtime()["kind"] == model.detector_._to_runtime()["kind"]
+    assert model.runtime_node()["kind"] == model.detector_.runtime_node()["kind"]
 
 
 def test_predict_writes_one_for_what_is_not_seen(model: WithVisibility, tmp_path: Any) -> None:

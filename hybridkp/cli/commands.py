@@ -10,26 +10,25 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..datasets import load_parts, parse_normalizer, thin
 from ..structures import Dataset, InputError
 from .display import Bar, Display, say
-from .tuning import found_settings
 
 if TYPE_CHECKING:
     from ..structures import Predictions
 
 OK, FAILED = 0, 1
 QUICK_TRAIN = 600  #: training pictures with --quick
-HELD_OUT = 0.2  #: share held out for val when the data have no splits
 
 
 def bench(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..files import write_atomic
-    from ..settings import parameterised, with_settings
+    from ..recipes.settings import parameterised, with_settings
 
     quick = args.quick if args.quick is not None else args.data == "synthetic"
     names = args.methods or list(recipes.QUICK if quick else recipes.DEFAULT)
-    found = found_settings(args.tuned) if args.tuned else {}
+    found = evaluate.found_settings(args.tuned) if args.tuned else {}
     made = {name: with_settings(name, recipes.make_method(name, quick=quick), found) for name in names}
     made = parameterised(made, dict(args.param))
     methods = [(name, made[name]) for name in names]
@@ -68,7 +67,7 @@ def bench(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, split_names
-    from ..settings import parameterised
+    from ..recipes.settings import parameterised
 
     made = {args.method: recipes.make_method(args.method, quick=args.quick)}
     estimator = parameterised(made, dict(args.param))[args.method]
@@ -253,45 +252,3 @@ def _write_report(predictions: list[Predictions], val: Dataset, out: Path, norma
     result = write_report(predictions, val, out, normalizer=own, provenance=facts)
     print(result.to_markdown())
     print(f"\nReport: {result.paths['html']} (what the columns mean is explained there)")
-
-
-# --------------------------------------------------------------------------------------------
-# helpers
-# --------------------------------------------------------------------------------------------
-
-
-def load_parts(data: str, split: str) -> tuple[Dataset, Dataset]:
-    """The training part and the evaluated one; undivided data are divided by group."""
-    from ..datasets import group_split, load_dataset, split_names
-
-    splits = split_names(data)
-    if not splits:
-        whole = load_dataset(data)
-        rows, held = group_split(whole.groups, HELD_OUT)
-        say(f"hybridkp: note: {data} has no splits: {len(held)} of {len(whole)} pictures held out by group")
-        return whole.subset(rows, f"{whole.name}-train"), whole.subset(held, f"{whole.name}-held-out")
-    if "train" not in splits:
-        raise InputError(f"{data}: has no train split (there: {', '.join(splits)})")
-    if split == "train":
-        raise InputError("--split train: evaluating on the training pictures says nothing; use val or test")
-    return load_dataset(data, "train"), load_dataset(data, split)
-
-
-def thin(dataset: Dataset, n: int | None) -> Dataset:
-    """At most ``n`` samples, evenly spread over the set."""
-    if n is None or n >= len(dataset):
-        return dataset
-    return dataset.subset([i * len(dataset) // n for i in range(n)])
-
-
-def parse_normalizer(text: str | None, dataset: Dataset) -> tuple[Any, ...] | None:
-    """``--normalizer`` as :data:`hybridkp.structures.Normalizer`; None = the data's own."""
-    if text is None:
-        return None
-    if text in ("box", "pixel"):
-        return (text,)
-    names, parts = list(dataset.landmarks), [p.strip() for p in text.split(",")]
-    ends = [names.index(p) if p in names else int(p) if p.isdigit() else -1 for p in parts]
-    if len(ends) != 2 or ends[0] == ends[1] or not all(0 <= e < len(names) for e in ends):
-        raise InputError(f"--normalizer {text}: give box, pixel, or two of the {len(names)} landmarks as I,J")
-    return ("points", *ends)

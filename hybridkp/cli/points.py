@@ -17,7 +17,7 @@ from .display import Display, say
 
 if TYPE_CHECKING:
     from ..files import MatchedSet
-    from ..pairs import PairSet
+    from ..structures.pairs import PairSet
 
 OK, FAILED = 0, 1
 QUICK_POINTS = 512
@@ -36,8 +36,9 @@ A run that was stopped goes on when the same command is given again.""",
 
 
 def bench_points(args: argparse.Namespace) -> int:
-    from .. import datasets, evaluate, point_recipes
+    from .. import datasets, evaluate
     from ..files import write_atomic
+    from ..recipes import points as point_recipes
 
     names = args.methods or list(point_recipes.DEFAULT)
     known = point_recipes.method_names()
@@ -102,9 +103,9 @@ def report(args: argparse.Namespace) -> int:
 
 
 def match(args: argparse.Namespace) -> int:
-    from .. import point_recipes
-    from ..draw import draw_matches
     from ..files import read_image, write_atomic, write_image
+    from ..imaging.draw import draw_matches
+    from ..recipes import points as point_recipes
 
     if args.out is not None and args.out.suffix.lower() not in (".json", *_PICTURES):
         raise InputError(f"{args.out}: give a name that ends in .json, {' or '.join(_PICTURES)}")
@@ -129,7 +130,7 @@ def match(args: argparse.Namespace) -> int:
 def list_methods(args: argparse.Namespace) -> int:
     if args.task == "landmarks":
         return commands.list_methods(args)
-    from .. import point_recipes
+    from ..recipes import points as point_recipes
 
     names = point_recipes.method_names()
     width = max(map(len, names), default=0)
@@ -193,7 +194,7 @@ def few_of_each(pairs: PairSet, n: int) -> PairSet:
 
 
 def _write_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -> None:
-    from .. import point_recipes
+    from ..recipes import points as point_recipes
     from ..report import write_points_report
 
     names = list(dict.fromkeys(m.method for m in found))

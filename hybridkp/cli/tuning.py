@@ -6,14 +6,13 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..structures import InputError
 from .display import Bar
 
 if TYPE_CHECKING:
-    from ..tuning import Trial
+    from ..evaluate.tuning import Trial
 
 OK = 0
 #: metric of a trial -> heading of its error, and the factor to shown units
@@ -22,11 +21,11 @@ _SHOWN = {"nme": ("NME, %", 100.0), "pixel": ("error, px", 1.0), "pck": ("points
 
 def tune(args: argparse.Namespace) -> int:
     from .. import recipes
+    from ..datasets import load_parts, parse_normalizer, thin
+    from ..evaluate.tuning import best_trial
+    from ..evaluate.tuning import tune as search
     from ..files import write_atomic
-    from ..settings import parameterised
-    from ..tuning import best_trial
-    from ..tuning import tune as search
-    from .commands import load_parts, parse_normalizer, thin
+    from ..recipes.settings import parameterised
 
     names = args.methods or [n for n in recipes.DEFAULT if recipes.search_space(n)]
     fixed = [n for n in names if not recipes.search_space(n)]
@@ -62,16 +61,6 @@ def tune(args: argparse.Namespace) -> int:
     print(f"\nEvery trial: {args.out / 'trials.md'}")
     print(f"Use them: hybridkp bench {args.data} --tuned {args.out}")
     return OK
-
-
-def found_settings(folder: Path) -> dict[str, dict[str, Any]]:
-    """Method -> the settings that :func:`tune` chose."""
-    from ..tuning import best_trial, read_trials
-
-    paths = sorted(folder.glob("*/trials.json"))
-    if not paths:
-        raise InputError(f"{folder}: holds no trials; run hybridkp tune --out {folder} first")
-    return {path.parent.name: dict(best_trial(read_trials(path)).params) for path in paths}
 
 
 def _choices(found: Mapping[str, Sequence[Trial]], best: Mapping[str, Trial]) -> str:

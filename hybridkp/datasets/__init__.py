@@ -8,34 +8,6 @@ Importing this package imports none of the files: names are fetched when first a
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(
-    __name__,
-    {
-        "BENCH_PICTURES": "bundled",
-        "CORRUPTIONS": "corruptions",
-        "Finding": "check",
-        "Layout": "layouts",
-        "TRAIN_PICTURES": "bundled",
-        "bundled_picture": "bundled",
-        "check_dataset": "check",
-        "coco_document": "coco_writer",
-        "corrupted": "corruptions",
-        "describe_dataset": "info",
-        "group_folds": "splits",
-        "group_split": "splits",
-        "load_dataset": "load",
-        "load_pairs": "synthetic_pairs",
-        "make_faces": "synthetic",
-        "make_pairs": "synthetic_pairs",
-        "read_coco": "coco",
-        "read_hpatches": "hpatches",
-        "read_pts": "pts",
-        "read_pts_folder": "pts",
-        "recognise": "layouts",
-        "split_names": "load",
-        "training_pictures": "bundled",
-        "write_coco": "coco_writer",
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

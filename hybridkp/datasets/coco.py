@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from ..geometry import points_box
+from ..imaging.geometry import points_box
 from ..structures import NOT_LABELLED, Array, Dataset, DataWarning, InputError, Instance, Sample
 from .layouts import infer_flip, parse_normalizer, recognise
-from .pictures import find_folder, loader
+from .lookup import find_folder, loader
 from .text import read_text
 
 Record = dict[str, Any]

@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..geometry import apply_homography, resize_matrix
-from ..pairs import Pair, PairSet
+from ..imaging.geometry import apply_homography, resize_matrix
 from ..structures import Array, InputError
-from .pictures import SUFFIXES, load_picture
+from ..structures.pairs import Pair, PairSet
+from .lookup import SUFFIXES, load_picture
 from .text import read_text
 
 ROTATED_DEG = 20.0  #: pairs turned by more than this are marked as rotated

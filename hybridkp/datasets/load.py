@@ -35,7 +35,7 @@ def split_sources(path: str | Path) -> dict[str, Path]:
 def load_dataset(path: str | Path, split: str | None = None) -> Dataset:
     """Annotated pictures from wherever ``path`` points.
 
-    * "synthetic": the embedded faces (:func:`~hybridkp.datasets.synthetic.make_faces`), train and
+    * "synthetic": the embedded faces (:func:`~hybridkp.datasets.synthetic.faces.make_faces`), train and
       val with other seeds, other people and other backgrounds;
     * a COCO keypoint JSON file;
     * a folder with ``train.json``, ``val.json`` (``test.json``) beside ``images/``, or in its
@@ -146,7 +146,7 @@ def _join(parts: list[Dataset], name: str) -> Dataset:
 
 
 def _synthetic(split: str | None) -> Dataset:
-    from .synthetic import make_faces
+    from .synthetic.faces import make_faces
 
     if split is not None and split not in SYNTHETIC_SPLITS:
         raise InputError(f"synthetic: no split {split!r} (there: {', '.join(SYNTHETIC_SPLITS)})")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import points_box
+from ..imaging.geometry import points_box
 from ..structures import Array, Dataset, InputError, Instance, Sample
 from .layouts import IBUG_68
-from .pictures import SUFFIXES, loader
+from .lookup import SUFFIXES, loader
 from .text import read_text
 
 #: one face of several in a photograph: HELEN's 100032540_1, AFW's 1051618982_2

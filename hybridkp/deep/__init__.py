@@ -6,17 +6,6 @@ loop in :mod:`~hybridkp.deep.training`.  Importing this package loads no torch: 
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(
-    __name__,
-    {
-        "CNNEmbedding": "embedding",
-        "CNNRefiner": "refine",
-        "DirectNet": "direct",
-        "HeatmapFeatures": "maps",
-        "HeatmapNet": "heatmap",
-        "PatchCNN": "patchcnn",
-        "export_aliked": "points_export",
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

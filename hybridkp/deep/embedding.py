@@ -17,22 +17,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from ..geometry import rescale, resize_points
-from ..images import check_crops, crops_to_grey
-from ..pyramid import gaussian_pyramid
+from ..imaging.geometry import rescale, resize_points
+from ..imaging.images import check_crops, crops_to_grey
+from ..imaging.pyramid import gaussian_pyramid
 from ..structures import Array, InputError, Keypoints, Pyramid, check_xy
 from .augment import Augment, augment
 from .estimator import NetEstimator
 from .layers import DenseTrunk, standardise
-from .tensors import (
-    draw_seed,
-    n_parameters,
-    pick_device,
-    place,
-    sample,
-    seeded,
-    split_rows,
-)
+from .tensors import draw_seed, n_parameters, pick_device, place, sample, seeded, split_rows
 from .training import Batch
 
 SHARPNESS = 10.0  #: factor on the cosine between a row and a landmark's direction

@@ -18,9 +18,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
-from ..calibration import NEAR, calibrate
-from ..geometry import rescale
-from ..images import check_crops
+from ..imaging.geometry import rescale
+from ..imaging.images import check_crops
+from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
 from .tensors import (
@@ -128,7 +128,7 @@ class NetEstimator:
         """(B, K) point errors in units of the side, NaN where not labelled."""
         return np.linalg.norm(found - target.numpy(), axis=-1) / self.input_px
 
-    def _get_state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
         """What a model file holds; nothing before the fit (as another estimator's parameter)."""
         if not hasattr(self, "module_"):
             return {}
@@ -145,7 +145,7 @@ class NetEstimator:
             state["calibration"] = list(self.calibration_)
         return state
 
-    def _set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         if not state:
             return
         self.n_landmarks_ = int(state["n_landmarks"])
@@ -266,5 +266,5 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
 
         return export_onnx(self.module_, (self.n_channels_, *self.size_hw_), path, opset)
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         return {"kind": "net", "graph": self.export_onnx(), "channels": self.n_channels_}

@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..calibration import FAR
-from ..geometry import rescale
+from ..imaging.geometry import rescale
+from ..stats.calibration import FAR
 from ..structures import Array, InputError
 from .estimator import NetDetector, Pipeline, calibrated, mean_error
 from .export import trace
@@ -302,16 +302,16 @@ class HeatmapNet(NetDetector):
             raise InputError(f"decoding must be 'mean', 'mode' or 'auto', got {self.decoding!r}")
         return HeatmapModule(n_landmarks, channels=self.n_channels_)
 
-    def _set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         if state:  # files from before the mode was an option do not say which it is
             state = {**state, "weights": {"net.mode": np.array(False), **state["weights"]}}
-        super()._set_state(state)
+        super().set_state(state)
         if state and "calibration_mirrored" in state:
             weight, bias = state["calibration_mirrored"]
             self.calibration_mirrored_ = (float(weight), float(bias))
 
-    def _get_state(self) -> dict[str, Any]:
-        state = super()._get_state()
+    def get_state(self) -> dict[str, Any]:
+        state = super().get_state()
         if state and hasattr(self, "calibration_mirrored_"):
             state["calibration_mirrored"] = list(self.calibration_mirrored_)
         return state
@@ -384,7 +384,7 @@ class HeatmapNet(NetDetector):
         height, width = self.size_hw_
         return ScoreMaps(self.module_.net, self.input_px, (height // stride, width // stride)).eval()
 
-    def _maps_to_runtime(self, stride: int) -> dict[str, Any]:
+    def maps_node(self, stride: int) -> dict[str, Any]:
         return self.traced_maps(self._map_module(stride))
 
     def traced_maps(self, module: nn.Module) -> dict[str, Any]:

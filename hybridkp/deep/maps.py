@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .. import memory
-from ..images import check_crops
+from ..imaging.images import check_crops
 from ..structures import Array, InputError
 from .heatmap import STRIDE, HeatmapNet
 from .layers import standardise
@@ -82,5 +82,5 @@ class HeatmapFeatures(BaseEstimator):
     def _stride(self) -> float:
         return STRIDE * self.size_hw_[1] / self.net_.input_px
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         return {**self.net_.traced_maps(self._module()), "stride": self._stride()}

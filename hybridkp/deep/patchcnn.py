@@ -18,23 +18,15 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from ..geometry import rescale
-from ..images import check_crops
+from ..imaging.geometry import rescale
+from ..imaging.images import check_crops
 from ..landmarks.shape import PointDistribution
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
 from .estimator import NetEstimator, calibrated, mean_error
 from .heatmap import decode, encode
 from .layers import DenseTrunk, standardise
-from .tensors import (
-    draw_seed,
-    n_parameters,
-    pick_device,
-    pixel_grid,
-    place,
-    seeded,
-    split_rows,
-)
+from .tensors import draw_seed, n_parameters, pick_device, pixel_grid, place, seeded, split_rows
 from .training import Batch
 
 STRIDE = 2  #: candidates lie two px of their level apart
@@ -296,16 +288,16 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
                 raw.append((-0.5 * torch.log(variance + far + 0.1 * unit)).cpu().numpy())
         return np.concatenate(points), np.concatenate(raw)
 
-    def _get_state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
         if not hasattr(self, "module_"):
             return {}
         shape = {n: getattr(self.shape_, n) for n in ("mean_", "components_", "sigma_", "noise_")}
-        return super()._get_state() | {"shape": {name.rstrip("_"): value for name, value in shape.items()}}
+        return super().get_state() | {"shape": {name.rstrip("_"): value for name, value in shape.items()}}
 
-    def _set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         if not state:
             return
-        super()._set_state(state)
+        super().set_state(state)
         self.shape_ = PointDistribution(variance=self.variance)
         for name, value in state["shape"].items():
             setattr(self.shape_, f"{name}_", value)

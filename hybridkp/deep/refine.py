@@ -16,22 +16,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
-from ..geometry import rescale
-from ..images import check_crops
+from ..imaging.geometry import rescale
+from ..imaging.images import check_crops
 from ..structures import Array, InputError, check_start, check_xy
 from .augment import Augment, augment
 from .estimator import NetEstimator, calibrated, mean_error
 from .layers import conv, standardise
-from .tensors import (
-    draw_seed,
-    n_parameters,
-    pick_device,
-    pixel_grid,
-    place,
-    sample,
-    seeded,
-    split_rows,
-)
+from .tensors import draw_seed, n_parameters, pick_device, pixel_grid, place, sample, seeded, split_rows
 from .training import Batch
 
 ROOM = 100_000  #: weights at most in the joint layer, whatever K
@@ -279,7 +270,7 @@ class CNNRefiner(NetEstimator, BaseEstimator):
                 raw.append(found[1].float().cpu())
         return torch.cat(xy).numpy(), torch.cat(raw).numpy()
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         from .export import trace
 
         patch = torch.zeros(self.n_landmarks_, 2, self.patch_px, self.patch_px)

@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..images import crops_to_grey
+from ..imaging.images import crops_to_grey
 from ..structures import Array, InputError
 
 

@@ -7,18 +7,6 @@ descriptor's parameters are px of the *level* it looks at.  Never here: detectio
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(
-    __name__,
-    {
-        "HOG": "hog",
-        "ORB": "orb",
-        "SIFT": "sift",
-        "SURF": "surf",
-        "Concat": "concat",
-        "MultiLevel": "concat",
-        "orientation_maps": "gradients",
-        "sample_cells": "gradients",
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

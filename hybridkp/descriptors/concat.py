@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..pyramid import sub_pyramid
+from ..imaging.pyramid import sub_pyramid
 from ..structures import Array, Descriptor, InputError, Keypoints, Pyramid
 
 

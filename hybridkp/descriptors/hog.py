@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..geometry import extract_patches
-from ..opencv import create_hog
-from ..pyramid import level_points, sub_pyramid
+from ..imaging.geometry import extract_patches
+from ..imaging.opencv import create_hog
+from ..imaging.pyramid import level_points, sub_pyramid
 from ..structures import Array, InputError, Keypoints, Pyramid
 from .gradients import cells_reach, describe_pictures, describe_points, orientation_maps
 from .windows import window_strip

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..pyramid import level_points
+from ..imaging.pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Pyramid
 from .sift import aligned, angles, cv2_points
 from .windows import window_strip

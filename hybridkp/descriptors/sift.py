@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..opencv import create_sift
-from ..pyramid import level_points
+from ..imaging.opencv import create_sift
+from ..imaging.pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Pyramid
 
 _SIGMA = 1.6  # cv2.SIFT's blur of its first layer, px

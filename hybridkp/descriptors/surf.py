@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..images import as_uint8, to_grey
-from ..pyramid import level_points
+from ..imaging.images import as_uint8, to_grey
+from ..imaging.pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Pyramid
 from ._surf_hessian import integral, lobes, octave_maxima
 from ._surf_rows import orientations, rows
@@ -95,7 +95,7 @@ class SURF(BaseEstimator):
         Parameters
         ----------
         image : (H, W) or BGR (H, W, 3)
-            uint8, or what :func:`hybridkp.images.as_uint8` takes.
+            uint8, or what :func:`hybridkp.imaging.images.as_uint8` takes.
 
         Raises
         ------

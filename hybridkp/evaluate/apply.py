@@ -19,10 +19,10 @@ import numpy as np
 
 from .. import memory
 from ..datasets import coco_document
-from ..datasets.pictures import loader
-from ..draw import draw_landmarks
+from ..datasets.lookup import loader
 from ..files import load_model, read_image, read_meta, save_model, write_atomic
-from ..geometry import apply_affine, crop_matrix, invert_affine
+from ..imaging.draw import draw_landmarks
+from ..imaging.geometry import apply_affine, crop_matrix, invert_affine
 from ..structures import (
     HIDDEN,
     VISIBLE,
@@ -34,8 +34,8 @@ from ..structures import (
     Predictions,
     Sample,
 )
+from .bench_landmarks import with_seed
 from .crops import cut, make_crops, usable_box
-from .runs import with_seed
 from .worker import fit, model_meta
 
 

@@ -17,18 +17,18 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ..datasets import CORRUPTIONS, corrupted
-from ..datasets.corruptions import SEVERITIES
+from ..datasets.synthetic.corruptions import SEVERITIES
 from ..files import load_model, load_predictions, read_meta, save_predictions
-from ..sources import fingerprint
+from ..memory.sources import fingerprint
+from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Dataset, InputError, Predictions
-from ..threads import FIT_THREADS, limit_threads
 from .crops import make_crops
 from .processes import count_workers, file_name
 from .worker import versions
 
 #: what may decide an answer: a model file does not say which of these rooms it needs
 _SOURCE = (
-    *("hybridkp.landmarks", "hybridkp.deep", "hybridkp.descriptors", "hybridkp.fusion", "hybridkp.refiners"),
+    *("hybridkp.landmarks", "hybridkp.deep", "hybridkp.descriptors", "hybridkp.fusion"),
     *("hybridkp.peers", "hybridkp.evaluate.conditions", "hybridkp.datasets.load"),
 )
 
@@ -96,9 +96,7 @@ def robustness(
     }
     workers = count_workers(n_jobs)
     paths = {c: {n: Path(out) / str(c) / f"{file_name(n)}.safetensors" for n in models} for c in conditions}
-    jobs = (
-        delayed(_ask)(c, models, params, dataset, paths[c], int(random_state)) for c in conditions
-    )
+    jobs = (delayed(_ask)(c, models, params, dataset, paths[c], int(random_state)) for c in conditions)
     for done, condition in enumerate(
         Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs")(jobs), 1
     ):

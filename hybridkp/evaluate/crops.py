@@ -16,8 +16,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 
-from ..geometry import apply_affine, crop_matrix, invert_affine, warp
-from ..images import as_uint8
+from ..imaging.geometry import apply_affine, crop_matrix, invert_affine, warp
+from ..imaging.images import as_uint8
 from ..structures import Array, Dataset, DataWarning, InputError, Instance, Sample
 
 

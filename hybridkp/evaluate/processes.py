@@ -24,10 +24,10 @@ from typing import Any, Protocol, TypeVar
 import joblib
 
 from ..files import write_atomic
-from ..resident import peak_bytes as peak_bytes
-from ..resident import reset_peak as reset_peak
+from ..memory.resident import peak_bytes as peak_bytes
+from ..memory.resident import reset_peak as reset_peak
+from ..memory.threads import FIT_THREADS
 from ..structures import InputError
-from ..threads import FIT_THREADS
 
 #: what a bench tells while it works, called as progress(event, method, seed, detail).  For each method
 #: and seed, in this order: "kept" (stored answers are good, nothing to do; the end) or "stale" (stored

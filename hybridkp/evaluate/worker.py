@@ -17,10 +17,10 @@ import numpy as np
 
 from .. import memory
 from ..files import load_predictions, save_model, save_predictions, write_atomic
-from ..geometry import apply_affine, invert_affine
-from ..images import as_uint8
+from ..imaging.geometry import apply_affine, invert_affine
+from ..imaging.images import as_uint8
+from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Array, Dataset, InputError, Predictions
-from ..threads import FIT_THREADS, limit_threads
 from .crops import cut
 from .processes import divert_messages, peak_bytes, reset_peak, versions
 from .processes import end_soon as _end_soon

@@ -6,25 +6,6 @@ No learning and no metric here.  Names are fetched when first asked for.
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(
-    __name__,
-    {
-        "MatchedSet": "matched",
-        "atomic_path": "atomic",
-        "find_images": "pictures",
-        "load_matched": "matched",
-        "load_model": "modelfile",
-        "load_predictions": "predictions",
-        "picture_size": "pictures",
-        "read_image": "pictures",
-        "read_meta": "modelfile",
-        "remove_leftovers": "atomic",
-        "save_matched": "matched",
-        "save_model": "modelfile",
-        "save_predictions": "predictions",
-        "write_atomic": "atomic",
-        "write_image": "pictures",
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

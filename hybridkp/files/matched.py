@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..pairs import Matched
 from ..structures import Array, InputError, Keypoints
+from ..structures.pairs import Matched
 from .tensors import load_tensors, save_tensors
 
 MATCHED_FORMAT = 1
@@ -31,7 +31,7 @@ class MatchedSet:
     Parameters
     ----------
     method : its name, without the budget
-    answers : P :class:`~hybridkp.pairs.Matched`; a pair at which the method raised an exception has no
+    answers : P :class:`~hybridkp.structures.Matched`; a pair at which the method raised an exception has no
         points, no matches and no homography, and stands in ``failures``
     names : of the pairs
     size_hw_a, size_hw_b : (P, 2) int, the pictures' sizes: metrics need no pictures

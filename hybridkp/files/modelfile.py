@@ -30,7 +30,7 @@ def save_model(estimator: Any, path: str | os.PathLike[str], meta: dict[str, Any
     """Write a hybridkp estimator (fitted or not) to one file.
 
     Stored are its parameters and its fitted state: every attribute that ends in one ``_``, or
-    what its ``_get_state()`` gives.  ``meta`` (plain values: landmarks, skeleton, margin, ...) is
+    what its ``get_state()`` gives.  ``meta`` (plain values: landmarks, skeleton, margin, ...) is
     read back with :func:`read_meta`.
 
     Raises

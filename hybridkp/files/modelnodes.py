@@ -85,8 +85,8 @@ class Writer:
         name = {"module": kind.__module__, "class": kind.__qualname__}
         if isinstance(value, BaseEstimator):
             params = value.get_params(deep=False)
-            if hasattr(value, "_get_state"):
-                state = value._get_state()
+            if hasattr(value, "get_state"):
+                state = value.get_state()
             else:
                 state = {k: v for k, v in vars(value).items() if _STATE.fullmatch(k)}
             return {
@@ -215,9 +215,9 @@ class Reader:
         if unknown:
             raise FormatError(f"{node['class']} has no parameter {min(unknown)[:40]!r}")
         estimator = cls(**params)
-        if hasattr(estimator, "_set_state"):
+        if hasattr(estimator, "set_state"):
             if state:
-                estimator._set_state(state)
+                estimator.set_state(state)
             return estimator
         for name, value in state.items():
             if not _STATE.fullmatch(name):

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..images import as_uint8
+from ..imaging.images import as_uint8
 from ..structures import Array, InputError
 from .atomic import write_atomic
 
@@ -27,7 +27,7 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     """One picture file as (H, W) or (H, W, 3) BGR uint8, upright.
 
     The EXIF orientation is applied; 16-bit, float and alpha follow the rule of
-    :func:`hybridkp.images.as_uint8`.
+    :func:`hybridkp.imaging.images.as_uint8`.
 
     Raises
     ------

@@ -7,20 +7,6 @@ Shapes: M members, each (B, K, 2) points and (B, K) scores.
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(
-    __name__,
-    {
-        "Average": "votes",
-        "GatedVote": "gating",
-        "MapFusion": "maps",
-        "Members": "members",
-        "MirrorAverage": "mirror",
-        "PictorialStructure": "pictorial",
-        "ShapeVote": "shape_vote",
-        "Stacking": "stacking",
-        "WeightedVote": "votes",
-        "WithVisibility": "visibility",
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

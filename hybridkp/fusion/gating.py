@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.optimize import minimize
 
-from ..calibration import NEAR, calibrate
 from ..runtime.kernels import gate_features, gate_weights, gated_vote, logit, weighted_points
+from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError
 from .members import LearnedCombination, Members, Rule
 
@@ -149,10 +149,10 @@ class GatedVote(LearnedCombination):
         looks_at = self.confidence, self.agreement
         return gated_vote(xy, score, rule["side"], looks_at, gate, rule["calibration"])
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         return {
             "kind": "gated-vote",
-            "members": [member._to_runtime() for member in self.members_],
+            "members": [member.runtime_node() for member in self.members_],
             "side": int(self.side_),
             "confidence": bool(self.confidence),
             "agreement": bool(self.agreement),

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..geometry import resize_points, subpixel_peak
-from ..images import check_crops
+from ..imaging.geometry import resize_points, subpixel_peak
+from ..imaging.images import check_crops
 from ..structures import Array, InputError, check_xy
 from .members import Combination, Members
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..datasets.splits import group_folds
-from ..images import check_crops
+from ..imaging.images import check_crops
 from ..structures import Array, DetectorMixin, InputError, check_xy
 
 Members = Sequence[tuple[str, Any]]
@@ -141,8 +141,8 @@ class LearnedCombination(Combination):
 
     def _out_of_fold(self, images: Array, xy: Array, groups: Any, flip: Any) -> tuple[Array, Array]:
         def ask(detector: Any) -> tuple[Array, Array]:
-            if hasattr(detector, "answers_out_of_fold"):  # it works by folds itself: no folds within folds
-                own: tuple[Array, Array] = detector.answers_out_of_fold(images, xy, groups=groups, flip=flip)
+            if hasattr(detector, "predict_out_of_fold"):  # it works by folds itself: no folds within folds
+                own: tuple[Array, Array] = detector.predict_out_of_fold(images, xy, groups=groups, flip=flip)
                 return own
             return memory.out_of_fold(detector, images, xy, groups=groups, flip=flip, cv=self.cv)
 

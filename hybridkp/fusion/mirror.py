@@ -15,8 +15,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..geometry import flip_image
-from ..images import check_crops
+from ..imaging.geometry import flip_image
+from ..imaging.images import check_crops
 from ..runtime.kernels import mirror_mean
 from ..structures import Array, DetectorMixin, check_xy
 
@@ -69,8 +69,8 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
         check_is_fitted(self, "detector_")
         return self._asked().score_maps(images, stride=stride)
 
-    def _maps_to_runtime(self, stride: int) -> dict[str, Any]:
-        maps: dict[str, Any] = self._asked()._maps_to_runtime(stride)
+    def maps_node(self, stride: int) -> dict[str, Any]:
+        maps: dict[str, Any] = self._asked().maps_node(stride)
         return maps
 
     def _asked(self) -> Any:
@@ -79,9 +79,9 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
             return self.detector_
         return self.detector_.with_mirror(self.flip_.tolist())
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         asked = self._asked()
-        inside = asked._to_runtime()
+        inside = asked.runtime_node()
         if self.flip_ is None or asked is not self.detector_:
             return inside
         return {"kind": "mirrored", "detector": inside, "flip": self.flip_}

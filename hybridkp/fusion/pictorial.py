@@ -17,12 +17,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..calibration import FAR, NEAR, calibrate
 from ..datasets.splits import group_folds
-from ..geometry import flip_points, resize_points
-from ..images import check_crops
+from ..imaging.geometry import flip_points, resize_points
+from ..imaging.images import check_crops
 from ..runtime.kernels import logit, recalibrated
 from ..runtime.tree import Tree, marginals, read_mode
+from ..stats.calibration import FAR, NEAR, calibrate
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .members import group_loss, mean_and_error
 
@@ -106,7 +106,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         self.parent_, self.kernel_ = self._count(truth, flip, self.size_hw_)
         return self
 
-    def answers_out_of_fold(
+    def predict_out_of_fold(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> tuple[Array, Array]:
         """Points (B, K, 2) and scores (B, K) of ``cv`` detectors that did not see the picture.
@@ -210,13 +210,13 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         xy, mass = self._read(maps, Tree.of(self.parent_, self.kernel_), self.trust_)
         return xy.astype(np.float32), recalibrated(mass, self.calibration_, True)
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         if np.isnan(self.trust_):
-            inside: dict[str, Any] = self.detector_._to_runtime()
+            inside: dict[str, Any] = self.detector_.runtime_node()
             return inside
         return {
             "kind": "tree",
-            **self.detector_._maps_to_runtime(self.stride),
+            **self.detector_.maps_node(self.stride),
             "stride": self.stride,
             "parent": self.parent_,
             "kernel": self.kernel_,

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import digamma
 
-from ..calibration import NEAR, calibrate
 from ..datasets.splits import group_folds
-from ..images import check_crops
+from ..imaging.images import check_crops
 from ..runtime.kernels import logit
 from ..runtime.shaped import FREEDOM, most_probable, noise, shaped, sureness
+from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError, check_xy
 from .members import GUARD_FOLDS, LearnedCombination, Members, Rule
 
@@ -75,7 +75,7 @@ class ShapeVote(LearnedCombination):
         if not self.spread > 0:
             raise InputError(f"spread must be positive, got {self.spread}")
 
-    def answers_out_of_fold(
+    def predict_out_of_fold(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> tuple[Array, Array]:
         """Points (B, K, 2) and scores (B, K) from members and rules that did not see the picture."""
@@ -108,13 +108,13 @@ class ShapeVote(LearnedCombination):
     def _combine(self, rule: Rule, xy: Array, score: Array) -> tuple[Array, Array]:
         return shaped(xy, score, rule)
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         if self.alone_ >= 0:
-            inside: dict[str, Any] = self.members_[self.alone_]._to_runtime()
+            inside: dict[str, Any] = self.members_[self.alone_].runtime_node()
             return inside
         return {
             "kind": "shape-vote",
-            "members": [member._to_runtime() for member in self.members_],
+            "members": [member.runtime_node() for member in self.members_],
             **{name: getattr(self, f"{name}_") for name in self._learned},
         }
 

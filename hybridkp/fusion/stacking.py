@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import clone
 
-from ..calibration import NEAR, calibrate
 from ..datasets.splits import group_folds
 from ..runtime.kernels import logit
 from ..runtime.stacked import corrected, stacked, stacked_rows, trust
+from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError
 from .members import LearnedCombination, Members, Rule
 
@@ -125,16 +125,16 @@ class Stacking(LearnedCombination):
         moved = np.stack([r.predict(rows[:, j]) for j, r in enumerate(rule["regressors"])], axis=1)
         return corrected(base, linear, moved), trust(xy, score, rule["calibration"])
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         if self.alone_ >= 0:
-            inside: dict[str, Any] = self.members_[self.alone_]._to_runtime()
+            inside: dict[str, Any] = self.members_[self.alone_].runtime_node()
             return inside
         if self.regressors_:
             raise InputError("Stacking cannot be exported with another regressor: use regressor=None")
         names = ("mean", "neighbours", "coefficients", "offset", "calibration")
         return {
             "kind": "stacked",
-            "members": [member._to_runtime() for member in self.members_],
+            "members": [member.runtime_node() for member in self.members_],
             "weights": self.base_,
             **{name: getattr(self, f"{name}_") for name in names},
         }

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..images import check_crops
+from ..imaging.images import check_crops
 from ..runtime.kernels import logit
 from ..structures import Array, DetectorMixin, InputError, check_xy
 
@@ -120,9 +120,9 @@ class WithVisibility(DetectorMixin, BaseEstimator):
         self.slope_ = model.coef_[0, :2] / spread
         self.bias_[open_] = model.intercept_[0] + model.coef_[0, 2:] - centre @ self.slope_
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         """The detector's node: an exported file gives points and scores, no visibility."""
-        node: dict[str, Any] = self.detector_._to_runtime()
+        node: dict[str, Any] = self.detector_.runtime_node()
         return node
 
 

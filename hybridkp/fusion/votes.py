@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.isotonic import IsotonicRegression
 
-from ..calibration import NEAR, calibrate
-from ..images import check_crops
+from ..imaging.images import check_crops
 from ..runtime.kernels import (
     full_vote,
     full_weights,
@@ -24,6 +23,7 @@ from ..runtime.kernels import (
     vote_weights,
     weighted_points,
 )
+from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError, check_xy
 from .members import Combination, LearnedCombination, Members, Rule
 
@@ -62,8 +62,8 @@ class Average(Combination):
         _, xy, score = self._ask(images)
         return weighted_points(xy, np.broadcast_to(self._shares()[:, None, None], score.shape), score)
 
-    def _to_runtime(self) -> dict[str, Any]:
-        members = [member._to_runtime() for member in self.members_]
+    def runtime_node(self) -> dict[str, Any]:
+        members = [member.runtime_node() for member in self.members_]
         if self.weights is None:
             return {"kind": "average", "members": members}
         return {"kind": "weighted-average", "members": members, "weights": self._shares()}
@@ -187,10 +187,10 @@ class WeightedVote(LearnedCombination):
         fused, trust = combine(xy, score, rule["variance"], rule["correlation"], factors)
         return fused, recalibrated(trust, rule["calibration"], np.isfinite(fused).all(-1))
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         return {
             "kind": "full-vote" if self.covariance == "full" else "vote",
-            "members": [member._to_runtime() for member in self.members_],
+            "members": [member.runtime_node() for member in self.members_],
             "variance": self.variance_,
             "correlation": self.correlation_,
             "factors": self.factor_ if self.confidence else [],

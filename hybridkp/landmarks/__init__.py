@@ -9,19 +9,6 @@ runtime stands on them.
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(
-    __name__,
-    {
-        "CascadedRegressor": "cascade",
-        "ChannelRegressor": "channel_regressor",
-        "FastCascade": "fast_cascade",
-        "HolisticRegressor": "holistic",
-        "HoughForest": "voting",
-        "LocalBinaryFeatures": "local_binary",
-        "MeanShape": "mean_shape",
-        "PatchDetector": "patches",
-        "PointDistribution": "shape",
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

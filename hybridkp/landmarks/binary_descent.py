@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ..geometry import apply_affine, invert_affine
+from ..imaging.geometry import apply_affine, invert_affine
 from ..structures import Array
 from .descent import moved, score_rows
 from .frames import frame_maps

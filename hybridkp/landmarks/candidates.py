@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from ..descriptors import HOG
 from ..descriptors.gradients import sample_cells
-from ..pyramid import gaussian_pyramid
+from ..imaging.pyramid import gaussian_pyramid
 from ..structures import Array, Descriptor, Keypoints
 from .response import snapped, window_offsets
 

@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..descriptors import HOG
-from ..geometry import apply_affine
-from ..images import check_crops, crops_to_grey
+from ..imaging.geometry import apply_affine
+from ..imaging.images import check_crops, crops_to_grey
+from ..imaging.pyramid import gaussian_pyramid
 from ..memory import fitted
-from ..pyramid import gaussian_pyramid
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError, Keypoints
 from .candidates import hog_layout, is_dense_hog
 from .descent import descend, moved, stage_rows
@@ -140,7 +140,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         stages = list(zip(self.scales, self.weights_, self.offsets_, strict=True))
         return descend(grey, start, stages, self.curve_, self.shape_.mean_, self._describe)
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         descriptor = self._descriptor()
         if not is_dense_hog(descriptor):
             raise InputError(
@@ -148,7 +148,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
             )
         return {
             "kind": "cascade",
-            "start": self.start_._to_runtime(),
+            "start": self.start_.runtime_node(),
             "hog": hog_layout(descriptor),
             "mean": self.shape_.mean_,
             "scales": [float(s) for s in self.scales],

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..geometry import apply_affine, invert_affine
+from ..imaging.geometry import apply_affine, invert_affine
 from ..structures import Array
 from .frames import frame_maps, frame_size, to_frame
 from .linear import row_by_row

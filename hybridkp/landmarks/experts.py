@@ -15,8 +15,8 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, Votin
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.svm import SVC, LinearSVC
 
+from ..memory.threads import limit_threads
 from ..structures import Array
-from ..threads import limit_threads
 from .trees import packed, packed_leaves
 
 _LINEAR = (LinearSVC, LogisticRegression, RidgeClassifier, SGDClassifier)

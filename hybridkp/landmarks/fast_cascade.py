@@ -14,21 +14,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..calibration import FAR
-from ..geometry import flip_image, flip_points
-from ..images import check_crops, crops_to_grey
+from ..imaging.geometry import flip_image, flip_points
+from ..imaging.images import check_crops, crops_to_grey
 from ..memory import TooFewLabels, fitted, out_of_fold
+from ..stats.calibration import FAR
 from ..structures import Array, Detector, DetectorMixin, InputError
 from .channel_regressor import ChannelRegressor
-from .fast_descent import (
-    MeanShape,
-    Reader,
-    Stage,
-    as_complex,
-    as_points,
-    descend,
-    rings_pattern,
-)
+from .fast_descent import MeanShape, Reader, Stage, as_complex, as_points, descend, rings_pattern
 from .ridge import ridge
 from .shape import PointDistribution
 from .training import given_starts, mean_error, mirrored, perturbed, prepare, step_curve
@@ -50,7 +42,7 @@ class FeatureMaps(Protocol):
         """(B, C, h, w) float32 of crops (B, H, W[, 3]) uint8, and how many crop px a map's pixel covers.
 
         Map pixel i is centred where crop coordinate x has ``(x + 1/2) / stride - 1/2 = i``.  For the
-        runtime, ``_to_runtime()`` gives ``{"graph": ONNX bytes, "stride": float, "channels": 1 or 3}``; the
+        runtime, ``runtime_node()`` gives ``{"graph": ONNX bytes, "stride": float, "channels": 1 or 3}``; the
         graph takes ``image`` (1, channels, H, W) float32 in 0..255 and gives ``maps`` (1, C, h, w).
         """
 
@@ -80,7 +72,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         Extra copies of each training picture with a disturbed pose of the starting shape.
     start : Detector or None
         Gives the starting shape; None is ``ChannelRegressor()``.  Points that it gives as NaN are
-        filled in by ``shape``.  One with ``answers_out_of_fold`` is asked for those.
+        filled in by ``shape``.  One with ``predict_out_of_fold`` is asked for those.
     cv : int
         Folds for the start's answers on pictures that it did not see.
     shape : PointDistribution or None
@@ -226,8 +218,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
         start = ChannelRegressor() if self.start is None else self.start
         self.start_ = fitted(start, images, truth, groups=groups, flip=flip)
         n_groups = len(images if groups is None else np.unique(np.asarray(groups)))
-        if hasattr(start, "answers_out_of_fold"):  # it has worked by folds itself
-            return np.asarray(start.answers_out_of_fold(images, truth, groups=groups, flip=flip)[0], float)
+        if hasattr(start, "predict_out_of_fold"):  # it has worked by folds itself
+            return np.asarray(start.predict_out_of_fold(images, truth, groups=groups, flip=flip)[0], float)
         if n_groups >= 2:
             try:
                 cv = min(self.cv, n_groups)
@@ -359,8 +351,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
                 xy[first + n], score[first + n] = found
         return xy, score
 
-    def _to_runtime(self) -> dict[str, Any]:
-        start: dict[str, Any] = self.start_._to_runtime()
+    def runtime_node(self) -> dict[str, Any]:
+        start: dict[str, Any] = self.start_.runtime_node()
         if not any(self.parts_):
             return start
         node = {
@@ -374,7 +366,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         }
         if self.maps is not None:
             node["maps"] = {
-                **self.maps_._to_runtime(),
+                **self.maps_.runtime_node(),
                 "unit": self.map_unit_,
                 "cells": self.map_cells,
             }

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..geometry import grid_offsets, nearest_pixels, rescale, resize_points, sample_bilinear
+from ..imaging.geometry import grid_offsets, nearest_pixels, rescale, resize_points, sample_bilinear
 from ..structures import Array
 from .descent import score_rows
 from .frames import MAX_ZOOM, frame_size

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..geometry import compose, resize_matrix, scale_of, similarity, warp
+from ..imaging.geometry import compose, resize_matrix, scale_of, similarity, warp
 from ..structures import Array
 
 MAX_ZOOM = 2.0  #: a start shape may be taken to be at most this much smaller or larger than it says

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..descriptors.gradients import orientation_maps
-from ..geometry import rescale, sample_bilinear
+from ..imaging.geometry import rescale, sample_bilinear
 from ..structures import Array
 
 _STEP, _CELL = 8, 12  # px of the resized crop: between cells, and a cell's side (they overlap)

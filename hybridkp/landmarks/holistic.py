@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..images import check_crops, crops_to_grey
+from ..imaging.images import check_crops, crops_to_grey
 from ..structures import Array, DetectorMixin, InputError
 from .grid import grid_rows
 from .linear import row_by_row
@@ -81,7 +81,7 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         found = row_by_row(self._rows(grey), self.weights_) + self.offset_
         return found.reshape(len(grey), -1, 2), np.tile(self.score_, (len(grey), 1))
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         return {
             "kind": "holistic",
             "grid": self.grid,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..calibration import NEAR, calibrate
+from ..stats.calibration import NEAR, calibrate
 from ..structures import Array
 from . import response
 from .ridge import ridge

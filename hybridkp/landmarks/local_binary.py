@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..geometry import apply_affine
-from ..images import check_crops, crops_to_grey
+from ..imaging.geometry import apply_affine
+from ..imaging.images import check_crops, crops_to_grey
 from ..memory import fitted
 from ..structures import Array, Detector, DetectorMixin, InputError
 from .binary_descent import descend_binary, leaf_columns, pixel_values, smoothed
@@ -24,15 +24,7 @@ from .frames import frame_maps
 from .holistic import HolisticRegressor
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import (
-    given_starts,
-    mean_error,
-    mirrored,
-    perturbed,
-    prepare,
-    start_shapes,
-    step_curve,
-)
+from .training import given_starts, mean_error, mirrored, perturbed, prepare, start_shapes, step_curve
 from .trees import grow_balanced
 
 _BLOCK = 64  # shapes whose pixels are read together
@@ -225,10 +217,10 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
         start = given_starts(self.start_.predict(grey), self.shape_)
         return descend_binary(grey, start, self.stages_, self.curve_, self.shape_.mean_, self.smoothing)
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         return {
             "kind": "local-binary",
-            "start": self.start_._to_runtime(),
+            "start": self.start_.runtime_node(),
             "mean": self.shape_.mean_,
             "smoothing": float(self.smoothing),
             "stages": self.stages_,

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..calibration import NEAR
-from ..images import check_crops
+from ..imaging.images import check_crops
+from ..stats.calibration import NEAR
 from ..structures import Array, DetectorMixin, check_xy
 
 
@@ -43,5 +43,5 @@ class MeanShape(DetectorMixin, BaseEstimator):
         b = len(check_crops(images, self.size_hw_))
         return np.tile(self.mean_.astype(np.float32), (b, 1, 1)), np.tile(self.score_, (b, 1))
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         return {"kind": "constant", "xy": self.mean_, "score": self.score_}

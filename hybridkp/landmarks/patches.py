@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..descriptors import HOG
-from ..geometry import apply_affine, invert_affine
-from ..images import check_crops, crops_to_grey
+from ..imaging.geometry import apply_affine, invert_affine
+from ..imaging.images import check_crops, crops_to_grey
 from ..memory import fitted
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError
 from . import response
@@ -89,7 +89,7 @@ class PatchDetector(DetectorMixin, BaseEstimator):
     did not see.  The rows that experts learn from are held as float16 (a relative error of 5e-4,
     far below a descriptor's own noise, at half the memory); rows of new pictures are float32.
     The score of a landmark is the calibrated probability that it lies within 2.5 % of the crop
-    (:mod:`hybridkp.calibration`).
+    (:mod:`hybridkp.stats.calibration`).
 
     References
     ----------
@@ -299,14 +299,14 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         _, _, mass, places = self._search(images)
         return response.posterior_maps(mass, places, self.size_hw_, stride)
 
-    def _to_runtime(self) -> dict[str, Any]:
+    def runtime_node(self) -> dict[str, Any]:
         steps = [self._window(i)[1] for i in range(len(self.levels_))]
         if not (is_dense_hog(self.descriptor_) and "weights" in self.levels_[0] and set(steps) == {1}):
             raise InputError("PatchDetector: the runtime knows linear experts on dense HOG with step 1 only")
         shape = self.shape_
         return {
             "kind": "patches",
-            "start": self.start_._to_runtime(),
+            "start": self.start_.runtime_node(),
             "hog": hog_layout(self.descriptor_),
             "shape": {name: getattr(shape, name) for name in ("mean_", "components_", "sigma_", "noise_")}
             | {"limit": shape.limit},

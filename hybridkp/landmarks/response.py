@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..geometry import rescale, sample_bilinear, subpixel_peak
+from ..imaging.geometry import rescale, sample_bilinear, subpixel_peak
 from ..structures import Array
 
 _EXACT_ROWS = 2**23  #: rows of windows read at a time: float32 tells them apart

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..descriptors.gradients import cells_reach, orientation_maps
-from ..geometry import apply_affine, invert_affine
+from ..imaging.geometry import apply_affine, invert_affine
 from ..structures import Array
 from . import response
 from .frames import frame_maps, frame_size, to_frame

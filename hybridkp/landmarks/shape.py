@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..geometry import apply_affine, invert_affine, resize_points, scale_of, similarity
+from ..imaging.geometry import apply_affine, invert_affine, resize_points, scale_of, similarity
 from ..structures import Array, InputError
 from .linear import row_by_row
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..calibration import NEAR
-from ..geometry import flip_image, flip_points, similarity
-from ..images import check_crops, crops_to_grey
+from ..imaging.geometry import flip_image, flip_points, similarity
+from ..imaging.images import check_crops, crops_to_grey
 from ..memory import TooFewLabels, out_of_fold
+from ..stats.calibration import NEAR
 from ..structures import Array, Detector, InputError, check_xy
 from .descent import score_rows
 from .shape import PointDistribution

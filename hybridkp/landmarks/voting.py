@@ -17,11 +17,11 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.utils.validation import check_is_fitted
 
 from ..descriptors import HOG
-from ..geometry import apply_affine, invert_affine
-from ..images import check_crops, crops_to_grey
+from ..imaging.geometry import apply_affine, invert_affine
+from ..imaging.images import check_crops, crops_to_grey
 from ..memory import fitted
+from ..memory.threads import limit_threads
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError
-from ..threads import limit_threads
 from . import response
 from .candidates import describe_places, fitted_descriptor
 from .frames import frame_maps, frame_size, to_frame
@@ -85,7 +85,7 @@ class HoughForest(DetectorMixin, BaseEstimator):
     Forests are fitted crosswise on two folds of groups; in a new picture the trees of both vote.
     So calibration, correction and the next level learn from votes on pictures that the trees did
     not see.  The score of a landmark is the calibrated probability that it lies within 2.5 % of
-    the crop (:mod:`hybridkp.calibration`).
+    the crop (:mod:`hybridkp.stats.calibration`).
 
     References
     ----------

@@ -9,49 +9,6 @@ similarity with COCO's AP and AR (:mod:`.oks`), calibration (:mod:`.classificati
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(
-    __name__,
-    {
-        "AUC_PX": "homographies",
-        "METRICS": "landmarks",
-        "OBJECT_METRICS": "landmarks",
-        "POINT_METRICS": "points",
-        "THRESHOLDS_PX": "homographies",
-        "auc": "landmarks",
-        "ced": "landmarks",
-        "failure_rate": "landmarks",
-        "headline_metric": "landmarks",
-        "nme": "landmarks",
-        "normalizer_lengths": "landmarks",
-        "object_pck": "landmarks",
-        "pck": "landmarks",
-        "per_landmark_error": "landmarks",
-        "point_errors": "landmarks",
-        "COCO_PERSON_SIGMAS": "coco",
-        "OKS_FIGURES": "oks",
-        "object_oks": "oks",
-        "oks_matrix": "oks",
-        "oks_ap": "oks",
-        "oks_ap_from_coco": "coco",
-        "calibration_curve": "classification",
-        "error_by_score": "classification",
-        "expected_calibration_error": "classification",
-        "brier_score": "visibility",
-        "hidden_average_precision": "visibility",
-        "log_loss": "visibility",
-        "corner_error": "homographies",
-        "correctness": "homographies",
-        "recall_area": "homographies",
-        "inlier_counts": "points",
-        "localisation_error": "points",
-        "match_errors": "points",
-        "matching_score": "points",
-        "mma": "points",
-        "pair_scores": "points",
-        "repeatability": "points",
-        "repeated_points": "points",
-        "transfer": "points",
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -236,7 +236,7 @@ def pck(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) ->
 
 def object_pck(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) -> Array:
     """(B,) fraction of each object's labelled points within ``t`` normalisers: each *object* counts
-    the same in its mean, and it can go through :mod:`hybridkp.statistics`."""
+    the same in its mean, and it can go through :mod:`hybridkp.stats`."""
     return _mean(_correct(truth, predicted, lengths, t), axis=1)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..pairs import Matched
 from ..structures import Array, InputError
+from ..structures.pairs import Matched
 from .homographies import AUC_PX, THRESHOLDS_PX, corner_error, correctness, map_points, recall_area
 from .homographies import auc as auc
 

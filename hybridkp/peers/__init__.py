@@ -13,6 +13,6 @@ bring them and is not merged).  A downloaded model would have been trained on ot
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(__name__, {"DlibShapePredictor": "dlib"})
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

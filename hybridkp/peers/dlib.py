@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..images import check_crops, crops_to_grey
+from ..imaging.images import check_crops, crops_to_grey
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .dlibformat import MAX_VALUES, read_predictor, write_predictor
 
@@ -182,13 +182,13 @@ class DlibShapePredictor(DetectorMixin, BaseEstimator):
         found = [[(p.x, p.y) for p in map(shape.part, parts)] for shape in shapes]
         return np.array(found, np.float32), np.full((len(grey), self.n_landmarks_), _SCORE, np.float32)
 
-    def _get_state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
         """What a model file holds: the trees as arrays; nothing before the fit."""
         if not hasattr(self, "predictor_"):
             return {}
         return {"size_hw": list(self.size_hw_), **read_predictor(self.predictor_.__getstate__()[0])}
 
-    def _set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         if not state:
             return
         raw = write_predictor(state)

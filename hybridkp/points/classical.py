@@ -15,8 +15,8 @@ import numpy as np
 
 from .. import descriptors
 from ..descriptors import sift as sift_rows
-from ..opencv import contrib, create_sift
-from ..pyramid import gaussian_pyramid
+from ..imaging.opencv import contrib, create_sift
+from ..imaging.pyramid import gaussian_pyramid
 from ..structures import Array, Keypoints
 from .local import OpenCVFeature, TiledFeature, aligned_rows, best_first, within_reach
 
@@ -74,7 +74,7 @@ class SIFTFeature(OpenCVFeature):
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         sift = descriptors.SIFT(size_px=None, angle="keypoint", root=self.root)
         rows = sift.describe(gaussian_pyramid(grey, 1), points)
-        return rows, rows.any(axis=1)
+        return rows, np.any(rows, axis=1)
 
 
 class ORBFeature(OpenCVFeature):
@@ -190,7 +190,7 @@ class SURFFeature(TiledFeature):
 
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
         rows = self._surf().describe(gaussian_pyramid(grey, 1), points)
-        return rows, rows.any(axis=1)
+        return rows, np.any(rows, axis=1)
 
 
 class BRISKFeature(OpenCVFeature):

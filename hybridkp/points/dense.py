@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..geometry import rescale
+from ..imaging.geometry import rescale
 from ..structures import Array
 
 TEMPERATURE = 0.5  #: of the soft-argmax; below 1 it forgets less of an offset at the window's edge

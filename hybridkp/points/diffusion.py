@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..opencv import contrib
+from ..imaging.opencv import contrib
 from ..structures import Array, InputError, Keypoints
 from .local import OpenCVFeature, within_reach
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..images import as_uint8, to_grey
+from ..imaging.images import as_uint8, to_grey
 from ..structures import Array, InputError, Keypoints
 
 #: px; larger pictures are worked tile by tile.  SIFT keeps about 240 bytes per pixel: 1 GB.
@@ -47,7 +47,7 @@ def picture(image: Array) -> Array:
     Raises
     ------
     InputError
-        By the rules of :func:`hybridkp.images.as_uint8`.
+        By the rules of :func:`hybridkp.imaging.images.as_uint8`.
     """
     image = np.asarray(image)
     if image.ndim in (2, 3) and min(image.shape[:2]) == 1:
@@ -134,7 +134,7 @@ class TiledFeature(BaseEstimator):
         Parameters
         ----------
         image : (H, W) or BGR (H, W, 3)
-            uint8, or what :func:`hybridkp.images.as_uint8` takes.
+            uint8, or what :func:`hybridkp.imaging.images.as_uint8` takes.
 
         Raises
         ------

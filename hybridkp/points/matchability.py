@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..geometry import apply_homography
+from ..imaging.geometry import apply_homography
 from ..structures import Array, InputError, Keypoints
 from . import local
 from .classical import SIFTFeature

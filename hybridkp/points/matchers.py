@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..geometry import apply_homography
-from ..images import as_uint8, to_grey
-from ..pairs import Features, LocalFeature, Matched, PairMatcher
+from ..imaging.geometry import apply_homography
+from ..imaging.images import as_uint8, to_grey
 from ..structures import Array, InputError
+from ..structures.pairs import Features, LocalFeature, Matched, PairMatcher
 from . import local, robust
 from .matching import RULES, match
 from .voting import confirmed, without_twins

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..geometry import apply_homography
-from ..pairs import Features
+from ..imaging.geometry import apply_homography
 from ..structures import Array, InputError, Keypoints
+from ..structures.pairs import Features
 
 _BLOCK = 1 << 23  # distances at a time: 32 MB, whatever the number of points
 _CANDIDATES = 1 << 20  # guided candidates at a time

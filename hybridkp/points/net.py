@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..geometry import rescale
+from ..imaging.geometry import rescale
 from ..structures import Array, InputError, Keypoints
 from .dense import peaks, sample_rows, soft_argmax
 from .local import grey_picture
@@ -71,7 +71,7 @@ def open_net(weights: str | os.PathLike[str] | None = None, backend: str = "auto
     ------
     InputError
         When the file is absent, is no ONNX graph, or has not the inputs and outputs of
-        :func:`hybridkp.deep.points_net.export_points`; when the engine is unknown or not installed.
+        :func:`hybridkp.deep.points.network.export_points`; when the engine is unknown or not installed.
     """
     if backend not in BACKENDS:
         raise InputError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
@@ -118,7 +118,7 @@ class NetFeature(BaseEstimator):
     Parameters
     ----------
     n_points : budget, best first
-    weights : an ONNX file of :func:`hybridkp.deep.points_net.export_points`; None = the shipped one
+    weights : an ONNX file of :func:`hybridkp.deep.points.network.export_points`; None = the shipped one
     backend : "onnxruntime", "cv2" (OpenCV's own engine, 2 to 3 times slower) or "auto" (the first
         that is installed)
     threshold : smallest probability of a point

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..geometry import rescale
+from ..imaging.geometry import rescale
 from ..structures import Array, InputError
 
 #: how a graph writes positions: px of its input (integer = centre); -1 and 1 at the centres of the

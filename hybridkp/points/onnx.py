@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..images import to_grey
-from ..pairs import Features, Matched
+from ..imaging.images import to_grey
 from ..structures import Array, InputError, Keypoints
+from ..structures.pairs import Features, Matched
 from . import netfiles, robust
 from .local import MAX_PIXELS, best_first, picture
 from .matchers import Clock, find

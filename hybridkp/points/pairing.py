@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from ..geometry import rescale
-from ..pyramid import gaussian_pyramid
+from ..imaging.geometry import rescale
+from ..imaging.pyramid import gaussian_pyramid
 from ..structures import Array, Descriptor, InputError, Keypoints
 from .local import grey_picture, moved, tiles
 

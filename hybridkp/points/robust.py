@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..geometry import resize_matrix
-from ..images import as_uint8, to_grey
+from ..imaging.geometry import resize_matrix
+from ..imaging.images import as_uint8, to_grey
 from ..structures import Array, InputError
 
 MAX_ITERATIONS = 10_000

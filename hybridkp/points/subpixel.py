@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from ..geometry import apply_homography, extract_patches
-from ..images import as_uint8, to_grey
-from ..pairs import Matched, PairMatcher
+from ..imaging.geometry import apply_homography, extract_patches
+from ..imaging.images import as_uint8, to_grey
 from ..structures import Array, InputError
+from ..structures.pairs import Matched, PairMatcher
 from . import local, robust
 from .two_stage import warp_onto
 from .watch import Clock

@@ -1,6 +1,6 @@
 """The two-stage matcher: a coarse homography, a warp, and a second feature on nearly aligned pictures.
 
-Pictures and any first :class:`~hybridkp.pairs.PairMatcher` go in, points in px of both original
+Pictures and any first :class:`~hybridkp.structures.pairs.PairMatcher` go in, points in px of both original
 pictures come out.  Never here: a method's name, rows, truth.
 """
 
@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..geometry import apply_homography
-from ..pairs import Features, LocalFeature, Matched, PairMatcher
+from ..imaging.geometry import apply_homography
 from ..structures import Array, InputError, Keypoints
+from ..structures.pairs import Features, LocalFeature, Matched, PairMatcher
 from . import local, robust
 from .matchers import find, union
 from .matching import guided_matches, mutual_nearest
@@ -145,7 +145,7 @@ def warp_onto(image: Array, homography: Array, size_hw: tuple[int, int]) -> Arra
     """The picture through a homography of points, (h, w[, 3]); outside, its border repeats.
 
     Where the map shrinks (at the place that the middle of the new picture shows), the picture is
-    first blurred by what the smaller grid cannot carry, as :func:`hybridkp.geometry.warp` does.
+    first blurred by what the smaller grid cannot carry, as :func:`hybridkp.imaging.geometry.warp` does.
     """
     scale = _scale_at_middle(homography, size_hw)
     if scale < 0.9:

@@ -9,14 +9,6 @@ one kind of thing for their task; ``cells``, ``verdicts``, ``plots``, ``embed``,
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(
-    __name__,
-    {
-        "Report": "writer",
-        "write_points_report": "point_writer",
-        "write_report": "writer",
-        "write_robustness": "severity",
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

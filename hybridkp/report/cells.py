@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..statistics import PairedComparison
+from ..stats import PairedComparison
 
 MISSING = "–"
 SPACE = "\N{NO-BREAK SPACE}"

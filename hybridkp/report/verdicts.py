@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..statistics import PairedComparison, indistinguishable_sets
+from ..stats import PairedComparison, indistinguishable_sets
 from .cells import Column, Figure, Row, cell, number, p_value
 
 MOST_SENTENCES = 12  #: about pairs; the table has them all

@@ -24,13 +24,6 @@ After ``hybridkp train DATA --method sdm -o face.hkp`` and ``hybridkp export fac
 
 from __future__ import annotations
 
-from ..lazy import doors
+from ..lazy import attach_stub
 
-__getattr__, __dir__, __all__ = doors(
-    __name__,
-    {
-        "RuntimeDetector": "detector",
-        "export_runtime": "export",
-        "load": "detector",
-    },
-)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..geometry import apply_affine, crop_matrix, invert_affine, warp
-from ..images import MIN_SIDE, as_uint8, check_crops
+from ..imaging.geometry import apply_affine, crop_matrix, invert_affine, warp
+from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import Array, InputError, Keypoints
 from .export import FORMAT
 from .nodes import Run, build
@@ -144,7 +144,7 @@ class RuntimeDetector:
         Raises
         ------
         InputError
-            For what is no picture (see :func:`hybridkp.images.as_uint8` for 16-bit, float and
+            For what is no picture (see :func:`hybridkp.imaging.images.as_uint8` for 16-bit, float and
             alpha), a box without area, or one wholly outside; a box that hangs out of the picture
             is fine, the border pixel repeats there.
         """

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ..images import to_grey
+from ..imaging.images import to_grey
 from ..structures import Array, InputError
 
 ENGINES = ("auto", "onnxruntime", "cv2.dnn")

@@ -1,6 +1,6 @@
 """From a fitted detector to a runtime file: one zip with a JSON tree, arrays and ONNX graphs.
 
-A detector takes part by a method ``_to_runtime()`` that gives a tree of plain values, NumPy
+A detector takes part by a method ``runtime_node()`` that gives a tree of plain values, NumPy
 arrays and ONNX bytes; which kinds of node can be run is written in ``detector.py``.
 """
 
@@ -37,10 +37,10 @@ def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, 
         When the model, or a member of it, cannot run without scikit-learn or torch.
     """
     try:
-        tree = model._to_runtime()
+        tree = model.runtime_node()
     except AttributeError as error:
         lacking = type(error.obj).__name__
-        if error.name not in ("_to_runtime", "_maps_to_runtime"):
+        if error.name not in ("runtime_node", "maps_node"):
             raise InputError(f"{lacking} is not fitted: only a trained detector can be exported") from None
         raise InputError(
             f"{lacking} cannot be exported to the runtime: use its model file with load_model"

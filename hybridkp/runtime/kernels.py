@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..geometry import flip_points
+from ..imaging.geometry import flip_points
 from ..structures import Array
 
 

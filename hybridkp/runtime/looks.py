@@ -11,7 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ..geometry import rescale
+from ..imaging.geometry import rescale
 from ..structures import Array
 
 

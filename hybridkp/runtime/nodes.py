@@ -1,6 +1,6 @@
 """The kinds of node that a runtime file may hold, and what each of them computes.
 
-A node is a dict of plain values, arrays and ONNX bytes, as the estimators' ``_to_runtime()``
+A node is a dict of plain values, arrays and ONNX bytes, as the estimators' ``runtime_node()``
 gives it; here it becomes a function of one crop, grey or BGR.  The arithmetic is not here: it is in
 the light modules that the estimators use too.
 """
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..descriptors.gradients import describe_points
-from ..geometry import flip_image, resize_points
-from ..images import to_grey
+from ..imaging.geometry import flip_image, resize_points
+from ..imaging.images import to_grey
 from ..landmarks import fast_descent
 from ..landmarks.binary_descent import descend_binary
 from ..landmarks.descent import descend

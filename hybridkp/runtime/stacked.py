@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..geometry import apply_affine, scale_of, similarity
+from ..imaging.geometry import apply_affine, scale_of, similarity
 from ..structures import Array
 from .kernels import logit, weighted_points
 

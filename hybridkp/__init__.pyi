@@ -1,0 +1,35 @@
+from . import checks as checks
+from . import datasets as datasets
+from . import deep as deep
+from . import descriptors as descriptors
+from . import evaluate as evaluate
+from . import files as files
+from . import fusion as fusion
+from . import imaging as imaging
+from . import landmarks as landmarks
+from . import memory as memory
+from . import metrics as metrics
+from . import peers as peers
+from . import points as points
+from . import recipes as recipes
+from . import report as report
+from . import runtime as runtime
+from . import stats as stats
+from . import structures as structures
+from .datasets import load_dataset as load_dataset
+from .datasets import make_faces as make_faces
+from .evaluate import bench as bench
+from .files import load_model as load_model
+from .files import save_model as save_model
+from .recipes import make_method as make_method
+from .recipes import method_names as method_names
+from .report import write_report as write_report
+from .structures import Dataset as Dataset
+from .structures import InputError as InputError
+from .structures import Instance as Instance
+from .structures import Keypoints as Keypoints
+from .structures import Predictions as Predictions
+from .structures import Pyramid as Pyramid
+from .structures import Sample as Sample
+
+__version__: str

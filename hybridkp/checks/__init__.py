@@ -1,0 +1,7 @@
+"""Public promises, to be held against third parties' detectors, descriptors and local features."""
+
+from __future__ import annotations
+
+from ..lazy import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

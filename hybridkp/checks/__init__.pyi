@@ -1,0 +1,9 @@
+from .detectors import DETECTOR_CHECKS as DETECTOR_CHECKS
+from .detectors import EXCEPTIONS as EXCEPTIONS
+from .detectors import Problem as Problem
+from .detectors import descriptor_checks as descriptor_checks
+from .detectors import detector_checks as detector_checks
+from .detectors import make_problem as make_problem
+from .detectors import refiner_checks as refiner_checks
+from .features import local_feature_checks as local_feature_checks
+from .features import texture as texture

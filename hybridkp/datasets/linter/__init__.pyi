@@ -1,0 +1,2 @@
+from .check import Finding as Finding
+from .check import check_dataset as check_dataset

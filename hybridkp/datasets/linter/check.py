@@ -1,0 +1,385 @@
+"""The linter for annotated pictures: what is wrong, where, what it does to the score, how to mend it.
+
+:func:`check_dataset` gives findings and prints nothing; an "error" makes scores wrong or stops the
+reader, a "warning" probably does, a "note" is worth knowing.  Numbers are counted here, pixels
+are looked at in :mod:`.check_pictures`, shapes in :mod:`.check_shapes`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...structures import NOT_LABELLED, Dataset, DataWarning, InputError
+from ..coco import read_json
+from ..load import SYNTHETIC, load_dataset, split_names, split_sources
+from .orientation import swapped_sides
+from .pixels import Print, look_alikes, read_prints, same_pixels
+
+SEVERITIES = ("error", "warning", "note")
+SHOWN = 8  #: names in ``Finding.where``; the message has the count
+TINY = 32  #: px, the box's longer side under which an object counts as tiny
+RARE = 0.1  #: labelled share under which a landmark counts as rare
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the linter found.
+
+    ``severity`` is "error", "warning" or "note"; ``code`` is stable and short; ``message`` says what,
+    ``effect`` what it does to the score, ``cure`` what to do; ``where`` names up to
+    :data:`SHOWN` examples.
+    """
+
+    severity: str
+    code: str
+    message: str
+    effect: str
+    where: tuple[str, ...]
+    cure: str
+
+    def __str__(self) -> str:
+        names = f"\n    where:  {', '.join(self.where)}" if self.where else ""
+        return (
+            f"{self.severity}: {self.message} [{self.code}]\n    effect: {self.effect}"
+            f"\n    cure:   {self.cure}{names}"
+        )
+
+
+def _finding(severity: str, code: str, message: str, effect: str, where: Iterable[Any], cure: str) -> Finding:
+    return Finding(severity, code, message, effect, tuple(str(w) for w in where)[:SHOWN], cure)
+
+
+def check_dataset(path: str | Path) -> list[Finding]:
+    """Everything suspicious about a data set, worst first.
+
+    Parameters
+    ----------
+    path : whatever :func:`~hybridkp.datasets.load.load_dataset` takes
+
+    Returns
+    -------
+    list of Finding
+        Empty when nothing was found.  Problems of the files become findings, not exceptions;
+        only a ``path`` that does not exist raises :class:`~hybridkp.structures.InputError`.
+    """
+    splits = split_names(path)
+    findings: list[Finding] = []
+    loaded: dict[str, Dataset] = {}
+    sources = {} if str(path) == SYNTHETIC else split_sources(path)
+    for split in splits or (None,):
+        shown = split or "all"
+        if shown in sources:
+            findings += _raw(sources[shown], shown)
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", DataWarning)
+                loaded[shown] = load_dataset(path, split)
+        except InputError as error:
+            findings.append(
+                _finding(
+                    "error", "unreadable", str(error), "nothing can be scored", [shown], "see the message"
+                )
+            )
+            continue
+        findings += [_repaired(str(w.message), shown) for w in caught if issubclass(w.category, DataWarning)]
+    prints: list[Print] = []
+    for split, dataset in loaded.items():
+        findings += _annotations(dataset, split)
+        pictures = read_prints(dataset, split)
+        findings += _files(pictures, split)
+        prints += pictures.prints
+    findings += _across(loaded, prints)
+    return sorted(findings, key=lambda f: SEVERITIES.index(f.severity))
+
+
+def _repaired(message: str, split: str) -> Finding:
+    return _finding(
+        "warning",
+        "repaired",
+        message,
+        "the rules of read_coco decided instead of the annotator: boxes and areas move crops and OKS",
+        [split],
+        "write the missing values into the file",
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# the JSON as it is written
+# --------------------------------------------------------------------------------------------
+
+
+def _raw(source: Path, split: str) -> list[Finding]:
+    """What the reader would stop at or repair, named instance by instance."""
+    if source.suffix.lower() != ".json":
+        return []
+    try:
+        document = read_json(source)
+    except InputError:
+        return []  # the reader says it
+    out = []
+    by_category = {
+        c.get("id"): len(c["keypoints"])
+        for c in document["categories"]
+        if isinstance(c.get("keypoints"), list) and not isinstance(c.get("id"), list | dict)
+    }
+    wrong, no_area = [], []
+    for row, annotation in enumerate(document["annotations"]):
+        name = annotation.get("id", f"row {row}")
+        category = annotation.get("category_id")
+        k = None if isinstance(category, list | dict) else by_category.get(category)
+        points = annotation.get("keypoints")
+        if k and isinstance(points, list) and len(points) != 3 * k:
+            wrong.append(f"{split} instance {name}: {len(points) / 3:g} points instead of {k}")
+        area = annotation.get("area")
+        if annotation.get("bbox") and not (isinstance(area, int | float) and area > 0):
+            no_area.append(f"{split} instance {name}")
+    if wrong:
+        out.append(
+            _finding(
+                *("error", "wrong-k", f"{split}: {len(wrong)} instances with another number of landmarks"),
+                "columns would be compared with other landmarks: the file is refused",
+                *(wrong, "give every instance all landmarks, v = 0 where one is missing"),
+            )
+        )
+    if no_area:
+        out.append(
+            _finding(
+                *("warning", "no-area", f"{split}: {len(no_area)} boxes without an area"),
+                "OKS divides by the area: its rule decides the score, and other tools may count 0",
+                *(no_area, "write the object's area; else the area of the points' box is taken"),
+            )
+        )
+    total = len(document["images"])
+    lone = total - sum(bool(i.get("group")) for i in document["images"])
+    if lone:
+        out.append(
+            _finding(
+                *("warning", "no-groups"),
+                f"{split}: {lone} of {total} pictures have no group",
+                "two pictures of one person, photo or video can fall on both sides of an inner split:"
+                " validation looks better than it is, and intervals are too narrow",
+                *([split], "write image.group: the subject, photograph or video"),
+            )
+        )
+    return out
+
+
+# --------------------------------------------------------------------------------------------
+# annotations
+# --------------------------------------------------------------------------------------------
+
+
+def _annotations(dataset: Dataset, split: str) -> list[Finding]:
+    out = _places(dataset, split)
+    rows = [(s.name, i) for s in dataset for i in s.instances]
+    share = np.mean([i.visibility > NOT_LABELLED for _, i in rows], axis=0)
+    for severity, code, hit, what, effect in (
+        (
+            "error",
+            "never-labelled",
+            share == 0,
+            "never labelled",
+            "no method can learn it or be judged on it",
+        ),
+        (
+            *("warning", "rarely-labelled", (share > 0) & (share < RARE)),
+            f"labelled in under {RARE:.0%} of the instances",
+            "its error rests on few examples: noisy, and learned badly",
+        ),
+    ):
+        if hit.any():
+            names = [f"{dataset.landmarks[k]} ({share[k]:.0%})" for k in np.flatnonzero(hit)]
+            cure = "label more, or drop the landmark"
+            out.append(
+                _finding(severity, code, f"{split}: {hit.sum()} landmarks {what}", effect, names, cure)
+            )
+    tiny = [name for name, i in rows if max(i.box_xywh[2:]) < TINY]
+    if tiny:
+        out.append(
+            _finding(
+                *("note", "tiny", f"{split}: {len(tiny)} objects under {TINY} px"),
+                "one pixel of annotation noise is several percent of such an object",
+                *(tiny, "leave them out of the score, or report them apart"),
+            )
+        )
+    suspects = swapped_sides(dataset)
+    if suspects:
+        out.append(
+            _finding(
+                *("warning", "swapped-sides"),
+                f"{split}: {len(suspects)} of {len(rows)} instances fit the mean shape better with left and"
+                " right exchanged (people seen from behind look the same)",
+                "left and right are taught wrong, and a right answer is scored as an error",
+                *(suspects, "look at them; exchange the labels where they are wrong"),
+            )
+        )
+    return out + _doubled(dataset, split)
+
+
+def _places(dataset: Dataset, split: str) -> list[Finding]:
+    """Points and boxes against the picture's frame."""
+    outside, leaving = [], []
+    at_end = at_zero = 0
+    for sample in dataset:
+        if sample.size_hw is None:
+            continue
+        size = np.array(sample.size_hw[::-1], float)
+        for instance in sample.instances:
+            xy = instance.xy[instance.visibility > NOT_LABELLED]
+            beyond = np.maximum(-0.5 - xy, xy - size + 0.5).max(initial=-1)
+            if beyond > 0:
+                outside.append((float(beyond), f"{split}/{sample.name} (by {beyond:.1f} px)"))
+            box = instance.box_xywh
+            if (box[:2] < -1).any() or (box[:2] + box[2:] > size + 1).any():
+                leaving.append(f"{split}/{sample.name}")
+            at_end += int((xy == size).any(1).sum())
+            at_zero += int((xy < 0.5).any(1).sum())
+    out = []
+    if outside:
+        outside.sort(reverse=True)
+        out.append(
+            _finding(
+                *(
+                    "warning",
+                    "points-outside",
+                    f"{split}: {len(outside)} instances with points outside the picture",
+                ),
+                "nobody can see them: errors there measure guessing",
+                *([where for _, where in outside], "mark them v = 0, or keep the wider picture"),
+            )
+        )
+    if leaving:
+        out.append(
+            _finding(
+                *(
+                    "note",
+                    "box-leaves",
+                    f"{split}: {len(leaving)} boxes leave their picture by more than 1 px",
+                ),
+                "crops show repeated border pixels there; harmless if the detector's boxes do so too",
+                *(leaving, "cut the boxes at the frame, or leave them"),
+            )
+        )
+    if at_end and not at_zero:
+        out.append(
+            _finding(
+                *(
+                    "warning",
+                    "one-based",
+                    f"{split}: {at_end} points lie exactly at x = W or y = H, none at 0",
+                ),
+                "points counted from 1 are all half to one pixel off: sub-pixel methods are punished most",
+                *([split], "subtract 1 from every x and y if the tool counted from 1"),
+            )
+        )
+    return out
+
+
+def _doubled(dataset: Dataset, split: str) -> list[Finding]:
+    """Two instances of one picture with the same points."""
+    twice = []
+    for sample in dataset:
+        shapes = [i.xy for i in sample.instances if i.visibility.any()]
+        for a in range(len(shapes)):
+            for b in range(a):
+                gap = np.hypot(*(shapes[a] - shapes[b]).T)
+                known = np.isfinite(gap)
+                if known.any() and np.array_equal(np.isfinite(shapes[a]), np.isfinite(shapes[b])):
+                    twice += [f"{split}/{sample.name}"] * bool(gap[known].mean() < 1)
+    repeated = [name for name, count in Counter(s.name for s in dataset).items() if count > 1]
+    out = []
+    for code, names, what in (
+        ("doubled-instance", twice, "instances annotated twice (points within 1 px)"),
+        ("doubled-name", repeated, "file names listed more than once"),
+    ):
+        if names:
+            out.append(
+                _finding(
+                    *("warning", code, f"{split}: {len(names)} {what}"),
+                    "they count double in the score, and a detector answering once misses one",
+                    *(names, "remove the second"),
+                )
+            )
+    return out
+
+
+# --------------------------------------------------------------------------------------------
+# pictures, and splits against each other
+# --------------------------------------------------------------------------------------------
+
+
+def _files(pictures: Any, split: str) -> list[Finding]:
+    out = []
+    for severity, code, names, what, effect, cure in (
+        (
+            *(
+                "error",
+                "unreadable-picture",
+                [why for _, why in pictures.unreadable],
+                "pictures cannot be read",
+            ),
+            *("the run stops there", "restore the files or remove their entries"),
+        ),
+        (
+            *("error", "turned-picture", pictures.turned),
+            "pictures have width and height exchanged against the annotation (EXIF orientation?)",
+            "points lie in another frame than the pixels: every error there is huge",
+            "turn the pixels for good and drop the EXIF tag, or annotate the picture as shown",
+        ),
+        (
+            *("error", "wrong-size", [f"{n} (said {w})" for n, w in pictures.resized]),
+            "pictures have another size than the annotation says",
+            "points are scaled against the pixels",
+            "annotate the pictures that are there, or scale the points",
+        ),
+    ):
+        if names:
+            out.append(_finding(severity, code, f"{split}: {len(names)} {what}", effect, names, cure))
+    return out
+
+
+def _across(loaded: dict[str, Dataset], prints: list[Print]) -> list[Finding]:
+    """Leaks between splits, and pictures that occur twice."""
+    out = []
+    homes: dict[str, set[str]] = {}
+    for split, dataset in loaded.items():
+        for sample in dataset:
+            homes.setdefault(sample.group, set()).add(split)
+    shared = [g for g, where in homes.items() if len(where) > 1 and not _is_file_name(g, loaded)]
+    leak = "the test has been seen in training: every figure is too good, most of all the biggest model's"
+    if shared:
+        out.append(
+            _finding(
+                *("error", "group-in-two-splits", f"{len(shared)} groups lie in more than one split"),
+                *(leak, shared, "move each group to one split"),
+            )
+        )
+    for code, pairs, what in (
+        ("same-picture", same_pixels(prints), "pairs with identical pixels"),
+        ("look-alikes", look_alikes(prints), "pairs that look like one picture"),
+    ):
+        pairs = [p for p in pairs if p[0].split != p[1].split or p[0].group != p[1].group]
+        crossing = [p for p in pairs if p[0].split != p[1].split]
+        if crossing:
+            severity = "error" if code == "same-picture" else "warning"
+            names = [f"{a.split}/{a.name} = {b.split}/{b.name}" for a, b in crossing]
+            text = f"{len(crossing)} {what} lie across splits"
+            out.append(_finding(severity, f"{code}-across-splits", text, leak, names, "keep one of each"))
+        within = [p for p in pairs if p[0].split == p[1].split]
+        if within:
+            names = [f"{a.split}/{a.name} = {b.name}" for a, b in within]
+            effect = "they count double, and inner splits may part them: give them one group"
+            out.append(_finding("warning", code, f"{len(within)} {what}", effect, names, "keep one of each"))
+    return out
+
+
+def _is_file_name(group: str, loaded: dict[str, Dataset]) -> bool:
+    """Whether the group is only the stand-in that the reader takes for a missing one."""
+    return all(s.name == group for d in loaded.values() for s in d if s.group == group)

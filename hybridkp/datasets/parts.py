@@ -1,0 +1,51 @@
+"""The parts of a data set that a comparison needs: what to train on, what to judge on, how many of it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from ..structures import Dataset, DataWarning, InputError
+from .load import load_dataset, split_names
+from .splits import group_split
+
+HELD_OUT = 0.2  #: share held out for val when the data have no splits
+
+
+def load_parts(data: str, split: str) -> tuple[Dataset, Dataset]:
+    """The training part and the evaluated one; undivided data are divided by group."""
+    splits = split_names(data)
+    if not splits:
+        whole = load_dataset(data)
+        rows, held = group_split(whole.groups, HELD_OUT)
+        warnings.warn(
+            f"{data} has no splits: {len(held)} of {len(whole)} pictures held out by group",
+            DataWarning,
+            stacklevel=2,
+        )
+        return whole.subset(rows, f"{whole.name}-train"), whole.subset(held, f"{whole.name}-held-out")
+    if "train" not in splits:
+        raise InputError(f"{data}: has no train split (there: {', '.join(splits)})")
+    if split == "train":
+        raise InputError("--split train: evaluating on the training pictures says nothing; use val or test")
+    return load_dataset(data, "train"), load_dataset(data, split)
+
+
+def thin(dataset: Dataset, n: int | None) -> Dataset:
+    """At most ``n`` samples, evenly spread over the set."""
+    if n is None or n >= len(dataset):
+        return dataset
+    return dataset.subset([i * len(dataset) // n for i in range(n)])
+
+
+def parse_normalizer(text: str | None, dataset: Dataset) -> tuple[Any, ...] | None:
+    """``--normalizer`` as :data:`hybridkp.structures.Normalizer`; None = the data's own."""
+    if text is None:
+        return None
+    if text in ("box", "pixel"):
+        return (text,)
+    names, parts = list(dataset.landmarks), [p.strip() for p in text.split(",")]
+    ends = [names.index(p) if p in names else int(p) if p.isdigit() else -1 for p in parts]
+    if len(ends) != 2 or ends[0] == ends[1] or not all(0 <= e < len(names) for e in ends):
+        raise InputError(f"--normalizer {text}: give box, pixel, or two of the {len(names)} landmarks as I,J")
+    return ("points", *ends)

@@ -1,0 +1,1 @@
+from .export import export_aliked as export_aliked

@@ -1,0 +1,13 @@
+from .apply import predict as predict
+from .apply import predictions_to_coco as predictions_to_coco
+from .apply import train as train
+from .bench_landmarks import bench as bench
+from .bench_landmarks import setting as setting
+from .bench_landmarks import stored_predictions as stored_predictions
+from .bench_points import bench_pairs as bench_pairs
+from .bench_points import stored_matches as stored_matches
+from .conditions import Condition as Condition
+from .conditions import robustness as robustness
+from .crops import Crops as Crops
+from .crops import make_crops as make_crops
+from .tuning import found_settings as found_settings

@@ -1,0 +1,343 @@
+"""The bench of interest points: every pair matcher on the same pairs, answers stored before any metric.
+
+Each method, budget and seed has a process of its own with one thread.  Finished ones are kept, and
+a killed one goes on at the pair it had come to.  Names no method and computes no metric.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import memory
+from ..files import load_matched, remove_leftovers, save_matched, write_atomic
+from ..files.matched import MatchedSet, no_answer
+from ..memory.sources import fingerprint as source_fingerprint
+from ..memory.threads import limit_threads
+from ..structures import Array, InputError
+from ..structures.pairs import Matched, Pair, PairMatcher, PairSet
+from .bench_landmarks import with_seed
+from .processes import (
+    Progress,
+    check_items,
+    count_workers,
+    divert_messages,
+    end_soon,
+    error_path,
+    file_name,
+    line,
+    peak_bytes,
+    reset_peak,
+    run_jobs,
+    still_good,
+    versions,
+    warn_failures,
+)
+
+SAVE_EVERY = 10.0  #: seconds of work that a kill may cost
+LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
+
+#: a matcher, or a function (n_points, random_state) that makes one
+Method = PairMatcher | Callable[[int, int], PairMatcher]
+
+
+def bench_pairs(
+    methods: Mapping[str, Method] | Sequence[tuple[str, Method]],
+    pairs: PairSet,
+    *,
+    out: str | os.PathLike[str],
+    n_points: Sequence[int] = (1024,),
+    seeds: Sequence[int] = (0,),
+    n_jobs: int = 1,
+    max_timed: int = 20,
+    progress: Progress | None = None,
+) -> list[MatchedSet]:
+    """Ask each method about each pair, and store the answers in ``out``.
+
+    Every method runs in a fresh process with one thread, after a pair to warm up.  A method that raises
+    at a pair has no answer there (no points, no matches, homography NaN), and the bench goes on; one
+    that raises at every pair has failed.
+
+    Parameters
+    ----------
+    methods : name -> function (n_points, random_state) that gives a matcher, or a matcher: that one is
+        asked as it is, with its ``random_state`` parameters set to the seed, and its budget is its own
+    out : folder; gets ``matched/`` and, where something failed, ``errors/``; nothing is written elsewhere
+    n_points, seeds : every method runs with each
+    n_jobs : processes at a time; -1 = one per core.  With several, the clock runs at the end, alone:
+        up to ``max_timed`` pairs, spread over the set, are matched once more, one method at a time
+    progress : see :data:`~hybridkp.evaluate.processes.Progress`; the method is named with its budget
+
+    Returns
+    -------
+    list of MatchedSet, in the order of methods, budgets and seeds; those that failed are missing, with
+    their traceback in ``out/errors`` and, without ``progress``, a RuntimeWarning
+
+    Raises
+    ------
+    InputError
+        For unreadable pairs, and when every method failed.
+    """
+    items = check_items(methods)
+    if not len(pairs):
+        raise InputError(f"{pairs.name}: has no pairs")
+    out, workers = Path(out), count_workers(n_jobs)
+    tell = warn_failures if progress is None else progress
+    remove_leftovers(out)
+    fingerprint = pairs.fingerprint  # reads every picture: bad ones are named before anything runs
+    asked = [
+        _job(name, method, n, seed, pairs, fingerprint, out, workers, max_timed)
+        for name, method in items
+        for n in _budgets(method, n_points)
+        for seed in dict.fromkeys(int(s) for s in seeds)
+    ]
+    results: dict[Path, MatchedSet] = {}
+    todo = []
+    for job in asked:
+        params = job.facts["params"]
+        kept = still_good(job.path, load_matched, job.method, job.seed, params, fingerprint, tell)
+        if kept is None:
+            todo.append(job)
+        else:
+            results[job.path] = kept
+
+    def done(job: PairsJob) -> None:
+        results[job.path] = found = load_matched(job.path)
+        lost = f"{len(found.failures)} of {len(found)} pairs raised" if found.failures else ""
+        tell("timed" if job.mode == "clock" else "done", job.method, job.seed, lost)
+
+    failed = run_jobs(todo, run_pairs, workers, tell, out, done)
+    if max_timed > 0:  # one at a time: no neighbour on the machine while the clock runs
+        untimed = [j for j in asked if j.path in results and np.isnan(results[j.path].cpu_seconds).all()]
+        clocks = [replace(job, mode="clock") for job in untimed]
+        failed += run_jobs(clocks, run_pairs, 1, tell, out, done)
+    for folder in (out / "cache", out / "logs"):
+        with contextlib.suppress(OSError):  # something of worth is in it
+            folder.rmdir()
+    if not results:
+        raise InputError(f"every method failed; {failed[0]} (tracebacks in {out / 'errors'})")
+    return [results[job.path] for job in asked if job.path in results]
+
+
+def stored_matches(out: str | os.PathLike[str]) -> list[MatchedSet]:
+    """The answers in a points bench's folder, in the order of their files' names."""
+    paths = sorted((Path(out) / "matched").glob("*.safetensors"))
+    if not paths:
+        raise InputError(f"{out}: no stored matches there; run the bench first")
+    return [load_matched(path) for path in paths]
+
+
+# --------------------------------------------------------------------------------------------
+# what is asked for
+# --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class PairsJob:
+    """One method with one budget and one seed on all pairs."""
+
+    mode: str  #: "all", "answer" (no clock) or "clock" (add the times to stored answers)
+    method: str  #: with its budget
+    seed: int
+    matcher: Any
+    pairs: PairSet
+    path: Path
+    partial: Path  #: what there is before the last pair
+    stage: Path
+    log: Path
+    max_timed: int
+    facts: Mapping[str, Any]  #: fields of MatchedSet that are known beforehand
+
+
+def _budgets(method: Method, n_points: Sequence[int]) -> list[int]:
+    """A matcher that is given ready has the budget it has; 0 where it does not say."""
+    if not hasattr(method, "match"):
+        return list(dict.fromkeys(int(n) for n in n_points))
+    params = method.get_params(deep=True) if hasattr(method, "get_params") else {}
+    own = {int(v) for k, v in params.items() if k.split("__")[-1] == "n_points" and v}
+    return [max(own, default=0)]
+
+
+def _job(
+    name: str,
+    method: Any,
+    n_points: int,
+    seed: int,
+    pairs: PairSet,
+    fingerprint: str,
+    out: Path,
+    workers: int,
+    max_timed: int,
+) -> PairsJob:
+    if hasattr(method, "match"):
+        matcher = with_seed(method, seed) if hasattr(method, "get_params") else method
+    else:
+        matcher = method(n_points, seed)
+    label = f"{name}-{n_points}"
+    file = f"{file_name(label)}-{seed}"
+    return PairsJob(
+        mode="answer" if workers > 1 else "all",
+        method=label,
+        seed=seed,
+        matcher=matcher,
+        pairs=pairs,
+        path=out / "matched" / f"{file}.safetensors",
+        partial=out / "cache" / f"{file}.safetensors",
+        stage=out / "cache" / f"{file}.stage",
+        log=out / "logs" / f"{file}.txt",
+        max_timed=max_timed,
+        facts={
+            "method": name,
+            "n_points": n_points,
+            "seed": seed,
+            "data": pairs.name,
+            "fingerprint": fingerprint,
+            "params": {"matcher": memory.describe(matcher), "source": _source()},
+        },
+    )
+
+
+def _source() -> str:
+    """16 hex digits of the files, weights included, that decide what a matcher of ours answers."""
+    return source_fingerprint(["hybridkp.points"])
+
+
+# --------------------------------------------------------------------------------------------
+# inside the process
+# --------------------------------------------------------------------------------------------
+
+
+def run_pairs(job: PairsJob) -> None:
+    """Match all pairs of a job, or time some again; store the answers."""
+    try:
+        divert_messages(job.log)
+        _do(job)
+    finally:
+        end_soon(LAST_WORDS)
+
+
+def _do(job: PairsJob) -> None:
+    with limit_threads(1):
+        found = _clocked(job) if job.mode == "clock" else _answered(job)
+    save_matched(found, job.path)
+    for path in (job.partial, job.stage):
+        path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    matched: Matched
+    size_hw_a: tuple[int, int]
+    size_hw_b: tuple[int, int]
+    cpu_seconds: float
+
+
+def _answered(job: PairsJob) -> MatchedSet:
+    reset_peak()
+    before = _begun(job)
+    n = len(before) if before else 0
+    failures = dict(before.failures) if before else {}
+    rows: list[_Answer] = []
+    saved = time.perf_counter()
+    error: Exception | None = None
+    for number, pair in enumerate(job.pairs.pairs[n:], n):
+        write_atomic(job.stage, f"{number + 1}/{len(job.pairs)}")
+        images = pair.load_a(), pair.load_b()
+        if number == n:
+            _warm_up(job, images)
+        try:
+            rows.append(_ask(job.matcher, images, job.mode == "all"))
+        except Exception as caught:
+            error, failures[pair.name] = caught, line(caught)
+            _note(job, pair, caught)
+            rows.append(_Answer(no_answer(), images[0].shape[:2], images[1].shape[:2], np.nan))
+        if time.perf_counter() - saved > SAVE_EVERY:
+            save_matched(_joined(job, before, rows, failures), job.partial)
+            saved = time.perf_counter()
+    if error is not None and len(failures) == len(job.pairs):
+        raise error
+    return _joined(job, before, rows, failures)
+
+
+def _ask(matcher: PairMatcher, images: tuple[Array, Array], timed: bool) -> _Answer:
+    start = time.process_time()
+    matched = matcher.match(*images)
+    spent = time.process_time() - start
+    sizes = [(int(i.shape[0]), int(i.shape[1])) for i in images]
+    if not timed:
+        return _Answer(replace(matched, seconds={}), sizes[0], sizes[1], np.nan)
+    return _Answer(matched, sizes[0], sizes[1], spent)
+
+
+def _warm_up(job: PairsJob, images: tuple[Array, Array]) -> None:
+    """Networks are read and pages touched before the clock starts; what raises is noted in its turn."""
+    try:
+        job.matcher.match(*images)
+    except Exception:
+        return
+
+
+def _note(job: PairsJob, pair: Pair, error: Exception) -> None:
+    """The traceback beside those of methods that failed, the pair's name on top."""
+    out = job.path.parents[1]
+    path = error_path(out, f"{job.method}-{pair.name}", job.seed)
+    write_atomic(path, f"{pair.name}\n" + "".join(traceback.format_exception(error)))
+
+
+def _begun(job: PairsJob) -> MatchedSet | None:
+    """What a killed run left: the first pairs' answers."""
+    if not job.partial.exists():
+        return None
+    try:
+        found = load_matched(job.partial)
+    except InputError:
+        return None
+    same = found.fingerprint == job.facts["fingerprint"] and dict(found.params) == job.facts["params"]
+    first = tuple(p.name for p in job.pairs.pairs[: len(found)])
+    return found if same and found.names == first and found.label == job.method else None
+
+
+def _joined(
+    job: PairsJob, before: MatchedSet | None, rows: Sequence[_Answer], failures: Mapping[str, str]
+) -> MatchedSet:
+    old = before or MatchedSet("", (), (), np.zeros((0, 2)), np.zeros((0, 2)))
+    n = len(old) + len(rows)
+    return MatchedSet(
+        answers=(*old.answers, *(r.matched for r in rows)),
+        names=tuple(p.name for p in job.pairs.pairs[:n]),
+        size_hw_a=np.concatenate([old.size_hw_a, np.array([r.size_hw_a for r in rows]).reshape(-1, 2)]),
+        size_hw_b=np.concatenate([old.size_hw_b, np.array([r.size_hw_b for r in rows]).reshape(-1, 2)]),
+        cpu_seconds=np.concatenate([old.cpu_seconds, [r.cpu_seconds for r in rows]]),
+        peak_bytes=max(peak_bytes(), old.peak_bytes),
+        failures=dict(failures),
+        versions=versions(),
+        **job.facts,
+    )
+
+
+def _clocked(job: PairsJob) -> MatchedSet:
+    """The stored answers with the times of up to ``max_timed`` pairs, spread over the set."""
+    found = load_matched(job.path)
+    answers, cpu = list(found.answers), np.array(found.cpu_seconds)
+    good = [i for i, name in enumerate(found.names) if name not in found.failures]
+    for step, at in enumerate(
+        np.unique(np.linspace(0, len(good) - 1, min(len(good), job.max_timed)).astype(int))
+    ):
+        row = good[at]
+        pair = job.pairs.pairs[row]
+        images = pair.load_a(), pair.load_b()
+        if step == 0:
+            write_atomic(job.stage, "is timed")
+            _warm_up(job, images)
+        answer = _ask(job.matcher, images, True)
+        answers[row] = replace(answers[row], seconds=answer.matched.seconds)
+        cpu[row] = answer.cpu_seconds
+    return replace(found, answers=tuple(answers), cpu_seconds=cpu)

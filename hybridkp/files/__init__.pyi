@@ -1,0 +1,15 @@
+from .atomic import atomic_path as atomic_path
+from .atomic import remove_leftovers as remove_leftovers
+from .atomic import write_atomic as write_atomic
+from .matched import MatchedSet as MatchedSet
+from .matched import load_matched as load_matched
+from .matched import save_matched as save_matched
+from .modelfile import load_model as load_model
+from .modelfile import read_meta as read_meta
+from .modelfile import save_model as save_model
+from .pictures import find_images as find_images
+from .pictures import picture_size as picture_size
+from .pictures import read_image as read_image
+from .pictures import write_image as write_image
+from .predictions import load_predictions as load_predictions
+from .predictions import save_predictions as save_predictions

@@ -1,0 +1,10 @@
+from .gating import GatedVote as GatedVote
+from .maps import MapFusion as MapFusion
+from .members import Members as Members
+from .mirror import MirrorAverage as MirrorAverage
+from .pictorial import PictorialStructure as PictorialStructure
+from .shape_vote import ShapeVote as ShapeVote
+from .stacking import Stacking as Stacking
+from .visibility import WithVisibility as WithVisibility
+from .votes import Average as Average
+from .votes import WeightedVote as WeightedVote

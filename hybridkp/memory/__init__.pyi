@@ -1,0 +1,11 @@
+from .fits import Stopwatch as Stopwatch
+from .fits import TooFewLabels as TooFewLabels
+from .fits import checkpoint as checkpoint
+from .fits import credit as credit
+from .fits import describe as describe
+from .fits import fitted as fitted
+from .fits import out_of_fold as out_of_fold
+from .fits import remember as remember
+from .fits import remember_for_now as remember_for_now
+from .fits import source_of as source_of
+from .fits import stopwatch as stopwatch

@@ -1,0 +1,290 @@
+"""Fits and out-of-fold answers, computed once.
+
+A vote of HOG+SVM and a net needs both members fitted, and so does a bench that lists all three:
+inside ``with remember(folder):`` each fit is done once, written to ``folder`` and read back, also
+by other processes and after a kill; a network's training goes on after its last whole epoch.
+Outside, the two functions simply compute.  Keys hash the estimator's parameters, the data and the
+source that the estimator stands on, so a stale answer cannot come back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+
+from .. import files
+from ..datasets.splits import group_folds
+from ..imaging.images import check_crops
+from ..structures import Array, Detector, InputError, check_xy
+from .resident import peak_bytes, reset_peak
+from .sources import fingerprint
+from .threads import FIT_THREADS, limit_threads
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes may then compute the same thing, harmlessly
+    fcntl = None  # type: ignore[assignment]
+
+_FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
+_PROGRESS: ContextVar[Path | None] = ContextVar("hybridkp_progress", default=None)
+_CREDIT = 0.0  # seconds of work that this process was spared, nested work included
+_PEAK = -1  # bytes that finished and spared work took at most, since the stopwatch around it started
+
+
+@contextmanager
+def remember(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Keep fits and out-of-fold answers of the body in ``folder`` (made when missing)."""
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    token = _FOLDER.set(path)
+    try:
+        yield path
+    finally:
+        _FOLDER.reset(token)
+
+
+@contextmanager
+def remember_for_now() -> Iterator[None]:
+    """:func:`remember` in a temporary folder while the body runs, unless somebody remembers already."""
+    if _FOLDER.get() is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="hybridkp-") as folder, remember(folder):
+        yield
+
+
+class TooFewLabels(InputError):
+    """A landmark that some fold's training part lacks altogether."""
+
+
+class Stopwatch:
+    """What the body would have taken with an empty memory (see :func:`stopwatch`)."""
+
+    seconds: float = float("nan")
+    peak_bytes: int = -1  #: largest resident size of the process, -1 = unknown
+
+
+@contextmanager
+def stopwatch() -> Iterator[Stopwatch]:
+    """Measure the body as if nothing had been remembered: wall clock plus what the memory spared.
+
+    So the fit time of a vote honestly includes its members, whoever computed them first, and its
+    peak of memory is at least theirs.  The system's own high-water mark starts anew.
+    """
+    global _PEAK
+    watch = Stopwatch()
+    start, spared = time.perf_counter(), _CREDIT
+    before, _PEAK = max(_PEAK, peak_bytes()), -1
+    reset_peak()
+    try:
+        yield watch
+    finally:
+        watch.seconds = time.perf_counter() - start + (_CREDIT - spared)
+        watch.peak_bytes = max(_PEAK, peak_bytes())
+        _PEAK = max(before, watch.peak_bytes)
+
+
+def fitted(
+    detector: Detector,
+    images: Any,
+    xy: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    flip: ArrayLike | None = None,
+) -> Any:
+    """A fitted clone of ``detector``; the argument itself is left alone."""
+
+    def fit() -> Any:
+        with limit_threads(FIT_THREADS):
+            return clone(detector).fit(images, xy, groups=groups, flip=flip)
+
+    folder = _FOLDER.get()
+    if folder is None:
+        return fit()
+    key = _key("fit", detector, images, xy, groups, flip)
+    return _once(folder / f"{key}.hkp", fit, files.save_model, files.load_model)
+
+
+def out_of_fold(
+    detector: Detector,
+    images: Any,
+    xy: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    flip: ArrayLike | None = None,
+    cv: int = 3,
+    random_state: int = 0,
+) -> tuple[Array, Array]:
+    """What clones of ``detector`` say about pictures that they were not fitted on.
+
+    ``cv`` folds that never cut a group; fold models are forgotten, answers remembered fold by
+    fold, so a killed run loses at most one fold.
+
+    Returns
+    -------
+    xy : (B, K, 2) float32
+    score : (B, K) float32
+    """
+    images = check_crops(images)
+    truth = check_xy(xy, len(images))
+    answer = np.full(truth.shape, np.nan, np.float32)
+    score = np.zeros(truth.shape[:2], np.float32)
+    names = None if groups is None else np.asarray(groups)
+    for train, test in group_folds(_or_rows(names, len(images)), cv, random_state):
+        seen = truth[train]
+        if np.isnan(seen[:, :, 0]).all(axis=0).any():
+            raise TooFewLabels(
+                f"a landmark is labelled in one of {cv} folds only: label it in more groups or drop it"
+            )
+
+        def predict(train: Array = train, test: Array = test, seen: Array = seen) -> tuple[Array, Array]:
+            with limit_threads(FIT_THREADS):
+                model = clone(detector).fit(
+                    images[train], seen, groups=None if names is None else names[train], flip=flip
+                )
+                return model.predict_with_score(images[test])
+
+        folder = _FOLDER.get()
+        if folder is None:
+            answer[test], score[test] = predict()
+        else:
+            key = _key("fold", detector, images, truth, names, flip, train)
+            answer[test], score[test] = _once(folder / f"{key}.npz", predict, _save_pair, _load_pair)
+    return answer, score
+
+
+def _or_rows(groups: Array | None, n: int) -> Array:
+    return np.arange(n) if groups is None else groups
+
+
+def _once(
+    path: Path,
+    compute: Callable[[], Any],
+    save: Callable[[Any, Path], Any],
+    load: Callable[[Path], Any],
+) -> Any:
+    """Read ``path`` or compute and write it, one process at a time; credits what was spared."""
+    global _CREDIT, _PEAK
+    cost = path.with_suffix(".json")
+    with _lock(path.with_suffix(".lock")):
+        if cost.exists():
+            start = time.perf_counter()
+            value = load(path)
+            spared = json.loads(cost.read_text())
+            _CREDIT += max(0.0, spared["seconds"] - (time.perf_counter() - start))
+            _PEAK = max(_PEAK, spared["peak_bytes"])
+            shutil.rmtree(path.with_suffix(".progress"), ignore_errors=True)  # killed just before that
+            return value
+        with stopwatch() as watch, _progress(path.with_suffix(".progress")):
+            value = compute()
+        save(value, path)
+        files.write_atomic(cost, json.dumps(vars(watch)))  # it says "done"
+        shutil.rmtree(path.with_suffix(".progress"), ignore_errors=True)
+        return value
+
+
+@contextmanager
+def _progress(folder: Path) -> Iterator[None]:
+    """Let the body keep checkpoints in ``folder``; only where a lock makes us the only one there."""
+    token = _PROGRESS.set(None if fcntl is None else folder)
+    try:
+        yield
+    finally:
+        _PROGRESS.reset(token)
+
+
+def checkpoint(about: str) -> Path | None:
+    """Where a training keeps its progress, so that a killed fit goes on inside the method.
+
+    ``about`` must tell the training from all others of one fit.  None outside of :func:`remember`.
+    The file is the caller's; it goes with its folder when the fit is stored.
+    """
+    folder = _PROGRESS.get()
+    name = hashlib.sha256(about.encode()).hexdigest()[:16]
+    return None if folder is None else folder / f"{name}.safetensors"
+
+
+def credit(seconds: float) -> None:
+    """Count work that an earlier, killed process did and a checkpoint spared this one."""
+    global _CREDIT
+    _CREDIT += seconds
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """An advisory lock that the system drops when the holder dies."""
+    if fcntl is None:
+        yield
+        return
+    with open(path, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _save_pair(pair: tuple[Array, Array], path: Path) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, xy=pair[0], score=pair[1])
+    files.write_atomic(path, buffer.getvalue())
+
+
+def _load_pair(path: Path) -> tuple[Array, Array]:
+    with np.load(path, allow_pickle=False) as data:
+        return data["xy"], data["score"]
+
+
+def _key(kind: str, detector: Any, *data: Any) -> str:
+    digest = hashlib.sha256(f"{kind} {FIT_THREADS} {source_of(detector)} {describe(detector)}".encode())
+    for item in data:
+        array = None if item is None else np.ascontiguousarray(item)
+        if array is None:
+            digest.update(b"none")
+        elif array.dtype == object:
+            digest.update(repr(array.tolist()).encode())
+        else:
+            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def describe(value: Any) -> str:
+    """Class and parameters of an estimator as text, nested estimators written out in full."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        params = value.get_params(deep=False)
+        inner = ", ".join(f"{name}={describe(params[name])}" for name in sorted(params))
+        return f"{type(value).__module__}.{type(value).__qualname__}({inner})"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(describe(v) for v in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {describe(value[k])}" for k in sorted(value, key=repr)) + "}"
+    if isinstance(value, np.ndarray):
+        return f"array({hashlib.sha256(value.tobytes()).hexdigest()[:16]}, {value.shape})"
+    return repr(value)
+
+
+def source_of(value: Any) -> str:
+    """16 hex digits of the source that an estimator, with all estimators in it, stands on."""
+    return fingerprint(_modules(value))
+
+
+def _modules(value: Any) -> set[str]:
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        inner = list(value.get_params(deep=False).values())
+        return {type(value).__module__}.union(*map(_modules, inner))
+    if isinstance(value, dict):
+        return set().union(*map(_modules, value.values()))
+    if isinstance(value, list | tuple):
+        return set().union(*map(_modules, value))
+    return {type(value).__module__}

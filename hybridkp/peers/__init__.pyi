@@ -1,0 +1,1 @@
+from .dlib import DlibShapePredictor as DlibShapePredictor

@@ -1,0 +1,4 @@
+from .landmarks.severity import write_robustness as write_robustness
+from .landmarks.writer import Report as Report
+from .landmarks.writer import write_report as write_report
+from .points.writer import write_points_report as write_points_report

@@ -1,0 +1,3 @@
+from .severity import write_robustness as write_robustness
+from .writer import Report as Report
+from .writer import write_report as write_report

@@ -1,0 +1,168 @@
+"""Writes the whole report: page, tables and the README's picture, each file whole or not at all.
+
+Reads nothing but predictions and the data set they were made on.  How files reach the disk is in
+``output``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...stats import PairedComparison
+from ...structures import Dataset, InputError, Normalizer, Predictions
+from .. import cells, plots
+from ..cells import Column, Row
+from ..output import about_page, write_files
+from ..rendering import axis_label
+from . import reliability, tables, words
+from .page import Material, points_of, render
+from .pictures import MANY, SIDE, Gallery, strip
+from .scores import Scores, Truth, compare, gather_truth, landmark_errors, score_methods
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What was written: rows best first, comparisons in ``itertools.combinations`` order of them."""
+
+    rows: list[Row]
+    columns: list[Column]
+    comparisons: list[PairedComparison]
+    notes: list[str]
+    paths: dict[str, Path]  #: "html", "markdown", "csv", "json", "pairs", "overview"
+
+    def to_markdown(self) -> str:
+        """The results table as GitHub Markdown, without notes."""
+        return cells.to_markdown(self.rows, self.columns)
+
+
+def write_report(
+    predictions: Sequence[Predictions],
+    dataset: Dataset,
+    out_dir: str | os.PathLike[str],
+    *,
+    normalizer: Normalizer | None = None,
+    title: str | None = None,
+    level: float = 0.95,
+    provenance: Mapping[str, Any] | None = None,
+) -> Report:
+    """Score stored predictions and write what people and programs read.
+
+    Parameters
+    ----------
+    predictions : one for each method and seed
+        Seeds of a method are averaged object by object.
+    dataset : the split that the predictions were made on
+    out_dir : folder, made when it is missing; gets ``index.html`` (self-contained),
+        ``results.md``, ``results.csv``, ``results.json``, ``pairs.csv`` and ``overview.png``
+    normalizer : in place of the data set's own
+    title : of the page
+    level : of the intervals and tests, between 0 and 1
+    provenance : facts for the end of the page, such as command, date, machine; shown as given
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InputError
+        No predictions, predictions of other data, two different runs of one method and seed,
+        a level outside 0..1, or a folder that cannot be written.
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, got {level}")
+    predictions = list(predictions)
+    truth = gather_truth(dataset, predictions, normalizer)
+    scores = score_methods(truth, predictions)
+    comparisons = compare(truth, scores, level) if len(scores) > 1 else []
+    rows = tables.make_rows(truth, scores, comparisons, level)
+    facts = _facts(truth, scores)
+    material = Material(
+        truth=truth,
+        scores=scores,
+        rows=rows,
+        columns=tables.columns_of(truth, level, rows),
+        comparisons=comparisons,
+        level=level,
+        notes=words.notes(truth, scores, level),
+        about=_about(truth, scores, provenance or {}),
+        title=title or f"{dataset.name}: {len(rows)} method{'s' * (len(rows) > 1)} compared",
+        facts=facts,
+        reliability={s.method: reliability.reliability(truth, s) for s in scores},
+    )
+    paths = _write(material, Path(out_dir))
+    return Report(rows, list(material.columns), comparisons, list(material.notes), paths)
+
+
+def _facts(truth: Truth, scores: Sequence[Scores]) -> list[str]:
+    """Data, split and size, for the line under the title."""
+    splits = sorted({run.split for s in scores for run in s.runs if run.split})
+    n, groups = len(truth.xy), len(set(truth.groups.tolist()))
+    images = len({s.name for s in truth.samples})
+    out = [truth.dataset.name]
+    if splits and not any(truth.dataset.name.endswith(s) for s in splits):
+        out.append(f"split {', '.join(splits)}")
+    out.append(f"{n} objects in {images} pictures of {groups} groups")
+    out.append(f"{truth.xy.shape[1]} landmarks")
+    seeds = max(len(s.runs) for s in scores)
+    return [*out, f"{seeds} seed{'s' * (seeds > 1)}"]
+
+
+def _about(truth: Truth, scores: Sequence[Scores], provenance: Mapping[str, Any]) -> dict[str, str]:
+    runs = [run for s in scores for run in s.runs]
+    facts = {
+        "data": truth.dataset.name,
+        "fingerprint": truth.dataset.fingerprint,
+        "split": ", ".join(sorted({run.split for run in runs if run.split})),
+        "licence of the data": truth.dataset.licence,
+        "fitted on": "; ".join(dict.fromkeys(filter(None, map(_fitted_on, runs)))),
+        "seeds": ", ".join(str(s) for s in sorted({run.seed for run in runs})),
+    }
+    return about_page(facts, provenance, [run.versions for run in runs])
+
+
+def _fitted_on(run: Predictions) -> str:
+    """Name and size of the training split, as the bench notes them in ``params``."""
+    name, n = run.params.get("train"), run.params.get("n_train")
+    return f"{name}, {n} pictures" if name and n else str(name or "")
+
+
+def _details(m: Material, scores: Scores) -> dict[str, Any]:
+    """What only the JSON file says about a method."""
+    found = m.reliability[scores.method]
+    ece = None if found is None else found.calibration_error
+    errors = landmark_errors(m.truth, scores).tolist()
+    return {"landmark_errors": errors, "expected_calibration_error": ece}
+
+
+def _write(m: Material, folder: Path) -> dict[str, Path]:
+    n_pictures = 7 * len(m.scores)
+    gallery = Gallery(m.truth, side=SIDE if n_pictures < MANY else SIDE * 5 // 8)
+    html = render(m, gallery)
+    head = m.truth.headline
+    faces = strip(gallery, m.scores)
+    extra = {s.method: _details(m, s) for s in m.scores}
+    about = {**m.about, "title": m.title, "headline": head.key, "level": m.level}
+    about |= {"landmarks": list(m.truth.dataset.landmarks), "notes": list(m.notes)}
+    files: dict[str, tuple[str, str | bytes]] = {
+        "html": ("index.html", html),
+        "markdown": ("results.md", cells.to_markdown(m.rows, m.columns, m.notes)),
+        "csv": ("results.csv", cells.to_csv(m.rows)),
+        "json": ("results.json", cells.to_json(m.rows, m.comparisons, about=about, extra=extra)),
+        "pairs": ("pairs.csv", cells.pairs_to_csv({head.key: m.comparisons}, head.difference_unit)),
+        "overview": (
+            "overview.png",
+            plots.overview_png(
+                points_of(m),
+                faces,
+                title=m.title,
+                y_label=axis_label(head),
+                lower_is_better=head.lower_is_better,
+            ),
+        ),
+    }
+    return write_files(folder, files)

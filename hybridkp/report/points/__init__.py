@@ -1,0 +1,7 @@
+"""The report of a bench of interest points."""
+
+from __future__ import annotations
+
+from ...lazy import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,0 +1,273 @@
+"""Lines stored matches up with the truth of their pairs and asks ``metrics`` and ``statistics``.
+
+Here lives the step from :class:`MatchedSet` and :class:`PairSet` to numbers per method, for each pair
+of pictures, and the comparisons that the page makes of them.  No formula of a metric and no
+formatting here.  Letters: S seeds, P pairs, T thresholds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ... import stats as statistics
+from ...files.matched import MatchedSet, no_answer
+from ...metrics import points as metrics
+from ...structures import Array, InputError
+from ...structures.pairs import Matched, Pair, PairSet
+from ..cells import Figure
+
+CURVE_PX = tuple(float(t) for t in range(1, 11))  #: thresholds of the MMA curve
+MAIN_BUDGET = 1024  #: points per picture that the page's tables speak of, where there are several
+HYBRID = "hybrid"  #: the family of methods that combine others
+CONTROL = "control"  #: a hybrid's stages without what is learned, so that the gain has one cause
+AUC = Figure("AUC@3", "", "auc@3", lower_is_better=False, digits=3)
+MMA = Figure("MMA@3", "", "mma@3", lower_is_better=False, digits=3)
+REPEATABILITY = Figure("repeatability@3", "", "repeatability@3", lower_is_better=False, digits=3)
+FEATURE_STAGES = ("detect", "describe")
+
+
+@dataclass(frozen=True, eq=False)
+class PointTruth:
+    """The P pairs that at least one method was asked about, in the set's order."""
+
+    data: PairSet
+    pairs: tuple[Pair, ...]
+    truths: tuple[Array, ...]  #: homography (3, 3) or flow (H, W, 2)
+    not_asked: int  #: pairs of the set that no method was asked about
+
+    @property
+    def groups(self) -> Array:
+        """(P,) sequences: what the bootstrap draws."""
+        return np.array([p.sequence for p in self.pairs], dtype=str)
+
+    @property
+    def n_groups(self) -> int:
+        return len({p.sequence for p in self.pairs})
+
+    @property
+    def planar(self) -> Array:
+        """(P,) bool: the pairs with a homography."""
+        return np.array([p.homography is not None for p in self.pairs], bool)
+
+    @property
+    def headline(self) -> Figure:
+        """AUC@3 of the homography; MMA@3 where no pair has one."""
+        return AUC if self.planar.any() else MMA
+
+    def parts(self) -> dict[str, Array]:
+        """Kinds of pairs that are looked at apart, name -> (P,) bool, where there are two and more."""
+        changes = np.array([p.change or "other" for p in self.pairs], dtype=str)
+        rotated = np.array([p.rotated for p in self.pairs], bool)
+        out = {c: changes == c for c in dict.fromkeys(changes.tolist())}
+        out = out if len(out) > 1 else {}
+        if rotated.any() and not rotated.all():
+            out |= {"without large rotation": ~rotated, "rotated": rotated}
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class PointScores:
+    """One method at one budget, every seed."""
+
+    method: str
+    family: str
+    budget: int
+    runs: tuple[MatchedSet, ...]  #: by seed
+    answers: tuple[Matched, ...]  #: P, the first seed's
+    values: Mapping[str, Array]  #: key of ``metrics.points.POINT_METRICS`` -> (S, P)
+    curve: Array  #: (P, T) MMA at CURVE_PX, the seeds' mean
+    pair_ms: Array  #: (P,) ms of the whole pair, the seeds' mean
+    feature_ms: Array  #: (P,) ms to detect and describe the points of one picture, likewise
+
+    def mean(self, key: str) -> Array:
+        """(P,) the seeds' mean."""
+        return statistics.average_over_seeds(self.values[key])
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Chosen methods against one: fewer tests than all pairs, so that less is lost to the correction."""
+
+    title: str
+    baseline: str
+    results: Mapping[str, tuple[statistics.PairedComparison, ...]]  #: key of a figure -> one a challenger
+
+
+def gather_truth(pairs: PairSet, matched_sets: Sequence[MatchedSet]) -> PointTruth:
+    """The truth of every pair that was asked.
+
+    Raises
+    ------
+    InputError
+        No answers, answers to other pairs, to other pictures, or two of one method, budget and seed.
+    """
+    if not matched_sets:
+        raise InputError("nothing to report: no matches were given")
+    known = {p.name for p in pairs}
+    fingerprint = pairs.fingerprint if any(m.fingerprint for m in matched_sets) else ""
+    for m in matched_sets:
+        if m.fingerprint and m.fingerprint != fingerprint:
+            raise InputError(
+                f"matches of {m.method} were made on pairs {m.fingerprint}, {pairs.name} is {fingerprint}:"
+                " the pictures or their truth changed, run the bench again"
+            )
+        foreign = [name for name in m.names if name not in known]
+        if foreign:
+            raise InputError(f"matches of {m.method}: the pair {foreign[0]} is not in {pairs.name}")
+    ids = Counter((m.method, m.n_points, m.seed) for m in matched_sets)
+    (method, budget, seed), times = ids.most_common(1)[0]
+    if times > 1:
+        raise InputError(
+            f"{times} answers of {method} with {budget} points and seed {seed}: keep one, or name them apart"
+        )
+    asked = {name for m in matched_sets for name in m.names}
+    kept = tuple(p for p in pairs if p.name in asked)
+    if not kept:
+        raise InputError("nothing to report: the answers have no pairs")
+    truths = tuple(
+        p.homography if p.homography is not None else np.asarray(p.flow())  # type: ignore[misc]
+        for p in kept
+    )
+    return PointTruth(pairs, kept, truths, len(pairs) - len(kept))
+
+
+def score_points(
+    truth: PointTruth, matched_sets: Sequence[MatchedSet], families: Mapping[str, str]
+) -> dict[int, list[PointScores]]:
+    """Budget -> methods, best first; ties by name.
+
+    A pair that a method lacks and another answered counts as one without points and matches.
+    """
+    runs: dict[tuple[int, str], list[MatchedSet]] = {}
+    for m in sorted(matched_sets, key=lambda m: m.seed):
+        runs.setdefault((m.n_points, m.method), []).append(m)
+    out: dict[int, list[PointScores]] = {}
+    for budget, method in sorted(runs):
+        out.setdefault(budget, []).append(
+            _score(truth, method, str(families.get(method, "")), runs[budget, method])
+        )
+    key = truth.headline.key
+    for scores in out.values():
+        scores.sort(key=lambda s: (-np.nan_to_num(_mean(s.mean(key)), nan=-1.0), s.method))
+    return out
+
+
+def main_budget(scores: Mapping[int, Sequence[PointScores]]) -> int:
+    """The budget of most methods; of equals 1024, else the largest."""
+    return max(scores, key=lambda b: (len(scores[b]), b == MAIN_BUDGET, b))
+
+
+def _score(truth: PointTruth, method: str, family: str, runs: Sequence[MatchedSet]) -> PointScores:
+    rows: dict[str, list[list[float]]] = {key: [] for key in metrics.POINT_METRICS}
+    curves, pair_ms, feature_ms = [], [], []
+    first: list[Matched] = []
+    for run in runs:
+        place = {name: i for i, name in enumerate(run.names)}
+        at = [place.get(p.name, -1) for p in truth.pairs]
+        answers = [run.answers[i] if i >= 0 else no_answer() for i in at]
+        one = [
+            metrics.pair_scores(a, t, _size(run.size_hw_a, i), _size(run.size_hw_b, i))
+            for a, t, i in zip(answers, truth.truths, at, strict=True)
+        ]
+        for key, column in rows.items():
+            column.append([values[key] for values in one])
+        curves.append(
+            [metrics.mma(a.xy_a, a.xy_b, t, CURVE_PX) for a, t in zip(answers, truth.truths, strict=True)]
+        )
+        both = [_pick(ms, at) for ms in _milliseconds(run)]
+        pair_ms.append(both[0])
+        feature_ms.append(both[1])
+        first = first or answers
+    return PointScores(
+        method,
+        family,
+        runs[0].n_points,
+        tuple(runs),
+        tuple(first),
+        {key: np.array(column, float).reshape(len(runs), -1) for key, column in rows.items()},
+        np.mean(curves, axis=0),
+        np.mean(pair_ms, axis=0),
+        np.mean(feature_ms, axis=0),
+    )
+
+
+def _size(sizes: Array, row: int) -> tuple[int, int]:
+    h, w = sizes[row].tolist() if row >= 0 else (1, 1)
+    return h, w
+
+
+def _pick(values: Array, rows: Sequence[int]) -> Array:
+    return np.array([values[i] if i >= 0 else np.nan for i in rows])
+
+
+def _milliseconds(run: MatchedSet) -> tuple[Array, Array]:
+    """(P,) ms of each pair, and of its points per picture.
+
+    Processor time where it was measured, since neighbours on the machine disturb it less than the
+    clock; the stages are clocked, so the points' part of it is their share of the clocked time.
+    """
+    wall = run.seconds()
+    pair = 1000 * np.where(np.isfinite(run.cpu_seconds), run.cpu_seconds, wall)
+    share = run.seconds(*FEATURE_STAGES) / np.where(wall > 0, wall, np.nan)
+    return pair, pair * share / 2
+
+
+def _mean(values: Array) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+# --------------------------------------------------------------------------------------------
+# comparisons
+# --------------------------------------------------------------------------------------------
+
+
+def compare(
+    truth: PointTruth, scores: Sequence[PointScores], key: str, level: float
+) -> list[statistics.PairedComparison]:
+    """Every pair of methods on one figure, p corrected for all of them."""
+    values = [s.values[key] for s in scores]
+    return statistics.compare_all([s.method for s in scores], values, truth.groups, level=level)
+
+
+def contests(truth: PointTruth, scores: Sequence[PointScores], reference: str, level: float) -> list[Contest]:
+    """Every method against the reference; every hybrid against the best single method and each control.
+
+    The best single method is the best on these very pairs, which favours it a little.
+    """
+    base = next((s for s in scores if s.method == reference), None)
+    hybrids = [s for s in scores if s.family == HYBRID]
+    single = [s for s in scores if s.family not in (HYBRID, CONTROL)]
+    asked = []
+    if base and len(scores) > 1:
+        asked.append((f"Every method against {reference}", base, [s for s in scores if s is not base]))
+    if single and hybrids:
+        asked.append((f"Every hybrid against the best single method, {single[0].method}", single[0], hybrids))
+    controls = [s for s in scores if s.family == CONTROL] if hybrids else []
+    asked += [(f"Every hybrid against the control {s.method}", s, hybrids) for s in controls]
+    keys = dict.fromkeys((truth.headline.key, MMA.key))
+    return [
+        Contest(title, one.method, {key: _against(truth, one, others, key, level) for key in keys})
+        for title, one, others in asked
+    ]
+
+
+def _against(
+    truth: PointTruth, base: PointScores, challengers: Sequence[PointScores], key: str, level: float
+) -> tuple[statistics.PairedComparison, ...]:
+    """Challenger - base for each, Holm over the challengers."""
+    pairs = [
+        statistics.paired_difference(s.mean(key), base.mean(key), truth.groups, level=level)
+        for s in challengers
+    ]
+    corrected = statistics.holm([r.p for r in pairs]).tolist()
+    return tuple(
+        statistics.PairedComparison(
+            s.method, base.method, r.difference, r.low, r.high, r.p, q, bool(q < 1 - level), r.n, r.n_groups
+        )
+        for s, r, q in zip(challengers, pairs, corrected, strict=True)
+    )

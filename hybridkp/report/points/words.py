@@ -1,0 +1,157 @@
+"""Says in plain sentences what the points' figures mean, how they were made and how sure they are.
+
+Text only: takes truth, scores and comparisons, gives strings.  Nothing is computed that a table does
+not hold already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..cells import SPACE, Column
+from ..verdicts import count, listed
+from .scores import CONTROL, PointScores, PointTruth
+
+#: column -> one line for a student; shown for the columns that a table has
+MEANINGS = {
+    "auc@3": "AUC@3, AUC@5, AUC@10: from the matches a homography is estimated (the map that lays one"
+    " picture of a plane onto the other). Its error is how far it puts the first picture's four corners"
+    " wrong, on average. A pair counts 1 with no error, 0 with 3 (5, 10) px and more or with no homography,"
+    " in between in proportion; AUC is the mean over pairs, the area under the curve of pairs solved.",
+    "mma@3": "MMA@1, MMA@3, MMA@5 (mean matching accuracy): of the matches, before any robust estimator"
+    " throws some away, the share that lies within 1 (3, 5) px of where the truth puts the point. 1 is"
+    " perfect. Few but safe matches score high: read it beside the number of right inliers.",
+    "repeatability@3": "repeatability@3: of the points that both pictures could show, the share found in"
+    " both within 3 px, each used once. It judges the detector alone, no descriptor.",
+    "correct_inliers": "right inliers: matches that the robust estimator kept and that lie within 3 px of"
+    " the truth; inliers: all it kept, right or not.",
+    "feature_ms": "ms points: milliseconds to detect and describe the points of one picture.",
+    "ms": "ms pair: milliseconds from two decoded pictures to the homography: points of both, matching,"
+    " estimation, and a hybrid's second stage.",
+    "ratio": "time{space}/{space}{reference}: a pair's time over {reference}'s; below 1 is faster.",
+}
+
+_ONE_STAGE = frozenset({"detect", "describe", "match", "estimate"})
+
+
+def meanings(columns: Sequence[Column], reference: str) -> list[tuple[str, str]]:
+    """(term, what it is) for the columns shown."""
+    shown = {c.key for c in columns}
+    out = []
+    for key, text in MEANINGS.items():
+        if key in shown:
+            term, _, rest = text.replace("{space}", SPACE).replace("{reference}", reference).partition(": ")
+            out.append((term, rest[0].upper() + rest[1:]))
+    return out
+
+
+def legend(truth: PointTruth) -> str:
+    """How to read the pictures of matches."""
+    flow = "" if truth.planar.all() else " Thin grey lines: the truth is not known there."
+    return (
+        "Both pictures of a pair side by side; a line joins two points that a method takes for the same"
+        " spot. Blue, solid, with dots: right, the end lies within 3 px of where the true homography (or the"
+        " measured disparity) puts the first point. Orange, dashed, with crosses: wrong." + flow
+    )
+
+
+def facts(truth: PointTruth, scores: Sequence[PointScores], budgets: Sequence[int], main: int) -> list[str]:
+    """Data and size, for the line under the title."""
+    out = [truth.data.name]
+    out.append(f"{count(len(truth.pairs), 'pair')} of {count(truth.n_groups, 'sequence')}")
+    if main:
+        others = [str(b) for b in budgets if b != main]
+        out.append(f"{main} points per picture" + (f" (and {', '.join(others)})" if others else ""))
+    out.append(count(max(len(s.runs) for s in scores), "seed"))
+    return out
+
+
+def balance(scores: Sequence[PointScores], gains: Mapping[str, tuple[int, int, int]], base: str) -> str:
+    """Wins and losses in one sentence; ``gains``: figure -> (better, worse, undecided) against ``base``."""
+    parts = [
+        f"in {title}: {better} better, {worse} worse, {same} undecided"
+        for title, (better, worse, same) in gains.items()
+    ]
+    others = count(len(scores) - 1, "other method")
+    return f"Of the {others}, against {base}, {'; '.join(parts)}." if parts else ""
+
+
+def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comparisons: int) -> list[str]:
+    """What a reader must know to judge the numbers."""
+    out = []
+    flow = int((~truth.planar).sum())
+    if flow and flow < len(truth.pairs):
+        out.append(
+            f"{count(flow, 'pair')} without a true homography (a scene that is not flat): in MMA and"
+            " repeatability, not in AUC."
+        )
+    if truth.not_asked:
+        out.append(f"{count(truth.not_asked, 'pair')} of the set had no answer by any method.")
+    failed = {s.method: sum(len(run.failures) for run in s.runs) for s in scores}
+    if any(failed.values()):
+        named = [f"{m} ({count(n, 'pair')})" for m, n in failed.items() if n]
+        out.append(f"An exception counts as no points, no matches, no homography: {listed(named)}.")
+    empty = {s.method: int((s.mean("matches") == 0).sum()) for s in scores}
+    named = [f"{m} ({count(n, 'pair')})" for m, n in empty.items() if n and not failed[m]]
+    if named:
+        out.append(f"A pair without a match counts as 0 in MMA and AUC, it is not left out: {listed(named)}.")
+    if any(not _ONE_STAGE.issuperset(run.stages) for s in scores for run in s.runs):
+        out.append(
+            "A method with a second stage looks again at a picture warped by its first answer; its points may"
+            " have been found with the other picture's help, so its repeatability is not a detector's alone."
+        )
+    if any(s.family == CONTROL for s in scores):
+        out.append(
+            "A control has a hybrid's stages without what is learned: what a hybrid gains over it is due to"
+            " the net, not to a second look."
+        )
+    out += [
+        "Every method got the same pictures, the same number of points per picture, and, where it estimates"
+        " a homography, the same robust estimator. Methods that lose stand in the table with those that win;"
+        " none was left out for its result.",
+        "Answers (points, matches, homographies, seconds) are stored; every figure here was computed from"
+        " them when this page was written, so it can be computed again, or another way, without a run.",
+        *_spread(truth, level, n_comparisons),
+    ]
+    if any(np.isfinite(s.pair_ms).any() for s in scores):
+        out.append(
+            "Milliseconds: one thread, from decoded pictures; processor time where it was measured, which"
+            " neighbours on the machine disturb less than the clock. A median over pairs of different sizes:"
+            " compare methods within this page, not with other machines."
+        )
+    if any(len(s.runs) > 1 for s in scores):
+        out.append("Methods with several seeds: figures are averaged pair by pair; pictures show the first.")
+    return out
+
+
+def _spread(truth: PointTruth, level: float, n_comparisons: int) -> list[str]:
+    scored = truth.planar if truth.headline.key == "auc@3" else np.ones(len(truth.pairs), bool)
+    g = len(set(truth.groups[scored].tolist()))
+    percent = f"{100 * level:g} %"
+    out = [
+        f"Intervals ({percent}): percentile bootstrap that draws whole sequences, not pairs, because pairs"
+        " of one sequence share a scene (and mostly its first picture) and rise and fall together."
+        " Sequences that show one scene, as those of one embedded photograph do, are not independent either:"
+        " there intervals are a little too narrow."
+        f" {'With one sequence nothing is known of others: there is no interval.' if g < 2 else ''}".rstrip(),
+        "Pairs of methods: the mean difference on the same pairs of pictures, a sign-flip permutation test"
+        " over sequences, p corrected by Holm for all comparisons of one table. Methods that share a letter"
+        " could not be told apart; that is not a proof that they are equal.",
+    ]
+    if 2 <= g < 15:
+        least = 2.0 / 2**g
+        text = (
+            f"Only {g} sequences count in {truth.headline.title}, so intervals are wide, and no test can give"
+            f" a p below 2 / 2^{g} = {least:.2g}."
+        )
+        if n_comparisons > 1 and least * n_comparisons >= 1 - level:
+            text += (
+                f" Corrected for {n_comparisons} pairs of methods that is"
+                f" {min(1.0, least * n_comparisons):.2g}: here the letters cannot separate any two, whatever"
+                " they do; look at the intervals of the differences and at the shorter tables against one"
+                " method."
+            )
+        out.append(text)
+    return out

@@ -1,0 +1,3 @@
+from .detector import RuntimeDetector as RuntimeDetector
+from .detector import load as load
+from .export import export_runtime as export_runtime

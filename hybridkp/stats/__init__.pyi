@@ -1,0 +1,12 @@
+from .comparisons import PairedComparison as PairedComparison
+from .comparisons import PairedDifference as PairedDifference
+from .comparisons import RankTest as RankTest
+from .comparisons import average_over_seeds as average_over_seeds
+from .comparisons import compare_all as compare_all
+from .comparisons import holm as holm
+from .comparisons import indistinguishable_sets as indistinguishable_sets
+from .comparisons import letter_display as letter_display
+from .comparisons import paired_difference as paired_difference
+from .comparisons import rank_test as rank_test
+from .resampling import Interval as Interval
+from .resampling import bootstrap_interval as bootstrap_interval

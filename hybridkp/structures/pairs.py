@@ -1,0 +1,138 @@
+"""The types of the interest-point task: pairs of pictures with truth, and what a matcher answers.
+
+Plain frozen data and protocols that the rooms ``points``, ``metrics``, ``datasets``, ``evaluate``
+and ``report`` share.  Never here: image processing, files, learning.
+Letters: **N** points, **D** features, **M** matches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from . import Keypoints
+from . import LocalFeature as LocalFeature
+from .base import Array, InputError
+
+
+class Features(NamedTuple):
+    """What a :class:`LocalFeature` finds in one picture."""
+
+    keypoints: Keypoints  #: N points, best first
+    rows: Array  #: (N, D) float32 for the norm "L2", (N, bytes) uint8 for "HAMMING"
+    size_hw: tuple[int, int]  #: the picture's size, px
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two pictures of one scene, and where each pixel of the first lies in the second.
+
+    Parameters
+    ----------
+    name : "graf/1-3", unique in its set
+    sequence : pairs of one sequence share pictures; the bootstrap draws whole sequences
+    load_a, load_b : functions of no arguments, (H, W) or (H, W, 3) uint8 BGR
+    homography : (3, 3) that takes pixels of the first picture to the second; None when the scene
+        is not a plane
+    flow : without a homography: a function that gives (H, W, 2), where each pixel of the first
+        picture lies in the second, NaN where nobody knows
+    change : what differs: "viewpoint", "zoom+rotation", "light", "blur", ...
+    rotated : whether the pictures are turned against each other by a lot (over 20 degrees)
+    """
+
+    name: str
+    sequence: str
+    load_a: Callable[[], Array]
+    load_b: Callable[[], Array]
+    homography: Array | None = None
+    flow: Callable[[], Array] | None = None
+    change: str = ""
+    rotated: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.homography is None) == (self.flow is None):
+            raise InputError(f"{self.name}: a pair has either a homography or a flow")
+        if self.homography is not None:
+            homography = np.array(self.homography, np.float64)
+            singular = homography.shape != (3, 3) or abs(np.linalg.det(homography)) < 1e-12
+            if singular or not np.isfinite(homography).all():
+                raise InputError(f"{self.name}: the homography must be an invertible (3, 3) matrix")
+            object.__setattr__(self, "homography", homography)
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """A named list of pairs; pictures load lazily."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+    licence: str = ""
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.pairs)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of names, truth and pixels: which data an answer belongs to."""
+        digest = hashlib.sha256()
+        for pair in self.pairs:
+            truth = pair.homography if pair.homography is not None else pair.flow()  # type: ignore[misc]
+            digest.update(f"{pair.name}|{pair.sequence}|{pair.change}|{pair.rotated}".encode())
+            digest.update(np.ascontiguousarray(truth, np.float64).tobytes())
+            for image in (pair.load_a(), pair.load_b()):
+                digest.update(str(image.shape).encode() + np.ascontiguousarray(image).tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """A matcher's answer for one pair.
+
+    Parameters
+    ----------
+    keypoints_a, keypoints_b : all points that were detected in each picture (for repeatability)
+    xy_a, xy_b : (M, 2) float32 matched points before the robust estimator, best first
+    score : (M,) float32, higher is better
+    homography : (3, 3), all NaN when none was found
+    inlier : (M,) bool, the matches that the robust estimator kept
+    seconds : stage ("detect", "describe", "match", "estimate", ...) -> seconds; their sum is the
+        time of the pair
+    """
+
+    keypoints_a: Keypoints
+    keypoints_b: Keypoints
+    xy_a: Array
+    xy_b: Array
+    score: Array
+    homography: Array
+    inlier: Array
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        xy_a = np.asarray(self.xy_a, np.float32).reshape(-1, 2)
+        values = {
+            "xy_a": xy_a,
+            "xy_b": np.asarray(self.xy_b, np.float32).reshape(-1, 2),
+            "score": np.asarray(self.score, np.float32).reshape(-1),
+            "inlier": np.asarray(self.inlier, bool).reshape(-1),
+            "homography": np.asarray(self.homography, np.float64).reshape(3, 3),
+        }
+        lengths = {name: len(values[name]) for name in ("xy_a", "xy_b", "score", "inlier")}
+        if len(set(lengths.values())) != 1:
+            raise InputError(f"Matched: columns of different lengths: {lengths}")
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+@runtime_checkable
+class PairMatcher(Protocol):
+    """From two pictures to matched points and a homography: what the points bench compares."""
+
+    def match(self, image_a: Array, image_b: Array) -> Matched: ...

@@ -1,0 +1,154 @@
+"""The promises that rooms make to each other, as :class:`typing.Protocol`: nobody inherits from them.
+
+Letters: **B** pictures, **K** landmarks, **N** points, **D** features.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from numpy.typing import ArrayLike
+
+from .base import Array
+from .keypoints import Keypoints, Pyramid
+
+if TYPE_CHECKING:  # pragma: no cover
+    from typing import Self
+
+
+@runtime_checkable
+class Descriptor(Protocol):
+    """pyramid + points -> rows; row i always belongs to keypoint i, also at borders."""
+
+    @property
+    def n_features(self) -> int: ...
+
+    def describe(self, pyramid: Pyramid, keypoints: Keypoints) -> Array:
+        """(N, D) float32."""
+        ...
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Crops -> landmarks, by scikit-learn's rules (``clone``, ``cross_val_score``, ...).
+
+    ``images`` is (B, H, W) or (B, H, W, 3) uint8 or a list of such crops of one size; ``xy`` is
+    (B, K, 2) in crop px with NaN = not labelled.  Every ``fit`` takes the same two optional
+    facts about the data and ignores those it has no use for: ``groups`` (B,), so that inner
+    splits never cut a group, and ``flip`` (K,), so that pictures can be mirrored.
+    """
+
+    def fit(
+        self,
+        images: Any,
+        xy: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        flip: ArrayLike | None = None,
+    ) -> Self: ...
+
+    def predict(self, images: Any) -> Array:
+        """(B, K, 2) float32 in crop px."""
+        ...
+
+    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
+        """(B, K, 2) float32 in crop px, and (B, K) float32 confidence in 0..1."""
+        ...
+
+    def score(self, images: Any, xy: ArrayLike) -> float: ...
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """Moves given points; learns from starts that no detector saw in training."""
+
+    def fit(
+        self,
+        images: Any,
+        xy: ArrayLike,
+        start: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        flip: ArrayLike | None = None,
+    ) -> Self: ...
+
+    def refine(self, images: Any, start: ArrayLike) -> tuple[Array, Array]:
+        """(B, K, 2) float32 and (B, K) float32 confidence in 0..1."""
+        ...
+
+
+@runtime_checkable
+class LocalFeature(Protocol):
+    """Interest points with rows (N, D), row i for keypoint i; ``norm`` is "L2" or "HAMMING".
+
+    Keypoints come best first; a blank picture gives none.
+    """
+
+    norm: str
+
+    def detect_and_describe(self, image: Array) -> tuple[Keypoints, Array]: ...
+
+
+@runtime_checkable
+class ScoreMaps(Protocol):
+    """A detector that says how probable each place is, and not only which is the best."""
+
+    def score_maps(self, images: Any, stride: int = 4) -> Array:
+        """(B, K, H / stride, W / stride) float32, each map summing to 1."""
+        ...
+
+
+@runtime_checkable
+class MapsNode(Protocol):
+    """A detector whose score maps the runtime can compute."""
+
+    def maps_node(self, stride: int) -> dict[str, Any]:
+        """``graph`` (ONNX bytes, ``image`` to ``maps``) and how many ``channels`` it sees."""
+        ...
+
+
+@runtime_checkable
+class Mirrored(Protocol):
+    """A detector that averages the picture and its mirror image by itself, by maps instead of points."""
+
+    def with_mirror(self, flip: Any) -> Any:
+        """The fitted detector asked twice; ``flip`` (K,) relabels the landmarks of the mirror image."""
+        ...
+
+
+@runtime_checkable
+class OutOfFold(Protocol):
+    """A detector that works by folds inside and says what it predicts out of fold: no folds within folds."""
+
+    def predict_out_of_fold(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> tuple[Array, Array]:
+        """(B, K, 2) points and (B, K) scores of pictures that each model did not see."""
+        ...
+
+
+@runtime_checkable
+class Visibility(Protocol):
+    """A detector that tells hidden landmarks from visible ones."""
+
+    def predict_with_visibility(self, images: Any) -> tuple[Array, Array, Array]:
+        """(B, K, 2) points, (B, K) scores, (B, K) probability that the landmark is visible."""
+        ...
+
+
+@runtime_checkable
+class RuntimeNode(Protocol):
+    """A fitted estimator that can leave scikit-learn and torch behind."""
+
+    def runtime_node(self) -> dict[str, Any]:
+        """A tree of plain values, NumPy arrays and ONNX bytes; ``kind`` names who computes it."""
+        ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """An estimator whose learned state is not its ``name_`` attributes as they are, such as a network."""
+
+    def get_state(self) -> dict[str, Any]: ...
+
+    def set_state(self, state: dict[str, Any]) -> None: ...
