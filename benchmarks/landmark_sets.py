@@ -20,6 +20,7 @@ from hybridkp import evaluate
 from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
 from hybridkp.datasets import load_dataset
+from hybridkp.recipes import split
 from hybridkp.report.landmarks.scores import Headline, Scores, gather_truth, score_methods
 from hybridkp.structures import Dataset, InputError, Predictions
 
@@ -142,8 +143,8 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def names_of(text: str) -> list[str]:
-    """``a,b,c`` of a command line."""
-    names = [part.strip() for part in text.split(",") if part.strip()]
+    """``a,b(c,d)`` of a command line."""
+    names = split(text)
     if not names:
         raise argparse.ArgumentTypeError("needs at least one name")
     return names

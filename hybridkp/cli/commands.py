@@ -24,7 +24,7 @@ QUICK_TRAIN = 600  #: training pictures with --quick
 def bench(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..files import write_atomic
-    from ..recipes.settings import parameterised, with_settings
+    from ..recipes import parameterised, with_settings
 
     quick = args.quick if args.quick is not None else args.data == "synthetic"
     names = args.methods or list(recipes.QUICK if quick else recipes.DEFAULT)
@@ -67,7 +67,7 @@ def bench(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, split_names
-    from ..recipes.settings import parameterised
+    from ..recipes import parameterised
 
     made = {args.method: recipes.make_method(args.method, quick=args.quick)}
     estimator = parameterised(made, dict(args.param))[args.method]
@@ -147,10 +147,11 @@ def data_info(args: argparse.Namespace) -> int:
 def list_methods(args: argparse.Namespace) -> int:
     from .. import recipes
 
-    names = recipes.method_names()
-    width = max(map(len, names))
-    for name in names:
-        print(f"{name:{width}}  {recipes.describe_method(name)}")
+    lines = recipes.methods_table()
+    width = max(len(line.name) for line in lines)
+    for line in lines:
+        short = "" if line.name == line.definition else f" = {line.definition}"
+        print(f"{line.name:{width}}  {line.about}{short}")
     return OK
 
 

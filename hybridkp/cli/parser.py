@@ -27,6 +27,7 @@ EXAMPLES = {
   hybridkp bench faces68 --methods mean-shape,hog+svm,heatmap --seeds 0,1 --jobs 2 --out runs/faces
   hybridkp bench mouse17 --normalizer pixel --quick
   hybridkp bench faces68 --methods heatmap,direct,vote --param max_epochs=20 --out runs/short
+  hybridkp bench faces68 --methods "heatmap:flip:sdm,vote(sdm,heatmap[input_px=96])" --out runs/chains
 A run that was stopped goes on when the same command is given again: finished methods are kept, a
 network goes on after its last whole epoch.""",
     "train": """\
@@ -130,7 +131,7 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
 def _bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="?", default="synthetic", help=_DATA_HELP + " (default)")
     parser.add_argument(
-        "--methods", type=_names, metavar="A,B", help='names from "hybridkp list", with commas'
+        "--methods", type=_names, metavar="A,B", help='names or expressions (see "hybridkp list"), with commas'
     )
     parser.add_argument(
         "--quick",
@@ -158,7 +159,7 @@ def _bench_options(parser: argparse.ArgumentParser) -> None:
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help=_DATA_HELP)
-    parser.add_argument("--method", required=True, help='a name from "hybridkp list"')
+    parser.add_argument("--method", required=True, help='a name or an expression, see "hybridkp list"')
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="model file to write, such as model.hkp"
     )
@@ -269,7 +270,9 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    from ..recipes import split
+
+    return split(text)
 
 
 def _numbers(text: str) -> list[int]:

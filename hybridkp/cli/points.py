@@ -27,6 +27,7 @@ EXAMPLES = {
     "bench-points": """\
   hybridkp bench-points                        embedded pictures, all methods
   hybridkp bench-points oxford_affine --methods sift,orb,net --points 512,1024,2048 --jobs 2
+  hybridkp bench-points oxford_affine --methods "orb+beblid[rule=ratio]:net:grid,rootsift"
   hybridkp bench-points hpatches-sequences-release --short-side 480 --out runs/hpatches
 A run that was stopped goes on when the same command is given again.""",
     "match": """\
@@ -38,14 +39,12 @@ A run that was stopped goes on when the same command is given again.""",
 def bench_points(args: argparse.Namespace) -> int:
     from .. import datasets, evaluate
     from ..files import write_atomic
-    from ..recipes import points as point_recipes
+    from .. import recipes
 
-    names = args.methods or list(point_recipes.DEFAULT)
-    known = point_recipes.method_names()
+    names = args.methods or list(recipes.POINTS_DEFAULT)
     for name in names:
-        if name not in known:
-            point_recipes.make_matcher(name)  # says what is meant
-    methods = [(name, partial(point_recipes.make_matcher, name)) for name in names]
+        recipes.make_matcher(name)  # says what is meant
+    methods = [(name, partial(recipes.make_matcher, name)) for name in names]
     budgets = args.points or [QUICK_POINTS if args.quick else 1024]
     pairs = datasets.load_pairs(args.data, args.short_side)
     pairs = few_of_each(pairs, QUICK_PAIRS) if args.quick else pairs
@@ -105,12 +104,12 @@ def report(args: argparse.Namespace) -> int:
 def match(args: argparse.Namespace) -> int:
     from ..files import read_image, write_atomic, write_image
     from ..imaging.draw import draw_matches
-    from ..recipes import points as point_recipes
+    from .. import recipes
 
     if args.out is not None and args.out.suffix.lower() not in (".json", *_PICTURES):
         raise InputError(f"{args.out}: give a name that ends in .json, {' or '.join(_PICTURES)}")
     image_a, image_b = read_image(args.a), read_image(args.b)
-    found = point_recipes.make_matcher(args.method, args.points, args.seed).match(image_a, image_b)
+    found = recipes.make_matcher(args.method, args.points, args.seed).match(image_a, image_b)
     if args.out is not None and args.out.suffix.lower() == ".json":
         write_atomic(args.out, json.dumps(_document(found, args), indent=1, allow_nan=False))
     elif args.out is not None:
@@ -130,13 +129,13 @@ def match(args: argparse.Namespace) -> int:
 def list_methods(args: argparse.Namespace) -> int:
     if args.task == "landmarks":
         return commands.list_methods(args)
-    from ..recipes import points as point_recipes
+    from .. import recipes
 
-    names = point_recipes.method_names()
-    width = max(map(len, names), default=0)
-    kind = max((len(point_recipes.family(n)) for n in names), default=0)
-    for name in names:
-        print(f"{name:{width}}  {point_recipes.family(name):{kind}}  {point_recipes.describe_method(name)}")
+    lines = recipes.methods_table("points")
+    width, kind = (max((len(line[i]) for line in lines), default=0) for i in (0, 2))
+    for line in lines:
+        short = "" if line.name == line.definition else f" = {line.definition}"
+        print(f"{line.name:{width}}  {line.family:{kind}}  {line.about}{short}")
     return OK
 
 
@@ -152,7 +151,7 @@ def bench_options(parser: argparse.ArgumentParser, names: Any, counts: Any, numb
         default="synthetic",
         help='folder of sequences as in HPatches (1.png, 2.png, H_1_2, ...), or "synthetic" (default)',
     )
-    parser.add_argument("--methods", type=names, help='names from "hybridkp list --task points", with commas')
+    parser.add_argument("--methods", type=names, help='names or expressions (see "hybridkp list --task points"), with commas')
     parser.add_argument("--points", type=counts, help="budgets of points per picture, with commas (1024)")
     parser.add_argument("--seeds", type=numbers, default=[0], help="with commas (default 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time; -1 = one per core")
@@ -168,7 +167,7 @@ def bench_options(parser: argparse.ArgumentParser, names: Any, counts: Any, numb
 def match_options(parser: argparse.ArgumentParser, count: Any) -> None:
     parser.add_argument("a", type=Path, metavar="A", help="first picture")
     parser.add_argument("b", type=Path, metavar="B", help="second picture")
-    parser.add_argument("--method", default="rootsift", help='a name from "hybridkp list --task points"')
+    parser.add_argument("--method", default="rootsift", help='a name or an expression, see "hybridkp list --task points"')
     parser.add_argument("--points", type=count, default=1024, help="points per picture (default 1024)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most", type=count, default=100, help="draw at most so many matches (default 100)")
@@ -194,17 +193,16 @@ def few_of_each(pairs: PairSet, n: int) -> PairSet:
 
 
 def _write_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -> None:
-    from ..recipes import points as point_recipes
+    from .. import recipes
     from ..report import write_points_report
 
     names = list(dict.fromkeys(m.method for m in found))
-    known = [n for n in names if n in point_recipes.method_names()]
     paths = write_points_report(
         found,
         pairs,
         out,
-        families={n: point_recipes.family(n) for n in known},
-        abouts={n: point_recipes.describe_method(n) for n in known},
+        families={n: recipes.family(n, "points") for n in names},
+        abouts={n: recipes.describe_method(n, "points") for n in names},
         provenance={"command": " ".join(["hybridkp", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d")},
     )
     print(paths["markdown"].read_text().rstrip())

@@ -25,12 +25,12 @@ def tune(args: argparse.Namespace) -> int:
     from ..evaluate.tuning import best_trial
     from ..evaluate.tuning import tune as search
     from ..files import write_atomic
-    from ..recipes.settings import parameterised
+    from ..recipes import parameterised
 
-    names = args.methods or [n for n in recipes.DEFAULT if recipes.search_space(n)]
+    names = args.methods or recipes.tuned_names()
     fixed = [n for n in names if not recipes.search_space(n)]
     if fixed:
-        raise InputError(f"{fixed[0]} has nothing to tune of its own; combinations take their members'")
+        raise InputError(f"{fixed[0]} has nothing to tune")
     params = dict(args.param)
     made = parameterised({name: recipes.make_method(name, quick=args.quick) for name in names}, params)
     data = thin(load_parts(args.data, "val")[0], args.max_train)
