@@ -39,15 +39,15 @@ part    = name [ "[" key "=" value { "," key "=" value } "]" ]
 value   = number | name | "text" | value { ":" value } | method
 ```
 
-`hog+svm` is a descriptor and a classifier, `heatmap:flip:sdm` a start and two steps, `vote(sdm,heatmap)` a rule
-over two members, `heatmap[input_px=64]` a part with a parameter.  The longest known name wins: `sdm-hog` is
-one name, `sift-hog` are two.  Brackets hold a parameter of the part, or the only one of that name inside of it.
+`hog+svm` is a descriptor and a classifier, `heatmap:flip:sdm` a start and two steps, `vote(sdm,heatmap)` a
+rule over two members, `heatmap[input_px=64]` a part with a parameter.  The longest known name wins: `sdm-hog`
+is one name, `sift-hog` are two.  Brackets hold a parameter of the part, or the only one of that name inside.
 Write expressions with brackets in quotes: `hybridkp bench faces68 --methods "vote(sdm,heatmap:flip)"`.
 In Python: `hybridkp.make_method("heatmap[input_px=64]:sdm")`.  For interest points, experts are a detector
 and a descriptor: `hybridkp bench-points --methods "orb+beblid[rule=ratio]:net:grid"`.
 
-With `--quick` a part trains shorter, unless the expression writes the parameter out.  A search varies what the
-parts name, each in its place, but not what is written out; what has nothing to vary is said.
+With `--quick` a part trains shorter, unless the expression writes the parameter out.  A search varies what
+the parts name, each in its place, but not what is written out; what has nothing to vary is said.
 """
 
 
@@ -61,7 +61,7 @@ def plain(value: Any) -> Any:
 
 
 def leaves(tree: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """(parameter, value) of a plain tree, and ("class", name) of each estimator; members without their names."""
+    """(parameter, value) of a plain tree, and ("class", name) of each estimator; members without names."""
     if isinstance(tree, dict):
         if tree["class"] not in GROUPS:
             yield "class", tree["class"]
@@ -107,7 +107,12 @@ def page() -> str:
     for task, title in (("landmarks", "Landmarks"), ("points", "Interest points")):
         parts = [(line.slot, f"`{line.name}`", line.about) for line in recipes.parts_table(task)]
         methods = [
-            (f"`{line.name}`", "" if line.name == line.definition else f"`{line.definition}`", line.family, line.about)
+            (
+                f"`{line.name}`",
+                "" if line.name == line.definition else f"`{line.definition}`",
+                line.family,
+                line.about,
+            )
             for line in recipes.methods_table(task)
         ]
         out.append(f"## {title}: parts\n\n{table(('slot', 'name', 'what it is'), parts)}\n")
@@ -116,7 +121,9 @@ def page() -> str:
     rows = [
         (f"`{row['name']}`", f"`{row['expression']}`", row.get("why_not", "equal")) for row in old_names()
     ]
-    out.append(f"## Names before the grammar\n\n{table(('old name', 'expression', 'equal, or why not'), rows)}\n")
+    out.append(
+        f"## Names before the grammar\n\n{table(('old name', 'expression', 'equal, or why not'), rows)}\n"
+    )
     out.append("Made by `benchmarks/methods_page.py`.\n")
     return "\n".join(out)
 

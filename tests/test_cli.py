@@ -48,7 +48,8 @@ def recipes(monkeypatch):
     monkeypatch.setattr(room, "QUICK", ["mean"])
     monkeypatch.setattr(room, "method_names", lambda task="landmarks": list(methods))
     monkeypatch.setattr(room, "make_method", lambda name, quick=False: methods[name]())
-    monkeypatch.setattr(room, "describe_method", lambda name: f"what {name} is")
+    lines = [room.MethodLine(name, name, "classical", f"what {name} is") for name in methods]
+    monkeypatch.setattr(room, "methods_table", lambda task="landmarks": lines)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

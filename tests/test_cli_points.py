@@ -10,12 +10,12 @@ import pytest
 from plain_matchers import SHIFT, Broken, Guess, picture
 
 from hybridkp import cli
+from hybridkp import recipes as room
 from hybridkp.cli import points as cli_points
 from hybridkp.cli.points import few_of_each
 from hybridkp.datasets import load_pairs
 from hybridkp.evaluate import bench_points as bench
 from hybridkp.evaluate import processes
-from hybridkp.recipes import points as point_recipes
 from hybridkp.report import plots
 
 
@@ -37,14 +37,22 @@ def folder(tmp_path):
 @pytest.fixture
 def recipes(monkeypatch):
     """Three methods in place of the real ones, run in this process."""
-    recipe = point_recipes._Recipe
     methods = {
-        "sift": recipe(lambda n, seed: Guess(n, 1.0, seed), "what it is", "classical"),
-        "guess": recipe(lambda n, seed: Guess(n, 0.2, seed), "another", "hybrid"),
-        "broken": recipe(lambda n, seed: Broken(n, 0.2, seed), "fails", "deep"),
+        "sift": (lambda n, seed: Guess(n, 1.0, seed), "what it is", "classical"),
+        "guess": (lambda n, seed: Guess(n, 0.2, seed), "another", "hybrid"),
+        "broken": (lambda n, seed: Broken(n, 0.2, seed), "fails", "deep"),
     }
-    monkeypatch.setattr(point_recipes, "_METHODS", methods)
-    monkeypatch.setattr(point_recipes, "DEFAULT", ("sift", "guess"))
+    real = room.make_matcher
+
+    def make(name, n_points=1024, random_state=0):
+        return methods[name][0](n_points, random_state) if name in methods else real(name)
+
+    lines = [room.MethodLine(name, name, row[2], row[1]) for name, row in methods.items()]
+    monkeypatch.setattr(room, "make_matcher", make)
+    monkeypatch.setattr(room, "methods_table", lambda task: lines)
+    monkeypatch.setattr(room, "family", lambda name, task: methods[name][2])
+    monkeypatch.setattr(room, "describe_method", lambda name, task: methods[name][1])
+    monkeypatch.setattr(room, "POINTS_DEFAULT", ("sift", "guess"))
 
     def run_all(jobs, run, n_workers, tell):
         for job in jobs:
@@ -149,7 +157,7 @@ def test_stopped_says_how_to_go_on(capsys, recipes, folder, tmp_path, monkeypatc
         (["bench-points", "FOLDER/.."], "no sequence there"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/none.png"], "no such picture"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "-o", "m.txt"], "m.txt: give a name"),
-        (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "--method", "gues"], "did you mean 'guess'"),
+        (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "--method", "rootsif"], "did you mean 'rootsift'"),
     ],
 )
 def test_mistakes_are_one_line(capsys, recipes, folder, tmp_path, argv, message):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridkp import recipes
@@ -28,50 +29,55 @@ NAMES = ("a", "a-b", "b", "b2", "c", "c+d", "d", "e")
 
 def _together(*parts: Part) -> bool:
     """Whether these, joined by - or +, do not read as a longer name."""
-    return all(x.options or f"{x.name}{joint}{y.name}" not in NAMES for x, y in zip(parts, parts[1:]) for joint in "-+")
+    return all(
+        x.options or f"{x.name}{joint}{y.name}" not in NAMES for x, y in pairwise(parts) for joint in "-+"
+    )
 
 
 def _experts(part: st.SearchStrategy[Part]) -> st.SearchStrategy[Experts]:
-    built = st.builds(Experts, st.lists(part, min_size=1, max_size=3).map(tuple), st.none() | part, part)
+    built = st.builds(Experts, _few(part, 1, 3), st.none() | part, part)
     return built.filter(lambda e: _together(*e.first, *filter(None, (e.reducer, e.last))))
 
 
+def _few(strategy: Any, least: int = 0, most: int = 2) -> Any:
+    return st.lists(strategy, min_size=least, max_size=most).map(tuple)
+
+
 def _parts(value: st.SearchStrategy[Any]) -> st.SearchStrategy[Part]:
-    keys = st.from_regex(r"[a-zA-Z][a-z0-9]{0,3}(_[a-z0-9]{1,3})?", fullmatch=True)
-    options = st.dictionaries(keys, value, max_size=3).map(lambda d: tuple(sorted(d.items())))
-    return st.builds(Part, st.sampled_from(NAMES), options)
+    options = st.dictionaries(st.sampled_from(["x", "y", "n_points", "C"]), value, max_size=2)
+    return st.builds(Part, st.sampled_from(NAMES), options.map(lambda d: tuple(sorted(d.items()))))
 
 
 _ONE = st.one_of(
-    st.integers(-10**9, 10**9),
+    st.integers(-999, 999),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.text(max_size=8),
-    st.sampled_from([True, False, None]),
+    st.text(max_size=5),
+    st.sampled_from([True, False, None, "a", "ratio", "soft-max"]),
 )
-_VALUES = _ONE | st.lists(_ONE, min_size=2, max_size=4).map(tuple)
-_PLAIN = _parts(_VALUES)
-_NESTED = _parts(_VALUES | st.builds(Method, _experts(_PLAIN)))
-_STARTS = st.recursive(
-    _NESTED | _experts(_NESTED),
-    lambda start: st.builds(
-        Rule, _PLAIN, st.lists(st.builds(Method, start, st.lists(_PLAIN, max_size=2).map(tuple)), min_size=1, max_size=3).map(tuple)
-    ),
-    max_leaves=5,
+_PLAIN = _parts(_ONE | _few(_ONE, 2, 3))
+_NESTED = _parts(_ONE | st.builds(Method, _experts(_PLAIN)))
+_SIMPLE = st.builds(Method, _NESTED | _experts(_PLAIN), _few(_PLAIN, most=1))
+_RULES = st.builds(
+    Rule, _PLAIN, _few(_SIMPLE | st.builds(Method, st.builds(Rule, _PLAIN, _few(_SIMPLE, 1))), 1)
 )
-_METHODS = st.builds(Method, _STARTS, st.lists(_NESTED, max_size=3).map(tuple), st.none() | _STARTS)
+_STARTS = _NESTED | _experts(_PLAIN) | _RULES
+_METHODS = st.builds(Method, _STARTS, _few(_PLAIN), st.none() | _PLAIN | _RULES)
 
 
+@settings(deadline=None, max_examples=60)
 @given(_METHODS)
 def test_a_tree_is_its_text(tree: Method) -> None:
     assert parse(str(tree), NAMES) == tree
     assert str(parse(str(tree), NAMES)) == str(tree)
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.lists(_METHODS.map(str), max_size=4))
 def test_a_list_is_split_at_its_outermost_commas(texts: list[str]) -> None:
     assert split(",".join(texts)) == texts
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='ab-+:/()[]=,"\\ >1.x', max_size=30))
 def test_any_text_is_a_tree_or_one_line(text: str) -> None:
     try:
@@ -102,7 +108,9 @@ def test_part_names_are_unique_in_their_slot(task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_canonical_names_are_their_own(task: str) -> None:
     for line in recipes.methods_table(task):
-        assert recipes.canonical(line.definition, task) == line.definition == recipes.definition(line.name, task)
+        assert (
+            recipes.canonical(line.definition, task) == line.definition == recipes.definition(line.name, task)
+        )
         assert recipes.family(line.definition, task) == line.family
     assert set(recipes.DEFAULT) | set(recipes.QUICK) <= set(recipes.method_names())
 
@@ -143,10 +151,20 @@ def test_quick_gives_way_to_what_is_written() -> None:
 
 
 def test_families_follow_from_the_parts() -> None:
-    kinds = {"mean-shape": "floor", "hog+svm:subpixel": "classical", "direct:cnn": "deep", "sdm:cnn": "hybrid"}
+    kinds = {
+        "mean-shape": "floor",
+        "hog+svm:subpixel": "classical",
+        "direct:cnn": "deep",
+        "sdm:cnn": "hybrid",
+    }
     kinds |= {"hog-cnn+svm": "hybrid", "vote(sdm,hog+svm)": "classical", "average(heatmap,direct)": "deep"}
     assert {name: recipes.family(name) for name in kinds} == kinds
-    points = {"orb+beblid": "classical", "sift:net": "hybrid", "rootsift:ecc": "control", "net:grid": "hybrid"}
+    points = {
+        "orb+beblid": "classical",
+        "sift:net": "hybrid",
+        "rootsift:ecc": "control",
+        "net:grid": "hybrid",
+    }
     assert {name: recipes.family(name, "points") for name in points} == points
     assert len(recipes.describe_method("hog-surf+pca+forest:flip:cnn")) > 30
 
@@ -189,7 +207,7 @@ _MISTAKES = {
     "sdm[maps=3]": "'maps' takes a part, such as encoder",
     "sdm[alpha=hog+svm]": "'alpha' takes no part",
     "sdm[rings=3]": "what cannot be written here",
-    "sdm:tree": "'tree' needs score maps; 'sdm' has none: put it behind hough-forest, patch-cnn, heatmap, hog",
+    "sdm:tree": "'tree' needs score maps; 'sdm' has none: put it behind hough-forest, patch-cnn, heatmap",
     "vote(sdm,sdm:tree)": "character 14: 'tree' needs score maps",
     "hog+svm:cnn:tree": "'tree' needs score maps; 'hog\\+svm:cnn' has none",
     "hog+svm+cnn": r"'cnn' is a step: steps are joined by ':': hog\+svm:cnn",

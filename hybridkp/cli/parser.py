@@ -131,7 +131,10 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
 def _bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="?", default="synthetic", help=_DATA_HELP + " (default)")
     parser.add_argument(
-        "--methods", type=_names, metavar="A,B", help='names or expressions (see "hybridkp list"), with commas'
+        "--methods",
+        type=_names,
+        metavar="A,B",
+        help='names or expressions (see "hybridkp list"), with commas',
     )
     parser.add_argument(
         "--quick",

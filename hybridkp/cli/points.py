@@ -37,9 +37,8 @@ A run that was stopped goes on when the same command is given again.""",
 
 
 def bench_points(args: argparse.Namespace) -> int:
-    from .. import datasets, evaluate
+    from .. import datasets, evaluate, recipes
     from ..files import write_atomic
-    from .. import recipes
 
     names = args.methods or list(recipes.POINTS_DEFAULT)
     for name in names:
@@ -102,9 +101,9 @@ def report(args: argparse.Namespace) -> int:
 
 
 def match(args: argparse.Namespace) -> int:
+    from .. import recipes
     from ..files import read_image, write_atomic, write_image
     from ..imaging.draw import draw_matches
-    from .. import recipes
 
     if args.out is not None and args.out.suffix.lower() not in (".json", *_PICTURES):
         raise InputError(f"{args.out}: give a name that ends in .json, {' or '.join(_PICTURES)}")
@@ -151,7 +150,9 @@ def bench_options(parser: argparse.ArgumentParser, names: Any, counts: Any, numb
         default="synthetic",
         help='folder of sequences as in HPatches (1.png, 2.png, H_1_2, ...), or "synthetic" (default)',
     )
-    parser.add_argument("--methods", type=names, help='names or expressions (see "hybridkp list --task points"), with commas')
+    parser.add_argument(
+        "--methods", type=names, help='names or expressions (see "hybridkp list --task points"), with commas'
+    )
     parser.add_argument("--points", type=counts, help="budgets of points per picture, with commas (1024)")
     parser.add_argument("--seeds", type=numbers, default=[0], help="with commas (default 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time; -1 = one per core")
@@ -167,7 +168,9 @@ def bench_options(parser: argparse.ArgumentParser, names: Any, counts: Any, numb
 def match_options(parser: argparse.ArgumentParser, count: Any) -> None:
     parser.add_argument("a", type=Path, metavar="A", help="first picture")
     parser.add_argument("b", type=Path, metavar="B", help="second picture")
-    parser.add_argument("--method", default="rootsift", help='a name or an expression, see "hybridkp list --task points"')
+    parser.add_argument(
+        "--method", default="rootsift", help='a name or an expression, see "hybridkp list --task points"'
+    )
     parser.add_argument("--points", type=count, default=1024, help="points per picture (default 1024)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most", type=count, default=100, help="draw at most so many matches (default 100)")

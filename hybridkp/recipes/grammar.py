@@ -202,7 +202,7 @@ class _Parser:
         first = [part]
         while self.take("-"):
             first.append(self.part())
-        rest = []
+        rest: list[Part] = []
         while self.take("+"):
             if len(rest) == 2:
                 self.stop("after '+' stand at most a reducer and a classifier, a step stands after ':'")

@@ -194,7 +194,11 @@ _EXPERT_PARTS = (
         slow=True,
     ),
     Row(
-        "reducer", "pca", "sklearn.decomposition:PCA", "principal components", parameters={"n_components": 0.95}
+        "reducer",
+        "pca",
+        "sklearn.decomposition:PCA",
+        "principal components",
+        parameters={"n_components": 0.95},
     ),
     Row(
         "classifier",

@@ -126,5 +126,8 @@ def tuned_names() -> list[str]:
     """Methods that ``hybridkp tune`` takes by itself: one start each, with settings to choose from."""
     task = task_of("landmarks")
     starts = [row.name for row in task.by_slot["start"].values() if row.space and row.family != "peer"]
-    return starts + [each.name for each in task.listed if isinstance(read(each.name).start, Experts) and not read(each.name).steps]
-
+    return starts + [
+        each.name
+        for each in task.listed
+        if isinstance(read(each.name).start, Experts) and not read(each.name).steps
+    ]

@@ -178,7 +178,8 @@ class _Maker:
             return
         words = row.needs[1]
         starts = self.task.by_slot[self.task.start].values()
-        tried = [*map(Part, (r.name for r in starts)), Experts((self.any(self.task.first),), None, self.any(self.task.last))]
+        experts = Experts((self.any(self.task.first),), None, self.any(self.task.last))
+        tried: list[Start] = [*(Part(each.name) for each in starts), experts]
         able = [str(x) for x in tried if isinstance(self.start(x).estimator, load(row.needs[0]))]
         where = "behind" if row.holds == "detector" else "around"
         hint = f"put it {where} {', '.join(able)}"

@@ -1,4 +1,4 @@
-"""One class of a part at a time: which of its parameters a key means, what may stand there, and the estimator.
+"""One class of a part at a time: which of its parameters a key means, what it takes, and the estimator.
 
 No expression is read here; only what is written in one pair of brackets passes through.
 """
@@ -19,7 +19,13 @@ from .parts import Space
 
 _ROOT = __name__.split(".")[0]
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word", "None": "none"}
+_KINDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a word",
+    "None": "none",
+}
 
 
 @dataclass
@@ -160,4 +166,3 @@ def reduced(made: Made, reducer: Made) -> Made:
     """A classifier behind a reducer of its rows."""
     pairs = [("reducer", reducer), ("classifier", made)]
     return Construction("sklearn.pipeline:Pipeline", ("steps",)).build({"steps": pairs})
-

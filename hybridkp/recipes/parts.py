@@ -15,7 +15,8 @@ Params = Mapping[str, Any]
 Space = Mapping[str, list[Any]]
 
 
-class Inside(NamedTuple):
+@dataclass(frozen=True)
+class Inside:
     """The estimator that a part works in, where the part is none by itself.
 
     A parameter that the part does not have is looked for here.
@@ -24,9 +25,9 @@ class Inside(NamedTuple):
     target: str
     part: str  #: its parameter that takes the part
     before: str = ""  #: its parameter that takes what stands before the part
-    parameters: Params = {}
-    slow: Params = {}  #: these too, where a part in it is slow
-    space: Space = {}
+    parameters: Params = field(default_factory=dict)
+    slow: Params = field(default_factory=dict)  #: these too, where a part in it is slow
+    space: Space = field(default_factory=dict)
     inside: Inside | None = None  #: what holds this one in turn
 
 

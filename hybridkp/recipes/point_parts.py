@@ -16,7 +16,14 @@ _SECOND = Inside(".points:TwoStageMatcher", "second", "first")
 _SINGLE = (".points:FeatureMatcher", "single features")
 
 _FEATURES = (
-    Row("feature detector", "sift", ".points:SIFTFeature", "SIFT, mutual nearest neighbours", "classical", inside=_MATCHED),
+    Row(
+        "feature detector",
+        "sift",
+        ".points:SIFTFeature",
+        "SIFT, mutual nearest neighbours",
+        "classical",
+        inside=_MATCHED,
+    ),
     Row(
         "feature detector",
         "rootsift",
@@ -26,12 +33,28 @@ _FEATURES = (
         {"root": True, "rule": "ratio"},
         inside=_MATCHED,
     ),
-    Row("feature detector", "surf", ".points:SURFFeature", "SURF, ours, mutual", "classical", inside=_MATCHED),
+    Row(
+        "feature detector", "surf", ".points:SURFFeature", "SURF, ours, mutual", "classical", inside=_MATCHED
+    ),
     Row("feature detector", "orb", ".points:ORBFeature", "ORB, mutual", "classical", inside=_MATCHED),
-    Row("feature detector", "akaze", ".points:AKAZEFeature", "AKAZE with its bits, mutual", "classical", inside=_MATCHED),
+    Row(
+        "feature detector",
+        "akaze",
+        ".points:AKAZEFeature",
+        "AKAZE with its bits, mutual",
+        "classical",
+        inside=_MATCHED,
+    ),
     Row("feature detector", "kaze", ".points:KAZEFeature", "KAZE, mutual", "classical", inside=_MATCHED),
     Row("feature detector", "brisk", ".points:BRISKFeature", "BRISK, mutual", "classical", inside=_MATCHED),
-    Row("feature detector", "net", ".points:NetFeature", "our network's points and rows, mutual", "deep", inside=_MATCHED),
+    Row(
+        "feature detector",
+        "net",
+        ".points:NetFeature",
+        "our network's points and rows, mutual",
+        "deep",
+        inside=_MATCHED,
+    ),
     Row(
         "feature",
         "matchability",
@@ -74,7 +97,14 @@ _STEPS = (
     ),
     Row("step", "refine", ".points:RefinedMatcher", "least-squares matching", "classical", holds="first"),
     Row("step", "grid", ".points:GridRefinedMatcher", "a grid of patches", "classical", holds="first"),
-    Row("step", "ecc", ".points:EccMatcher", "the homography refined on pixels (ECC)", "classical", holds="first"),
+    Row(
+        "step",
+        "ecc",
+        ".points:EccMatcher",
+        "the homography refined on pixels (ECC)",
+        "classical",
+        holds="first",
+    ),
 )
 
 _RULES = (

@@ -83,11 +83,19 @@ class Reader:
         if last is None:
             whole = str(node)
             if all(task.find(task.first, part.name) for part in node.first):
-                self.stop(node.at, f"{task.first}s need a {task.last}", f"{whole}+{next(iter(task.by_slot[task.last]))}")
+                self.stop(
+                    node.at,
+                    f"{task.first}s need a {task.last}",
+                    f"{whole}+{next(iter(task.by_slot[task.last]))}",
+                )
             self.unknown(node.at, whole, "method", self.starts())
         if task.find("step", last.name) and not task.find(task.last, last.name):
             before = self.text[: last.at].rstrip().removesuffix("+")
-            self.stop(last.at, f"'{last.name}' is a step: steps are joined by ':'", f"{before}:{self.text[last.at :]}")
+            self.stop(
+                last.at,
+                f"'{last.name}' is a step: steps are joined by ':'",
+                f"{before}:{self.text[last.at :]}",
+            )
         if "reducer" not in task.by_slot and (node.reducer or len(node.first) > 1):
             self.stop(node.at, f"one {task.first} and one {task.last} are joined by '+'")
         return Experts(
@@ -109,16 +117,22 @@ class Reader:
             if isinstance(value, Method):
                 self.stop(value.at, f"'{key}' takes no part", "text with other signs stands in quotes")
             return value
-        chain = [Part(v, at=max(at, self.text.find(v, at))) if isinstance(v, str) else v for v in (value if isinstance(value, tuple) else (value,))]
-        nodes = [v.start if isinstance(v, Method) else v for v in chain]
+        chain = [
+            Part(v, at=max(at, self.text.find(v, at))) if isinstance(v, str) else v
+            for v in (value if isinstance(value, tuple) else (value,))
+        ]
+        nodes: list[Any] = [v.start if isinstance(v, Method) else v for v in chain]
         if not all(isinstance(each, Part | Experts | Rule) for each in nodes):
             self.stop(at, f"'{key}' takes a part, such as {next(iter(self.task.by_slot[slot]))}")
         if slot == self.task.start == "start":
+            for step in nodes[1:]:
+                if not isinstance(step, Part):
+                    self.stop(step.at, f"'{step}' is no step")
             return self.method(Method(nodes[0], tuple(nodes[1:])))
         if len(nodes) > 1:
             self.stop(at, f"'{key}' takes one {slot}, without steps")
         if isinstance(nodes[0], Experts) and nodes[0].last is None:
-            return Method(Experts(tuple(self.part(slot, part) for part in nodes[0].first)))
+            return Method(replace(nodes[0], first=tuple(self.part(slot, part) for part in nodes[0].first)))
         return Method(self.part(slot, nodes[0]) if isinstance(nodes[0], Part) else self.start(nodes[0]).start)
 
     # ----------------------------------------------------------------------------------------
@@ -151,7 +165,11 @@ class Reader:
         if near:
             hint = f"did you mean {self.text[:at] + near[0] + self.text[at + len(name) :]!r}?"
         else:
-            listed = "`hybridkp list` shows them" if task.name == "landmarks" else "`hybridkp list --task points` shows them"
+            listed = (
+                "`hybridkp list` shows them"
+                if task.name == "landmarks"
+                else "`hybridkp list --task points` shows them"
+            )
             hint = listed if word == "method" else f"there are {', '.join(names)}"
         if name == self.text.strip():
             raise InputError(f"unknown method {name!r}: {hint}")

@@ -44,7 +44,7 @@ def with_settings(expression: str, estimator: Any, found: Mapping[str, Params]) 
     what was found for the larger expression wins.
     """
     known = {canonical(name): params for name, params in found.items()}
-    places = make(expression).places
+    places = make(expression).places if found else {}
     for place in sorted(places, key=lambda p: -len(p.split("__")) if p else 1):
         params = known.get(places[place], {})
         inner = estimator.get_params(deep=True)[place] if place and params else estimator
