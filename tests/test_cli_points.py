@@ -157,7 +157,10 @@ def test_stopped_says_how_to_go_on(capsys, recipes, folder, tmp_path, monkeypatc
         (["bench-points", "FOLDER/.."], "no sequence there"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/none.png"], "no such picture"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "-o", "m.txt"], "m.txt: give a name"),
-        (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "--method", "rootsif"], "did you mean 'rootsift'"),
+        (
+            ["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "--method", "rootsif"],
+            "did you mean 'rootsift'",
+        ),
     ],
 )
 def test_mistakes_are_one_line(capsys, recipes, folder, tmp_path, argv, message):

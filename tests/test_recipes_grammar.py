@@ -209,6 +209,7 @@ _MISTAKES = {
     "sdm[rings=3]": "what cannot be written here",
     "sdm:tree": "'tree' needs score maps; 'sdm' has none: put it behind hough-forest, patch-cnn, heatmap",
     "vote(sdm,sdm:tree)": "character 14: 'tree' needs score maps",
+    "hog+svm:flip:tree": "'tree' needs score maps; 'hog\\+svm:flip' has none",
     "hog+svm:cnn:tree": "'tree' needs score maps; 'hog\\+svm:cnn' has none",
     "hog+svm+cnn": r"'cnn' is a step: steps are joined by ':': hog\+svm:cnn",
     "sdm+cnn": "joined by ':': sdm:cnn",

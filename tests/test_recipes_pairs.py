@@ -51,7 +51,7 @@ TINY: dict[str, Any] = {
     "cascade_depth": 1,
     "num_trees_per_cascade_level": 2,
 }
-#: lists, shortened to so many
+#: lists, shortened to so many of their last
 SHORTER = {"scales": 1, "radii": 1}
 PROBLEM = make_problem(12, side=48)
 STEPS = [line.name for line in recipes.parts_table() if line.slot == "step"]
@@ -90,7 +90,7 @@ def tiny(estimator: Any) -> Any:
         if leaf in TINY and value is not None:
             estimator.set_params(**{name: TINY[leaf]})
         elif leaf in SHORTER and value is not None:
-            estimator.set_params(**{name: tuple(value)[: SHORTER[leaf]]})
+            estimator.set_params(**{name: tuple(value)[-SHORTER[leaf] :]})
     return estimator
 
 

@@ -181,6 +181,7 @@ _EXPERT_PARTS = (
         "HOG of three levels",
         "classical",
         {"descriptor": "hog", "levels": (0, 1, 2)},
+        around={"n_levels": 3},
         slow=True,
     ),
     Row(

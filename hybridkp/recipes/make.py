@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 from sklearn.base import clone
 
 from .grammar import Experts, Method, Part, Start, Value, fault
-from .making import Construction, Made, fit_kind, load, reduced
-from .parts import Inside, Row, Task
+from .making import Construction, Made, fit_kind, is_protocol, load, reduced
+from .parts import Inside, Params, Row, Task
 from .reading import read, task_of
 
 
@@ -77,9 +77,15 @@ class _Maker:
             if node.last is None:
                 return self.rows(node.first)
             row = slots[self.task.last][node.last.name]
-            slow = row.slow or any(slots[self.task.first][part.name].slow for part in node.first)
+            parts = [slots[self.task.first][part.name] for part in node.first]
+            slow = row.slow or any(each.slow for each in parts)
+            around: dict[str, Any] = {}
+            for inside in _layers(row.inside):
+                around |= inside.slow if slow else {}
+            for each in parts:
+                around |= each.around
             before = self.rows(node.first, light=not slow)
-            return self.part(row, node.last, str(node), [before], node.reducer, slow, alone)
+            return self.part(row, node.last, str(node), [before], node.reducer, around, alone)
         row = slots["rule"][node.part.name]
         for member in node.members if row.takes else ():
             if member.steps:
@@ -106,7 +112,7 @@ class _Maker:
         text: str,
         held: Sequence[Made] = (),
         reducer: Part | None = None,
-        slow: bool = False,
+        around: Params | None = None,
         alone: bool = False,
         light: bool = False,
     ) -> Made:
@@ -118,7 +124,8 @@ class _Maker:
         for each in classes:
             each.values |= {key: value for key, value in self.context.items() if key in each.own}
         for layer, each in zip(layers, classes[1:], strict=True):
-            each.values |= {**layer.parameters, **(layer.slow if slow else {})}
+            own = {**layer.parameters, **(around or {})}
+            each.values |= {key: value for key, value in own.items() if key in each.own}
         self.fill(row, part, classes, light)
         if not row.holds:
             made = classes[0].build({})
@@ -174,13 +181,13 @@ class _Maker:
         return self.start(value.start, alone=True)
 
     def check_needs(self, row: Row, at: int, made: Made) -> None:
-        if row.needs is None or isinstance(made.estimator, load(row.needs[0])):
+        if row.needs is None or _keeps(made.estimator, row.needs[0]):
             return
         words = row.needs[1]
         starts = self.task.by_slot[self.task.start].values()
         experts = Experts((self.any(self.task.first),), None, self.any(self.task.last))
         tried: list[Start] = [*(Part(each.name) for each in starts), experts]
-        able = [str(x) for x in tried if isinstance(self.start(x).estimator, load(row.needs[0]))]
+        able = [str(x) for x in tried if _keeps(self.start(x).estimator, row.needs[0])]
         where = "behind" if row.holds == "detector" else "around"
         hint = f"put it {where} {', '.join(able)}"
         self.stop(at, f"'{row.name}' needs {words}; '{made.text}' has none", hint)
@@ -190,6 +197,13 @@ class _Maker:
 
     def stop(self, at: int, message: str, hint: str = "") -> NoReturn:
         raise fault(self.text, at, message, hint)
+
+
+def _keeps(estimator: Any, promise: str) -> bool:
+    """Whether it is of a class, or has the methods of a protocol, those that it has only at times too."""
+    kind = load(promise)
+    names = [name for name in vars(kind) if not name.startswith("_")] if is_protocol(kind) else []
+    return all(hasattr(estimator, name) for name in names) if names else isinstance(estimator, kind)
 
 
 def _layers(inside: Inside | None) -> Iterator[Inside]:

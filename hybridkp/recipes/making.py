@@ -131,6 +131,10 @@ def load(target: str) -> Any:
     return getattr(import_module(module, _ROOT), name)
 
 
+def is_protocol(kind: Any) -> bool:
+    return bool(getattr(kind, "_is_protocol", False))
+
+
 def fit_kind(annotation: str, value: Any) -> tuple[Any, str]:
     """The value as a parameter of that annotation takes it, and "" or the words for what it takes.
 

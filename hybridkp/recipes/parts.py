@@ -42,6 +42,7 @@ class Row:
     family: str = ""  #: "floor", "classical", "deep", "hybrid", "peer"; "" for what takes after its members
     parameters: Params = field(default_factory=dict)  #: where they differ from the class's own
     quick: Params | None = None  #: in place of ``parameters`` when training has to be short
+    around: Params = field(default_factory=dict)  #: what it needs of the estimator that it works in
     light: Params | None = None  #: in place of ``parameters`` among experts of which no part is slow
     space: Space = field(default_factory=dict)  #: values that a search chooses from
     holds: str = ""  #: the class's parameter that takes what stands before it, or its members
