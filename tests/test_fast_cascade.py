@@ -12,7 +12,7 @@ from hybridkp.checks import make_problem
 from hybridkp.files import load_model, save_model
 from hybridkp.imaging.geometry import apply_affine, invert_affine, rescale, rotation_about
 from hybridkp.imaging.images import crops_to_grey
-from hybridkp.landmarks import ChannelRegressor, FastCascade, MeanShape
+from hybridkp.landmarks import FastCascade, HolisticRegressor, MeanShape
 from hybridkp.landmarks import fast_descent as fd
 from hybridkp.runtime import nodes
 from hybridkp.structures import InputError
@@ -118,7 +118,7 @@ def test_marks_are_found_within_half_a_pixel(fitted) -> None:
     assert np.median(errors(fitted)) < 0.3
     history = fitted.history_["left-out error (px)"]
     assert len(history) == 5 and history[-1] < 0.5 * history[0]
-    assert np.median(errors(fitted)) < 0.6 * np.median(errors(fit(ChannelRegressor())))
+    assert np.median(errors(fitted)) < 0.6 * np.median(errors(fit(HolisticRegressor("channels"))))
 
 
 def test_points_move_with_the_picture_by_half_a_pixel(fitted) -> None:
@@ -262,8 +262,8 @@ def test_blunders_among_the_starts_cost_less_where_ways_are_clipped() -> None:
 def test_senseless_parameters_are_named(bad, says) -> None:
     with pytest.raises(InputError, match=f"FastCascade: .*{says}"):
         fit(FastCascade(**bad))
-    with pytest.raises(InputError, match="ChannelRegressor: need grid"):
-        fit(ChannelRegressor(grid=0))
+    with pytest.raises(InputError, match="HolisticRegressor: need grid"):
+        fit(HolisticRegressor("channels", grid=0))
 
 
 # --------------------------------------------------------------------------------------------

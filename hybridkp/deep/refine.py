@@ -276,6 +276,7 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         patch = torch.zeros(self.n_landmarks_, 2, self.patch_px, self.patch_px)
         inputs = {"patches": patch, "start": torch.zeros(1, self.n_landmarks_, 2)}
         return {
+            "kind": "deep.refiner",
             "graph": trace(Decide(self.module_), inputs),
             "side": self.input_px,
             "patch_px": self.patch_px,

@@ -1,9 +1,9 @@
 from .cascade import CascadedRegressor as CascadedRegressor
-from .channel_regressor import ChannelRegressor as ChannelRegressor
 from .fast_cascade import FastCascade as FastCascade
 from .holistic import HolisticRegressor as HolisticRegressor
 from .local_binary import LocalBinaryFeatures as LocalBinaryFeatures
 from .mean_shape import MeanShape as MeanShape
 from .patches import PatchDetector as PatchDetector
+from .refiner import SubpixelRefiner as SubpixelRefiner
 from .shape import PointDistribution as PointDistribution
 from .voting import HoughForest as HoughForest

@@ -147,7 +147,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
                 f"CascadedRegressor on {type(descriptor).__name__}: the runtime knows dense HOG only"
             )
         return {
-            "kind": "cascade",
+            "kind": "landmarks.cascade",
             "start": self.start_.runtime_node(),
             "hog": hog_layout(descriptor),
             "mean": self.shape_.mean_,

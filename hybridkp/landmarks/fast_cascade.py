@@ -6,7 +6,6 @@ the start and feature maps of others (a network's) come in through two small pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,9 +17,9 @@ from ..imaging.geometry import flip_image, flip_points
 from ..imaging.images import check_crops, crops_to_grey
 from ..memory import TooFewLabels, fitted, out_of_fold
 from ..stats.calibration import FAR
-from ..structures import Array, Detector, DetectorMixin, InputError
-from .channel_regressor import ChannelRegressor
-from .fast_descent import MeanShape, Reader, Stage, as_complex, as_points, descend, rings_pattern
+from ..structures import Array, Detector, DetectorMixin, InputError, OutOfFold, supports
+from .fast_descent import Reader, ShapeFrame, Stage, as_complex, as_points, descend, rings_pattern
+from .holistic import HolisticRegressor
 from .ridge import ridge
 from .shape import PointDistribution
 from .training import given_starts, mean_error, mirrored, perturbed, prepare, step_curve
@@ -71,8 +70,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
     n_perturbations : int
         Extra copies of each training picture with a disturbed pose of the starting shape.
     start : Detector or None
-        Gives the starting shape; None is ``ChannelRegressor()``.  Points that it gives as NaN are
-        filled in by ``shape``.  One with ``predict_out_of_fold`` is asked for those.
+        Gives the starting shape; None is ``HolisticRegressor("channels")``.  Points that it gives
+        as NaN are filled in by ``shape``.  One with ``predict_out_of_fold`` is asked for those.
     cv : int
         Folds for the start's answers on pictures that it did not see.
     shape : PointDistribution or None
@@ -105,8 +104,6 @@ class FastCascade(DetectorMixin, BaseEstimator):
     CVPR 2013.  E. Tola, V. Lepetit, P. Fua, DAISY, TPAMI 32(5), 2010: the channels.
     A. Izenman, Reduced-rank regression for the multivariate linear model, J. Multivar. Anal. 5, 1975.
     """
-
-    parts_: Sequence[float] = (1.0,)  #: files from before it do not say it
 
     def __init__(
         self,
@@ -215,10 +212,10 @@ class FastCascade(DetectorMixin, BaseEstimator):
         With too few groups to leave some out (or landmarks labelled in one fold only) the mean
         shape is given to all instead.
         """
-        start = ChannelRegressor() if self.start is None else self.start
+        start: Any = HolisticRegressor("channels") if self.start is None else self.start
         self.start_ = fitted(start, images, truth, groups=groups, flip=flip)
         n_groups = len(images if groups is None else np.unique(np.asarray(groups)))
-        if hasattr(start, "predict_out_of_fold"):  # it has worked by folds itself
+        if supports(start, OutOfFold):  # it has worked by folds itself
             return np.asarray(start.predict_out_of_fold(images, truth, groups=groups, flip=flip)[0], float)
         if n_groups >= 2:
             try:
@@ -314,8 +311,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
         n = len(self.scales)
         return self.maps is not None and (self.map_stages is None or i in {s % n for s in self.map_stages})
 
-    def _mean(self) -> MeanShape:
-        return MeanShape.of(self.shape_.mean_)
+    def _mean(self) -> ShapeFrame:
+        return ShapeFrame.of(self.shape_.mean_)
 
     def _reader(self) -> Reader:
         unit = self.map_unit_ if len(self.map_unit_) else None
@@ -356,7 +353,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         if not any(self.parts_):
             return start
         node = {
-            "kind": "fast_cascade",
+            "kind": "landmarks.fast_cascade",
             "start": start,
             "mean": self.shape_.mean_,
             "rings": [[float(r), int(n), float(sigma)] for r, n, sigma in self.rings],

@@ -219,7 +219,7 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
 
     def runtime_node(self) -> dict[str, Any]:
         return {
-            "kind": "local-binary",
+            "kind": "landmarks.local_binary",
             "start": self.start_.runtime_node(),
             "mean": self.shape_.mean_,
             "smoothing": float(self.smoothing),

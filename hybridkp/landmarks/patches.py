@@ -305,7 +305,7 @@ class PatchDetector(DetectorMixin, BaseEstimator):
             raise InputError("PatchDetector: the runtime knows linear experts on dense HOG with step 1 only")
         shape = self.shape_
         return {
-            "kind": "patches",
+            "kind": "landmarks.patches",
             "start": self.start_.runtime_node(),
             "hog": hog_layout(self.descriptor_),
             "shape": {name: getattr(shape, name) for name in ("mean_", "components_", "sigma_", "noise_")}

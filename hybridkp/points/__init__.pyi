@@ -8,8 +8,8 @@ from .classical import SIFTFeature as SIFTFeature
 from .classical import SURFFeature as SURFFeature
 from .combined import ConcatFeature as ConcatFeature
 from .combined import Upright as Upright
-from .detectors import FAST as FAST
 from .detectors import Corners as Corners
+from .detectors import FAST as FAST
 from .diffusion import AKAZEFeature as AKAZEFeature
 from .diffusion import KAZEFeature as KAZEFeature
 from .grid import GridRefinedMatcher as GridRefinedMatcher
@@ -39,4 +39,5 @@ from .robust import estimate_homography as estimate_homography
 from .robust import refine_ecc as refine_ecc
 from .subpixel import RefinedMatcher as RefinedMatcher
 from .subpixel import least_squares_matching as least_squares_matching
+from .trees import BoostedTrees as BoostedTrees
 from .two_stage import TwoStageMatcher as TwoStageMatcher

@@ -13,10 +13,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from sklearn.base import clone
 
 from ..descriptors.sift import cv2_points
-from ..structures import Array, InputError, Keypoints, LocalFeature
+from ..structures import Array, InputError, Keypoints, LocalFeature, clone
 from .local import OpenCVFeature, aligned_rows, picture
 
 

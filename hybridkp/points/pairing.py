@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
 
 from ..imaging.geometry import rescale
 from ..imaging.pyramid import gaussian_pyramid
-from ..structures import Array, Descriptor, InputError, Keypoints
+from ..structures import Array, Descriptor, InputError, Keypoints, Parameters, clone
 from .local import grey_picture, moved, tiles
 
 #: side of the square that a method's rows see, in units of its own ``Keypoints.size``
@@ -54,7 +53,7 @@ _CHUNK = 256  # points at a time
 _SPARE = 2  # how many times more points are asked for when some could not be described
 
 
-class Paired(BaseEstimator):
+class Paired(Parameters):
     """A local feature from a detector and a descriptor.
 
     Parameters

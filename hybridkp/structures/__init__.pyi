@@ -18,6 +18,10 @@ from .pairs import Matched as Matched
 from .pairs import Pair as Pair
 from .pairs import PairMatcher as PairMatcher
 from .pairs import PairSet as PairSet
+from .parameters import NamedMembers as NamedMembers
+from .parameters import Parameters as Parameters
+from .parameters import clone as clone
+from .parameters import parameter_names as parameter_names
 from .predictions import Predictions as Predictions
 from .protocols import Descriptor as Descriptor
 from .protocols import Detector as Detector
@@ -30,3 +34,4 @@ from .protocols import RuntimeNode as RuntimeNode
 from .protocols import ScoreMaps as ScoreMaps
 from .protocols import Stateful as Stateful
 from .protocols import Visibility as Visibility
+from .protocols import supports as supports

@@ -16,6 +16,15 @@ if TYPE_CHECKING:  # pragma: no cover
     from typing import Self
 
 
+def supports(value: Any, promise: Any) -> bool:
+    """Whether an object keeps one of the promises below: every public name of it is there.
+
+    Not ``isinstance``: that looks at the class, which cannot tell a method that depends on what is inside
+    (scikit-learn's ``available_if``).
+    """
+    return all(hasattr(value, name) for name in vars(promise) if not name.startswith("_"))
+
+
 @runtime_checkable
 class Descriptor(Protocol):
     """pyramid + points -> rows; row i always belongs to keypoint i, also at borders."""
@@ -84,7 +93,8 @@ class LocalFeature(Protocol):
     Keypoints come best first; a blank picture gives none.
     """
 
-    norm: str
+    @property
+    def norm(self) -> str: ...
 
     def detect_and_describe(self, image: Array) -> tuple[Keypoints, Array]: ...
 
