@@ -100,7 +100,7 @@ def test_maps_of_others_are_read_at_the_point() -> None:
 
 
 def test_the_frame_lays_a_turned_shape_on_the_mean_shape() -> None:
-    mean = fd.MeanShape.of(TRAIN.xy[0])
+    mean = fd.ShapeFrame.of(TRAIN.xy[0])
     turned = apply_affine(rotation_about((20, 30), 25), TRAIN.xy[0])
     a, b = mean.frame_pose(fd.as_complex(turned), 1.0)
     np.testing.assert_allclose(fd.as_points(a * fd.as_complex(turned) + b), TRAIN.xy[0], atol=1e-9)
@@ -333,7 +333,7 @@ class PooledMaps(GreyMaps):
         graph = helper.make_graph([pool], "pool", ends[:1], ends[1:])
         opset = [helper.make_opsetid("", 13)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-        return {"graph": model.SerializeToString(), "stride": 2.0}
+        return {"graph": model.SerializeToString(), "stride": 2.0, "channels": 1}
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "cv2.dnn"])

@@ -254,6 +254,7 @@ def _node(**changes: Any) -> dict[str, Any]:
     node = {
         "kind": "fusion.pictorial",
         "graph": b"",
+        "channels": 1,
         "stride": 4,
         "parent": np.array([-1, 0]),
         "kernel": np.ones((2, 8, 8), np.float32),

@@ -194,6 +194,47 @@ def test_the_ten_lines_run_without_torch_and_scikit_learn(tmp_path, kind):
     assert (drawn != before).any()
 
 
+ALONE = """
+import sys
+for name in ("sklearn", "scipy", "skimage", "torch", "safetensors", "joblib", "threadpoolctl", "skops"):
+    sys.modules[name] = None
+import cv2, numpy as np
+from hybridkp import points, runtime
+image = np.load("picture.npy")
+for path in sys.argv[1:]:
+    assert np.isfinite(runtime.load(path).detect(image).xy).all()
+net = points.NetFeature(n_points=200)
+first = points.FeatureMatcher(points.SIFTFeature(n_points=200))
+matcher = points.TwoStageMatcher(points.GridRefinedMatcher(first), net)
+found = matcher.set_params(first__first__ratio=0.8).match(image, np.roll(image, 3, axis=1))
+assert found.inlier.sum() > 20 and matcher.get_params()["first__first__feature__n_points"] == 200
+door = points.as_feature2d(points.ORBFeature(n_points=50))
+mask = np.zeros(image.shape[:2], np.uint8)
+mask[:, :60] = 1
+assert len(door.detect(image, mask)) > 0
+"""
+
+
+def test_an_application_needs_numpy_and_cv2_alone(tmp_path):
+    kinds = ["patches", "stacking", "vote with shapes", "average, weighted"]
+    for i, kind in enumerate(kinds):
+        runtime.export_runtime(fitted(kind), tmp_path / f"{i}.hkr")
+    rng = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(rng.uniform(0, 255, (120, 160)), (0, 0), 2)
+    np.save(tmp_path / "picture.npy", cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8))
+    program = [sys.executable, "-c", ALONE, *(f"{i}.hkr" for i in range(len(kinds)))]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "kind", ["fusion.kernels", "fusion.__init__", "cli.main", "landmarks..grid", "os.path"]
+)
+def test_a_file_names_nodes_and_nothing_else(kind):
+    with pytest.raises(InputError, match="which this hybridkp cannot run"):
+        build({"kind": kind})
+
+
 def test_pictures_of_every_kind(cascade):
     detector = runtime.load(cascade)
     grey = cv2.cvtColor(HELD_OUT[0], cv2.COLOR_BGR2GRAY)

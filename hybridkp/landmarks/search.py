@@ -1,7 +1,7 @@
-"""The coarse-to-fine search of the patch detector, given what was learned.
+"""The coarse-to-fine search in windows of scores, given what was learned.
 
 Windows of expert scores become plausible shapes, level by level.  Arrays and dicts of arrays
-only.  NumPy and OpenCV only: an exported model runs from here; the learning is in ``patches.py``.
+only.  NumPy and OpenCV only: an exported model runs from here; the learning is in ``level_search.py``.
 """
 
 from __future__ import annotations

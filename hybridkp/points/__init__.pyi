@@ -8,8 +8,8 @@ from .classical import SIFTFeature as SIFTFeature
 from .classical import SURFFeature as SURFFeature
 from .combined import ConcatFeature as ConcatFeature
 from .combined import Upright as Upright
-from .detectors import Corners as Corners
 from .detectors import FAST as FAST
+from .detectors import Corners as Corners
 from .diffusion import AKAZEFeature as AKAZEFeature
 from .diffusion import KAZEFeature as KAZEFeature
 from .grid import GridRefinedMatcher as GridRefinedMatcher
