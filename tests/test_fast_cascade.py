@@ -116,7 +116,7 @@ def test_the_frame_lays_a_turned_shape_on_the_mean_shape() -> None:
 
 def test_marks_are_found_within_half_a_pixel(fitted) -> None:
     assert np.median(errors(fitted)) < 0.3
-    history = fitted.history_["left-out error (px)"]
+    history = fitted.history_["held-out error (px)"]
     assert len(history) == 5 and history[-1] < 0.5 * history[0]
     assert np.median(errors(fitted)) < 0.6 * np.median(errors(fit(HolisticRegressor("channels"))))
 
@@ -298,7 +298,7 @@ def test_maps_that_tell_the_answer_are_believed() -> None:
     everything = make_problem(60)
     plain = FastCascade(scales=(0.5,)).fit(everything.images, everything.xy)
     told = FastCascade(scales=(0.5,), maps=Telling()).fit(everything.images, everything.xy)
-    before, after = (m.history_["left-out error (px)"][-1] for m in (plain, told))
+    before, after = (m.history_["held-out error (px)"][-1] for m in (plain, told))
     assert after < before
 
 

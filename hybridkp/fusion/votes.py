@@ -141,7 +141,7 @@ class WeightedVote(LearnedCombination):
             correlation = self._correlations(error)
             weights = vote_weights(variance[:, None], correlation)[:, 0]
         rule = {"variance": variance, "correlation": correlation, "factor": factor, "weights": weights}
-        fused, confidence = self._combine(rule | {"calibration": np.array([1.0, 0.0])}, prediction, score)
+        fused, confidence = self._combine(rule | {"calibration": (1.0, 0.0)}, prediction, score)
         distance = np.linalg.norm(fused - truth, axis=-1)
         there = np.isfinite(distance)
         calibration = calibrate(logit(confidence)[there], distance[there] < NEAR * side)

@@ -52,11 +52,11 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
     Notes
     -----
     Departures from the paper: rows are taken in the mean-shape frame; training starts are
-    out-of-fold answers of ``start``; and each next stage is trained on what the stage says of a
-    picture when that picture's group is left out (exact, see :func:`.ridge.ridge`), so that
+    out-of-fold predictions of ``start``; and each next stage is trained on what the stage says of a
+    picture when that picture's group is held out (exact, see :func:`.ridge.ridge`), so that
     later stages meet errors of the size they will meet in use.  The score of a landmark is the
     probability that its error is below 2.5 % of the crop's longer side, from a logistic curve
-    over the last steps' lengths, fitted on the left-out answers.
+    over the last steps' lengths, fitted on the held-out predictions.
 
     References
     ----------
@@ -104,11 +104,11 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         self.weights_: list[Array] = []
         self.offsets_: list[Array] = []
         lengths = []
-        self.history_ = {"left-out error (px)": [mean_error(current, truth[picture])]}
+        self.history_ = {"held-out error (px)": [mean_error(current, truth[picture])]}
         for scale in self.scales:
             current, length = self._fit_stage(grey, picture, current, wanted, scale, rows)
             lengths.append(length)
-            self.history_["left-out error (px)"].append(mean_error(current, truth[picture]))
+            self.history_["held-out error (px)"].append(mean_error(current, truth[picture]))
         self.curve_ = step_curve(lengths, np.linalg.norm(current - truth[picture], axis=-1), self.size_hw_)
         return self
 
@@ -117,10 +117,10 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
     ) -> tuple[Array, Array]:
         features, maps, points = self._features(grey, picture, current, scale)
         step = (apply_affine(maps, wanted) - points).reshape(len(points), -1)
-        weights, offset, left_out = ridge(features, step, self.alpha, rows)
+        weights, offset, held_out = ridge(features, step, self.alpha, rows)
         self.weights_.append(weights)
         self.offsets_.append(offset)
-        return moved(current, points, left_out, maps)
+        return moved(current, points, held_out, maps)
 
     def _features(self, grey: Array, picture: Array, xy: Array, scale: float) -> tuple[Array, Array, Array]:
         mean, size = self.shape_.mean_, self.size_hw_

@@ -63,7 +63,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         few pictures and many.
     rank : int or None
         A stage's step is a combination of so many directions (reduced-rank regression, the leading
-        ones of the left-out answers); None keeps all.
+        ones of the held-out predictions); None keeps all.
     clip : float or None
         A way longer than so many medians of its landmark's counts as that long while a stage is
         learned: what is far off is seldom repaired, and not worth the near ones' accuracy.
@@ -73,7 +73,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         Gives the starting shape; None is ``HolisticRegressor("channels")``.  Points that it gives
         as NaN are filled in by ``shape``.  One with ``predict_out_of_fold`` is asked for those.
     cv : int
-        Folds for the start's answers on pictures that it did not see.
+        Folds for the start's predictions on pictures that it did not see.
     shape : PointDistribution or None
         Defines the frame and fills in landmarks that are missing in training.
     maps : FeatureMaps or None
@@ -88,12 +88,12 @@ class FastCascade(DetectorMixin, BaseEstimator):
     Notes
     -----
     Behind another detector (``start``) each stage keeps its step, half of it or none, whichever errs
-    least on the answers left out, an error counting as at most 5 % of the side: on turned bodies the
+    least on the held-out predictions, an error counting as at most 5 % of the side: on turned bodies the
     stages then stay away, instead of pulling good points towards the mean body.  Where none keeps any, the
-    answers are the other detector's, scores included.
+    predictions are the other detector's, scores included.
 
     Departures from the paper: as in :class:`.CascadedRegressor` (mean-shape frame, out-of-fold
-    starts, left-out answers between the stages, the meaning of the score).  The starts of mirrored
+    starts, held-out predictions between the stages, the meaning of the score).  The starts of mirrored
     copies are the mirrored starts of the originals.  Departures from that class: channels of the
     frame instead of histograms at each point, read at the nearest pixel; pattern and step are turned
     and scaled by what is left of the pose in the frame.
@@ -162,7 +162,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         seen, guarded = truth[picture], self.start is not None
         self.stages_: list[dict[str, Array]] = []
         self.map_unit_ = np.zeros(0, np.float32)
-        self.history_ = {"left-out error (px)": [mean_error(current, seen)]}
+        self.history_ = {"held-out error (px)": [mean_error(current, seen)]}
         z, poses, lengths, parts = as_complex(current), None, [], []
         for i, scale in enumerate(self.scales):
             if i == 0 or scale != self.scales[i - 1]:
@@ -175,13 +175,13 @@ class FastCascade(DetectorMixin, BaseEstimator):
                 self.stages_[-1][name] *= np.float32(part)
             z = z + part * step
             lengths.append(np.abs(part * step))
-            self.history_["left-out error (px)"].append(mean_error(as_points(z), seen))
+            self.history_["held-out error (px)"].append(mean_error(as_points(z), seen))
         self.parts_ = parts
         self.curve_ = step_curve(lengths, np.linalg.norm(as_points(z) - seen, axis=-1), self.size_hw_)
         return self
 
     def _worth(self, z: Array, step: Array, truth: Array) -> float:
-        """The part of :data:`PARTS` of a left-out step that leaves the least capped error."""
+        """The part of :data:`PARTS` of a held-out step that leaves the least capped error."""
         limit = FAR * max(self.size_hw_)
         off = [np.linalg.norm(as_points(z + part * step) - truth, axis=-1) for part in PARTS]
         return PARTS[int(np.argmin([np.nanmean(np.minimum(o, limit)) for o in off]))]
@@ -240,13 +240,13 @@ class FastCascade(DetectorMixin, BaseEstimator):
         groups: Array,
         extra: Array | None,
     ) -> Array:
-        """Learns stage ``i``; (N, K) complex, the step in the crop that it makes of pictures left out."""
+        """Learns stage ``i``; (N, K) complex, the step in the crop that it makes of held-out pictures."""
         features, unit = self._features(i, grey, picture, z, poses, extra)
         way = wanted - z if self.clip is None else _clipped(wanted - z, self.clip)
         target = as_points(way / unit[:, None]).reshape(len(z), -1)
-        weights, offset, left_out = ridge(features, target, self.alpha * len(features), groups)
-        middle = left_out.mean(axis=0)
-        spread = left_out - middle
+        weights, offset, held_out = ridge(features, target, self.alpha * len(features), groups)
+        middle = held_out.mean(axis=0)
+        spread = held_out - middle
         _, directions = np.linalg.eigh(spread.T @ spread)  # rising
         rank = directions.shape[1] if self.rank is None else self.rank
         directions = np.ascontiguousarray(directions[:, ::-1][:, :rank].T)

@@ -56,7 +56,7 @@ class PatchDetector(LevelSearch):
         round (0 = none).
     alpha : float or None
         Ridge penalty of the correction, in px² of the frame; infinity switches it off.  None
-        takes, level by level, what does best on pictures left out of the correction.
+        takes, level by level, what does best on pictures held out of the correction.
     shape : PointDistribution or None
     start : Detector or None
         Gives the first estimate; None is ``HolisticRegressor()``.  Points that it gives as NaN are

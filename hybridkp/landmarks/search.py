@@ -56,7 +56,7 @@ def search(
     raw = response.read_windows(log_odds, base - centre, step)
     mass = response.posterior(log_odds).reshape(*base.shape[:2], -1)
     offset = response.window_offsets(radius, step)
-    mean = mass @ offset  # the posterior is shown around the answer, not around its own mean
+    mean = mass @ offset  # the posterior is shown around the prediction, not around its own mean
     places = base[:, :, None] + offset - mean[:, :, None]
     return current, raw, mass, apply_affine(invert_affine(maps), places)
 

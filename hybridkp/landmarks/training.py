@@ -126,7 +126,7 @@ def step_curve(lengths: list[Array], error: Array, size_hw: tuple[int, int]) -> 
     Parameters
     ----------
     lengths : per stage (N, K), how far each point went, px
-    error : (N, K) px, of answers that did not see the picture; NaN = not labelled
+    error : (N, K) px, of predictions that did not see the picture; NaN = not labelled
     """
     from sklearn.linear_model import LogisticRegression
 

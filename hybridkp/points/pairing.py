@@ -15,7 +15,16 @@ import numpy as np
 
 from ..imaging.geometry import rescale
 from ..imaging.pyramid import gaussian_pyramid
-from ..structures import Array, Descriptor, InputError, Keypoints, Parameters, clone
+from ..structures import (
+    Array,
+    Descriptor,
+    InputError,
+    Keypoints,
+    Parameters,
+    PointDescriptor,
+    clone,
+    supports,
+)
 from .local import grey_picture, moved, tiles
 
 #: side of the square that a method's rows see, in units of its own ``Keypoints.size``
@@ -124,7 +133,10 @@ class Paired(Parameters):
         """
         grey = grey_picture(image)
         points = self._with_angles(grey, keypoints)
-        if hasattr(self.descriptor, "compute") and type(self.descriptor).__name__ not in FIXED_WINDOW_PX:
+        if (
+            supports(self.descriptor, PointDescriptor)
+            and type(self.descriptor).__name__ not in FIXED_WINDOW_PX
+        ):
             return np.asarray(self.descriptor.compute(grey, _resized(points, self._factor())))
         return self._from_levels(grey, points)
 

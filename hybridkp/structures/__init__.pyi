@@ -25,10 +25,13 @@ from .parameters import parameter_names as parameter_names
 from .predictions import Predictions as Predictions
 from .protocols import Descriptor as Descriptor
 from .protocols import Detector as Detector
+from .protocols import LearnedDescriptor as LearnedDescriptor
 from .protocols import LocalFeature as LocalFeature
 from .protocols import MapsNode as MapsNode
 from .protocols import Mirrored as Mirrored
 from .protocols import OutOfFold as OutOfFold
+from .protocols import PointDescriptor as PointDescriptor
+from .protocols import PointDetector as PointDetector
 from .protocols import Refiner as Refiner
 from .protocols import RuntimeNode as RuntimeNode
 from .protocols import ScoreMaps as ScoreMaps

@@ -100,6 +100,33 @@ class LocalFeature(Protocol):
 
 
 @runtime_checkable
+class PointDetector(Protocol):
+    """A local feature that gives its points alone."""
+
+    def detect(self, image: Array) -> Keypoints:
+        """N points, best first."""
+        ...
+
+
+@runtime_checkable
+class PointDescriptor(Protocol):
+    """A local feature that describes points of others."""
+
+    def compute(self, image: Array, keypoints: Keypoints) -> Array:
+        """Rows (N, D), row i for keypoint i."""
+        ...
+
+
+@runtime_checkable
+class LearnedDescriptor(Protocol):
+    """A descriptor that learns from crops and points, as a network does."""
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> Self: ...
+
+
+@runtime_checkable
 class ScoreMaps(Protocol):
     """A detector that says how probable each place is, and not only which is the best."""
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from .pairs import PairBatch
 
-NEAR = 3.0  #: px: nearer points are the same point for the descriptors, further ones are not
+SAME_POINT_PX = 3.0  #: nearer points are the same point for the descriptors, further ones are not
 WEIGHTS = {"label": 0.5, "place": 0.5, "peak": 0.1, "match": 1.5, "trust": 0.4}
 
 
@@ -92,12 +92,12 @@ def match_loss(
 ) -> tuple[Tensor, Tensor]:
     """Dual softmax: row i of (B, N, D) belongs to row i of ``partner``, at ``xy`` (B, N, 2) of its view.
 
-    Points of one view within :data:`NEAR` px of each other do not count against each other; points
+    Points of one view within :data:`SAME_POINT_PX` of each other do not count against each other; points
     of two other views do.  Returns the loss and (B, N), whether a point and its partner are each
     other's best within their views.
     """
     b, n = use.shape
-    same = (torch.cdist(xy, xy) < NEAR) & ~torch.eye(n, dtype=torch.bool)
+    same = (torch.cdist(xy, xy) < SAME_POINT_PX) & ~torch.eye(n, dtype=torch.bool)
     cosine = rows @ partner.transpose(1, 2)
     keep = ~same & use[:, None] & use[:, :, None]
     truth = cosine.diagonal(dim1=1, dim2=2)

@@ -35,7 +35,7 @@ def gate_features(xy: Array, score: Array, side: float, confidence: bool, agreem
 
 
 def gate_weights(features: Array, given: Array, mean: Array, slope: Array, bias: Array) -> Array:
-    """(M, B, K) softmax of ``slope (features - mean) + bias`` over the members that answered.
+    """(M, B, K) softmax of ``slope (features - mean) + bias`` over the members that gave a prediction.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def gated_vote(
     """
     given: Array = np.asarray(np.isfinite(xy).all(-1))
     weights = gate_weights(gate_features(xy, score, side, *sees), given, *gate)
-    fused, trust = weighted_points(xy, weights, score)
-    return fused, recalibrated(trust, calibration, given.any(0))
+    fused, confidence = weighted_points(xy, weights, score)
+    return fused, recalibrated(confidence, calibration, given.any(0))
 
 
 def make(node: Node, engine: str) -> Run:

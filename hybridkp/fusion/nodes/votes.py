@@ -21,7 +21,7 @@ def vote_weights(variance: Array, correlation: Array, given: Array | None = None
     ----------
     variance : (M, B, K) px², expected squared error of each member at each point
     correlation : (K, M, M) error correlation of the members
-    given : (M, B, K) bool; a member without an answer gets weight 0
+    given : (M, B, K) bool; a member without a prediction gets weight 0
     """
     sd = np.sqrt(variance)
     inverse = np.linalg.inv(correlation + 1e-3 * np.eye(len(variance)))
@@ -51,7 +51,7 @@ def vote(
 # x and y told apart
 # --------------------------------------------------------------------------------------------
 
-ABSENT = 1e12  #: factor on the variance of a member without an answer
+ABSENT = 1e12  #: factor on the variance of a member without a prediction
 
 
 def full_weights(variance: Array, correlation: Array) -> tuple[Array, Array]:
@@ -83,7 +83,7 @@ def full_vote(
 ) -> tuple[Array, Array]:
     """As :func:`vote`, with ``variance`` (2M, K) and ``correlation`` (K, 2M, 2M).
 
-    A member without an answer is given :data:`ABSENT` times its variance; its correlation with the
+    A member without a prediction is given :data:`ABSENT` times its variance; its correlation with the
     others is left in place, which changes their weights a little.
     """
     m, b, k, _ = xy.shape
