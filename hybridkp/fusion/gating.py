@@ -151,11 +151,6 @@ class GatedVote(LearnedCombination):
         return gated_vote(xy, score, rule["side"], sees, gate, rule["calibration"])
 
     def runtime_node(self) -> dict[str, Any]:
-        return {
-            "kind": "fusion.gating",
-            "members": self._member_nodes(),
-            "side": int(self.side_),
-            "confidence": bool(self.confidence),
-            "agreement": bool(self.agreement),
-            **{name: getattr(self, f"{name}_") for name in ("centre", "slope", "bias", "calibration")},
-        }
+        sees = {"confidence": bool(self.confidence), "agreement": bool(self.agreement)}
+        learned = "centre", "slope", "bias", "calibration"
+        return self._node("gating", *learned, side=int(self.side_), **sees)

@@ -52,8 +52,11 @@ class Combination(NamedMembers, DetectorMixin, BaseEstimator):
         pairs = [member.predict_with_score(images) for member in self.members_]
         return images, np.stack([p[0] for p in pairs]).astype(float), np.stack([p[1] for p in pairs])
 
-    def _member_nodes(self) -> list[dict[str, Any]]:
-        return [member.runtime_node() for member in self.members_]
+    def _node(self, kind: str, *learned: str, **others: Any) -> dict[str, Any]:
+        """A node of the members with what was ``learned``, by name without the trailing underscore."""
+        members = [member.runtime_node() for member in self.members_]
+        values = {name: getattr(self, f"{name}_") for name in learned}
+        return {"kind": f"fusion.{kind}", "members": members, **values, **others}
 
 
 class LearnedCombination(Combination):
@@ -112,6 +115,12 @@ class LearnedCombination(Combination):
         if self.alone_ >= 0:
             return xy[self.alone_].astype(np.float32), score[self.alone_].astype(np.float32)
         return self._combine({name: getattr(self, f"{name}_") for name in self._learned}, xy, score)
+
+    def _node(self, kind: str, *learned: str, **others: Any) -> dict[str, Any]:
+        if self.alone_ >= 0:
+            inside: dict[str, Any] = self.members_[self.alone_].runtime_node()
+            return inside
+        return super()._node(kind, *learned, **others)
 
     def _out_of_fold(self, images: Array, xy: Array, groups: Any, flip: Any) -> tuple[Array, Array]:
         def ask(detector: Any) -> tuple[Array, Array]:

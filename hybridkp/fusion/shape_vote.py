@@ -109,14 +109,7 @@ class ShapeVote(LearnedCombination):
         return shaped(xy, score, rule)
 
     def runtime_node(self) -> dict[str, Any]:
-        if self.alone_ >= 0:
-            inside: dict[str, Any] = self.members_[self.alone_].runtime_node()
-            return inside
-        return {
-            "kind": "fusion.shape_vote",
-            "members": self._member_nodes(),
-            **{name: getattr(self, f"{name}_") for name in self._learned},
-        }
+        return self._node("shape_vote", *self._learned)
 
 
 def gaussian_shapes(xy: Array, residual: float, rounds: int = 10) -> tuple[Array, Array]:

@@ -126,18 +126,10 @@ class Stacking(LearnedCombination):
         return corrected(base, linear, moved), mean_confidence(xy, score, rule["calibration"])
 
     def runtime_node(self) -> dict[str, Any]:
-        if self.alone_ >= 0:
-            inside: dict[str, Any] = self.members_[self.alone_].runtime_node()
-            return inside
-        if self.regressors_:
+        if self.regressors_ and self.alone_ < 0:
             raise InputError("Stacking cannot be exported with another regressor: use regressor=None")
-        names = ("mean", "neighbours", "coefficients", "offset", "calibration")
-        return {
-            "kind": "fusion.stacking",
-            "members": self._member_nodes(),
-            "weights": self.base_,
-            **{name: getattr(self, f"{name}_") for name in names},
-        }
+        learned = "mean", "neighbours", "coefficients", "offset", "calibration"
+        return self._node("stacking", *learned, weights=self.base_)
 
 
 def _clipped(target: Array) -> Array:

@@ -56,7 +56,7 @@ class Average(Combination):
         return weighted_points(xy, np.broadcast_to(self._shares()[:, None, None], score.shape), score)
 
     def runtime_node(self) -> dict[str, Any]:
-        return {"kind": "fusion.average", "members": self._member_nodes(), "weights": self._shares()}
+        return self._node("average", weights=self._shares())
 
 
 class WeightedVote(LearnedCombination):
@@ -177,15 +177,9 @@ class WeightedVote(LearnedCombination):
         return fused, recalibrated(confidence, rule["calibration"], np.isfinite(fused).all(-1))
 
     def runtime_node(self) -> dict[str, Any]:
-        return {
-            "kind": "fusion.votes",
-            "full": self.covariance == "full",
-            "members": self._member_nodes(),
-            "variance": self.variance_,
-            "correlation": self.correlation_,
-            "factors": self.factor_ if self.confidence else [],
-            "calibration": self.calibration_,
-        }
+        factors = self.factor_ if self.confidence else []
+        full = self.covariance == "full"
+        return self._node("votes", "variance", "correlation", "calibration", factors=factors, full=full)
 
 
 def _decreasing(score: Array, ratio: Array) -> dict[str, Array]:

@@ -17,14 +17,13 @@ from ..descriptors import HOG
 from ..imaging.geometry import apply_affine
 from ..imaging.images import check_crops, crops_to_grey
 from ..imaging.pyramid import gaussian_pyramid
-from ..memory import fitted
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError, Keypoints
 from .candidates import hog_layout, is_dense_hog
 from .descent import descend, moved, stage_rows
 from .holistic import HolisticRegressor
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mean_error, mirrored, perturbed, prepare, start_shapes, step_curve
+from .training import given_starts, mean_error, perturbed, prepared, step_curve
 
 
 class CascadedRegressor(DetectorMixin, BaseEstimator):
@@ -90,14 +89,11 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
         if len(self.scales) < 1 or min(self.scales) <= 0:
             raise InputError(f"CascadedRegressor: scales must be positive, got {self.scales}")
-        grey, truth = prepare(images, xy)
-        self.size_hw_ = tuple(grey.shape[1:3])
         start = HolisticRegressor() if self.start is None else self.start
-        shape = PointDistribution() if self.shape is None else self.shape
-        grey, truth, rows = mirrored(grey, truth, groups, flip)
-        self.shape_ = type(shape)(**shape.get_params()).fit(truth)
-        self.start_ = fitted(start, grey, truth, groups=rows)
-        current = start_shapes(start, self.shape_, grey, truth, rows)
+        grey, truth, rows, self.shape_, self.start_, current = prepared(
+            images, xy, groups, flip, self.shape, start
+        )
+        self.size_hw_ = tuple(grey.shape[1:3])
         rng = np.random.default_rng(self.random_state)
         picture, current = perturbed(current, truth, self.n_perturbations, rng)
         wanted, rows = self.shape_.complete(truth)[picture], rows[picture]

@@ -22,7 +22,7 @@ from .fast_descent import Reader, ShapeFrame, Stage, as_complex, as_points, desc
 from .holistic import HolisticRegressor
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mean_error, mirrored, perturbed, prepare, step_curve
+from .training import fitted_shape, given_starts, mean_error, mirrored, perturbed, prepare, step_curve
 
 PARTS = (0.0, 0.5, 1.0)  #: of a stage's step, behind another detector
 
@@ -151,8 +151,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
             if flip is not None:  # they may see colour; the channels are grey
                 images = np.concatenate([images, flip_image(images, axis=2)])
         grey, truth, rows = mirrored(grey, truth, groups, flip)
-        shape = PointDistribution() if self.shape is None else self.shape
-        self.shape_ = type(shape)(**shape.get_params()).fit(truth)
+        self.shape_ = fitted_shape(self.shape, truth)
         if flip is not None:
             current = np.concatenate([current, flip_points(current, grey.shape[2], flip)])
         rng = np.random.default_rng(self.random_state)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..imaging.geometry import grid_offsets, nearest_pixels, rescale, resize_points, sample_bilinear
 from ..structures import Array
-from .descent import score_rows
+from .descent import step_scores
 from .frames import MAX_ZOOM, frame_size
 
 LOBE = 0.6  #: cosine of the angle to its direction at which a channel fades to 0
@@ -279,5 +279,4 @@ def descend(
         moved = step.view(np.complex64) * (turn / a)
         z = z + moved
         lengths.append(np.abs(moved)[None])
-    logit = curve[0] + np.tensordot(curve[1:], score_rows(lengths)[:, 0], 1)
-    return as_points(z).astype(np.float32), (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
+    return as_points(z).astype(np.float32), step_scores(lengths, curve)[0]

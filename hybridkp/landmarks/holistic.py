@@ -19,7 +19,7 @@ from .grid import FEATURES
 from .linear import row_by_row
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import hit_rates, mirrored, prepare
+from .training import fitted_shape, hit_rates, mirrored, prepare
 
 _ALPHA = {"hog": 100.0, "channels": 0.007}
 
@@ -77,9 +77,8 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
             )
         grey, truth = prepare(images, xy)
         self.size_hw_ = tuple(grey.shape[1:3])
-        shape = PointDistribution() if self.shape is None else self.shape
         grey, truth, rows = mirrored(grey, truth, groups, flip)
-        model = type(shape)(**shape.get_params()).fit(truth)
+        model = fitted_shape(self.shape, truth)
         wanted = model.complete(truth).reshape(len(grey), -1)
         alpha = _ALPHA[self.features] if self.alpha is None else self.alpha
         penalty = alpha * len(grey) if self.features == "channels" else alpha

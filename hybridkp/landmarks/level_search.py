@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import apply_affine, invert_affine
 from ..imaging.images import check_crops, crops_to_grey
-from ..memory import fitted
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError
 from . import response
 from .candidates import fitted_descriptor
@@ -26,7 +25,7 @@ from .holistic import HolisticRegressor
 from .levels import fit_level, fit_scores
 from .search import found_score, search
 from .shape import PointDistribution
-from .training import given_starts, group_parts, mean_error, mirrored, prepare, some_rows, start_shapes
+from .training import given_starts, group_parts, mean_error, prepared, some_rows
 
 
 class LevelSearch(DetectorMixin, BaseEstimator):
@@ -83,17 +82,14 @@ class LevelSearch(DetectorMixin, BaseEstimator):
         """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
         self._check_parameters()
         rng = np.random.default_rng(self.random_state)
-        grey, truth = prepare(images, xy)
-        self.size_hw_ = tuple(grey.shape[1:3])
-        both = mirrored(grey, truth, groups, flip)
-        shape = PointDistribution() if self.shape is None else self.shape
-        self.shape_ = type(shape)(**shape.get_params()).fit(both[1])
         start = HolisticRegressor() if self.start is None else self.start
-        self.start_ = fitted(start, *both[:2], groups=both[2])
-        current = start_shapes(start, self.shape_, *both)
-        self.descriptor_ = fitted_descriptor(self._descriptor(), grey, truth, both[2][: len(grey)], flip)
-        rows = some_rows(both[1][: None if self.mirror else len(grey)], self.max_pictures, rng)
-        grey, truth, names, current = both[0][rows], both[1][rows], both[2][rows], current[rows]
+        grey, truth, names, self.shape_, self.start_, current = prepared(
+            images, xy, groups, flip, self.shape, start
+        )
+        self.size_hw_, n = tuple(grey.shape[1:3]), len(images)
+        self.descriptor_ = fitted_descriptor(self._descriptor(), grey[:n], truth[:n], names[:n], flip)
+        rows = some_rows(truth[: None if self.mirror else n], self.max_pictures, rng)
+        grey, truth, names, current = grey[rows], truth[rows], names[rows], current[rows]
         fold = group_parts(names, 2, rng)
         self.levels_: list[dict[str, Any]] = []
         self.history_ = {"out-of-fold error (px)": [mean_error(current, truth)]}

@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import apply_affine
 from ..imaging.images import check_crops, crops_to_grey
-from ..memory import fitted
 from ..structures import Array, Detector, DetectorMixin, InputError
 from .binary_descent import descend_binary, leaf_columns, pixel_values, smoothed
 from .descent import moved
@@ -24,7 +23,7 @@ from .frames import frame_maps
 from .holistic import HolisticRegressor
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mean_error, mirrored, perturbed, prepare, start_shapes, step_curve
+from .training import given_starts, mean_error, perturbed, prepared, step_curve
 from .trees import grow_balanced
 
 _BLOCK = 64  # shapes whose pixels are read together
@@ -115,14 +114,11 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
     ) -> LocalBinaryFeatures:
         """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
         self._check_parameters()
-        grey, truth = prepare(images, xy)
-        self.size_hw_ = tuple(grey.shape[1:3])
         start = HolisticRegressor() if self.start is None else self.start
-        shape = PointDistribution() if self.shape is None else self.shape
-        grey, truth, names = mirrored(grey, truth, groups, flip)
-        self.shape_ = type(shape)(**shape.get_params()).fit(truth)
-        self.start_ = fitted(start, grey, truth, groups=names)
-        current = start_shapes(start, self.shape_, grey, truth, names)
+        grey, truth, names, self.shape_, self.start_, current = prepared(
+            images, xy, groups, flip, self.shape, start
+        )
+        self.size_hw_ = tuple(grey.shape[1:3])
         grey, rng = smoothed(grey, self.smoothing), np.random.default_rng(self.random_state)
         picture, current = perturbed(current, truth, self.n_perturbations, rng)
         wanted, names = self.shape_.complete(truth)[picture], names[picture]
