@@ -27,7 +27,7 @@ MEMORY = 3 << 30  #: bytes of address space of the reading process
 TARGETS: dict[str, str] = {
     "model": "m = load_model(path); m.predict_with_score(PICTURES)",
     "runtime": "d = runtime.load(path, engine='cv2.dnn'); d.detect(PICTURES[0])",
-    "onnx": "check_foreign(Path(path).read_bytes()); check_own(Path(path).read_bytes(), {'image': (1, 1, 64, 64)})",
+    "onnx": "d = Path(path).read_bytes(); check_foreign(d); check_own(d, {'image': (1, 1, 64, 64)})",
     "predictions": "load_predictions(path)",
     "coco": "d = load_dataset(path); make_crops(d, (16, 16)) if len(d) else None; list(check_dataset(path))",
     "pts": "read_pts(path)",
@@ -105,7 +105,9 @@ class Reader:
             self.process = None
 
 
-def run(cases: int, folder: Path, seed: int = 0, keep: Path | None = None, tell: Any = None) -> dict[str, Any]:
+def run(
+    cases: int, folder: Path, seed: int = 0, keep: Path | None = None, tell: Any = None
+) -> dict[str, Any]:
     """Read ``cases`` damaged files, shared among the targets, and every known attack.
 
     Returns target -> counts of what was said, with the failures' files and words under ``failures``.
@@ -137,7 +139,9 @@ def run(cases: int, folder: Path, seed: int = 0, keep: Path | None = None, tell:
         for number in range(cases // len(TARGETS)):
             source = rng.choice(sound[target])
             # beside the sound one: what it refers to is there
-            path = (folder / "seeds" if target in ("coco", "pts") else folder / "case") / f"case{source.suffix}"
+            path = (
+                folder / "seeds" if target in ("coco", "pts") else folder / "case"
+            ) / f"case{source.suffix}"
             path.write_bytes(mutate.of_name(source.name)(source.read_bytes(), rng))
             judge(path)
             if tell and number % 200 == 0:

@@ -63,7 +63,9 @@ def raw(data: bytes, rng: Random) -> bytes:
         elif kind == 3 and rng.random() < 0.2:
             del out[at:]
         else:
-            out[at : at + 4] = struct.pack(rng.choice("<>") + "I", rng.choice((0, 1, 2**31, 2**32 - 1, 65535)))
+            out[at : at + 4] = struct.pack(
+                rng.choice("<>") + "I", rng.choice((0, 1, 2**31, 2**32 - 1, 65535))
+            )
     return bytes(out)
 
 
@@ -100,7 +102,13 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     left = [value]
     while left and len(found) < 5000:
         holder = left.pop()
-        keys = list(holder) if isinstance(holder, dict) else range(len(holder)) if isinstance(holder, list) else ()
+        keys = (
+            list(holder)
+            if isinstance(holder, dict)
+            else range(len(holder))
+            if isinstance(holder, list)
+            else ()
+        )
         for key in keys:
             found.append((holder, key))
             left.append(holder[key])

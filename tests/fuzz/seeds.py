@@ -87,7 +87,10 @@ def attacks(folder: Path) -> dict[str, list[Path]]:
     """Known attacks as they are: each must be refused (or harmless) at once."""
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, tuple[str, bytes]] = {
-        "bomb.gif": ("picture", b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + bytes(6) + b"\x3b"),
+        "bomb.gif": (
+            "picture",
+            b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + bytes(6) + b"\x3b",
+        ),
         "bomb.png": ("picture", _png(2**31 - 1, 2**31 - 1)),
         "wide.png": ("picture", _png(100_000, 100_000)),
         "digits.json": ("coco", b'{"images": [{"id": ' + b"9" * 5000 + b', "file_name": "a.png"}]}'),
@@ -110,4 +113,9 @@ def _png(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
