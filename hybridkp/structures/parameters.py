@@ -80,7 +80,7 @@ class NamedMembers:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters; with ``deep`` also every member by its name, and theirs as ``name__parameter``."""
-        out: dict[str, Any] = super().get_params(deep=False)  # type: ignore[misc]
+        out: dict[str, Any] = super().get_params(deep=deep)  # type: ignore[misc]
         if deep:
             named = dict(getattr(self, self._named))
             out |= named | _nested(named)
