@@ -4,5 +4,6 @@ from .feature_maps import HeatmapFeatures as HeatmapFeatures
 from .heatmap import HeatmapNet as HeatmapNet
 from .patchcnn import PatchCNN as PatchCNN
 from .points.export import export_aliked as export_aliked
+from .points.learning import PointLearner as PointLearner
 from .refine import CNNRefiner as CNNRefiner
 from .schedule import Schedule as Schedule

@@ -28,6 +28,8 @@ from .export import export_onnx
 from .schedule import Scheduled
 from .training import History, train
 
+CALIBRATIONS = ("calibration_", "calibration_mirrored_")  #: of scores, where they are no part of a graph
+
 
 class Pipeline(nn.Module):
     """Crop (B, C, H, W) to points (B, K, 2) in crop px and score (B, K) in 0..1.
@@ -67,6 +69,7 @@ class NetEstimator(Scheduled):
     input_px: int
     random_state: Any
     augmentation: ClassVar[Augment] = Augment()
+    calibration_: tuple[float, float]
     n_channels_ = 1  #: of the pictures: 1 is grey, 3 is BGR
 
     def _make(self, n_landmarks: int) -> nn.Module:
@@ -141,9 +144,8 @@ class NetEstimator(Scheduled):
             "size_hw": list(self.size_hw_),
             "history": self.history_,
         }
-        if hasattr(self, "calibration_"):
-            state["calibration"] = list(self.calibration_)
-        return state
+        found = vars(self)
+        return state | {name.rstrip("_"): list(found[name]) for name in CALIBRATIONS if name in found}
 
     def set_state(self, state: dict[str, Any]) -> None:
         if not state:
@@ -152,9 +154,10 @@ class NetEstimator(Scheduled):
         self.history_ = {name: list(v) for name, v in state["history"].items()}
         height, width = state["size_hw"]
         self.size_hw_ = (int(height), int(width))
-        if "calibration" in state:
-            weight, bias = state["calibration"]
-            self.calibration_ = (float(weight), float(bias))
+        for name in CALIBRATIONS:
+            if name.rstrip("_") in state:
+                weight, bias = state[name.rstrip("_")]
+                setattr(self, name, (float(weight), float(bias)))
         self.module_ = set_weights(self._make(self.n_landmarks_), state["weights"]).eval()
         self.n_parameters_ = n_parameters(self.module_)
 

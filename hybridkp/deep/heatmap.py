@@ -176,22 +176,12 @@ class HeatmapNet(NetDetector):
         self.schedule = schedule
         self.random_state = random_state
 
+    calibration_mirrored_: tuple[float, float]
+
     def _build(self, n_landmarks: int) -> nn.Module:
         if self.decoding not in ("mean", "mode", "auto"):
             raise InputError(f"decoding must be 'mean', 'mode' or 'auto', got {self.decoding!r}")
         return HeatmapModule(make_backbone(self.backbone, self.n_channels_), n_landmarks)
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
-        if state and "calibration_mirrored" in state:
-            weight, bias = state["calibration_mirrored"]
-            self.calibration_mirrored_ = (float(weight), float(bias))
-
-    def get_state(self) -> dict[str, Any]:
-        state = super().get_state()
-        if state and hasattr(self, "calibration_mirrored_"):
-            state["calibration_mirrored"] = list(self.calibration_mirrored_)
-        return state
 
     def _readings(
         self, net: Any, pictures: Tensor, target: Tensor, device: torch.device

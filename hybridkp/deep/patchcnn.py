@@ -264,15 +264,10 @@ class PatchCNN(NetEstimator, DetectorMixin):
         return found
 
     def get_state(self) -> dict[str, Any]:
-        if not hasattr(self, "module_"):
-            return {}
-        shape = {n: getattr(self.shape_, n) for n in ("mean_", "components_", "sigma_", "noise_")}
-        return super().get_state() | {"shape": {name.rstrip("_"): value for name, value in shape.items()}}
+        state = super().get_state()
+        return state | {"shape": self.shape_} if state else {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        if not state:
-            return
         super().set_state(state)
-        self.shape_ = PointDistribution(variance=self.variance)
-        for name, value in state["shape"].items():
-            setattr(self.shape_, f"{name}_", value)
+        if state:
+            self.shape_ = state["shape"]

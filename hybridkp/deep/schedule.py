@@ -7,6 +7,7 @@ defaults of its own is here too.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
@@ -14,75 +15,45 @@ from sklearn.base import BaseEstimator
 from ..structures import InputError
 
 
+@dataclass(repr=False, eq=False)  # scikit-learn's own
 class Schedule(BaseEstimator):
     """How long, how fast and where a network is trained; a parameter of every network.
 
     An epoch shows every row at least once and at least ``epoch_pictures`` rows in all: small sets are
-    repeated, under fresh augmentation.  Each network has defaults of its own, see its
-    ``default_schedule``.
-
-    Parameters
-    ----------
-    max_epochs, batch_size : epochs at most, rows per step
-    learning_rate, weight_decay : of AdamW, at the peak
-    warm_up : part of all steps until the peak
-    patience : epochs without a better validation before the training stops
-    epoch_pictures : rows that an epoch shows at least
-    clip_norm : the gradient's norm at most
-    average : weight of the past, per step, in the mean of the weights that is validated and kept
-        (Polyak & Juditsky 1992); 0 keeps the last weights themselves
-    precision : of the forward pass in training, "float32", "bfloat16" or "auto" (bfloat16 where the
-        hardware has it); predictions are always float32
-    validation_fraction : part of the groups kept for early stopping and for calibrating scores
-    minutes : the schedule follows the clock wherever that is ahead of the steps, and ends in time on
-        any machine; no two such trainings are the same.  None follows the steps alone
-    device : "auto" (CUDA, MPS, else CPU) or a torch device name
-    checkpoint : file written after each epoch; when it exists, the training goes on from it.  None:
-        inside :func:`hybridkp.memory.remember` the memory gives a place and clears it away
-    verbose : 1 shows a progress bar on stderr
+    repeated, under fresh augmentation.  Each network has defaults of its own: its ``default_schedule``.
 
     Examples
     --------
     >>> from hybridkp.deep import HeatmapNet, Schedule
-    >>> net = HeatmapNet().set_params(schedule__max_epochs=60)
+    >>> net = HeatmapNet().set_params(schedule__max_epochs=60)  # the rest as it was
     >>> net.schedule.max_epochs, net.schedule.learning_rate
     (60, 0.003)
     >>> net = HeatmapNet(schedule=Schedule(max_epochs=60, learning_rate=1e-3))
     """
 
-    def __init__(
-        self,
-        max_epochs: int = 30,
-        batch_size: int = 16,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 1e-2,
-        warm_up: float = 0.05,
-        patience: int = 12,
-        epoch_pictures: int = 1000,
-        clip_norm: float = 5.0,
-        average: float = 0.0,
-        precision: str = "float32",
-        validation_fraction: float = 0.1,
-        minutes: float | None = None,
-        device: str = "auto",
-        checkpoint: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warm_up = warm_up
-        self.patience = patience
-        self.epoch_pictures = epoch_pictures
-        self.clip_norm = clip_norm
-        self.average = average
-        self.precision = precision
-        self.validation_fraction = validation_fraction
-        self.minutes = minutes
-        self.device = device
-        self.checkpoint = checkpoint
-        self.verbose = verbose
+    max_epochs: int = 30
+    batch_size: int = 16  #: rows per step
+    learning_rate: float = 2e-3  #: at its peak
+    weight_decay: float = 1e-2
+    warm_up: float = 0.05  #: part of all steps until the peak
+    patience: int = 12  #: epochs without a better validation before the training stops
+    epoch_pictures: int = 1000  #: rows that an epoch shows at least
+    clip_norm: float = 5.0  #: of the gradient, at most
+    #: weight of the past, per step, in the mean of the weights that is validated and kept (Polyak &
+    #: Juditsky 1992); 0 keeps the last weights themselves
+    average: float = 0.0
+    #: of the forward pass in training, "float32", "bfloat16" or "auto" (bfloat16 where the hardware has
+    #: it); predictions are always float32
+    precision: str = "float32"
+    validation_fraction: float = 0.1  #: part of the groups kept for early stopping and calibration
+    #: the schedule follows the clock wherever that is ahead of the steps, and ends in time on any
+    #: machine; no two such trainings are the same.  None follows the steps alone
+    minutes: float | None = None
+    device: str = "auto"  #: CUDA, MPS, else CPU; or a torch device name
+    #: file written after each epoch; when it exists, the training goes on from it.  None: inside
+    #: :func:`hybridkp.memory.remember` the memory gives a place and clears it away
+    checkpoint: Any = None
+    verbose: int = 0  #: 1 shows a progress bar on stderr
 
     def rate(self, progress: float) -> float:
         """The learning rate at a progress of 0..1."""

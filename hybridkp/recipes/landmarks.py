@@ -106,8 +106,8 @@ def _surf_forest(quick: bool) -> Any:
 # deep
 # --------------------------------------------------------------------------------------------
 
-
-#: a training of half a minute on one core: smaller pictures, fewer of them
+#: trainings of half a minute on one core: smaller pictures, fewer of them
+_BRIEF = {"max_epochs": 4, "epoch_pictures": 500}
 _SHORT: dict[str, Any] = {"input_px": 64, "schedule__max_epochs": 8, "schedule__epoch_pictures": 500}
 #: ten minutes on one core for 1800 pictures of 128 px
 _LONG: dict[str, Any] = {"schedule__max_epochs": 60, "schedule__patience": 20}
@@ -139,8 +139,7 @@ def _direct(quick: bool) -> Any:
 def _patch_cnn(quick: bool) -> Any:
     from ..deep import PatchCNN
 
-    changes = {"max_epochs": 4, "epoch_pictures": 500} if quick else {"max_epochs": 6}
-    return PatchCNN(schedule=PatchCNN.default_schedule(**changes))
+    return PatchCNN(schedule=PatchCNN.default_schedule(**_BRIEF if quick else {"max_epochs": 6}))
 
 
 # --------------------------------------------------------------------------------------------
@@ -163,8 +162,7 @@ def _cnn_hog_svm(quick: bool) -> Any:
     from ..deep import CNNEmbedding
     from ..descriptors import HOG, Concat
 
-    changes = {"max_epochs": 4, "epoch_pictures": 500} if quick else {"max_epochs": 5}
-    embedding = CNNEmbedding(schedule=CNNEmbedding.default_schedule(**changes))
+    embedding = CNNEmbedding(schedule=CNNEmbedding.default_schedule(**_BRIEF if quick else {"max_epochs": 5}))
     return _patches(Concat([("hog", HOG()), ("cnn", embedding)]))
 
 

@@ -21,7 +21,7 @@ def look_closer(
     ask: Callable[..., list[Array]],
     side: int,
     size: int,
-    n_looks: int,
+    n_steps: int,
     mean_xy: Array,
     calibration: Array,
 ) -> tuple[Array, Array]:
@@ -36,7 +36,7 @@ def look_closer(
     levels = [square, cv2.resize(square, (side // 2, side // 2), interpolation=cv2.INTER_AREA)]
     given = np.asarray(np.isfinite(start).all(axis=-1, keepdims=True))
     xy = np.where(given, rescale(start, scale), mean_xy)
-    for _ in range(n_looks):
+    for _ in range(n_steps):
         xy = np.clip(xy, -0.25 * side, 1.25 * side)
         found = ask(point_patches(levels, xy, size), xy[None].astype(np.float32))
         xy, raw = found[0].reshape(-1, 2), found[1].reshape(-1)
@@ -48,7 +48,7 @@ def look_closer(
 def to_square(grey: Array, side: int) -> tuple[Array, Array]:
     """(side, side) float32 of (H, W), and the (2,) scale that points move by.
 
-    As :func:`hybridkp.deep.tensors.resize_square`: whole-number averages, then bilinear.
+    As :func:`hybridkp.deep.batches.resize_square`: whole-number averages, then bilinear.
     """
     h, w = grey.shape
     pool_y, pool_x = max(1, h // side), max(1, w // side)

@@ -241,13 +241,13 @@ def _net(node: Node, engine: str) -> Run:
 def _refined(node: Node, engine: str) -> Run:
     detector, refiner = build(node["detector"], engine), node["refiner"]
     side, size = whole(refiner, "side", 8, 2048), whole(refiner, "patch_px", 4, 256)
-    n_looks = whole(refiner, "n_looks", 1, 100)
+    n_steps = whole(refiner, "n_steps", 1, 100)
     mean, calibration = array(refiner["mean_xy"], -1, 2), array(refiner["calibration"], 2)
     ask = open_graph(refiner["graph"], engine, ["patches", "start"], ["xy", "score"])
 
     def run(picture: Array) -> tuple[Array, Array]:
         start, _ = detector(picture)
-        return look_closer(to_grey(picture), start, ask, side, size, n_looks, mean, calibration)
+        return look_closer(to_grey(picture), start, ask, side, size, n_steps, mean, calibration)
 
     return run
 
