@@ -50,8 +50,8 @@ def split_rows(n: int, groups: Any, fraction: float, seed: int) -> tuple[Array, 
     if fraction <= 0 or len(np.unique(names)) < 2:
         return np.arange(n), np.arange(n)
     split = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
-    train, held = next(split.split(names, groups=names))
-    return np.sort(train), np.sort(held)
+    train, held_out = next(split.split(names, groups=names))
+    return np.sort(train), np.sort(held_out)
 
 
 class Rows:

@@ -112,7 +112,7 @@ class CNNEmbedding(NetEstimator):
             module,
             tuple(t for pair in zip(levels, targets, strict=True) for t in pair),
             self._loss,
-            lambda net: self._missed(net, levels[0][fit.held], targets[0][fit.held], fit.device),
+            lambda net: self._missed(net, levels[0][fit.held_out], targets[0][fit.held_out], fit.device),
             vary,
             fit,
         )
@@ -140,7 +140,7 @@ class CNNEmbedding(NetEstimator):
         return EmbeddingModule(self.n_features, n_landmarks)
 
     def _levels(self, images: Array, xy: Array) -> tuple[list[Tensor], list[Tensor]]:
-        """Each trained level as (B, 1, H_l, W_l) uint8 with its points; levels too small are left out."""
+        """Each level to train on, where there is one: (B, 1, H_l, W_l) uint8, with its points."""
         grey = crops_to_grey(images)
         pyramids = [gaussian_pyramid(g, max(self.train_levels) + 1) for g in grey]
         usable = [level for level in self.train_levels if level < len(pyramids[0])] or [0]

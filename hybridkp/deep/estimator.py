@@ -57,7 +57,7 @@ class Fit(NamedTuple):
     images: Array
     points: Array
     rows: Array
-    held: Array
+    held_out: Array
     flip: Tensor | None
     seed: int
     device: torch.device
@@ -80,9 +80,9 @@ class NetEstimator(Scheduled):
         images = check_crops(images)
         points = check_xy(xy, len(images))
         seed, device = draw_seed(self.random_state), pick_device(self._schedule.device)
-        rows, held = split_rows(len(images), groups, self._schedule.validation_fraction, seed)
+        rows, held_out = split_rows(len(images), groups, self._schedule.validation_fraction, seed)
         mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
-        return Fit(images, points, rows, held, mirror, seed, device)
+        return Fit(images, points, rows, held_out, mirror, seed, device)
 
     def _fresh(self, fit: Fit) -> Any:
         with seeded(fit.seed, fit.device):
@@ -123,7 +123,7 @@ class NetEstimator(Scheduled):
     def _to_square(self, xy: Array, scale: Tensor) -> Tensor:
         return rescale(torch.from_numpy(np.array(xy, np.float32)), scale)
 
-    def _off(self, found: Array, target: Tensor) -> Array:
+    def _errors(self, found: Array, target: Tensor) -> Array:
         """(B, K) point errors in units of the side, NaN where not labelled."""
         return np.linalg.norm(found - target.numpy(), axis=-1) / self.input_px
 
@@ -162,15 +162,15 @@ class NetEstimator(Scheduled):
         self.n_parameters_ = n_parameters(self.module_)
 
 
-def mean_error(off: Array) -> float:
+def mean_error(error: Array) -> float:
     """Mean of what is labelled, 0 when nothing is (then the last weights count as the best)."""
-    return float(np.nanmean(off)) if np.isfinite(off).any() else 0.0
+    return float(np.nanmean(error)) if np.isfinite(error).any() else 0.0
 
 
-def calibrated(raw: Array, off: Array) -> tuple[float, float]:
+def calibrated(raw: Array, error: Array) -> tuple[float, float]:
     """Two numbers that turn raw confidence into the probability of an error below NEAR."""
-    known = np.isfinite(off)
-    return calibrate(raw[known], off[known] < NEAR)
+    known = np.isfinite(error)
+    return calibrate(raw[known], error[known] < NEAR)
 
 
 class NetDetector(NetEstimator, DetectorMixin):
@@ -190,14 +190,14 @@ class NetDetector(NetEstimator, DetectorMixin):
 
     def _validate(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> float:
         """What training tries to lower on pictures that it does not see: the mean error, in sides."""
-        return mean_error(self._off(self._run(net, pictures, device)[0], target))
+        return mean_error(self._errors(self._run(net, pictures, device)[0], target))
 
     def _settle(
         self, pipeline: Pipeline, pictures: Tensor, target: Tensor, device: torch.device, flip: Tensor | None
     ) -> None:
         """Choose what training leaves open, on pictures that it did not see."""
         found, raw = self._run(pipeline.net, pictures, device)
-        pipeline.calibration.copy_(torch.tensor(calibrated(raw, self._off(found, target))))
+        pipeline.calibration.copy_(torch.tensor(calibrated(raw, self._errors(found, target))))
 
     def _make(self, n_landmarks: int) -> Pipeline:
         if self.input_px < 32 or self.input_px % 16:
@@ -214,7 +214,7 @@ class NetDetector(NetEstimator, DetectorMixin):
         target = self._to_square(fit.points, scale)
         pipeline = self._fresh(fit)
         self._start(pipeline.net, target)
-        held_out = squares[fit.held], target[fit.held]
+        held_out = squares[fit.held_out], target[fit.held_out]
         self._train(
             pipeline.net,
             (squares.round().to(torch.uint8), target),

@@ -135,7 +135,7 @@ class HeatmapNet(NetDetector):
     Parameters
     ----------
     input_px : side of the square that the network sees; crops of any size are resampled to it
-    color : see colour where the crops have it; False looks at grey always
+    color : see colour where the crops have it; False sees grey always
     backbone : a name of :data:`~hybridkp.deep.networks.BACKBONES`
     sigma : spread of the training target in map px (of the "unet", one map px = 4 input px)
     decoding : "mean" (expectation of the whole map), "mode" (:func:`decode_mode`), or "auto": whichever
@@ -189,7 +189,7 @@ class HeatmapNet(NetDetector):
         """The capped mean error, in sides, of each way to read maps that ``decoding`` allows."""
         allowed = {"mean": (False,), "mode": (True,), "auto": (False, True)}[self.decoding]
         found = self._run(BothReadings(net), pictures, device)
-        return {mode: mean_error(np.minimum(self._off(found[mode], target), FAR)) for mode in allowed}
+        return {mode: mean_error(np.minimum(self._errors(found[mode], target), FAR)) for mode in allowed}
 
     def _validate(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> float:
         return min(self._readings(net, pictures, target, device).values())
@@ -203,7 +203,7 @@ class HeatmapNet(NetDetector):
         super()._settle(pipeline, pictures, target, device, flip)
         if flip is not None:
             found, raw = self._run(MirroredModule(net, flip.tolist()), pictures, device)
-            self.calibration_mirrored_ = calibrated(raw, self._off(found, target))
+            self.calibration_mirrored_ = calibrated(raw, self._errors(found, target))
 
     def with_mirror(self, flip: Sequence[int]) -> HeatmapNet:
         """This fitted network, asked about each picture and its mirror image: their maps are averaged.
@@ -214,8 +214,8 @@ class HeatmapNet(NetDetector):
         twice = copy.copy(self)
         twice.module_ = Pipeline(MirroredModule(self.module_.net, flip), self.input_px).eval()
         calibration = getattr(self, "calibration_mirrored_", None)  # none where the fit knew no flip
-        own = self.module_.calibration if calibration is None else torch.tensor(calibration)
-        twice.module_.calibration.copy_(own)
+        plain = self.module_.calibration
+        twice.module_.calibration.copy_(plain if calibration is None else torch.tensor(calibration))
         return twice
 
     def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:

@@ -160,17 +160,17 @@ class PatchCNN(NetEstimator, DetectorMixin):
             noise = self.window * self.input_px * (0.6 * noise[:, 1:] + 0.6 * noise[:, :1])
             return pictures, xy, xy.nan_to_num() + noise
 
-        held_out = squares[fit.held], target[fit.held]
+        held_out = squares[fit.held_out], target[fit.held_out]
         self._train(
             module,
             (squares.round().to(torch.uint8), target),
             self._loss,
-            lambda net: mean_error(self._off(self._run(net, held_out[0], fit.device)[0], held_out[1])),
+            lambda net: mean_error(self._errors(self._run(net, held_out[0], fit.device)[0], held_out[1])),
             vary,
             fit,
         )
         found, raw = self._run(module, held_out[0], fit.device)
-        self.calibration_ = calibrated(raw, self._off(found, held_out[1]))
+        self.calibration_ = calibrated(raw, self._errors(found, held_out[1]))
         self._finish(module, fit)
         return self
 

@@ -159,26 +159,26 @@ class CNNRefiner(NetEstimator):
         module = self._fresh(fit)
         module.mean_xy.copy_(torch.nanmean(target, 0))
         begin = self._starts(module, start, scale, len(squares))
-        both_ways = None if fit.flip is None else torch.cat([fit.flip, fit.flip + k])
+        mirror_both = None if fit.flip is None else torch.cat([fit.flip, fit.flip + k])
 
         def vary(batch: Batch, generator: Generator) -> Batch:
             both = torch.cat(batch[1:], 1)
-            pictures, both = augment(batch[0], both, self.augmentation, generator, both_ways)
+            pictures, both = augment(batch[0], both, self.augmentation, generator, mirror_both)
             return pictures, both[:, :k], self._jitter(both[:, :k], both[:, k:], generator)
 
         def held_out(net: nn.Module) -> tuple[Array, Array]:
-            return self._run(net, squares[fit.held], begin[fit.held], fit.device)
+            return self._run(net, squares[fit.held_out], begin[fit.held_out], fit.device)
 
         self._train(
             module,
             (squares.round().to(torch.uint8), target, begin),
             self._loss,
-            lambda net: mean_error(self._off(held_out(net)[0], target[fit.held])),
+            lambda net: mean_error(self._errors(held_out(net)[0], target[fit.held_out])),
             vary,
             fit,
         )
         found, raw = held_out(module)
-        self.calibration_ = calibrated(raw, self._off(found, target[fit.held]))
+        self.calibration_ = calibrated(raw, self._errors(found, target[fit.held_out]))
         self._finish(module, fit)
         return self
 

@@ -104,10 +104,10 @@ def match_loss(
     keep = ~same & use[:, None] & use[:, :, None]
     truth = cosine.diagonal(dim1=1, dim2=2)
     # exponentials of values <= 0, masked afterwards: tiny floats would cost ten times the time
-    own = torch.exp((cosine - 1) * sharpness) * keep
+    within = torch.exp((cosine - 1) * sharpness) * keep
     loss = torch.zeros(())
     for ours, theirs, dim in ((rows, partner, 2), (partner, rows, 1)):
-        mass = own.sum(dim)
+        mass = within.sum(dim)
         for shift in (1, 2) if b > 4 else ():
             far = ours @ theirs.roll(shift, 0).transpose(1, 2)
             mass = mass + (torch.exp((far - 1) * sharpness) * use.roll(shift, 0)[:, None]).sum(2)
