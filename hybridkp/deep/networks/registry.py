@@ -14,7 +14,11 @@ from .dense import DenseTrunk
 from .encoder import Encoder
 from .unet import UNet
 
-BACKBONES: dict[str, Callable[[int], Backbone]] = {"dense": DenseTrunk, "encoder": Encoder, "unet": UNet}
+BACKBONES: dict[str, Callable[[int], Backbone]] = {
+    "dense": DenseTrunk,
+    "encoder": Encoder,
+    "unet": UNet,
+}
 
 
 def make_backbone(name: str, channels: int = 1) -> Backbone:
