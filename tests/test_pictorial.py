@@ -54,7 +54,7 @@ def test_messages_give_the_marginals_of_all_configurations() -> None:
 
 def test_reading_at_the_mode_is_that_of_the_network() -> None:
     torch = pytest.importorskip("torch")
-    from hybridkp.deep.heatmap import decode_mode
+    from hybridkp.deep.codec import decode_mode
 
     rng = np.random.default_rng(1)
     maps = gaussians(rng.uniform(3, 12, (5, 4, 2)), (16, 20)) + 0.7 * gaussians(
@@ -220,7 +220,10 @@ def test_a_detector_without_maps_is_refused() -> None:
 def _on_a_net(**options: Any) -> Any:
     from hybridkp.deep import HeatmapNet
 
-    net = HeatmapNet(input_px=48, max_epochs=2, epoch_pictures=32, batch_size=8, device="cpu")
+    net = HeatmapNet(
+        input_px=48,
+        schedule=HeatmapNet.default_schedule(max_epochs=2, epoch_pictures=32, batch_size=8, device="cpu"),
+    )
     return fusion.PictorialStructure(fusion.MirrorAverage(net), **options)
 
 

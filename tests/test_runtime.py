@@ -34,21 +34,23 @@ def _heatmap(**options):
     pytest.importorskip("torch")
     from hybridkp.deep import HeatmapNet
 
-    return HeatmapNet(**SMALL, **options)
+    return HeatmapNet(**options, schedule=HeatmapNet.default_schedule(**SMALL))
 
 
 def _direct():
     pytest.importorskip("torch")
     from hybridkp.deep import DirectNet
 
-    return DirectNet(**SMALL)
+    return DirectNet(schedule=DirectNet.default_schedule(**SMALL))
 
 
 def _refined():
     pytest.importorskip("torch")
     from hybridkp.deep import CNNRefiner
 
-    return fusion.Refined(HolisticRegressor(), CNNRefiner(**SMALL, input_px=96), cv=2)
+    return fusion.Refined(
+        HolisticRegressor(), CNNRefiner(96, schedule=CNNRefiner.default_schedule(**SMALL)), cv=2
+    )
 
 
 def PAIR():
@@ -143,8 +145,8 @@ def test_whole_pictures_as_the_library_predicts_them(tmp_path):
 
 def test_patches_are_read_as_torch_reads_them():
     torch = pytest.importorskip("torch")
+    from hybridkp.deep.batches import resize_square
     from hybridkp.deep.refine import patches
-    from hybridkp.deep.tensors import resize_square
 
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 255, (150, 70)).astype(np.uint8)

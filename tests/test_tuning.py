@@ -122,7 +122,7 @@ def test_the_defaults_stay_unless_clearly_beaten() -> None:
 def test_parameters_reach_every_member() -> None:
     vote = with_parameters(recipes.make_method("vote"), {"max_epochs": 3, "alpha": 7.0})
     members = dict(vote.members)
-    assert members["heatmap-flip"].detector.max_epochs == 3 and members["sdm-fast"].alpha == 7.0
+    assert members["heatmap-flip"].detector.schedule.max_epochs == 3 and members["sdm-fast"].alpha == 7.0
     check_parameters([vote], {"max_epochs": 3})
     with pytest.raises(InputError, match="did you mean 'max_epochs'"):
         check_parameters([vote], {"max_epoch": 3})
@@ -175,7 +175,7 @@ def test_combinations_take_what_was_found_for_their_members() -> None:
     refined = with_settings("hog+svm+cnn", recipes.make_method("hog+svm+cnn"), found)
     assert refined.detector.n_hard == 9
     assert with_settings("sdm-fast", recipes.make_method("sdm-fast"), found).alpha == 7.0
-    assert with_settings("direct", recipes.make_method("direct"), found).learning_rate == 1e-3
+    assert with_settings("direct", recipes.make_method("direct"), found).schedule.learning_rate == 1e-3
 
 
 def test_the_command_tunes_and_the_bench_uses_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

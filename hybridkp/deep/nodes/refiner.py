@@ -26,7 +26,7 @@ def refine_points(
     ask: Ask,
     side: int,
     size: int,
-    n_looks: int,
+    n_steps: int,
     mean_xy: Array,
     calibration: Array,
 ) -> tuple[Array, Array]:
@@ -41,7 +41,7 @@ def refine_points(
     levels = [square, cv2.resize(square, (side // 2, side // 2), interpolation=cv2.INTER_AREA)]
     given = np.asarray(np.isfinite(start).all(axis=-1, keepdims=True))
     xy = np.where(given, rescale(start, scale), mean_xy)
-    for _ in range(n_looks):
+    for _ in range(n_steps):
         xy = np.clip(xy, -0.25 * side, 1.25 * side)
         found = ask(point_patches(levels, xy, size), xy[None].astype(np.float32))
         xy, raw = found[0].reshape(-1, 2), found[1].reshape(-1)
@@ -52,12 +52,12 @@ def refine_points(
 
 def make(node: Node, engine: str) -> Callable[[Array, Array], tuple[Array, Array]]:
     side, size = whole(node, "side", 8, 2048), whole(node, "patch_px", 4, 256)
-    n_looks = whole(node, "n_looks", 1, 100)
+    n_steps = whole(node, "n_steps", 1, 100)
     mean, calibration = array(node["mean_xy"], -1, 2), array(node["calibration"], 2)
     ask = open_graph(node["graph"], engine, ["patches", "start"], ["xy", "score"])
 
     def refine(picture: Array, start: Array) -> tuple[Array, Array]:
-        return refine_points(to_grey(picture), start, ask, side, size, n_looks, mean, calibration)
+        return refine_points(to_grey(picture), start, ask, side, size, n_steps, mean, calibration)
 
     return refine
 
@@ -65,7 +65,7 @@ def make(node: Node, engine: str) -> Callable[[Array, Array], tuple[Array, Array
 def to_square(grey: Array, side: int) -> tuple[Array, Array]:
     """(side, side) float32 of (H, W), and the (2,) scale that points move by.
 
-    As :func:`hybridkp.deep.tensors.resize_square`: whole-number averages, then bilinear.
+    As :func:`hybridkp.deep.batches.resize_square`: whole-number averages, then bilinear.
     """
     h, w = grey.shape
     pool_y, pool_x = max(1, h // side), max(1, w // side)

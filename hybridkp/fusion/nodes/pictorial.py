@@ -79,7 +79,7 @@ def _shares(maps: Array) -> Array:
 def read_mode(maps: Array) -> tuple[Array, Array]:
     """Points (B, K, 2) in map px near the modes of maps that sum to 1, and (B, K) the mass around them.
 
-    As :func:`hybridkp.deep.heatmap.decode_mode`: the map, smoothed and sharpened by its fourth power,
+    As :func:`hybridkp.deep.codec.decode_mode`: the map, smoothed and sharpened by its fourth power,
     says where the greater mass lies, and two steps of mean shift take the expectation there.
     """
     y, x = (np.arange(n, dtype=float) for n in maps.shape[-2:])

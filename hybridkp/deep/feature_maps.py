@@ -16,23 +16,23 @@ from torch import Tensor, nn
 from .. import memory
 from ..imaging.images import check_crops
 from ..structures import Array, InputError
-from .heatmap import STRIDE, HeatmapNet
-from .layers import standardise
-from .tensors import resize_square
+from .batches import resize_square
+from .heatmap import HeatmapNet
+from .networks.blocks import standardise
 
 
 class _Maps(nn.Module):
-    """Crop (B, C, H, W) to the maps of one level (B, C, S / stride, S / stride)."""
+    """Crop (B, C, H, W) to the maps of one level (B, F, S / stride, S / stride)."""
 
     def __init__(self, net: Any, side: int, level: str) -> None:
         super().__init__()
         self.net, self.side, self.level = net, side, level
 
     def forward(self, crops: Tensor) -> Tensor:
-        pictures, _ = resize_square(crops, self.side)
-        if self.level == "encoder":
-            return self.net.encoder(standardise(pictures))[0]
-        return self.net.features(pictures)
+        pictures = standardise(resize_square(crops, self.side)[0])
+        backbone = self.net.backbone
+        maps: Tensor = (backbone.local if self.level == "encoder" else backbone)(pictures)
+        return maps
 
 
 class HeatmapFeatures(BaseEstimator):
@@ -43,8 +43,8 @@ class HeatmapFeatures(BaseEstimator):
     net : HeatmapNet or None
         None is ``HeatmapNet()``.
     level : "decoder" or "encoder"
-        The 48 maps of stride 4 before the last layer, which know the whole picture, or the 48 of
-        the same stride before the context, which see what is near.
+        The maps before the last layer, which know the whole picture, or those of the same stride
+        before the context, which see what is near; of the "unet", 48 each at a stride of 4.
 
     Notes
     -----
@@ -72,7 +72,7 @@ class HeatmapFeatures(BaseEstimator):
         return self
 
     def feature_maps(self, images: Array) -> tuple[Array, float]:
-        """(B, 48, h, w) float32 of crops (B, S, S[, 3]), and how many crop px a map's pixel covers."""
+        """(B, F, h, w) float32 of crops (B, S, S[, 3]), and how many crop px a map's pixel covers."""
         check_is_fitted(self, "net_")
         return self.net_.maps_by(self._module(), images), self._stride()
 
@@ -80,7 +80,7 @@ class HeatmapFeatures(BaseEstimator):
         return _Maps(self.net_.module_.net, self.net_.input_px, self.level).eval()
 
     def _stride(self) -> float:
-        return STRIDE * self.size_hw_[1] / self.net_.input_px
+        return float(self.net_.module_.net.backbone.stride * self.size_hw_[1] / self.net_.input_px)
 
     def runtime_node(self) -> dict[str, Any]:
         return {**self.net_.traced_maps(self._module()), "stride": self._stride()}

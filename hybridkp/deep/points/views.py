@@ -193,7 +193,7 @@ def random_view(rng: Generator, side: int, views: Views, strength: float) -> Arr
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ matrix
 
 
-def look(source: Array, view_to_source: Array, side: int) -> tuple[Array, Array]:
+def render_view(source: Array, view_to_source: Array, side: int) -> tuple[Array, Array]:
     """The view (side, side) float32 and where it shows the source; minified views are softened first."""
     local = math.sqrt(abs(np.linalg.det(view_to_source[:2, :2]))) / abs(view_to_source[2, 2])
     if local > 1.25:
@@ -263,7 +263,7 @@ def make_pair(source: Source, rng: Generator, side: int, views: Views) -> tuple:
         shift = centre + rng.uniform(-0.08, 0.08, 2) * side
         place = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]])
         to_source = place @ random_view(rng, side, views, strength) @ to_centre
-        picture, inside = look(source.picture, to_source, side)
+        picture, inside = render_view(source.picture, to_source, side)
         found.append((vary(picture, rng, views), inside, np.linalg.inv(to_source)))
     return tuple(zip(*found, strict=True))
 

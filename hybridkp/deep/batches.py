@@ -1,4 +1,4 @@
-"""The border between NumPy and torch: devices, seeds, weights, batches of crops, resampling.
+"""Batches of crops as tensors: from NumPy, their rows for training and validation, resampling.
 
 Shapes that pass: crops (B, H, W[, C]) uint8 become (B, 1, H, W) tensors of grey values 0..255, or
 (B, 3, H, W) of BGR for networks that see colour;
@@ -7,47 +7,20 @@ points stay (B, K, 2) in px with an integer at a pixel's centre.  No network and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.model_selection import GroupShuffleSplit
-from sklearn.utils import check_random_state
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..imaging.images import crops_to_grey
 from ..structures import Array, InputError
 
-
-def pick_device(device: str = "auto") -> torch.device:
-    """``"auto"`` takes CUDA, else Apple's MPS, else the CPU; any torch device name is taken as it is."""
-    if device != "auto":
-        try:
-            return torch.device(device)
-        except RuntimeError as error:
-            raise InputError(
-                f"device {device!r} is unknown to torch: use 'auto', 'cpu', 'cuda' or 'mps'"
-            ) from error
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def draw_seed(random_state: Any) -> int:
-    """One integer from a ``random_state`` (None, int, RandomState)."""
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Run the body with torch's global generators at ``seed`` and give them back as they were."""
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
-        yield
+Batch = tuple[Tensor, ...]
 
 
 def grey_tensor(images: Array) -> Tensor:
@@ -64,30 +37,6 @@ def picture_tensor(images: Array, channels: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, 3, 1)))
 
 
-def weights_of(module: nn.Module) -> dict[str, Array]:
-    """Parameters and buffers as NumPy arrays, for saving without pickle."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in module.state_dict().items()}
-
-
-def set_weights(module: Any, weights: Mapping[str, Array]) -> Any:
-    """The inverse of :func:`weights_of`; raises :class:`InputError` where names or shapes differ."""
-    try:
-        module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in weights.items()})
-    except RuntimeError as error:
-        raise InputError(f"stored weights do not fit {type(module).__name__}: refit the model") from error
-    return module
-
-
-def place(module: nn.Module, device: torch.device) -> None:
-    """Move a module, with weights laid out channels last (15 to 25 % faster on CPUs)."""
-    module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def n_parameters(module: nn.Module) -> int:
-    """Number of trained weights."""
-    return sum(p.numel() for p in module.parameters())
-
-
 def split_rows(n: int, groups: Any, fraction: float, seed: int) -> tuple[Array, Array]:
     """(train rows, validation rows), never cutting a group.
 
@@ -101,8 +50,47 @@ def split_rows(n: int, groups: Any, fraction: float, seed: int) -> tuple[Array, 
     if fraction <= 0 or len(np.unique(names)) < 2:
         return np.arange(n), np.arange(n)
     split = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
-    train, held = next(split.split(names, groups=names))
-    return np.sort(train), np.sort(held)
+    train, held_out = next(split.split(names, groups=names))
+    return np.sort(train), np.sort(held_out)
+
+
+class Rows:
+    """The supply of a training on rows: tensors with equal first dimension, in a new order each epoch.
+
+    Whole permutations in a row, filled up so that every batch is full and an epoch shows at least
+    ``epoch_pictures``; ``augment`` turns a batch and a generator into the batch that the loss sees.
+    """
+
+    def __init__(
+        self,
+        rows: Batch,
+        augment: Callable[[Batch, Generator], Batch],
+        batch_size: int,
+        epoch_pictures: int,
+        device: torch.device,
+    ) -> None:
+        self.rows, self.augment, self.device = rows, augment, device
+        n = len(rows[0])
+        self.batch = max(2, min(batch_size, n))  # batch normalisation needs two rows
+        self.n_steps = math.ceil(max(n, epoch_pictures) / self.batch)
+
+    def about(self) -> Any:
+        means = [float(r.double().nan_to_num().mean()) for r in self.rows]
+        return {"n": len(self.rows[0]), "means": means}
+
+    def epoch(
+        self, kept: nn.Module, progress: Callable[[int], float], generator: Generator
+    ) -> Iterator[Batch]:
+        n, size = len(self.rows[0]), self.n_steps * self.batch
+        order = torch.cat([torch.randperm(n, generator=generator) for _ in range(math.ceil(size / n))])
+        for chosen in order[:size].reshape(self.n_steps, self.batch):
+            yield self.augment(tuple(r[chosen].to(self.device) for r in self.rows), generator)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        pass
 
 
 # --------------------------------------------------------------------------------------------
