@@ -16,11 +16,12 @@ from plain_detectors import Failing, PlainMean, plain_dataset
 
 import hybridkp
 from hybridkp import cli
+from hybridkp.cli.parser import commands
 from hybridkp.datasets import load_parts, parse_normalizer, thin, write_coco
 from hybridkp.files import load_predictions, save_predictions
 from hybridkp.structures import DataWarning, InputError
 
-COMMANDS = ["", "bench", "train", "predict", "export", "data check", "data info", "list", "report"]
+COMMANDS = ["", *(command.NAME for command in commands())]
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +260,7 @@ def test_warnings_are_notes(capsys, monkeypatch, recipes, tmp_path, folder):
         warnings.warn("something\nwas repaired", hybridkp.structures.DataWarning, stacklevel=1)
         return 0
 
-    monkeypatch.setattr("hybridkp.cli.commands.list_methods", told)
+    monkeypatch.setattr("hybridkp.cli.list.run", told)
     assert cli.main(["list"]) == 0
     assert capsys.readouterr().err == "hybridkp: note: something was repaired\n"
 

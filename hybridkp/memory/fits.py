@@ -28,8 +28,8 @@ from sklearn.base import clone
 
 from .. import files
 from ..datasets.splits import group_folds
-from ..imaging.images import check_crops
-from ..structures import Array, Detector, InputError, check_xy
+from ..imaging.images import check_batch
+from ..structures import Array, Batch, Detector, InputError, check_xy
 from .resident import peak_bytes, reset_peak
 from .sources import fingerprint
 from .threads import FIT_THREADS, limit_threads
@@ -139,7 +139,7 @@ def out_of_fold(
     xy : (B, K, 2) float32
     score : (B, K) float32
     """
-    images = check_crops(images)
+    images = check_batch(images)
     truth = check_xy(xy, len(images))
     answer = np.full(truth.shape, np.nan, np.float32)
     score = np.zeros(truth.shape[:2], np.float32)
@@ -249,13 +249,16 @@ def _load_pair(path: Path) -> tuple[Array, Array]:
 def _key(kind: str, detector: Any, *data: Any) -> str:
     digest = hashlib.sha256(f"{kind} {FIT_THREADS} {source_of(detector)} {describe(detector)}".encode())
     for item in data:
-        array = None if item is None else np.ascontiguousarray(item)
-        if array is None:
-            digest.update(b"none")
-        elif array.dtype == object:
-            digest.update(repr(array.tolist()).encode())
-        else:
-            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        for name, rows in sorted(item.modalities.items()) if isinstance(item, Batch) else [("image", item)]:
+            if name != "image":
+                digest.update(name.encode() + b"\0")
+            array = None if rows is None else np.ascontiguousarray(rows)
+            if array is None:
+                digest.update(b"none")
+            elif array.dtype == object:
+                digest.update(repr(array.tolist()).encode())
+            else:
+                digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()[:32]
 
 
