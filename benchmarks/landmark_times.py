@@ -64,7 +64,7 @@ def _estimator(model: Any, meta: dict[str, Any]) -> Call:
     size, margin = tuple(meta["size_hw"]), float(meta["margin"])
 
     def predict(crop: Any) -> Any:
-        return model.predict(crop[None])
+        return (model.predict(crop[None])[0],)
 
     return lambda image, box: predict_in_box(predict, image, box, size, margin)[0]
 

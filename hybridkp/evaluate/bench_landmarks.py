@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,6 +19,7 @@ import numpy as np
 
 from .. import memory
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
+from ..files.lease import clear_abandoned, scratch_folder
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS
 from ..structures import DataWarning, Detector, InputError, Predictions, Problem
@@ -90,6 +89,7 @@ def bench(
     _check_parts(problem)
     out = Path(out)
     remove_leftovers(out)
+    clear_abandoned(out / "cache")
     note_problem(out, problem)
     tell = progress or warn_failures
     facts = _facts(problem)
@@ -189,13 +189,7 @@ def _params(facts: Mapping[str, Any], estimator: Any) -> dict[str, Any]:
 @contextmanager
 def _shared_crops(out: Path, problem: Problem, n_jobs: int) -> Iterator[tuple[Path, Crops]]:
     """Crops of both parts in a folder that workers map into memory; removed at the end."""
-    cache = out / "cache"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"crops-{os.getpid()}-", dir=cache))
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}): choose another folder") from None
-    try:
+    with scratch_folder(out / "cache", "crops") as folder:
         first, crops = (
             make_crops(part, problem.size_hw, problem.margin, n_jobs, problem.modalities)
             for part in (problem.train, problem.val)
@@ -209,8 +203,6 @@ def _shared_crops(out: Path, problem: Problem, n_jobs: int) -> Iterator[tuple[Pa
         flip = None if first.flip is None else first.flip.tolist()
         write_atomic(folder / "rows.json", json.dumps({"groups": first.groups.tolist(), "flip": flip}))
         yield folder, crops
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _job(

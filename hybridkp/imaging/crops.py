@@ -75,9 +75,9 @@ def batch_of_one(crop: Picture) -> Array | Batch:
 
 
 def is_outside(box_xywh: Array, image_hw: tuple[int, int]) -> bool:
-    """Whether a box shares nothing with a picture of that size."""
+    """Whether a box with area shares nothing with a picture of that size."""
     x, y, w, h = box_xywh
-    return bool(x >= image_hw[1] or y >= image_hw[0] or x + w <= 0 or y + h <= 0)
+    return bool(w > 0 and h > 0 and (x >= image_hw[1] or y >= image_hw[0] or x + w <= 0 or y + h <= 0))
 
 
 def usable_box(box_xywh: Array, image_hw: tuple[int, int]) -> tuple[Array | None, bool]:
