@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     counts = f"{len(found.keypoints_a)} and {len(found.keypoints_b)} points, {len(found.xy_a)} matches"
     print(f"{args.method}: {counts}, {int(found.inlier.sum())} inliers")
     if _homography(found) is None:
-        print("no homography was found")
+        print(f"no homography was found: {found.reason}" if found.reason else "no homography was found")
     else:
         print("\n".join(" ".join(f"{v:14.8g}" for v in row) for row in found.homography))
     if args.out is not None:

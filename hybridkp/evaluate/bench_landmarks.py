@@ -40,7 +40,7 @@ from .worker import Job, model_meta, run_job
 _SHARED_SOURCE = ("hybridkp.evaluate.crops", "hybridkp.datasets.load")
 
 
-class _Asked(NamedTuple):
+class _Entry(NamedTuple):
     """One method with one seed."""
 
     method: str
@@ -93,10 +93,10 @@ def bench(
     note_problem(out, problem)
     tell = progress or warn_failures
     facts = _facts(problem)
-    asked = [_Asked(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
-    todo: list[_Asked] = []
+    entries = [_Entry(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
+    todo: list[_Entry] = []
     results: dict[tuple[str, int], Predictions] = {}
-    for entry in asked:
+    for entry in entries:
         name, seed, estimator = entry
         path, params = prediction_path(out, name, seed), _params(facts, estimator)
         kept = still_good(path, load_predictions, name, seed, params, facts["fingerprint"], tell)
@@ -110,8 +110,8 @@ def bench(
         # crops are made when the first job needs them, once
         shared = lru_cache(lambda: stack.enter_context(_shared_crops(out, problem, workers)))
 
-        def run(entries: list[_Asked], mode: str, n_workers: int) -> None:
-            jobs = [_job(out, *shared(), problem, facts, entry, mode) for entry in entries]
+        def run(chosen: list[_Entry], mode: str, n_workers: int) -> None:
+            jobs = [_job(out, *shared(), problem, facts, entry, mode) for entry in chosen]
 
             def done(job: Job) -> None:
                 results[job.method, job.seed] = load_predictions(job.predictions)
@@ -120,7 +120,7 @@ def bench(
             failed.extend(run_jobs(jobs, run_job, n_workers, tell, out, done))
 
         run(todo, "predict" if workers > 1 else "all", workers)
-        there = [e for e in asked if problem.max_timed > 0 and (e.method, e.seed) in results]
+        there = [e for e in entries if problem.max_timed > 0 and (e.method, e.seed) in results]
         untimed = [e for e in there if np.isnan(results[e.method, e.seed].seconds).all()]
         run(untimed, "clock", 1)  # one at a time: no neighbour on the machine while the clock runs
     if not results:
@@ -211,10 +211,10 @@ def _job(
     crops: Crops,
     problem: Problem,
     facts: Mapping[str, Any],
-    asked: _Asked,
+    entry: _Entry,
     mode: str,
 ) -> Job:
-    name, seed, estimator = asked
+    name, seed, estimator = entry
     timed = np.unique(np.linspace(0, len(crops) - 1, min(len(crops), problem.max_timed)).astype(int))
     samples = [problem.val.samples[crops.sample[row]] for row in timed]
     return Job(
