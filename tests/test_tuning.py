@@ -10,7 +10,17 @@ import pytest
 
 from hybridkp import cli, memory, recipes
 from hybridkp.datasets import make_faces
-from hybridkp.evaluate import Problem, Trial, best_trial, draw_settings, make_crops, read_trials, tune
+from hybridkp.evaluate import (
+    Problem,
+    Trial,
+    best_trial,
+    draw_settings,
+    file_name,
+    found_settings,
+    make_crops,
+    read_trials,
+    tune,
+)
 from hybridkp.landmarks import HolisticRegressor
 from hybridkp.metrics import nme, normalizer_lengths, object_pck
 from hybridkp.recipes.settings import check_parameters, parameterised, with_parameters, with_settings
@@ -135,6 +145,17 @@ def test_named_methods_get_parameters_or_a_mistake_is_told() -> None:
     assert parameterised(made, {"alpha": 7.0})["hog+ridge"].alpha == 7.0
     with pytest.raises(InputError, match="no method here has a parameter 'speed'"):
         parameterised(made, {"speed": 1})
+
+
+def test_settings_are_found_by_the_methods_name_whatever_its_folder_is(
+    faces: Dataset, tmp_path: Path
+) -> None:
+    name, problem = "heatmap[input_px=64]:sdm", Problem(faces, size_hw=(64, 64))
+    tune(HolisticRegressor(grid=8), {}, problem, out=tmp_path / file_name(name), n_trials=1, name=name)
+    tune(HolisticRegressor(grid=8), {}, problem, out=tmp_path / "sdm", n_trials=1)
+    assert found_settings(tmp_path) == {name: {}, "sdm": {}}
+    with pytest.raises(InputError, match="holds no trials"):
+        found_settings(tmp_path / "sdm")
 
 
 def test_mistakes_are_told(faces: Dataset, tmp_path: Path) -> None:

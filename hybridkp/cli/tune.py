@@ -75,11 +75,12 @@ def run(args: argparse.Namespace) -> int:
                 estimator,
                 space,
                 problem,
-                out=args.out / name,
+                out=args.out / evaluate.file_name(name),
                 n_trials=args.trials,
                 cv=args.cv,
                 random_state=args.seed,
                 n_jobs=args.jobs,
+                name=name,
                 progress=bar,
             )
     facts = provenance()

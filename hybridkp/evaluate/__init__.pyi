@@ -9,6 +9,7 @@ from .crops import Crops as Crops
 from .crops import make_crops as make_crops
 from .problem import Problem as Problem
 from .problem import load_problem as load_problem
+from .processes import file_name as file_name
 from .stored import comparable_matches as comparable_matches
 from .stored import comparable_predictions as comparable_predictions
 from .stored import load_some_pairs as load_some_pairs

@@ -78,12 +78,14 @@ def read_trials(path: str | os.PathLike[str]) -> list[Trial]:
         raise InputError(f"{path}: holds no trials; run the search again") from None
 
 
-def write_trials(trials: Sequence[Trial], path: str | os.PathLike[str]) -> None:
-    """What :func:`read_trials` reads; NaN becomes null."""
+def write_trials(trials: Sequence[Trial], path: str | os.PathLike[str], method: str = "") -> None:
+    """What :func:`read_trials` reads, and whose trials they are; NaN becomes null."""
     rows = [
         {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(t).items()} for t in trials
     ]
-    write_atomic(path, json.dumps({"format": 2, "trials": rows}, indent=1, allow_nan=False) + "\n")
+    write_atomic(
+        path, json.dumps({"format": 2, "method": method, "trials": rows}, indent=1, allow_nan=False) + "\n"
+    )
 
 
 def _number(value: Any) -> float:
@@ -95,7 +97,9 @@ def found_settings(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     paths = sorted(Path(folder).glob(f"*/{FILE}"))
     if not paths:
         raise InputError(f"{folder}: holds no trials; run hybridkp tune --out {folder} first")
-    return {path.parent.name: dict(best_trial(read_trials(path)).params) for path in paths}
+    found = {path: best_trial(read_trials(path)) for path in paths}
+    names = {path: json.loads(path.read_text()).get("method") or path.parent.name for path in paths}
+    return {str(names[path]): dict(trial.params) for path, trial in found.items()}
 
 
 # --------------------------------------------------------------------------------------------

@@ -81,6 +81,7 @@ def tune(
     cv: int = 3,
     random_state: int = 0,
     n_jobs: int = 1,
+    name: str = "",
     progress: Progress | None = None,
 ) -> list[Trial]:
     """Search settings of one method by grouped cross-validation inside the problem's training part.
@@ -93,6 +94,7 @@ def tune(
     out : folder; gets ``trials.json`` after each trial and ``cache/`` with every finished fold
     cv : folds, which never cut a group
     n_jobs : trials at a time, each in a process with one thread; -1 = one per core
+    name : of the method, for :func:`found_settings`; default: that of the folder
     progress : see :data:`~hybridkp.evaluate.processes.Progress`; it names the setting
 
     Returns
@@ -127,7 +129,7 @@ def tune(
             error = float(np.nanmean(own)) if np.isfinite(own).any() else float("nan")
             difference = (apart.difference, apart.low, apart.high, apart.p)
             trials.append(Trial(params, errors.metric, error, *difference, seconds))
-            write_trials(trials, Path(out) / FILE)
+            write_trials(trials, Path(out) / FILE, name)
             if progress:
                 progress(trials[-1].words, len(trials), len(settings))
     return trials
