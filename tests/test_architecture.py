@@ -42,9 +42,11 @@ ROOMS: dict[str, set[str]] = {
         "tqdm",
     },
     "descriptors": {"cv2", "imaging", "numpy", "skimage", "structures"},
+    "detection": {"imaging", "numpy", "structures"},
     "evaluate": {
         "cv2",
         "datasets",
+        "detection",
         "files",
         "imaging",
         "joblib",

@@ -19,7 +19,7 @@ from hybridkp.checks import make_problem
 from hybridkp.datasets import make_faces
 from hybridkp.deep.nodes.refiner import point_patches, to_square
 from hybridkp.descriptors import HOG, SIFT
-from hybridkp.evaluate import predict, train
+from hybridkp.evaluate import Problem, predict, train
 from hybridkp.files import save_model
 from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, MeanShape, PatchDetector, SubpixelRefiner
 from hybridkp.runtime.nodes import build
@@ -128,7 +128,8 @@ def test_networks_answer_alike_on_both_engines(tmp_path, kind, engine):
 
 def test_whole_pictures_as_the_library_predicts_them(tmp_path):
     faces = make_faces(14, (96, 96))
-    train(CascadedRegressor(scales=(1.0,)), faces, tmp_path / "m.hkp", size_hw=(64, 64), margin=1.4)
+    problem = Problem(faces, size_hw=(64, 64), margin=1.4)
+    train(CascadedRegressor(scales=(1.0,)), problem, tmp_path / "m.hkp")
     sample = make_faces(1, (120, 100), random_state=5).samples[0]
     cv2.imwrite(str(tmp_path / "face.png"), sample.image)
     box = sample.instances[0].box_xywh

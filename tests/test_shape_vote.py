@@ -219,12 +219,12 @@ def test_a_chain_is_trained_without_fitting_anything_twice(
     start = fusion.ShapeVote([("inner", fusion.ShapeVote([("a", HolisticRegressor(grid=4))], guard=False))])
     chain = FastCascade(scales=(1.0,), rings=((0, 1, 1.0),), start=start, cv=2)
     faces = make_faces(24, (64, 64), random_state=0)
-    evaluate.train(chain, faces, tmp_path / "chain.hkp", size_hw=(48, 48))
+    evaluate.train(chain, evaluate.Problem(faces, size_hw=(48, 48)), tmp_path / "chain.hkp")
     assert sorted(fits) == [12, 12, 24]  # two folds, and all
     tied = fusion.Average([("a", HolisticRegressor(grid=4)), ("b", HolisticRegressor(grid=4))])
     fits.clear()
     with memory.remember(tmp_path / "kept"):  # somebody's own memory is not pushed aside
-        evaluate.train(tied, faces, tmp_path / "tied.hkp", size_hw=(48, 48))
+        evaluate.train(tied, evaluate.Problem(faces, size_hw=(48, 48)), tmp_path / "tied.hkp")
     assert fits == [24] and list((tmp_path / "kept").glob("*.hkp"))
 
 

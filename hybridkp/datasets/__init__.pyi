@@ -9,6 +9,7 @@ from .linter.check import Finding as Finding
 from .linter.check import check_dataset as check_dataset
 from .load import load_dataset as load_dataset
 from .load import split_names as split_names
+from .parts import few_of_each as few_of_each
 from .parts import load_parts as load_parts
 from .parts import parse_normalizer as parse_normalizer
 from .parts import thin as thin

@@ -1,11 +1,15 @@
-"""The parts of a data set that a comparison needs: what to train on, what to judge on, how many of it."""
+"""The parts of data that a comparison needs: what to train on, what to judge on, how many of it.
+
+Annotations only; no picture is read, and nothing is drawn at random.
+"""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
-from ..structures import Dataset, DataWarning, InputError
+from ..structures import Dataset, DataWarning, InputError, Pair, PairSet
 from .load import load_dataset, split_names
 from .splits import group_split
 
@@ -36,6 +40,15 @@ def thin(dataset: Dataset, n: int | None) -> Dataset:
     if n is None or n >= len(dataset):
         return dataset
     return dataset.subset([i * len(dataset) // n for i in range(n)])
+
+
+def few_of_each(pairs: PairSet, n: int) -> PairSet:
+    """At most ``n`` pairs of every sequence, evenly spread."""
+    rows: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        rows.setdefault(pair.sequence, []).append(pair)
+    chosen = [p[i * len(p) // min(n, len(p))] for p in rows.values() for i in range(min(n, len(p)))]
+    return replace(pairs, pairs=tuple(chosen))
 
 
 def parse_normalizer(text: str | None, dataset: Dataset) -> tuple[Any, ...] | None:

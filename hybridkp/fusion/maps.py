@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..imaging.geometry import resize_points, subpixel_peak
-from ..imaging.images import check_crops
+from ..imaging.images import check_batch
 from ..structures import Array, InputError, ScoreMaps, check_xy, supports
 from .members import Combination, Members
 
@@ -45,7 +45,7 @@ class MapFusion(Combination):
     ) -> MapFusion:
         if self.how not in ("average", "product"):
             raise InputError(f"how must be 'average' or 'product', got {self.how!r}")
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         self._fit_members(images, truth, groups, flip)
         self.width_ = np.full((len(self.members_), truth.shape[1]), np.nan)  # px
@@ -59,7 +59,7 @@ class MapFusion(Combination):
     def score_maps(self, images: Any, stride: int | None = None) -> Array:
         """(B, K, H/stride, W/stride) float32, each map summing to 1."""
         check_is_fitted(self, "width_")
-        images = check_crops(images, self.size_hw_)
+        images = check_batch(images, self.size_hw_)
         stride = stride or self.stride
         maps = [
             member.score_maps(images, stride=stride)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..datasets.splits import group_folds
-from ..imaging.images import check_crops
+from ..imaging.images import check_batch
 from ..structures import Array, DetectorMixin, InputError, NamedMembers, OutOfFold, check_xy, supports
 
 Members = Sequence[tuple[str, Any]]
@@ -48,7 +48,7 @@ class Combination(NamedMembers, DetectorMixin, BaseEstimator):
 
     def _ask(self, images: Any) -> tuple[Array, Array, Array]:
         check_is_fitted(self, "members_")
-        images = check_crops(images, self.size_hw_)
+        images = check_batch(images, self.size_hw_)
         pairs = [member.predict_with_score(images) for member in self.members_]
         return images, np.stack([p[0] for p in pairs]).astype(float), np.stack([p[1] for p in pairs])
 
@@ -93,7 +93,7 @@ class LearnedCombination(Combination):
         """Ask the members out of fold, drop those that do not pay, learn the rule, fit the rest."""
         self._check_members()
         self._check_parameters()
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         prediction, score = self._out_of_fold(images, truth, groups, flip)
         rows = np.arange(len(images)) if groups is None else np.asarray(groups)

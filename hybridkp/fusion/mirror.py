@@ -15,8 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..imaging.geometry import flip_image
-from ..imaging.images import check_crops
+from ..imaging.images import check_batch, flip_batch
 from ..structures import Array, DetectorMixin, Mirrored, check_xy, supports
 from .nodes.mirror import mirror_mean
 
@@ -47,7 +46,7 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> MirrorAverage:
         """Fit the detector on crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         self.detector_ = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
         self.flip_ = None if flip is None else np.array(flip, np.int64)
@@ -57,11 +56,11 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) float32: means of the two predictions and scores."""
         check_is_fitted(self, "detector_")
-        images, asked = check_crops(images, self.size_hw_), self._asked()
+        images, asked = check_batch(images, self.size_hw_), self._asked()
         xy, score = asked.predict_with_score(images)
         if self.flip_ is None or asked is not self.detector_:
             return xy, score
-        other, confidence = self.detector_.predict_with_score(flip_image(images, axis=2))
+        other, confidence = self.detector_.predict_with_score(flip_batch(images))
         return mirror_mean(xy, score, other, confidence, self.flip_, images.shape[2])
 
     @available_if(lambda self: supports(self.detector, Mirrored))

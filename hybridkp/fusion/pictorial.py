@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import memory
 from ..datasets.splits import group_folds
 from ..imaging.geometry import flip_points, resize_points
-from ..imaging.images import check_crops
+from ..imaging.images import check_batch
 from ..stats.calibration import FAR, NEAR, calibrate
 from ..structures import Array, DetectorMixin, InputError, ScoreMaps, check_xy, supports
 from .kernels import logit, recalibrated
@@ -97,7 +97,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
     ) -> PictorialStructure:
         """Fit the detector and count the tree on crops and points (B, K, 2), NaN = not labelled."""
         self._check_parameters()
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         self.size_hw_ = images.shape[1:3]
         settled = self._settle(images, truth, groups, flip)
@@ -115,7 +115,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         that is chosen on these very predictions, ``power``, flatters them little.
         """
         self._check_parameters()
-        images = check_crops(images)
+        images = check_batch(images)
         settled = self._settle(images, check_xy(xy, len(images)), groups, flip)
         return settled.xy, settled.score
 
@@ -192,7 +192,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         """(B, K, h, w) float32, each summing to 1: the marginals, or the detector's maps left alone."""
         check_is_fitted(self, "power_")
         stride = self.stride if stride is None else stride
-        maps: Array = self.detector_.score_maps(check_crops(images, self.size_hw_), stride=stride)
+        maps: Array = self.detector_.score_maps(check_batch(images, self.size_hw_), stride=stride)
         if np.isnan(self.power_):
             return maps
         if stride != self.stride:
@@ -202,7 +202,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) the probability of an error under 2.5 % of the side."""
         check_is_fitted(self, "power_")
-        images = check_crops(images, self.size_hw_)
+        images = check_batch(images, self.size_hw_)
         if np.isnan(self.power_):
             xy, score = self.detector_.predict_with_score(images)
             return xy, score

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import digamma
 
 from ..datasets.splits import group_folds
-from ..imaging.images import check_crops
+from ..imaging.images import check_batch
 from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError, check_xy
 from .kernels import logit
@@ -79,7 +79,7 @@ class ShapeVote(LearnedCombination):
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> tuple[Array, Array]:
         """Points (B, K, 2) and scores (B, K) from members and rules that did not see the picture."""
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         prediction, score = self._out_of_fold(images, truth, groups, flip)
         rows = np.arange(len(images)) if groups is None else np.asarray(groups)

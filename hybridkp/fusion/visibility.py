@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..imaging.images import check_crops
+from ..imaging.images import check_batch
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .kernels import logit
 
@@ -79,7 +79,7 @@ class WithVisibility(DetectorMixin, BaseEstimator):
         """
         if not self.penalty > 0:
             raise InputError(f"penalty must be positive, got {self.penalty}")
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         labelled: Array = np.isfinite(truth[..., 0])
         self.slope_, self.bias_ = np.zeros(2), np.full(truth.shape[1], np.inf)
@@ -103,7 +103,7 @@ class WithVisibility(DetectorMixin, BaseEstimator):
     def predict_with_visibility(self, images: Any) -> tuple[Array, Array, Array]:
         """Points (B, K, 2), scores (B, K) and visibility (B, K), all float32, for one look."""
         check_is_fitted(self, "detector_")
-        images = check_crops(images, self.size_hw_)
+        images = check_batch(images, self.size_hw_)
         xy, score = self.detector_.predict_with_score(images)
         return xy, score, expit(_evidence(xy, score) @ self.slope_ + self.bias_).astype(np.float32)
 

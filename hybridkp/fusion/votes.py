@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.isotonic import IsotonicRegression
 
-from ..imaging.images import check_crops
+from ..imaging.images import check_batch
 from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError, check_xy
 from .kernels import logit, recalibrated, weighted_points
@@ -38,7 +38,7 @@ class Average(Combination):
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> Average:
         self._shares()
-        images = check_crops(images)
+        images = check_batch(images)
         self._fit_members(images, check_xy(xy, len(images)), groups, flip)
         return self
 

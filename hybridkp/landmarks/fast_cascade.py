@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import flip_image, flip_points
-from ..imaging.images import check_crops, crops_to_grey
+from ..imaging.images import check_batch, check_crops, crops_to_grey
 from ..memory import TooFewLabels, fitted, out_of_fold
 from ..stats.calibration import FAR
 from ..structures import Array, Detector, DetectorMixin, InputError, OutOfFold, supports
@@ -142,10 +142,11 @@ class FastCascade(DetectorMixin, BaseEstimator):
     ) -> FastCascade:
         """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
         self._check_parameters()
-        images = check_crops(images)
+        batch = check_batch(images)  # the start may see more than pictures
+        images = check_crops(batch)
         grey, truth = prepare(images, xy)
         self.size_hw_ = tuple(grey.shape[1:3])
-        current = self._fit_start(images, truth, groups, flip)
+        current = self._fit_start(batch, truth, groups, flip)
         if self.maps is not None:
             self.maps_ = fitted(self.maps, images, truth, groups=groups, flip=flip)
             if flip is not None:  # they may see colour; the channels are grey
@@ -205,7 +206,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         if any(not -n <= i < n for i in self.map_stages or ()):
             raise InputError(f"FastCascade: map_stages must lie in {-n}..{n - 1}, got {self.map_stages}")
 
-    def _fit_start(self, images: Array, truth: Array, groups: Any, flip: Any) -> Array:
+    def _fit_start(self, images: Any, truth: Array, groups: Any, flip: Any) -> Array:
         """Fits ``start_``; (B, K, 2) what models that did not see the picture say, NaN where nothing.
 
         With too few groups to leave some out (or landmarks labelled in one fold only) the mean
@@ -330,12 +331,13 @@ class FastCascade(DetectorMixin, BaseEstimator):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""
         check_is_fitted(self)
-        images = check_crops(images, self.size_hw_)
+        batch = check_batch(images, self.size_hw_)
         if not any(self.parts_):
-            found: tuple[Array, Array] = self.start_.predict_with_score(images)
+            found: tuple[Array, Array] = self.start_.predict_with_score(batch)
             return found
+        images = check_crops(batch)
         grey = crops_to_grey(images)
-        start = given_starts(self.start_.predict(images), self.shape_)  # as it was fitted: colour may count
+        start = given_starts(self.start_.predict(batch), self.shape_)  # as it was fitted: colour may count
         reader, stages = self._reader(), self._stages()
         xy, score = np.empty(start.shape, np.float32), np.empty(start.shape[:2], np.float32)
         for first in range(0, len(grey), _BLOCK):

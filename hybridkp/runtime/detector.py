@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..files.arrays import load_arrays
-from ..imaging.geometry import apply_affine, crop_matrix, invert_affine, warp
+from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import Array, InputError, Keypoints
 from .export import FORMAT
@@ -153,13 +153,12 @@ class RuntimeDetector:
         box = np.array([0, 0, w, h] if box_xywh is None else box_xywh, float)
         if box.shape != (4,):
             raise InputError(f"a box is (4,): x, y, width, height; got {box.shape}, give one box at a time")
-        matrix = crop_matrix(box, self.size_hw, float(self.meta["margin"]))
-        if box[0] >= w or box[1] >= h or box[0] + box[2] <= 0 or box[1] + box[3] <= 0:
+        if is_outside(box, (h, w)):
             raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
-        xy, score = self._run(warp(image, matrix, self.size_hw))
+        xy, score = predict_in_box(self._run, image, box, self.size_hw, float(self.meta["margin"]))
         size = np.full(len(xy), 0.05 * box[2:].max())
         label = np.arange(len(xy))
-        return Keypoints(apply_affine(invert_affine(matrix), xy), score, size=size, label=label)
+        return Keypoints(xy, score, size=size, label=label)
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """Crops (B, H, W[, 3]) to (B, K, 2) and (B, K), as the detector it was exported from."""

@@ -12,6 +12,8 @@ from .base import InputError as InputError
 from .base import check_start as check_start
 from .base import check_xy as check_xy
 from .base import column as column
+from .batch import Batch as Batch
+from .batch import as_batch as as_batch
 from .keypoints import Keypoints as Keypoints
 from .keypoints import Pyramid as Pyramid
 from .pairs import Matched as Matched
@@ -23,13 +25,17 @@ from .parameters import Parameters as Parameters
 from .parameters import clone as clone
 from .parameters import parameter_names as parameter_names
 from .predictions import Predictions as Predictions
+from .problem import Problem as Problem
+from .problem import as_problem as as_problem
 from .protocols import Descriptor as Descriptor
 from .protocols import Detector as Detector
+from .protocols import Finder as Finder
 from .protocols import LearnedDescriptor as LearnedDescriptor
 from .protocols import LocalFeature as LocalFeature
 from .protocols import MapsNode as MapsNode
 from .protocols import Mirrored as Mirrored
 from .protocols import OutOfFold as OutOfFold
+from .protocols import PictureDetector as PictureDetector
 from .protocols import PointDescriptor as PointDescriptor
 from .protocols import PointDetector as PointDetector
 from .protocols import Refiner as Refiner

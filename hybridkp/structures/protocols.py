@@ -5,10 +5,12 @@ Letters: **B** pictures, **K** landmarks, **N** points, **D** features.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from numpy.typing import ArrayLike
 
+from .annotated import Instance, Sample
 from .base import Array
 from .keypoints import Keypoints, Pyramid
 
@@ -41,10 +43,11 @@ class Descriptor(Protocol):
 class Detector(Protocol):
     """Crops -> landmarks, by scikit-learn's rules (``clone``, ``cross_val_score``, ...).
 
-    ``images`` is (B, H, W) or (B, H, W, 3) uint8 or a list of such crops of one size; ``xy`` is
-    (B, K, 2) in crop px with NaN = not labelled.  Every ``fit`` takes the same two optional
-    facts about the data and ignores those it has no use for: ``groups`` (B,), so that inner
-    splits never cut a group, and ``flip`` (K,), so that pictures can be mirrored.
+    ``images`` is (B, H, W) or (B, H, W, 3) uint8, a list of such crops of one size, or a
+    :class:`~hybridkp.structures.Batch` of them with further modalities, which a detector that knows
+    pictures only leaves alone; ``xy`` is (B, K, 2) in crop px with NaN = not labelled.  Every ``fit``
+    takes the same two optional facts about the data and ignores those it has no use for: ``groups``
+    (B,), so that inner splits never cut a group, and ``flip`` (K,), so that pictures can be mirrored.
     """
 
     def fit(
@@ -83,6 +86,30 @@ class Refiner(Protocol):
 
     def refine(self, images: Any, start: ArrayLike) -> tuple[Array, Array]:
         """(B, K, 2) float32 and (B, K) float32 confidence in 0..1."""
+        ...
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """Says where in a picture objects are: the first half of a top-down detector."""
+
+    def fit(self, samples: Iterable[Sample]) -> Self: ...
+
+    def find(self, image: Array, *, name: str = "") -> tuple[Array, Array]:
+        """Boxes (N, 4) x, y, width, height in px and scores (N,) in 0..1, best first; N may be 0.
+
+        ``image`` is (h, w[, 3]) uint8; ``name`` is the picture's file or sample, where it is known, for
+        finders that look boxes up.
+        """
+        ...
+
+
+@runtime_checkable
+class PictureDetector(Protocol):
+    """A whole picture in, all objects out."""
+
+    def detect(self, image: Any, *, name: str = "") -> list[Instance]:
+        """The objects of ``image`` (h, w[, 3]), or of modality -> array; points in picture px."""
         ...
 
 
