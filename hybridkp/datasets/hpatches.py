@@ -75,6 +75,15 @@ def read_hpatches(
     return PairSet(name or root.resolve().name, pairs, licence)
 
 
+def recognises(root: Path) -> float:
+    """Sure of a sequence and of a folder of sequences."""
+    return float(root.is_dir() and (_is_sequence(root) or any(map(_is_sequence, root.iterdir()))))
+
+
+def read(root: Path, split: None = None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    return read_hpatches(root, short_side)
+
+
 def rotation_degrees(homography: ArrayLike, xy: ArrayLike) -> float:
     """By how much a homography turns the surroundings of a point, -180..180, clockwise on screen.
 
