@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..datasets import formats_help
 from . import commands, points, tuning
 from .commands import QUICK_TRAIN
 
@@ -109,7 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 _DESCRIPTION = "Classical, deep and hybrid keypoint detectors, side by side on your data."
-_DATA_HELP = 'folder with train.json and val.json, a COCO JSON file, a folder of .pts files, or "synthetic"'
+_DATA_HELP = formats_help()
 
 
 def _with_examples(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
