@@ -1,7 +1,8 @@
 """COCO keypoint JSON as it lies in a folder: which file is which split, and the counts of a plain look.
 
-What a file says is read in :mod:`.coco`; here are its names and places only.  Roots are a JSON file, a
-folder with ``train.json`` beside ``images/`` or in ``annotations/``, or Roboflow's folder a split.
+What a file says is read in :mod:`.coco`, imported when first asked; here are names and places.  Roots
+are a JSON file, a folder with ``train.json`` beside ``images/`` or in ``annotations/``, or Roboflow's
+folder for each split.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ..structures import Dataset, InputError
-from .coco import pick_category, read_coco
-from .coco_writer import write_coco
 from .lookup import Tally, in_order, split_of
 
 
@@ -43,6 +42,8 @@ def recognises(root: Path) -> float:
 
 
 def read(root: Path, split: str | None = None, **options: Any) -> Dataset:
+    from .coco import read_coco
+
     return read_coco(source(root, split), **options)
 
 
@@ -59,11 +60,15 @@ def source(root: Path, split: str | None) -> Path:
 
 def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
     """Into ``<split>.json``; the pictures that it names are not copied."""
+    from .coco_writer import write_coco
+
     write_coco(dataset, root / f"{split or 'annotations'}.json")
 
 
 def tally(root: Path, split: str | None = None, *, category: str | None = None, **_: Any) -> Tally:
     """Counts by a plain look at the file: pictures, objects with keypoints, points with v > 0."""
+    from .coco import pick_category
+
     path = source(root, split)
     document = json.loads(path.read_text(encoding="utf-8-sig"))
     wanted = pick_category(document, category, path).get("id")

@@ -2,7 +2,7 @@
 
 To add one, write its reader in a file of its own and give its row to :func:`register_format` (or put it
 into the list here); :func:`hybridkp.checks.reader_checks` says whether it loses anything.  Nothing is read
-before a row is asked to.
+before a row is asked to, and what is heavy (OpenCV too) is imported then: help needs the words alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from ..structures import Dataset, InputError
 from ..structures.pairs import PairSet
-from . import coco_folder, hpatches, pts
-from .lookup import Tally
+from . import coco_folder, pts
+from .lookup import SHORT_SIDE, Tally
 
 T = TypeVar("T", Dataset, PairSet)
 
@@ -68,12 +68,22 @@ def _read_synthetic(_: Path, split: str | None) -> Dataset:
     return make_faces(n, random_state=seed, background=f"real-{split}", name=f"{SYNTHETIC}-{split}")
 
 
-def _read_synthetic_pairs(
-    _: Path, split: None = None, short_side: int | None = hpatches.SHORT_SIDE
-) -> PairSet:
+def _read_synthetic_pairs(_: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
     from .synthetic.photo_pairs import make_pairs
 
     return make_pairs(short_side)
+
+
+def _recognises_hpatches(root: Path) -> float:
+    from .hpatches import recognises
+
+    return recognises(root)
+
+
+def _read_hpatches(root: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    from .hpatches import read_hpatches
+
+    return read_hpatches(root, short_side)
 
 
 def _no_splits(_: Path) -> tuple[str, ...]:
@@ -126,9 +136,9 @@ PAIR_FORMATS: list[Format[PairSet]] = [
     Format(
         name="hpatches",
         words="a folder in the HPatches layout",
-        recognises=hpatches.recognises,
+        recognises=_recognises_hpatches,
         splits=_no_splits,
-        read=hpatches.read,
+        read=_read_hpatches,
         options=_SHRINK,
     ),
     Format(

@@ -18,11 +18,10 @@ from numpy.typing import ArrayLike
 from ..imaging.geometry import apply_homography, resize_matrix
 from ..structures import Array, InputError
 from ..structures.pairs import Pair, PairSet
-from .lookup import SUFFIXES, load_picture
+from .lookup import SHORT_SIDE, SUFFIXES, load_picture
 from .text import read_text
 
 ROTATED_DEG = 20.0  #: pairs turned by more than this are marked as rotated
-SHORT_SIDE = 480  #: px, to which evaluations on HPatches usually shrink
 
 _HOMOGRAPHY = re.compile(r"H_1_(\d+)")
 #: what differs within the sequences of Mikolajczyk et al.
@@ -78,10 +77,6 @@ def read_hpatches(
 def recognises(root: Path) -> float:
     """Sure of a sequence and of a folder of sequences."""
     return float(root.is_dir() and (_is_sequence(root) or any(map(_is_sequence, root.iterdir()))))
-
-
-def read(root: Path, split: None = None, short_side: int | None = SHORT_SIDE) -> PairSet:
-    return read_hpatches(root, short_side)
 
 
 def rotation_degrees(homography: ArrayLike, xy: ArrayLike) -> float:

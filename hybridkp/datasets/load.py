@@ -12,7 +12,7 @@ from typing import Any
 from ..structures import Dataset, InputError
 from ..structures.pairs import PairSet
 from .formats import PAIR_FORMATS, read_format, recognise_format
-from .hpatches import SHORT_SIDE
+from .lookup import SHORT_SIDE
 
 
 def split_names(path: str | Path) -> tuple[str, ...]:

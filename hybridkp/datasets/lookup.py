@@ -23,6 +23,8 @@ SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", "
 
 _SPLIT = re.compile(r"(?:^|[_\-.])(train|val|valid|validation|test)(?:set)?(?:\d{4})?$", re.IGNORECASE)
 _ORDER = ("train", "val", "test")
+SHORT_SIDE = 480  #: px, to which evaluations on HPatches usually shrink
+
 #: how names had to be read, in words, and the function that does it
 Way = tuple[str, Callable[[str], str]]
 

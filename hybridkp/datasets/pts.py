@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..imaging.geometry import points_box
 from ..structures import Array, Dataset, InputError, Instance, Sample
 from .layouts import IBUG_68
 from .lookup import SUFFIXES, Tally, in_order, loader, split_of
@@ -178,6 +177,8 @@ def tally(root: Path, split: str | None = None, **_: float) -> Tally:
 
 
 def _sample(file: Path, base: Path, origin: float) -> Sample:
+    from ..imaging.geometry import points_box
+
     xy = read_pts(file, origin)
     picture = _picture_of(file)
     tight = points_box(xy)

@@ -16,7 +16,8 @@ import numpy as np
 from ...imaging.geometry import resize_matrix
 from ...structures import Array
 from ...structures.pairs import Pair, PairSet
-from ..hpatches import ROTATED_DEG, SHORT_SIDE, rotation_degrees, shrink_matrix, shrunk
+from ..hpatches import ROTATED_DEG, rotation_degrees, shrink_matrix, shrunk
+from ..lookup import SHORT_SIDE
 from .bundled import BENCH_PICTURES as BENCH_PICTURES
 from .bundled import TRAIN_PICTURES as TRAIN_PICTURES
 from .bundled import bundled_picture, stereo_disparity, stereo_picture
