@@ -11,7 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-DATA = 'folder with train.json and val.json, a COCO JSON file, a folder of .pts files, or "synthetic"'
+from ..datasets import formats_help
+
+DATA = formats_help()
 
 
 def methods_option(parser: argparse.ArgumentParser, text: str) -> None:

@@ -16,11 +16,14 @@ from .splits import group_split
 HELD_OUT = 0.2  #: share held out for val when the data have no splits
 
 
-def load_parts(data: str, split: str) -> tuple[Dataset, Dataset]:
-    """The training part and the evaluated one; undivided data are divided by group."""
+def load_parts(data: str, split: str, **options: Any) -> tuple[Dataset, Dataset]:
+    """The training part and the evaluated one; undivided data are divided by group.
+
+    ``options`` are the reader's, as of :func:`~hybridkp.datasets.load_dataset`.
+    """
     splits = split_names(data)
     if not splits:
-        whole = load_dataset(data)
+        whole = load_dataset(data, **options)
         rows, held = group_split(whole.groups, HELD_OUT)
         warnings.warn(
             f"{data} has no splits: {len(held)} of {len(whole)} pictures held out by group",
@@ -32,7 +35,7 @@ def load_parts(data: str, split: str) -> tuple[Dataset, Dataset]:
         raise InputError(f"{data}: has no train split (there: {', '.join(splits)})")
     if split == "train":
         raise InputError("--split train: evaluating on the training pictures says nothing; use val or test")
-    return load_dataset(data, "train"), load_dataset(data, split)
+    return load_dataset(data, "train", **options), load_dataset(data, split, **options)
 
 
 def thin(dataset: Dataset, n: int | None) -> Dataset:
