@@ -24,6 +24,7 @@ class Header(NamedTuple):
     whole: bool = True
     alpha: bool = False  #: a fourth channel is said to be alpha
     bits: int | None = None  #: that mean something, where the file says it
+    deep: bool = False  #: values of more than 8 bits
 
 
 CUT = Header(0, 0, 1, whole=False)
@@ -65,10 +66,9 @@ def _png(data: bytes) -> Header:
     alpha = colour in (4, 6) or b"tRNS" in chunks
     channels = 4 if alpha else 1 if colour == 0 else 3
     bits = chunks[b"sBIT"][0] if chunks.get(b"sBIT") and depth == 16 else None
-    orientation = _orientation(chunks.get(b"eXIf", b""))
-    return Header(
-        width, height, channels * (2 if depth == 16 else 1), orientation, b"IEND" in chunks, alpha, bits
-    )
+    orientation, whole = _orientation(chunks.get(b"eXIf", b"")), b"IEND" in chunks
+    each = 2 if depth == 16 else 1
+    return Header(width, height, channels * each, orientation, whole, alpha, bits, depth == 16)
 
 
 def _webp(data: bytes) -> Header:
@@ -94,7 +94,9 @@ def _tiff(data: bytes) -> Header:
     area = max(1, width * height)
     worst = max(4 if samples > 1 else 1, samples) * -(-depth // 8) * max(1, -(-tile // area))
     bits = tags[281].bit_length() if depth == 16 and 281 in tags else None
-    return Header(width, height, worst, 1, True, tags.get(338) in (1, 2), bits)  # OpenCV turns TIFF itself
+    return Header(
+        width, height, worst, 1, True, tags.get(338) in (1, 2), bits, 8 < depth <= 16
+    )  # OpenCV turns TIFF itself
 
 
 def _bmp(data: bytes) -> Header:
@@ -134,10 +136,9 @@ def _pnm(data: bytes) -> Header:
         return CUT
     each = 4 if kind in (b"Pf", b"PF") else 2 if top > 255 else 1
     need = -(-width // 8) * height if kind == b"P4" else width * height * channels * each
+    bits = top.bit_length() if top > 255 else None
     whole = kind in (b"P1", b"P2", b"P3") or len(data) - at >= need
-    return Header(
-        width, height, max(channels, 3) * each, 1, whole, alpha, top.bit_length() if top > 255 else None
-    )
+    return Header(width, height, max(channels, 3) * each, 1, whole, alpha, bits, each == 2)
 
 
 def _jp2(data: bytes) -> Header:
@@ -147,7 +148,16 @@ def _jp2(data: bytes) -> Header:
     x, y, left, top = struct.unpack(">IIII", data[at + 8 : at + 24])
     (channels,) = struct.unpack(">H", data[at + 40 : at + 42])
     whole = data.find(b"\xff\xd9", at) > 0
-    return Header(max(0, x - left), max(0, y - top), 4 * channels + 4, 1, whole, channels == 4)
+    return Header(
+        max(0, x - left),
+        max(0, y - top),
+        4 * channels + 4,
+        1,
+        whole,
+        channels == 4,
+        None,
+        data[at + 42] & 127 > 7,
+    )
 
 
 def _gif(data: bytes) -> Header:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from glob import glob, has_magic
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ..imaging.images import as_uint8
+from ..imaging.images import as_uint8, depth_of
 from ..structures import Array, InputError
 from .atomic import write_atomic
 from .headers import KINDS, Header, read_header
 
 MAX_PIXELS = 200_000_000  #: larger pictures are refused before they are decoded
 MAX_BYTES = 2**30  #: of a file, and of a picture once decoded
+_SHALLOW = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")  #: 8 bits in any case
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".pnm", ".jp2")
 
 
@@ -62,7 +64,7 @@ def _read_file(path: Path) -> bytes:
     except (FileNotFoundError, ValueError):  # ValueError: a zero byte, half a character in the name
         raise InputError(f"{path!s:.200}: no such picture; check the path") from None
     except OSError as error:
-        if path.is_dir():  # where folders cannot be opened
+        if os.path.isdir(path):  # where folders cannot be opened
             raise InputError(f"{path}: is a folder, not a picture; name a file in it") from None
         raise InputError(
             f"{path!s:.200}: cannot be read ({error.strerror}); check the file's rights"
@@ -129,6 +131,24 @@ def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     if header.orientation >= 5:
         return header.width, header.height
     return header.height, header.width
+
+
+def needed_bits(paths: Iterable[str | os.PathLike[str]]) -> int | None:
+    """Of how many bits the 16-bit ones among picture files make use together; None when there is none.
+
+    What cannot be read is left out: it complains when it is asked for.
+    """
+    found = []
+    for path in map(Path, paths):
+        try:
+            if path.suffix.lower() in _SHALLOW or not (header := picture_header(path)).deep:
+                continue
+            image = cv2.imdecode(np.frombuffer(_read_file(path), np.uint8), cv2.IMREAD_UNCHANGED)
+        except (InputError, cv2.error, MemoryError):
+            continue
+        if image is not None:
+            found.append(header.bits or depth_of([image]))
+    return max(found, default=None)
 
 
 def picture_header(path: str | os.PathLike[str]) -> Header:
