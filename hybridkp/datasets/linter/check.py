@@ -17,6 +17,7 @@ import numpy as np
 
 from ...imaging.images import RangeWarning
 from ...structures import NOT_LABELLED, Dataset, DataWarning, InputError
+from ..layouts import infer_flip
 from ..load import load_dataset, split_names
 from ..repairs import AREA_RULE, Mismatched, Repaired
 from .findings import SEVERITIES, Finding, finding
@@ -110,7 +111,9 @@ def _of(split: str, names: Iterable[str]) -> list[str]:
 
 
 def _annotations(dataset: Dataset, split: str) -> list[Finding]:
-    out = _groups(dataset, split) + _scales(dataset, split) + _places(dataset, split)
+    out = (
+        _groups(dataset, split) + _mirrors(dataset, split) + _scales(dataset, split) + _places(dataset, split)
+    )
     rows = [(s.name, i) for s in dataset for i in s.instances]
     share = np.mean([i.visibility > NOT_LABELLED for _, i in rows], axis=0)
     for severity, code, hit, what, effect in (
@@ -182,6 +185,19 @@ def _scales(dataset: Dataset, split: str) -> list[Finding]:
             said = f"boxes look like {words}" if code == "box-reading" else words
             out.append(finding("warning", code, f"{split}: {said}", effect, found.names, cure))
     return out
+
+
+def _mirrors(dataset: Dataset, split: str) -> list[Finding]:
+    """Mirror pairs against the words left and right in the landmarks' names."""
+    named = infer_flip(dataset.landmarks)
+    if dataset.flip is None or named is None or np.array_equal(named, dataset.flip):
+        return []
+    wrong = [dataset.landmarks[k] for k in np.flatnonzero(named != dataset.flip)]
+    message = f"{split}: flip_indices contradict left and right in the names of {len(wrong)} landmarks"
+    effect = "mirrored pictures teach the wrong side: the worst slip for methods that mirror"
+    return [
+        finding("warning", "mirror-names", message, effect, wrong, "mend flip_indices, or leave them out")
+    ]
 
 
 def _groups(dataset: Dataset, split: str) -> list[Finding]:

@@ -14,7 +14,8 @@ from ...imaging.geometry import points_box
 from ...structures import Array, Dataset
 
 FEW = 8  #: objects under which nothing is concluded
-SAME_PLACE = 0.05  #: share of a landmark's labels in exactly one place that is suspicious
+SAME_PLACE = 0.05  #: share of a landmark's labels in exactly one place, a corner, that is suspicious
+STILL = 0.6  #: the same in the middle: things that stand still before a still camera do so, too
 CORNER_PX = 1.5  #: "0, 0" and "1, 1" are missing points that somebody forgot to mark
 SHORT = 0.68  #: of the picture: where no point of a split lies beyond it, and ...
 NEAR = 0.36  #: ... the cloud's middle is nearer to the corner, points are of a smaller picture
@@ -44,10 +45,7 @@ def objects_of(dataset: Dataset) -> Objects | None:
 
 
 def same_places(found: Objects, landmarks: tuple[str, ...]) -> list[tuple[bool, str]]:
-    """(in a corner, words) for each landmark that lies in exactly one place in many different objects.
-
-    In the middle it takes ten times the share: things that stand still before a still camera do so.
-    """
+    """(in a corner, words) for each landmark that lies in exactly one place in many different objects."""
     out = []
     for k, landmark in enumerate(landmarks):
         xy = found.xy[:, k]
@@ -57,7 +55,7 @@ def same_places(found: Objects, landmarks: tuple[str, ...]) -> list[tuple[bool, 
         places, counts = np.unique(np.round(xy, 3), axis=0, return_counts=True)
         place, count = places[counts.argmax()], int(counts.max())
         corner = bool((np.abs(place) <= CORNER_PX).all())
-        if count >= 3 and count >= len(xy) * (SAME_PLACE if corner else min(1, 10 * SAME_PLACE)):
+        if count >= 3 and count >= len(xy) * (SAME_PLACE if corner else STILL):
             out.append((corner, f"{landmark} at ({place[0]:g}, {place[1]:g}) in {count} of {len(xy)}"))
     return out
 
