@@ -178,12 +178,11 @@ def _scales(dataset: Dataset, split: str) -> list[Finding]:
         cure = "boxes are x, y of the top-left corner, width, height, in px of the picture"
         out.append(finding("error", "box-elsewhere", message, effect, found.names, cure))
     for code, words, cure in (
-        ("box-reading", better_reading(found), "write boxes as x, y of the top-left corner, width, height"),
+        ("other-reading", better_reading(found), "write x, y, y down; boxes as x, y, width, height"),
         ("wrong-scale", wrong_scale(found), "write points in px of the picture, 0 at the first one's centre"),
     ):
         if words:
-            said = f"boxes look like {words}" if code == "box-reading" else words
-            out.append(finding("warning", code, f"{split}: {said}", effect, found.names, cure))
+            out.append(finding("warning", code, f"{split}: {words}", effect, found.names, cure))
     return out
 
 

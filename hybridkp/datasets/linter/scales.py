@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...imaging.geometry import points_box
 from ...structures import Array, Dataset
 
 FEW = 8  #: objects under which nothing is concluded
@@ -69,26 +68,28 @@ def share_in_box(found: Objects) -> float:
 
 
 def better_reading(found: Objects) -> str | None:
-    """How the boxes seem to be meant, when not as x, y, width, height; None when they are well read.
+    """How boxes or points seem to be meant otherwise than they are read; None when they are well read.
 
-    Each reading is judged by the median overlap (intersection over union) with the points' own boxes;
-    corners must lie in the right order and in the picture.
+    Each reading is judged by the median overlap (intersection over union) of the boxes with the points'
+    own; boxes must then have sides and lie in the picture.
     """
-    tight = np.stack([points_box(xy) for xy in found.xy])
-    usable = (tight[:, 2:] > 2).all(1)
+    low, high = np.nanmin(found.xy, axis=1), np.nanmax(found.xy, axis=1)
+    usable = (high - low > 2).all(1)
     if usable.sum() < FEW:
         return None
-    tight, box, size = tight[usable], found.box[usable], found.size[usable]
-    start = box[:, :2]
+    low, high, box, size = low[usable], high[usable], found.box[usable], found.size[usable]
+    start, tight, up = box[:, :2], np.hstack([low, high - low]), np.array([0, 1])
+    upward = np.hstack([np.where(up, size - 1 - high, low), high - low])
     readings = {
-        "x1, y1, x2, y2": np.hstack([start, box[:, 2:] - start]),
-        "centre x, centre y, width, height": np.hstack([start - box[:, 2:] / 2, box[:, 2:]]),
-        "y, x, height, width": box[:, [1, 0, 3, 2]],
+        "boxes look like x1, y1, x2, y2": (np.hstack([start, box[:, 2:] - start]), tight),
+        "boxes look like centre, width, height": (np.hstack([start - box[:, 2:] / 2, box[:, 2:]]), tight),
+        "boxes or points look like y, x": (box, tight[:, [1, 0, 3, 2]]),
+        "points look as if y went upwards": (box, upward),
     }
     plain = np.median(overlap(box, tight))
-    for words, read in readings.items():
+    for words, (read, points) in readings.items():
         fits = (read[:, 2:] > 0).all(1) & (read[:, :2] + read[:, 2:] <= size + 2).all(1)
-        if fits.mean() > 0.95 and np.median(overlap(read, tight)) > BETTER * plain:
+        if (read is box or fits.mean() > 0.95) and np.median(overlap(read, points)) > BETTER * plain:
             return words
     return None
 
