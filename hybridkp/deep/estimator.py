@@ -256,4 +256,4 @@ class NetDetector(DetectorMixin, NetEstimator):
         return export_onnx(self.module_, (self.n_channels_, *self.size_hw_), path, opset)
 
     def runtime_node(self) -> dict[str, Any]:
-        return {"kind": "net", "graph": self.export_onnx(), "channels": self.n_channels_}
+        return {"kind": "deep.net", "graph": self.export_onnx(), "channels": self.n_channels_}

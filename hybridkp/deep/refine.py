@@ -242,6 +242,7 @@ class CNNRefiner(NetEstimator):
         patch = torch.zeros(self.n_landmarks_, 2, self.patch_px, self.patch_px)
         inputs = {"patches": patch, "start": torch.zeros(1, self.n_landmarks_, 2)}
         return {
+            "kind": "deep.refiner",
             "graph": trace(Move(self.module_), inputs),
             "side": self.input_px,
             "patch_px": self.patch_px,

@@ -33,6 +33,8 @@ from ..structures import (
     Instance,
     Predictions,
     Sample,
+    Visibility,
+    supports,
 )
 from .bench_landmarks import with_seed
 from .crops import cut, make_crops, usable_box
@@ -164,7 +166,7 @@ def _document(
 
 def _ask(model: Any, crop: Array) -> tuple[Array, Array, Array | None]:
     """Points (K, 2) and scores (K,) of one crop, and visibility (K,) where the model predicts it."""
-    if hasattr(model, "predict_with_visibility"):
+    if supports(model, Visibility):
         xy, score, seen = model.predict_with_visibility(crop[None])
         return xy[0], score[0], seen[0]
     xy, score = model.predict_with_score(crop[None])

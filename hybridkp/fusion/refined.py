@@ -69,4 +69,5 @@ class Refined(DetectorMixin, BaseEstimator):
 
     def runtime_node(self) -> dict[str, Any]:
         parts: tuple[Any, Any] = (self.detector_, self.refiner_)
-        return {"kind": "refined", "detector": parts[0].runtime_node(), "refiner": parts[1].runtime_node()}
+        detector, refiner = (part.runtime_node() for part in parts)
+        return {"kind": "fusion.refined", "detector": detector, "refiner": refiner}

@@ -16,6 +16,15 @@ if TYPE_CHECKING:  # pragma: no cover
     from typing import Self
 
 
+def supports(value: Any, promise: Any) -> bool:
+    """Whether an object keeps one of the promises below: every public name of it is there.
+
+    Not ``isinstance``: that looks at the class, which cannot tell a method that depends on what is inside
+    (scikit-learn's ``available_if``).
+    """
+    return all(hasattr(value, name) for name in vars(promise) if not name.startswith("_"))
+
+
 @runtime_checkable
 class Descriptor(Protocol):
     """pyramid + points -> rows; row i always belongs to keypoint i, also at borders."""
@@ -84,9 +93,37 @@ class LocalFeature(Protocol):
     Keypoints come best first; a blank picture gives none.
     """
 
-    norm: str
+    @property
+    def norm(self) -> str: ...
 
     def detect_and_describe(self, image: Array) -> tuple[Keypoints, Array]: ...
+
+
+@runtime_checkable
+class PointDetector(Protocol):
+    """A local feature that gives its points alone."""
+
+    def detect(self, image: Array) -> Keypoints:
+        """N points, best first."""
+        ...
+
+
+@runtime_checkable
+class PointDescriptor(Protocol):
+    """A local feature that describes points of others."""
+
+    def compute(self, image: Array, keypoints: Keypoints) -> Array:
+        """Rows (N, D), row i for keypoint i."""
+        ...
+
+
+@runtime_checkable
+class LearnedDescriptor(Protocol):
+    """A descriptor that learns from crops and points, as a network does."""
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> Self: ...
 
 
 @runtime_checkable

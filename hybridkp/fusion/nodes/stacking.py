@@ -1,6 +1,6 @@
-"""What a stacked regressor sees of the members' answers, shared by the estimator and the runtime.
+"""What a stacked regressor sees of the members' predictions, for :class:`.Stacking` and the runtime.
 
-Answers are looked at in a frame in which the mean of the members has the mean shape's position, size
+They are seen in a frame in which the mean of the members has the mean shape's position, size
 and angle, so that a correction learned on upright objects serves turned ones.  NumPy and geometry.
 Shapes: M members, each (B, K, 2) points and (B, K) scores; n neighbours of each landmark, itself included.
 """
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.geometry import apply_affine, scale_of, similarity
-from ..structures import Array
-from .kernels import logit, weighted_points
+from ...imaging.geometry import apply_affine, scale_of, similarity
+from ...runtime.nodes import Combine, Node, Run, combination
+from ...runtime.values import array
+from ...structures import Array
+from ..kernels import logit, weighted_points
 
 MAX_ZOOM = 2.0  #: the frame is at most this much larger or smaller than the crop
 
@@ -34,7 +36,7 @@ def stacked_rows(
     -------
     rows : (B, K, F) with F = n (3 M + 2): at each neighbour, the members' offsets from the base in
         frame px, their log-odds, and the base's own offset from the mean shape
-    base : (B, K, 2) in crop px, NaN where no member answered
+    base : (B, K, 2) in crop px, NaN where no member predicted
     linear : (B, 2, 2) from crop px to frame px
     """
     m, b, k, _ = xy.shape
@@ -64,12 +66,38 @@ def stacked(xy: Array, score: Array, rule: dict[str, Any]) -> tuple[Array, Array
     """
     rows, base, linear = stacked_rows(xy, score, rule["weights"], rule["mean"], rule["neighbours"])
     move = np.einsum("bkf,kfc->bkc", rows, rule["coefficients"]) + rule["offset"]
-    return corrected(base, linear, move), trust(xy, score, rule["calibration"])
+    return corrected(base, linear, move), mean_confidence(xy, score, rule["calibration"])
 
 
-def trust(xy: Array, score: Array, calibration: Array) -> Array:
-    """(B, K) the probability that goes with the members' mean log-odds; 0 where none answered."""
+def mean_confidence(xy: Array, score: Array, calibration: Array) -> Array:
+    """(B, K) the probability that goes with the members' mean log-odds; 0 where none predicted."""
     given = np.isfinite(xy).all(-1)
     mean = np.where(given, logit(score), 0.0).sum(0) / np.maximum(given.sum(0), 1)
-    sure = 1 / (1 + np.exp(-(calibration[0] * mean + calibration[1])))
-    return np.where(given.any(0), sure, 0.0).astype(np.float32)
+    confidence = 1 / (1 + np.exp(-(calibration[0] * mean + calibration[1])))
+    return np.where(given.any(0), confidence, 0.0).astype(np.float32)
+
+
+def make(node: Node, engine: str) -> Run:
+    return combination(node, engine, _rule)
+
+
+def _rule(node: Node, m: int) -> Combine:
+    mean = array(node["mean"], -1, 2)
+    k = len(mean)
+    neighbours = array(node["neighbours"], k, -1)
+    if neighbours.dtype.kind != "i" or neighbours.size == 0:
+        raise ValueError("neighbours are missing")
+    if neighbours.min() < 0 or neighbours.max() >= k:
+        raise ValueError("neighbours must be landmarks")
+    width = neighbours.shape[1] * (3 * m + 2)
+    learned = {
+        "mean": mean,
+        "neighbours": neighbours,
+        "weights": array(node["weights"], m, k),
+        "coefficients": array(node["coefficients"], k, width, 2),
+        "offset": array(node["offset"], k, 2),
+        "calibration": array(node["calibration"], 2),
+    }
+    if (learned["weights"] <= 0).any():
+        raise ValueError("weights must be positive")
+    return lambda xy, score: stacked(xy, score, learned)

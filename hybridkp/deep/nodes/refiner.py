@@ -1,7 +1,8 @@
-"""What surrounds the refining network: squares, patches, one look after the other.
+"""What surrounds the refining network: squares, patches, one step after the other.
 
-:class:`hybridkp.deep.CNNRefiner` without torch.  Only its convolutions are a graph; reading the
-patches is done here, because ``cv2.dnn`` has no operator for it in 4.x.
+:class:`hybridkp.deep.CNNRefiner` without torch: a crop and points (K, 2) in, better points and
+scores (K,) out.  Only its convolutions are a graph; reading the patches is done here, because ``cv2.dnn``
+has no operator for it in 4.x.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ..imaging.geometry import rescale
-from ..structures import Array
+from ...files.graphs import Ask, open_graph
+from ...imaging.geometry import rescale
+from ...imaging.images import to_grey
+from ...runtime.nodes import Node
+from ...runtime.values import array, whole
+from ...structures import Array
 
 
-def look_closer(
+def refine_points(
     grey: Array,
     start: Array,
-    ask: Callable[..., list[Array]],
+    ask: Ask,
     side: int,
     size: int,
     n_steps: int,
@@ -43,6 +48,18 @@ def look_closer(
     score = np.where(given[:, 0], 1 / (1 + np.exp(-(calibration[0] * raw + calibration[1]))), 0)
     moved = np.where(given, rescale(xy, 1 / scale), np.nan)
     return moved.astype(np.float32), score.astype(np.float32)
+
+
+def make(node: Node, engine: str) -> Callable[[Array, Array], tuple[Array, Array]]:
+    side, size = whole(node, "side", 8, 2048), whole(node, "patch_px", 4, 256)
+    n_steps = whole(node, "n_steps", 1, 100)
+    mean, calibration = array(node["mean_xy"], -1, 2), array(node["calibration"], 2)
+    ask = open_graph(node["graph"], engine, ["patches", "start"], ["xy", "score"])
+
+    def refine(picture: Array, start: Array) -> tuple[Array, Array]:
+        return refine_points(to_grey(picture), start, ask, side, size, n_steps, mean, calibration)
+
+    return refine
 
 
 def to_square(grey: Array, side: int) -> tuple[Array, Array]:

@@ -10,7 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..structures import Array
+from ...imaging.geometry import resize_points
+from ...runtime.nodes import Node, Run, on_planes
+from ...runtime.values import array, number, whole
+from ...structures import Array
+from ..kernels import recalibrated
 
 LEAST = 1e-6  #: added to each pixel of maps that sum to 1, so that no place is impossible
 SMOOTHING, WINDOW = 3.0, 4.0  #: map px, of :func:`read_mode`
@@ -40,10 +44,10 @@ class Tree(NamedTuple):
         return cls(parent, levels, np.fft.rfft2(kernel.astype(np.float64)))
 
 
-def marginals(maps: Array, tree: Tree, trust: float) -> Array:
+def marginals(maps: Array, tree: Tree, power: float) -> Array:
     """(B, K, h, w), each summing to 1: where each landmark is, given all maps and the tree.
 
-    ``maps`` sum to 1; their ``trust``-th power counts, so that more than 1 believes the maps more.
+    ``maps`` sum to 1; their ``power``-th power counts, so that more than 1 believes the maps more.
 
     The belief of a pictorial structure (Felzenszwalb & Huttenlocher, IJCV 2005): the product of a
     landmark's own map and of the messages of its neighbours, up the tree and down again.
@@ -55,7 +59,7 @@ def marginals(maps: Array, tree: Tree, trust: float) -> Array:
         moved = np.fft.rfft2(part, s=(2 * h, 2 * w)) * (factor.conj() if up else factor)
         return _shares(np.maximum(np.fft.irfft2(moved, s=(2 * h, 2 * w))[..., :h, :w], 1e-12))
 
-    belief = _shares((maps.astype(np.float64) + LEAST) ** trust)
+    belief = _shares((maps.astype(np.float64) + LEAST) ** power)
     message = np.ones_like(belief)
     for which in reversed(tree.levels):
         message[:, which] = through(belief[:, which], which, up=True)
@@ -98,3 +102,18 @@ def _mean(over_x: Array, over_y: Array, x: Array, y: Array) -> Array:
 
 def _blur(i: Array) -> Array:
     return np.exp((i[:, None] - i) ** 2 / (-2 * SMOOTHING**2)) / (SMOOTHING * np.sqrt(2 * np.pi))
+
+
+def make(node: Node, engine: str) -> Run:
+    ask, kernel = on_planes(node, engine, ["maps"]), array(node["kernel"], -1, -1, -1)
+    parent, calibration = array(node["parent"], len(kernel)), array(node["calibration"], 2)
+    if parent.dtype.kind != "i" or (kernel < 0).any():
+        raise ValueError("a tree has whole parents and no negative density")
+    tree, power = Tree.of(parent, kernel), number(node["power"], 1e-3, 1e3)
+    stride = whole(node, "stride", 1, 64)
+
+    def run(picture: Array) -> tuple[Array, Array]:
+        xy, mass = read_mode(marginals(ask(picture)[0], tree, power))
+        return resize_points(xy[0], stride).astype(np.float32), recalibrated(mass[0], calibration, True)
+
+    return run

@@ -1,6 +1,6 @@
-"""The most probable shape behind several answers: Gaussian shapes, answers with noise, some of them wild.
+"""The most probable shape behind several predictions: Gaussian shapes, predictions with noise, some wild.
 
-Shared by the estimator that learns it and the runtime that applies it; pure NumPy.
+Shared by :class:`.ShapeVote`, which learns it, and the runtime that applies it; pure NumPy.
 Letters: M members, each (B, K, 2) points and (B, K) scores; R modes of shapes,
 which are rows (B, 2K), x and y interleaved.
 """
@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..structures import Array
-from .kernels import logit
+from ...runtime.nodes import Combine, Node, Run, combination
+from ...runtime.values import array, number
+from ...structures import Array
+from ..kernels import logit
 
-FREEDOM = 3.0  #: degrees of freedom of Student's distribution of an answer's error
-ROUNDS = 4  #: of weighing the answers anew
+DEGREES_OF_FREEDOM = 3.0  #: of Student's distribution of a prediction's error
+ROUNDS = 4  #: of weighing the predictions anew
 SILENT = 1e12  #: px², variance of what was not said
 _BLOCK = 64  # pictures whose matrices are held at a time
 
@@ -31,15 +33,15 @@ def noise(score: Array, rule: dict[str, Any]) -> Array:
 def most_probable(xy: Array, variance: Array, rule: dict[str, Any]) -> tuple[Array, Array]:
     """Shapes (B, K, 2), crop px, and the variance (B, K) left of a coordinate.
 
-    Answers err by Student's distribution, so that one far from what the others and the shapes make
+    Predictions err by Student's distribution, so that one far from what the others and the shapes make
     probable counts little: weights and shapes are found in turn (expectation maximisation).
 
     Parameters
     ----------
     xy : (M, B, K, 2), NaN where a member is silent
-    variance : (M, B, K) px², squared scale of an answer's error
-    rule : ``mean`` (2K,), ``modes`` (R, 2K) and ``own`` px²: a shape is the mean, plus modes times
-        standard normal numbers, plus noise of variance ``own`` in every coordinate
+    variance : (M, B, K) px², squared scale of a prediction's error
+    rule : ``mean`` (2K,), ``modes`` (R, 2K) and ``residual`` px²: a shape is the mean, plus modes times
+        standard normal numbers, plus noise of variance ``residual`` in every coordinate
     """
     parts = [
         _most_probable(xy[:, i : i + _BLOCK], variance[:, i : i + _BLOCK], rule)
@@ -61,7 +63,7 @@ def _most_probable(xy: Array, variance: Array, rule: dict[str, Any]) -> tuple[Ar
         shape, left = _given(row, np.repeat(1 / total, 2, axis=1), rule, last)
         shape = shape.reshape(b, k, 2)
         square = ((points - shape) ** 2).sum(-1)
-        weight = (FREEDOM + 2) / (FREEDOM + square / variance)
+        weight = (DEGREES_OF_FREEDOM + 2) / (DEGREES_OF_FREEDOM + square / variance)
     return shape, left.reshape(b, k, 2).mean(-1)
 
 
@@ -71,13 +73,13 @@ def _given(row: Array, spread: Array, rule: dict[str, Any], with_left: bool) -> 
     Probabilistic principal components (Tipping & Bishop 1999) with noise that differs: matrices are of the
     size of the modes, not of the landmarks.
     """
-    modes, own = rule["modes"], rule["own"]
-    both = own + spread
+    modes, residual = rule["modes"], rule["residual"]
+    both = residual + spread
     off = row - rule["mean"]
     weighed = modes / both[:, None]  # (B, R, 2K)
     inside = weighed @ modes.T + np.eye(len(modes))
     found = np.linalg.solve(inside, weighed @ off[..., None])[..., 0] @ modes
-    kept = own / both  # of what the modes do not explain
+    kept = residual / both  # of what the modes do not explain
     shape = rule["mean"] + found + kept * (off - found)
     if not with_left:
         return shape, off
@@ -87,16 +89,39 @@ def _given(row: Array, spread: Array, rule: dict[str, Any], with_left: bool) -> 
 
 
 def shaped(xy: Array, score: Array, rule: dict[str, Any]) -> tuple[Array, Array]:
-    """Points (B, K, 2) and scores (B, K) of answers (M, B, K, 2) with scores (M, B, K).
+    """Points (B, K, 2) and scores (B, K) of predictions (M, B, K, 2) with scores (M, B, K).
 
     ``rule`` holds what :func:`noise` and :func:`most_probable` ask for, and ``calibration`` (2,) from the
     logarithm of the deviation left to a score.
     """
     found, left = most_probable(xy, noise(score, rule), rule)
     slope, offset = rule["calibration"]
-    return found.astype(np.float32), (1 / (1 + np.exp(-(slope * sureness(left) + offset)))).astype(np.float32)
+    return found.astype(np.float32), (1 / (1 + np.exp(-(slope * confidence(left) + offset)))).astype(
+        np.float32
+    )
 
 
-def sureness(left: Array) -> Array:
+def confidence(left: Array) -> Array:
     """(B, K) minus the logarithm of the deviation left, the raw confidence."""
     return -0.5 * np.log(np.maximum(left, 1e-6))
+
+
+def make(node: Node, engine: str) -> Run:
+    return combination(node, engine, _rule)
+
+
+def _rule(node: Node, m: int) -> Combine:
+    mean = array(node["mean"], -1)
+    width = len(mean)
+    slope, level = array(node["slope"], m), array(node["level"], m, width // 2)
+    learned = {
+        "mean": mean,
+        "modes": array(node["modes"], -1, width),
+        "residual": number(node["residual"], 1e-9, 1e9),
+        "slope": slope,
+        "level": level,
+        "calibration": array(node["calibration"], 2),
+    }
+    if width % 2 or np.abs(level).max() > 100 or np.abs(slope).max() > 100:
+        raise ValueError("shapes have x and y, and noise has a scale")
+    return lambda xy, score: shaped(xy, score, learned)
