@@ -48,7 +48,9 @@ def _refined():
     pytest.importorskip("torch")
     from hybridkp.deep import CNNRefiner
 
-    return fusion.Refined(HolisticRegressor(), CNNRefiner(96, schedule=CNNRefiner.default_schedule(**SMALL)), cv=2)
+    return fusion.Refined(
+        HolisticRegressor(), CNNRefiner(96, schedule=CNNRefiner.default_schedule(**SMALL)), cv=2
+    )
 
 
 def PAIR():
