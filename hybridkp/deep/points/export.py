@@ -6,13 +6,9 @@ on.  Nothing here runs a model; without OpenCV 5 use :class:`hybridkp.points.Net
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,58 +16,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...files.atomic import write_atomic
+from ...files.onnx_graph import fields
 from ...points.dense import TEMPERATURE
 from ...points.net import SHIPPED
 from ...structures import InputError
+from ..export import trace
 from .network import DIVISOR, STRIDE, PointModule, folded
 
 BORDER = 4  #: px without points, as in hybridkp.points.dense
 
 
 # ------------------------------------------------------------------------------ reading
-def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
-    """Number and value of each field of a protobuf message: varints as int, the rest as bytes."""
-
-    def varint(at: int) -> tuple[int, int]:
-        value = shift = 0
-        while True:
-            byte = data[at]
-            value |= (byte & 127) << shift
-            at, shift = at + 1, shift + 7
-            if byte < 128:
-                return value, at
-
-    at = 0
-    while at < len(data):
-        key, at = varint(at)
-        kind = key & 7
-        if kind == 0:
-            value, at = varint(at)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            length, at = varint(at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError("unknown wire type")
-        if at + length > len(data):
-            raise ValueError("truncated")
-        yield key >> 3, data[at : at + length]
-        at += length
-
-
 def _weights(path: Path) -> dict[str, Tensor]:
     """The float32 initialisers of an ONNX file by name (``onnx.proto3``: model 7, graph 5, tensor 1 8 9)."""
     out: dict[str, Tensor] = {}
-    for number, graph in _fields(memoryview(path.read_bytes())):
+    for number, graph in fields(memoryview(path.read_bytes())):
         if number != 7:
             continue
-        for number_, tensor in _fields(graph):
+        for number_, tensor in fields(graph):
             if number_ != 5:
                 continue
             shape, name, raw = [], "", b""
-            for field, value in _fields(tensor):
+            for field, value in fields(tensor):
                 if field == 1:
                     shape.append(int(value))
                 elif field == 8:
@@ -89,7 +55,7 @@ def load_points(weights: str | os.PathLike[str] | None = None) -> PointModule:
     Raises
     ------
     InputError
-        When the file is absent or was not written by :func:`.points_net.export_points`.
+        When the file is absent or was not written by :func:`.export_points`.
     """
     path = SHIPPED if weights is None else Path(weights)
     try:
@@ -193,16 +159,5 @@ def export_aliked(
     if not 1 <= n_points <= height * width // STRIDE**2:
         raise InputError(f"n_points must lie in 1..{height * width // STRIDE**2}, got {n_points}")
     graph = AlikedGraph(load_points(weights), (height, width), int(n_points)).eval()
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's deprecation note; see deep/export.py
-        torch.onnx.export(
-            graph,
-            (torch.zeros(1, 3, height, width),),
-            buffer,  # type: ignore[arg-type]
-            input_names=["image"],
-            output_names=["keypoints", "descriptors", "scores"],
-            opset_version=16,
-            dynamo=False,
-        )
-    write_atomic(path, buffer.getvalue())
+    image = {"image": torch.zeros(1, 3, height, width)}
+    write_atomic(path, trace(graph, image, 16, ("keypoints", "descriptors", "scores")))
