@@ -22,9 +22,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .. import recipes
 
-    lines = recipes.methods_table(args.task)
-    short = ["" if line.name == line.definition else f" = {line.definition}" for line in lines]
-    show((line.name, line.family, line.about + more) for line, more in zip(lines, short, strict=True))
+    rows = []
+    for line in recipes.methods_table(args.task):
+        about = line.about + ("" if line.name == line.definition else f" = {line.definition}")
+        rows.append((line.name, line.family, about) if args.task == "points" else (line.name, about))
+    show(rows)
     if args.parts:
         print("\nparts, and where in an expression they may stand:\n")
         show(recipes.parts_table(args.task))
