@@ -19,6 +19,7 @@ import numpy as np
 from hybridkp import evaluate
 from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
+from hybridkp.recipes import split
 from hybridkp.report.landmarks.scores import Headline, Scores, gather_truth, score_methods
 from hybridkp.structures import InputError, Predictions, Problem
 
@@ -104,8 +105,8 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def names_of(text: str) -> list[str]:
-    """``a,b,c`` of a command line."""
-    names = [part.strip() for part in text.split(",") if part.strip()]
+    """``a,b(c,d)`` of a command line."""
+    names = split(text)
     if not names:
         raise argparse.ArgumentTypeError("needs at least one name")
     return names
