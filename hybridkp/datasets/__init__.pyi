@@ -1,5 +1,6 @@
 from .coco import read_coco as read_coco
 from .coco_writer import coco_document as coco_document
+from .coco_writer import image_ids as image_ids
 from .coco_writer import write_coco as write_coco
 from .hpatches import read_hpatches as read_hpatches
 from .info import describe_dataset as describe_dataset

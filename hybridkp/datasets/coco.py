@@ -47,14 +47,15 @@ def read_coco(
     -----
     Rules, each counted in one warning per file:
 
-    * ``area`` missing or not positive: width times height of the points' own tight box;
+    * ``area`` missing or not positive: width times height of the box;
     * ``bbox`` missing, without width or height, or wholly outside the picture: the points' box
       grown by 10 % of its longer side on every side; the whole picture when fewer than two
       points are labelled or they coincide; an instance with neither is skipped;
     * ``num_keypoints`` missing or wrong: counted again;
     * NaN, infinite or null coordinates, and points further outside than the picture's longer
       side: not labelled (they are sentinels or slips, no landmarks);
-    * visibility outside 0..2: below 0 is 0, above 2 is 2.
+    * visibility outside 0..2: below 0 is 0, above 2 is 2; between two states it is the higher one, as
+      anything above 0 is labelled.
 
     ``v = 0`` is not labelled, whatever its coordinates.  An instance without any labelled point
     is kept with ``ignore`` set.  ``image.group`` names the group; without it each picture is its
@@ -217,9 +218,8 @@ def _instance(
     area = annotation.get("area")
     if not isinstance(area, int | float) or not 0 < area < 2**62:  # more than any picture: a slip
         if count:
-            repairs["area missing, taken from the points' box"] += 1
-        area = float(tight[2] * tight[3]) if count > 1 else float("nan")
-        area = area if area > 0 else float(box[2] * box[3])
+            repairs["area missing, taken from the box"] += 1
+        area = float(box[2] * box[3])
     ignore = bool(annotation.get("iscrowd", 0)) or count == 0
     return Instance(xy, visibility, box, area=float(area), ignore=ignore)
 
@@ -241,7 +241,9 @@ def _points(
     xy, v = table[:, :2].copy(), table[:, 2]
     if np.any((v < 0) | (v > 2)):
         repairs["visibility outside 0..2, clipped"] += 1
-    visibility = np.clip(np.nan_to_num(v, nan=0.0), 0, 2).astype(int)
+    visibility = np.ceil(np.clip(np.nan_to_num(v, nan=0.0), 0, 2)).astype(int)
+    if np.any((v > 0) & (v < 2) & (v != 1)):
+        repairs["visibility between 0, 1 and 2, rounded up"] += 1
     broken = (visibility > NOT_LABELLED) & ~np.isfinite(xy).all(1)
     if broken.any():
         repairs["points with NaN coordinates, now not labelled"] += int(broken.sum())
@@ -332,6 +334,7 @@ def _dataset(
         normalizer=_normalizer(info, landmarks, layout, samples, str(path)),
         licence=_licence(info),
         category=str(category.get("name", "object")),
+        category_id=category.get("id", 1),
     )
 
 

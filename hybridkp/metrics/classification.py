@@ -27,7 +27,7 @@ def calibration_curve(
     error_ok : bool or float, any shape
         1 where the point was right (error below a threshold of your choice), 0 where not, NaN where
         the truth is not labelled.
-    score : same shape, 0..1, NaN = no answer, left out
+    score : same shape, 0..1, NaN = no prediction, left out
     n_bins : int
 
     Returns
@@ -69,7 +69,7 @@ def error_by_score(error: ArrayLike, score: ArrayLike, n_bins: int = 10) -> tupl
     Parameters
     ----------
     error : any shape, in any unit; ``inf`` = missing, NaN where the truth is not labelled
-    score : same shape, 0..1, NaN = no answer, left out
+    score : same shape, 0..1, NaN = no prediction, left out
 
     Returns
     -------
@@ -87,7 +87,7 @@ def error_by_score(error: ArrayLike, score: ArrayLike, n_bins: int = 10) -> tupl
     off = off[there]
     row = np.minimum((trust[there] * n_bins).astype(np.int64), n_bins - 1)
     parts = np.split(off[np.argsort(row, kind="stable")], np.cumsum(count)[:-1])
-    # the higher of the two middle ones, so that a missing answer is never averaged
+    # the higher of the two middle ones, so that a missing prediction is never averaged
     middle = [np.sort(part)[len(part) // 2] if len(part) else np.nan for part in parts]
     return np.array(middle), count
 

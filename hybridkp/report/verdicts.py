@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..metrics import Metric
 from ..stats import PairedComparison, indistinguishable_sets
-from .cells import Column, Figure, Row, cell, number, p_value
+from .cells import Column, Row, cell, number, p_value
 
 MOST_SENTENCES = 12  #: about pairs; the table has them all
 
@@ -22,7 +23,7 @@ def excludes_zero(c: PairedComparison) -> bool:
     return bool(math.isfinite(c.low) and (c.low > 0 or c.high < 0))
 
 
-def interval_words(c: PairedComparison, head: Figure) -> str:
+def interval_words(c: PairedComparison, head: Metric) -> str:
     """``−0.31 points [−0.42, −0.20], p = 0.003``, signed, first minus second."""
     digits = head.digits
     size = number(c.difference, digits)
@@ -35,7 +36,7 @@ def interval_words(c: PairedComparison, head: Figure) -> str:
     return f"{size}{unit}{ends}, Holm p\N{NO-BREAK SPACE}{p}"
 
 
-def pair_sentence(c: PairedComparison, head: Figure) -> str:
+def pair_sentence(c: PairedComparison, head: Metric) -> str:
     """One pair in words."""
     if c.n == 0:
         return f"{c.first} and {c.second} share no object that can be scored."
@@ -48,7 +49,7 @@ def pair_sentence(c: PairedComparison, head: Figure) -> str:
 
 
 def opening(
-    head: Figure, lead: Column, rows: Sequence[Row], comparisons: Sequence[PairedComparison], what: str
+    head: Metric, lead: Column, rows: Sequence[Row], comparisons: Sequence[PairedComparison], what: str
 ) -> str:
     """The result in two sentences; ``lead`` is the headline's column, ``what`` was scored."""
     best = rows[0]
@@ -104,7 +105,7 @@ def _split(letters: str) -> list[str]:
 
 
 def pairs_context(
-    head: Figure, rows: Sequence[Row], comparisons: Sequence[PairedComparison]
+    head: Metric, rows: Sequence[Row], comparisons: Sequence[PairedComparison]
 ) -> dict[str, Any]:
     """What the template's section on pairs shows: matrix, table, sentences, sets."""
     place = {r.method: i for i, r in enumerate(rows)}

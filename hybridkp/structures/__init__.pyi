@@ -12,13 +12,16 @@ from .base import InputError as InputError
 from .base import check_start as check_start
 from .base import check_xy as check_xy
 from .base import column as column
+from .base import short_repr as short_repr
 from .keypoints import Keypoints as Keypoints
 from .keypoints import Pyramid as Pyramid
 from .pairs import Matched as Matched
 from .pairs import Pair as Pair
 from .pairs import PairMatcher as PairMatcher
 from .pairs import PairSet as PairSet
+from .predictions import ObjectKey as ObjectKey
 from .predictions import Predictions as Predictions
+from .predictions import object_keys as object_keys
 from .protocols import Descriptor as Descriptor
 from .protocols import Detector as Detector
 from .protocols import LocalFeature as LocalFeature

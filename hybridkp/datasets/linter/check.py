@@ -153,7 +153,7 @@ def _raw(source: Path, split: str) -> list[Finding]:
             _finding(
                 *("warning", "no-area", f"{split}: {len(no_area)} boxes without an area"),
                 "OKS divides by the area: its rule decides the score, and other tools may count 0",
-                *(no_area, "write the object's area; else the area of the points' box is taken"),
+                *(no_area, "write the object's area; else the box's area is taken"),
             )
         )
     total = len(document["images"])

@@ -37,17 +37,17 @@ class Reliability:
 
 def reliability(truth: Truth, scores: Scores) -> Reliability | None:
     """None where the predictions do not say how they were cut, or no score is a probability."""
-    trust = scores.trust
+    score = scores.point_confidence
     sides = np.stack([_crop_sides(truth, run) for run in scores.runs])  # (S, B)
-    if np.isnan(sides).all() or not np.isfinite(trust).any():
+    if np.isnan(sides).all() or not np.isfinite(score).any():
         return None
-    if np.nanmin(trust) < 0 or np.nanmax(trust) > 1:
+    if np.nanmin(score) < 0 or np.nanmax(score) > 1:
         return None
     error = np.stack([landmarks.point_errors(truth.xy, xy) for xy in scores.xy]) / sides[..., None]
     hit = np.where(np.isnan(error), np.nan, error < NEAR)
-    expected, observed, count = classification.calibration_curve(hit, trust, BINS)
-    middle, _ = classification.error_by_score(error, trust, BINS)
-    ece = classification.expected_calibration_error(hit, trust, BINS)
+    expected, observed, count = classification.calibration_curve(hit, score, BINS)
+    middle, _ = classification.error_by_score(error, score, BINS)
+    ece = classification.expected_calibration_error(hit, score, BINS)
     return Reliability(expected, observed, count, middle, ece)
 
 
