@@ -20,7 +20,8 @@ from hybridkp import evaluate
 from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
 from hybridkp.datasets import load_dataset
-from hybridkp.report.landmarks.scores import Headline, Scores, gather_truth, score_methods
+from hybridkp.metrics import Metric
+from hybridkp.report.landmarks.scores import Scores, gather_truth, score_methods
 from hybridkp.structures import Dataset, InputError, Predictions
 
 LEVEL = 0.95
@@ -92,7 +93,7 @@ def run(
 class Scored:
     """The set's figure for each method: ``values`` (B,) in shown units, seeds averaged."""
 
-    headline: Headline
+    headline: Metric
     groups: Any
     by_method: dict[str, Scores]
 

@@ -7,3 +7,4 @@ from .detectors import make_problem as make_problem
 from .detectors import refiner_checks as refiner_checks
 from .features import local_feature_checks as local_feature_checks
 from .features import texture as texture
+from .metrics import metric_checks as metric_checks

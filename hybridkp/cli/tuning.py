@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ..evaluate.tuning import Trial
 
 OK = 0
-#: metric of a trial -> heading of its error, and the factor to shown units
-_SHOWN = {"nme": ("NME, %", 100.0), "pixel": ("error, px", 1.0), "pck": ("points off at PCK@0.2, %", 100.0)}
 
 
 def tune(args: argparse.Namespace) -> int:
@@ -64,7 +62,9 @@ def tune(args: argparse.Namespace) -> int:
 
 
 def _choices(found: Mapping[str, Sequence[Trial]], best: Mapping[str, Trial]) -> str:
-    heading = _SHOWN[next(iter(best.values())).metric][0]
+    from ..evaluate.tuning import shown
+
+    heading = shown(next(iter(best.values())))[0]
     rows = [
         (name, str(len(trials)), _error(trials[0]), _error(best[name]), _difference(best[name]))
         + (_words(best[name]), f"{sum(t.seconds for t in trials):.0f}")
@@ -76,12 +76,14 @@ def _choices(found: Mapping[str, Sequence[Trial]], best: Mapping[str, Trial]) ->
 
 
 def _all_trials(name: str, trials: Sequence[Trial], best: Trial) -> str:
+    from ..evaluate.tuning import shown
+
     rows = [
         (_words(t) + (" (chosen)" if t is best else ""), _error(t), _difference(t), f"{t.p:.3g}")
         + (f"{t.seconds:.0f}",)
         for t in trials
     ]
-    heads = ("settings", _SHOWN[trials[0].metric][0], "apart from the defaults [95 %]", "p", "s")
+    heads = ("settings", shown(trials[0])[0], "apart from the defaults [95 %]", "p", "s")
     return f"## {name}\n\n{_table(heads, rows)}"
 
 
@@ -95,11 +97,15 @@ def _words(trial: Trial) -> str:
 
 
 def _error(trial: Trial) -> str:
-    return f"{trial.error * _SHOWN[trial.metric][1]:.2f}"
+    from ..evaluate.tuning import shown
+
+    return f"{trial.error * shown(trial)[1]:.2f}"
 
 
 def _difference(trial: Trial) -> str:
+    from ..evaluate.tuning import shown
+
     if not trial.params:
         return "–"
-    value, low, high = (v * _SHOWN[trial.metric][1] for v in (trial.difference, trial.low, trial.high))
+    value, low, high = (v * shown(trial)[1] for v in (trial.difference, trial.low, trial.high))
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from ..imaging.geometry import apply_affine, crop_matrix, invert_affine, warp
 from ..imaging.images import as_uint8
-from ..structures import Array, Dataset, DataWarning, InputError, Instance, Sample
+from ..structures import Array, Dataset, DataWarning, InputError, Instance, Sample, short_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,8 @@ class Crops:
     flip: Array | None = None
     size_hw: tuple[int, int] = (128, 128)
     margin: float = 1.25
+
+    __repr__ = short_repr
 
     def __len__(self) -> int:
         return len(self.images)

@@ -22,7 +22,7 @@ from joblib import Parallel, delayed
 from .. import memory
 from ..files import write_atomic
 from ..memory.threads import FIT_THREADS, limit_threads
-from ..metrics import OBJECT_METRICS, headline_metric, normalizer_lengths
+from ..metrics import LANDMARK_METRICS, Metric, metric_of, metrics_for, objects_of
 from ..stats import holm, paired_difference
 from ..structures import Array, Dataset, InputError, Normalizer
 from .bench_landmarks import with_seed
@@ -39,14 +39,15 @@ Progress = Callable[[str, int, int], None]
 class Trial:
     """One setting and how it did on the objects that its folds left out.
 
-    ``error`` is the mean over objects of the figure that leads in a report, as an error: NME (a
-    fraction), px, or 1 - PCK@0.2.  ``difference`` is that minus the defaults' over the same objects, with
-    its interval over groups and the p of "no difference" (:func:`.paired_difference`).  ``seconds`` is the
-    wall clock of the folds' fits and answers, with what a memory spared counted in.
+    ``error`` is the mean over objects of the figure that leads in a report, as an error
+    (:meth:`hybridkp.metrics.Metric.error`): NME (a fraction), px, or 1 - PCK@0.2.
+    ``difference`` is that minus the defaults' over the same objects, with its interval over groups and the p
+    of "no difference" (:func:`.paired_difference`).  ``seconds`` is the wall clock of the folds' fits and
+    predictions, with what a memory spared counted in.
     """
 
     params: Mapping[str, Any]
-    metric: str  #: "nme", "pixel" or "pck"
+    metric: str  #: key of the metric
     error: float
     difference: float
     low: float
@@ -109,6 +110,7 @@ def tune(
     size_hw: tuple[int, int] = (128, 128),
     margin: float = 1.25,
     normalizer: Normalizer | None = None,
+    metric: str | Metric | None = None,
     n_jobs: int = 1,
     progress: Progress | None = None,
 ) -> list[Trial]:
@@ -120,6 +122,7 @@ def tune(
     space : parameter -> values
     out : folder; gets ``trials.json`` after each trial and ``cache/`` with every finished fold
     cv : folds, which never cut a group
+    metric : a row, or the key of one; default: the one that leads in a report
     n_jobs : trials at a time, each in a process with its share of the cores; -1 = one per core
     progress : called as progress(setting, done, n_trials)
 
@@ -138,7 +141,7 @@ def tune(
         raise InputError(f"{type(estimator).__name__} has no parameter {unknown[0]!r} to search")
     settings = draw_settings(space, n_trials, random_state, own=known)
     crops = make_crops(train, size_hw, margin)
-    errors = _Errors(train, crops, normalizer)
+    errors = _Errors(train, crops, normalizer, metric)
     workers = min(count_workers(n_jobs), len(settings))
     jobs = (
         delayed(_answers)(estimator, params, crops, cv, random_state, Path(out) / "cache")
@@ -154,7 +157,7 @@ def tune(
             apart = paired_difference(own, first, crops.groups, level=LEVEL)
             error = float(np.nanmean(own)) if np.isfinite(own).any() else float("nan")
             way = (apart.difference, apart.low, apart.high, apart.p)
-            trials.append(Trial(params, errors.metric, error, *way, seconds))
+            trials.append(Trial(params, errors.metric.key, error, *way, seconds))
             write_atomic(Path(out) / "trials.json", _json(trials))
             if progress:
                 progress(_words(params), len(trials), len(settings))
@@ -213,24 +216,26 @@ def _answers(
 
 
 class _Errors:
-    """Answers (B, K, 2) in crop px -> the leading figure of each object as an error (B,), NaN = left out."""
+    """Predictions (B, K, 2) in crop px -> the metric of each object as an error (B,), NaN = left out."""
 
-    def __init__(self, train: Dataset, crops: Crops, normalizer: Normalizer | None) -> None:
-        chosen = tuple(normalizer or train.normalizer)
-        self.metric = headline_metric(chosen, train.landmarks)
-        self.crops, self.truth = crops, crops.to_picture(crops.xy)
-        instances = zip(crops.sample, crops.instance, strict=True)
-        boxes = np.stack([train.samples[s].instances[i].box_xywh for s, i in instances])
-        try:
-            self.lengths = normalizer_lengths(self.truth, chosen, boxes)
-        except ValueError as error:
-            raise InputError(f"{train.name}: {error}") from None
+    def __init__(
+        self, train: Dataset, crops: Crops, normalizer: Normalizer | None, metric: str | Metric | None
+    ) -> None:
+        rows = metrics_for(train, normalizer)
+        self.metric = rows[0] if metric is None else metric_of(metric, rows)
+        if self.metric.summary == "set":
+            raise InputError(f"{self.metric.key} has no value for each object: a search needs one that has")
+        objects = zip(crops.sample.tolist(), crops.instance.tolist(), strict=True)
+        self.crops, self.objects = crops, objects_of(train, list(objects), normalizer)
 
     def __call__(self, xy: Array) -> Array:
-        found = self.crops.to_picture(xy)
-        if self.metric == "pck":
-            return 1 - OBJECT_METRICS["pck@0.2"](self.truth, found, self.lengths)
-        return OBJECT_METRICS["nme"](self.truth, found, self.lengths)
+        return self.metric.error(self.objects.predicted_by(self.crops.to_picture(xy)))
+
+
+def shown(trial: Trial) -> tuple[str, float]:
+    """The heading of a trial's error, and the factor to shown units."""
+    metric = metric_of(trial.metric, LANDMARK_METRICS)
+    return metric.error_heading, metric.scale
 
 
 def _words(params: Mapping[str, Any]) -> str:

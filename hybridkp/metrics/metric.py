@@ -79,13 +79,13 @@ class Objects:
         return replace(self, **{name: getattr(self, name)[rows] for name in (*columns, "picture")})
 
     def predicted_by(self, predicted: Array, score: Array | None = None) -> Objects:
-        """The same objects with another method's prediction."""
-        return replace(self, predicted=predicted, score=score)
+        """The same objects with another method's prediction; without a score each has 1."""
+        return replace(self, predicted=predicted, score=np.ones(len(self)) if score is None else score)
 
     @property
     def labelled(self) -> Array:
         """(B,) bool: has a labelled point."""
-        return np.isfinite(self.truth).all(axis=2).any(axis=1)
+        return np.any(np.isfinite(self.truth).all(axis=2), axis=1)
 
     def has(self, need: str) -> Array:
         """(B,) bool: which objects have what a metric needs, one of :data:`NEEDS`."""
@@ -95,9 +95,9 @@ class Objects:
             case "area":
                 return np.isfinite(self.areas) & (self.areas > 0)
             case "box":
-                return np.isfinite(self.boxes_xywh).all(axis=1)
+                return np.all(np.isfinite(self.boxes_xywh), axis=1)
             case "visibility":
-                return (self.visibility > 0).any(axis=1)
+                return np.any(self.visibility > 0, axis=1)
             case "skeleton":
                 return np.full(len(self), len(self.skeleton) > 0)
         raise InputError(f"a metric needs {need!r}: choose from {', '.join(NEEDS)}")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..structures import InputError
+from ..structures import InputError, short_repr
 
 Array = NDArray[Any]
 
@@ -133,6 +133,8 @@ class Picture:
     predicted_area: Array  # (D,)
     crowd: Array  # (G,) bool
     ignore: Array  # (G,) bool, crowds included
+
+    __repr__ = short_repr
 
 
 def _match(picture: Picture, ignore: Array) -> tuple[Array, Array]:

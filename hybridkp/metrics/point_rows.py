@@ -14,13 +14,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..structures import Array, Matched
+from ..structures import Array, Matched, short_repr
 from .homographies import corner_error, correctness, recall_area
 from .metric import Metric
 from .points import CORRECT_PX, SizeHW, inlier_counts, matching_score, mma, repeated_points
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class JudgedPair:
     """One matched pair with its truth; what several metrics share is worked out once."""
 
@@ -28,6 +28,8 @@ class JudgedPair:
     truth: Array  #: homography (3, 3) or flow (H, W, 2)
     size_hw_a: SizeHW
     size_hw_b: SizeHW
+
+    __repr__ = short_repr
 
     @cached_property
     def points(self) -> tuple[Array, Array]:
@@ -51,25 +53,6 @@ class JudgedPair:
     def inliers(self) -> tuple[int, int]:
         """Matches that the robust estimator kept, and the correct ones of them."""
         return inlier_counts(self.matched.xy_a, self.matched.xy_b, self.matched.inlier, self.truth)
-
-
-def _repeatability(t: float) -> Callable[[JudgedPair], float]:
-    # nearest first: the pairs within 1 px are the same with either limit
-    return lambda p: (p.repeated[0] <= t).sum() / max(p.repeated[1], 1)
-
-
-def _mma(t: float) -> Callable[[JudgedPair], float]:
-    return lambda p: mma(p.matched.xy_a, p.matched.xy_b, p.truth, (t,))[0]
-
-
-def _localisation(p: JudgedPair) -> float:
-    apart, _ = p.repeated
-    return float(apart.mean()) if len(apart) else float("nan")
-
-
-def _matching_score(p: JudgedPair) -> float:
-    both = p.matched.xy_a, p.matched.xy_b
-    return matching_score(*both, *p.points, p.truth, p.size_hw_a, p.size_hw_b, CORRECT_PX)
 
 
 def _share(

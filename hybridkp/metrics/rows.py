@@ -35,14 +35,14 @@ def _points_within(t: float) -> Callable[[Objects], float]:
 def _oks_ap(o: Objects) -> float:
     """COCO's AP; an object without a predicted point is one without a prediction."""
     parts = [np.flatnonzero(o.picture == p) for p in dict.fromkeys(o.picture.tolist())]
-    given = np.isfinite(o.predicted).all(axis=2).any(axis=1)
-    answered = [part[given[part]] for part in parts]
+    given = np.any(np.isfinite(o.predicted).all(axis=2), axis=1)
+    found = [part[given[part]] for part in parts]
     if not (o.labelled & ~o.crowd).any():
         return float("nan")
     return oks_ap(
         [o.truth[part] for part in parts],
-        [o.predicted[part] for part in answered],
-        [o.score[part] for part in answered],
+        [o.predicted[part] for part in found],
+        [o.score[part] for part in found],
         [o.areas[part] for part in parts],
         o.sigmas,
         visibility=[o.visibility[part] for part in parts],

@@ -16,7 +16,7 @@ import numpy as np
 from ...imaging.geometry import crop_matrix, scale_of
 from ...metrics import classification, landmarks
 from ...stats.calibration import NEAR
-from ...structures import Array, Instance, Predictions, Sample
+from ...structures import Array, Instance, Predictions, Sample, short_repr
 from .. import plots
 from .scores import Scores, Truth
 
@@ -33,6 +33,8 @@ class Reliability:
     count: Array  #: (n,) points
     error: Array  #: (n,) median error, parts of the crop's side
     calibration_error: float  #: the expected calibration error, 0..1
+
+    __repr__ = short_repr
 
 
 def reliability(truth: Truth, scores: Scores) -> Reliability | None:

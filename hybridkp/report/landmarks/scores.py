@@ -26,6 +26,7 @@ from ...structures import (
     Predictions,
     Sample,
     object_keys,
+    short_repr,
 )
 
 
@@ -42,6 +43,8 @@ class Truth:
     normalizer: Normalizer
     metrics: Sequence[Metric]  #: the rows that are shown, the headline first
     not_asked: int  #: objects of the data set that no method was asked about
+
+    __repr__ = short_repr
 
     @property
     def headline(self) -> Metric:
@@ -85,6 +88,8 @@ class Scores:
     figures: Mapping[str, Array]  #: key of a metric -> (S, B) as its function gives it, (S,) of a set
     values: Array  #: (S, B) the headline's
     errors: Array  #: (S, B) NME, for the CED and for choosing pictures
+
+    __repr__ = short_repr
 
     @cached_property
     def error(self) -> Array:
@@ -155,8 +160,8 @@ def _check(p: Predictions, dataset: Dataset) -> None:
 def score_methods(truth: Truth, predictions: Sequence[Predictions]) -> list[Scores]:
     """One :class:`Scores` per method name, best first; ties and methods without a value by name.
 
-    A method that lacks an object which another answered counts as silent there (see
-    ``metrics.landmarks``).  The same run given twice counts once; two different runs of one
+    A method that lacks an object which another was asked about has missing points there
+    (see ``metrics.landmarks``).  The same run given twice counts once; two different runs of one
     method and seed are an :class:`InputError`.
     """
     by_method: dict[str, dict[int, Predictions]] = {}

@@ -16,7 +16,7 @@ import numpy as np
 from ... import stats as statistics
 from ...files.matched import MatchedSet, no_answer
 from ...metrics import POINT_METRICS, Metric, metric_of, mma, pair_scores
-from ...structures import Array, InputError, Matched, Pair, PairSet
+from ...structures import Array, InputError, Matched, Pair, PairSet, short_repr
 from ..cells import mean
 
 CURVE_PX = tuple(float(t) for t in range(1, 11))  #: thresholds of the MMA curve
@@ -36,6 +36,8 @@ class PointTruth:
     truths: tuple[Array, ...]  #: homography (3, 3) or flow (H, W, 2)
     not_asked: int  #: pairs of the set that no method was asked about
     metrics: Sequence[Metric]
+
+    __repr__ = short_repr
 
     @property
     def groups(self) -> Array:
@@ -80,6 +82,8 @@ class PointScores:
     curve: Array  #: (P, T) MMA at CURVE_PX, the seeds' mean
     pair_ms: Array  #: (P,) ms of the whole pair, the seeds' mean
     feature_ms: Array  #: (P,) ms to detect and describe the points of one picture, likewise
+
+    __repr__ = short_repr
 
     def mean(self, key: str) -> Array:
         """(P,) the seeds' mean."""
