@@ -204,7 +204,11 @@ def test_every_public_dataclass_with_arrays_has_a_short_line() -> None:
         module = importlib.import_module(room.name) if room.ispkg and not heavy else None
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name)
-            if isinstance(value, type) and dataclasses.is_dataclass(value):
+            if (
+                isinstance(value, type)
+                and dataclasses.is_dataclass(value)
+                and not hasattr(value, "get_params")
+            ):
                 arrays = [f for f in dataclasses.fields(value) if "Array" in str(f.type)]
                 assert not arrays or vars(value)["__repr__"] is short_repr, f"{name} prints its arrays"
                 found.add(name)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..imaging.geometry import apply_affine, invert_affine, resize_points, scale_of, similarity
-from ..structures import Array, InputError, short_repr
+from ..structures import Array, InputError
 from .linear import row_by_row
 
 _PARAMETERS = ("variance", "limit", "max_components", "n_iterations")
@@ -58,8 +58,6 @@ class PointDistribution:
     components_: Array = None  # type: ignore[assignment]
     sigma_: Array = None  # type: ignore[assignment]
     noise_: float = None  # type: ignore[assignment]
-
-    __repr__ = short_repr
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters, as scikit-learn's ``clone`` asks for them."""

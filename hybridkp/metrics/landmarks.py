@@ -23,7 +23,7 @@ from ..structures import InputError, Normalizer
 Array = NDArray[Any]
 
 
-def _points(truth: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:
+def check_points(truth: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:
     """Both as (B, K, 2) float64; float32 predictions are compared without further rounding."""
     truth, predicted = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
     if truth.ndim != 3 or truth.shape[2] != 2 or truth.shape != predicted.shape:
@@ -65,7 +65,7 @@ def point_errors(truth: ArrayLike, predicted: ArrayLike) -> Array:
     >>> point_errors([[[0, 0], [1, 1]]], [[[3, 4], [1, 1.5]]])
     array([[5. , 0.5]])
     """
-    truth, predicted = _points(truth, predicted)
+    truth, predicted = check_points(truth, predicted)
     error = np.hypot(*np.moveaxis(predicted - truth, -1, 0))
     error = np.where(np.isnan(error), np.inf, error)
     return np.where(np.isnan(truth).any(axis=2), np.nan, error)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..structures import Array, Dataset, InputError, Normalizer, short_repr
-from .landmarks import normalizer_lengths
+from .landmarks import check_points, normalizer_lengths
 
 #: what a metric may need of an object -> why objects without it are left out
 NEEDS = {
@@ -48,27 +48,20 @@ class Objects:
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        truth, predicted = np.asarray(self.truth, np.float64), np.asarray(self.predicted, np.float64)
-        if truth.ndim != 3 or truth.shape[2] != 2 or truth.shape != predicted.shape:
-            raise InputError(f"truth {truth.shape} and predicted {predicted.shape} must both be (B, K, 2)")
-        n, k = truth.shape[:2]
-        defaults: dict[str, Any] = {
-            "lengths": np.full(n, np.nan),
-            "areas": np.full(n, np.nan),
-            "boxes_xywh": np.full((n, 4), np.nan),
-            "score": np.ones(n),
-            "visibility": np.where(np.isnan(truth).any(2), 0, 2),
-            "crowd": np.zeros(n, bool),
-            "picture": np.arange(n),
-            "sigmas": np.full(k, 0.05),
-            "skeleton": np.zeros((0, 2), int),
-        }
-        values = {name: getattr(self, name) for name in defaults}
-        values = {name: defaults[name] if v is None else np.asarray(v) for name, v in values.items()}
-        for name, value in {**values, "truth": truth, "predicted": predicted}.items():
-            if name != "skeleton" and value.shape != {**defaults, "truth": truth}.get(name, truth).shape:
-                raise InputError(f"Objects.{name} has the shape {value.shape}, there are {n} objects")
+        truth, predicted = check_points(self.truth, self.predicted)
+        (n, k), labelled = truth.shape[:2], np.isfinite(truth).all(axis=2)
+        defaults: dict[str, Array] = {"truth": truth, "predicted": predicted}
+        defaults |= {"lengths": np.full(n, np.nan), "areas": np.full(n, np.nan), "score": np.ones(n)}
+        defaults |= {"boxes_xywh": np.full((n, 4), np.nan), "visibility": np.where(labelled, 2, 0)}
+        defaults |= {"crowd": np.zeros(n, bool), "picture": np.arange(n), "sigmas": np.full(k, 0.05)}
+        for name, default in defaults.items():
+            given = getattr(self, name)
+            value = default if given is None else np.asarray(given, default.dtype)
+            if value.shape != default.shape:
+                raise InputError(f"Objects.{name} has the shape {value.shape}, expected {default.shape}")
             object.__setattr__(self, name, value)
+        edges = np.zeros((0, 2)) if self.skeleton is None else self.skeleton
+        object.__setattr__(self, "skeleton", np.asarray(edges, int).reshape(-1, 2))
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -89,18 +82,16 @@ class Objects:
 
     def has(self, need: str) -> Array:
         """(B,) bool: which objects have what a metric needs, one of :data:`NEEDS`."""
-        match need:
-            case "normalizer":
-                return np.isfinite(self.lengths)
-            case "area":
-                return np.isfinite(self.areas) & (self.areas > 0)
-            case "box":
-                return np.all(np.isfinite(self.boxes_xywh), axis=1)
-            case "visibility":
-                return np.any(self.visibility > 0, axis=1)
-            case "skeleton":
-                return np.full(len(self), len(self.skeleton) > 0)
-        raise InputError(f"a metric needs {need!r}: choose from {', '.join(NEEDS)}")
+        known = {
+            "normalizer": np.isfinite(self.lengths),
+            "area": np.isfinite(self.areas) & (self.areas > 0),
+            "box": np.isfinite(self.boxes_xywh).all(axis=1),
+            "visibility": (self.visibility > 0).any(axis=1),
+            "skeleton": np.full(len(self), len(self.skeleton) > 0),
+        }
+        if need not in known:
+            raise InputError(f"a metric needs {need!r}: choose from {', '.join(NEEDS)}")
+        return np.asarray(known[need])
 
 
 def objects_of(
@@ -137,6 +128,11 @@ def objects_of(
         sigmas=dataset.sigmas,
         skeleton=dataset.skeleton,
     )
+
+
+def heading(title: str, unit: str) -> str:
+    """Title and unit; the unit once."""
+    return f"{title}, {unit}" if unit and unit not in title.split() else title
 
 
 @dataclass(frozen=True)
@@ -200,10 +196,7 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """Title and unit; the unit once."""
-        return (
-            f"{self.title}, {self.unit}" if self.unit and self.unit not in self.title.split() else self.title
-        )
+        return heading(self.title, self.unit)
 
     @property
     def perfect(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -51,94 +52,49 @@ def _oks_ap(o: Objects) -> float:
     )["AP"]
 
 
-_NME = Metric(
-    *("nme_percent", _nme, "NME", "%"),
-    words="mean distance of an object's landmarks, divided by the normaliser; mean over objects",
-    scale=100.0,
-    needs=_NORMALIZER,
-    normalizers=("length",),
-)
-_MEDIAN = replace(
-    _NME, key="median_percent", title="median", summary="median", words="median NME of the objects"
-)
-_PCK = Metric(
-    *("pck_0.2_percent", _within(0.2), "PCK@0.2", "%", 1, "higher"),
-    words="share of an object's landmarks closer than 0.2 normalisers; mean over objects",
-    scale=100.0,
-    needs=_NORMALIZER,
-    normalizers=("torso",),
-)
-_ERROR = replace(
-    _NME,
-    key="error_px",
-    title="mean error",
-    unit="px",
-    scale=1.0,
-    words="mean distance of an object's landmarks; mean over objects",
-    normalizers=("pixel",),
-)
-_NEAR = replace(
-    _PCK,
-    key="pck_5px_percent",
-    title="within 5 px",
-    function=_points_within(5),
-    summary="set",
-    words="points at most 5 px away",
-    normalizers=("pixel",),
-)
+def _like(row: Metric, key: str, title: str, words: str, **changes: Any) -> Metric:
+    return replace(row, key=key, title=title, words=words, **changes)
+
+
+_MEAN = "mean distance of an object's landmarks"
+_OVER = "; mean over objects"
+_NME = Metric("nme_percent", _nme, "NME", "%", scale=100.0, needs=("normalizer",), normalizers=("length",))
+_NME = replace(_NME, words=f"{_MEAN}, divided by the normaliser{_OVER}")
+_MEDIAN = _like(_NME, "median_percent", "median", "median NME of the objects", summary="median")
+_PCK = replace(_NME, function=_within(0.2), digits=1, direction="higher", normalizers=("torso",))
+_PX = replace(_NME, unit="px", scale=1.0, normalizers=("pixel",))
+_NEAR = replace(_PCK, summary="set", normalizers=("pixel",))
+
+
+def _near(px: int) -> Metric:
+    words = f"points at most {px} px away"
+    return _like(_NEAR, f"pck_{px}px_percent", f"within {px} px", words, function=_points_within(px))
+
+
+_FAILED, _AUC = (lambda o: object_failure(_nme(o), 0.08)), (lambda o: object_auc(_nme(o), 0.08))
+_TO_8 = "area under the CED up to 8 %, 100 = perfect"
+_SHARE = f"share of an object's landmarks closer than 0.2 normalisers{_OVER}"
+_ONCE = "PCK@0.2 with each point counted once"
+_TORSO: dict[str, Any] = {"digits": 1, "normalizers": ("torso",)}
 
 #: under each kind of normaliser the first row leads; append to it (:func:`hybridkp.checks.metric_checks`)
 LANDMARK_METRICS: list[Metric] = [
     _NME,
     _MEDIAN,
-    replace(
-        _NME,
-        key="failure_8_percent",
-        title="failures",
-        digits=1,
-        function=lambda o: object_failure(_nme(o), 0.08),
-        words="objects with NME above 8 %",
-    ),
-    replace(
-        _NME,
-        key="auc_8_percent",
-        title="AUC",
-        digits=1,
-        direction="higher",
-        function=lambda o: object_auc(_nme(o), 0.08),
-        words="area under the CED up to 8 %, 100 = perfect",
-    ),
-    _PCK,
-    replace(
-        _PCK,
-        key="pck_0.2_points_percent",
-        title="of all points",
-        function=_points_within(0.2),
-        summary="set",
-        words="PCK@0.2 with each point counted once",
-    ),
-    replace(_PCK, key="pck_0.1_percent", title="PCK@0.1", function=_within(0.1), words="mean over objects"),
-    replace(_NME, digits=1, words="mean error in torso lengths", normalizers=("torso",)),
-    replace(_MEDIAN, digits=1, normalizers=("torso",)),
-    _ERROR,
-    replace(
-        _ERROR,
-        key="median_px",
-        title="median",
-        summary="median",
-        words="median of the objects' mean errors",
-    ),
-    _NEAR,
-    replace(
-        _NEAR,
-        key="pck_10px_percent",
-        title="within 10 px",
-        function=_points_within(10),
-        words="points at most 10 px away",
-    ),
+    _like(_NME, "failure_8_percent", "failures", "objects with NME above 8 %", digits=1, function=_FAILED),
+    _like(_NME, "auc_8_percent", "AUC", _TO_8, digits=1, function=_AUC, direction="higher"),
+    _like(_PCK, "pck_0.2_percent", "PCK@0.2", _SHARE),
+    _like(_NEAR, "pck_0.2_points_percent", "of all points", _ONCE, function=_points_within(0.2), **_TORSO),
+    _like(_PCK, "pck_0.1_percent", "PCK@0.1", "the same within 0.1 normalisers", function=_within(0.1)),
+    replace(_NME, words="mean error in torso lengths", **_TORSO),
+    replace(_MEDIAN, **_TORSO),
+    _like(_PX, "error_px", "mean error", _MEAN + _OVER),
+    _like(_PX, "median_px", "median", "median of the objects' mean errors", summary="median"),
+    *map(_near, (5, 10)),
     Metric(
         *("oks_ap_percent", _oks_ap, "OKS AP", "%", 1, "higher"),
-        words="COCO's average precision at OKS 0.50 to 0.95",
+        words="COCO's average precision at OKS 0.50 to 0.95, with the data set's sigmas; the boxes were"
+        " given, so it judges the points and the confidence, not the finding of objects",
         scale=100.0,
         needs=("area",),
         summary="set",
@@ -147,7 +103,7 @@ LANDMARK_METRICS: list[Metric] = [
 
 
 def normalizer_kind(normalizer: Normalizer, landmarks: Sequence[str]) -> str:
-    """ "torso" (shoulder to hip, as the field has it for bodies), "pixel" for ("pixel",), else "length".
+    """What errors are divided by: a "torso" (shoulder to hip), nothing ("pixel"), or else a "length".
 
     >>> normalizer_kind(("points", 0, 1), ["left shoulder", "right hip"])
     'torso'

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics import Metric
+from ..metrics.metric import heading
 from ..stats import PairedComparison, letter_display
 from ..structures import Array
 
@@ -46,10 +47,7 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """Title and unit; the unit once."""
-        return (
-            f"{self.title}, {self.unit}" if self.unit and self.unit not in self.title.split() else self.title
-        )
+        return heading(self.title, self.unit)
 
 
 @dataclass(frozen=True)

@@ -123,16 +123,11 @@ def pairs_context(
         ends = [number(c.low, head.digits), number(c.high, head.digits)]
         table.append(
             {
-                "first": c.first,
-                "second": c.second,
+                "found": c,
                 "difference": number(c.difference, head.digits),
                 "interval": f"[{', '.join(ends)}]" if math.isfinite(c.low) else "–",
                 "p": p_value(c.p),
                 "p_holm": p_value(c.p_holm),
-                "differ": c.distinguishable,
-                "value": f"{c.difference:.9g}",
-                "raw_p": f"{c.p:.9g}",
-                "raw_holm": f"{c.p_holm:.9g}",
             }
         )
     same = [c for c in comparisons if not c.distinguishable]

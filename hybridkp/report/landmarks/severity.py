@@ -22,7 +22,7 @@ from ...structures import Array, Dataset, InputError, Normalizer, Predictions
 from ..cells import Column, Row, ranked_rows
 from ..material import Material
 from ..output import about_page
-from ..plots import figure, plain, style_of, to_svg
+from ..plots import figure, log_values, plain, style_of, to_svg
 from ..rendering import NARROW, WIDE, axis_label
 from .scores import Truth, gather_truth, score_methods, summary
 
@@ -201,9 +201,7 @@ def _panels_svg(table: _Table, order: Sequence[int], name: str, width: float, co
             axes.set_title(plain(f"{kind}: {CORRUPTIONS[kind].unit}"), fontsize=8, loc="left")
             axes.set_xticks(x, ["clean", *(f"{CORRUPTIONS[kind].values[s - 1]:g}" for s, _ in found)])
             if log:
-                axes.set_yscale("log")
-                axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-                axes.yaxis.set_minor_formatter(lambda v, _: f"{v:g}" if str(f"{v:e}")[0] in "25" else "")
+                log_values(axes)
         for axes in panels[len(kinds) :]:
             axes.set_axis_off()
         fig.supylabel(plain(axis_label(head)), fontsize=8.5)

@@ -5,15 +5,15 @@ What the pages of both tasks share is in ``material`` and ``rendering``.  No fil
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...metrics import Metric
+from ...metrics import Metric, metric_of
 from ..material import Material
 from ..rendering import curves_context
+from ..verdicts import excludes_zero
 from . import pictures, tables, words
 from .pictures import PairGallery
 from .scores import CURVE_PX, MMA, Contest, PointScores, PointTruth
@@ -66,19 +66,17 @@ def _mma_curves(scores: Sequence[PointScores]) -> dict[str, str] | None:
 
 
 def _parts(truth: PointTruth, scores: Sequence[PointScores]) -> list[tables.Grid]:
+    figures = figures_of(truth)
     if not truth.parts() and truth.n_groups < 2:
         return []
-    grids = [tables.by_part(truth, scores, f) for f in figures_of(truth)]
-    return [g for g in grids if g.headings] or [
-        tables.by_sequence(truth, scores, f) for f in figures_of(truth)
-    ]
+    grids = [tables.by_part(truth, scores, f) for f in figures]
+    return [g for g in grids if g.headings] or [tables.by_sequence(truth, scores, f) for f in figures]
 
 
 def _contest(truth: PointTruth, contest: Contest, scores: Sequence[PointScores]) -> dict[str, Any]:
-    titles = {f.key: f.title for f in figures_of(truth)}
     return {
         "title": contest.title,
-        "figures": [(key, titles[key]) for key in contest.results],
+        "figures": [(key, metric_of(key, truth.metrics).title) for key in contest.results],
         "lines": tables.contest_lines(contest, scores),
     }
 
@@ -89,10 +87,8 @@ def _balance(
     """Wins and losses against the reference, by the differences' intervals."""
     if not contests or contests[0].baseline != reference:
         return ""
-    titles = {f.key: f.title for f in figures_of(truth)}
     gains = {}
     for key, results in contests[0].results.items():
-        better = sum(math.isfinite(c.low) and c.low > 0 for c in results)
-        worse = sum(math.isfinite(c.high) and c.high < 0 for c in results)
-        gains[titles[key]] = (better, worse, len(results) - better - worse)
+        better, worse = (sum(excludes_zero(c) and sign * c.low > 0 for c in results) for sign in (1, -1))
+        gains[metric_of(key, truth.metrics).title] = (better, worse, len(results) - better - worse)
     return words.balance(scores, gains, reference)

@@ -89,11 +89,7 @@ def caption(truth: PointTruth, s: PointScores, row: int) -> str:
     if np.isinf(corner):
         text += "; no usable homography"
     elif np.isfinite(corner):
-        text += (
-            f"; corner error {corner:.1f}{SPACE}px"
-            if corner < 100
-            else f"; corner error {corner:.0f}{SPACE}px"
-        )
+        text += f"; corner error {corner:.{int(corner < 100)}f}{SPACE}px"
     return text + (f"; {MOST_MATCHES} drawn" if n > MOST_MATCHES else "")
 
 
