@@ -55,6 +55,9 @@ class JudgedPair:
         return inlier_counts(self.matched.xy_a, self.matched.xy_b, self.matched.inlier, self.truth)
 
 
+_KEPT = "matches that the robust estimator kept"
+
+
 def _share(
     title: str, function: Callable[[JudgedPair], float], words: str, place: int = 0, meaning: str = ""
 ) -> Metric:
@@ -95,15 +98,9 @@ def _correct(t: int) -> Metric:
 
 
 def _number(
-    key: str,
-    title: str,
-    function: Callable[[JudgedPair], float],
-    words: str,
-    place: int = 0,
-    meaning: str = "",
+    key: str, title: str, function: Callable[[JudgedPair], float], words: str, place: int = 0
 ) -> Metric:
-    row = Metric(key, function, title, "", 0, "higher", words, best=np.inf)
-    return replace(row, place=place, meaning=meaning)
+    return Metric(key, function, title, "", 0, "higher", words, best=np.inf, place=place)
 
 
 def _localisation(p: JudgedPair) -> float:
@@ -129,7 +126,7 @@ POINT_METRICS: list[Metric] = [
         *(3, 1),
         "MMA@1, MMA@3, MMA@5 (mean matching accuracy): of the matches, before any robust estimator throws"
         " some away, the share that lies within 1 (3, 5) px of where the truth puts the point. 1 is perfect."
-        " Few but safe matches score high: read it beside the number of correct inliers.",
+        " Few but safe matches score high: read it beside the number of right inliers.",
     ),
     _repeatability(
         *(3, 1),
@@ -137,21 +134,13 @@ POINT_METRICS: list[Metric] = [
         " each used once. It judges the detector alone, no descriptor.",
     ),
     _number(
-        *(
-            "correct_inliers",
-            "correct inliers",
-            lambda p: p.inliers[1],
-            "inliers within 3 px of the truth",
-            1,
-        ),
-        "correct inliers: matches that the robust estimator kept and that lie within 3 px of the truth;"
-        " inliers: all it kept, correct or not.",
+        "correct_inliers", "right inliers", lambda p: p.inliers[1], f"{_KEPT}, within 3 px of the truth", 1
     ),
     _auc(5),
     _auc(10),
     _mma(1),
     _mma(5),
-    _number("inliers", "inliers", lambda p: p.inliers[0], "matches that the robust estimator kept", 2),
+    _number("inliers", "inliers", lambda p: p.inliers[0], f"{_KEPT}, right or not", 2),
     _repeatability(1),
     Metric(
         *("localisation_px", _localisation, "localisation", "px"),

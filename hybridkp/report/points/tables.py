@@ -148,7 +148,7 @@ def _means(head: Metric, parts: Mapping[str, Array], scores: Sequence[PointScore
 def by_budget(
     truth: PointTruth, scores: Mapping[int, Sequence[PointScores]], methods: Sequence[str]
 ) -> list[Grid]:
-    """AUC@3, MMA@3, repeatability, correct inliers and ms at each budget; none with fewer than two."""
+    """AUC@3, MMA@3, repeatability, right inliers and ms at each budget; none with fewer than two."""
     if len(scores) < 2:
         return []
     found = {(s.method, budget): s for budget, part in scores.items() for s in part}
