@@ -108,6 +108,7 @@ class Matched:
     inlier : (M,) bool, the matches that the robust estimator kept
     seconds : stage ("detect", "describe", "match", "estimate", ...) -> seconds; their sum is the
         time of the pair
+    reason : why there is no homography, "" where there is one
     """
 
     keypoints_a: Keypoints
@@ -118,6 +119,7 @@ class Matched:
     homography: Array
     inlier: Array
     seconds: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
 
     __repr__ = short_repr
 
