@@ -81,6 +81,15 @@ def count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
+def comparison_note(what: str, groups: str) -> str:
+    """How methods are held against each other."""
+    return (
+        f"Pairs of methods: the mean difference on the same {what}, a sign-flip permutation test over"
+        f" {groups}, p corrected by Holm for all comparisons of one table. Methods that share a letter could not be told"
+        " apart; that is not a proof that they are equal."
+    )
+
+
 def set_sentences(rows: Sequence[Row], comparisons: Sequence[PairedComparison]) -> list[tuple[str, str]]:
     """(letter, methods) for each maximal set of two and more that no test separates."""
     names = [r.method for r in rows]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...metrics.metric import NEEDS
-from ..verdicts import count, listed
+from ..verdicts import comparison_note, count, listed
 from .scores import Scores, Truth
 
 
@@ -39,9 +39,7 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
         f"Intervals ({100 * level:g} %): percentile bootstrap that draws whole groups, so that pictures of"
         " one photograph, person or video count as one draw. They speak of new pictures, not of new"
         " training runs.",
-        "Pairs: the mean paired difference on the same objects, a sign-flip permutation test over groups,"
-        " p corrected by Holm for all pairs of this page. Methods that share a letter could not be told"
-        " apart; that is not a proof that they are equal.",
+        comparison_note("objects", "groups"),
         "Every method saw the same crops from the same boxes. Methods are fitted on the training split"
         " only; nothing is chosen on this split. Whoever picks a method or a setting by this page and"
         " then quotes this page's figure for it quotes a figure that is a little too good.",

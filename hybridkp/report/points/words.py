@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..cells import SPACE, Column
-from ..verdicts import count, listed
+from ..verdicts import comparison_note, count, listed
 from .scores import CONTROL, PointScores, PointTruth
 
 #: column of a cost -> one line for a student; shown for the columns that a table has
@@ -129,9 +129,7 @@ def _spread(truth: PointTruth, level: float, n_comparisons: int) -> list[str]:
         " Sequences that show one scene, as those of one embedded photograph do, are not independent either:"
         " there intervals are a little too narrow."
         f" {'With one sequence nothing is known of others: there is no interval.' if g < 2 else ''}".rstrip(),
-        "Pairs of methods: the mean difference on the same pairs of pictures, a sign-flip permutation test"
-        " over sequences, p corrected by Holm for all comparisons of one table. Methods that share a letter"
-        " could not be told apart; that is not a proof that they are equal.",
+        comparison_note("pairs of pictures", "sequences"),
     ]
     if 2 <= g < 15:
         least = 2.0 / 2**g
