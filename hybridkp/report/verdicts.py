@@ -85,8 +85,8 @@ def comparison_note(what: str, groups: str) -> str:
     """How methods are held against each other."""
     return (
         f"Pairs of methods: the mean difference on the same {what}, a sign-flip permutation test over"
-        f" {groups}, p corrected by Holm for all comparisons of one table. Methods that share a letter could not be told"
-        " apart; that is not a proof that they are equal."
+        f" {groups}, p corrected by Holm for all comparisons of one table. Methods that share a letter could"
+        " not be told apart; that is not a proof that they are equal."
     )
 
 
