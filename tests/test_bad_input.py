@@ -16,7 +16,7 @@ from plain_detectors import PlainMean, plain_dataset
 
 from hybridkp import cli
 from hybridkp.datasets import load_dataset
-from hybridkp.evaluate import bench, make_crops, predict, train
+from hybridkp.evaluate import Problem, bench, make_crops, predict, train
 from hybridkp.files import read_image
 from hybridkp.structures import Dataset, DataWarning, InputError, Instance, Sample
 
@@ -304,7 +304,7 @@ def test_a_full_disk_while_predicting(tmp_path, monkeypatch):
 
 def test_a_full_disk_before_a_bench(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", no_space)
-    text = complaint(bench, {"mean": PlainMean()}, TRAIN, VAL, out=tmp_path / "out")
+    text = complaint(bench, {"mean": PlainMean()}, Problem(TRAIN, VAL), out=tmp_path / "out")
     assert "No space left" in text
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
@@ -325,7 +325,7 @@ def test_a_device_that_is_really_full(tmp_path):
 
 def test_out_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("")
-    text = complaint(bench, {"mean": PlainMean()}, TRAIN, VAL, out=tmp_path / "out")
+    text = complaint(bench, {"mean": PlainMean()}, Problem(TRAIN, VAL), out=tmp_path / "out")
     assert "cannot be written" in text
 
 

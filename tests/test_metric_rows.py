@@ -17,7 +17,7 @@ from hybridkp.evaluate.tuning import tune
 from hybridkp.landmarks import HolisticRegressor
 from hybridkp.metrics import LANDMARK_METRICS, POINT_METRICS, Metric, Objects
 from hybridkp.report import plots, write_points_report, write_report
-from hybridkp.structures import InputError
+from hybridkp.structures import InputError, Problem
 
 ROWS = [("landmarks", m) for m in LANDMARK_METRICS] + [("points", m) for m in POINT_METRICS]
 
@@ -116,15 +116,15 @@ def test_a_row_of_interest_points_is_everywhere(tmp_path: Path) -> None:
 def test_a_row_can_lead_a_tuning(tmp_path: Path) -> None:
     from hybridkp.datasets import make_faces
 
-    data = make_faces(16, (64, 64), random_state=0)
-    options = {"n_trials": 2, "cv": 2, "size_hw": (64, 64)}
+    problem = Problem(make_faces(16, (64, 64), random_state=0), size_hw=(64, 64))
+    options = {"out": tmp_path, "n_trials": 2, "cv": 2}
     space = {"alpha": [1.0, 1e4]}
-    found = tune(HolisticRegressor(grid=8), space, data, out=tmp_path, metric=WORST, **options)  # type: ignore[arg-type]
+    found = tune(HolisticRegressor(grid=8), space, problem, metric=WORST, **options)  # type: ignore[arg-type]
     assert {t.metric for t in found} == {"worst_px"} and found[0].error > 0
     with pytest.raises(InputError, match="no value for each object"):
-        tune(HolisticRegressor(), {}, data, out=tmp_path, metric="oks_ap_percent", **options)  # type: ignore[arg-type]
+        tune(HolisticRegressor(), {}, problem, metric="oks_ap_percent", **options)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no metric 'nmee_percent'"):
-        tune(HolisticRegressor(), {}, data, out=tmp_path, metric="nmee_percent", **options)  # type: ignore[arg-type]
+        tune(HolisticRegressor(), {}, problem, metric="nmee_percent", **options)  # type: ignore[arg-type]
 
 
 def test_each_metric_takes_the_objects_that_it_needs() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..structures import Array, InputError
+from .arrays import dump_arrays, load_arrays
 from .atomic import write_atomic
 
 Built = TypeVar("Built")
@@ -29,11 +29,8 @@ def save_tensors(
     rest: Mapping[str, Any],
 ) -> None:
     """Write ``arrays`` and the plain values ``rest`` under the name ``kind``, whole or not at all."""
-    from safetensors.numpy import save
-
-    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     meta = {"format": str(version), kind: json.dumps(dict(rest), default=_plain)}
-    write_atomic(path, save(tensors, metadata=meta))
+    write_atomic(path, dump_arrays(arrays, meta))
 
 
 def load_tensors(
@@ -46,26 +43,18 @@ def load_tensors(
 
     Whatever ``build`` says about missing or misshapen entries is reported as damage to the file.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
-        data = Path(path).read_bytes()
-        (length,) = struct.unpack("<Q", data[:8])
-        header = json.loads(data[8 : 8 + length])["__metadata__"]
-        found = int(header["format"])
-        rest: dict[str, Any] = json.loads(header[kind])
+        arrays, meta = load_arrays(Path(path).read_bytes())
+        found = int(meta["format"])
+        rest: dict[str, Any] = json.loads(meta[kind])
         if found != version:
             raise InputError(f"format {found} of {kind}, this hybridkp reads {version}; update it")
-        return build(load(data), rest)
+        return build(arrays, rest)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (
-        *(SafetensorError, ValueError, TypeError, KeyError, IndexError, AttributeError),
-        *(struct.error, RecursionError, MemoryError),
-    ):
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, MemoryError):
         raise InputError(f"{path}: not a {kind} file, or a damaged one; delete it and run again") from None
 
 

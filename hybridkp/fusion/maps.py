@@ -15,13 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..imaging.geometry import resize_points, subpixel_peak
-from ..imaging.images import check_crops
-from ..structures import Array, InputError, check_xy
+from ..imaging.images import check_batch
+from ..structures import Array, InputError, ScoreMaps, check_xy, supports
 from .members import Combination, Members
 
 
 class MapFusion(Combination):
-    """Average or product of the members' score maps; the answer is the fused map's peak.
+    """Average or product of the members' score maps; the prediction is the fused map's peak.
 
     A member without ``score_maps`` takes part with a Gaussian around its point, as wide as its
     out-of-fold error at that landmark.
@@ -45,25 +45,25 @@ class MapFusion(Combination):
     ) -> MapFusion:
         if self.how not in ("average", "product"):
             raise InputError(f"how must be 'average' or 'product', got {self.how!r}")
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         self._fit_members(images, truth, groups, flip)
         self.width_ = np.full((len(self.members_), truth.shape[1]), np.nan)  # px
         for m, ((_, detector), member) in enumerate(zip(self.members, self.members_, strict=True)):
-            if not hasattr(member, "score_maps"):
-                answer, _ = memory.out_of_fold(detector, images, truth, groups=groups, flip=flip, cv=self.cv)
-                error = np.sqrt(0.5 * ((answer - truth) ** 2).sum(-1))
+            if not supports(member, ScoreMaps):
+                found, _ = memory.out_of_fold(detector, images, truth, groups=groups, flip=flip, cv=self.cv)
+                error = np.sqrt(0.5 * ((found - truth) ** 2).sum(-1))
                 self.width_[m] = np.maximum(np.nanmedian(error, axis=0) * 1.2, 0.5)
         return self
 
     def score_maps(self, images: Any, stride: int | None = None) -> Array:
         """(B, K, H/stride, W/stride) float32, each map summing to 1."""
         check_is_fitted(self, "width_")
-        images = check_crops(images, self.size_hw_)
+        images = check_batch(images, self.size_hw_)
         stride = stride or self.stride
         maps = [
             member.score_maps(images, stride=stride)
-            if hasattr(member, "score_maps")
+            if supports(member, ScoreMaps)
             else _gaussians(member.predict(images), self.width_[m], self.size_hw_, stride)
             for m, member in enumerate(self.members_)
         ]

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..structures import Array, InputError
+from ..structures import Array, Batch, InputError
 
 MIN_SIDE = 2  #: px; nothing can be detected in less
 
@@ -64,9 +64,13 @@ def to_grey(image: Array) -> Array:
 def check_crops(images: Any, like_hw: tuple[int, int] | None = None) -> Array:
     """A batch of crops as one (B, H, W) or (B, H, W, 3) uint8 array (no copy where possible).
 
+    Of a :class:`~hybridkp.structures.Batch` these are its pictures.
+
     Raises :class:`InputError` when empty, of several sizes, or not of size ``like_hw`` (the size
     the detector was fitted on).
     """
+    if isinstance(images, Batch):
+        images = images["image"]
     if isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim in (3, 4):
         if images.ndim == 3 and images.shape[-1] in (3, 4) and images.shape[1] > 4:
             raise InputError("images: got one picture (H, W, C); give a batch, images[None]")
@@ -89,6 +93,19 @@ def check_crops(images: Any, like_hw: tuple[int, int] | None = None) -> Array:
             f" {like_hw[0]} x {like_hw[1]}: crop with the same size_hw"
         )
     return out
+
+
+def check_batch(images: Any, like_hw: tuple[int, int] | None = None) -> Any:
+    """:func:`check_crops`, with the further modalities of a Batch kept: for who hands crops on to others."""
+    crops = check_crops(images, like_hw)
+    return images.replace(image=crops) if isinstance(images, Batch) else crops
+
+
+def flip_batch(images: Any) -> Any:
+    """Crops (B, H, W[, 3]), or a Batch with every modality of the pictures' size, mirrored left to right."""
+    if isinstance(images, Batch):
+        return images.map_pictures(flip_batch)
+    return np.ascontiguousarray(np.flip(images, 2))
 
 
 def crops_to_grey(images: Array) -> Array:

@@ -1,9 +1,11 @@
-"""Rows that describe a whole crop: orientation histograms on a grid that covers it.
+"""Rows that describe a whole crop: orientation histograms, or gradient channels, on a grid that covers it.
 
 Grey crops go in, rows come out.  NumPy and OpenCV only: an exported model runs from here.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from ..descriptors.gradients import orientation_maps
 from ..imaging.geometry import rescale, sample_bilinear
 from ..structures import Array
+from .fast_descent import grid_channels
 
 _STEP, _CELL = 8, 12  # px of the resized crop: between cells, and a cell's side (they overlap)
 
@@ -33,3 +36,12 @@ def grid_rows(grey: Array, grid: int, n_orientations: int) -> Array:
         energy = cv2.blur(np.linalg.norm(cells, axis=-1), (3, 3), borderType=cv2.BORDER_REPLICATE)
         row[:] = cells / (energy + np.float32(1.0))[..., None]
     return out.reshape(len(grey), -1)
+
+
+def channel_rows(grey: Array, grid: int, n_orientations: int) -> Array:
+    """(B, gh * gw * n_orientations) float32 of (B, H, W): :func:`.fast_descent.grid_channels` of each."""
+    return np.stack([grid_channels(picture, grid, n_orientations) for picture in grey])
+
+
+#: what :class:`.HolisticRegressor` can see: grey crops (B, H, W), cells, directions -> rows (B, D)
+FEATURES: Mapping[str, Callable[[Array, int, int], Array]] = {"hog": grid_rows, "channels": channel_rows}

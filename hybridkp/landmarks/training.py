@@ -5,16 +5,16 @@ Checks of pictures and points, mirrored copies, and out-of-fold starting shapes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..imaging.geometry import flip_image, flip_points, similarity
 from ..imaging.images import check_crops, crops_to_grey
-from ..memory import TooFewLabels, out_of_fold
+from ..memory import TooFewLabels, fitted, out_of_fold
 from ..stats.calibration import NEAR
-from ..structures import Array, Detector, InputError, check_xy
+from ..structures import Array, Detector, InputError, check_xy, clone
 from .descent import score_rows
 from .shape import PointDistribution
 
@@ -23,6 +23,11 @@ def prepare(images: Any, xy: ArrayLike) -> tuple[Array, Array]:
     """Grey crops (B, H, W) uint8 and checked truth (B, K, 2) float64."""
     images = check_crops(images)
     return crops_to_grey(images), check_xy(xy, len(images))
+
+
+def fitted_shape(shape: PointDistribution | None, truth: Array) -> PointDistribution:
+    """A shape model like ``shape`` (None: the default), learned from points (B, K, 2)."""
+    return clone(PointDistribution() if shape is None else shape).fit(truth)  # type: ignore[no-any-return]
 
 
 def mirrored(
@@ -43,6 +48,27 @@ def mirrored(
         raise InputError(f"flip must be a permutation of 0..{xy.shape[1] - 1}")
     both = np.concatenate([xy, flip_points(xy, grey.shape[2], flip)])
     return np.concatenate([grey, flip_image(grey, axis=2)]), both, np.concatenate([rows, rows])
+
+
+class Prepared(NamedTuple):
+    """What a search learns from: N pictures, the mirrored copies after the originals."""
+
+    grey: Array  #: (N, H, W) uint8
+    truth: Array  #: (N, K, 2), NaN = not labelled
+    groups: Array  #: (N,) int
+    shape: PointDistribution  #: learned from the truth
+    start: Any  #: the fitted start
+    current: Array  #: (N, K, 2) its predictions out of fold, without NaN
+
+
+def prepared(
+    images: Any, xy: ArrayLike, groups: Any, flip: Any, shape: PointDistribution | None, start: Detector
+) -> Prepared:
+    """Checked pictures and points, and what a search starts from."""
+    grey, truth, rows = mirrored(*prepare(images, xy), groups, flip)
+    model = fitted_shape(shape, truth)
+    first = fitted(start, grey, truth, groups=rows)
+    return Prepared(grey, truth, rows, model, first, start_shapes(start, model, grey, truth, rows))
 
 
 def start_shapes(
@@ -126,7 +152,7 @@ def step_curve(lengths: list[Array], error: Array, size_hw: tuple[int, int]) -> 
     Parameters
     ----------
     lengths : per stage (N, K), how far each point went, px
-    error : (N, K) px, of answers that did not see the picture; NaN = not labelled
+    error : (N, K) px, of predictions that did not see the picture; NaN = not labelled
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -19,7 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import apply_homography
-from ..structures import Array, InputError, Keypoints
+from ..structures import Array, InputError, Keypoints, Parameters
 from . import local
 from .classical import SIFTFeature
 from .matching import candidate_pairs, mutual_nearest
@@ -114,7 +114,7 @@ class Matchability(BaseEstimator):
         return answer
 
 
-class MatchabilityRanked(BaseEstimator):
+class MatchabilityRanked(Parameters):
     """A feature that finds more points than asked for and keeps those most likely to be matched.
 
     Parameters

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.geometry import apply_homography
 from ..imaging.images import as_uint8, to_grey
-from ..structures import Array, InputError
+from ..structures import Array, InputError, Parameters
 from ..structures.pairs import Features, LocalFeature, Matched, PairMatcher
 from . import local, robust
 from .matching import RULES, match
@@ -30,7 +29,7 @@ def find(feature: LocalFeature, image: Array) -> Features:
     return Features(keypoints, rows, (image.shape[0], image.shape[1]))
 
 
-class FeatureMatcher(BaseEstimator):
+class FeatureMatcher(Parameters):
     """One local feature, one rule, one robust estimate: the usual pair matcher.
 
     Parameters
@@ -107,7 +106,7 @@ class FeatureMatcher(BaseEstimator):
         )
 
 
-class FallbackMatcher(BaseEstimator):
+class FallbackMatcher(Parameters):
     """The answer of the first matcher that is believed: the cheap one where it is enough, else the next.
 
     Parameters
@@ -146,7 +145,7 @@ class FallbackMatcher(BaseEstimator):
         return replace(best, seconds=seconds)
 
 
-class UnionMatcher(BaseEstimator):
+class UnionMatcher(Parameters):
     """The matches of several features, each side's confirmed by the other's, in one estimate.
 
     Parameters
@@ -214,7 +213,7 @@ class UnionMatcher(BaseEstimator):
         return Matched(points_a, points_b, *columns, dict(clock.seconds), estimate.reason)
 
 
-class EccMatcher(BaseEstimator):
+class EccMatcher(Parameters):
     """Any matcher's homography made better on the pixels: the classical second stage.
 
     Parameters

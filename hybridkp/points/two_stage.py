@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.geometry import apply_homography
-from ..structures import Array, InputError, Keypoints
+from ..structures import Array, InputError, Keypoints, Parameters
 from ..structures.pairs import Features, LocalFeature, Matched, PairMatcher
 from . import local, robust
 from .matchers import find, union
@@ -25,7 +24,7 @@ from .watch import Clock
 _EDGE_PX = 3.0  #: points nearer than this to the border of the warped picture are its, not the scene's
 
 
-class TwoStageMatcher(BaseEstimator):
+class TwoStageMatcher(Parameters):
     """Coarse homography, warp of picture a onto b, guided matches of a second feature.
 
     Parameters
