@@ -163,12 +163,12 @@ class _Errors:
     """Points (B, K, 2) in crop px -> the metric of each object as an error (B,), NaN = not judged."""
 
     def __init__(self, problem: Problem, crops: Crops, metric: str | Metric | None) -> None:
+        objects = list(zip(crops.sample.tolist(), crops.instance.tolist(), strict=True))
+        self.crops, self.objects = crops, objects_of(problem.train, objects, problem.normalizer)
         rows = metrics_for(problem.train, problem.normalizer)
         self.metric = rows[0] if metric is None else metric_of(metric, rows)
         if self.metric.summary == "set":
             raise InputError(f"{self.metric.key} has no value for each object: a search needs one that has")
-        objects = list(zip(crops.sample.tolist(), crops.instance.tolist(), strict=True))
-        self.crops, self.objects = crops, objects_of(problem.train, objects, problem.normalizer)
 
     def __call__(self, xy: Array) -> Array:
         return self.metric.error(self.objects.predicted_by(self.crops.to_picture(xy)))
