@@ -21,8 +21,8 @@ from hybridkp.landmarks import (
     response,
 )
 from hybridkp.landmarks.experts import Experts, positive_probability
+from hybridkp.landmarks.preparing import start_shapes
 from hybridkp.landmarks.ridge import ridge
-from hybridkp.landmarks.training import start_shapes
 from hybridkp.structures import InputError, Keypoints
 
 

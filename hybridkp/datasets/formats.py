@@ -182,6 +182,8 @@ def recognise_format(path: str | Path, rows: Collection[Format[T]] = FORMATS) ->
     if word is not None:
         return word
     root = Path(path).expanduser()
+    if root.exists() and not (root.is_file() or root.is_dir()):
+        raise InputError(f"{path}: neither a regular file nor a folder; expected {formats_help(rows)}")
     best, most = None, 0.0
     for row in rows if root.exists() else ():
         sure = row.recognises(root)

@@ -12,7 +12,7 @@ from typing import Any
 from ..structures import Dataset, InputError
 from ..structures.pairs import PairSet
 from .formats import PAIR_FORMATS, read_format, recognise_format
-from .lookup import SHORT_SIDE
+from .lookup import SHORT_SIDE, with_one_depth
 
 
 def split_names(path: str | Path) -> tuple[str, ...]:
@@ -51,7 +51,8 @@ def load_dataset(path: str | Path, split: str | None = None, **options: Any) -> 
         raise InputError(f"{path}: no split {split!r} (there: {there})")
     wanted = splits if split is None else (split,)
     parts = [replace(read_format(row, path, s, options), name=_name(root, s)) for s in wanted or (None,)]
-    return parts[0] if len(parts) == 1 and (split or not splits) else _join(parts, _name(root, None))
+    whole = parts[0] if len(parts) == 1 and (split or not splits) else _join(parts, _name(root, None))
+    return with_one_depth(whole)
 
 
 def load_pairs(path: str | Path, short_side: int | None = SHORT_SIDE) -> PairSet:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from ..structures import Array, InputError
+from ..structures import Array, Dataset, InputError
 
 #: endings of pictures, most usual first
 SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".gif")
@@ -67,11 +69,11 @@ def in_order(splits: Mapping[str, Path]) -> dict[str, Path]:
 # --------------------------------------------------------------------------------------------
 
 
-def load_picture(path: str) -> Array:
+def load_picture(path: str, bits: int | None = None) -> Array:
     """(H, W) or (H, W, 3) uint8 BGR of a file; a function of the module, so that it pickles."""
     from ..files import read_image
 
-    return read_image(path)
+    return read_image(path, bits)
 
 
 def refuse(message: str) -> Array:
@@ -82,6 +84,34 @@ def refuse(message: str) -> Array:
 def loader(path: Path) -> Callable[[], Array]:
     """The ``Sample.load`` of a file."""
     return partial(load_picture, str(path))
+
+
+def path_of(load: Callable[[], Array]) -> str | None:
+    """The file behind a ``Sample.load`` made by :func:`loader`, else None."""
+    return load.args[0] if isinstance(load, partial) and load.func is load_picture else None
+
+
+def with_one_depth(dataset: Dataset) -> Dataset:
+    """The same set, its 16-bit files read with the bits that the set needs, not each with its own.
+
+    Looks at :data:`TRIED` files, evenly spread, and warns when they need fewer than 16 bits.
+    """
+    from ..files import needed_bits
+    from ..imaging.images import RangeWarning
+
+    paths = [path_of(sample.load) for sample in dataset]
+    known = [path for path in paths if path is not None]
+    bits = needed_bits(dict.fromkeys(known[i * len(known) // TRIED] for i in range(TRIED if known else 0)))
+    if bits is None:
+        return dataset
+    if bits < 16:
+        told = f"{dataset.name}: 16-bit files whose values need {bits} bits only: all are read so"
+        warnings.warn(told, RangeWarning, stacklevel=4)
+    samples = tuple(
+        s if path is None else replace(s, load=partial(load_picture, path, bits))
+        for s, path in zip(dataset, paths, strict=True)
+    )
+    return replace(dataset, samples=samples)
 
 
 def find_pictures(

@@ -21,9 +21,9 @@ from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError,
 from .candidates import hog_layout, is_dense_hog
 from .descent import descend, moved, stage_rows
 from .holistic import HolisticRegressor
+from .preparing import given_starts, mean_error, perturbed, prepared, step_curve
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mean_error, perturbed, prepared, step_curve
 
 
 class CascadedRegressor(DetectorMixin, BaseEstimator):

@@ -20,9 +20,9 @@ from ..stats.calibration import FAR
 from ..structures import Array, Detector, DetectorMixin, InputError, OutOfFold, supports
 from .fast_descent import Reader, ShapeFrame, Stage, as_complex, as_points, descend, rings_pattern
 from .holistic import HolisticRegressor
+from .preparing import fitted_shape, given_starts, mean_error, mirrored, perturbed, prepare, step_curve
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import fitted_shape, given_starts, mean_error, mirrored, perturbed, prepare, step_curve
 
 PARTS = (0.0, 0.5, 1.0)  #: of a stage's step, behind another detector
 

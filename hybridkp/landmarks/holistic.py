@@ -15,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.images import check_crops, crops_to_grey
 from ..structures import Array, DetectorMixin, InputError
-from .grid import FEATURES
+from .crop_features import FEATURES
 from .linear import row_by_row
+from .preparing import fitted_shape, hit_rates, mirrored, prepare
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import fitted_shape, hit_rates, mirrored, prepare
 
 _ALPHA = {"hog": 100.0, "channels": 0.007}
 

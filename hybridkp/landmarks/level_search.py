@@ -23,9 +23,9 @@ from .candidates import fitted_descriptor
 from .frames import frame_maps, frame_size, to_frame
 from .holistic import HolisticRegressor
 from .levels import fit_level, fit_scores
+from .preparing import given_starts, group_parts, mean_error, prepared, some_rows
 from .search import found_score, search
 from .shape import PointDistribution
-from .training import given_starts, group_parts, mean_error, prepared, some_rows
 
 
 class LevelSearch(DetectorMixin, BaseEstimator):

@@ -21,9 +21,9 @@ from .binary_descent import descend_binary, leaf_columns, pixel_values, smoothed
 from .descent import moved
 from .frames import frame_maps
 from .holistic import HolisticRegressor
+from .preparing import given_starts, mean_error, perturbed, prepared, step_curve
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mean_error, perturbed, prepared, step_curve
 from .trees import grow_balanced
 
 _BLOCK = 64  # shapes whose pixels are read together

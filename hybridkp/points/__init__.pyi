@@ -2,6 +2,7 @@ from .bits import BEBLID as BEBLID
 from .bits import BRIEF as BRIEF
 from .bits import FREAK as FREAK
 from .bits import TEBLID as TEBLID
+from .boosting import BoostedTrees as BoostedTrees
 from .classical import BRISKFeature as BRISKFeature
 from .classical import ORBFeature as ORBFeature
 from .classical import SIFTFeature as SIFTFeature
@@ -39,5 +40,4 @@ from .robust import estimate_homography as estimate_homography
 from .robust import refine_ecc as refine_ecc
 from .subpixel import RefinedMatcher as RefinedMatcher
 from .subpixel import least_squares_matching as least_squares_matching
-from .trees import BoostedTrees as BoostedTrees
 from .two_stage import TwoStageMatcher as TwoStageMatcher

@@ -21,9 +21,9 @@ from sklearn.utils.validation import check_is_fitted
 from ..imaging.geometry import apply_homography
 from ..structures import Array, InputError, Keypoints, Parameters
 from . import local
+from .boosting import BoostedTrees
 from .classical import SIFTFeature
 from .matching import candidate_pairs, mutual_nearest
-from .trees import BoostedTrees
 from .views import random_view
 
 SHIPPED = Path(__file__).with_name("weights") / "matchability.hkp"

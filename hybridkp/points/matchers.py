@@ -19,7 +19,7 @@ from ..structures import Array, InputError, Parameters
 from ..structures.pairs import Features, LocalFeature, Matched, PairMatcher
 from . import local, robust
 from .matching import RULES, match
-from .voting import confirmed, without_twins
+from .support import confirmed, without_twins
 from .watch import Clock
 
 
@@ -164,7 +164,7 @@ class UnionMatcher(Parameters):
     -----
     A match's support is the weighted share of the matches around it, of any member, that its own
     displacement, scaled and turned as the neighbourhood is, agrees with; see
-    :func:`.voting.confirmed`.  Support times distinctness orders the matches for PROSAC.
+    :func:`.support.confirmed`.  Support times distinctness orders the matches for PROSAC.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from . import local, robust
 from .matchers import find, union
 from .matching import guided_matches, mutual_nearest
 from .robust import Estimate
-from .voting import without_twins
+from .support import without_twins
 from .watch import Clock
 
 _EDGE_PX = 3.0  #: points nearer than this to the border of the warped picture are its, not the scene's

@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from ...imaging.images import RangeWarning
 from ...structures import NOT_LABELLED, Dataset, DataWarning, InputError
+from ..layouts import infer_flip
 from ..load import load_dataset, split_names
 from ..repairs import AREA_RULE, Mismatched, Repaired
 from .findings import SEVERITIES, Finding, finding
 from .orientation import swapped_sides
 from .pixels import Print, look_alikes, read_prints, same_pixels
+from .scales import better_reading, objects_of, same_places, share_in_box, wrong_scale
 
 TINY = 32  #: px, the box's longer side under which an object counts as tiny
 RARE = 0.1  #: labelled share under which a landmark counts as rare
@@ -81,6 +84,10 @@ def _mended(warning: Warning | str, split: str) -> list[Finding]:
     """The reader's own words, and the objects behind them."""
     if not isinstance(warning, DataWarning):
         return []
+    if isinstance(warning, RangeWarning):
+        effect = "read by another rule than their file's, dark pictures would have lost their contrast"
+        cure = "write 8-bit files, or 16-bit ones that use their range"
+        return [finding("warning", "pixel-range", f"{split}: {warning}", effect, [split], cure)]
     repairs = warning.repairs if isinstance(warning, Repaired) else {}
     names = [name for rule in repairs for name in repairs[rule]]
     effect = "the reader's rules decided instead of the annotator: boxes and areas move crops and OKS"
@@ -104,7 +111,9 @@ def _of(split: str, names: Iterable[str]) -> list[str]:
 
 
 def _annotations(dataset: Dataset, split: str) -> list[Finding]:
-    out = _groups(dataset, split) + _places(dataset, split)
+    out = (
+        _groups(dataset, split) + _mirrors(dataset, split) + _scales(dataset, split) + _places(dataset, split)
+    )
     rows = [(s.name, i) for s in dataset for i in s.instances]
     share = np.mean([i.visibility > NOT_LABELLED for _, i in rows], axis=0)
     for severity, code, hit, what, effect in (
@@ -146,6 +155,48 @@ def _annotations(dataset: Dataset, split: str) -> list[Finding]:
             )
         )
     return out + _doubled(dataset, split)
+
+
+def _scales(dataset: Dataset, split: str) -> list[Finding]:
+    """Coordinates that are another thing than they should be, in many objects alike."""
+    found = objects_of(dataset)
+    if found is None:
+        return []
+    out = []
+    places = same_places(found, dataset.landmarks)
+    effect = "methods learn the slip, and true answers are scored as errors"
+    for corner, severity, cure in (
+        (True, "error", "write v = 0 for a landmark that is missing"),
+        (False, "warning", "if that is no thing that stands still, write v = 0"),
+    ):
+        names = [words for in_corner, words in places if in_corner is corner]
+        if names:
+            message = f"{split}: {len(names)} landmarks lie in exactly one place in many objects"
+            out.append(finding(severity, "one-place", message, effect, names, cure))
+    if (share := share_in_box(found)) < 0.5:
+        message = f"{split}: only {share:.0%} of the points lie in their object's box"
+        cure = "boxes are x, y of the top-left corner, width, height, in px of the picture"
+        out.append(finding("error", "box-elsewhere", message, effect, found.names, cure))
+    for code, words, cure in (
+        ("other-reading", better_reading(found), "write x, y, y down; boxes as x, y, width, height"),
+        ("wrong-scale", wrong_scale(found), "write points in px of the picture, 0 at the first one's centre"),
+    ):
+        if words:
+            out.append(finding("warning", code, f"{split}: {words}", effect, found.names, cure))
+    return out
+
+
+def _mirrors(dataset: Dataset, split: str) -> list[Finding]:
+    """Mirror pairs against the words left and right in the landmarks' names."""
+    named = infer_flip(dataset.landmarks)
+    if dataset.flip is None or named is None or np.array_equal(named, dataset.flip):
+        return []
+    wrong = [dataset.landmarks[k] for k in np.flatnonzero(named != dataset.flip)]
+    message = f"{split}: flip_indices contradict left and right in the names of {len(wrong)} landmarks"
+    effect = "mirrored pictures teach the wrong side: the worst slip for methods that mirror"
+    return [
+        finding("warning", "mirror-names", message, effect, wrong, "mend flip_indices, or leave them out")
+    ]
 
 
 def _groups(dataset: Dataset, split: str) -> list[Finding]:
@@ -270,6 +321,10 @@ def _files(pictures: Any, split: str) -> list[Finding]:
             "pictures have width and height exchanged against the annotation (EXIF orientation?)",
             "points lie in another frame than the pixels: every error there is huge",
             "turn the pixels for good and drop the EXIF tag, or annotate the picture as shown",
+        ),
+        (
+            *("warning", "pixel-range", pictures.changed, "pictures lose bits or a channel when read"),
+            *("they look other than their file says", "write 8-bit colour or grey, or 16 bits in full"),
         ),
         (
             *("error", "wrong-size", [f"{n} (said {w})" for n, w in pictures.resized]),

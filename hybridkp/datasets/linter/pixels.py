@@ -7,12 +7,13 @@ is kept.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from ...imaging.images import to_grey
+from ...imaging.images import RangeWarning, to_grey
 from ...structures import Array, Dataset, InputError
 
 THUMB = 24  #: side of the thumbnails that near-duplicates are found with, px
@@ -38,17 +39,21 @@ class Pictures(NamedTuple):
     unreadable: list[tuple[str, str]]
     turned: list[str]  #: width and height of the file are exchanged against the annotation
     resized: list[tuple[str, str]]
+    changed: list[str]  #: bits or channels were left out
 
 
 def read_prints(dataset: Dataset, split: str) -> Pictures:
     """Read every picture of the split once."""
-    out = Pictures([], [], [], [])
+    out = Pictures([], [], [], [], [])
     for sample in dataset:
         try:
-            image = sample.image
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", RangeWarning)
+                image = sample.image
         except InputError as error:
             out.unreadable.append((sample.name, str(error)))
             continue
+        out.changed.extend(str(w.message) for w in caught)
         size = image.shape[:2]
         if sample.size_hw is not None and size != tuple(sample.size_hw):
             if size == tuple(sample.size_hw)[::-1]:

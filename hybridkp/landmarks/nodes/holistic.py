@@ -10,7 +10,7 @@ import numpy as np
 from ...runtime.nodes import Node, Run, on_grey
 from ...runtime.values import array, whole
 from ...structures import Array
-from ..grid import FEATURES
+from ..crop_features import FEATURES
 from ..linear import row_by_row
 
 
