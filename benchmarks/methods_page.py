@@ -4,8 +4,9 @@
     python benchmarks/methods_page.py --check    # fails where it would change
 
 What the names before the grammar meant is kept in docs/results/old_recipes.json, as class names and
-parameters.  A name counts as equal when its expression makes the same classes with the same parameters; where
-a class keeps its parameters in a nested one, and how members are called, makes no difference.
+parameters.  A name counts as equal when its expression makes the same classes with the same parameters.  How
+members are called makes no difference, nor whether a parameter has moved into a nested one, has got another
+name, or came later with a value that changes nothing: the tables below say which.
 """
 
 from __future__ import annotations
@@ -25,8 +26,21 @@ ROOT = Path(__file__).parents[1]
 OLD = ROOT / "docs" / "results" / "old_recipes.json"
 PAGE = ROOT / "docs" / "methods.md"
 
-#: classes that only group parameters of the one around them
-GROUPS = {"Schedule"}
+#: a class that only groups parameters of the one around it
+GROUP = "Schedule"
+#: (class, parameter) -> its name today
+RENAMED = {
+    ("CNNRefiner", "n_looks"): "n_steps",
+    ("PictorialStructure", "trust"): "powers",
+    ("NetFeature", "backend"): "engine",
+}
+#: parameters that came later, at the values that leave everything as it was
+LATER = {
+    *(("backbone", "unet"), ("backbone", "encoder"), ("features", "hog")),
+    *(("warm_up", 0.05), ("clip_norm", 5.0), ("minutes", None), ("average", 0.0), ("precision", "float32")),
+}
+#: (class, parameter, value) -> how a class says the same today
+SAID = {("HolisticRegressor", "alpha", 100.0): None}
 
 HEAD = """\
 # Methods are expressions
@@ -60,19 +74,21 @@ def plain(value: Any) -> Any:
     return [plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def leaves(tree: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """(parameter, value) of a plain tree, and ("class", name) of each estimator; members without names."""
+def leaves(tree: Any, key: str = "", owner: str = "") -> Iterator[tuple[str, str, Any]]:
+    """(class, parameter, value) of a plain tree, and (class, "", "") of each estimator; no members' names."""
     if isinstance(tree, dict):
-        if tree["class"] not in GROUPS:
-            yield "class", tree["class"]
+        if tree["class"] != GROUP:
+            owner = tree["class"]
+            yield owner, "", ""
         for name, value in tree["params"].items():
-            yield from leaves(value, name)
+            yield from leaves(value, RENAMED.get((owner, name), name), owner)
     elif isinstance(tree, list) and any(isinstance(v, dict | list) for v in tree):
         pair = len(tree) == 2 and isinstance(tree[0], str)
         for value in tree[1:] if pair else tree:
-            yield from leaves(value, key)
+            yield from leaves(value, key, owner)
     else:
-        yield key, tuple(tree) if isinstance(tree, list) else tree
+        value = tuple(tree) if isinstance(tree, list) else tree
+        yield owner, key, SAID.get((owner, key, value), value)
 
 
 def apart(row: dict[str, Any]) -> dict[str, str]:
@@ -86,9 +102,10 @@ def apart(row: dict[str, Any]) -> dict[str, str]:
         else:
             made = recipes.make_method(row["expression"], quick=which == "quick")
         before, after = Counter(leaves(was)), Counter(leaves(plain(made)))
-        changed = {**dict.fromkeys(before - after), **dict.fromkeys(after - before)}
+        came = {leaf for leaf in after - before if leaf[1:] not in LATER}
+        changed = [f"{c}.{k}={v}" if k else c for c, k, v in sorted({*(before - after), *came}, key=repr)]
         if changed:
-            out[which] = ", ".join(f"{key}={value}" for key, value in changed)
+            out[which] = ", ".join(changed)
     return out
 
 

@@ -15,12 +15,7 @@ _FINE = ((0, 1, 1.0), (3, 8, 1.0), (7, 8, 2.0), (14, 8, 3.5))
 _SHORT: dict[str, Any] = {"input_px": 64, "max_epochs": 8, "epoch_pictures": 500}
 #: ten minutes on one core for 1800 pictures of 128 px
 _LONG: dict[str, Any] = {"max_epochs": 60, "patience": 20}
-_FOREST: dict[str, Any] = {
-    "max_depth": 10,
-    "min_samples_leaf": 3,
-    "max_features": "sqrt",
-    "random_state": 0,
-}
+_FOREST: dict[str, Any] = {"max_depth": 10, "min_samples_leaf": 3, "max_features": "sqrt", "random_state": 0}
 _TRAINING: dict[str, list[Any]] = {
     "learning_rate": [5e-4, 1e-3, 2e-3, 3e-3, 5e-3],
     "weight_decay": [1e-3, 1e-2, 2e-2, 5e-2],
@@ -46,6 +41,7 @@ _STARTS = (
         ".landmarks:HolisticRegressor",
         "ridge regression from HOG of the whole crop",
         "classical",
+        parameters={"alpha": 100.0},
         space={"alpha": [10.0, 30.0, 100.0, 300.0, 1000.0], "grid": [8, 12, 16, 20]},
     ),
     Row(
@@ -257,12 +253,7 @@ _STEPS = (
         slow=True,
     ),
     Row(
-        "step",
-        "subpixel",
-        ".landmarks:SubpixelRefiner",
-        "a classical refiner",
-        "classical",
-        inside=_REFINED,
+        "step", "subpixel", ".landmarks:SubpixelRefiner", "a classical refiner", "classical", inside=_REFINED
     ),
 )
 
@@ -276,23 +267,11 @@ _RULES = (
         parameters={"how": "product"},
         holds="members",
     ),
-    Row(
-        "rule",
-        "vote",
-        ".fusion:WeightedVote",
-        "weighted vote",
-        parameters={"guard": True},
-        holds="members",
-    ),
+    Row("rule", "vote", ".fusion:WeightedVote", "weighted vote", parameters={"guard": True}, holds="members"),
     Row("rule", "gated", ".fusion:GatedVote", "vote weighed by scores and agreement", holds="members"),
     Row("rule", "stack", ".fusion:Stacking", "ridge over the points", holds="members"),
     Row(
-        "rule step",
-        "shape",
-        ".fusion:ShapeVote",
-        "a Gaussian model of shapes",
-        "classical",
-        holds="members",
+        "rule step", "shape", ".fusion:ShapeVote", "a Gaussian model of shapes", "classical", holds="members"
     ),
 )
 

@@ -73,12 +73,12 @@ class Construction:
         return {k: p for k, p in known if p.kind not in _STARRED and k not in self.held}
 
     @cached_property
-    def inner(self) -> dict[str, Any]:
-        """Parameters of estimators inside, as the class makes them by itself: nested name -> owner."""
+    def inner(self) -> dict[str, tuple[Any, Any]]:
+        """Parameters of what is inside, as the class makes it by itself: nested name -> owner, value."""
         needed = {k: () if k in ("members", "parts") else None for k in self.held}
         needed |= {k: None for k, p in self.own.items() if p.default is p.empty}
         known = self.cls(**needed).get_params(deep=True)
-        return {name: known[name.rpartition("__")[0]] for name in known if "__" in name}
+        return {n: (known[n.rpartition("__")[0]], value) for n, value in known.items() if "__" in n}
 
     def find(self, key: str) -> list[str]:
         """Where a key could be set: the own parameter, or else those inside of that name."""
@@ -90,8 +90,11 @@ class Construction:
 
     def annotation(self, place: str) -> str:
         owner, _, leaf = place.rpartition("__")
+        if owner and self.inner[place][0] is None:  # made when it is fitted: its default says the kind
+            default = self.inner[place][1]
+            return "Any" if default is None else type(default).__name__
         if owner:
-            return str(inspect.signature(type(self.inner[place])).parameters[leaf].annotation)
+            return str(inspect.signature(type(self.inner[place][0])).parameters[leaf].annotation)
         annotation = self.own[leaf].annotation
         return "Any" if annotation is inspect.Parameter.empty else str(annotation)
 

@@ -48,7 +48,7 @@ _FEATURES = (
     Row("feature detector", "kaze", ".points:KAZEFeature", "KAZE, mutual", "classical", inside=_MATCHED),
     Row("feature detector", "brisk", ".points:BRISKFeature", "BRISK, mutual", "classical", inside=_MATCHED),
     Row(
-        "feature detector",
+        "feature",
         "net",
         ".points:NetFeature",
         "our network's points and rows, mutual",
@@ -163,9 +163,7 @@ _LISTED = (
         "fallback(surf[rule=ratio],rootsift):net[rounds=2]:grid",
     ),
     Listed(
-        "orb-net-grid",
-        "ORB and BEBLID, the net, then a grid of patches",
-        "orb+beblid[rule=ratio]:net:grid",
+        "orb-net-grid", "ORB and BEBLID, the net, then a grid of patches", "orb+beblid[rule=ratio]:net:grid"
     ),
     Listed("rootsift:refine", "RootSIFT, then least-squares matching", family="control"),
     Listed("rootsift:upright-rootsift", "RootSIFT, warp, RootSIFT without orientation", family="control"),
