@@ -54,9 +54,11 @@ def room_table() -> dict[str, set[str]]:
     """Room -> what it imports, rooms and third parties, as the architecture test has it."""
     tree = ast.parse((ROOT / "tests" / "test_architecture.py").read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "ROOMS":
-            table = {ast.literal_eval(k): _set(v) for k, v in zip(node.value.keys, node.value.values)}
-            return {room: found for room, found in table.items() if room not in DOORS}
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "ROOMS":
+            table = node.value
+            assert isinstance(table, ast.Dict)
+            found = {ast.literal_eval(k): _set(v) for k, v in zip(table.keys, table.values, strict=True) if k}
+            return {room: names for room, names in found.items() if room not in DOORS}
     raise LookupError("tests/test_architecture.py has no table ROOMS")
 
 

@@ -6,8 +6,9 @@ between them::
     <!-- results: table faces68 -->
     <!-- /results -->
 
-``table NAME`` is every method of one run; ``against NAME METHOD`` each method's paired difference to
-one; ``side-by-side NAME,NAME METHOD METHOD ...`` a few methods on several sets.  Every figure, interval
+``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
+[KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
+METHOD METHOD ...`` a few methods on several sets.  Every figure, interval
 and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two pages
 cannot give two figures.  Each table ends in one line that says where it comes from.
 
@@ -23,7 +24,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,23 @@ class Run:
     def interval(self, method: Method, key: str) -> stats.Interval:
         return stats.bootstrap_interval(method.values[key], self.groups)
 
+    def leading(self, method: Method) -> str:
+        """The leading figure of a method as text."""
+        return self.head.interval(self.interval(method, self.head.key))
+
+    @cached_property
+    def comparisons(self) -> list[stats.PairedComparison]:
+        """Every pair on the leading figure, the better one first."""
+        rows = self.ranked()
+        # Holm multiplies p by the number of pairs: so many signs that the smallest p stays at 1 %
+        n_pairs = len(rows) * (len(rows) - 1) // 2
+        return stats.compare_all(
+            [m.name for m in rows],
+            [m.values[self.head.key] for m in rows],
+            self.groups,
+            n_permutations=max(9999, 100 * n_pairs),
+        )
+
     def ranked(self) -> list[Method]:
         """Best first; ties by name."""
         sign = 1 if self.head.lower_is_better else -1
@@ -128,9 +146,7 @@ def table(name: str) -> str:
     """Every method of a run, best first, with intervals and the letters of what no test tells apart."""
     run = read(name)
     rows, head = run.ranked(), run.head
-    values = [m.values[head.key] for m in rows]
-    comparisons = stats.compare_all([m.name for m in rows], values, run.groups)
-    letters = stats.letter_display([m.name for m in rows], comparisons)
+    letters = stats.letter_display([m.name for m in rows], run.comparisons)
     learned = any(m.model_bytes >= 0 for m in rows)
     failures = head.unit == "%" and head.lower_is_better
     headings = ["method", "kind", f"{head.heading} [95 %]", "same"]
@@ -139,7 +155,7 @@ def table(name: str) -> str:
     headings += ["model, MB", "fit, s"] if learned else []
     lines = []
     for m in rows:
-        line = [f"`{m.name}`", m.kind, head.interval(run.interval(m, head.key)), letters[m.name]]
+        line = [f"`{m.name}`", m.kind, run.leading(m), letters[m.name]]
         line += [f"{100 * np.nanmean(m.values[head.key] > FAILURE):.1f}"] if failures else []
         line += [f.interval(run.interval(m, f.key)) for f in run.figures[1:]]
         line += [f"{m.model_bytes / 1e6:.1f}", f"{m.fit_seconds:.0f}"] if learned else []
@@ -147,13 +163,41 @@ def table(name: str) -> str:
     return f"{markdown(headings, lines, left=(0, 1, 3))}\n\n{source(run)}"
 
 
-def against(name: str, reference: str) -> str:
+def summary(name: str) -> str:
+    """What a table shows, in words: who leads, who cannot be told from it, and the best of each kind."""
+    run = read(name)
+    first, *others = run.ranked()
+    unit = f" {run.head.unit}" if run.head.unit else ""
+    to_first = {c.second: c for c in run.comparisons if c.first == first.name}
+    level = [m for m in others if not to_first[m.name].distinguishable]
+    out = [f"`{first.name}` leads with {run.head.title} {run.leading(first)}{unit}."]
+    if not level:
+        out.append("Every other method is told apart from it.")
+    elif len(level) == len(others):
+        out.append("No test tells any other method apart from it.")
+    else:
+        out.append(f"Not told apart from it: {', '.join(f'`{m.name}`' for m in level)}.")
+    best: dict[str, Method] = {}
+    for m in others:
+        best.setdefault(m.kind, m)
+    for kind, m in best.items():
+        if kind not in (first.kind, "floor", "control"):
+            c, point = to_first[m.name], " points" if run.head.unit == "%" else unit
+            verdict = "told apart" if c.distinguishable else "not told apart"
+            out.append(
+                f"The best {kind} method is `{m.name}`, {run.leading(m)}{unit}; the leader's difference to"
+                f" it is {run.head.interval(c)}{point}, {verdict}."
+            )
+    return " ".join(out)
+
+
+def against(name: str, reference: str, kind: str = "") -> str:
     """The paired difference of every method to one, with Holm's correction over the methods."""
     run = read(name)
     base = run.method(reference)
     if base is None:
         raise SystemExit(f"docs/results/{name}.json has no method {reference!r}")
-    others = [m for m in run.ranked() if m is not base]
+    others = [m for m in run.ranked() if m is not base and kind in ("", m.kind)]
     lines = [[f"`{m.name}`", m.kind] for m in others]
     headings = ["method", "kind"]
     for figure in run.figures[:2]:
@@ -178,10 +222,7 @@ def side_by_side(names: str, *methods: str) -> str:
     for name in methods:
         found = [run.method(name) for run in runs]
         kind = next((m.kind for m in found if m), DASH)
-        cells = [
-            DASH if m is None else run.head.interval(run.interval(m, run.head.key))
-            for run, m in zip(runs, found, strict=True)
-        ]
+        cells = [DASH if m is None else run.leading(m) for run, m in zip(runs, found, strict=True)]
         lines.append([f"`{name}`", kind, *cells])
     what = "; ".join(f"{r.name}: {_sizes(r)}" for r in runs)
     made = "; ".join(dict.fromkeys(", ".join(_facts(r, "date", "machine")) for r in runs))
@@ -189,7 +230,12 @@ def side_by_side(names: str, *methods: str) -> str:
     return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}.*"
 
 
-KINDS: dict[str, Callable[..., str]] = {"table": table, "against": against, "side-by-side": side_by_side}
+KINDS: dict[str, Callable[..., str]] = {
+    "table": table,
+    "summary": summary,
+    "against": against,
+    "side-by-side": side_by_side,
+}
 
 
 # --------------------------------------------------------------------------------------------

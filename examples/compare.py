@@ -24,8 +24,8 @@ val = hybridkp.load_dataset("synthetic", "val").subset(range(40))
 # method that does not beat it has learned nothing.
 methods = {name: hybridkp.make_method(name) for name in ("mean-shape", "hog+ridge", "sdm")}
 
-# Each method is fitted in a process of its own; what it predicts for each face is a file in ``out``.  A second
-# call finds the files and fits nothing.
+# Each method is fitted in a process of its own; what it predicts is a file in ``out``.  A second call finds
+# the files and fits nothing.
 predictions = hybridkp.bench(methods, train, val, out=out)
 print(f"{len(predictions)} methods, {predictions[0].xy.shape[1]} landmarks of {len(predictions[0].xy)} faces")
 

@@ -36,7 +36,7 @@ sample = hybridkp.load_dataset("synthetic", "val").samples[0]
 image, box = sample.image, sample.instances[0].box_xywh
 found = landmarks.detect(image, box)
 
-# Points lie in the picture, not in a crop, and each has a score: how probable it is that it is near the truth.
+# Points lie in the picture, not in a crop; a point's score is how probable it is that it is near the truth.
 error = np.hypot(*(found.xy - sample.instances[0].xy).T)
 print(f"{len(found)} landmarks, mean error {error.mean():.1f} px of a face of {box[2]:.0f} px")
 assert error.mean() < 0.1 * box[2]
