@@ -27,19 +27,12 @@ autodoc_typehints = "none"  # signatures hold them; docstrings say shapes
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
-html_theme = "pydata_sphinx_theme"
+html_theme = "furo"
 html_title = "hybridkp"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
-html_theme_options = {
-    "navigation_with_keys": False,
-    "show_nav_level": 1,
-    "navbar_align": "left",
-    "secondary_sidebar_items": ["page-toc"],
-    "footer_start": ["copyright"],
-    "footer_end": [],
-}
+html_copy_source = False
 
 
 def theirs(app: Sphinx, what: str, name: str, value: object, skip: bool, options: object) -> bool | None:

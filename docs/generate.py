@@ -14,6 +14,7 @@ import re
 import types
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(hybridkp.__file__).parent
 #: what is no room of its own
 DOORS = {"__init__", "__main__", "lazy"}
+#: of the drawing, in its own units
+BOX_W, BOX_H, STEP, SIDE = 104, 30, 74, 860
+#: a room, or where the line from one room to another passes a floor
+Place = str | tuple[str, str, int]
 
 
 def write_pages(folder: Path) -> None:
@@ -113,34 +118,60 @@ def _plain(text: str) -> str:
 
 
 def drawing(ours: Mapping[str, set[str]], floors: Mapping[str, int]) -> str:
-    """The rooms as boxes, floor above floor; a line goes down to each room that is imported."""
-    width, height, step, side = 104, 30, 74, 760
-    edges = direct(ours)
-    place: dict[str, tuple[float, float]] = {}
-    for floor in range(max(floors.values()) + 1):
-        row = [r for r in ours if floors[r] == floor]
-        middle = {r: _mean([place[o][0] for o in edges[r]], side / 2) for r in row}
-        row.sort(key=lambda r: (middle[r], r))
-        for i, room in enumerate(row):
-            place[room] = (side * (i + 0.5) / len(row), (max(floors.values()) - floor) * step + 22)
-    parts = []
-    for room, others in edges.items():
-        for other in sorted(others):
-            (x, y), (u, v) = place[room], place[other]
-            start, end = y + height / 2, v - height / 2
-            bend = (start + end) / 2 if v - y <= step else start + step / 2
-            curve = f"M{x:.0f} {start:.0f} C{x:.0f} {bend:.0f} {u:.0f} {end - step / 2:.0f} {u:.0f} {end:.0f}"
-            parts.append(f'<path d="{curve}"/>')
-    boxes = [
-        f'<rect x="{x - width / 2:.0f}" y="{y - height / 2:.0f}" width="{width}" height="{height}" rx="5"/>'
-        f'<text x="{x:.0f}" y="{y + 5:.0f}">{html.escape(room)}</text>'
-        for room, (x, y) in place.items()
+    """The rooms as boxes, floor above floor; a line goes down to each room that is imported.
+
+    A line that passes a floor has a place of its own there, between the boxes; places are ordered by the
+    mean of their neighbours (Sugiyama, Tagawa, Toda 1981).
+    """
+    lines = [_line(room, other, floors) for room, others in direct(ours).items() for other in sorted(others)]
+    rows: list[list[Place]] = [
+        [r for r in sorted(ours) if floors[r] == f] for f in range(max(floors.values()) + 1)
     ]
-    total = max(y for _, y in place.values()) + 22
+    near: dict[Place, set[Place]] = {}
+    for line in lines:
+        for place in line[1:-1]:
+            rows[place[2]].append(place)  # type: ignore[misc]
+        for upper, lower in pairwise(line):
+            near.setdefault(upper, set()).add(lower)
+            near.setdefault(lower, set()).add(upper)
+    for sweep in range(8):
+        for row in rows if sweep % 2 == 0 else reversed(rows):
+            at = {place: x for other in rows for place, x in _spread(other).items()}
+            row.sort(key=lambda p: (_mean([at[n] for n in near.get(p, ())], at[p]), str(p)))
+    at = {place: x for row in rows for place, x in _spread(row).items()}
+    high = {place: (len(rows) - 1 - f) * STEP + 22 for f, row in enumerate(rows) for place in row}
+    paths = []
+    for line in lines:
+        text = f"M{at[line[0]]:.0f} {high[line[0]] + BOX_H / 2:.0f}"
+        for upper, lower in pairwise(line):
+            middle = (high[upper] + high[lower]) / 2
+            end = high[lower] - BOX_H / 2 * (lower is line[-1])
+            text += f" C{at[upper]:.0f} {middle:.0f} {at[lower]:.0f} {middle:.0f} {at[lower]:.0f} {end:.0f}"
+        paths.append(f'<path d="{text}"/>')
+    boxes = [
+        f'<rect x="{at[room] - BOX_W / 2:.0f}" y="{high[room] - BOX_H / 2:.0f}" width="{BOX_W}"'
+        f' height="{BOX_H}" rx="5"/>'
+        f'<text x="{at[room]:.0f}" y="{high[room] + 5:.0f}">{html.escape(room)}</text>'
+        for room in sorted(ours)
+    ]
+    left, right = min(at.values()) - BOX_W / 2 - 6, max(at.values()) + BOX_W / 2 + 6
     return (
-        f'<svg class="map" viewBox="0 0 {side} {total:.0f}" role="img" aria-label="which room imports which">'
-        f"{''.join(parts)}{''.join(boxes)}</svg>"
+        f'<svg class="map" viewBox="{left:.0f} 0 {right - left:.0f} {(len(rows) - 1) * STEP + 44}" role="img"'
+        f' aria-label="which room imports which">{"".join(paths)}{"".join(boxes)}</svg>'
     )
+
+
+def _line(room: str, other: str, floors: Mapping[str, int]) -> list[Place]:
+    """The places that a line goes through, from a room down to one that it imports."""
+    between = range(floors[room] - 1, floors[other], -1)
+    return [room, *((room, other, floor) for floor in between), other]
+
+
+def _spread(row: Sequence[Place]) -> dict[Place, float]:
+    """Where the places of one floor are, left to right: a line needs a fifth of a box."""
+    widths = [BOX_W + 18 if isinstance(place, str) else BOX_W / 5 for place in row]
+    left = (SIDE - sum(widths)) / 2
+    return {p: left + sum(widths[:i]) + w / 2 for i, (p, w) in enumerate(zip(row, widths, strict=True))}
 
 
 def _mean(values: Sequence[float], default: float) -> float:
