@@ -298,7 +298,8 @@ def test_only_one_place_replaces_files() -> None:
     """Whole or not at all: who renames a finished file into place, does it through files/atomic.py."""
     renames = re.compile(r"os\.(replace|rename)\(")
     found = [p.relative_to(ROOT).as_posix() for p in SOURCES if renames.search(p.read_text())]
-    assert found == ["files/atomic.py"]
+    aside = "files/lease.py"  # moves a dead owner's lease out of the way
+    assert [name for name in found if name != aside] == ["files/atomic.py"]
 
 
 #: files whose half pixels go by another rule than a resize, or are written for exact ties

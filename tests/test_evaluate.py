@@ -413,3 +413,13 @@ def test_predictions_as_coco_results(run):
     assert points[:, 2].tolist() == [0.5] * 3 and rows[2]["score"] == 0.5
     with pytest.raises(InputError, match="has no picture"):
         predictions_to_coco(found[0], TRAIN)
+
+
+def test_folders_of_others_stay(tmp_path: Path) -> None:
+    """Ordinary names of this trade: nothing that hybridkp did not write is ever removed."""
+    names = ["crops-2023-faces", "cache/crops-128-train", "deep/down/crops-1-x", ".x.12345678.y.part"]
+    for name in names:
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "face.png").write_bytes(b"dear")
+    bench({"mean": PlainMean()}, TRAIN, VAL, out=tmp_path, size_hw=(32, 32))
+    assert [(tmp_path / name / "face.png").read_bytes() for name in names] == [b"dear"] * 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -166,16 +167,26 @@ def test_ctrl_c_while_writing_leaves_nothing(tmp_path):
 def test_leftovers_of_dead_processes_are_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    names = [f".a.hkp.{dead.pid}.x_1.part", f".a.hkp.{os.getpid()}.x.part", "a.part", "a.1.part"]
-    for name in names:
-        (tmp_path / name).touch()
-    (tmp_path / "cache" / f"crops-{dead.pid}-abc").mkdir(parents=True)
-    (tmp_path / "cache" / f"crops-{os.getpid()}-abc").mkdir(parents=True)
     with atomic_path(tmp_path / "new") as temporary:
+        ours = temporary.name
+        left = ours.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+        others = [f".x.{dead.pid}.y.part", "a.part", "a.1.part", f".a.hkp.{dead.pid}.x_1.part"]
+        for name in (left, *others):
+            (tmp_path / name).touch()
         remove_leftovers(tmp_path)
         assert temporary.exists()
-    assert sorted(os.listdir(tmp_path)) == sorted([*names[1:], "cache", "new"])
-    assert os.listdir(tmp_path / "cache") == [f"crops-{os.getpid()}-abc"]
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, "new"])
+
+
+def test_leftovers_of_another_machine_have_time(tmp_path):
+    with atomic_path(tmp_path / "new") as temporary:
+        other = re.sub("hybridkp-[0-9a-f]{8}-", "hybridkp-00000000-", temporary.name)
+    (tmp_path / other).touch()
+    remove_leftovers(tmp_path)
+    assert (tmp_path / other).exists()
+    os.utime(tmp_path / other, (1, 1))
+    remove_leftovers(tmp_path)
+    assert not (tmp_path / other).exists()
 
 
 def test_a_folder_of_that_name(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -245,6 +247,56 @@ def test_the_same_seed_gives_the_same_answer(rng: np.random.Generator) -> None:
 def test_degenerate_matches_give_nan(points: np.ndarray, estimate) -> None:
     found = estimate(points, points)
     assert np.isnan(found.matrix).all() and found.inlier.shape == (len(points),) and not found.inlier.any()
+
+
+@pytest.mark.parametrize("estimate", [robust.estimate_homography, robust.estimate_fundamental])
+@pytest.mark.parametrize("seed", range(12))
+def test_unrelated_matches_have_no_geometry(seed: int, estimate: Any) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(0, [640, 480], (2, 200, 2))
+    found = estimate(a, b, random_state=seed)
+    assert np.isnan(found.matrix).all() and not found.inlier.any() and "chance" in found.reason
+
+
+def test_ends_that_crowd_are_no_evidence(rng: np.random.Generator) -> None:
+    """Text and bricks: most ends lie on a few places, so that many hit them by chance."""
+    places = rng.uniform(0, [640, 480], (6, 2))
+    b = places[rng.integers(0, 6, 300)] + rng.normal(0, 1, (300, 2))
+    found = robust.estimate_homography(rng.uniform(0, [640, 480], (300, 2)), b)
+    assert np.isnan(found.matrix).all()
+
+
+@pytest.mark.parametrize("noise_px", [0.01, 0.05, 0.25, 0.5])
+@pytest.mark.parametrize("beside", [0, 1])
+def test_a_line_leaves_the_map_free(noise_px: float, beside: int, rng: np.random.Generator) -> None:
+    """Thirty inliers of thirty, and corners that swing by thousands of px."""
+    x = np.arange(0, 300, 10.0)
+    a = np.column_stack([2 * x, x]) + rng.normal(0, noise_px, (30, 2))
+    a = np.concatenate([a, np.full((beside, 2), [400.0, 20.0])])
+    found = robust.estimate_homography(a, a + 5 + rng.normal(0, noise_px, a.shape))
+    assert np.isnan(found.matrix).all() and "free to move" in found.reason
+
+
+def test_a_narrow_strip_is_wide_enough(rng: np.random.Generator) -> None:
+    a = rng.uniform(0, [500, 60], (120, 2))
+    found = robust.estimate_homography(a, apply_homography(H, a) + rng.normal(0, 0.3, a.shape))
+    away = apply_homography(found.matrix, a) - apply_homography(H, a)
+    assert np.linalg.norm(away, axis=1).max() < 0.5 and found.reason == ""
+
+
+def test_collapsed_ends_do_not_hide_a_sound_half(rng: np.random.Generator) -> None:
+    a = rng.uniform(0, [640, 480], (120, 2))
+    b = apply_homography(H, a) + rng.normal(0, 0.3, (120, 2))
+    b[60:] = 300 + rng.normal(0, 0.3, (60, 2))
+    found = robust.estimate_homography(a, b)
+    assert _corner_error(found.matrix) < 0.5 and found.inlier[:60].sum() > 55
+    assert np.isnan(robust.estimate_homography(a[60:], b[60:]).matrix).all()
+
+
+def test_few_but_perfect_matches_count(rng: np.random.Generator) -> None:
+    a = rng.uniform(0, [640, 480], (10, 2))
+    assert _corner_error(robust.estimate_homography(a, apply_homography(H, a)).matrix) < 0.05
+    assert robust.estimate_homography(a[:4], apply_homography(H, a[:4])).reason.startswith("4 matches")
 
 
 def test_rows_that_are_not_finite_are_no_inliers(rng: np.random.Generator) -> None:

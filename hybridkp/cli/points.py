@@ -119,7 +119,7 @@ def match(args: argparse.Namespace) -> int:
     counts = f"{len(found.keypoints_a)} and {len(found.keypoints_b)} points, {len(found.xy_a)} matches"
     print(f"{args.method}: {counts}, {int(found.inlier.sum())} inliers")
     if found.homography[0, 0] != found.homography[0, 0]:  # NaN
-        print("no homography was found")
+        print(f"no homography was found: {found.reason}" if found.reason else "no homography was found")
     else:
         print("\n".join(" ".join(f"{v:14.8g}" for v in row) for row in found.homography))
     if args.out is not None:

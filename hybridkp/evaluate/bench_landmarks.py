@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,6 +19,7 @@ import numpy as np
 
 from .. import memory
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
+from ..files.lease import clear_abandoned, scratch_folder
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS
 from ..structures import Dataset, DataWarning, Detector, InputError, Predictions
@@ -80,6 +79,7 @@ def bench(
     _check_sets(train, val)
     out = Path(out)
     remove_leftovers(out)
+    clear_abandoned(out / "cache")
     tell = progress or warn_failures
     facts = _facts(train, val, split, size_hw, margin, max_timed)
     asked = [(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
@@ -207,13 +207,7 @@ def _shared_crops(
     out: Path, train: Dataset, val: Dataset, size_hw: tuple[int, int], margin: float, n_jobs: int
 ) -> Iterator[tuple[Path, Crops]]:
     """Crops of both sets in a folder that workers map into memory; removed at the end."""
-    cache = out / "cache"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"crops-{os.getpid()}-", dir=cache))
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}): choose another folder") from None
-    try:
+    with scratch_folder(out / "cache", "crops") as folder:
         workers = count_workers(n_jobs)
         first = make_crops(train, size_hw, margin, n_jobs=workers)
         crops = make_crops(val, size_hw, margin, n_jobs=workers)
@@ -225,8 +219,6 @@ def _shared_crops(
                 np.save(file, array, allow_pickle=False)
         write_atomic(folder / "rows.json", json.dumps({"groups": first.groups.tolist(), "flip": flip}))
         yield folder, crops
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _job(

@@ -6,17 +6,19 @@ full disk or Ctrl-C leaves the old file, or nothing.  Formats never live here.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from ..structures import InputError
+from .lease import PATIENCE, alive, machine, seconds_since
 
-_LEFTOVER = re.compile(r"\..*\.(\d+)\.[^.]*\.part|crops-(\d+)-.*")
+_TEMPORARY = re.compile(r"\..*\.hybridkp-([0-9a-f]{8})-(\d+)-[^.]*\.part")
 
 
 @contextmanager
@@ -34,7 +36,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.name[:80]}.{os.getpid()}."  # the process, for remove_leftovers
+        prefix = f".{path.name[:80]}.hybridkp-{_here()}-{os.getpid()}-"  # for remove_leftovers
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -61,29 +63,26 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Remove temporary files and ``crops-PID-*`` folders below ``folder`` whose process is gone.
+    """Remove our temporary files in ``folder`` and below whose writer is dead.
 
-    A process that is killed outright (SIGKILL, power cut) cannot tidy up; the next run does.
+    A process that is killed outright (SIGKILL, power cut) cannot tidy up; the next run does.  Their
+    names say which machine and process wrote them; one that cannot be seen from here has
+    :data:`~hybridkp.files.lease.PATIENCE` seconds.
     """
-    for path in list(Path(folder).rglob("*")):
-        found = _LEFTOVER.fullmatch(path.name)
-        if found and not _alive(int(found[1] or found[2])):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+    for path in list(Path(folder).rglob(".*.part")):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is None or not path.is_file() or path.is_symlink():
+            continue
+        seen = found[1] == _here()
+        with suppress(OSError):
+            if not alive(int(found[2])) if seen else seconds_since(path) > PATIENCE:
+                path.unlink()
 
 
-def _alive(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # no harmless way to ask
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+@lru_cache
+def _here() -> str:
+    """8 hex digits of this machine (see :func:`~hybridkp.files.lease.machine`)."""
+    return hashlib.sha256(machine().encode()).hexdigest()[:8]
 
 
 def _umask() -> int:

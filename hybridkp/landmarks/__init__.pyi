@@ -5,5 +5,6 @@ from .holistic import HolisticRegressor as HolisticRegressor
 from .local_binary import LocalBinaryFeatures as LocalBinaryFeatures
 from .mean_shape import MeanShape as MeanShape
 from .patches import PatchDetector as PatchDetector
+from .refiner import SubpixelRefiner as SubpixelRefiner
 from .shape import PointDistribution as PointDistribution
 from .voting import HoughForest as HoughForest

@@ -81,7 +81,9 @@ class FeatureMatcher(BaseEstimator):
             estimate = robust.estimate_homography(
                 found.xy_a, found.xy_b, self.threshold_px, self.random_state, self.ranked
             )
-        return replace(found, homography=estimate.matrix, inlier=estimate.inlier, seconds=dict(clock.seconds))
+        homography, inlier, reason = estimate
+        seconds = dict(clock.seconds)
+        return replace(found, homography=homography, inlier=inlier, reason=reason, seconds=seconds)
 
     def tentative(self, image_a: Array, image_b: Array, clock: Clock | None = None) -> Matched:
         """:meth:`match` without the estimate: homography NaN, no inlier."""
@@ -208,8 +210,8 @@ class UnionMatcher(BaseEstimator):
             )
         points_a = local.join([f.keypoints_a for f in found])
         points_b = local.join([f.keypoints_b for f in found])
-        answer = xy_a[order], xy_b[order], value[order], estimate.matrix, estimate.inlier
-        return Matched(points_a, points_b, *answer, dict(clock.seconds))
+        columns = xy_a[order], xy_b[order], value[order], estimate.matrix, estimate.inlier
+        return Matched(points_a, points_b, *columns, dict(clock.seconds), estimate.reason)
 
 
 class EccMatcher(BaseEstimator):

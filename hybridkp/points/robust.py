@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..imaging.geometry import resize_matrix
+from ..imaging.geometry import apply_homography, resize_matrix
 from ..imaging.images import as_uint8, to_grey
 from ..structures import Array, InputError
+from .significance import MAX_FALSE_ALARMS, chance_of_inlier, freedom_px, log_false_alarms
 
 MAX_ITERATIONS = 10_000
 CONFIDENCE = 0.999
@@ -23,10 +24,11 @@ _SINGULAR = 1e-9  # of the determinant of a homography whose columns have been s
 
 
 class Estimate(NamedTuple):
-    """A (3, 3) float64 matrix, all NaN where none was found, and the (M,) bool inliers."""
+    """A (3, 3) float64 matrix, all NaN where none was found, the (M,) bool inliers, and why there is none."""
 
     matrix: Array
     inlier: Array
+    reason: str = ""
 
 
 def estimate_homography(
@@ -47,24 +49,50 @@ def estimate_homography(
     Returns
     -------
     Estimate
-        With ``matrix[2, 2] == 1``; NaN for fewer than four matches, for matches on a line or in
-        one place, and where nothing was found.
+        With ``matrix[2, 2] == 1``; NaN, and the reason, for fewer than five matches, for so few
+        inliers that unrelated matches give as many, and for inliers (on a line, in one place) that
+        leave the map free to move by more than ``threshold_px``; see ``significance.py``.
 
     References
     ----------
     D. Barath et al., MAGSAC++, a fast, reliable and accurate robust estimator, CVPR 2020.
     O. Chum, J. Matas, Matching with PROSAC - progressive sample consensus, CVPR 2005.
+    L. Moisan, B. Stival, A probabilistic criterion to detect rigid point matches, IJCV 57(3), 2004.
     """
     a, b, usable = _points(xy_a, xy_b)
-    if len(a) < 4:
-        return _nothing(usable)
+    found = _homography(a, b, threshold_px, random_state, ranked)
+    if found.reason:  # many ends in one place, which cannot all be right, may hide a sound rest
+        rest = np.flatnonzero(~crowded(b, threshold_px))
+        if 5 <= len(rest) < len(b):
+            again = _homography(a[rest], b[rest], threshold_px, random_state, ranked)
+            if not again.reason:
+                inlier = np.zeros(len(b), bool)
+                inlier[rest] = again.inlier
+                found = again._replace(inlier=inlier)
+    return found._replace(inlier=_spread(found.inlier, usable))
+
+
+def _homography(a: Array, b: Array, threshold_px: float, random_state: int, ranked: bool) -> Estimate:
+    """As above, for finite points; inliers are those of the rows given."""
+    if len(a) < 5:
+        return _nothing(a, f"{len(a)} matches confirm no homography")
     try:
         matrix, mask = cv2.findHomography(a, b, _usac(threshold_px, random_state, ranked))
     except cv2.error:
-        return _nothing(usable)
+        return _nothing(a)
     if matrix is None or mask is None or mask.sum() < 4 or not is_homography(matrix, a):
-        return _nothing(usable)
-    return Estimate(matrix / matrix[2, 2], _spread(mask, usable))
+        return _nothing(a)
+    ends = apply_homography(matrix, a)  # NaN beyond the horizon
+    inlier = mask.ravel().astype(bool) & np.isfinite(ends).all(axis=1)
+    share = np.pi * threshold_px**2 / max(float(np.prod(np.ptp(b, axis=0))), 1e-9)
+    chance = chance_of_inlier(inlier, lambda rows: _distances(ends[rows], b), threshold_px, share)
+    alarms = log_false_alarms(len(a), int(inlier.sum()), 4, 1, chance)
+    if alarms > np.log10(MAX_FALSE_ALARMS):
+        return _nothing(a, f"{inlier.sum()} inliers of {len(a)} matches are no more than chance gives")
+    free = freedom_px(matrix, a[inlier], b[inlier])
+    if free > threshold_px:
+        return _nothing(a, f"the inliers leave the map free to move by {free:.0f} px")
+    return Estimate(matrix / matrix[2, 2], inlier)
 
 
 def estimate_fundamental(
@@ -78,7 +106,7 @@ def estimate_fundamental(
     """
     a, b, usable = _points(xy_a, xy_b)
     if len(a) < 8 or min(np.linalg.matrix_rank(p - p.mean(axis=0), tol=1e-3) for p in (a, b)) < 2:
-        return _nothing(usable)
+        return _nothing(usable, f"{len(a)} matches, or matches on a line, confirm no fundamental matrix")
     try:
         matrix, mask = cv2.findFundamentalMat(a, b, _usac(threshold_px, random_state, ranked))
     except cv2.error:
@@ -87,6 +115,17 @@ def estimate_fundamental(
         return _nothing(usable)
     if mask.sum() < 8 or not np.linalg.norm(matrix) > 0:
         return _nothing(usable)
+
+    lines = np.column_stack([a, np.ones(len(a))]) @ matrix.T
+    lines = lines / np.maximum(np.linalg.norm(lines[:, :2], axis=1, keepdims=True), 1e-12)
+    width, height = np.maximum(np.ptp(b, axis=0), 1e-9)
+    share = 2 * threshold_px * float(np.hypot(width, height)) / float(width * height)
+    inlier = mask.ravel().astype(bool)
+    chance = chance_of_inlier(
+        inlier, lambda rows: np.abs(lines[rows, :2] @ b.T + lines[rows, 2:]), threshold_px, share
+    )
+    if log_false_alarms(len(a), int(mask.sum()), 7, 3, chance) > np.log10(MAX_FALSE_ALARMS):
+        return _nothing(usable, f"{mask.sum()} inliers of {len(a)} matches are no more than chance gives")
     return Estimate(matrix / np.linalg.norm(matrix), _spread(mask, usable))
 
 
@@ -201,5 +240,18 @@ def _spread(mask: Array, usable: Array) -> Array:
     return inlier
 
 
-def _nothing(usable: Array) -> Estimate:
-    return Estimate(np.full((3, 3), np.nan), np.zeros(len(usable), bool))
+def _distances(a: Array, b: Array) -> Array:
+    """(P, N) px between points (P, 2) and (N, 2)."""
+    return np.asarray(np.sqrt((a[:, :1] - b[:, 0]) ** 2 + (a[:, 1:] - b[:, 1]) ** 2))
+
+
+def crowded(xy: Array, radius_px: float, share: float = 0.05) -> Array:
+    """(N,) bool: points (N, 2) with more than ``share`` of all points, and three, within ``radius_px``."""
+    near = [
+        (_distances(part, xy) <= radius_px).sum(axis=1) for part in np.array_split(xy, len(xy) // 256 + 1)
+    ]
+    return np.concatenate(near) > max(share * len(xy), 3)
+
+
+def _nothing(rows: Array, reason: str = "no model fits the matches") -> Estimate:
+    return Estimate(np.full((3, 3), np.nan), np.zeros(len(rows), bool), reason)

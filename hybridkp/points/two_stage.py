@@ -127,7 +127,9 @@ class TwoStageMatcher(BaseEstimator):
         estimate = self._estimate(xy_a, xy_b)
         if estimate.inlier.sum() < self.min_inliers:
             return None
-        return Matched(keypoints_a, features_b.keypoints, xy_a, xy_b, score, *estimate)
+        return Matched(
+            keypoints_a, features_b.keypoints, xy_a, xy_b, score, *estimate[:2], reason=estimate.reason
+        )
 
     def _unguided(self, a: Array, features_b: Features) -> Matched:
         features_a = find(self.second, a)
@@ -135,10 +137,22 @@ class TwoStageMatcher(BaseEstimator):
         xy_a = features_a.keypoints.xy[matches.index_a]
         xy_b = features_b.keypoints.xy[matches.index_b]
         estimate = self._estimate(xy_a, xy_b)
-        return Matched(features_a.keypoints, features_b.keypoints, xy_a, xy_b, matches.score, *estimate)
+        return Matched(
+            features_a.keypoints,
+            features_b.keypoints,
+            xy_a,
+            xy_b,
+            matches.score,
+            *estimate[:2],
+            reason=estimate.reason,
+        )
 
     def _estimate(self, xy_a: Array, xy_b: Array) -> Estimate:
         return robust.estimate_homography(xy_a, xy_b, self.threshold_px, self.random_state, self.ranked)
+
+
+def _matched(a: Keypoints, b: Keypoints, xy_a: Array, xy_b: Array, score: Array, found: Estimate) -> Matched:
+    return Matched(a, b, xy_a, xy_b, score, found.matrix, found.inlier, reason=found.reason)
 
 
 def warp_onto(image: Array, homography: Array, size_hw: tuple[int, int]) -> Array:

@@ -27,6 +27,14 @@ class DataWarning(UserWarning):
 class DetectorMixin:
     """``predict`` and ``score`` in terms of ``predict_with_score``, as scikit-learn's mixins do."""
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn may expect: pictures and not rows, several numbers to predict."""
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        tags.target_tags.required = tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        return tags
+
     def predict(self, images: Any) -> Array:
         """Landmarks, (B, K, 2) float32 in crop px."""
         return self.predict_with_score(images)[0]  # type: ignore[attr-defined]

@@ -104,6 +104,7 @@ class Matched:
     inlier : (M,) bool, the matches that the robust estimator kept
     seconds : stage ("detect", "describe", "match", "estimate", ...) -> seconds; their sum is the
         time of the pair
+    reason : why there is no homography, "" where there is one
     """
 
     keypoints_a: Keypoints
@@ -114,6 +115,7 @@ class Matched:
     homography: Array
     inlier: Array
     seconds: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
 
     def __post_init__(self) -> None:
         xy_a = np.asarray(self.xy_a, np.float32).reshape(-1, 2)

@@ -1,0 +1,188 @@
+"""Who still works on a folder: leases, and scratch folders that only a dead owner loses.
+
+A lease is a small file that says who holds it (host, boot, process) and whose time stamp is its
+heartbeat.  On one machine a lease is judged by its process; from another machine or container, where
+the process cannot be seen, by its heartbeat.  Nothing is ever removed that does not carry a lease of
+ours inside and lie directly in the folder that was named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..structures import InputError
+
+BEAT = 20.0  #: seconds between heartbeats
+PATIENCE = 900.0  #: seconds without a heartbeat after which an owner that cannot be seen counts as dead
+LEASE = "hybridkp-lease.json"  #: inside every scratch folder
+
+
+class Held(InputError):
+    """Somebody else holds the lease."""
+
+
+@lru_cache
+def machine() -> str:
+    """What processes must share to see each other: host, boot and process namespace."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with suppress(OSError):
+        parts.append(str(os.stat("/proc/self/ns/pid").st_ino))
+    return "/".join(parts)
+
+
+def alive(pid: int, started: str = "") -> bool:
+    """Whether that process of this machine runs; ``started`` tells it from a later one of its number."""
+    if os.name != "posix":
+        return True  # no harmless way to ask
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return not started or _started(pid) in ("", started)
+
+
+def abandoned(path: Path) -> bool:
+    """Whether ``path`` is a lease of ours whose owner is dead; False for anything else.
+
+    An owner on this machine is asked for; another one is dead when its heartbeat, by the clock of the
+    disk that holds it, stopped :data:`PATIENCE` seconds ago.
+    """
+    owner = _owner(path)
+    if owner is None:
+        return False
+    if owner["machine"] == machine():
+        return not alive(owner["pid"], owner["started"])
+    return seconds_since(path) > PATIENCE
+
+
+@contextmanager
+def hold(path: str | os.PathLike[str], beat: float = BEAT) -> Iterator[Path]:
+    """Hold the lease ``path`` while the body runs; a dead owner's is taken over.
+
+    Raises
+    ------
+    Held
+        When somebody who lives holds it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(
+        {"hybridkp": 1, "machine": machine(), "pid": os.getpid(), "started": _started(os.getpid())}
+    )
+    _create(path, text)
+    stop = threading.Event()
+
+    def beats() -> None:
+        while not stop.wait(beat):
+            with suppress(OSError):
+                os.utime(path)
+
+    threading.Thread(target=beats, daemon=True).start()
+    try:
+        yield path
+    finally:
+        stop.set()
+        with suppress(OSError):
+            if path.read_text(encoding="utf-8") == text:
+                path.unlink()
+
+
+@contextmanager
+def scratch_folder(cache: str | os.PathLike[str], name: str, beat: float = BEAT) -> Iterator[Path]:
+    """A fresh folder ``cache/name-...`` for this process, gone when the body ends."""
+    try:
+        Path(cache).mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=cache))
+    except OSError as error:
+        raise InputError(f"{cache}: cannot be written ({error.strerror}): choose another folder") from None
+    try:
+        with hold(folder / LEASE, beat):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_abandoned(cache: str | os.PathLike[str]) -> list[Path]:
+    """Remove the scratch folders directly in ``cache`` whose owner is dead; what was removed.
+
+    A process that is killed outright (SIGKILL, power cut) cannot tidy up; the next run does.  A folder
+    without our lease in it is somebody else's, whatever its name.
+    """
+    gone = []
+    for folder in sorted(Path(cache).iterdir()) if Path(cache).is_dir() else ():
+        if not folder.is_symlink() and folder.is_dir() and abandoned(folder / LEASE):
+            shutil.rmtree(folder, ignore_errors=True)
+            gone.append(folder)
+    return gone
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a lease that was not there, or whose owner is dead."""
+    for _ in range(2):
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            if not abandoned(path):
+                raise Held(f"{path.parent}: another process works there ({_who(path)})") from None
+            # whoever renames it first takes it; the others find it gone, or somebody's new one
+            with suppress(FileNotFoundError):
+                aside = path.with_name(f".{path.name}.{os.getpid()}")
+                os.rename(path, aside)
+                aside.unlink()
+            continue
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        return
+    raise Held(f"{path.parent}: another process works there ({_who(path)})")
+
+
+def _owner(path: Path) -> dict[str, Any] | None:
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > 10_000:
+            return None
+        value = json.loads(path.read_text(encoding="utf-8"))
+        known = {"hybridkp": int, "machine": str, "pid": int, "started": str}
+        if not all(isinstance(value[name], kind) for name, kind in known.items()) or value["pid"] <= 0:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return dict(value)
+
+
+def _who(path: Path) -> str:
+    owner = _owner(path)
+    return f"process {owner['pid']} on {owner['machine'].split('/')[0]}" if owner else str(path)
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks; "" where the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def seconds_since(path: Path) -> float:
+    """Seconds since the last heartbeat, by the clock of the disk: that of two machines may differ."""
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            now = os.fstat(probe.fileno()).st_mtime
+        return now - path.stat().st_mtime
+    except OSError:
+        return 0.0
