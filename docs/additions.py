@@ -4,6 +4,7 @@ A page names a file in a line of its own and gives the text in the code block th
 
     `hybridkp/descriptors/lbp.py`, a new file:
     `hybridkp/descriptors/__init__.pyi`, after `from .hog import HOG as HOG`:
+    `hybridkp/cli/parser.py`, in place of `GROUPS = {}`:
 
 and, in ``bash`` blocks, the commands that show it at work.  Nothing but the standard library here.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "adding"
 _STEP = re.compile(
-    r"^`(?P<path>[^`\n]+)`, (?:a new file|(?P<where>after|before) `(?P<anchor>[^`\n]+)`):\n\n"
+    r"^`(?P<path>[^`\n]+)`, (?:a new file|(?P<where>after|before|in place of) `(?P<anchor>[^`\n]+)`):\n\n"
     r"```\w+\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -26,11 +27,11 @@ _SHELL = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Step:
-    """One block of a page: a new file, or lines before or after a line of an old one."""
+    """One block of a page: a new file, or lines before, after or in place of a line of an old one."""
 
     path: str
     text: str
-    where: str = ""  #: "after", "before", or "" for a new file
+    where: str = ""  #: "after", "before", "in place of", or "" for a new file
     anchor: str = ""  #: that line, without its indent
 
     def apply(self, root: Path) -> None:
@@ -46,8 +47,8 @@ class Step:
         found = [i for i, line in enumerate(lines) if line.strip() == self.anchor]
         if len(found) != 1:
             raise ValueError(f"{self.path}: {len(found)} lines are {self.anchor!r}, expected one")
-        at = found[0] + (self.where == "after")
-        file.write_text("".join([*lines[:at], self.text, *lines[at:]]), encoding="utf-8")
+        start, end = found[0] + (self.where == "after"), found[0] + (self.where != "before")
+        file.write_text("".join([*lines[:start], self.text, *lines[end:]]), encoding="utf-8")
 
 
 def pages() -> list[Path]:

@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: the map of the rooms, the parts, and the API reference.
+"""Writes the pages that follow from the code: the map of the rooms, what additions cost, the API reference.
 
 ``conf.py`` calls :func:`write_pages` before a build; what it writes is never committed, so that no page
 can be older than the code.  The map reads the import table that ``tests/test_architecture.py`` holds
@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import additions
 from sphinx.errors import PycodeError
 from sphinx.pycode import ModuleAnalyzer
 
@@ -38,6 +39,7 @@ def write_pages(folder: Path) -> None:
     """Every generated page, each only where it changed, so that a second build is quick."""
     rooms = room_table()
     _write(folder / "_generated" / "map.md", map_page(rooms))
+    _write(folder / "_generated" / "adding.md", additions.table(additions.pages()))
     names = sorted(room for room in rooms if (PACKAGE / room / "__init__.pyi").is_file())
     _write(folder / "api" / "index.rst", api_index(names))
     for room in names:
