@@ -214,17 +214,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: dict[str, tuple[Any, str, list[Line]]] = {}
     texts = [f"Members: {', '.join(args.members)}; seeds {', '.join(map(str, args.seeds))}."]
     for name in args.sets:
-        problem = sets.load_problem(name, args.max_train, args.max_val)
+        problem = sets.load_problem(name, args.max_train, args.max_val, 5 if quick else 50)
         folder = args.out / name
         if args.only_table:
             predictions = evaluate.stored_predictions(folder)
         else:
             print(f"{name}: {len(problem.train)} + {len(problem.val)} pictures", file=sys.stderr)
             methods = {c.name: c.estimator for c in lines}
-            timed = 5 if quick else 50
-            predictions = sets.run(
-                methods, problem, folder, seeds=args.seeds, n_jobs=args.jobs, max_timed=timed
-            )
+            predictions = sets.run(methods, problem, folder, seeds=args.seeds, n_jobs=args.jobs)
         scored = sets.score(problem, predictions)
         best, rows = compare(scored, lines)
         found[name] = scored.headline, best, rows

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,12 @@ import numpy as np
 from hybridkp import evaluate
 from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
-from hybridkp.datasets import load_dataset
 from hybridkp.report.landmarks.scores import Headline, Scores, gather_truth, score_methods
-from hybridkp.structures import Dataset, InputError, Predictions
+from hybridkp.structures import InputError, Predictions, Problem
 
 LEVEL = 0.95
 #: crop side px and margin; others take (128, 1.25)
 CROPS: dict[str, tuple[int, float]] = {"mouse17": (192, 1.0), "synthetic": (64, 1.25)}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One data set, both parts, and how it is cut."""
-
-    name: str
-    train: Dataset
-    val: Dataset
-    size_hw: tuple[int, int]
-    margin: float
 
 
 def data_root() -> Path:
@@ -44,48 +32,22 @@ def data_root() -> Path:
     return Path(os.environ.get("HYBRIDKP_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
-def load_problem(name: str, max_train: int | None = None, max_val: int | None = None) -> Problem:
+def load_problem(name: str, max_train: int | None = None, max_val: int | None = None, max_timed: int = 50):
     """A set by its folder's name, or "synthetic"; spread evenly when thinned."""
     where = name if name == "synthetic" else str(data_root() / name)
-    train, val = load_dataset(where, "train"), load_dataset(where, "val")
     side, margin = CROPS.get(name, (128, 1.25))
-    return Problem(name, thin(train, max_train), thin(val, max_val), (side, side), margin)
-
-
-def thin(dataset: Dataset, n: int | None) -> Dataset:
-    """At most ``n`` samples, evenly spread over the set."""
-    if n is None or n >= len(dataset):
-        return dataset
-    return dataset.subset([i * len(dataset) // n for i in range(n)])
+    problem = evaluate.load_problem(
+        where, max_train=max_train, max_val=max_val, size_hw=(side, side), margin=margin, max_timed=max_timed
+    )
+    return replace(problem, name=name)
 
 
 def run(
-    methods: Mapping[str, Any],
-    problem: Problem,
-    out: Path,
-    *,
-    seeds: Sequence[int] = (0,),
-    n_jobs: int = 1,
-    max_timed: int = 50,
-    train: Dataset | None = None,
+    methods: Mapping[str, Any], problem: Problem, out: Path, *, seeds: Sequence[int] = (0,), n_jobs: int = 1
 ) -> list[Predictions]:
     """``bench`` with a progress bar; what is in ``out`` already is kept."""
-    display = Display(len(methods) * len(seeds))
-    try:
-        return evaluate.bench(
-            methods,
-            problem.train if train is None else train,
-            problem.val,
-            out=out,
-            seeds=seeds,
-            n_jobs=n_jobs,
-            size_hw=problem.size_hw,
-            margin=problem.margin,
-            max_timed=max_timed,
-            progress=display,
-        )
-    finally:
-        display.close()
+    with Display(len(methods) * len(seeds)) as display:
+        return evaluate.bench(methods, problem, out=out, seeds=seeds, n_jobs=n_jobs, progress=display)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +85,7 @@ class Scored:
 
 def score(problem: Problem, predictions: Sequence[Predictions]) -> Scored:
     """NME %, PCK@0.2 % or px, as the set's normaliser says."""
-    truth = gather_truth(problem.val, predictions)
+    truth = gather_truth(problem.val, predictions, problem.normalizer)
     scores = score_methods(truth, predictions)
     return Scored(truth.headline, truth.groups, {s.method: s for s in scores})
 

@@ -31,9 +31,8 @@ import numpy as np
 
 from hybridkp import datasets, runtime
 from hybridkp.evaluate import make_crops
-from hybridkp.evaluate.crops import cut
 from hybridkp.files import load_model, read_meta
-from hybridkp.imaging.geometry import apply_affine, crop_matrix, invert_affine
+from hybridkp.imaging.crops import predict_in_box
 from hybridkp.memory.threads import limit_threads
 from hybridkp.structures import InputError
 
@@ -64,11 +63,10 @@ def contenders(paths: Sequence[Path], folder: Path, engines: Sequence[str]) -> d
 def _estimator(model: Any, meta: dict[str, Any]) -> Call:
     size, margin = tuple(meta["size_hw"]), float(meta["margin"])
 
-    def ask(image: Any, box: Any) -> Any:
-        matrix = crop_matrix(box, size, margin)
-        return apply_affine(invert_affine(matrix), model.predict(cut(image, matrix, size)[None])[0])
+    def predict(crop: Any) -> Any:
+        return (model.predict(crop[None])[0],)
 
-    return ask
+    return lambda image, box: predict_in_box(predict, image, box, size, margin)[0]
 
 
 def measure(calls: dict[Any, Call], objects: Sequence[tuple[Any, Any]], rounds: int) -> dict[Any, Any]:

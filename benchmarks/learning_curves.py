@@ -24,6 +24,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ import numpy as np
 
 from hybridkp import evaluate, recipes
 from hybridkp import stats as statistics
-from hybridkp.cli.parser import param_option
+from hybridkp.cli.options import param_option
 from hybridkp.files import write_atomic
 from hybridkp.recipes.settings import parameterised
 from hybridkp.report import plots
-from hybridkp.structures import Dataset, InputError
+from hybridkp.structures import InputError, Problem
 
 METHODS = ("sdm", "heatmap", "vote-gated")
 SIZES = (50, 100, 200, 500, 1000)
@@ -69,7 +70,7 @@ def with_all(sizes: Sequence[int], n: int) -> list[int]:
 
 
 def measure(
-    methods: dict[str, Any], problem: sets.Problem, sizes: Sequence[int], args: argparse.Namespace
+    methods: dict[str, Any], problem: Problem, sizes: Sequence[int], args: argparse.Namespace
 ) -> tuple[Any, Found, list[str]]:
     """The headline, the intervals, and a sentence for each size."""
     found: Found = {}
@@ -80,8 +81,8 @@ def measure(
             rows = nested(problem.train.groups, [size], seed)[size]
             part = problem.train.subset(rows.tolist(), f"{problem.name}-train-{len(rows)}-{seed}")
             print(f"{size} pictures, seed {seed}: {len(part)} taken", file=sys.stderr)
-            predictions += _answers(
-                methods, problem, part, args.out / problem.name / f"{size}-{seed}", seed, args
+            predictions += _predictions(
+                methods, replace(problem, train=part), args.out / problem.name / f"{size}-{seed}", seed, args
             )
         if not predictions:
             continue
@@ -93,20 +94,13 @@ def measure(
     return headline, found, words
 
 
-def _answers(
-    methods: dict[str, Any],
-    problem: sets.Problem,
-    part: Dataset,
-    out: Path,
-    seed: int,
-    args: argparse.Namespace,
+def _predictions(
+    methods: dict[str, Any], problem: Problem, out: Path, seed: int, args: argparse.Namespace
 ) -> list[Any]:
     try:
         if args.only_table:
             return evaluate.stored_predictions(out)
-        return sets.run(
-            methods, problem, out, seeds=[seed], n_jobs=args.jobs, max_timed=args.timed, train=part
-        )
+        return sets.run(methods, problem, out, seeds=[seed], n_jobs=args.jobs)
     except InputError as error:  # all methods failed: too few pictures, or none stored
         print(f"  {error}", file=sys.stderr)
         return []
@@ -173,7 +167,7 @@ def plot(name: str, headline: Any, methods: Sequence[str], found: Found) -> byte
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
-    problem = sets.load_problem(args.set, args.max_train, args.max_val)
+    problem = sets.load_problem(args.set, args.max_train, args.max_val, args.timed)
     sizes = with_all(args.sizes, len(problem.train))
     made = {name: recipes.make_method(name, quick=args.quick) for name in args.methods}
     methods = parameterised(made, dict(args.param))

@@ -15,8 +15,7 @@ import time
 
 import numpy as np
 
-from hybridkp.cli.points import few_of_each
-from hybridkp.datasets import load_pairs
+from hybridkp.datasets import few_of_each, load_pairs
 from hybridkp.datasets.synthetic.photo_pairs import SYNTHETIC
 from hybridkp.memory.threads import limit_threads
 from hybridkp.recipes.points import DEFAULT, make_matcher

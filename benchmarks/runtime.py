@@ -26,7 +26,7 @@ import numpy as np
 
 from hybridkp import fusion, runtime
 from hybridkp.datasets import make_faces
-from hybridkp.deep import CNNRefiner, DirectNet, HeatmapNet
+from hybridkp.deep import CNNRefiner, DirectNet, HeatmapNet, Schedule
 from hybridkp.evaluate import make_crops
 from hybridkp.files import save_model
 from hybridkp.fusion.refined import Refined
@@ -50,7 +50,7 @@ print(json.dumps([took, megabytes, "torch" in sys.modules, "sklearn" in sys.modu
 
 
 def models(quick: bool) -> dict[str, Any]:
-    short = {"max_epochs": 1, "epoch_pictures": 16, "device": "cpu"}
+    short = {"schedule": Schedule(max_epochs=1, epoch_pictures=16, device="cpu")}
     small = {"n_hard": 0, "n_negatives": 2} if quick else {}
     return {
         "hog+ridge": HolisticRegressor(),

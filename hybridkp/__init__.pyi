@@ -2,6 +2,7 @@ from . import checks as checks
 from . import datasets as datasets
 from . import deep as deep
 from . import descriptors as descriptors
+from . import detection as detection
 from . import evaluate as evaluate
 from . import files as files
 from . import fusion as fusion
@@ -19,6 +20,7 @@ from . import structures as structures
 from .datasets import load_dataset as load_dataset
 from .datasets import make_faces as make_faces
 from .evaluate import bench as bench
+from .evaluate import load_problem as load_problem
 from .files import load_model as load_model
 from .files import save_model as save_model
 from .recipes import make_method as make_method
@@ -29,6 +31,7 @@ from .structures import InputError as InputError
 from .structures import Instance as Instance
 from .structures import Keypoints as Keypoints
 from .structures import Predictions as Predictions
+from .structures import Problem as Problem
 from .structures import Pyramid as Pyramid
 from .structures import Sample as Sample
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from hybridkp.structures import Dataset, DetectorMixin, Instance, Sample
+from hybridkp.structures import Batch, Dataset, DetectorMixin, InputError, Instance, Sample
 
 
 class PlainMean(DetectorMixin, BaseEstimator):
@@ -30,6 +30,21 @@ class PlainMean(DetectorMixin, BaseEstimator):
     def predict_with_score(self, images):
         xy = np.repeat(self.mean_[None], len(images), axis=0).astype(np.float32)
         return xy, np.full(xy.shape[:2], 0.5, np.float32)
+
+
+class DepthMean(PlainMean):
+    """Landmark k where the depth is 1000 (k + 1); the mean of the training points where it is nowhere."""
+
+    def predict_with_score(self, images):
+        if not isinstance(images, Batch):
+            raise InputError("DepthMean needs depth: give a Batch")
+        xy, score = super().predict_with_score(images)
+        for row, depth in zip(xy, images["depth"], strict=True):
+            for k in range(len(row)):
+                y, x = np.nonzero(np.abs(depth.astype(float) - 1000 * (k + 1)) < 50)
+                if len(x):
+                    row[k] = x.mean(), y.mean()
+        return xy, score
 
 
 class Failing(PlainMean):

@@ -15,9 +15,10 @@ import pytest
 from plain_detectors import PlainMean, plain_dataset
 
 from hybridkp import cli
-from hybridkp.datasets import load_dataset
-from hybridkp.evaluate import bench, make_crops, predict, train
+from hybridkp.datasets import check_dataset, load_dataset
+from hybridkp.evaluate import Problem, bench, make_crops, predict, train
 from hybridkp.files import read_image
+from hybridkp.imaging.images import RangeWarning, as_uint8, check_crops
 from hybridkp.structures import Dataset, DataWarning, InputError, Instance, Sample
 
 GREY = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
@@ -304,7 +305,7 @@ def test_a_full_disk_while_predicting(tmp_path, monkeypatch):
 
 def test_a_full_disk_before_a_bench(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", no_space)
-    text = complaint(bench, {"mean": PlainMean()}, TRAIN, VAL, out=tmp_path / "out")
+    text = complaint(bench, {"mean": PlainMean()}, Problem(TRAIN, VAL), out=tmp_path / "out")
     assert "No space left" in text
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
@@ -325,7 +326,7 @@ def test_a_device_that_is_really_full(tmp_path):
 
 def test_out_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("")
-    text = complaint(bench, {"mean": PlainMean()}, TRAIN, VAL, out=tmp_path / "out")
+    text = complaint(bench, {"mean": PlainMean()}, Problem(TRAIN, VAL), out=tmp_path / "out")
     assert "cannot be written" in text
 
 
@@ -342,3 +343,186 @@ def test_ctrl_c_while_training(tmp_path, monkeypatch, capsys):
     assert code == 130
     assert capsys.readouterr().err == "hybridkp: stopped. Nothing half-written is left.\n"
     assert os.listdir(tmp_path) == []
+
+
+# --------------------------------------------------------------------------------------------
+# what a picture file claims, and what is no file
+# --------------------------------------------------------------------------------------------
+
+
+def tiff(entries, big=False, data=bytes(64)):
+    """A little-endian TIFF, or BigTIFF, with these (tag, kind, count, value) entries."""
+    offset = "Q" if big else "I"
+    body = b"".join(
+        struct.pack("<HH" + offset, *e[:3])
+        + struct.pack({1: "<B", 3: "<H", 9: "<i"}.get(e[1], "<" + offset), e[3]).ljust(8 if big else 4, b"\0")
+        for e in entries
+    )
+    if big:
+        return (
+            struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16)
+            + struct.pack("<Q", len(entries))
+            + body
+            + bytes(8)
+            + data
+        )
+    return struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<H", len(entries)) + body + bytes(4) + data
+
+
+def jp2(width, height):
+    data = bytearray(cv2.imencode(".jp2", np.zeros((64, 64), np.uint8))[1].tobytes())
+    at = data.index(b"\xff\x4f\xff\x51") + 8
+    data[at : at + 8] = struct.pack(">II", width, height)
+    return bytes(data)
+
+
+CLAIMS = {
+    "gif": b"GIF89a" + struct.pack("<HH", 32767, 32767) + b"\x80\0\0" + bytes(20) + b";",
+    "bigtiff": tiff([(256, 4, 1, 32000), (257, 4, 1, 32000)], big=True),
+    "slong.tiff": tiff([(256, 9, 1, 32000), (257, 9, 1, 32000)]),
+    "twice.tiff": tiff([(256, 4, 1, 9), (257, 4, 1, 32000), (256, 4, 1, 32000)]),
+    "late.tiff": tiff([(600 + i, 3, 1, 0) for i in range(500)] + [(256, 4, 1, 32000), (257, 4, 1, 32000)]),
+    "tile.tiff": tiff([(256, 4, 1, 64), (257, 4, 1, 64), (322, 4, 1, 60000), (323, 4, 1, 60000)]),
+    "jp2": jp2(32000, 32000),
+    "webp": b"RIFF\x1a\0\0\0WEBPVP8L\x05\0\0\0\x2f\xff\xff\xff\x0f" + bytes(20),
+    "png16": b"\x89PNG\r\n\x1a\n"
+    + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 14000, 14000, 16, 6, 0, 0, 0)
+    + bytes(4)
+    + struct.pack(">I4sI", 0, b"IEND", 0),
+    "bmp": b"BM" + bytes(12) + struct.pack("<IiiHH", 40, 30000, -30000, 1, 24) + bytes(40),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_what_a_header_claims_is_refused_before_memory_is_taken(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    (tmp_path / "claim").write_bytes(CLAIMS[kind])
+    text = complaint(read_image, tmp_path / "claim")
+    assert "scale it down first" in text, text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P5\n32000 32000\n255\n",
+        b"P6 9 9 65535 \n",
+        b"PF\n32000 32000\n-1.0\n",
+        b"P7\nWIDTH 9\nHEIGHT 9\nDEPTH 4\nMAXVAL 65535\nTUPLTYPE RGB_ALPHA\nENDHDR\n",
+        b"P5\n# 9",
+        jp2(64, 64)[:-20],
+        b"GIF89a" + bytes(9),
+    ],
+)
+def test_pictures_without_their_data_are_cut_short(tmp_path, data):
+    (tmp_path / "claim").write_bytes(data)
+    assert "cut short" in complaint(read_image, tmp_path / "claim")
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x59\xa6\x6a\x95" + bytes(60), b"#?RADIANCE\n\n-Y 9 +X 9\n", b"\x76\x2f\x31\x01"]
+)
+def test_kinds_whose_header_is_not_known_are_refused(tmp_path, data):
+    (tmp_path / "claim").write_bytes(data)
+    assert "not a picture" in complaint(read_image, tmp_path / "claim")
+
+
+@pytest.mark.parametrize(
+    "suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".jp2", ".pgm", ".ppm", ".pam", ".gif"]
+)
+@pytest.mark.parametrize("colour", [False, True])
+def test_headers_say_what_is_decoded(tmp_path, suffix, colour):
+    from hybridkp.files import picture_size
+
+    if (
+        (suffix == ".pgm" and colour)
+        or (suffix == ".ppm" and not colour)
+        or not cv2.haveImageWriter(f"x{suffix}")
+    ):
+        pytest.skip("OpenCV does not write that")
+    image = np.random.default_rng(2).integers(
+        0, 256, (64, 81, 3), dtype=np.uint8
+    )  # too small is no JPEG 2000
+    path = stored(tmp_path / f"p{suffix}", image if colour or suffix == ".gif" else image[:, :, 0])
+    assert picture_size(path) == read_image(path).shape[:2] == (64, 81)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs devices and pipes")
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", tmp_path / "pipe"):
+        assert "is no regular file" in complaint(read_image, path)
+    os.mkfifo(tmp_path / "train.json")
+    assert "train.json" in complaint(load_dataset, tmp_path / "train.json")
+
+
+def test_names_that_no_file_can_have(tmp_path):
+    for name in ("x" * 5000, "a\0b.png", "\ud800.png"):
+        assert "picture" in complaint(read_image, tmp_path / name) or len(name) > 300
+
+
+# --------------------------------------------------------------------------------------------
+# 10 to 14 bits in files of 16, and a fourth channel
+# --------------------------------------------------------------------------------------------
+
+FULL = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_few_bits_in_a_16_bit_file_do_not_go_dark(tmp_path, bits):
+    path = stored(tmp_path / "p.png", FULL >> (16 - bits))
+    with pytest.warns(RangeWarning, match=f"need {bits} bits only"):
+        found = read_image(path)
+    wanted = (FULL >> (16 - bits)) * (255 / (2**bits - 1))
+    assert np.abs(found - wanted).max() <= 0.5 and found.max() == 255
+    assert read_image(path, bits=16).max() == max(1, round((2**bits - 1) / 257))
+
+
+def test_a_file_that_says_its_bits_is_believed(tmp_path):
+    dark = (FULL >> 4) // 8  # a 12-bit camera in the dark
+    path = tmp_path / "p.pgm"
+    path.write_bytes(b"P5 30 20 4095\n" + dark.astype(">u2").tobytes())
+    assert read_image(path).max() == round(int(dark.max()) * 255 / 4095)
+
+
+def test_a_set_has_one_range(coco):
+    path = coco()
+    for i, top in ((1, 16), (2, 4)):  # the second picture is dark, not of another camera
+        stored(path.parent / "images" / f"{i}.png", (FULL >> 4) // (16 // top) if top < 16 else FULL >> 4)
+    with pytest.warns(RangeWarning, match="need 12 bits only: all are read so"):
+        bright, dark = load_dataset(path)
+    assert bright.image.max() == 255 and 60 < dark.image.max() < 68
+    codes = {f.code: f for f in check_dataset(path)}
+    assert "12 bits" in codes["pixel-range"].message
+
+
+def test_a_picture_brighter_than_its_set_is_told(tmp_path):
+    path = stored(tmp_path / "p.png", FULL)
+    with pytest.warns(RangeWarning, match="brighter than 12 bits"):
+        assert read_image(path, bits=12).max() == 255
+
+
+def test_crops_of_16_bits_share_their_range():
+    crops = [FULL >> 4, (FULL >> 4) // 4]
+    with pytest.warns(RangeWarning, match="12 bits"):
+        bright, dark = check_crops(crops)
+    assert bright.max() == 255 and 60 < dark.max() < 68
+
+
+def test_a_fourth_channel_is_alpha_only_where_it_is_said(tmp_path):
+    depth = np.dstack([COLOUR, np.minimum(GREY, 200)])
+    with pytest.warns(RangeWarning, match="fourth channel"):
+        assert np.array_equal(as_uint8(depth), COLOUR)
+    laid = (COLOUR.astype(int) * depth[:, :, 3:] + 127) // 255
+    assert np.array_equal(as_uint8(depth, alpha=True), laid)
+    assert np.array_equal(read_image(stored(tmp_path / "said.png", depth)), laid)
+    raw = tiff(
+        [
+            *((256, 4, 1, 30), (257, 4, 1, 20), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 2)),
+            *((273, 4, 1, 122), (277, 3, 1, 4), (278, 4, 1, 20), (279, 4, 1, depth.size)),
+        ],
+        data=depth[:, :, [2, 1, 0, 3]].tobytes(),
+    )
+    (tmp_path / "depth.tiff").write_bytes(raw)
+    if cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED).shape[2:] == (4,):
+        with pytest.warns(RangeWarning, match="fourth channel"):
+            assert np.array_equal(read_image(tmp_path / "depth.tiff"), COLOUR)

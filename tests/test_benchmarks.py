@@ -14,7 +14,7 @@ import pytest
 from report_helpers import answer, make_data
 
 from hybridkp import fusion
-from hybridkp.structures import InputError
+from hybridkp.structures import InputError, Problem
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import fusion_ablation
@@ -28,13 +28,13 @@ NOISE = {"hog+ridge": 3.0, "mean-shape": 9.0, "sdm": 2.0, "hog+ridge + sdm: aver
 def made_up(monkeypatch):
     """A data set of 60 pictures in 30 groups, and answers of known noise in place of the bench."""
     data = make_data(60)
-    problem = sets.Problem("toy", data, data, (64, 64), 1.25)
-    monkeypatch.setattr(sets, "load_problem", lambda *_: problem)
+    made = Problem(data, data, size_hw=(64, 64), name="toy")
+    monkeypatch.setattr(sets, "load_problem", lambda *_: made)
     asked = []
 
-    def run(methods, problem, out, *, seeds=(0,), train=None, **_):
-        asked.append((out, len(problem.train if train is None else train)))
-        more = 0 if train is None else 20 / len(train)
+    def run(methods, problem, out, *, seeds=(0,), **_):
+        asked.append((out, len(problem.train)))
+        more = 0 if problem is made else 20 / len(problem.train)
         return [answer(data, m, NOISE.get(m, 2.5) + more, seed) for m in methods for seed in seeds]
 
     monkeypatch.setattr(sets, "run", run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,11 +17,14 @@ from plain_detectors import Failing, PlainMean, plain_dataset
 
 import hybridkp
 from hybridkp import cli
+from hybridkp.cli import options
+from hybridkp.cli.parser import COMMANDS as COMMAND_FILES
+from hybridkp.cli.parser import commands
 from hybridkp.datasets import load_parts, parse_normalizer, thin, write_coco
 from hybridkp.files import load_predictions, save_predictions
 from hybridkp.structures import DataWarning, InputError
 
-COMMANDS = ["", "bench", "train", "predict", "export", "data check", "data info", "list", "report"]
+COMMANDS = ["", *(command.NAME for command in commands())]
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +263,7 @@ def test_warnings_are_notes(capsys, monkeypatch, recipes, tmp_path, folder):
         warnings.warn("something\nwas repaired", hybridkp.structures.DataWarning, stacklevel=1)
         return 0
 
-    monkeypatch.setattr("hybridkp.cli.commands.list_methods", told)
+    monkeypatch.setattr("hybridkp.cli.list.run", told)
     assert cli.main(["list"]) == 0
     assert capsys.readouterr().err == "hybridkp: note: something was repaired\n"
 
@@ -276,6 +280,38 @@ def test_what_is_wrong_with_a_number_is_said_in_words(capsys, option, words):
     with pytest.raises(SystemExit) as done:
         cli.main(["bench", *option])
     assert done.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_methods_are_split_outside_brackets_and_quotes():
+    text = (
+        'sdm, heatmap[inputs=image:depth,px=64]:sdm,vote(hog+svm,average[weights=3:1](a,b)),onnx[file="a,b"]'
+    )
+    assert options.methods(text) == [
+        "sdm",
+        "heatmap[inputs=image:depth,px=64]:sdm",
+        "vote(hog+svm,average[weights=3:1](a,b))",
+        'onnx[file="a,b"]',
+    ]
+    assert options.methods(" a,,b ,") == ["a", "b"]
+    assert options.methods("vote(a,b") == ["vote(a,b"] and options.methods("a),b") == ["a)", "b"]
+
+
+def test_expressions_in_examples_are_quoted():
+    for command in commands():
+        for value in re.findall(r"--methods? (\S+)", command.EXAMPLES):
+            assert value[0] == '"' or re.fullmatch(r"[\w-]+", value), f"{command.NAME}: quote {value}"
+
+
+def test_every_command_is_a_file_and_every_file_is_used():
+    files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
+    assert files - {"__init__", "display", "options", "parser"} == set(COMMAND_FILES)
+
+
+def test_jobs_default_to_the_usable_cores(capsys):
+    for command in ("bench", "bench-points", "tune", "robustness"):
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        assert "default -1: one per usable core" in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_keeps_the_names_of_formats(capsys):

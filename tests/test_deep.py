@@ -12,20 +12,25 @@ cv2 = pytest.importorskip("cv2")
 
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
+from sklearn.base import clone  # noqa: E402
 
-from hybridkp import memory  # noqa: E402
-from hybridkp.deep import DirectNet, HeatmapNet, training  # noqa: E402
+from hybridkp import files, memory  # noqa: E402
+from hybridkp.deep import DirectNet, HeatmapNet, PatchCNN, Schedule, training  # noqa: E402
 from hybridkp.deep.augment import Augment, apply_maps, augment, compress, mirror, random_maps, vary_color  # noqa: E402
+from hybridkp.deep.batches import Rows, resize_square, split_rows  # noqa: E402
+from hybridkp.deep.codec import decode, decode_mode, encode  # noqa: E402
+from hybridkp.deep.devices import half_precision, n_parameters  # noqa: E402
 from hybridkp.deep.direct import DirectModule  # noqa: E402
-from hybridkp.deep.heatmap import HeatmapModule, decode, decode_mode, encode  # noqa: E402
-from hybridkp.deep.tensors import n_parameters, resize_square, split_rows  # noqa: E402
-from hybridkp.deep.training import Schedule, half_precision, train  # noqa: E402
+from hybridkp.deep.heatmap import HeatmapModule  # noqa: E402
+from hybridkp.deep.losses import map_loss  # noqa: E402
+from hybridkp.deep.networks import BACKBONES, Encoder, UNet, make_backbone  # noqa: E402
+from hybridkp.deep.training import train  # noqa: E402
 from hybridkp.stats.calibration import calibrate  # noqa: E402
 from hybridkp.structures import InputError  # noqa: E402
 
 TINY = {"input_px": 32, "max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
 NETS = [HeatmapNet, DirectNet]
-
+SCHEDULED = set(Schedule().get_params())
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -40,6 +45,13 @@ def blobs(n: int, size_hw=(48, 48), k: int = 3, seed: int = 0, sigma: float = 2.
     distance = (x - xy[..., 0, None, None]) ** 2 + (y - xy[..., 1, None, None]) ** 2
     pictures = (np.exp(-distance / (2 * sigma**2)) * weight[:, None, None]).max(1)
     return np.rint(pictures).astype(np.uint8), xy
+
+
+def small(net, **params):
+    """A network of the tiny size, its own parameters and those of its schedule by name."""
+    return net().set_params(
+        **{f"schedule__{k}" if k in SCHEDULED else k: v for k, v in (TINY | params).items()}
+    )
 
 
 def centroid(pictures):
@@ -101,6 +113,15 @@ def test_heat_map_codec_round_trip():
     torch.testing.assert_close(
         variance[known], torch.full_like(variance[known], 2 * 1.2**2), rtol=0.02, atol=0
     )
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("read", [decode, decode_mode])
+def test_points_survive_the_maps_of_any_stride(read, stride):
+    """In px of the network's input: a codec that is half a pixel off, of the input or the map, fails."""
+    xy = (torch.rand(5, 7, 2, generator=torch.Generator().manual_seed(0)) * 20 + 6) * stride
+    found, _ = read(encode(xy, (32, 32), 1.2, stride), stride)
+    assert (found - xy).abs().max() < 0.05 * stride
 
 
 @pytest.mark.parametrize("size_hw", [(48, 48), (64, 64), (100, 130), (150, 90)])
@@ -169,19 +190,12 @@ def _regression(path=None, epochs=4, seed=0, average=0.0):
             return float(loss(module, (x, x**2)))
 
     calls, stop = [], epochs
-    schedule = Schedule(max_epochs=4, batch_size=8, epoch_pictures=40, average=average)
+    schedule = Schedule(
+        max_epochs=4, batch_size=8, epoch_pictures=40, average=average, device="cpu", checkpoint=path
+    )
     try:
-        history = train(
-            net,
-            (x, x**2),
-            loss,
-            validate,
-            noisy,
-            schedule,
-            seed=seed,
-            device=torch.device("cpu"),
-            checkpoint=path,
-        )
+        supply = Rows((x, x**2), noisy, 8, 40, torch.device("cpu"))
+        history = train(net, supply, loss, validate, schedule, seed=seed)
     except KeyboardInterrupt:
         history = None
     return history, torch.cat([p.detach().ravel() for p in net.state_dict().values()])
@@ -214,8 +228,8 @@ def test_the_kept_weights_are_the_running_mean_of_those_of_every_step():
         last.append(float(net.weight.detach()))
         return 0.0
 
-    cpu = torch.device("cpu")
-    train(net, (x, 3 * x), loss, validate, lambda batch, g: batch, schedule, seed=0, device=cpu)
+    supply = Rows((x, 3 * x), lambda batch, g: batch, 4, 16, torch.device("cpu"))
+    train(net, supply, loss, validate, schedule.set_params(device="cpu"), seed=0)
     mean = before[1]  # the first step starts the mean; then min(0.15, (1 + n) / (10 + n)) of the past is kept
     for n, now in enumerate([*before[2:], *last], 1):
         keep = min(0.15, (1 + n) / (10 + n))
@@ -238,8 +252,13 @@ def test_training_in_half_precision_learns_as_well():
     pictures, xy = blobs(12, (32, 32))
     errors = {}
     for precision in ("float32", "bfloat16"):
-        net = HeatmapNet(
-            input_px=32, max_epochs=4, epoch_pictures=64, learning_rate=5e-3, precision=precision
+        net = small(
+            HeatmapNet,
+            max_epochs=4,
+            batch_size=16,
+            epoch_pictures=64,
+            learning_rate=5e-3,
+            precision=precision,
         )
         net.fit(pictures, xy, groups=np.zeros(12))
         errors[precision] = net.history_["validation"][-1]
@@ -262,37 +281,24 @@ def test_the_mode_of_a_map_is_found_where_its_mean_is_nowhere():
 
 def test_the_decoding_is_chosen_on_held_out_pictures_and_kept():
     pictures, xy = blobs(12, (32, 32))
-    net = HeatmapNet(**TINY, decoding="mode").fit(pictures, xy)
+    net = small(HeatmapNet, decoding="mode").fit(pictures, xy)
     assert net.module_.net.at_mode
-    other = HeatmapNet(**TINY, decoding="mean").fit(pictures, xy)
+    other = small(HeatmapNet, decoding="mean").fit(pictures, xy)
     assert not other.module_.net.at_mode
-    copy = HeatmapNet(**TINY, decoding="mode")
+    copy = small(HeatmapNet, decoding="mode")
     copy.set_state(net.get_state())
     copy.size_hw_ = net.size_hw_
     assert copy.module_.net.at_mode and np.array_equal(copy.predict(pictures), net.predict(pictures))
-    state = other.get_state()
-    del state["weights"]["net.mode"]  # as files from before it was an option
-    copy.set_state(state)
-    assert not copy.module_.net.at_mode and np.array_equal(copy.predict(pictures), other.predict(pictures))
     with pytest.raises(InputError, match="decoding"):
-        HeatmapNet(**TINY, decoding="median").fit(pictures, xy)
+        small(HeatmapNet, decoding="median").fit(pictures, xy)
 
 
 def test_the_distance_minds_the_peak_at_the_truth_and_no_other():
-    net = HeatmapNet()
     truth, far = torch.tensor([[[30.0, 30.0]]]), torch.tensor([[[90.0, 90.0]]])
 
-    class Given(torch.nn.Module):
-        def __init__(self, *peaks):
-            super().__init__()
-            maps = sum(encode((p + 0.5) / 4 - 0.5, (32, 32), 1.2) for p in peaks) / len(peaks)
-            self.values = torch.log(maps + 1e-9)
-
-        def logits(self, pictures):
-            return self.values
-
     def loss(*peaks):
-        return float(net._loss(Given(*peaks), None, truth))
+        maps = sum(encode(p, (32, 32), 1.2, stride=4) for p in peaks) / len(peaks)
+        return float(map_loss(torch.log(maps + 1e-9), (truth + 0.5) / 4 - 0.5, 0.8))
 
     alone, torn = loss(truth), loss(truth, far)
     assert alone < torn < alone + 1.0  # half the mass: log 2 more, however far the other peak is
@@ -313,7 +319,7 @@ def test_foreign_and_truncated_checkpoints_are_named(tmp_path):
 def test_training_leaves_the_global_generator_alone():
     wanted = torch.get_rng_state()
     pictures, xy = blobs(4)
-    HeatmapNet(**TINY | {"max_epochs": 1}).fit(pictures, xy)
+    small(HeatmapNet, max_epochs=1).fit(pictures, xy)
     assert torch.equal(torch.get_rng_state(), wanted)
 
 
@@ -323,7 +329,7 @@ def test_training_leaves_the_global_generator_alone():
 @pytest.mark.parametrize("net", NETS)
 def test_learns_a_few_pictures_by_heart(net):
     pictures, xy = blobs(8, (32, 32))
-    calm = net(input_px=32, max_epochs=6, epoch_pictures=72, batch_size=8, learning_rate=5e-3, device="cpu")
+    calm = small(net, max_epochs=6, epoch_pictures=72, learning_rate=5e-3)
     calm.augmentation = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     found = calm.fit(pictures, xy, groups=np.zeros(8)).predict(pictures)
     error = np.linalg.norm(found - xy, axis=-1).mean()
@@ -337,13 +343,13 @@ def test_same_seed_same_net_and_saved_state_predicts_the_same(net):
     xy[0, 0] = np.nan
     pictures.flags.writeable = xy.flags.writeable = False
     flip = np.array([0, 2, 1])
-    first = net(**TINY, random_state=1).fit(pictures, xy, flip=flip)
-    again = net(**TINY, random_state=1).fit(pictures, xy, flip=flip)
+    first = small(net, random_state=1).fit(pictures, xy, flip=flip)
+    again = small(net, random_state=1).fit(pictures, xy, flip=flip)
     points, score = first.predict_with_score(pictures)
     assert np.array_equal(points, again.predict(pictures))
     assert points.dtype == score.dtype == np.float32 and points.shape == (10, 3, 2)
     assert (score >= 0).all() and (score <= 1).all()
-    copy = net(**TINY, random_state=1)
+    copy = small(net, random_state=1)
     copy.set_state(first.get_state())
     assert np.array_equal(points, copy.predict(pictures))
     assert copy.n_parameters_ == first.n_parameters_ <= 500_000
@@ -356,7 +362,7 @@ def test_same_seed_same_net_and_saved_state_predicts_the_same(net):
 def test_two_pictures_one_landmark_colour_blank_and_odd_sizes(net):
     pictures, xy = blobs(2, (40, 56), 1)
     colour = np.repeat(pictures[..., None], 3, -1)
-    fitted = net(**TINY).fit(colour, xy)
+    fitted = small(net).fit(colour, xy)
     assert fitted.size_hw_ == (40, 56)
     points, score = fitted.predict_with_score(np.zeros((1, 40, 56), np.uint8))
     assert np.isfinite(points).all() and np.isfinite(score).all()
@@ -367,20 +373,20 @@ def test_two_pictures_one_landmark_colour_blank_and_odd_sizes(net):
 def test_a_detector_goes_on_from_its_checkpoint(tmp_path):
     pictures, xy = blobs(6)
     path = tmp_path / "net.ckpt"
-    short = HeatmapNet(**TINY, checkpoint=path).fit(pictures, xy)
-    again = HeatmapNet(**TINY, checkpoint=path).fit(pictures, xy)  # nothing left to do
+    short = small(HeatmapNet, checkpoint=path).fit(pictures, xy)
+    again = small(HeatmapNet, checkpoint=path).fit(pictures, xy)  # nothing left to do
     assert again.history_ == short.history_
     assert np.array_equal(again.predict(pictures), short.predict(pictures))
     with pytest.raises(InputError, match="another training"):
-        HeatmapNet(**TINY, checkpoint=path).fit(pictures, xy + 1)
+        small(HeatmapNet, checkpoint=path).fit(pictures, xy + 1)
 
 
 def test_a_killed_fit_goes_on_from_the_memory(tmp_path, monkeypatch):
     """Only the epochs that are missing are trained, to the same bits."""
     pictures, xy = blobs(6)
-    plain = HeatmapNet(**TINY | {"max_epochs": 3})
+    plain = small(HeatmapNet, max_epochs=3)
     wanted = plain.fit(pictures, xy)
-    save, saved = training._save, []
+    save, saved = training.save_checkpoint, []
 
     def stopped(*args):
         save(*args)
@@ -388,7 +394,7 @@ def test_a_killed_fit_goes_on_from_the_memory(tmp_path, monkeypatch):
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_save", stopped)
+    monkeypatch.setattr(training, "save_checkpoint", stopped)
     with memory.remember(tmp_path), pytest.raises(KeyboardInterrupt):
         memory.fitted(plain, pictures, xy)
     assert len(set(saved)) == 1 and saved[0].exists() and not list(tmp_path.glob("*.hkp"))
@@ -417,19 +423,19 @@ def test_colour_is_seen_where_it_is_and_may_be_switched_off(tmp_path):
     pictures, xy = blobs(12, (48, 48))
     colour = np.stack([pictures, np.roll(pictures, 5, 1), pictures // 2], -1)
     for net in NETS:
-        seeing = net(**TINY).fit(colour, xy)
+        seeing = small(net).fit(colour, xy)
         assert seeing.n_channels_ == 3
         swapped = np.ascontiguousarray(colour[..., ::-1])
         assert np.abs(seeing.predict(swapped) - seeing.predict(colour)).max() > 1e-3
         assert np.isfinite(seeing.predict(pictures)).all()  # grey is colour without any
-        copy = net(**TINY)
+        copy = small(net)
         copy.set_state(seeing.get_state())
         assert copy.n_channels_ == 3 and np.array_equal(copy.predict(colour), seeing.predict(colour))
-        blind = net(**TINY, color=False).fit(colour, xy)
+        blind = small(net, color=False).fit(colour, xy)
         assert blind.n_channels_ == 1
         grey = np.stack([cv2.cvtColor(c, cv2.COLOR_BGR2GRAY) for c in colour])
         assert np.array_equal(blind.predict(colour), blind.predict(grey))
-        assert net(**TINY).fit(grey, xy).n_channels_ == 1
+        assert small(net).fit(grey, xy).n_channels_ == 1
 
 
 def test_colours_vary_and_grey_pictures_do_not():
@@ -454,7 +460,7 @@ def test_maps_of_a_picture_and_its_mirror_image_are_averaged(decoding, tmp_path)
 
     pictures, xy = blobs(12, (48, 64))
     colour, flip = np.stack([pictures, np.roll(pictures, 5, 1), pictures // 2], -1), np.array([0, 2, 1])
-    twice = MirrorAverage(HeatmapNet(**TINY, decoding=decoding)).fit(colour, xy, flip=flip)
+    twice = MirrorAverage(small(HeatmapNet, decoding=decoding)).fit(colour, xy, flip=flip)
     maps, score_maps = twice.detector_.score_maps(colour), twice.score_maps(colour)
     other = twice.detector_.score_maps(flip_image(colour, axis=2))[:, flip, :, ::-1]
     np.testing.assert_allclose(score_maps, (maps + other) / 2, atol=1e-5)
@@ -474,13 +480,13 @@ def test_maps_of_a_picture_and_its_mirror_image_are_averaged(decoding, tmp_path)
 
 
 def test_parameter_budgets():
-    assert n_parameters(HeatmapModule(68)) <= 500_000
-    assert n_parameters(DirectModule(68, 128)) <= 500_000
+    assert n_parameters(HeatmapModule(UNet(), 68)) <= 500_000
+    assert n_parameters(DirectModule(Encoder(), 68, 128)) <= 500_000
 
 
 def test_score_maps_agree_with_the_points():
     pictures, xy = blobs(6, (64, 64))
-    net = HeatmapNet(**TINY).fit(pictures, xy)
+    net = small(HeatmapNet).fit(pictures, xy)
     maps = net.score_maps(pictures, stride=4)
     assert maps.shape == (6, 3, 16, 16)
     np.testing.assert_allclose(maps.sum((2, 3)), 1, rtol=1e-4)
@@ -493,7 +499,7 @@ def test_exported_model_gives_the_same_points(net, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     pictures, xy = blobs(4, (64, 48))
-    fitted = net(**TINY).fit(pictures, xy)
+    fitted = small(net).fit(pictures, xy)
     data = fitted.export_onnx(tmp_path / "net.onnx")
     assert (tmp_path / "net.onnx").read_bytes() == data
     with pytest.raises(InputError, match="cannot be written"):
@@ -510,12 +516,91 @@ def test_exported_model_gives_the_same_points(net, tmp_path):
     np.testing.assert_allclose(network.forward(["xy", "score"])[0][0], points[0], atol=1e-3)
 
 
+# ------------------------------------------------------------------ parts: backbones and the schedule
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_backbones_keep_their_contract(name, channels):
+    backbone = make_backbone(name, channels).eval()
+    for height, width in ((64, 64), (48, 80)):
+        pictures = torch.rand(2, channels, height, width)
+        with torch.no_grad():
+            features, local = backbone(pictures), backbone.local(pictures)
+        wanted = (2, backbone.n_features, -(-height // backbone.stride), -(-width // backbone.stride))
+        assert features.shape == wanted and local.shape[2:] == wanted[2:]
+    assert n_parameters(backbone) <= 500_000
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_any_backbone_serves_any_head_and_every_engine(name, net):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    pictures, xy = blobs(6, (48, 40))
+    fitted = small(net, backbone=name, input_px=48, max_epochs=1).fit(pictures, xy)
+    copy = small(net, backbone=name, input_px=48)
+    copy.set_state(fitted.get_state())
+    wanted = fitted.predict(pictures[:1])
+    assert np.array_equal(copy.predict(pictures[:1]), wanted)
+    data, image = fitted.export_onnx(), pictures[:1, None].astype(np.float32)
+    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(["xy"], {"image": image})[0], wanted, atol=1e-3)
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+    network.setInput(image)
+    np.testing.assert_allclose(network.forward(["xy", "score"])[0], wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_an_unknown_backbone_is_told_with_a_guess(net):
+    with pytest.raises(InputError, match="no backbone 'unett': did you mean 'unet'"):
+        small(net, backbone="unett").fit(*blobs(4))
+    with pytest.raises(InputError, match=f"no backbone 'zzz': there are {', '.join(sorted(BACKBONES))}"):
+        small(net, backbone="zzz").fit(*blobs(4))
+
+
+def test_the_default_schedule_has_parameters_like_any_other():
+    net = HeatmapNet()
+    assert net.schedule is None and net.get_params()["schedule__max_epochs"] == 20
+    assert "schedule__max_epochs" not in net.get_params(deep=False)
+    assert net.set_params(schedule__max_epochs=7).schedule.get_params() == (
+        HeatmapNet.default_schedule(max_epochs=7).get_params()
+    )
+    assert DirectNet().set_params(**DirectNet().get_params()).get_params()["schedule__patience"] == 15
+    copy = clone(net)
+    copy.set_params(schedule__max_epochs=9)
+    assert net.schedule.max_epochs == 7 and HeatmapNet().get_params()["schedule__max_epochs"] == 20
+    with pytest.raises(ValueError, match="'max_epoch'"):
+        net.set_params(schedule__max_epoch=3)
+    with pytest.raises(TypeError, match="max_epochs"):
+        HeatmapNet(max_epochs=3)
+    with pytest.raises(InputError, match="schedule must be a Schedule or None, got dict"):
+        HeatmapNet(schedule={"max_epochs": 3}).fit(*blobs(4))
+
+
+@pytest.mark.parametrize("net", [HeatmapNet, DirectNet, PatchCNN])
+def test_a_schedule_lives_in_the_model_file(net, tmp_path):
+    path = files.save_model(small(net, max_epochs=3), tmp_path / "net.hkp") or tmp_path / "net.hkp"
+    assert files.load_model(path).get_params()["schedule__max_epochs"] == 3
+    files.save_model(net(), path)
+    assert files.load_model(path).schedule is None
+
+
+def test_a_schedule_by_the_clock_ends_early():
+    pictures, xy = blobs(6)
+    net = small(HeatmapNet, max_epochs=10_000, minutes=0.01, patience=10_000)
+    with memory.stopwatch() as watch:
+        net.fit(pictures, xy)
+    assert 1 <= len(net.history_["loss"]) < 1000 and watch.seconds < 20
+    assert net.history_["learning_rate"][-1] < net.schedule.learning_rate
+
+
 def test_bad_parameters_are_named():
     pictures, xy = blobs(4)
     with pytest.raises(InputError, match="input_px"):
-        HeatmapNet(**{**TINY, "input_px": 30}).fit(pictures, xy)
+        small(HeatmapNet, input_px=30).fit(pictures, xy)
     with pytest.raises(InputError, match="device"):
-        HeatmapNet(**{**TINY, "device": "quantum"}).fit(pictures, xy)
+        small(HeatmapNet, device="quantum").fit(pictures, xy)
 
 
 # ------------------------------------------------------------------ maps for others
@@ -529,7 +614,7 @@ def test_a_cascade_reads_a_networks_maps_also_in_the_runtime(level, tmp_path):
     from hybridkp.landmarks import FastCascade, MeanShape
 
     pictures, xy = blobs(24, (64, 64))
-    maps = HeatmapFeatures(HeatmapNet(**TINY | {"input_px": 64}), level)
+    maps = HeatmapFeatures(small(HeatmapNet, input_px=64), level)
     cascade = FastCascade(scales=(1.0,), start=MeanShape(), maps=maps).fit(pictures, xy)
     made, stride = cascade.maps_.feature_maps(pictures[:2])
     assert made.shape == (2, 48, 16, 16) and stride == 4.0

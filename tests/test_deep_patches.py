@@ -8,15 +8,17 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hybridkp.deep import CNNEmbedding, PatchCNN  # noqa: E402
-from hybridkp.deep.layers import DenseTrunk  # noqa: E402
+from hybridkp.deep.networks import DenseTrunk  # noqa: E402
 from hybridkp.deep.patchcnn import PatchModule  # noqa: E402
 from hybridkp.imaging.pyramid import gaussian_pyramid  # noqa: E402
 from hybridkp.structures import InputError, Keypoints  # noqa: E402
 
-TINY = {"max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
-
-
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+def small(net, max_epochs=2, epoch_pictures=16, learning_rate=3e-3, **params):
+    changes = {"max_epochs": max_epochs, "epoch_pictures": epoch_pictures, "learning_rate": learning_rate}
+    return net(**params, schedule=net.default_schedule(batch_size=8, device="cpu", **changes))
 
 
 def marks(n: int, size_hw=(64, 64), k: int = 3, seed: int = 0):
@@ -36,7 +38,7 @@ def error(found, xy):
 
 
 def test_trunk_outputs_sit_between_the_even_and_the_odd_pixel():
-    trunk = DenseTrunk(1).eval()
+    trunk = DenseTrunk(n_features=1).eval()
     for module in trunk.modules():  # a net that averages: its answer to a ramp is the place it looks at
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.constant_(module.weight, 1 / module.weight[0].numel())
@@ -65,9 +67,7 @@ def test_search_finds_the_centre_of_its_window_on_blank_pictures():
 
 def test_patch_cnn_learns():
     pictures, xy = marks(24)
-    net = PatchCNN(
-        input_px=64, max_epochs=4, epoch_pictures=64, batch_size=8, learning_rate=5e-3, device="cpu"
-    )
+    net = small(PatchCNN, input_px=64, max_epochs=4, epoch_pictures=64, learning_rate=5e-3)
     found = net.fit(pictures, xy, groups=np.zeros(24)).predict(pictures)
     assert error(found, xy) < 0.6 * error(xy.mean(0)[None], xy)
 
@@ -77,12 +77,12 @@ def test_patch_cnn_state_gaps_and_batches():
     xy[:5, 1] = np.nan
     pictures.flags.writeable = xy.flags.writeable = False
     flip = np.array([2, 1, 0])
-    fitted = PatchCNN(input_px=64, **TINY).fit(pictures, xy, flip=flip)
+    fitted = small(PatchCNN, input_px=64).fit(pictures, xy, flip=flip)
     found, score = fitted.predict_with_score(pictures)
     assert found.shape == (10, 3, 2) and found.dtype == score.dtype == np.float32
     assert np.isfinite(found).all() and ((score >= 0) & (score <= 1)).all()
-    assert np.array_equal(PatchCNN(input_px=64, **TINY).fit(pictures, xy, flip=flip).predict(pictures), found)
-    copy = PatchCNN(input_px=64, **TINY)
+    assert np.array_equal(small(PatchCNN, input_px=64).fit(pictures, xy, flip=flip).predict(pictures), found)
+    copy = small(PatchCNN, input_px=64)
     copy.set_state(fitted.get_state())
     assert np.array_equal(copy.predict(pictures), found)
     np.testing.assert_allclose(fitted.predict(pictures[4:5])[0], found[4], atol=1e-3)
@@ -90,13 +90,13 @@ def test_patch_cnn_state_gaps_and_batches():
     maps = fitted.score_maps(pictures)
     assert maps.shape == (10, 3, 16, 16) and (maps >= 0).all()
     np.testing.assert_allclose(maps.sum((2, 3)), 1, rtol=1e-4)
-    two = PatchCNN(input_px=32, **TINY).fit(pictures[-2:, :40], xy[-2:, :1])
+    two = small(PatchCNN, input_px=32).fit(pictures[-2:, :40], xy[-2:, :1])
     assert two.predict(pictures[:1, :40]).shape == (1, 1, 2)
 
 
 def test_embedding_tells_landmarks_apart():
     pictures, xy = marks(24)
-    embedding = CNNEmbedding(n_features=16, max_epochs=4, epoch_pictures=64, batch_size=8, learning_rate=5e-3)
+    embedding = small(CNNEmbedding, n_features=16, max_epochs=4, epoch_pictures=64, learning_rate=5e-3)
     embedding.fit(pictures, xy, groups=np.zeros(24))
     fresh, truth = marks(12, seed=4)
     rows = np.stack(
@@ -115,7 +115,7 @@ def test_embedding_tells_landmarks_apart():
 def test_embedding_keeps_rows_in_order_and_its_state():
     pictures, xy = marks(8, (64, 48))
     xy[0, 0] = np.nan
-    embedding = CNNEmbedding(n_features=8, **TINY).fit(pictures, xy, flip=np.array([2, 1, 0]))
+    embedding = small(CNNEmbedding, n_features=8).fit(pictures, xy, flip=np.array([2, 1, 0]))
     assert embedding.n_features == 8
     pyramid = gaussian_pyramid(pictures[0], 3)
     points = np.array([[10, 10], [0, 0], [47, 63], [-30, 90], [20.3, 11.7]], np.float32)
@@ -123,10 +123,10 @@ def test_embedding_keeps_rows_in_order_and_its_state():
     assert np.isfinite(rows).all()
     np.testing.assert_allclose(embedding.describe(pyramid, Keypoints(points[::-1])), rows[::-1], atol=1e-6)
     assert embedding.describe(pyramid, Keypoints(np.zeros((0, 2)))).shape == (0, 8)
-    copy = CNNEmbedding(n_features=8, **TINY)
+    copy = small(CNNEmbedding, n_features=8)
     copy.set_state(embedding.get_state())
     assert np.array_equal(copy.describe(pyramid, Keypoints(points)), rows)
-    coarse = CNNEmbedding(n_features=8, level=5, **TINY)
+    coarse = small(CNNEmbedding, n_features=8, level=5)
     coarse.set_state(embedding.get_state())
     with pytest.raises(InputError, match="levels"):
         coarse.describe(pyramid, Keypoints(points))

@@ -15,7 +15,15 @@ import numpy as np
 import pytest
 from plain_detectors import Failing, Picture, PlainMean, plain_dataset
 
-from hybridkp.evaluate import bench, make_crops, predict, predictions_to_coco, stored_predictions, train
+from hybridkp.evaluate import (
+    Problem,
+    bench,
+    make_crops,
+    predict,
+    predictions_to_coco,
+    stored_predictions,
+    train,
+)
 from hybridkp.evaluate.bench_landmarks import with_seed
 from hybridkp.files import load_model, load_predictions, read_image, read_meta, save_predictions
 from hybridkp.imaging.geometry import apply_affine, crop_matrix
@@ -119,9 +127,8 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("bench")
     events = []
     methods = {"mean": PlainMean(), "bad one": Failing(), "noisy": PlainMean(sigma=2.0)}
-    found = bench(
-        methods, TRAIN, VAL, out=out, seeds=[1], n_jobs=2, max_timed=4, progress=lambda *e: events.append(e)
-    )
+    problem = Problem(TRAIN, VAL, max_timed=4)
+    found = bench(methods, problem, out=out, seeds=[1], n_jobs=2, progress=lambda *e: events.append(e))
     return out, found, events
 
 
@@ -141,12 +148,11 @@ def test_with_several_jobs_the_clock_runs_alone_at_the_end(tmp_path):
     events = []
     plan = {
         "methods": {"a": MeanShape(), "b": MeanShape()},
-        "train": TRAIN,
-        "val": VAL,
+        "problem": Problem(TRAIN, VAL, max_timed=4),
         "out": tmp_path,
         "n_jobs": 2,
     }
-    found = bench(**plan, max_timed=4, progress=lambda *e: events.append(e[:2]))
+    found = bench(**plan, progress=lambda *e: events.append(e[:2]))
     assert {e for e in events[-6:] if e[0] == "timed"} == {("timed", "a"), ("timed", "b")}
     last_done = max(i for i, e in enumerate(events) if e[0] == "done")
     assert min(i for i, e in enumerate(events) if e[0] == "timed") > last_done
@@ -155,7 +161,7 @@ def test_with_several_jobs_the_clock_runs_alone_at_the_end(tmp_path):
     path = tmp_path / "predictions" / "a-0.safetensors"
     save_predictions(replace(found[0], seconds=np.full(len(VAL), np.nan)), path)
     events.clear()
-    again = bench(**plan, max_timed=4, progress=lambda *e: events.append(e[:2]))
+    again = bench(**plan, progress=lambda *e: events.append(e[:2]))
     assert ("kept", "a") in events and ("timed", "a") in events and ("timed", "b") not in events
     np.testing.assert_array_equal(again[0].xy, found[0].xy)
     assert np.isfinite(again[0].seconds).sum() == 4
@@ -202,11 +208,9 @@ def test_finished_methods_are_kept_and_changed_ones_are_not(run):
     events = []
     again = bench(
         {"mean": PlainMean(), "noisy": PlainMean(sigma=2.0)},
-        TRAIN,
-        VAL,
+        Problem(TRAIN, VAL, max_timed=4),
         out=out,
         seeds=[1],
-        max_timed=4,
         progress=lambda *e: events.append(e[:2]),
     )
     assert events == [("kept", "mean"), ("kept", "noisy")]
@@ -226,9 +230,10 @@ def test_finished_methods_are_kept_and_changed_ones_are_not(run):
         ({"val": VAL.subset(range(5))}, "data changed"),
         ({"train": TRAIN.subset(range(5))}, "train_fingerprint, n_train changed"),
     ):
-        plan = {"methods": {"mean": PlainMean()}, "train": TRAIN, "val": VAL} | options
+        plan = {"train": TRAIN, "val": VAL, "max_timed": 4} | options
+        methods = plan.pop("methods", {"mean": PlainMean()})
         with pytest.raises(KeyboardInterrupt):
-            bench(**plan, out=out, seeds=[1], max_timed=4, progress=stop)
+            bench(methods, Problem(**plan), out=out, seeds=[1], progress=stop)
         assert ("stale", "mean", reason) in changed
     assert [(f.stat().st_mtime_ns, f.stat().st_ino) for f in files] == before
 
@@ -239,14 +244,15 @@ def test_a_damaged_prediction_is_made_again(run, tmp_path):
     copy.parent.mkdir()
     copy.write_bytes((out / "predictions" / "mean-1.safetensors").read_bytes()[:-4])
     events = []
-    bench({"mean": PlainMean()}, TRAIN, VAL, out=tmp_path, seeds=[1], progress=lambda *e: events.append(e[0]))
+    problem = Problem(TRAIN, VAL)
+    bench({"mean": PlainMean()}, problem, out=tmp_path, seeds=[1], progress=lambda *e: events.append(e[0]))
     assert events[0] == "stale" and events[-1] == "done"
     assert load_predictions(copy).method == "mean"
 
 
 def test_every_method_failing_is_an_error(tmp_path):
     with pytest.raises(InputError, match="every method failed; bad: RuntimeError: this one always fails"):
-        bench({"bad": Failing()}, TRAIN, VAL, out=tmp_path, progress=lambda *_: None)
+        bench({"bad": Failing()}, Problem(TRAIN, VAL), out=tmp_path, progress=lambda *_: None)
 
 
 def test_what_a_bench_refuses(tmp_path):
@@ -258,18 +264,19 @@ def test_what_a_bench_refuses(tmp_path):
         ({"a": PlainMean()}, (TRAIN, VAL.subset([])), "holds no pictures"),
     ):
         with pytest.raises(InputError, match=match):
-            bench(methods, *data, out=tmp_path)
+            bench(methods, Problem(*data), out=tmp_path)
     with pytest.warns(DataWarning, match="scores will be too good"), pytest.raises(InputError):
-        bench({"bad": Failing()}, TRAIN, TRAIN, out=tmp_path, progress=lambda *_: None)
+        bench({"bad": Failing()}, Problem(TRAIN, TRAIN), out=tmp_path, progress=lambda *_: None)
 
 
 KILLED = """
 import sys; sys.path.insert(0, {tests!r})
 from plain_detectors import *
-from hybridkp.evaluate import bench
+from hybridkp.evaluate import Problem, bench
 if __name__ == "__main__":
-    bench({{"mean": PlainMean(), "waiting": Waiting({gate!r})}}, plain_dataset("train", 12),
-          plain_dataset("val", 6, seed=100), out={out!r}, progress=lambda *e: print(*e, flush=True))
+    problem = Problem(plain_dataset("train", 12), plain_dataset("val", 6, seed=100))
+    bench({{"mean": PlainMean(), "waiting": Waiting({gate!r})}}, problem, out={out!r},
+          progress=lambda *e: print(*e, flush=True))
 """
 
 
@@ -328,7 +335,7 @@ def test_a_worker_ends_whatever_a_library_left_running():
 
 @pytest.fixture
 def model(tmp_path):
-    train(PlainMean(), TRAIN, tmp_path / "mean.hkp", size_hw=(64, 64), margin=1.5, name="mean")
+    train(PlainMean(), Problem(TRAIN, size_hw=(64, 64), margin=1.5), tmp_path / "mean.hkp", name="mean")
     return load_model(tmp_path / "mean.hkp", trusted=[PlainMean]), read_meta(tmp_path / "mean.hkp")
 
 
@@ -421,5 +428,6 @@ def test_folders_of_others_stay(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "face.png").write_bytes(b"dear")
-    bench({"mean": PlainMean()}, TRAIN, VAL, out=tmp_path, size_hw=(32, 32))
+    problem = Problem(TRAIN, VAL, size_hw=(32, 32))
+    bench({"mean": PlainMean()}, problem, out=tmp_path)
     assert [(tmp_path / name / "face.png").read_bytes() for name in names] == [b"dear"] * 4

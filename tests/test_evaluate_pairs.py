@@ -104,7 +104,7 @@ def test_processes_agree_with_this_one_and_the_clock_runs_alone(tmp_path):
     assert list(found.failures) == ["s1/1-1"]
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["errors", "matched"]
     job = bench._job("picky", methods["picky"], 30, 0, pairs, pairs.fingerprint, tmp_path / "one", 1, 2)
-    same_arrays(bench._answered(job), found)
+    same_arrays(bench._matched(job), found)
 
 
 def test_times_that_are_missing_are_taken_by_the_next_run(here, tmp_path):
@@ -204,7 +204,7 @@ def test_a_killed_method_goes_on_at_its_pair(here, tmp_path, monkeypatch):
 
 def test_a_beginning_of_something_else_is_not_gone_on_with(tmp_path):
     job = bench._job("g", make(Guess), 20, 0, PAIRS, PAIRS.fingerprint, tmp_path, 1, 5)
-    found = bench._answered(job)
+    found = bench._matched(job)
     for change in ({"fingerprint": "x"}, {"params": {}}, {"n_points": 3}, {"names": ("a", *found.names[1:])}):
         save_matched(replace(found, **change), job.partial)
         assert bench._begun(job) is None

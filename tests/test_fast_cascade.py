@@ -12,7 +12,7 @@ from hybridkp.checks import make_problem
 from hybridkp.files import load_model, save_model
 from hybridkp.imaging.geometry import apply_affine, invert_affine, rescale, rotation_about
 from hybridkp.imaging.images import crops_to_grey
-from hybridkp.landmarks import ChannelRegressor, FastCascade, MeanShape
+from hybridkp.landmarks import FastCascade, HolisticRegressor, MeanShape
 from hybridkp.landmarks import fast_descent as fd
 from hybridkp.runtime import nodes
 from hybridkp.structures import InputError
@@ -100,7 +100,7 @@ def test_maps_of_others_are_read_at_the_point() -> None:
 
 
 def test_the_frame_lays_a_turned_shape_on_the_mean_shape() -> None:
-    mean = fd.MeanShape.of(TRAIN.xy[0])
+    mean = fd.ShapeFrame.of(TRAIN.xy[0])
     turned = apply_affine(rotation_about((20, 30), 25), TRAIN.xy[0])
     a, b = mean.frame_pose(fd.as_complex(turned), 1.0)
     np.testing.assert_allclose(fd.as_points(a * fd.as_complex(turned) + b), TRAIN.xy[0], atol=1e-9)
@@ -116,9 +116,9 @@ def test_the_frame_lays_a_turned_shape_on_the_mean_shape() -> None:
 
 def test_marks_are_found_within_half_a_pixel(fitted) -> None:
     assert np.median(errors(fitted)) < 0.3
-    history = fitted.history_["left-out error (px)"]
+    history = fitted.history_["held-out error (px)"]
     assert len(history) == 5 and history[-1] < 0.5 * history[0]
-    assert np.median(errors(fitted)) < 0.6 * np.median(errors(fit(ChannelRegressor())))
+    assert np.median(errors(fitted)) < 0.6 * np.median(errors(fit(HolisticRegressor("channels"))))
 
 
 def test_points_move_with_the_picture_by_half_a_pixel(fitted) -> None:
@@ -262,8 +262,8 @@ def test_blunders_among_the_starts_cost_less_where_ways_are_clipped() -> None:
 def test_senseless_parameters_are_named(bad, says) -> None:
     with pytest.raises(InputError, match=f"FastCascade: .*{says}"):
         fit(FastCascade(**bad))
-    with pytest.raises(InputError, match="ChannelRegressor: need grid"):
-        fit(ChannelRegressor(grid=0))
+    with pytest.raises(InputError, match="HolisticRegressor: need grid"):
+        fit(HolisticRegressor("channels", grid=0))
 
 
 # --------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_maps_that_tell_the_answer_are_believed() -> None:
     everything = make_problem(60)
     plain = FastCascade(scales=(0.5,)).fit(everything.images, everything.xy)
     told = FastCascade(scales=(0.5,), maps=Telling()).fit(everything.images, everything.xy)
-    before, after = (m.history_["left-out error (px)"][-1] for m in (plain, told))
+    before, after = (m.history_["held-out error (px)"][-1] for m in (plain, told))
     assert after < before
 
 
@@ -333,7 +333,7 @@ class PooledMaps(GreyMaps):
         graph = helper.make_graph([pool], "pool", ends[:1], ends[1:])
         opset = [helper.make_opsetid("", 13)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-        return {"graph": model.SerializeToString(), "stride": 2.0}
+        return {"graph": model.SerializeToString(), "stride": 2.0, "channels": 1}
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "cv2.dnn"])

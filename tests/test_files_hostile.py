@@ -68,7 +68,7 @@ def make(path, root, arrays=b"", sklearn=b"", members=(), compress=zipfile.ZIP_S
 
 
 def estimator(module, name, params=None, state=None):
-    return {"$": "estimator", "module": module, "class": name, "params": params or {}, "state": state or {}}
+    return {"$": "estimator", "class": f"{module}:{name}", "params": params or {}, "state": state or {}}
 
 
 # --------------------------------------------------------------------------------------------
@@ -216,8 +216,8 @@ def test_unknown_parameters(tmp_path):
         {"$": "dict", "v": [1]},
         {"$": "tuple", "v": "abc"},
         {"$": "estimator"},
-        {"$": "dataclass", "module": "hybridkp.structures", "class": "Keypoints", "fields": {"xy": "?"}},
-        {"$": "dataclass", "module": "hybridkp.structures", "class": "Keypoints", "fields": {"no": 1}},
+        {"$": "dataclass", "class": "hybridkp.structures:Keypoints", "fields": {"xy": "?"}},
+        {"$": "dataclass", "class": "hybridkp.structures:Keypoints", "fields": {"no": 1}},
         {"$": ["list"]},
     ],
     ids=str,

@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from hybridkp import checks, fusion, memory
-from hybridkp.runtime import kernels
+from hybridkp.fusion.nodes.votes import full_vote, vote
 from hybridkp.structures import DetectorMixin, InputError
 
 
@@ -136,9 +136,9 @@ def test_full_covariance_of_alike_coordinates_is_the_scalar_vote() -> None:
     xy, score = rng.uniform(0, 30, (3, 5, 4, 2)), np.ones((3, 5, 4))
     variance = rng.uniform(1, 4, (3, 4))
     correlation = np.tile(np.eye(3) + 0.3 * (1 - np.eye(3)), (4, 1, 1))
-    wanted = kernels.vote(xy, score, variance, correlation, None)
+    wanted = vote(xy, score, variance, correlation, None)
     both = np.repeat(variance, 2, axis=0), np.stack([np.kron(c, np.eye(2)) for c in correlation])
-    found = kernels.full_vote(xy, score, *both, None)
+    found = full_vote(xy, score, *both, None)
     np.testing.assert_allclose(found[0], wanted[0], atol=1e-4)
     np.testing.assert_allclose(found[1], wanted[1], atol=1e-4)
 

@@ -21,8 +21,8 @@ from hybridkp.landmarks import (
     response,
 )
 from hybridkp.landmarks.experts import Experts, positive_probability
+from hybridkp.landmarks.preparing import start_shapes
 from hybridkp.landmarks.ridge import ridge
-from hybridkp.landmarks.training import start_shapes
 from hybridkp.structures import InputError, Keypoints
 
 
@@ -107,10 +107,10 @@ def test_left_out_answers_equal_refitting_without_the_group(d: int) -> None:
     rows, groups = rng.normal(size=(40, d)).astype(np.float32), np.repeat(np.arange(20), 2)
     targets = rows[:, :3] @ rng.normal(size=(3, 4)) + rng.normal(size=(40, 4))
     x, y = rows - rows.mean(0), targets - targets.mean(0)
-    weights, offset, left_out = ridge(rows.copy(), targets, 5.0, groups)
+    weights, offset, held_out = ridge(rows.copy(), targets, 5.0, groups)
     keep = groups != 7
     without = np.linalg.solve(x[keep].T @ x[keep] + 5 * np.eye(d), x[keep].T @ y[keep])
-    np.testing.assert_allclose(left_out[~keep], x[~keep] @ without + targets.mean(0), atol=0.02)
+    np.testing.assert_allclose(held_out[~keep], x[~keep] @ without + targets.mean(0), atol=0.02)
     whole = np.linalg.solve(x.T @ x + 5 * np.eye(d), x.T @ y)
     np.testing.assert_allclose(rows @ weights + offset, x @ whole + targets.mean(0), atol=1e-3)
 

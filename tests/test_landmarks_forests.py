@@ -129,7 +129,7 @@ def test_each_tree_has_one_leaf_among_its_own():
 
 
 def test_stages_lessen_the_error():
-    left = fitted("lbf").history_["left-out error (px)"]
+    left = fitted("lbf").history_["held-out error (px)"]
     assert left[-1] < 0.7 * left[0]
     error = np.linalg.norm(fitted("lbf").predict(HELD_OUT.images) - HELD_OUT.xy, axis=-1).mean()
     assert error < left[0]

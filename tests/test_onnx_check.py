@@ -150,11 +150,12 @@ def ours() -> list[bytes]:
     from hybridkp import deep, fusion
 
     p = make_problem(8)
-    tiny = {"max_epochs": 1, "epoch_pictures": 16}
-    heatmap = deep.HeatmapNet(input_px=32, decoding="mode", **tiny)
-    made = [fusion.MirrorAverage(heatmap), deep.DirectNet(input_px=48, **tiny)]
-    made.append(deep.HeatmapNet(input_px=96, decoding="mean", **tiny))
-    made.append(fusion.Refined(deep.DirectNet(input_px=32, **tiny), deep.CNNRefiner(**tiny), cv=2))
+    tiny = deep.Schedule(max_epochs=1, epoch_pictures=16)
+    heatmap = deep.HeatmapNet(input_px=32, decoding="mode", schedule=tiny)
+    made = [fusion.MirrorAverage(heatmap), deep.DirectNet(input_px=48, schedule=tiny)]
+    made.append(deep.HeatmapNet(input_px=96, decoding="mean", schedule=tiny))
+    direct = deep.DirectNet(input_px=32, schedule=tiny)
+    made.append(fusion.Refined(direct, deep.CNNRefiner(schedule=tiny), cv=2))
     fitted = [m.fit(p.images, p.xy, groups=p.groups, flip=p.flip) for m in made]
     graphs = [g for m in fitted for g in _graphs(m.runtime_node())]
     return [*graphs, *_graphs(fitted[0].maps_node(4))]

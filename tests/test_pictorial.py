@@ -10,9 +10,9 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from hybridkp import checks, fusion
+from hybridkp.fusion.nodes.pictorial import LEAST, Tree, marginals, read_mode
 from hybridkp.fusion.pictorial import _density, spanning_tree
 from hybridkp.runtime import nodes
-from hybridkp.runtime.tree import LEAST, Tree, marginals, read_mode
 from hybridkp.structures import DetectorMixin, InputError
 
 
@@ -54,7 +54,7 @@ def test_messages_give_the_marginals_of_all_configurations() -> None:
 
 def test_reading_at_the_mode_is_that_of_the_network() -> None:
     torch = pytest.importorskip("torch")
-    from hybridkp.deep.heatmap import decode_mode
+    from hybridkp.deep.codec import decode_mode
 
     rng = np.random.default_rng(1)
     maps = gaussians(rng.uniform(3, 12, (5, 4, 2)), (16, 20)) + 0.7 * gaussians(
@@ -147,7 +147,7 @@ def test_the_tree_chooses_the_peak_that_fits_the_neighbour() -> None:
     found, score = model.predict_with_score(images)
     error = np.linalg.norm(found - xy, axis=-1)
     assert np.median(alone) > 15 and error.max() < 1.0
-    assert not np.isnan(model.trust_) and score.min() > 0.5
+    assert not np.isnan(model.power_) and score.min() > 0.5
     maps = model.score_maps(images)
     assert maps.shape == (30, 2, 16, 16)
     np.testing.assert_allclose(maps.sum((2, 3)), 1, rtol=1e-5)
@@ -158,13 +158,13 @@ def test_the_tree_chooses_the_peak_that_fits_the_neighbour() -> None:
 def test_where_the_tree_does_not_pay_the_detectors_answers_stay() -> None:
     images, xy = arms(60)
     model = fusion.PictorialStructure(TwoMinded(wrong=0.0)).fit(images, xy)
-    assert np.isnan(model.trust_)
+    assert np.isnan(model.power_)
     for ours, theirs in zip(
         model.predict_with_score(images), model.detector_.predict_with_score(images), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
     forced = fusion.PictorialStructure(TwoMinded(wrong=0.0), guard=False).fit(images, xy)
-    assert not np.isnan(forced.trust_)
+    assert not np.isnan(forced.power_)
 
 
 def test_its_own_answers_out_of_fold_are_those_of_its_choice() -> None:
@@ -195,8 +195,8 @@ def test_a_cascade_behind_it_starts_from_those(monkeypatch: pytest.MonkeyPatch) 
     ("options", "says"),
     [
         ({"doubt": 0.0}, "doubt"),
-        ({"trust": ()}, "trust"),
-        ({"trust": (1.0, -1.0)}, "trust"),
+        ({"powers": ()}, "powers"),
+        ({"powers": (1.0, -1.0)}, "powers"),
         ({"cv": 1}, "cv"),
     ],
 )
@@ -220,7 +220,10 @@ def test_a_detector_without_maps_is_refused() -> None:
 def _on_a_net(**options: Any) -> Any:
     from hybridkp.deep import HeatmapNet
 
-    net = HeatmapNet(input_px=48, max_epochs=2, epoch_pictures=32, batch_size=8, device="cpu")
+    net = HeatmapNet(
+        input_px=48,
+        schedule=HeatmapNet.default_schedule(max_epochs=2, epoch_pictures=32, batch_size=8, device="cpu"),
+    )
     return fusion.PictorialStructure(fusion.MirrorAverage(net), **options)
 
 
@@ -252,12 +255,13 @@ def test_a_detector_whose_maps_have_no_graph_is_named(tmp_path: Any) -> None:
 
 def _node(**changes: Any) -> dict[str, Any]:
     node = {
-        "kind": "tree",
+        "kind": "fusion.pictorial",
         "graph": b"",
+        "channels": 1,
         "stride": 4,
         "parent": np.array([-1, 0]),
         "kernel": np.ones((2, 8, 8), np.float32),
-        "trust": 1.0,
+        "power": 1.0,
         "calibration": np.array([1.0, 0.0]),
     }
     return {**node, **changes}
@@ -271,7 +275,7 @@ def _node(**changes: Any) -> dict[str, Any]:
         {"parent": np.array([-1, 0, 0])},
         {"kernel": -np.ones((2, 8, 8))},
         {"kernel": np.full((2, 8, 8), np.nan)},
-        {"trust": 0.0},
+        {"power": 0.0},
         {"stride": 0},
         {"channels": 2},
     ],

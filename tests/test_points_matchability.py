@@ -17,8 +17,8 @@ from hybridkp.files import load_model, save_model
 from hybridkp.imaging.geometry import apply_homography
 from hybridkp.imaging.images import to_grey
 from hybridkp.points import Matchability, MatchabilityRanked, SIFTFeature, mutual_nearest
+from hybridkp.points.boosting import BoostedTrees
 from hybridkp.points.matchability import SHIPPED, default_feature, describe_points
-from hybridkp.points.trees import BoostedTrees
 from hybridkp.points.views import random_view
 from hybridkp.structures import InputError, Keypoints
 

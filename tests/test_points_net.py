@@ -142,7 +142,7 @@ def test_both_engines_give_the_same_points() -> None:
     pytest.importorskip("onnxruntime")
     image = scene(150, 211)  # no multiples of 16
     (points_a, rows_a), (points_b, rows_b) = (
-        NetFeature(n_points=100, backend=b).detect_and_describe(image) for b in ("onnxruntime", "cv2")
+        NetFeature(n_points=100, engine=e).detect_and_describe(image) for e in ("onnxruntime", "cv2.dnn")
     )
     np.testing.assert_allclose(points_a.xy, points_b.xy, atol=1e-3)
     np.testing.assert_allclose(rows_a, rows_b, atol=1e-4)
@@ -196,9 +196,9 @@ def test_the_estimator_holds_no_engine() -> None:
     assert set(vars(feature)) == set(feature.get_params())
 
 
-@pytest.mark.parametrize("backend", ["auto", "cv2"])
+@pytest.mark.parametrize("engine", ["auto", "cv2.dnn"])
 @pytest.mark.parametrize("content", ["nothing", "half", "noise", "other"])
-def test_a_broken_file_is_named(tmp_path: Path, content: str, backend: str) -> None:
+def test_a_broken_file_is_named(tmp_path: Path, content: str, engine: str) -> None:
     good = SHIPPED.read_bytes()
     data = {
         "nothing": b"",
@@ -209,14 +209,14 @@ def test_a_broken_file_is_named(tmp_path: Path, content: str, backend: str) -> N
     path = tmp_path / "broken.onnx"
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"broken\.onnx"):
-        open_net(path, backend)
+        open_net(path, engine)
 
 
 def test_wrong_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="absent"):
         NetFeature(weights=tmp_path / "absent.onnx").detect(scene())
-    with pytest.raises(InputError, match="backend"):
-        NetFeature(backend="tpu").detect(scene())
+    with pytest.raises(InputError, match="engine"):
+        NetFeature(engine="tpu").detect(scene())
 
 
 # ------------------------------------------------------------------------------ OpenCV's ALIKED

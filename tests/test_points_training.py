@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from hybridkp.deep.points.learning import PointSchedule, PointTrainer, adapt, corner_response, validate
+from hybridkp.deep import PointLearner
+from hybridkp.deep.points.learning import adapt, corner_response, validate
 from hybridkp.deep.points.losses import PointLoss, label_maps, match_loss, soft_points
-from hybridkp.deep.points.network import PointModule, export_points, folded, standardise
-from hybridkp.deep.points.pairs import PairBatch, Source, Views, collage, make_batch, shapes, transform
+from hybridkp.deep.points.network import PointModule, export_points, folded, unit_spread
+from hybridkp.deep.points.views import PairBatch, Source, Views, collage, make_batch, shapes, transform
 from hybridkp.structures import InputError
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 CALM = Views(contrast=0, brightness=0, gamma=0, noise=0, blur=0.31, shade=0)
-SMALL = PointSchedule(steps=4, pairs=2, side=48, relabel=(0.5,), collages=0.0, shapes=0.3)
 
 
 def board(cells: int = 9, px: int = 24) -> np.ndarray:
@@ -28,8 +30,26 @@ def board(cells: int = 9, px: int = 24) -> np.ndarray:
     return cv2.GaussianBlur(np.kron(grey, np.ones((px, px))).astype(np.uint8), (0, 0), 0.8)
 
 
-def trainer(schedule: PointSchedule = SMALL, seed: int = 0) -> PointTrainer:
-    return PointTrainer([board(7, 20)], [board(7, 20)], schedule, seed)
+def learner(max_epochs: int = 2, epoch_pairs: int = 4, seed: int = 0, **changes: Any) -> PointLearner:
+    """Two pairs a step, by default two epochs of two steps."""
+    schedule = PointLearner.default_schedule(
+        max_epochs=max_epochs, epoch_pictures=epoch_pairs, batch_size=2, **changes
+    )
+    return PointLearner(48, shapes=0.3, collages=0.0, relabel=(0.5,), schedule=schedule, random_state=seed)
+
+
+def fit(it: PointLearner, stop: int = 99) -> tuple[PointLearner, list[dict[str, float]]]:
+    """The learner and what it reported; interrupted at the end of epoch ``stop``."""
+    lines: list[dict[str, float]] = []
+
+    def report(line: dict[str, float], net: Any) -> None:
+        lines.append(line)
+        if len(lines) == stop:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        it.fit([board(7, 20)], [board(7, 20)], report)
+    return it, lines
 
 
 # ------------------------------------------------------------------------------ pairs
@@ -81,10 +101,10 @@ def test_collages_are_pictures_without_labels() -> None:
 
 # ------------------------------------------------------------------------------ labels
 def test_adaptation_finds_the_crossings_of_a_chessboard() -> None:
-    source = adapt(board(), corner_response, np.random.default_rng(0), 6)
+    found = adapt(board(), corner_response, np.random.default_rng(0), 6)
     grid = np.stack(np.meshgrid(np.arange(1, 9), np.arange(1, 9)), -1).reshape(-1, 2) * 24 - 0.5
-    far = np.linalg.norm(grid[:, None] - source.xy, axis=2)
-    off = source.xy[far.argmin(1)] - grid  # type: ignore[index]
+    far = np.linalg.norm(grid[:, None] - found, axis=2)
+    off = found[far.argmin(1)] - grid
     assert (far.min(1) < 1).mean() > 0.9
     assert np.abs(off.mean(0)).max() < 0.2  # half a pixel off would show
 
@@ -152,7 +172,7 @@ def test_the_place_loss_sees_a_shift_of_one_view() -> None:
 def test_folding_changes_nothing() -> None:
     torch.manual_seed(0)
     net = PointModule()
-    value = standardise(torch.rand(2, 1, 32, 48) * 255)
+    value = unit_spread(torch.rand(2, 1, 32, 48) * 255)
     for _ in range(3):
         net(value)  # moves the running means
     net.eval()
@@ -164,37 +184,41 @@ def test_folding_changes_nothing() -> None:
 
 
 def test_some_steps_lower_the_loss() -> None:
-    found = trainer(PointSchedule(steps=16, pairs=2, side=48, relabel=(), shapes=0.0, collages=0.0))
-    losses = [found.advance(0.02)["loss"] for _ in range(16)]
-    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
+    """Sixteen steps at the very start of a schedule, where only labels and matches count."""
+    it = learner(max_epochs=200, epoch_pairs=8, warm_up=0.0)
+    _, lines = fit(it.set_params(shapes=0.0, relabel=()), stop=4)
+    losses = [0.5 * line["label"] + 1.5 * line["match"] for line in lines]
+    assert len(losses) == 4 and losses[-1] < 0.8 * losses[0]
 
 
 def test_a_training_repeats_and_resumes_exactly(tmp_path: Path) -> None:
-    whole = trainer()
-    want = whole.run(every=2).state_dict()
-    assert whole.rounds == 1  # it has labelled the pictures itself
+    whole, lines = fit(learner())
+    assert whole.n_rounds_ == 1  # it has labelled the pictures itself
     path = tmp_path / "run.safetensors"
-    first = trainer()
-    for _ in range(2):
-        first.advance(first.step / SMALL.steps)
-    first.judge()
-    first.save(path)
-    second = trainer()
-    found = second.run(path, every=2).state_dict()
-    for name, value in want.items():
+    fit(learner(checkpoint=path), stop=2)  # the first of two epochs is saved
+    second, rest = fit(learner(checkpoint=path))
+    found = second.net_.state_dict()
+    for name, value in whole.net_.state_dict().items():
         torch.testing.assert_close(found[name], value, atol=0, rtol=0)
-    assert second.history[-1] == whole.history[-1]
-    assert trainer(seed=1).advance(0.0)["loss"] != trainer(seed=0).advance(0.0)["loss"]
+    assert second.history_ == whole.history_
+    assert rest == lines[1:]
+    assert second.n_rounds_ == 1
+    assert fit(learner(seed=1))[0].history_["loss"][0] != whole.history_["loss"][0]
 
 
 def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
-    trainer().save(path)
+    fit(learner(max_epochs=1, epoch_pairs=2, checkpoint=path))
     with pytest.raises(InputError, match=r"run\.safetensors: checkpoint of another training"):
-        trainer(seed=1).resume(path)
+        fit(learner(max_epochs=1, epoch_pairs=2, checkpoint=path, seed=1))
     path.write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"run\.safetensors: not a training checkpoint"):
-        trainer().resume(path)
+        fit(learner(max_epochs=1, epoch_pairs=2, checkpoint=path))
+
+
+def test_it_trains_on_the_cpu_and_says_so() -> None:
+    with pytest.raises(InputError, match="PointLearner trains on device 'cpu', got 'meta'"):
+        fit(learner(device="meta"))
 
 
 def test_validation_gives_shares() -> None:

@@ -107,14 +107,21 @@ def small_cnn(**more):
     pytest.importorskip("torch")
     from hybridkp.deep import CNNRefiner
 
-    tiny = {"input_px": 64, "max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
-    return CNNRefiner(**tiny | more)
+    tiny = {"max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
+    tiny = {"input_px": 64} | {f"schedule__{name}": value for name, value in tiny.items()}
+    return CNNRefiner().set_params(**tiny | more)
 
 
 def test_cnn_refiner_learns():
     pictures, xy = crosses(24)
     start = perturbed(xy)
-    fitted = small_cnn(max_epochs=6, epoch_pictures=64, learning_rate=5e-3, n_looks=1, patch_px=12)
+    fitted = small_cnn(
+        schedule__max_epochs=6,
+        schedule__epoch_pictures=64,
+        schedule__learning_rate=5e-3,
+        n_steps=1,
+        patch_px=12,
+    )
     found, _ = fitted.fit(pictures, xy, start, groups=np.zeros(24)).refine(pictures, start)
     assert error(found, xy) < 0.7 * error(start, xy)
     assert len(fitted.history_["loss"]) == 6
@@ -140,14 +147,14 @@ def test_cnn_refiner_state_gaps_and_batches():
     assert np.isfinite(fitted.refine(np.zeros_like(pictures), xy[:, [0, 0, 2]])[0]).all()
     with pytest.raises(InputError, match="start"):
         fitted.refine(pictures, start[:, :2])
-    two = small_cnn(max_epochs=1).fit(pictures[-2:], xy[-2:, :1], start[-2:, :1])
+    two = small_cnn(schedule__max_epochs=1).fit(pictures[-2:], xy[-2:, :1], start[-2:, :1])
     assert two.refine(pictures[-2:], start[-2:, :1])[0].shape == (2, 1, 2)
 
 
 def test_cnn_refiner_budget_and_patches():
     torch = pytest.importorskip("torch")
+    from hybridkp.deep.devices import n_parameters
     from hybridkp.deep.refine import RefineModule, patches
-    from hybridkp.deep.tensors import n_parameters
 
     for k in (1, 17, 68, 133):
         assert n_parameters(RefineModule(k, 128, 16, 2)) <= 250_000

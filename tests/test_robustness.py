@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybridkp.datasets import corrupted, make_faces
-from hybridkp.evaluate import Condition, make_crops, robustness, train
+from hybridkp.evaluate import Condition, Problem, make_crops, robustness, stored_models, train
 from hybridkp.files import load_model
 from hybridkp.landmarks import HolisticRegressor, MeanShape
 from hybridkp.structures import Dataset, InputError
@@ -25,7 +25,7 @@ def models(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     found = {}
     for name, estimator in (("mean", MeanShape()), ("ridge", HolisticRegressor())):
         found[name] = folder / f"{name}.hkp"
-        train(estimator, faces.subset(range(16)), found[name], size_hw=(64, 64), name=name)
+        train(estimator, Problem(faces.subset(range(16)), size_hw=(64, 64)), found[name], name=name)
     return found
 
 
@@ -56,7 +56,7 @@ def test_finished_conditions_are_kept_and_changed_models_asked_again(
     assert [c[1:] for c in calls] == [(1, 2), (2, 2)]
     stamps = {p: p.stat().st_mtime_ns for p in out.rglob("*.safetensors")}
     assert len(stamps) == 4
-    train(MeanShape(), faces.subset(range(12)), own["mean"], size_hw=(64, 64), name="mean")
+    train(MeanShape(), Problem(faces.subset(range(12)), size_hw=(64, 64)), own["mean"], name="mean")
     robustness(own, val, out=out, kinds=["blur"], severities=[1])
     changed = {p.stem for p, before in stamps.items() if p.stat().st_mtime_ns != before}
     assert changed == {"mean"}
@@ -89,12 +89,10 @@ def test_mistakes_are_told(faces: Dataset, models: dict[str, Path], tmp_path: Pa
 
 
 def test_methods_whose_names_no_file_can_have(faces: Dataset, tmp_path: Path) -> None:
-    from hybridkp.cli.commands import _models_of
-
     (tmp_path / "models").mkdir()
     path = tmp_path / "models" / "net_sdm~0a1b2c-0.hkp"
-    train(MeanShape(), faces.subset(range(16)), path, size_hw=(64, 64), name="net>sdm")
-    models = _models_of(tmp_path, ["net>sdm"], 0)
+    train(MeanShape(), Problem(faces.subset(range(16)), size_hw=(64, 64)), path, name="net>sdm")
+    models = stored_models(tmp_path, ["net>sdm"], 0)
     assert models == {"net>sdm": path}
     found = robustness(
         models, faces.subset(range(16, 20)), out=tmp_path / "out", kinds=["blur"], severities=[1]

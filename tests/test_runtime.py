@@ -17,13 +17,11 @@ import hybridkp.runtime
 from hybridkp import cli, fusion, runtime
 from hybridkp.checks import make_problem
 from hybridkp.datasets import make_faces
+from hybridkp.deep.nodes.refiner import point_patches, to_square
 from hybridkp.descriptors import HOG, SIFT
-from hybridkp.evaluate import predict, train
+from hybridkp.evaluate import Problem, predict, train
 from hybridkp.files import save_model
-from hybridkp.fusion.refined import Refined
-from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, MeanShape, PatchDetector
-from hybridkp.landmarks.refiner import SubpixelRefiner
-from hybridkp.runtime.looks import point_patches, to_square
+from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, MeanShape, PatchDetector, SubpixelRefiner
 from hybridkp.runtime.nodes import build
 from hybridkp.structures import InputError
 
@@ -36,21 +34,23 @@ def _heatmap(**options):
     pytest.importorskip("torch")
     from hybridkp.deep import HeatmapNet
 
-    return HeatmapNet(**SMALL, **options)
+    return HeatmapNet(**options, schedule=HeatmapNet.default_schedule(**SMALL))
 
 
 def _direct():
     pytest.importorskip("torch")
     from hybridkp.deep import DirectNet
 
-    return DirectNet(**SMALL)
+    return DirectNet(schedule=DirectNet.default_schedule(**SMALL))
 
 
 def _refined():
     pytest.importorskip("torch")
     from hybridkp.deep import CNNRefiner
 
-    return Refined(HolisticRegressor(), CNNRefiner(**SMALL, input_px=96), cv=2)
+    return fusion.Refined(
+        HolisticRegressor(), CNNRefiner(96, schedule=CNNRefiner.default_schedule(**SMALL)), cv=2
+    )
 
 
 def PAIR():
@@ -128,7 +128,8 @@ def test_networks_answer_alike_on_both_engines(tmp_path, kind, engine):
 
 def test_whole_pictures_as_the_library_predicts_them(tmp_path):
     faces = make_faces(14, (96, 96))
-    train(CascadedRegressor(scales=(1.0,)), faces, tmp_path / "m.hkp", size_hw=(64, 64), margin=1.4)
+    problem = Problem(faces, size_hw=(64, 64), margin=1.4)
+    train(CascadedRegressor(scales=(1.0,)), problem, tmp_path / "m.hkp")
     sample = make_faces(1, (120, 100), random_state=5).samples[0]
     cv2.imwrite(str(tmp_path / "face.png"), sample.image)
     box = sample.instances[0].box_xywh
@@ -145,8 +146,8 @@ def test_whole_pictures_as_the_library_predicts_them(tmp_path):
 
 def test_patches_are_read_as_torch_reads_them():
     torch = pytest.importorskip("torch")
+    from hybridkp.deep.batches import resize_square
     from hybridkp.deep.refine import patches
-    from hybridkp.deep.tensors import resize_square
 
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 255, (150, 70)).astype(np.uint8)
@@ -196,6 +197,47 @@ def test_the_ten_lines_run_without_torch_and_scikit_learn(tmp_path, kind):
     assert (drawn != before).any()
 
 
+ALONE = """
+import sys
+for name in ("sklearn", "scipy", "skimage", "torch", "safetensors", "joblib", "threadpoolctl", "skops"):
+    sys.modules[name] = None
+import cv2, numpy as np
+from hybridkp import points, runtime
+image = np.load("picture.npy")
+for path in sys.argv[1:]:
+    assert np.isfinite(runtime.load(path).detect(image).xy).all()
+net = points.NetFeature(n_points=200)
+first = points.FeatureMatcher(points.SIFTFeature(n_points=200))
+matcher = points.TwoStageMatcher(points.GridRefinedMatcher(first), net)
+found = matcher.set_params(first__first__ratio=0.8).match(image, np.roll(image, 3, axis=1))
+assert found.inlier.sum() > 20 and matcher.get_params()["first__first__feature__n_points"] == 200
+door = points.as_feature2d(points.ORBFeature(n_points=50))
+mask = np.zeros(image.shape[:2], np.uint8)
+mask[:, :60] = 1
+assert len(door.detect(image, mask)) > 0
+"""
+
+
+def test_an_application_needs_numpy_and_cv2_alone(tmp_path):
+    kinds = ["patches", "stacking", "vote with shapes", "average, weighted"]
+    for i, kind in enumerate(kinds):
+        runtime.export_runtime(fitted(kind), tmp_path / f"{i}.hkr")
+    rng = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(rng.uniform(0, 255, (120, 160)), (0, 0), 2)
+    np.save(tmp_path / "picture.npy", cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8))
+    program = [sys.executable, "-c", ALONE, *(f"{i}.hkr" for i in range(len(kinds)))]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "kind", ["fusion.kernels", "fusion.__init__", "cli.main", "landmarks..grid", "os.path"]
+)
+def test_a_file_names_nodes_and_nothing_else(kind):
+    with pytest.raises(InputError, match="which this hybridkp cannot run"):
+        build({"kind": kind})
+
+
 def test_pictures_of_every_kind(cascade):
     detector = runtime.load(cascade)
     grey = cv2.cvtColor(HELD_OUT[0], cv2.COLOR_BGR2GRAY)
@@ -243,7 +285,7 @@ def test_crops_of_another_size(cascade):
         (CascadedRegressor(SIFT()), "SIFT"),
         (PatchDetector(HOG(backend="opencv"), scales=(1.0,), n_hard=0), "dense HOG"),
         (PatchDetector(scales=(1.0,), step=2, n_hard=0), "step 1"),
-        (Refined(HolisticRegressor(), SubpixelRefiner(), cv=2), "SubpixelRefiner cannot be exported"),
+        (fusion.Refined(HolisticRegressor(), SubpixelRefiner(), cv=2), "SubpixelRefiner cannot be exported"),
         (fusion.MapFusion([("a", PatchDetector(scales=(1.0,), n_hard=0))]), "MapFusion cannot be exported"),
     ],
 )
@@ -348,8 +390,8 @@ def _set(*path_and_value):
         (_set("root", "hog", "cells", 10**6), "damaged"),
         (_set("root", "hog", "cells", 3), "damaged"),
         (_set("root", "mean", {"$array": "none", "columns": False}), "damaged"),
-        (_set("root", "start", {"kind": "average", "members": []}), "damaged"),
-        (_set("root", "start", {"kind": "net", "graph": "no bytes"}), "damaged"),
+        (_set("root", "start", {"kind": "fusion.average", "members": []}), "damaged"),
+        (_set("root", "start", {"kind": "deep.net", "graph": "no bytes"}), "damaged"),
         (_set("size_hw", [10**6, 10**6]), "damaged"),
         (_set("size_hw", "ab"), "damaged"),
         (_set("meta", "margin", -1), "damaged"),
@@ -376,7 +418,7 @@ def test_a_graph_that_is_none(tmp_path, engine):
     if engine == "onnxruntime":
         pytest.importorskip("onnxruntime")
     model = types.SimpleNamespace(
-        size_hw_=(64, 64), runtime_node=lambda: {"kind": "net", "graph": b"no graph"}
+        size_hw_=(64, 64), runtime_node=lambda: {"kind": "deep.net", "graph": b"no graph"}
     )
     path = runtime.export_runtime(model, tmp_path / "m.hkr")
     with pytest.raises(InputError, match="network"):
@@ -392,7 +434,7 @@ def test_without_onnxruntime(tmp_path, monkeypatch):
 
 
 def test_unknown_engine(tmp_path):
-    model = types.SimpleNamespace(size_hw_=(64, 64), runtime_node=lambda: {"kind": "net", "graph": b""})
+    model = types.SimpleNamespace(size_hw_=(64, 64), runtime_node=lambda: {"kind": "deep.net", "graph": b""})
     with pytest.raises(InputError, match="engine must be"):
         runtime.load(runtime.export_runtime(model, tmp_path / "m.hkr"), "tensorrt")
 
@@ -405,11 +447,17 @@ def test_unknown_engine(tmp_path):
 def fused_node(kind, **changes):
     """A whole node of two constant members with three landmarks, then changed."""
     k, m = 3, 2
-    point = {"kind": "constant", "xy": np.zeros((k, 2)), "score": np.full(k, 0.5)}
+    point = {"kind": "landmarks.mean_shape", "xy": np.zeros((k, 2)), "score": np.full(k, 0.5)}
     parts = {
-        "weighted-average": {"weights": np.ones(m)},
-        "full-vote": {"variance": np.ones((2 * m, k)), "correlation": np.tile(np.eye(2 * m), (k, 1, 1))},
-        "gated-vote": {
+        "average": {"weights": np.ones(m)},
+        "votes": {
+            "full": True,
+            "variance": np.ones((2 * m, k)),
+            "correlation": np.tile(np.eye(2 * m), (k, 1, 1)),
+            "factors": [],
+            "calibration": np.array([1.0, 0.0]),
+        },
+        "gating": {
             "side": 64,
             "confidence": True,
             "agreement": True,
@@ -418,7 +466,7 @@ def fused_node(kind, **changes):
             "bias": np.zeros((m, k)),
             "calibration": np.array([1.0, 0.0]),
         },
-        "stacked": {
+        "stacking": {
             "mean": np.arange(6.0).reshape(k, 2),
             "neighbours": np.zeros((k, 1), np.int64),
             "weights": np.ones((m, k)),
@@ -427,19 +475,18 @@ def fused_node(kind, **changes):
             "calibration": np.array([1.0, 0.0]),
         },
     }
-    parts["full-vote"]["factors"] = []
-    parts["shape-vote"] = {
+    parts["shape_vote"] = {
         "mean": np.zeros(2 * k),
         "modes": np.eye(2 * k)[:2],
-        "own": 1.0,
+        "residual": 1.0,
         "slope": np.zeros(m),
         "level": np.zeros((m, k)),
         "calibration": np.zeros(2),
     }
-    return {"kind": kind, "members": [point, point], **parts[kind], **changes}
+    return {"kind": f"fusion.{kind}", "members": [point, point], **parts[kind], **changes}
 
 
-@pytest.mark.parametrize("kind", ["weighted-average", "full-vote", "gated-vote", "shape-vote", "stacked"])
+@pytest.mark.parametrize("kind", ["average", "votes", "gating", "shape_vote", "stacking"])
 def test_a_whole_node_of_fusion_runs(kind):
     xy, score = build(fused_node(kind), "auto")(np.zeros((64, 64), np.uint8))
     np.testing.assert_array_equal(xy, np.zeros((3, 2)))
@@ -449,27 +496,27 @@ def test_a_whole_node_of_fusion_runs(kind):
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        ("weighted-average", {"weights": np.array([1.0, 0.0])}),
-        ("weighted-average", {"weights": np.ones(3)}),
-        ("full-vote", {"variance": -np.ones((4, 3))}),
-        ("full-vote", {"variance": np.ones((2, 3))}),
-        ("full-vote", {"correlation": np.tile(np.ones((4, 4)) - 2 * np.eye(4), (3, 1, 1))}),
-        ("gated-vote", {"slope": np.zeros((2, 4))}),
-        ("gated-vote", {"agreement": False}),
-        ("gated-vote", {"bias": np.full((2, 3), np.nan)}),
-        ("gated-vote", {"side": 0}),
-        ("shape-vote", {"mean": np.zeros(7), "modes": np.zeros((1, 7))}),
-        ("shape-vote", {"modes": np.zeros((2, 5))}),
-        ("shape-vote", {"own": 0.0}),
-        ("shape-vote", {"own": float("nan")}),
-        ("shape-vote", {"level": np.full((2, 3), 1e4)}),
-        ("shape-vote", {"slope": np.zeros(3)}),
-        ("stacked", {"neighbours": np.full((3, 1), 3)}),
-        ("stacked", {"neighbours": np.full((3, 1), -1)}),
-        ("stacked", {"neighbours": np.zeros((3, 1))}),
-        ("stacked", {"coefficients": np.zeros((3, 7, 2))}),
-        ("stacked", {"weights": np.zeros((2, 3))}),
-        ("stacked", {"members": []}),
+        ("average", {"weights": np.array([1.0, 0.0])}),
+        ("average", {"weights": np.ones(3)}),
+        ("votes", {"variance": -np.ones((4, 3))}),
+        ("votes", {"variance": np.ones((2, 3))}),
+        ("votes", {"correlation": np.tile(np.ones((4, 4)) - 2 * np.eye(4), (3, 1, 1))}),
+        ("gating", {"slope": np.zeros((2, 4))}),
+        ("gating", {"agreement": False}),
+        ("gating", {"bias": np.full((2, 3), np.nan)}),
+        ("gating", {"side": 0}),
+        ("shape_vote", {"mean": np.zeros(7), "modes": np.zeros((1, 7))}),
+        ("shape_vote", {"modes": np.zeros((2, 5))}),
+        ("shape_vote", {"residual": 0.0}),
+        ("shape_vote", {"residual": float("nan")}),
+        ("shape_vote", {"level": np.full((2, 3), 1e4)}),
+        ("shape_vote", {"slope": np.zeros(3)}),
+        ("stacking", {"neighbours": np.full((3, 1), 3)}),
+        ("stacking", {"neighbours": np.full((3, 1), -1)}),
+        ("stacking", {"neighbours": np.zeros((3, 1))}),
+        ("stacking", {"coefficients": np.zeros((3, 7, 2))}),
+        ("stacking", {"weights": np.zeros((2, 3))}),
+        ("stacking", {"members": []}),
     ],
 )
 def test_a_node_of_fusion_that_does_not_fit_is_refused(kind, changes):

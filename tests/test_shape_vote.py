@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 
 from hybridkp import checks, evaluate, fusion, memory
 from hybridkp.datasets import make_faces
+from hybridkp.fusion.nodes.shape_vote import most_probable
 from hybridkp.fusion.shape_vote import gaussian_shapes
 from hybridkp.landmarks import FastCascade, HolisticRegressor, MeanShape
-from hybridkp.runtime.shaped import most_probable
 from hybridkp.structures import DetectorMixin, InputError
 
 K, SIDE = 6, 64
@@ -45,12 +45,12 @@ def error(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def test_the_last_round_is_gaussian_conditioning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hybridkp.runtime.shaped.ROUNDS", 1)  # all weights 1: no wild answers
+    monkeypatch.setattr("hybridkp.fusion.nodes.shape_vote.ROUNDS", 1)  # all weights 1: no wild answers
     rng = np.random.default_rng(0)
     modes, own, mean = rng.normal(0, 2, (3, 2 * K)), 0.3, rng.uniform(10, 50, 2 * K)
     answer, noise = rng.uniform(10, 50, (2, 70, K, 2)), rng.uniform(0.5, 4, (2, 70, K))
     answer[1, 0, 2] = np.nan
-    found, left = most_probable(answer, noise, {"mean": mean, "modes": modes, "own": own})
+    found, left = most_probable(answer, noise, {"mean": mean, "modes": modes, "residual": own})
     covariance = modes.T @ modes + own * np.eye(2 * K)
     for b in (0, 69):
         rows, looks, spread = [], [], []
@@ -219,12 +219,12 @@ def test_a_chain_is_trained_without_fitting_anything_twice(
     start = fusion.ShapeVote([("inner", fusion.ShapeVote([("a", HolisticRegressor(grid=4))], guard=False))])
     chain = FastCascade(scales=(1.0,), rings=((0, 1, 1.0),), start=start, cv=2)
     faces = make_faces(24, (64, 64), random_state=0)
-    evaluate.train(chain, faces, tmp_path / "chain.hkp", size_hw=(48, 48))
+    evaluate.train(chain, evaluate.Problem(faces, size_hw=(48, 48)), tmp_path / "chain.hkp")
     assert sorted(fits) == [12, 12, 24]  # two folds, and all
     tied = fusion.Average([("a", HolisticRegressor(grid=4)), ("b", HolisticRegressor(grid=4))])
     fits.clear()
     with memory.remember(tmp_path / "kept"):  # somebody's own memory is not pushed aside
-        evaluate.train(tied, faces, tmp_path / "tied.hkp", size_hw=(48, 48))
+        evaluate.train(tied, evaluate.Problem(faces, size_hw=(48, 48)), tmp_path / "tied.hkp")
     assert fits == [24] and list((tmp_path / "kept").glob("*.hkp"))
 
 
@@ -247,6 +247,6 @@ def test_rounds_have_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     answer[0, ::7, 0] += 20
     _, rule = learn(answer, np.full(answer.shape[:3], 0.8), truth)
     found, _ = most_probable(answer, np.ones(answer.shape[:3]), rule)
-    monkeypatch.setattr("hybridkp.runtime.shaped.ROUNDS", 12)
+    monkeypatch.setattr("hybridkp.fusion.nodes.shape_vote.ROUNDS", 12)
     settled, _ = most_probable(answer, np.ones(answer.shape[:3]), rule)
     assert np.quantile(np.linalg.norm(found - settled, axis=-1), 0.95) < 0.25

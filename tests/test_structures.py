@@ -8,6 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import sklearn.base
+from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
 
 from hybridkp.structures import (
     Dataset,
@@ -15,10 +18,16 @@ from hybridkp.structures import (
     InputError,
     Instance,
     Keypoints,
+    NamedMembers,
+    Parameters,
     Predictions,
     Sample,
+    ScoreMaps,
+    Stateful,
     check_start,
     check_xy,
+    clone,
+    supports,
 )
 
 NAN = np.nan
@@ -164,3 +173,68 @@ def test_silence_does_not_pay_in_a_detectors_score() -> None:
     assert Says([[[0, 0], [10, 10], [9, 9]]]).score(images, truth) == pytest.approx(-(5 + 0) / 2 / 30)
     silent = Says([[[NAN, NAN], [10, 10], [9, 9]]])
     assert silent.score(images, truth) == pytest.approx(-(50 + 0) / 2 / 30)
+
+
+# --------------------------------------------------------------------------------------------
+# parameters without scikit-learn
+# --------------------------------------------------------------------------------------------
+
+
+class Part(Parameters):
+    def __init__(self, size=3, name="a"):
+        self.size = size
+        self.name = name
+
+
+class Whole(NamedMembers, Parameters):
+    def __init__(self, members, part=None, weights=(1, 2)):
+        self.members = members
+        self.part = part
+        self.weights = weights
+
+
+def whole():
+    return Whole([("one", Part()), ("two", Part(size=5))], Part(name="inside"))
+
+
+def test_parameters_are_those_of_scikit_learn():
+    class Theirs(BaseEstimator):
+        __init__ = Part.__init__
+
+    for value in ({}, {"size": 7}, {"size": 7, "name": "b"}):
+        ours, theirs = Part(**value), Theirs(**value)
+        assert ours.get_params() == theirs.get_params() and list(ours.get_params()) == ["name", "size"]
+        assert repr(ours) == repr(theirs).replace("Theirs", "Part")
+    for copy in (clone(whole()), sklearn.base.clone(whole())):
+        assert repr(copy) == repr(whole()) and copy.part is not whole().part
+    assert clone([Part(1)])[0].size == 1 and clone(Part) is Part
+
+
+def test_nested_parameters_are_reached_by_name():
+    estimator = whole().set_params(one__size=9, part__name="b", weights=None)
+    params = estimator.get_params()
+    assert params["one__size"] == 9 and params["two"].size == 5 and params["part__name"] == "b"
+    other = Part(size=1)
+    assert estimator.set_params(two=other, two__name="c").members[1] == ("two", other)
+    assert other.name == "c" and whole().get_params(deep=False).keys() == {"members", "part", "weights"}
+
+
+@pytest.mark.parametrize("key", ["siez", "part__siez", "weights__x", "one__siez", "three", "three__size"])
+def test_unknown_parameters(key):
+    with pytest.raises(InputError, match=r"no parameter '[a-z_]+'"):
+        whole().set_params(**{key: 1})
+    with pytest.raises(TypeError):
+        Part(**{key: 1})
+
+
+def test_promises_are_told_by_the_object_and_not_by_its_class():
+    class Sometimes:
+        def __init__(self, has):
+            self.has = has
+
+        @available_if(lambda self: self.has)
+        def score_maps(self, images, stride=4):
+            return images
+
+    assert supports(Sometimes(True), ScoreMaps) and not supports(Sometimes(False), ScoreMaps)
+    assert not supports(object(), Stateful)

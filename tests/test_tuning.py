@@ -10,8 +10,17 @@ import pytest
 
 from hybridkp import cli, memory, recipes
 from hybridkp.datasets import make_faces
-from hybridkp.evaluate import make_crops
-from hybridkp.evaluate.tuning import Trial, best_trial, draw_settings, read_trials, tune
+from hybridkp.evaluate import (
+    Problem,
+    Trial,
+    best_trial,
+    draw_settings,
+    file_name,
+    found_settings,
+    make_crops,
+    read_trials,
+    tune,
+)
 from hybridkp.landmarks import HolisticRegressor
 from hybridkp.metrics import nme, normalizer_lengths, object_pck
 from hybridkp.recipes.settings import check_parameters, parameterised, with_parameters, with_settings
@@ -42,12 +51,13 @@ def test_a_space_too_large_to_list_is_drawn_from() -> None:
 
 
 @pytest.mark.parametrize(("normalizer", "metric"), [(None, "nme"), (("pixel",), "pixel")])
-def test_a_trial_is_the_error_of_left_out_objects(
+def test_a_trial_is_the_error_of_held_out_objects(
     faces: Dataset, tmp_path: Path, normalizer: tuple[str, ...] | None, metric: str
 ) -> None:
     estimator = HolisticRegressor(grid=8)
     space = {"alpha": [1.0, 1e4]}
-    trials = tune(estimator, space, faces, out=tmp_path, n_trials=3, size_hw=(64, 64), normalizer=normalizer)
+    problem = Problem(faces, size_hw=(64, 64), normalizer=normalizer)
+    trials = tune(estimator, space, problem, out=tmp_path, n_trials=3)
     assert trials[0].params == {} and {t.params.get("alpha") for t in trials} == {None, 1.0, 1e4}
     crops = make_crops(faces, (64, 64))
     truth = crops.to_picture(crops.xy)
@@ -68,7 +78,8 @@ def test_a_trial_is_the_error_of_left_out_objects(
 def test_bodies_are_judged_by_their_points_on_target(faces: Dataset, tmp_path: Path) -> None:
     names = ["left shoulder", "right hip", *(f"p{i}" for i in range(2, len(faces.landmarks)))]
     bodies = replace(faces, landmarks=tuple(names), normalizer=("points", 0, 1))
-    (trial,) = tune(HolisticRegressor(grid=8), {}, bodies, out=tmp_path, n_trials=1, size_hw=(64, 64))
+    problem = Problem(bodies, size_hw=(64, 64))
+    (trial,) = tune(HolisticRegressor(grid=8), {}, problem, out=tmp_path, n_trials=1)
     crops = make_crops(bodies, (64, 64))
     answer, _ = memory.out_of_fold(
         HolisticRegressor(grid=8), crops.images, crops.xy, groups=crops.groups, flip=crops.flip
@@ -80,11 +91,8 @@ def test_bodies_are_judged_by_their_points_on_target(faces: Dataset, tmp_path: P
 
 
 def test_trials_in_processes_are_the_same_trials(faces: Dataset, tmp_path: Path) -> None:
-    space = {"alpha": [1.0, 1e4]}
-    found = [
-        tune(HolisticRegressor(grid=8), space, faces, out=tmp_path / str(n), size_hw=(64, 64), n_jobs=n)
-        for n in (1, 2)
-    ]
+    space, problem = {"alpha": [1.0, 1e4]}, Problem(faces, size_hw=(64, 64))
+    found = [tune(HolisticRegressor(grid=8), space, problem, out=tmp_path / str(n), n_jobs=n) for n in (1, 2)]
     one, two = ([replace(t, seconds=0.0) for t in trials] for trials in found)
     assert one == two and len(one) == 3
 
@@ -92,14 +100,14 @@ def test_trials_in_processes_are_the_same_trials(faces: Dataset, tmp_path: Path)
 def test_finished_folds_are_not_fitted_again(
     faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = {"out": tmp_path, "n_trials": 2, "size_hw": (64, 64)}
-    first = tune(HolisticRegressor(grid=8), {"alpha": [1.0]}, faces, **arguments)  # type: ignore[arg-type]
+    search = HolisticRegressor(grid=8), {"alpha": [1.0]}, Problem(faces, size_hw=(64, 64))
+    first = tune(*search, out=tmp_path, n_trials=2)
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("fitted again")
 
     monkeypatch.setattr(HolisticRegressor, "fit", never)
-    again = tune(HolisticRegressor(grid=8), {"alpha": [1.0]}, faces, **arguments)  # type: ignore[arg-type]
+    again = tune(*search, out=tmp_path, n_trials=2)
     assert [t.error for t in again] == [t.error for t in first]
 
 
@@ -122,7 +130,7 @@ def test_the_defaults_stay_unless_clearly_beaten() -> None:
 def test_parameters_reach_every_member() -> None:
     vote = with_parameters(recipes.make_method("vote"), {"max_epochs": 3, "alpha": 7.0})
     members = dict(vote.members)
-    assert members["heatmap-flip"].detector.max_epochs == 3 and members["sdm-fast"].alpha == 7.0
+    assert members["heatmap-flip"].detector.schedule.max_epochs == 3 and members["sdm-fast"].alpha == 7.0
     check_parameters([vote], {"max_epochs": 3})
     with pytest.raises(InputError, match="did you mean 'max_epochs'"):
         check_parameters([vote], {"max_epoch": 3})
@@ -139,11 +147,22 @@ def test_named_methods_get_parameters_or_a_mistake_is_told() -> None:
         parameterised(made, {"speed": 1})
 
 
+def test_settings_are_found_by_the_methods_name_whatever_its_folder_is(
+    faces: Dataset, tmp_path: Path
+) -> None:
+    name, problem = "heatmap[input_px=64]:sdm", Problem(faces, size_hw=(64, 64))
+    tune(HolisticRegressor(grid=8), {}, problem, out=tmp_path / file_name(name), n_trials=1, name=name)
+    tune(HolisticRegressor(grid=8), {}, problem, out=tmp_path / "sdm", n_trials=1)
+    assert found_settings(tmp_path) == {name: {}, "sdm": {}}
+    with pytest.raises(InputError, match="holds no trials"):
+        found_settings(tmp_path / "sdm")
+
+
 def test_mistakes_are_told(faces: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no parameter 'speed'"):
-        tune(HolisticRegressor(), {"speed": [1]}, faces, out=tmp_path)
+        tune(HolisticRegressor(), {"speed": [1]}, Problem(faces), out=tmp_path)
     with pytest.raises(InputError, match="space of alpha is empty"):
-        tune(HolisticRegressor(), {"alpha": []}, faces, out=tmp_path)
+        tune(HolisticRegressor(), {"alpha": []}, Problem(faces), out=tmp_path)
     with pytest.raises(InputError, match="at least one trial"):
         draw_settings({"a": [1]}, 0)
     (tmp_path / "trials.json").write_text('{"trials": [{"params": 3}]}')
@@ -175,7 +194,7 @@ def test_combinations_take_what_was_found_for_their_members() -> None:
     refined = with_settings("hog+svm+cnn", recipes.make_method("hog+svm+cnn"), found)
     assert refined.detector.n_hard == 9
     assert with_settings("sdm-fast", recipes.make_method("sdm-fast"), found).alpha == 7.0
-    assert with_settings("direct", recipes.make_method("direct"), found).learning_rate == 1e-3
+    assert with_settings("direct", recipes.make_method("direct"), found).schedule.learning_rate == 1e-3
 
 
 def test_the_command_tunes_and_the_bench_uses_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from sklearn.base import clone
 
-from ..structures import Array, Keypoints
+from ..structures import Array, Keypoints, PointDescriptor, PointDetector, supports
 from .detectors import Checks, with_common
 
 #: (class name, check) -> the reason why that promise is not kept
@@ -81,9 +81,9 @@ def local_feature_checks(feature: Any, image: Array | None = None) -> Checks:
     wanted = dict(_CHECKS)
     if "n_points" in feature.get_params(deep=False):
         wanted["budget"] = _budget
-    if hasattr(feature, "detect"):
+    if supports(feature, PointDetector):
         wanted["detect finds the same points"] = _detect_agrees
-    if hasattr(feature, "compute"):
+    if supports(feature, PointDescriptor):
         wanted |= _COMPUTE_CHECKS
     own: dict[str, Callable[[], None]] = {
         name: (lambda check=check: check(case))  # type: ignore[misc]

@@ -1,13 +1,60 @@
-"""What the commands say while they work: one-line notes and a bar, all on stderr."""
+"""What commands say: one-line notes and bars on stderr, and results on stdout.
+
+Nothing is computed here; predictions and matches come in, a report's files and its table go out.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..files import MatchedSet
+    from ..structures import PairSet, Predictions, Problem
+
+OK, FAILED = 0, 1  #: exit codes of a command that has come to its end
+TABLE_NOTE = "what the columns mean is explained there"
 
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def provenance() -> dict[str, str]:
+    """What a report says about how it came to be."""
+    return {"command": " ".join(["hybridkp", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d")}
+
+
+def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path) -> None:
+    """Write the landmarks' report and print its table."""
+    from ..report import write_report
+
+    result = write_report(
+        predictions, problem.val, out, normalizer=problem.normalizer, provenance=provenance()
+    )
+    print(result.to_markdown())
+    print(f"\nReport: {result.paths['html']} ({TABLE_NOTE})")
+
+
+def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -> None:
+    """Write the interest points' report and print its table."""
+    from ..recipes import points
+    from ..report import write_points_report
+
+    known = [n for n in dict.fromkeys(m.method for m in found) if n in points.method_names()]
+    paths = write_points_report(
+        found,
+        pairs,
+        out,
+        families={n: points.family(n) for n in known},
+        abouts={n: points.describe_method(n) for n in known},
+        provenance=provenance(),
+    )
+    print(paths["markdown"].read_text().rstrip())
+    print(f"\nReport: {paths['html']} ({TABLE_NOTE})")
 
 
 class Bar:
@@ -34,7 +81,7 @@ class Bar:
 
 
 class Display:
-    """Progress on stderr: a bar on a terminal, a line per finished method elsewhere."""
+    """A bench's progress: a bar on a terminal, a line per finished method elsewhere."""
 
     def __init__(self, total: int) -> None:
         from tqdm import tqdm
@@ -44,6 +91,12 @@ class Display:
         self.started: dict[tuple[str, int], float] = {}
         self.stages: dict[tuple[str, int], str] = {}
         self.bar = tqdm(total=total, file=sys.stderr, disable=None, leave=False, unit="method")
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
 
     def __call__(self, event: str, method: str, seed: int, detail: str) -> None:
         key = (method, seed)
@@ -67,6 +120,3 @@ class Display:
             self.bar.write(f"[{self.done}/{self.total}] {name}: {text}", file=sys.stderr)
             self.bar.update()
         self.bar.set_description(", ".join(f"{m} {stage}" for (m, _), stage in self.stages.items()))
-
-    def close(self) -> None:
-        self.bar.close()

@@ -11,19 +11,20 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..imaging.geometry import points_box
-from ..structures import NOT_LABELLED, Array, Dataset, DataWarning, InputError, Instance, Sample
+from ..structures import Array, Dataset, InputError, Sample
+from .coco_objects import Record, read_instances, size_hw_of
 from .layouts import infer_flip, parse_normalizer, recognise
-from .lookup import find_folder, loader
+from .lookup import find_pictures
+from .repairs import Repaired, Repairs
 from .text import read_text
 
-Record = dict[str, Any]
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  #: may be half of a pair, may be alone
 
 
 def read_coco(
@@ -54,7 +55,11 @@ def read_coco(
     * ``num_keypoints`` missing or wrong: counted again;
     * NaN, infinite or null coordinates, and points further outside than the picture's longer
       side: not labelled (they are sentinels or slips, no landmarks);
-    * visibility outside 0..2: below 0 is 0, above 2 is 2.
+    * visibility between the whole numbers (pseudo-labels write 0.93): rounded up, so that v > 0 is
+      labelled, as in pycocotools; outside 0..2: below 0 is 0, above 2 is 2;
+    * ``keypoints`` missing, null or empty: the object is skipped;
+    * ``file_name`` as another machine writes it (``\\``, ``%20``, ``C:\\data\\a.png``): see
+      :func:`~hybridkp.datasets.lookup.find_pictures`.
 
     ``v = 0`` is not labelled, whatever its coordinates.  An instance without any labelled point
     is kept with ``ignore`` set.  ``image.group`` names the group; without it each picture is its
@@ -71,26 +76,28 @@ def read_coco(
     """
     path = Path(json_path)
     document = read_json(path)
-    chosen = _pick_category(document, category, path)
+    chosen = pick_category(document, category, path)
     landmarks = tuple(str(n) for n in chosen["keypoints"])
     images = _images_by_id(document, path)
-    repairs: Counter[str] = Counter()
-    instances = _instances(document, chosen, len(landmarks), images, path, repairs)
-    if repairs:
-        told = "; ".join(f"{what}: {count}" for what, count in repairs.items())
-        warnings.warn(f"{path}: repaired ({told})", DataWarning, stacklevel=2)
+    repairs: Repairs = defaultdict(list)
+    instances = read_instances(document, chosen, images, path, repairs)
     names = [image["file_name"] for image in images.values()]
-    folder = Path(images_dir) if images_dir is not None else find_folder(names, _folders(path), str(path))
+    folders = _folders(path) if images_dir is None else [Path(images_dir)]
+    loads, told = find_pictures(names, folders, str(path))
+    if told:
+        repairs[f"file names of another machine, read {told}"] = names
+    if repairs:
+        warnings.warn(Repaired(str(path), repairs), stacklevel=2)
     samples = tuple(
         Sample(
             name=image["file_name"],
-            load=loader(folder / image["file_name"]),
+            load=load,
             instances=tuple(instances[image_id]),
             group=str(image.get("group") or image["file_name"]),
-            size_hw=_size_hw(image),
+            size_hw=size_hw_of(image),
             image_id=image_id,
         )
-        for image_id, image in images.items()
+        for load, (image_id, image) in zip(loads, images.items(), strict=True)
     )
     dataset_name = name or f"{path.resolve().parent.name}-{path.stem}"
     return _dataset(dataset_name, landmarks, samples, chosen, document.get("info"), path)
@@ -105,11 +112,19 @@ def read_json(path: Path) -> Record:
         raise InputError(f"{path}: the file is empty; write the annotations again")
     try:
         document = json.loads(text)
+        if _HALF.search(text):
+            json.dumps(document, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         early = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated")
         cut = " (it ends early: copied or written only in part?)" if early else ""
         raise InputError(
             f"{path}: not valid JSON, line {error.lineno} column {error.colno}: {error.msg}{cut}"
+        ) from None
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: holds half a character (a lone surrogate); save it as UTF-8") from None
+    except ValueError:
+        raise InputError(
+            f"{path}: holds a number of thousands of digits; no coordinate or id has them"
         ) from None
     except RecursionError:
         raise InputError(f"{path}: not a COCO file: nested too deeply") from None
@@ -124,7 +139,8 @@ def read_json(path: Path) -> Record:
     return document
 
 
-def _pick_category(document: Record, wanted: str | None, path: Path) -> Record:
+def pick_category(document: Record, wanted: str | None, path: Path) -> Record:
+    """The category of that name, or the only one that objects use; its keypoints are names."""
     able = [c for c in document["categories"] if c.get("keypoints") and isinstance(c["keypoints"], list)]
     if wanted is not None:
         able = [c for c in able if c.get("name") == wanted]
@@ -157,132 +173,6 @@ def _images_by_id(document: Record, path: Path) -> dict[Any, Record]:
     if not images:
         raise InputError(f"{path}: lists no picture; nothing to read")
     return images
-
-
-def _size_hw(image: Record) -> tuple[int, int] | None:
-    try:
-        h, w = int(image["height"]), int(image["width"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    return (h, w) if 0 < h < 2**31 and 0 < w < 2**31 else None
-
-
-def _instances(
-    document: Record, category: Record, k: int, images: dict[Any, Record], path: Path, repairs: Counter[str]
-) -> dict[Any, list[Instance]]:
-    """Image id -> its instances of the category, repaired; counts go into ``repairs``."""
-    out: dict[Any, list[Instance]] = {image_id: [] for image_id in images}
-    seen: set[Any] = set()
-    labelled = 0
-    for row, annotation in enumerate(document["annotations"]):
-        who = f"{path}: instance {annotation.get('id', f'in row {row}')}"
-        if "id" in annotation:
-            if isinstance(annotation["id"], list | dict):
-                raise InputError(f"{who}: ids are whole numbers")
-            if annotation["id"] in seen:
-                raise InputError(f"{who}: this id occurs twice; ids must differ")
-            seen.add(annotation["id"])
-        if annotation.get("category_id", category.get("id")) != category.get("id"):
-            continue
-        if "keypoints" not in annotation:
-            repairs["instances without keypoints skipped"] += 1
-            continue
-        image_id = annotation.get("image_id")
-        if isinstance(image_id, list | dict) or image_id not in images:
-            raise InputError(
-                f"{who}: image_id {image_id!r} is no picture of the file;"
-                " remove the instance or add its picture"
-            )
-        instance = _instance(annotation, k, _size_hw(images[image_id]), who, repairs)
-        if instance is not None:
-            out[image_id].append(instance)
-            labelled += bool(instance.visibility.any())
-    if not labelled:
-        raise InputError(f"{path}: no instance with a labelled point; nothing to learn from or to score")
-    return out
-
-
-def _instance(
-    annotation: Record, k: int, size_hw: tuple[int, int] | None, who: str, repairs: Counter[str]
-) -> Instance | None:
-    xy, visibility = _points(annotation["keypoints"], k, size_hw, who, repairs)
-    count = int((visibility > NOT_LABELLED).sum())
-    if annotation.get("num_keypoints") != count:
-        repairs["num_keypoints missing or wrong, counted again"] += 1
-    tight = points_box(xy)
-    box = _box(annotation.get("bbox"), tight, size_hw, who, repairs)
-    if box is None:
-        repairs["instances with neither box nor points skipped"] += 1
-        return None
-    area = annotation.get("area")
-    if not isinstance(area, int | float) or not 0 < area < 2**62:  # more than any picture: a slip
-        if count:
-            repairs["area missing, taken from the points' box"] += 1
-        area = float(tight[2] * tight[3]) if count > 1 else float("nan")
-        area = area if area > 0 else float(box[2] * box[3])
-    ignore = bool(annotation.get("iscrowd", 0)) or count == 0
-    return Instance(xy, visibility, box, area=float(area), ignore=ignore)
-
-
-def _points(
-    values: Any, k: int, size_hw: tuple[int, int] | None, who: str, repairs: Counter[str]
-) -> tuple[Array, Array]:
-    """(K, 2) float with NaN, (K,) visibility."""
-    try:
-        table = np.array(values, float)  # null becomes NaN
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{who}: keypoints must be numbers x, y, v, x, y, v, ...") from None
-    if table.size != 3 * k:
-        raise InputError(
-            f"{who}: has {table.size} keypoint numbers, its category needs {3 * k} (3 for each of {k}"
-            " landmarks); K may not change inside a file: write v = 0 for a landmark that is missing"
-        )
-    table = table.reshape(k, 3)
-    xy, v = table[:, :2].copy(), table[:, 2]
-    if np.any((v < 0) | (v > 2)):
-        repairs["visibility outside 0..2, clipped"] += 1
-    visibility = np.clip(np.nan_to_num(v, nan=0.0), 0, 2).astype(int)
-    broken = (visibility > NOT_LABELLED) & ~np.isfinite(xy).all(1)
-    if broken.any():
-        repairs["points with NaN coordinates, now not labelled"] += int(broken.sum())
-        visibility[broken] = NOT_LABELLED
-    if size_hw is not None:
-        h, w = size_hw
-        beyond = np.maximum(-xy, xy - [w - 1, h - 1]).max(1)
-        far = (visibility > NOT_LABELLED) & (beyond > max(h, w))
-        if far.any():
-            repairs["points far outside the picture, now not labelled"] += int(far.sum())
-            visibility[far] = NOT_LABELLED
-    xy[visibility == NOT_LABELLED] = np.nan
-    return xy, visibility
-
-
-def _box(
-    value: Any, tight: Array, size_hw: tuple[int, int] | None, who: str, repairs: Counter[str]
-) -> Array | None:
-    """The instance's box (4,), repaired by the rule of :func:`read_coco`; None when impossible."""
-    if value is not None:
-        try:
-            box = np.asarray(value, float).reshape(4)
-        except (TypeError, ValueError, OverflowError):
-            raise InputError(f"{who}: bbox must be four numbers [x, y, width, height]") from None
-        outside = False
-        if size_hw is not None:
-            end = box[:2] + box[2:]
-            outside = bool((box[:2] >= [size_hw[1], size_hw[0]]).any() or (end <= 0).any())
-        if np.isfinite(box).all() and (box[2:] > 0).all() and not outside:
-            return box
-        what = "bbox outside the picture" if outside else "bbox without width or height"
-    else:
-        what = "bbox missing"
-    if np.isfinite(tight).all() and max(tight[2:]) > 1:
-        repairs[f"{what}, taken from the points"] += 1
-        grow = 0.1 * max(tight[2:])
-        return np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow])
-    if size_hw is not None:
-        repairs[f"{what}, now the whole picture"] += 1
-        return np.array([0.0, 0.0, size_hw[1], size_hw[0]])
-    return None
 
 
 def _folders(path: Path) -> list[Path]:

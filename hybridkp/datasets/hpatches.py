@@ -18,11 +18,10 @@ from numpy.typing import ArrayLike
 from ..imaging.geometry import apply_homography, resize_matrix
 from ..structures import Array, InputError
 from ..structures.pairs import Pair, PairSet
-from .lookup import SUFFIXES, load_picture
+from .lookup import SHORT_SIDE, SUFFIXES, load_picture
 from .text import read_text
 
 ROTATED_DEG = 20.0  #: pairs turned by more than this are marked as rotated
-SHORT_SIDE = 480  #: px, to which evaluations on HPatches usually shrink
 
 _HOMOGRAPHY = re.compile(r"H_1_(\d+)")
 #: what differs within the sequences of Mikolajczyk et al.
@@ -73,6 +72,11 @@ def read_hpatches(
     pairs = tuple(pair for folder in folders for pair in _read_sequence(folder, short_side or 0))
     licence = "see the data's own terms"
     return PairSet(name or root.resolve().name, pairs, licence)
+
+
+def recognises(root: Path) -> float:
+    """Sure of a sequence and of a folder of sequences."""
+    return float(root.is_dir() and (_is_sequence(root) or any(map(_is_sequence, root.iterdir()))))
 
 
 def rotation_degrees(homography: ArrayLike, xy: ArrayLike) -> float:

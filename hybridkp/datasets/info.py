@@ -14,15 +14,17 @@ from ..structures import HIDDEN, NOT_LABELLED, Dataset
 from .load import load_dataset
 
 
-def describe_dataset(dataset: Dataset | str | Path, split: str | None = None) -> dict[str, Any]:
+def describe_dataset(
+    dataset: Dataset | str | Path, split: str | None = None, **options: Any
+) -> dict[str, Any]:
     """Facts of a data set (or of what lies at a path), JSON-able, in reading order.
 
     ``labelled`` maps each landmark to the share of instances that label it; ``box_px`` and
     ``picture_px`` give smallest, median and largest longer side; ``mirrors`` tells whether
-    pictures may be mirrored for training.
+    pictures may be mirrored for training.  ``options`` are the reader's, as of :func:`load_dataset`.
     """
     if not isinstance(dataset, Dataset):
-        dataset = load_dataset(dataset, split)
+        dataset = load_dataset(dataset, split, **options)
     instances = [i for s in dataset for i in s.instances]
     visibility = np.array([i.visibility for i in instances]).reshape(len(instances), -1)
     boxes = [float(max(i.box_xywh[2:])) for i in instances if np.isfinite(i.box_xywh).all()]

@@ -1,25 +1,84 @@
-"""Finding and opening the picture that belongs to an annotation.
+"""What lies where: the split that a name means, the picture that an annotation means.
 
-Pictures are opened late, through ``files.read_image``, and never kept; nothing is decoded here.
+File names come from other machines: a name is looked for as it stands, then as Windows, a server or a
+URL would have written it, and never outside the folders that may be looked into.  Pictures are opened
+late, through ``files.read_image``, and never kept; nothing is decoded here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
-from ..structures import Array, InputError
+from ..structures import Array, Dataset, InputError
 
 #: endings of pictures, most usual first
 SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".gif")
 
+_SPLIT = re.compile(r"(?:^|[_\-.])(train|val|valid|validation|test)(?:set)?(?:\d{4})?$", re.IGNORECASE)
+_ORDER = ("train", "val", "test")
+SHORT_SIDE = 480  #: px, to which evaluations on HPatches usually shrink
 
-def load_picture(path: str) -> Array:
+#: how names had to be read, in words, and the function that does it
+Way = tuple[str, Callable[[str], str]]
+
+TRIED = 20  #: names, evenly spread, by which a folder and a way of reading names are judged
+
+
+class Tally(NamedTuple):
+    """What a part of a data set holds, counted without its reader; None = not counted."""
+
+    pictures: int
+    objects: int | None = None
+    points: int | None = None  #: labelled ones
+
+
+# --------------------------------------------------------------------------------------------
+# splits
+# --------------------------------------------------------------------------------------------
+
+
+def split_of(stem: str) -> str | None:
+    """The split that a file's or folder's name says.
+
+    >>> split_of("person_keypoints_train2017"), split_of("valid"), split_of("holiday")
+    ('train', 'val', None)
+    """
+    found = _SPLIT.search(stem)
+    if not found:
+        return None
+    word = found.group(1).lower()
+    return "val" if word.startswith("val") else word
+
+
+def in_order(splits: Mapping[str, Path]) -> dict[str, Path]:
+    """The same, in the order train, val, test."""
+    return dict(sorted(splits.items(), key=lambda item: _ORDER.index(item[0])))
+
+
+# --------------------------------------------------------------------------------------------
+# pictures
+# --------------------------------------------------------------------------------------------
+
+
+def load_picture(path: str, bits: int | None = None) -> Array:
     """(H, W) or (H, W, 3) uint8 BGR of a file; a function of the module, so that it pickles."""
     from ..files import read_image
 
-    return read_image(path)
+    return read_image(path, bits)
+
+
+def refuse(message: str) -> Array:
+    """The ``Sample.load`` of a picture that may not be opened; a function of the module likewise."""
+    raise InputError(message)
 
 
 def loader(path: Path) -> Callable[[], Array]:
@@ -27,28 +86,120 @@ def loader(path: Path) -> Callable[[], Array]:
     return partial(load_picture, str(path))
 
 
-def path_of(load: Callable[[], Array]) -> Path | None:
+def path_of(load: Callable[[], Array]) -> str | None:
     """The file behind a ``Sample.load`` made by :func:`loader`, else None."""
-    if isinstance(load, partial) and load.func is load_picture:
-        return Path(load.args[0])
-    return None
+    return load.args[0] if isinstance(load, partial) and load.func is load_picture else None
 
 
-def find_folder(file_names: Sequence[str], candidates: Sequence[Path], where: str) -> Path:
-    """The first folder that holds the first picture, else the first that holds any of them.
+def with_one_depth(dataset: Dataset) -> Dataset:
+    """The same set, its 16-bit files read with the bits that the set needs, not each with its own.
+
+    Looks at :data:`TRIED` files, evenly spread, and warns when they need fewer than 16 bits.
+    """
+    from ..files import needed_bits
+    from ..imaging.images import RangeWarning
+
+    paths = [path_of(sample.load) for sample in dataset]
+    known = [path for path in paths if path is not None]
+    bits = needed_bits(dict.fromkeys(known[i * len(known) // TRIED] for i in range(TRIED if known else 0)))
+    if bits is None:
+        return dataset
+    if bits < 16:
+        told = f"{dataset.name}: 16-bit files whose values need {bits} bits only: all are read so"
+        warnings.warn(told, RangeWarning, stacklevel=4)
+    samples = tuple(
+        s if path is None else replace(s, load=partial(load_picture, path, bits))
+        for s, path in zip(dataset, paths, strict=True)
+    )
+    return replace(dataset, samples=samples)
+
+
+def find_pictures(
+    names: Sequence[str], candidates: Sequence[Path], where: str
+) -> tuple[list[Callable[[], Array]], str]:
+    """The ``Sample.load`` of each name, and how the names had to be read ("" = as they stand).
+
+    One folder and one way of reading for all names: the pair that finds most of :data:`TRIED` of them
+    wins, the most literal first.  Ways: as they stand; ``\\`` for ``/``; ``%20`` for a blank; without
+    leading parts of the folder that *all* names share, so that two different names never become one.
+    A name that leaves the candidates is refused when its picture is asked for.
 
     Raises
     ------
     InputError
         When no candidate holds any: names the folders tried.
     """
-    unique = list(dict.fromkeys(candidates))
-    for names in (file_names[:1], file_names):
-        for folder in unique:
-            if any((folder / name).is_file() for name in names):
-                return folder
-    tried = ", ".join(str(c) for c in unique)
-    raise InputError(
-        f"{where}: none of its {len(file_names)} pictures (first: {file_names[0]}) is in {tried};"
-        " put them there or pass images_dir"
-    )
+    folders, ways = list(dict.fromkeys(candidates)), _ways(names)
+    roots = [os.path.abspath(folder) for folder in folders]
+    few = [names[i * len(names) // TRIED] for i in range(TRIED)]
+    best = _best(list(dict.fromkeys(few)), folders, ways, roots) or _best(names, folders, ways, roots)
+    if best is None and not any(_is_file(folders[0] / name) for name in names):
+        tried = ", ".join(str(c) for c in folders)
+        raise InputError(
+            f"{where}: none of its {len(names)} pictures (first: {names[0][:200]}) is in {tried};"
+            " put them there or pass images_dir"
+        )
+    folder, (told, read) = best or (folders[0], ways[0])
+    return [_load(folder / read(name), roots, where) for name in names], told
+
+
+def _best(names: Sequence[str], folders: Sequence[Path], ways: Sequence[Way], roots: Sequence[str]) -> Any:
+    """(folder, way) that finds most names, the first of equals; None when all find none."""
+    best, most = None, 0
+    for way in ways:
+        for folder in folders:
+            paths = [folder / way[1](name) for name in names]
+            count = sum(_is_file(path) and _inside(path, roots) for path in paths)
+            if count > most:
+                best, most = (folder, way), count
+            if most == len(names):
+                return best
+    return best
+
+
+def _load(path: Path, roots: Sequence[str], where: str) -> Callable[[], Array]:
+    if _inside(path, roots):
+        return loader(path)
+    cure = f"to allow it, read with images_dir={str(path.parent)[:200]!r}"
+    return partial(refuse, f"{where}: {str(path)[:200]} lies outside the data's folders; {cure}")
+
+
+def _inside(path: Path, roots: Sequence[str]) -> bool:
+    absolute = os.path.abspath(path)  # ".." taken away by the text alone: links may lead anywhere
+    return any(absolute.startswith(os.path.join(root, "")) for root in roots)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _ways(names: Sequence[str]) -> list[Way]:
+    """(told, function of a name), the most literal first."""
+    out: list[Way] = [("", str)]
+    for told, text in (("with / for \\", _slashes), ("with signs for %20 and its like", _unquoted)):
+        if any(text(name) != out[-1][1](name) for name in names):
+            out.append((told, text))
+    last = out[-1][1]  # the most forgiving
+    parents = [PurePosixPath(last(name)).parts[:-1] for name in names]
+    equal = (a == b for a, b in zip(min(parents), max(parents), strict=False))
+    shared = min(parents)[: sum(takewhile(bool, equal))]
+    cut = [
+        (f"without {PurePosixPath(*shared[:n])}", partial(_without, last, n))
+        for n in range(1, len(shared) + 1)
+    ]
+    return out + cut
+
+
+def _slashes(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _unquoted(name: str) -> str:
+    return _slashes(unquote(name))
+
+
+def _without(text: Callable[[str], str], n: int, name: str) -> str:
+    return str(PurePosixPath(*PurePosixPath(text(name)).parts[n:]))

@@ -1,22 +1,29 @@
-"""The parts of a data set that a comparison needs: what to train on, what to judge on, how many of it."""
+"""The parts of data that a comparison needs: what to train on, what to judge on, how many of it.
+
+Annotations only; no picture is read, and nothing is drawn at random.
+"""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
-from ..structures import Dataset, DataWarning, InputError
+from ..structures import Dataset, DataWarning, InputError, Pair, PairSet
 from .load import load_dataset, split_names
 from .splits import group_split
 
 HELD_OUT = 0.2  #: share held out for val when the data have no splits
 
 
-def load_parts(data: str, split: str) -> tuple[Dataset, Dataset]:
-    """The training part and the evaluated one; undivided data are divided by group."""
+def load_parts(data: str, split: str, **options: Any) -> tuple[Dataset, Dataset]:
+    """The training part and the evaluated one; undivided data are divided by group.
+
+    ``options`` are the reader's, as of :func:`~hybridkp.datasets.load_dataset`.
+    """
     splits = split_names(data)
     if not splits:
-        whole = load_dataset(data)
+        whole = load_dataset(data, **options)
         rows, held = group_split(whole.groups, HELD_OUT)
         warnings.warn(
             f"{data} has no splits: {len(held)} of {len(whole)} pictures held out by group",
@@ -28,7 +35,7 @@ def load_parts(data: str, split: str) -> tuple[Dataset, Dataset]:
         raise InputError(f"{data}: has no train split (there: {', '.join(splits)})")
     if split == "train":
         raise InputError("--split train: evaluating on the training pictures says nothing; use val or test")
-    return load_dataset(data, "train"), load_dataset(data, split)
+    return load_dataset(data, "train", **options), load_dataset(data, split, **options)
 
 
 def thin(dataset: Dataset, n: int | None) -> Dataset:
@@ -36,6 +43,15 @@ def thin(dataset: Dataset, n: int | None) -> Dataset:
     if n is None or n >= len(dataset):
         return dataset
     return dataset.subset([i * len(dataset) // n for i in range(n)])
+
+
+def few_of_each(pairs: PairSet, n: int) -> PairSet:
+    """At most ``n`` pairs of every sequence, evenly spread."""
+    rows: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        rows.setdefault(pair.sequence, []).append(pair)
+    chosen = [p[i * len(p) // min(n, len(p))] for p in rows.values() for i in range(min(n, len(p)))]
+    return replace(pairs, pairs=tuple(chosen))
 
 
 def parse_normalizer(text: str | None, dataset: Dataset) -> tuple[Any, ...] | None:

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..imaging.geometry import points_box
 from ..structures import Array, Dataset, InputError, Instance, Sample
 from .layouts import IBUG_68
-from .lookup import SUFFIXES, loader
+from .lookup import SUFFIXES, Tally, in_order, loader, split_of
 from .text import read_text
 
 #: one face of several in a photograph: HELEN's 100032540_1, AFW's 1051618982_2
 _FACE_NUMBER = re.compile(r"^(.*\d{4,}.*)_\d{1,2}$")
+#: a line of two numbers
+_PAIR = re.compile(r"^[ \t]*([-+.\deEnNaA]+)[ ,\t]+([-+.\deEnNaA]+)[ \t]*$", re.MULTILINE)
 #: 300-W's copies mirrored by the authors
 _MIRRORED = re.compile(r"_mirror(?=\.|$)")
 
@@ -135,7 +136,49 @@ def read_pts_folder(folder: str | Path, origin: float = 1.0, name: str | None = 
     )
 
 
+# --------------------------------------------------------------------------------------------
+# the row's questions
+# --------------------------------------------------------------------------------------------
+
+
+def splits(root: Path) -> dict[str, Path]:
+    """Split name -> the folder of .pts files that is called so."""
+    found: dict[str, Path] = {}
+    for folder in sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else ():
+        split = split_of(folder.name)
+        if split and split not in found and next(folder.rglob("*.pts"), None) is not None:
+            found[split] = folder
+    return in_order(found)
+
+
+def recognises(root: Path) -> float:
+    """Sure of a .pts file and of named folders of them; other folders may hold such files by the way."""
+    if root.is_file():
+        return float(root.suffix.lower() == ".pts")
+    return 0.9 if splits(root) else 0.4 * (next(root.rglob("*.pts"), None) is not None)
+
+
+def read(root: Path, split: str | None = None, *, origin: float = 1.0) -> Dataset:
+    return read_pts_folder(splits(root)[split] if split is not None else root, origin)
+
+
+def tally(root: Path, split: str | None = None, **_: float) -> Tally:
+    """Counts by a plain look: a picture and an object a file, a point a line of two numbers."""
+    where = root if split is None else splits(root)[split]
+    files = [where] if where.is_file() else list(where.rglob("*.pts"))
+    pairs = [m for file in files for m in _PAIR.findall(file.read_text(encoding="utf-8-sig"))]
+    missing = sum(x.lower() == "nan" or float(x) == float(y) == -1 for x, y in pairs)
+    return Tally(len(files), len(files), len(pairs) - missing)
+
+
+# --------------------------------------------------------------------------------------------
+# one file
+# --------------------------------------------------------------------------------------------
+
+
 def _sample(file: Path, base: Path, origin: float) -> Sample:
+    from ..imaging.geometry import points_box
+
     xy = read_pts(file, origin)
     picture = _picture_of(file)
     tight = points_box(xy)

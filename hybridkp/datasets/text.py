@@ -12,6 +12,8 @@ from ..structures import InputError
 
 def read_text(path: Path) -> str:
     """The file's text (UTF-8, with or without a byte order mark); :class:`InputError` if unreadable."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no regular file; name a file of text")
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

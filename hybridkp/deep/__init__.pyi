@@ -1,7 +1,9 @@
 from .direct import DirectNet as DirectNet
 from .embedding import CNNEmbedding as CNNEmbedding
+from .feature_maps import HeatmapFeatures as HeatmapFeatures
 from .heatmap import HeatmapNet as HeatmapNet
-from .maps import HeatmapFeatures as HeatmapFeatures
 from .patchcnn import PatchCNN as PatchCNN
 from .points.export import export_aliked as export_aliked
+from .points.learning import PointLearner as PointLearner
 from .refine import CNNRefiner as CNNRefiner
+from .schedule import Schedule as Schedule

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from .tensors import invert_maps, pixel_grid, sample, transform_points
+from .batches import invert_maps, pixel_grid, sample, transform_points
 
 
 @dataclass(frozen=True)

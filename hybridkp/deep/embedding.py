@@ -7,25 +7,26 @@ beside SIFT or HOG in a concatenation that any classifier can use.  It knows no 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..imaging.geometry import rescale, resize_points
-from ..imaging.images import check_crops, crops_to_grey
+from ..imaging.images import crops_to_grey
 from ..imaging.pyramid import gaussian_pyramid
-from ..structures import Array, InputError, Keypoints, Pyramid, check_xy
+from ..structures import Array, InputError, Keypoints, Pyramid
 from .augment import Augment, augment
+from .batches import Batch, sample
+from .devices import in_parts, place
 from .estimator import NetEstimator
-from .layers import DenseTrunk, standardise
-from .tensors import draw_seed, n_parameters, pick_device, place, sample, seeded, split_rows
-from .training import Batch
+from .networks.blocks import standardise
+from .networks.dense import DenseTrunk
+from .schedule import Schedule
 
 SHARPNESS = 10.0  #: factor on the cosine between a row and a landmark's direction
 
@@ -35,13 +36,13 @@ class EmbeddingModule(nn.Module):
 
     def __init__(self, n_features: int, n_landmarks: int) -> None:
         super().__init__()
-        self.trunk = DenseTrunk(n_features)
+        self.trunk = DenseTrunk(1, n_features)
         self.names = nn.Linear(n_features, n_landmarks + 1)
 
     def rows(self, pictures: Tensor, xy: Tensor) -> Tensor:
         """(B, N, D) unit rows at points (B, N, 2) px of pictures (B, 1, H, W)."""
         dense = self.trunk(standardise(pictures))
-        at = sample(dense, rescale(xy, 1 / 2).unsqueeze(2))[..., 0]
+        at = sample(dense, rescale(xy, 1 / self.trunk.stride).unsqueeze(2))[..., 0]
         return F.normalize(at.transpose(1, 2), dim=2, eps=1e-6)
 
     def forward(self, pictures: Tensor, xy: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ class EmbeddingModule(nn.Module):
         return SHARPNESS * self.rows(pictures, xy) @ directions.T + self.names.bias
 
 
-class CNNEmbedding(NetEstimator, BaseEstimator):
+class CNNEmbedding(NetEstimator):
     """Rows from a small convolutional net that learned to tell landmarks and background apart.
 
     The net runs densely once per picture and level; its maps are read at the points by bilinear
@@ -64,7 +65,7 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
     level : pyramid level that :meth:`describe` reads
     train_levels : pyramid levels it is trained on, so that it serves on each of them
     jitter : spread in px of the points that still count as the landmark
-    max_epochs ... verbose : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
+    schedule, random_state : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
 
     Attributes
     ----------
@@ -73,6 +74,7 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
     """
 
     augmentation = Augment(rotation=10, scale=0.08, shift=0.02, occlusion=0.0)
+    schedule_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 8, "learning_rate": 3e-3, "patience": 8}
 
     def __init__(
         self,
@@ -80,66 +82,41 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
         level: int = 0,
         train_levels: tuple[int, ...] = (0, 1),
         jitter: float = 0.7,
-        max_epochs: int = 8,
-        batch_size: int = 16,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 1e-2,
-        patience: int = 8,
-        epoch_pictures: int = 1000,
-        validation_fraction: float = 0.1,
-        device: str = "auto",
+        schedule: Schedule | None = None,
         random_state: Any = 0,
-        checkpoint: Any = None,
-        verbose: int = 0,
     ) -> None:
         self.n_features = n_features
         self.level = level
         self.train_levels = train_levels
         self.jitter = jitter
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.epoch_pictures = epoch_pictures
-        self.validation_fraction = validation_fraction
-        self.device = device
+        self.schedule = schedule
         self.random_state = random_state
-        self.checkpoint = checkpoint
-        self.verbose = verbose
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> CNNEmbedding:
         """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
-        images = check_crops(images)
-        points = check_xy(xy, len(images))
         if self.n_features < 2 or not self.train_levels:
             raise InputError("CNNEmbedding needs n_features >= 2 and at least one of train_levels")
-        seed, device = draw_seed(self.random_state), pick_device(self.device)
-        rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
-        levels, targets = self._levels(images, points)
-        k = points.shape[1]
-        with seeded(seed, device):
-            module = self._make(k)
-        mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
+        fit = self._begin(images, xy, groups, flip)
+        levels, targets = self._levels(fit.images, fit.points)
+        module = self._fresh(fit)
 
         def vary(batch: Batch, generator: Generator) -> Batch:
             choice = int(torch.randint(len(levels), (1,), generator=generator))
-            pictures, target = augment(
-                batch[2 * choice], batch[2 * choice + 1], self.augmentation, generator, mirror
-            )
+            pictures, target = batch[2 * choice : 2 * choice + 2]
+            pictures, target = augment(pictures, target, self.augmentation, generator, fit.flip)
             return pictures, target, *self._candidates(target, generator)
 
-        self.history_ = self._train(
+        self._train(
             module,
-            tuple(t[rows] for pair in zip(levels, targets, strict=True) for t in pair),
+            tuple(t for pair in zip(levels, targets, strict=True) for t in pair),
             self._loss,
-            lambda net: self._missed(net, levels[0][held], targets[0][held], device),
+            lambda net: self._missed(net, levels[0][fit.held_out], targets[0][fit.held_out], fit.device),
             vary,
-            seed,
+            fit,
         )
-        self.n_landmarks_, self.n_parameters_, self.module_ = k, n_parameters(module), module
+        self._finish(module, fit)
         return self
 
     def describe(self, pyramid: Pyramid, keypoints: Keypoints) -> Array:
@@ -149,13 +126,12 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
             raise InputError(f"CNNEmbedding: the pyramid has {len(pyramid)} levels, none is {self.level}")
         if len(keypoints) == 0:
             return np.zeros((0, self.n_features), np.float32)
-        device = pick_device(self.device)
         picture = torch.from_numpy(np.array(pyramid.levels[self.level], np.float32))[None, None]
         at = resize_points(keypoints.xy, float(pyramid.scale[self.level]))
         module = self.module_
-        place(module, device)
+        place(module, self._device)
         with torch.inference_mode():
-            rows = module.rows(picture.to(device), torch.from_numpy(at).float()[None].to(device))
+            rows = module.rows(picture.to(self._device), torch.from_numpy(at).float()[None].to(self._device))
         return rows[0].cpu().numpy().astype(np.float32)
 
     # ---------------------------------------------------------------------------- inside
@@ -164,7 +140,7 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
         return EmbeddingModule(self.n_features, n_landmarks)
 
     def _levels(self, images: Array, xy: Array) -> tuple[list[Tensor], list[Tensor]]:
-        """Each trained level as (B, 1, H_l, W_l) uint8 with its points; levels too small are left out."""
+        """Each level to train on, where there is one: (B, 1, H_l, W_l) uint8, with its points."""
         grey = crops_to_grey(images)
         pyramids = [gaussian_pyramid(g, max(self.train_levels) + 1) for g in grey]
         usable = [level for level in self.train_levels if level < len(pyramids[0])] or [0]
@@ -197,10 +173,7 @@ class CNNEmbedding(NetEstimator, BaseEstimator):
 
     @staticmethod
     def _missed(module: nn.Module, pictures: Tensor, target: Tensor, device: torch.device) -> float:
-        known, wrong = torch.isfinite(target).all(-1), []
-        names = torch.arange(target.shape[1])
-        with torch.inference_mode():
-            for part, at in zip(pictures.split(32), target.nan_to_num().split(32), strict=True):
-                found = module(part.float().to(device), at.to(device))[..., :-1].argmax(-1).cpu()
-                wrong.append(found != names)
-        return float(torch.cat(wrong)[known].float().mean()) if known.any() else 0.0
+        known = torch.isfinite(target).all(-1).numpy()
+        logits = in_parts(lambda part, at: module(part.float(), at), device, pictures, target.nan_to_num())
+        wrong = logits[..., :-1].argmax(-1) != np.arange(target.shape[1])
+        return float(wrong[known].mean()) if known.any() else 0.0

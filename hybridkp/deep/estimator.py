@@ -9,12 +9,11 @@ confidence into a probability.  No architecture and no loss lives here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
@@ -23,19 +22,13 @@ from ..imaging.images import check_crops
 from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
-from .tensors import (
-    draw_seed,
-    n_parameters,
-    pick_device,
-    picture_tensor,
-    place,
-    resize_square,
-    seeded,
-    set_weights,
-    split_rows,
-    weights_of,
-)
-from .training import Batch, History, Schedule, train
+from .batches import Batch, Rows, picture_tensor, resize_square, split_rows
+from .devices import draw_seed, in_parts, n_parameters, pick_device, place, seeded, set_weights, weights_of
+from .export import export_onnx
+from .schedule import Scheduled
+from .training import History, train
+
+CALIBRATIONS = ("calibration_", "calibration_mirrored_")  #: of scores, where they are no part of a graph
 
 
 class Pipeline(nn.Module):
@@ -58,28 +51,42 @@ class Pipeline(nn.Module):
         return xy, torch.sigmoid(self.calibration[0] * raw + self.calibration[1])
 
 
-class NetEstimator:
-    """What every estimator of this room does alike: schedule, training, squares, errors, state."""
+class Fit(NamedTuple):
+    """What a fit starts from, checked: crops, points (B, K, 2) px, rows to learn from and held-out rows."""
+
+    images: Array
+    points: Array
+    rows: Array
+    held_out: Array
+    flip: Tensor | None
+    seed: int
+    device: torch.device
+
+
+class NetEstimator(Scheduled):
+    """What every estimator of this room does alike: training, squares, errors, state."""
 
     input_px: int
-    max_epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    patience: int
-    epoch_pictures: int
-    validation_fraction: float
-    device: str
     random_state: Any
-    checkpoint: Any
-    verbose: int
-    average = 0.0  #: networks that take these as parameters replace them
-    precision = "float32"
+    augmentation: ClassVar[Augment] = Augment()
+    calibration_: tuple[float, float]
     n_channels_ = 1  #: of the pictures: 1 is grey, 3 is BGR
 
     def _make(self, n_landmarks: int) -> nn.Module:
         """A fresh network, to be trained or to take stored weights."""
         raise NotImplementedError
+
+    def _begin(self, images: Any, xy: ArrayLike, groups: Any, flip: Any) -> Fit:
+        images = check_crops(images)
+        points = check_xy(xy, len(images))
+        seed, device = draw_seed(self.random_state), pick_device(self._schedule.device)
+        rows, held_out = split_rows(len(images), groups, self._schedule.validation_fraction, seed)
+        mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
+        return Fit(images, points, rows, held_out, mirror, seed, device)
+
+    def _fresh(self, fit: Fit) -> Any:
+        with seeded(fit.seed, fit.device):
+            return self._make(fit.points.shape[1])
 
     def _train(
         self,
@@ -88,31 +95,23 @@ class NetEstimator:
         loss: Callable[[nn.Module, Batch], Tensor],
         validate: Callable[[nn.Module], float],
         vary: Callable[[Batch, Generator], Batch],
-        seed: int,
-    ) -> History:
-        """:func:`~hybridkp.deep.training.train` with this estimator's parameters."""
-        schedule = Schedule(
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            epoch_pictures=self.epoch_pictures,
-            average=self.average,
-            precision=self.precision,
+        fit: Fit,
+    ) -> None:
+        """:func:`~hybridkp.deep.training.train` by this estimator's schedule."""
+        schedule = self._schedule
+        supply = Rows(
+            tuple(r[fit.rows] for r in rows), vary, schedule.batch_size, schedule.epoch_pictures, fit.device
         )
-        return train(
-            module,
-            rows,
-            loss,
-            validate,
-            vary,
-            schedule,
-            seed=seed,
-            device=pick_device(self.device),
-            checkpoint=self.checkpoint,
-            verbose=self.verbose,
-        )
+        self.history_: History = train(module, supply, loss, validate, schedule, seed=fit.seed)
+
+    def _finish(self, module: nn.Module, fit: Fit) -> None:
+        self.size_hw_ = (int(fit.images.shape[1]), int(fit.images.shape[2]))
+        self.n_landmarks_, self.n_parameters_ = int(fit.points.shape[1]), n_parameters(module)
+        self.module_: Any = module.eval()
+
+    @property
+    def _device(self) -> torch.device:
+        return pick_device(self._schedule.device)
 
     def _squares(self, images: Array) -> tuple[Tensor, Tensor]:
         """(B, C, S, S) values 0..255 of checked crops, and the (2,) scale that points move by."""
@@ -124,9 +123,15 @@ class NetEstimator:
     def _to_square(self, xy: Array, scale: Tensor) -> Tensor:
         return rescale(torch.from_numpy(np.array(xy, np.float32)), scale)
 
-    def _off(self, found: Array, target: Tensor) -> Array:
+    def _errors(self, found: Array, target: Tensor) -> Array:
         """(B, K) point errors in units of the side, NaN where not labelled."""
         return np.linalg.norm(found - target.numpy(), axis=-1) / self.input_px
+
+    def _probability(self, raw: Array) -> Array:
+        """Of an error under 2.5 % of the side, from a raw confidence."""
+        weight, bias = self.calibration_
+        probability: Array = 1 / (1 + np.exp(-(weight * raw + bias)))
+        return probability
 
     def get_state(self) -> dict[str, Any]:
         """What a model file holds; nothing before the fit (as another estimator's parameter)."""
@@ -135,48 +140,44 @@ class NetEstimator:
         state = {
             "weights": weights_of(self.module_),
             "n_landmarks": self.n_landmarks_,
+            "n_channels": self.n_channels_,
+            "size_hw": list(self.size_hw_),
             "history": self.history_,
         }
-        if self.n_channels_ != 1:
-            state["n_channels"] = self.n_channels_
-        if hasattr(self, "size_hw_"):
-            state["size_hw"] = list(self.size_hw_)
-        if hasattr(self, "calibration_"):
-            state["calibration"] = list(self.calibration_)
-        return state
+        found = vars(self)
+        return state | {name.rstrip("_"): list(found[name]) for name in CALIBRATIONS if name in found}
 
     def set_state(self, state: dict[str, Any]) -> None:
         if not state:
             return
-        self.n_landmarks_ = int(state["n_landmarks"])
+        self.n_landmarks_, self.n_channels_ = int(state["n_landmarks"]), int(state["n_channels"])
         self.history_ = {name: list(v) for name, v in state["history"].items()}
-        if "size_hw" in state:
-            height, width = state["size_hw"]
-            self.size_hw_ = (int(height), int(width))
-        if "calibration" in state:
-            weight, bias = state["calibration"]
-            self.calibration_ = (float(weight), float(bias))
-        self.n_channels_ = int(state.get("n_channels", 1))
-        self.module_: Any = set_weights(self._make(self.n_landmarks_), state["weights"]).eval()
+        height, width = state["size_hw"]
+        self.size_hw_ = (int(height), int(width))
+        for name in CALIBRATIONS:
+            if name.rstrip("_") in state:
+                weight, bias = state[name.rstrip("_")]
+                setattr(self, name, (float(weight), float(bias)))
+        self.module_ = set_weights(self._make(self.n_landmarks_), state["weights"]).eval()
         self.n_parameters_ = n_parameters(self.module_)
 
 
-def mean_error(off: Array) -> float:
+def mean_error(error: Array) -> float:
     """Mean of what is labelled, 0 when nothing is (then the last weights count as the best)."""
-    return float(np.nanmean(off)) if np.isfinite(off).any() else 0.0
+    return float(np.nanmean(error)) if np.isfinite(error).any() else 0.0
 
 
-def calibrated(raw: Array, off: Array) -> tuple[float, float]:
+def calibrated(raw: Array, error: Array) -> tuple[float, float]:
     """Two numbers that turn raw confidence into the probability of an error below NEAR."""
-    known = np.isfinite(off)
-    return calibrate(raw[known], off[known] < NEAR)
+    known = np.isfinite(error)
+    return calibrate(raw[known], error[known] < NEAR)
 
 
-class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
+class NetDetector(NetEstimator, DetectorMixin):
     """Base of the whole-picture networks; subclasses store parameters and give net and loss."""
 
+    backbone: str
     color: bool
-    augmentation: ClassVar[Augment] = Augment()
 
     def _build(self, n_landmarks: int) -> nn.Module:
         raise NotImplementedError
@@ -189,14 +190,14 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
 
     def _validate(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> float:
         """What training tries to lower on pictures that it does not see: the mean error, in sides."""
-        return mean_error(self._off(self._run(net, pictures, device)[0], target))
+        return mean_error(self._errors(self._run(net, pictures, device)[0], target))
 
     def _settle(
         self, pipeline: Pipeline, pictures: Tensor, target: Tensor, device: torch.device, flip: Tensor | None
     ) -> None:
         """Choose what training leaves open, on pictures that it did not see."""
         found, raw = self._run(pipeline.net, pictures, device)
-        pipeline.calibration.copy_(torch.tensor(calibrated(raw, self._off(found, target))))
+        pipeline.calibration.copy_(torch.tensor(calibrated(raw, self._errors(found, target))))
 
     def _make(self, n_landmarks: int) -> Pipeline:
         if self.input_px < 32 or self.input_px % 16:
@@ -207,48 +208,38 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> NetDetector:
         """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
-        images = check_crops(images)
-        points = check_xy(xy, len(images))
-        self.n_channels_ = 3 if self.color and images.ndim == 4 else 1
-        seed, device = draw_seed(self.random_state), pick_device(self.device)
-        rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
-        squares, scale = self._squares(images)
-        target = self._to_square(points, scale)
-        mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
-        with seeded(seed, device):
-            pipeline = self._make(points.shape[1])
+        fit = self._begin(images, xy, groups, flip)
+        self.n_channels_ = 3 if self.color and fit.images.ndim == 4 else 1
+        squares, scale = self._squares(fit.images)
+        target = self._to_square(fit.points, scale)
+        pipeline = self._fresh(fit)
         self._start(pipeline.net, target)
-        self.history_ = self._train(
+        held_out = squares[fit.held_out], target[fit.held_out]
+        self._train(
             pipeline.net,
-            (squares.round().to(torch.uint8)[rows], target[rows]),
-            lambda net, batch: self._loss(net, batch[0], batch[1]),
-            lambda net: self._validate(net, squares[held], target[held], device),
-            lambda batch, generator: augment(batch[0], batch[1], self.augmentation, generator, mirror),
-            seed,
+            (squares.round().to(torch.uint8), target),
+            lambda net, batch: self._loss(net, *batch),
+            lambda net: self._validate(net, *held_out, fit.device),
+            lambda batch, generator: augment(batch[0], batch[1], self.augmentation, generator, fit.flip),
+            fit,
         )
-        self._settle(pipeline, squares[held], target[held], device, mirror)
-        self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
-        self.n_landmarks_, self.n_parameters_ = int(points.shape[1]), n_parameters(pipeline)
-        self.module_ = pipeline.eval()
+        self._settle(pipeline, *held_out, fit.device, fit.flip)
+        self._finish(pipeline, fit)
         return self
 
     @staticmethod
     def _run(module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
-        """Points and confidence of (B, C, H, W), 32 at a time, without gradients."""
+        """Points and confidence of (B, C, H, W), a few at a time, without gradients."""
         place(module, device)
-        xy, score = [], []
-        with torch.inference_mode():
-            for part in pictures.split(32):
-                part = part.to(device).float().contiguous(memory_format=torch.channels_last)
-                found = module(part)
-                xy.append(found[0].float().cpu())
-                score.append(found[1].float().cpu())
-        return torch.cat(xy).numpy(), torch.cat(score).numpy()
+        found: tuple[Array, Array] = in_parts(
+            lambda part: module(part.float().contiguous(memory_format=torch.channels_last)), device, pictures
+        )
+        return found
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px, and (B, K) the probability of an error under 2.5 % of the side."""
         check_is_fitted(self)
-        return self._run(self.module_, self._crops(images), pick_device(self.device))
+        return self._run(self.module_, self._crops(images), self._device)
 
     def _crops(self, images: Any) -> Tensor:
         """(B, C, H, W) uint8 of crops of the size of the fit."""
@@ -262,9 +253,7 @@ class NetDetector(NetEstimator, DetectorMixin, BaseEstimator):
         ``score`` (1, K).
         """
         check_is_fitted(self)
-        from .export import export_onnx
-
         return export_onnx(self.module_, (self.n_channels_, *self.size_hw_), path, opset)
 
     def runtime_node(self) -> dict[str, Any]:
-        return {"kind": "net", "graph": self.export_onnx(), "channels": self.n_channels_}
+        return {"kind": "deep.net", "graph": self.export_onnx(), "channels": self.n_channels_}

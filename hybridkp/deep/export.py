@@ -38,8 +38,12 @@ def trace(
     inputs: dict[str, torch.Tensor],
     opset: int = 17,
     outputs: tuple[str, ...] = ("xy", "score"),
+    free: dict[str, dict[int, str]] | None = None,
 ) -> bytes:
-    """A module as ONNX bytes; ``inputs`` name and size its arguments, ``outputs`` name what it gives."""
+    """A module as ONNX bytes; ``inputs`` name and size its arguments, ``outputs`` name what it gives.
+
+    ``free`` names the axes of either that may have any length.
+    """
     module = copy.deepcopy(module).cpu().eval()
     module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     buffer = io.BytesIO()
@@ -51,6 +55,7 @@ def trace(
             buffer,  # type: ignore[arg-type]
             input_names=list(inputs),
             output_names=list(outputs),
+            dynamic_axes=free,
             opset_version=opset,
             dynamo=False,
         )

@@ -8,12 +8,11 @@ ever sees 18 x 18 px of its level, never the whole object.  Squares of grey valu
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -21,15 +20,18 @@ from torch.nn import functional as F
 from ..imaging.geometry import rescale
 from ..imaging.images import check_crops
 from ..landmarks.shape import PointDistribution
-from ..structures import Array, DetectorMixin, InputError, check_xy
+from ..structures import Array, DetectorMixin, InputError
 from .augment import Augment, augment
+from .batches import Batch, pixel_grid
+from .codec import decode
+from .devices import in_parts, place
 from .estimator import NetEstimator, calibrated, mean_error
-from .heatmap import decode, encode
-from .layers import DenseTrunk, standardise
-from .tensors import draw_seed, n_parameters, pick_device, pixel_grid, place, seeded, split_rows
-from .training import Batch
+from .losses import map_entropy, masked_mean
+from .networks.blocks import standardise
+from .networks.dense import DenseTrunk
+from .schedule import Schedule
 
-STRIDE = 2  #: candidates lie two px of their level apart
+STRIDE = DenseTrunk.stride  #: candidates lie two px of their level apart
 SCALES = (0.25, 0.5, 1.0)  #: of the pyramid levels, coarse first
 TARGET = 1.0  #: spread of the training target, in candidates
 
@@ -42,7 +44,7 @@ class PatchModule(nn.Module):
 
     def __init__(self, n_landmarks: int) -> None:
         super().__init__()
-        self.levels = nn.ModuleList([DenseTrunk(n_landmarks, (16, 24, 32)) for _ in SCALES])
+        self.levels = nn.ModuleList([DenseTrunk(1, n_landmarks, (16, 24, 32)) for _ in SCALES])
         self.register_buffer("mean_xy", torch.zeros(n_landmarks, 2))
         self.register_buffer("spread", torch.ones(()))
 
@@ -62,7 +64,7 @@ class PatchModule(nn.Module):
         return torch.log_softmax((logits - window).flatten(2), -1).view_as(logits)
 
     def fine(self, pictures: Tensor) -> Tensor:
-        """(B, K, S/2, S/2), the fine level's answer for every candidate, before any window."""
+        """(B, K, S/2, S/2), the fine level's logits of every candidate, before any window."""
         return self.levels[-1](standardise(pictures))
 
     def near(self, logits: Tensor, centre: Tensor, spread: float) -> tuple[Tensor, Tensor]:
@@ -96,13 +98,13 @@ class PatchModule(nn.Module):
         return rescale(xy + origin, STRIDE), variance * STRIDE**2
 
 
-class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
+class PatchCNN(NetEstimator, DetectorMixin):
     """Dense convolutional patch classifiers, coarse to fine, with a shape model.
 
     Per landmark, the candidates in a Gaussian search window compete (multinomial logistic loss:
     the landmark's candidate against the background's).  On the coarsest level the window is the
     landmark's distribution in training, on the others it is around what the shape model made of
-    the level before.  The last answer is drawn towards the plausible shape by as much as its
+    the level before.  The last prediction is drawn towards the plausible shape by as much as its
     own map is spread.
 
     Parameters
@@ -111,7 +113,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
     window : spread of the fine search window, in units of the side
     n_passes : searches on the fine level, each around the plausible shape of the one before
     variance : of :class:`~hybridkp.landmarks.PointDistribution`
-    max_epochs ... verbose : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
+    schedule, random_state : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
 
     Attributes
     ----------
@@ -119,6 +121,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
     """
 
     augmentation = Augment(rotation=10, scale=0.08, shift=0.04, occlusion=0.1)
+    schedule_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 10, "learning_rate": 3e-3, "patience": 10}
 
     def __init__(
         self,
@@ -126,103 +129,77 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         window: float = 0.03,
         n_passes: int = 5,
         variance: float = 0.98,
-        max_epochs: int = 10,
-        batch_size: int = 16,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 1e-2,
-        patience: int = 10,
-        epoch_pictures: int = 1000,
-        validation_fraction: float = 0.1,
-        device: str = "auto",
+        schedule: Schedule | None = None,
         random_state: Any = 0,
-        checkpoint: Any = None,
-        verbose: int = 0,
     ) -> None:
         self.input_px = input_px
         self.window = window
         self.n_passes = n_passes
         self.variance = variance
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.epoch_pictures = epoch_pictures
-        self.validation_fraction = validation_fraction
-        self.device = device
+        self.schedule = schedule
         self.random_state = random_state
-        self.checkpoint = checkpoint
-        self.verbose = verbose
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> PatchCNN:
         """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
-        images = check_crops(images)
-        points = check_xy(xy, len(images))
         if self.input_px < 32 or self.input_px % 8 or self.window <= 0 or self.n_passes < 1:
             raise InputError("PatchCNN needs input_px >= 32, a multiple of 8, window > 0 and n_passes >= 1")
-        seed, device = draw_seed(self.random_state), pick_device(self.device)
-        rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
-        squares, scale = self._squares(images)
-        target, k = self._to_square(points, scale), points.shape[1]
+        fit = self._begin(images, xy, groups, flip)
+        squares, scale = self._squares(fit.images)
+        target = self._to_square(fit.points, scale)
         self.shape_ = PointDistribution(variance=self.variance).fit(target.numpy())
-        with seeded(seed, device):
-            module = self._make(k)
+        module = self._fresh(fit)
         module.mean_xy.copy_(torch.nanmean(target, 0))
         power = torch.nanmean((target - module.mean_xy).square().sum(-1)) / 2
         module.spread.copy_(power.sqrt() + 0.04 * self.input_px)
-        mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
 
         def vary(batch: Batch, generator: Generator) -> Batch:
-            pictures, xy = augment(batch[0], batch[1], self.augmentation, generator, mirror)
-            noise = torch.randn(len(xy), k + 1, 2, generator=generator).to(xy.device)
+            pictures, xy = augment(batch[0], batch[1], self.augmentation, generator, fit.flip)
+            noise = torch.randn(len(xy), xy.shape[1] + 1, 2, generator=generator).to(xy.device)
             noise = self.window * self.input_px * (0.6 * noise[:, 1:] + 0.6 * noise[:, :1])
             return pictures, xy, xy.nan_to_num() + noise
 
-        self.history_ = self._train(
+        held_out = squares[fit.held_out], target[fit.held_out]
+        self._train(
             module,
-            (squares.round().to(torch.uint8)[rows], target[rows]),
+            (squares.round().to(torch.uint8), target),
             self._loss,
-            lambda net: mean_error(self._off(self._run(net, squares[held], device)[0], target[held])),
+            lambda net: mean_error(self._errors(self._run(net, held_out[0], fit.device)[0], held_out[1])),
             vary,
-            seed,
+            fit,
         )
-        found, raw = self._run(module, squares[held], device)
-        self.calibration_ = calibrated(raw, self._off(found, target[held]))
-        self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
-        self.n_landmarks_, self.n_parameters_, self.module_ = k, n_parameters(module), module.eval()
+        found, raw = self._run(module, held_out[0], fit.device)
+        self.calibration_ = calibrated(raw, self._errors(found, held_out[1]))
+        self._finish(module, fit)
         return self
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px, and (B, K) the probability of an error under 2.5 % of the side."""
         check_is_fitted(self)
         squares, scale = self._squares(check_crops(images, self.size_hw_))
-        xy, raw = self._run(self.module_, squares, pick_device(self.device))
-        weight, bias = self.calibration_
-        score = 1 / (1 + np.exp(-(weight * raw + bias)))
-        return rescale(xy, 1 / scale.numpy()).astype(np.float32), score.astype(np.float32)
+        xy, raw = self._run(self.module_, squares, self._device)
+        return rescale(xy, 1 / scale.numpy()).astype(np.float32), self._probability(raw).astype(np.float32)
 
     def score_maps(self, images: Any, stride: int = 4) -> Array:
         """(B, K, H/stride, W/stride) float32: the fine level's candidates, each map summing to 1."""
         check_is_fitted(self)
-        device = pick_device(self.device)
         size = (self.size_hw_[0] // stride, self.size_hw_[1] // stride)
         squares, _ = self._squares(check_crops(images, self.size_hw_))
-        module, out = self.module_, []
-        place(module, device)
-        with torch.inference_mode():
-            for part in squares.split(32):
-                part = part.to(device)
-                maps = module.log_maps(
-                    len(SCALES) - 1, part, self._coarse(module, part), self._fine_spread(device)
-                ).exp()
-                if maps.shape[-1] >= 2 * size[1] and maps.shape[-2] >= 2 * size[0]:
-                    maps = F.avg_pool2d(maps, 2)
-                if tuple(maps.shape[-2:]) != size:
-                    maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
-                out.append((maps / maps.sum((2, 3), keepdim=True).clamp_min(1e-12)).cpu().numpy())
-        return np.concatenate(out)
+        module = self.module_
+        place(module, self._device)
+
+        def maps_of(part: Tensor) -> Tensor:
+            spread = self._fine_spread(part.device)
+            maps: Tensor = module.log_maps(len(SCALES) - 1, part, self._coarse(module, part), spread).exp()
+            if maps.shape[-1] >= 2 * size[1] and maps.shape[-2] >= 2 * size[0]:
+                maps = F.avg_pool2d(maps, 2)
+            if tuple(maps.shape[-2:]) != size:
+                maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+            return maps / maps.sum((2, 3), keepdim=True).clamp_min(1e-12)
+
+        maps: Array = in_parts(maps_of, self._device, squares)
+        return maps
 
     # ---------------------------------------------------------------------------- inside
 
@@ -233,7 +210,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
         return torch.tensor(self.window * self.input_px, device=device)
 
     def _coarse(self, module: PatchModule, pictures: Tensor) -> Tensor:
-        """(B, K, 2): the plausible shape closest to the coarse levels' answer."""
+        """(B, K, 2): the plausible shape closest to what the coarse levels predict."""
         shape, spread = module.mean_xy.expand(len(pictures), -1, -1), module.spread
         for level in range(len(SCALES) - 1):
             shape = self._plausible(*module.search(level, pictures, shape, spread))
@@ -261,9 +238,7 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
             (module.log_maps(1, pictures, middle, spread), self._candidate(xy, 1), known),
             (fine, at, inside),
         ):
-            target = encode(where, (log_maps.shape[-2], log_maps.shape[-1]), TARGET)
-            entropy = -(target * log_maps).sum((2, 3))
-            total = total + (entropy * seen).sum() / seen.sum().clamp_min(1)
+            total = total + masked_mean(map_entropy(log_maps, where, TARGET), seen)
         return total
 
     @staticmethod
@@ -273,31 +248,26 @@ class PatchCNN(NetEstimator, DetectorMixin, BaseEstimator):
     def _run(self, module: Any, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
         """Points and raw confidence of squares (B, 1, S, S)."""
         place(module, device)
-        unit, points, raw = (0.01 * self.input_px) ** 2, [], []
-        with torch.inference_mode():
-            for part in pictures.split(32):
-                part = part.to(device)
-                logits, shape = module.fine(part), self._coarse(module, part)
-                xy, variance = shape, shape[..., 0]
-                for _ in range(self.n_passes):
-                    xy, variance = module.search_fine(logits, shape, self.window * self.input_px)
-                    shape = self._plausible(xy, variance)
-                own = (4 * unit / (variance + 4 * unit)).unsqueeze(-1)
-                far = (xy - shape).square().sum(-1)
-                points.append((own * xy + (1 - own) * shape).cpu().numpy())
-                raw.append((-0.5 * torch.log(variance + far + 0.1 * unit)).cpu().numpy())
-        return np.concatenate(points), np.concatenate(raw)
+        unit = (0.01 * self.input_px) ** 2
+
+        def search(part: Tensor) -> tuple[Tensor, Tensor]:
+            logits, shape = module.fine(part), self._coarse(module, part)
+            xy, variance = shape, shape[..., 0]
+            for _ in range(self.n_passes):
+                xy, variance = module.search_fine(logits, shape, self.window * self.input_px)
+                shape = self._plausible(xy, variance)
+            weight = (4 * unit / (variance + 4 * unit)).unsqueeze(-1)
+            far = (xy - shape).square().sum(-1)
+            return weight * xy + (1 - weight) * shape, -0.5 * torch.log(variance + far + 0.1 * unit)
+
+        found: tuple[Array, Array] = in_parts(search, device, pictures)
+        return found
 
     def get_state(self) -> dict[str, Any]:
-        if not hasattr(self, "module_"):
-            return {}
-        shape = {n: getattr(self.shape_, n) for n in ("mean_", "components_", "sigma_", "noise_")}
-        return super().get_state() | {"shape": {name.rstrip("_"): value for name, value in shape.items()}}
+        state = super().get_state()
+        return state | {"shape": self.shape_} if state else {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        if not state:
-            return
         super().set_state(state)
-        self.shape_ = PointDistribution(variance=self.variance)
-        for name, value in state["shape"].items():
-            setattr(self.shape_, f"{name}_", value)
+        if state:
+            self.shape_ = state["shape"]

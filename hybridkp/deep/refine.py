@@ -1,29 +1,31 @@
 """A small network that moves given points: patches in, residuals and confidence out.
 
-It looks at two pyramid levels around each start point with one shared trunk, tells the landmarks
+It reads two pyramid levels around each start point with one shared trunk, tells the landmarks
 apart by a learned vector and a head each, and lets all of them see all others and the start shape
 through one joint layer.  Pictures are squares of grey values (B, 1, S, S), starts (B, K, 2) px.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
 from ..imaging.geometry import rescale
 from ..imaging.images import check_crops
-from ..structures import Array, InputError, check_start, check_xy
+from ..structures import Array, InputError, check_start
 from .augment import Augment, augment
+from .batches import Batch, pixel_grid, sample
+from .devices import in_parts, place
 from .estimator import NetEstimator, calibrated, mean_error
-from .layers import conv, standardise
-from .tensors import draw_seed, n_parameters, pick_device, pixel_grid, place, sample, seeded, split_rows
-from .training import Batch
+from .export import trace
+from .losses import laplace, masked_mean, signed_error
+from .networks.blocks import conv, standardise
+from .schedule import Schedule
 
 ROOM = 100_000  #: weights at most in the joint layer, whatever K
 
@@ -35,87 +37,87 @@ def patches(pictures: Tensor, xy: Tensor, size: int) -> Tensor:
     half = nn.functional.avg_pool2d(pictures, 2)
     out = []
     for level, scale in ((pictures, 1.0), (half, 0.5)):
-        place = rescale(xy, scale)[:, :, None, None, :] + offset
-        out.append(sample(level, place.reshape(b, k * size, size, 2)).reshape(b, k, size, size))
+        at = rescale(xy, scale)[:, :, None, None, :] + offset
+        out.append(sample(level, at.reshape(b, k * size, size, 2)).reshape(b, k, size, size))
     return torch.stack(out, 2)
 
 
 class RefineModule(nn.Module):
-    """One look: pictures and points to better points and raw confidences."""
+    """Pictures and points to better points and raw confidences, ``n_steps`` times with the same weights."""
 
     mean_xy: Tensor
 
-    def __init__(self, n_landmarks: int, side: int, patch_px: int, n_looks: int) -> None:
+    def __init__(self, n_landmarks: int, side: int, patch_px: int, n_steps: int) -> None:
         super().__init__()
-        self.side, self.patch_px, self.n_looks = side, patch_px, n_looks
+        self.side, self.patch_px, self.n_steps = side, patch_px, n_steps
         cells = -(-patch_px // 4)
-        own, shared = 40, 16
+        alone, shared = 40, 16
         self.first = conv(2, 24, kernel=5, stride=2)
         self.second = conv(24, 32)
         self.third = conv(32, 48, stride=2)
         self.who = nn.Parameter(torch.zeros(n_landmarks, 32))
-        self.flat = nn.Linear(48 * cells * cells, own)
-        self.squeeze = nn.Linear(own, shared)
+        self.flat = nn.Linear(48 * cells * cells, alone)
+        self.squeeze = nn.Linear(alone, shared)
         seen = (shared + 2) * n_landmarks
         joint = max(8, min(80, ROOM // seen))
         self.joint = nn.Sequential(
             nn.Linear(seen, joint), nn.ReLU(inplace=True), nn.Linear(joint, joint), nn.ReLU(inplace=True)
         )
-        self.weight = nn.Parameter(torch.randn(n_landmarks, own + joint, 3) * 0.01)
+        self.weight = nn.Parameter(torch.randn(n_landmarks, alone + joint, 3) * 0.01)
         self.bias = nn.Parameter(torch.zeros(n_landmarks, 3))
         self.register_buffer("mean_xy", torch.zeros(n_landmarks, 2))
 
-    def look(self, pictures: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, pictures: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised pictures and points to moved points (B, K, 2) and raw confidence (B, K)."""
-        return self.decide(patches(pictures, xy, self.patch_px).flatten(0, 1), xy)
+        return self.move(patches(pictures, xy, self.patch_px).flatten(0, 1), xy)
 
-    def decide(self, rows: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`look` from the patches (B * K, 2, size, size) that it reads."""
+    def move(self, rows: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`step` from the patches (B * K, 2, size, size) that it reads."""
         b, k = xy.shape[:2]
         rows = rows.contiguous(memory_format=torch.channels_last)
         rows = self.second(self.first(rows)) + self.who.repeat(b, 1)[:, :, None, None]
-        own = torch.relu(self.flat(self.third(rows).flatten(1))).view(b, k, -1)
+        alone = torch.relu(self.flat(self.third(rows).flatten(1))).view(b, k, -1)
         shape = (xy - self.mean_xy) / (0.1 * self.side)
-        joint = self.joint(torch.cat([self.squeeze(own), shape], 2).flatten(1))
-        both = torch.cat([own, joint.unsqueeze(1).expand(-1, k, -1)], 2)
+        joint = self.joint(torch.cat([self.squeeze(alone), shape], 2).flatten(1))
+        both = torch.cat([alone, joint.unsqueeze(1).expand(-1, k, -1)], 2)
         out = torch.einsum("bkf,kfo->bko", both, self.weight) + self.bias
         return xy + out[..., :2] * (self.side / 16), out[..., 2].clamp(-6, 6)
 
     def forward(self, pictures: Tensor, xy: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Every look's answer, the last one is the result; gradients stay within one look."""
-        pictures, answers = standardise(pictures), []
-        for _ in range(self.n_looks):
-            answers.append(self.look(pictures, xy.detach()))
-            xy = answers[-1][0].clamp(-0.25 * self.side, 1.25 * self.side)
-        return answers
+        """The prediction of each step, the last one is the result; gradients stay within one step."""
+        pictures, predictions = standardise(pictures), []
+        for _ in range(self.n_steps):
+            predictions.append(self.step(pictures, xy.detach()))
+            xy = predictions[-1][0].clamp(-0.25 * self.side, 1.25 * self.side)
+        return predictions
 
 
-class Decide(nn.Module):
-    """The part of a look that is a graph on every engine: what to do, given the patches."""
+class Move(nn.Module):
+    """The part of a step that is a graph on every engine: where to, given the patches."""
 
     def __init__(self, module: RefineModule) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, rows: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-        return self.module.decide(rows, xy)
+        return self.module.move(rows, xy)
 
 
-class CNNRefiner(NetEstimator, BaseEstimator):
+class CNNRefiner(NetEstimator):
     """Moves any detector's points by what it sees around them (cf. Sun et al. 2013, Trigeorgis et al. 2016).
 
     Trained on starts that no detector gave on its own training pictures (out of fold), stretched,
-    shrunk and jittered so that the one network serves every look.  The loss is the absolute error
-    of each look; the confidence is the rate of a Laplace distribution of the remaining error,
+    shrunk and jittered so that the one network serves every step.  The loss is the absolute error
+    of each step; the confidence is the rate of a Laplace distribution of the remaining error,
     turned into a probability on held-out groups.
 
     Parameters
     ----------
     input_px : crops are resampled to this square; the patches' px are px of it
     patch_px : side of a patch; it covers as many px on the square and twice as many on its half
-    n_looks : how often to look and move, with the same weights
+    n_steps : how often to read and move, with the same weights
     jitter : spread of the extra noise on training starts, in units of the side
-    max_epochs ... verbose : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
+    schedule, random_state : as in :class:`~hybridkp.deep.heatmap.HeatmapNet`
 
     Attributes
     ----------
@@ -123,40 +125,23 @@ class CNNRefiner(NetEstimator, BaseEstimator):
     """
 
     augmentation = Augment(rotation=12, scale=0.08, shift=0.03, occlusion=0.2)
+    schedule_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 15, "patience": 10}
 
     def __init__(
         self,
         input_px: int = 128,
         patch_px: int = 16,
-        n_looks: int = 2,
+        n_steps: int = 2,
         jitter: float = 0.01,
-        max_epochs: int = 15,
-        batch_size: int = 16,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 1e-2,
-        patience: int = 10,
-        epoch_pictures: int = 1000,
-        validation_fraction: float = 0.1,
-        device: str = "auto",
+        schedule: Schedule | None = None,
         random_state: Any = 0,
-        checkpoint: Any = None,
-        verbose: int = 0,
     ) -> None:
         self.input_px = input_px
         self.patch_px = patch_px
-        self.n_looks = n_looks
+        self.n_steps = n_steps
         self.jitter = jitter
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.epoch_pictures = epoch_pictures
-        self.validation_fraction = validation_fraction
-        self.device = device
+        self.schedule = schedule
         self.random_state = random_state
-        self.checkpoint = checkpoint
-        self.verbose = verbose
 
     def fit(
         self,
@@ -168,39 +153,33 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         flip: ArrayLike | None = None,
     ) -> CNNRefiner:
         """Learn to move ``start`` to ``xy``, both (B, K, 2) in crop px, NaN = not labelled / not given."""
-        images = check_crops(images)
-        points = check_xy(xy, len(images))
-        seed, device = draw_seed(self.random_state), pick_device(self.device)
-        rows, held = split_rows(len(images), groups, self.validation_fraction, seed)
-        self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
-        squares, scale = self._squares(images)
-        target, k = self._to_square(points, scale), points.shape[1]
-        with seeded(seed, device):
-            module = self._make(k)
+        fit = self._begin(images, xy, groups, flip)
+        squares, scale = self._squares(fit.images)
+        target, k = self._to_square(fit.points, scale), fit.points.shape[1]
+        module = self._fresh(fit)
         module.mean_xy.copy_(torch.nanmean(target, 0))
-        begin = self._starts(module, start, scale, len(images))
-        mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
-        both_ways = None if mirror is None else torch.cat([mirror, mirror + k])
+        begin = self._starts(module, start, scale, len(squares))
+        mirror_both = None if fit.flip is None else torch.cat([fit.flip, fit.flip + k])
 
         def vary(batch: Batch, generator: Generator) -> Batch:
             both = torch.cat(batch[1:], 1)
-            pictures, both = augment(batch[0], both, self.augmentation, generator, both_ways)
+            pictures, both = augment(batch[0], both, self.augmentation, generator, mirror_both)
             return pictures, both[:, :k], self._jitter(both[:, :k], both[:, k:], generator)
 
-        def answer(net: nn.Module) -> tuple[Array, Array]:
-            return self._run(net, squares[held], begin[held], device)
+        def held_out(net: nn.Module) -> tuple[Array, Array]:
+            return self._run(net, squares[fit.held_out], begin[fit.held_out], fit.device)
 
-        self.history_ = self._train(
+        self._train(
             module,
-            (squares.round().to(torch.uint8)[rows], target[rows], begin[rows]),
+            (squares.round().to(torch.uint8), target, begin),
             self._loss,
-            lambda net: mean_error(self._off(answer(net)[0], target[held])),
+            lambda net: mean_error(self._errors(held_out(net)[0], target[fit.held_out])),
             vary,
-            seed,
+            fit,
         )
-        found, raw = answer(module)
-        self.calibration_ = calibrated(raw, self._off(found, target[held]))
-        self.n_landmarks_, self.n_parameters_, self.module_ = k, n_parameters(module), module.eval()
+        found, raw = held_out(module)
+        self.calibration_ = calibrated(raw, self._errors(found, target[fit.held_out]))
+        self._finish(module, fit)
         return self
 
     def refine(self, images: Any, start: ArrayLike) -> tuple[Array, Array]:
@@ -212,19 +191,17 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         images = check_crops(images, self.size_hw_)
         squares, scale = self._squares(images)
         begin = self._starts(self.module_, start, scale, len(images))
-        xy, raw = self._run(self.module_, squares, begin, pick_device(self.device))
-        weight, bias = self.calibration_
-        score = 1 / (1 + np.exp(-(weight * raw + bias)))
+        xy, raw = self._run(self.module_, squares, begin, self._device)
         given = np.isfinite(np.asarray(start, float)).all(-1)
         moved = np.where(given[..., None], rescale(xy, 1 / scale.numpy()), np.nan)
-        return moved.astype(np.float32), np.where(given, score, 0).astype(np.float32)
+        return moved.astype(np.float32), np.where(given, self._probability(raw), 0).astype(np.float32)
 
     # ---------------------------------------------------------------------------- inside
 
     def _make(self, n_landmarks: int) -> RefineModule:
-        if self.patch_px < 4 or self.input_px < 2 * self.patch_px or self.n_looks < 1:
-            raise InputError("CNNRefiner needs patch_px >= 4, input_px >= 2 patch_px and n_looks >= 1")
-        return RefineModule(n_landmarks, self.input_px, self.patch_px, self.n_looks)
+        if self.patch_px < 4 or self.input_px < 2 * self.patch_px or self.n_steps < 1:
+            raise InputError("CNNRefiner needs patch_px >= 4, input_px >= 2 patch_px and n_steps >= 1")
+        return RefineModule(n_landmarks, self.input_px, self.patch_px, self.n_steps)
 
     def _starts(self, module: RefineModule, start: ArrayLike, scale: Tensor, n: int) -> Tensor:
         mean = module.mean_xy.cpu()
@@ -251,35 +228,25 @@ class CNNRefiner(NetEstimator, BaseEstimator):
         known = torch.isfinite(xy).all(-1)
         total = torch.zeros((), device=xy.device)
         for found, raw in module(pictures, start):
-            error = found - torch.where(known.unsqueeze(-1), xy, found.detach())
-            distance = error.detach().norm(dim=-1).clamp_min(0.1)
-            likelihood = distance * torch.exp(raw) - raw  # raw = -log(expected error)
-            total = total + ((error.abs().sum(-1) + 0.2 * likelihood) * known).sum() / known.sum().clamp_min(
-                1
-            )
+            error = signed_error(found, xy, known)
+            total = total + masked_mean(error.abs().sum(-1) + 0.2 * laplace(error, raw), known)
         return total
 
     @staticmethod
     def _run(module: nn.Module, pictures: Tensor, start: Tensor, device: torch.device) -> tuple[Array, Array]:
         place(module, device)
-        xy, raw = [], []
-        with torch.inference_mode():
-            for part, begin in zip(pictures.split(32), start.split(32), strict=True):
-                found = module(part.to(device), begin.to(device))[-1]
-                xy.append(found[0].float().cpu())
-                raw.append(found[1].float().cpu())
-        return torch.cat(xy).numpy(), torch.cat(raw).numpy()
+        found: tuple[Array, Array] = in_parts(lambda *part: module(*part)[-1], device, pictures, start)
+        return found
 
     def runtime_node(self) -> dict[str, Any]:
-        from .export import trace
-
         patch = torch.zeros(self.n_landmarks_, 2, self.patch_px, self.patch_px)
         inputs = {"patches": patch, "start": torch.zeros(1, self.n_landmarks_, 2)}
         return {
-            "graph": trace(Decide(self.module_), inputs),
+            "kind": "deep.refiner",
+            "graph": trace(Move(self.module_), inputs),
             "side": self.input_px,
             "patch_px": self.patch_px,
-            "n_looks": self.n_looks,
+            "n_steps": self.n_steps,
             "mean_xy": self.module_.mean_xy.cpu().numpy(),
             "calibration": np.array(self.calibration_),
         }

@@ -1,83 +1,60 @@
 """The one training loop, for every network of this room.
 
 AdamW with linear warm-up and cosine decay, a running mean of the weights, early stopping on a
-validation part that keeps the best weights, and a checkpoint from which a killed training goes on
-to the same result as one never interrupted.  The loop knows neither pictures nor landmarks:
-batches are tuples of tensors with equal numbers of rows, the caller brings loss, augmentation and
-validation.
+validation that keeps the best weights, and a checkpoint from which a killed training goes on to the
+same result as one never interrupted.  The loop knows neither pictures nor landmarks: whoever trains
+brings a supply of batches, a loss and a validation.
 
-Each epoch draws all its random numbers from (seed, epoch), so there is no generator state to
-store.  A checkpoint is one safetensors file with JSON in its header, replaced atomically.
+Each epoch draws all its random numbers from (seed, epoch), so there is no generator state to store.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import math
-import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from .. import memory
-from ..files import write_atomic
 from ..structures import InputError
-from .tensors import place, seeded
+from .checkpoint import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
+from .devices import half_precision, pick_device, place, seeded
+from .schedule import Schedule
 
-Batch = tuple[Tensor, ...]
 History = dict[str, list[float]]
+Loss = Callable[[nn.Module, Any], Tensor]
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.  An epoch shows every row at least once and at least
-    ``epoch_pictures`` rows in all: small sets are repeated, under fresh augmentation.
-    """
+class Supply(Protocol):
+    """Where the batches of a training come from."""
 
-    max_epochs: int = 30
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warm_up: float = 0.05  #: part of all steps
-    patience: int = 12  #: epochs without a better validation before the training stops
-    epoch_pictures: int = 1000
-    clip_norm: float = 5.0
-    #: weight of the past, per step, in the mean of the weights that is validated and kept (Polyak &
-    #: Juditsky 1992); 0 keeps the last weights themselves
-    average: float = 0.0
-    precision: str = "float32"  #: of the forward pass in training; see :func:`half_precision`
+    n_steps: int  #: batches in an epoch
 
+    def about(self) -> Any:
+        """JSON that tells these data from others."""
+        ...
 
-def half_precision(precision: str, device: torch.device) -> bool:
-    """Whether the forward pass of a training computes in bfloat16.
+    def epoch(self, kept: nn.Module, progress: Callable[[int], float], generator: Generator) -> Iterator[Any]:
+        """One epoch's batches; ``kept`` has the best guess at the final weights, ``progress`` (of a step)
+        says how much of the training is over, and all random numbers come from the ``generator``."""
+        ...
 
-    "float32" and "bfloat16" say so themselves; "auto" is bfloat16 where the hardware multiplies it
-    natively (on CPUs AMX, measured 2.0 times as fast, and AVX-512 BF16, 1.4 times; CUDA from Ampere on).
-    Weights, optimiser and losses stay float32, and so does every prediction.
-    """
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise InputError(f"precision must be 'auto', 'float32' or 'bfloat16', got {precision!r}")
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    # torch has no public names for these yet
-    asked = [getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("amx_tile", "avx512_bf16")]
-    return device.type == "cpu" and any(ask is not None and bool(ask()) for ask in asked)
+    def tensors(self) -> dict[str, Tensor]:
+        """What a resumed training needs beyond what :meth:`about` fixes."""
+        ...
+
+    def restore(self, tensors: dict[str, Tensor]) -> None: ...
 
 
-def _average(module: nn.Module, weight: float) -> AveragedModel | None:
+def _running_mean(module: nn.Module, weight: float) -> AveragedModel | None:
     """The running mean of a module's weights, quicker to forget in the first steps."""
     if not 0 <= weight < 1:
         raise InputError(f"average must lie in [0, 1), got {weight}")
@@ -94,161 +71,124 @@ def _average(module: nn.Module, weight: float) -> AveragedModel | None:
     return AveragedModel(module, multi_avg_fn=blend, use_buffers=True)
 
 
-def _rate(progress: float, schedule: Schedule) -> float:
-    if progress < schedule.warm_up:
-        return schedule.learning_rate * (progress / schedule.warm_up + 0.05)
-    done = (progress - schedule.warm_up) / (1 - schedule.warm_up)
-    return schedule.learning_rate * (0.5 + 0.5 * math.cos(math.pi * done) + 1e-3)
+class _Run:
+    """What changes while a module is trained, and how that goes to a checkpoint and back."""
 
+    def __init__(self, module: nn.Module, supply: Supply, loss: Loss, schedule: Schedule, seed: int) -> None:
+        self.module, self.supply, self.loss, self.schedule, self.seed = module, supply, loss, schedule, seed
+        self.device = pick_device(schedule.device)
+        place(module, self.device)
+        self.optimiser = torch.optim.AdamW(module.parameters(), weight_decay=schedule.weight_decay)
+        self.mean = _running_mean(module, schedule.average)
+        self.kept = module if self.mean is None else self.mean.module.eval()
+        self.best = copy.deepcopy(self.kept.state_dict())
+        self.history: History = {"loss": [], "validation": [], "learning_rate": []}
+        plan = schedule.get_params()
+        for elsewhere in ("device", "checkpoint", "verbose"):  # they change no result
+            del plan[elsewhere]
+        self.about = json.loads(json.dumps({"schedule": plan, "seed": seed, "data": supply.about()}))
+        self.start, self.first = time.perf_counter(), 0
 
-def _order(n: int, schedule: Schedule, generator: Generator) -> Tensor:
-    """(steps, batch) row numbers: whole permutations in a row, filled up so every batch is full."""
-    batch = max(2, min(schedule.batch_size, n))  # batch normalisation needs two rows
-    steps = math.ceil(max(n, schedule.epoch_pictures) / batch)
-    rounds = math.ceil(steps * batch / n)
-    rows = torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])
-    return rows[: steps * batch].reshape(steps, batch)
+    def save(self, path: Path) -> None:
+        mean = {} if self.mean is None else self.mean.state_dict()
+        parts = {"now": self.module.state_dict(), "mean": mean, "best": self.best}
+        parts |= {"optimiser": optimiser_tensors(self.optimiser), "supply": self.supply.tensors()}
+        seconds = time.perf_counter() - self.start
+        save_checkpoint(path, parts, {"run": self.about, "history": self.history, "seconds": seconds})
 
+    def resume(self, path: Path) -> None:
+        parts, about = load_checkpoint(path, self.about)
+        self.module.load_state_dict(parts["now"])
+        if self.mean is not None:
+            self.mean.load_state_dict(parts["mean"])
+        restore_optimiser(self.optimiser, parts["optimiser"])
+        self.supply.restore(parts.get("supply", {}))
+        self.best, self.history = parts["best"], about["history"]
+        memory.credit(about["seconds"])
+        self.start -= about["seconds"]
+        self.first = len(self.history["loss"])
 
-def _save(
-    path: Path, module: nn.Module, mean: AveragedModel | None, best: dict, optimiser: Any, about: dict
-) -> None:
-    tensors = {f"now.{k}": v for k, v in module.state_dict().items()}
-    tensors |= {} if mean is None else {f"mean.{k}": v for k, v in mean.state_dict().items()}
-    tensors |= {f"best.{k}": v for k, v in best.items()}
-    for i, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items()}
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    write_atomic(path, save(tensors, {"hybridkp": json.dumps(about)}))
+    def progress(self, epoch: int, step: int = 0) -> float:
+        done = (epoch + step / self.supply.n_steps) / self.schedule.max_epochs
+        if self.schedule.minutes is None:
+            return done
+        return max(done, (time.perf_counter() - self.start) / (60 * self.schedule.minutes))
 
+    def over(self, epoch: int) -> bool:
+        low = self.history["validation"]
+        tired = bool(low) and epoch - 1 - low.index(min(low)) >= self.schedule.patience
+        return tired or self.progress(epoch) >= 1
 
-def _resume(
-    path: Path, module: nn.Module, mean: AveragedModel | None, optimiser: Any, run: dict
-) -> tuple[dict, dict]:
-    """Load a checkpoint of the same ``run`` into module, mean and optimiser: (best weights, about)."""
-    try:
-        with safe_open(path, "pt") as stream:
-            about = json.loads((stream.metadata() or {})["hybridkp"])
-            tensors = {k: stream.get_tensor(k) for k in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a training checkpoint; delete it to start afresh") from error
-    if about["run"] != run:
-        raise InputError(f"{path}: checkpoint of another training (other data, seed or parameters)")
-
-    def part(name: str) -> dict[str, Tensor]:
-        return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}
-
-    module.load_state_dict(part("now"))
-    if mean is not None:
-        mean.load_state_dict(part("mean"))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in part("optimiser").items():
-        index, name = key.split(".")
-        state.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return part("best"), about
-
-
-def _epoch(
-    module: nn.Module,
-    rows: Batch,
-    loss: Callable[[nn.Module, Batch], Tensor],
-    augment: Callable[[Batch, Generator], Batch],
-    optimiser: Any,
-    mean: AveragedModel | None,
-    schedule: Schedule,
-    seed: int,
-    epoch: int,
-    device: torch.device,
-) -> tuple[float, float]:
-    """Every batch of one epoch: the mean loss and the last learning rate; evaluation mode after it."""
-    generator = Generator().manual_seed((seed * 1_000_003 + epoch) % (2**63))
-    torch.manual_seed((seed * 1_000_003 + epoch) % (2**63))
-    order, total, rate = _order(len(rows[0]), schedule, generator), 0.0, 0.0
-    half = half_precision(schedule.precision, device)
-    module.train()
-    for step, chosen in enumerate(order):
-        rate = _rate((epoch + step / len(order)) / schedule.max_epochs, schedule)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        batch = augment(tuple(r[chosen].to(device) for r in rows), generator)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            value = loss(module, batch)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), schedule.clip_norm)
-        optimiser.step()
-        if mean is not None:
-            mean.update_parameters(module)
-        total += float(value.detach())
-    module.eval()
-    return total / len(order), rate
+    def epoch(self, epoch: int) -> None:
+        """Every batch of one epoch; evaluation mode after it."""
+        seed = (self.seed * 1_000_003 + epoch) % (2**63)
+        generator = Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        half = half_precision(self.schedule.precision, self.device)
+        total, n, rate = 0.0, 0, 0.0
+        batches = self.supply.epoch(self.kept, lambda step: self.progress(epoch, step), generator)
+        for step, batch in enumerate(batches):
+            self.module.train()
+            rate = self.schedule.rate(min(1.0, self.progress(epoch, step)))
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                value = self.loss(self.module, batch)
+            self.optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.schedule.clip_norm)
+            self.optimiser.step()
+            if self.mean is not None:
+                self.mean.update_parameters(self.module)
+            total, n = total + float(value.detach()), n + 1
+            if self.progress(epoch, step + 1) >= 1:
+                break
+        self.module.eval()
+        self.history["loss"].append(total / n)
+        self.history["learning_rate"].append(rate)
 
 
 def train(
     module: nn.Module,
-    rows: Batch,
-    loss: Callable[[nn.Module, Batch], Tensor],
+    supply: Supply,
+    loss: Loss,
     validate: Callable[[nn.Module], float],
-    augment: Callable[[Batch, Generator], Batch],
     schedule: Schedule,
     *,
     seed: int,
-    device: torch.device,
-    checkpoint: str | os.PathLike[str] | None = None,
-    verbose: int = 0,
 ) -> History:
     """Train ``module`` in place and leave it in evaluation mode with its best weights.
 
     Parameters
     ----------
-    rows : tensors with equal first dimension, the training rows
-    loss : module and an augmented batch to a scalar
+    supply : gives the batches
+    loss : module and a batch to a scalar
     validate : module (in evaluation mode) to a number, lower is better
-    augment : batch and generator to the batch that the loss sees
-    checkpoint : file written after each epoch; when it exists, the training goes on from it.  None:
-        inside :func:`hybridkp.memory.remember` the memory gives a place and clears it away
-    verbose : 1 shows a progress bar on stderr
 
     Returns
     -------
     history : ``loss``, ``validation`` and ``learning_rate``, one number per epoch
     """
-    place(module, device)
-    optimiser = torch.optim.AdamW(module.parameters(), weight_decay=schedule.weight_decay)
-    history: History = {"loss": [], "validation": [], "learning_rate": []}
-    mean = _average(module, schedule.average)
-    kept = module if mean is None else mean.module.eval()
-    best = copy.deepcopy(kept.state_dict())
-    fingerprint = [float(r.double().nan_to_num().mean()) for r in rows]
-    run = {"schedule": asdict(schedule), "seed": seed, "n": len(rows[0]), "data": fingerprint}
-    run = json.loads(json.dumps(run))
-    path = memory.checkpoint(f"{run} {module}") if checkpoint is None else Path(checkpoint)
-    start = time.perf_counter()
+    run = _Run(module, supply, loss, schedule, seed)
+    path = memory.checkpoint(f"{run.about} {module}")
+    path = path if schedule.checkpoint is None else Path(schedule.checkpoint)
     if path is not None and path.exists():
-        best, about = _resume(path, module, mean, optimiser, run)
-        history = about["history"]
-        spent = about.get("seconds", 0.0)
-        memory.credit(spent)
-        start -= spent
-    first = len(history["loss"])
-    bar = tqdm(total=schedule.max_epochs, initial=first, disable=not verbose, file=sys.stderr, unit="epoch")
-    with seeded(seed, device), bar:
-        for epoch in range(first, schedule.max_epochs):
-            low = history["validation"]
-            if low and epoch - 1 - low.index(min(low)) >= schedule.patience:
+        run.resume(path)
+    epochs, quiet = schedule.max_epochs, not schedule.verbose
+    bar = tqdm(total=epochs, initial=run.first, disable=quiet, file=sys.stderr, unit="epoch")
+    with seeded(seed, run.device), bar:
+        for epoch in range(run.first, epochs):
+            if run.over(epoch):
                 break
-            value, rate = _epoch(module, rows, loss, augment, optimiser, mean, schedule, seed, epoch, device)
-            history["loss"].append(value)
-            history["learning_rate"].append(rate)
-            history["validation"].append(validate(kept))
-            if history["validation"][-1] <= min(history["validation"]):
-                best = copy.deepcopy(kept.state_dict())
+            run.epoch(epoch)
+            value, low = validate(run.kept), run.history["validation"]
+            low.append(value)
+            if value <= min(low):
+                run.best = copy.deepcopy(run.kept.state_dict())
             bar.update()
-            bar.set_postfix(loss=history["loss"][-1], validation=history["validation"][-1])
+            bar.set_postfix(loss=run.history["loss"][-1], validation=value)
             if path is not None:
-                about = {"run": run, "history": history, "seconds": time.perf_counter() - start}
-                _save(path, module, mean, best, optimiser, about)
-    module.load_state_dict(best)
+                run.save(path)
+    module.load_state_dict(run.best)
     module.eval()
-    return history
+    return run.history

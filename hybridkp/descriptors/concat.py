@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.pyramid import sub_pyramid
-from ..structures import Array, Descriptor, InputError, Keypoints, Pyramid
+from ..structures import Array, Descriptor, InputError, Keypoints, NamedMembers, Parameters, Pyramid
 
 
-class Concat(BaseEstimator):
+class Concat(NamedMembers, Parameters):
     """Several descriptors of the same points, side by side.
 
     Parameters
@@ -29,6 +28,8 @@ class Concat(BaseEstimator):
     weights : sequence of float or None
         Factor of each part, after the normalisation.
     """
+
+    _named = "parts"
 
     def __init__(
         self,
@@ -69,29 +70,6 @@ class Concat(BaseEstimator):
             start += rows.shape[1]
         return out
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters; with ``deep`` also the parts by name, and theirs as ``name__parameter``."""
-        out = super().get_params(deep=False)
-        if deep:
-            for name, part in self.parts:
-                out[name] = part
-                if hasattr(part, "get_params"):
-                    out.update({f"{name}__{k}": v for k, v in part.get_params(deep=True).items()})
-        return out
-
-    def set_params(self, **params: Any) -> Concat:
-        """Set own parameters, parts by name, and parameters of parts (``name__parameter``)."""
-        for key in ("parts", "normalize", "weights"):
-            if key in params:
-                setattr(self, key, params.pop(key))
-        named = dict(self.parts)
-        for key in [k for k in params if k in named]:
-            named[key] = params.pop(key)
-            self.parts = [(name, named[name]) for name, _ in self.parts]
-        if params:
-            super().set_params(**params)  # nested ones, and the complaint about unknown ones
-        return self
-
     def _check(self) -> None:
         if not self.parts:
             raise InputError("Concat: give at least one (name, descriptor)")
@@ -101,7 +79,7 @@ class Concat(BaseEstimator):
             raise InputError(f"Concat: {len(self.parts)} parts but {len(self.weights)} weights")
 
 
-class MultiLevel(BaseEstimator):
+class MultiLevel(Parameters):
     """The same points, described on several pyramid levels, side by side: detail and context.
 
     Parameters

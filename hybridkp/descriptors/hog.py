@@ -12,17 +12,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.geometry import extract_patches
 from ..imaging.opencv import create_hog
 from ..imaging.pyramid import level_points, sub_pyramid
-from ..structures import Array, InputError, Keypoints, Pyramid
+from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
 from .gradients import cells_reach, describe_pictures, describe_points, orientation_maps
 from .windows import window_strip
 
 
-class HOG(BaseEstimator):
+class HOG(Parameters):
     """Histograms of oriented gradients (Dalal & Triggs 2005) in a square of cells around points.
 
     Parameters

@@ -11,10 +11,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.pyramid import level_points
-from ..structures import Array, InputError, Keypoints, Pyramid
+from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
 from .sift import aligned, angles, cv2_points
 from .windows import window_strip
 
@@ -26,7 +25,7 @@ _REACH = 16  # px around a point that a bit can depend on: pattern 13, blur 3
 _TURNED_REACH = 32  # the same of OpenCV's turned pattern (22), rounded up
 
 
-class ORB(BaseEstimator):
+class ORB(Parameters):
     """Oriented FAST and rotated BRIEF (Rublee et al. 2011): 256 comparisons of two pixels.
 
     Parameters

@@ -13,17 +13,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.opencv import create_sift
 from ..imaging.pyramid import level_points
-from ..structures import Array, InputError, Keypoints, Pyramid
+from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
 
 _SIGMA = 1.6  # cv2.SIFT's blur of its first layer, px
 _LAYERS = 3  # layers per octave
 
 
-class SIFT(BaseEstimator):
+class SIFT(Parameters):
     """Scale-invariant feature transform (Lowe 2004): 4 x 4 histograms of 8 orientations.
 
     Parameters

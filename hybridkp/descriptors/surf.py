@@ -9,11 +9,10 @@ and checks.  No OpenCV object is kept: OpenCV's SURF is not in the wheels, ours 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.images import as_uint8, to_grey
 from ..imaging.pyramid import level_points
-from ..structures import Array, InputError, Keypoints, Pyramid
+from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
 from ._surf_hessian import integral, lobes, octave_maxima
 from ._surf_rows import orientations, rows
 
@@ -22,7 +21,7 @@ SCALE_OF_SIZE = 1.2 / 9
 _WIDEST_LOBE = 1000  # px; 3 x 2 x 1000^2 pixels of 255 still fit an int32
 
 
-class SURF(BaseEstimator):
+class SURF(Parameters):
     """Speeded-up robust features (Bay, Ess, Tuytelaars, Van Gool 2008).
 
     Parameters

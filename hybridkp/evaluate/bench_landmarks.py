@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,47 +22,57 @@ from ..files import atomic_path, load_predictions, remove_leftovers, write_atomi
 from ..files.lease import clear_abandoned, scratch_folder
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS
-from ..structures import Dataset, DataWarning, Detector, InputError, Predictions
-from .crops import Crops, make_crops
-from .processes import Progress as Progress
-from .processes import check_items, count_workers, file_name, run_jobs, still_good, warn_failures
+from ..structures import DataWarning, Detector, InputError, Predictions, Problem
+from .crops import Crops, loaders, make_crops
+from .processes import (
+    BenchProgress,
+    check_items,
+    count_workers,
+    file_name,
+    run_jobs,
+    still_good,
+    warn_failures,
+)
+from .stored import model_path, note_problem, prediction_path
 from .worker import Job, model_meta, run_job
 
 #: what decides the crops that all methods share
 _SHARED_SOURCE = ("hybridkp.evaluate.crops", "hybridkp.datasets.load")
-#: parameters of stored predictions that belong to one method
-_OWN = ("estimator", "estimator_source")
+
+
+class _Entry(NamedTuple):
+    """One method with one seed."""
+
+    method: str
+    seed: int
+    estimator: Any
 
 
 def bench(
     methods: Mapping[str, Detector] | Sequence[tuple[str, Detector]],
-    train: Dataset,
-    val: Dataset,
+    problem: Problem,
     *,
     out: str | os.PathLike[str],
     seeds: Sequence[int] = (0,),
     n_jobs: int = 1,
-    size_hw: tuple[int, int] = (128, 128),
-    margin: float = 1.25,
-    max_timed: int = 50,
-    split: str = "val",
-    progress: Progress | None = None,
+    progress: BenchProgress | None = None,
 ) -> list[Predictions]:
-    """Fit each method on ``train``, ask it about ``val``, and store the answers in ``out``.
+    """Fit each method on the problem's training part, predict its judged part, and store that in ``out``.
 
     Everything that could differ is shared: crops, boxes, groups, seeds (each ``random_state``
     parameter, nested ones too, is set to the seed).  Each method and seed runs in a fresh
     process.  The clock covers decoded picture and box -> crop -> points, one object at a time,
-    one thread, after a warm-up, for up to ``max_timed`` objects spread over ``val``; with
+    one thread, after a warm-up, for up to ``problem.max_timed`` objects spread over the judged part; with
     several jobs it runs at the end, one method at a time, so that no neighbour disturbs it.
 
     Parameters
     ----------
     methods : name -> unfitted detector
+    problem : of :func:`load_problem`, or ``Problem(train, val)``
     out : folder; gets ``predictions/``, ``models/``, ``cache/`` and, for methods that failed,
         ``errors/``.  Nothing is written elsewhere.
     n_jobs : processes at a time, each with one thread; -1 = one per core
-    progress : see :data:`~hybridkp.evaluate.processes.Progress`
+    progress : see :data:`~hybridkp.evaluate.processes.BenchProgress`
 
     Returns
     -------
@@ -76,32 +86,32 @@ def bench(
     """
     items = check_items(methods)
     seeds = [int(s) for s in dict.fromkeys(seeds)]
-    _check_sets(train, val)
+    _check_parts(problem)
     out = Path(out)
     remove_leftovers(out)
     clear_abandoned(out / "cache")
+    note_problem(out, problem)
     tell = progress or warn_failures
-    facts = _facts(train, val, split, size_hw, margin, max_timed)
-    asked = [(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
-    todo: list[tuple[str, int, Any]] = []
+    facts = _facts(problem)
+    entries = [_Entry(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
+    todo: list[_Entry] = []
     results: dict[tuple[str, int], Predictions] = {}
-    for name, seed, seeded in asked:
-        path, params = prediction_path(out, name, seed), _params(facts, seeded)
-        kept = still_good(path, load_predictions, name, seed, params, val.fingerprint, tell)
+    for entry in entries:
+        name, seed, estimator = entry
+        path, params = prediction_path(out, name, seed), _params(facts, estimator)
+        kept = still_good(path, load_predictions, name, seed, params, facts["fingerprint"], tell)
         if kept is None:
-            todo.append((name, seed, seeded))
+            todo.append(entry)
         else:
             results[name, seed] = kept
     failed: list[str] = []
     workers = count_workers(n_jobs)
     with ExitStack() as stack:
         # crops are made when the first job needs them, once
-        shared = lru_cache(
-            lambda: stack.enter_context(_shared_crops(out, train, val, size_hw, margin, n_jobs))
-        )
+        shared = lru_cache(lambda: stack.enter_context(_shared_crops(out, problem, workers)))
 
-        def run(entries: list[tuple[str, int, Any]], mode: str, n_workers: int) -> None:
-            jobs = [_job(out, *shared(), val, facts, entry, n_jobs, mode) for entry in entries]
+        def run(chosen: list[_Entry], mode: str, n_workers: int) -> None:
+            jobs = [_job(out, *shared(), problem, facts, entry, mode) for entry in chosen]
 
             def done(job: Job) -> None:
                 results[job.method, job.seed] = load_predictions(job.predictions)
@@ -109,28 +119,15 @@ def bench(
 
             failed.extend(run_jobs(jobs, run_job, n_workers, tell, out, done))
 
-        run(todo, "answer" if workers > 1 else "all", workers)
-        untimed = [e for e in asked if max_timed > 0 and e[:2] in results and _untimed(results[e[:2]])]
+        run(todo, "predict" if workers > 1 else "all", workers)
+        there = [e for e in entries if problem.max_timed > 0 and (e.method, e.seed) in results]
+        untimed = [e for e in there if np.isnan(results[e.method, e.seed].seconds).all()]
         run(untimed, "clock", 1)  # one at a time: no neighbour on the machine while the clock runs
     if not results:
         raise InputError(f"every method failed; {failed[0]} (tracebacks in {out / 'errors'})")
-    return [results[n, s] for n, _ in items for s in seeds if (n, s) in results]
-
-
-def stored_predictions(out: str | os.PathLike[str]) -> list[Predictions]:
-    """The predictions in a bench's folder, in the order of their files' names."""
-    paths = sorted((Path(out) / "predictions").glob("*.safetensors"))
-    if not paths:
-        raise InputError(f"{out}: no stored predictions there; run the bench first")
-    return [load_predictions(path) for path in paths]
-
-
-def setting(predictions: Predictions) -> dict[str, Any]:
-    """What a bench shares among its methods: crops, training set, clock, and the source of these.
-
-    Answers of two methods may stand in one table only when this is equal (and the data too).
-    """
-    return {name: value for name, value in predictions.params.items() if name not in _OWN}
+    found = [results[n, s] for n, _ in items for s in seeds if (n, s) in results]
+    note_problem(out, problem, found)
+    return found
 
 
 def with_seed(estimator: Any, seed: int) -> Any:
@@ -142,26 +139,13 @@ def with_seed(estimator: Any, seed: int) -> Any:
     return seeded.set_params(**dict.fromkeys(names, seed)) if names else seeded
 
 
-def _untimed(predictions: Predictions) -> bool:
-    return bool(np.isnan(predictions.seconds).all())
-
-
-def prediction_path(out: Path, method: str, seed: int) -> Path:
-    """Where the answers of one method and seed are kept."""
-    return out / "predictions" / f"{file_name(method)}-{seed}.safetensors"
-
-
 # --------------------------------------------------------------------------------------------
 # what is asked for, and what is there already
 # --------------------------------------------------------------------------------------------
 
 
-def _check_sets(train: Dataset, val: Dataset) -> None:
-    if train.landmarks != val.landmarks:
-        raise InputError(
-            f"{train.name} has {len(train.landmarks)} landmarks and {val.name} {len(val.landmarks)}"
-            " (or other names): both need one scheme"
-        )
+def _check_parts(problem: Problem) -> None:
+    train, val = problem.train, problem.val
     for part in (train, val):
         if len(part) == 0:
             raise InputError(f"{part.name}: holds no pictures")
@@ -175,24 +159,24 @@ def _check_sets(train: Dataset, val: Dataset) -> None:
         )
 
 
-def _facts(
-    train: Dataset, val: Dataset, split: str, size_hw: tuple[int, int], margin: float, max_timed: int
-) -> dict[str, Any]:
+def _facts(problem: Problem) -> dict[str, Any]:
+    train, val = problem.train, problem.val
     params = {
-        "size_hw": [int(v) for v in size_hw],
-        "margin": float(margin),
-        "max_timed": int(max_timed),
+        "size_hw": list(problem.size_hw),
+        "margin": problem.margin,
+        "modalities": list(problem.modalities),
+        "max_timed": problem.max_timed,
         "fit_threads": FIT_THREADS,
         "train": train.name,
         "train_fingerprint": train.fingerprint,
         "n_train": len(train),
         "flip": None if train.flip is None else train.flip.tolist(),
     }
-    return {"dataset": val.name, "fingerprint": val.fingerprint, "split": split, "params": params}
+    return {"dataset": val.name, "fingerprint": val.fingerprint, "split": problem.split, "params": params}
 
 
 def _params(facts: Mapping[str, Any], estimator: Any) -> dict[str, Any]:
-    """What must be the same for stored answers to be kept; a change of our source counts."""
+    """What must be the same for stored predictions to be kept; a change of our source counts."""
     own = {"estimator": memory.describe(estimator), "estimator_source": memory.source_of(estimator)}
     return {**own, **facts["params"], "source": fingerprint(_SHARED_SOURCE)}
 
@@ -203,20 +187,20 @@ def _params(facts: Mapping[str, Any], estimator: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _shared_crops(
-    out: Path, train: Dataset, val: Dataset, size_hw: tuple[int, int], margin: float, n_jobs: int
-) -> Iterator[tuple[Path, Crops]]:
-    """Crops of both sets in a folder that workers map into memory; removed at the end."""
+def _shared_crops(out: Path, problem: Problem, n_jobs: int) -> Iterator[tuple[Path, Crops]]:
+    """Crops of both parts in a folder that workers map into memory; removed at the end."""
     with scratch_folder(out / "cache", "crops") as folder:
-        workers = count_workers(n_jobs)
-        first = make_crops(train, size_hw, margin, n_jobs=workers)
-        crops = make_crops(val, size_hw, margin, n_jobs=workers)
-        flip = None if train.flip is None else train.flip.tolist()
-        arrays = {"train-images": first.images, "train-xy": first.xy}
-        arrays |= {"val-images": crops.images, "val-matrix": crops.matrix}
+        first, crops = (
+            make_crops(part, problem.size_hw, problem.margin, n_jobs, problem.modalities)
+            for part in (problem.train, problem.val)
+        )
+        arrays = {"train-xy": first.xy, "val-matrix": crops.matrix}
+        for part, its in (("train", first), ("val", crops)):
+            arrays |= {f"{part}-seen-{k}": v for k, v in {"image": its.images, **its.further}.items()}
         for name, array in arrays.items():
             with atomic_path(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
                 np.save(file, array, allow_pickle=False)
+        flip = None if first.flip is None else first.flip.tolist()
         write_atomic(folder / "rows.json", json.dumps({"groups": first.groups.tolist(), "flip": flip}))
         yield folder, crops
 
@@ -225,17 +209,14 @@ def _job(
     out: Path,
     folder: Path,
     crops: Crops,
-    val: Dataset,
+    problem: Problem,
     facts: Mapping[str, Any],
-    entry: tuple[str, int, Any],
-    n_jobs: int,
+    entry: _Entry,
     mode: str,
 ) -> Job:
     name, seed, estimator = entry
-    timed = np.unique(
-        np.linspace(0, len(crops) - 1, min(len(crops), facts["params"]["max_timed"])).astype(int)
-    )
-    known = {**facts, "names": crops.names, "instance": crops.instance, "params": _params(facts, estimator)}
+    timed = np.unique(np.linspace(0, len(crops) - 1, min(len(crops), problem.max_timed)).astype(int))
+    samples = [problem.val.samples[crops.sample[row]] for row in timed]
     return Job(
         mode=mode,
         method=name,
@@ -243,13 +224,22 @@ def _job(
         estimator=estimator,
         crops=folder,
         cache=out / "cache",
-        model=out / "models" / f"{file_name(name)}-{seed}.hkp",
+        model=model_path(out, name, seed),
         predictions=prediction_path(out, name, seed),
         stage=folder / f"stage-{file_name(name)}-{seed}",
         log=out / "logs" / f"{file_name(name)}-{seed}.txt",
-        timed=tuple((int(r), val.samples[crops.sample[r]].load, crops.matrix[r]) for r in timed),
-        size_hw=crops.size_hw,
-        n_landmarks=len(val.landmarks),
-        facts=known,
-        meta=model_meta(val, crops.size_hw, crops.margin, name) | {"trained_on": facts["params"]["train"]},
+        timed=tuple(
+            (int(row), loaders(sample, problem.modalities), crops.boxes[row])
+            for row, sample in zip(timed, samples, strict=True)
+        ),
+        size_hw=problem.size_hw,
+        margin=problem.margin,
+        n_landmarks=len(problem.val.landmarks),
+        facts={
+            **facts,
+            "names": crops.names,
+            "instance": crops.instance,
+            "params": _params(facts, estimator),
+        },
+        meta=model_meta(problem, name),
     )

@@ -1,4 +1,4 @@
-"""The bench of interest points: every pair matcher on the same pairs, answers stored before any metric.
+"""The bench of interest points: every pair matcher on the same pairs, matches stored before any metric.
 
 Each method, budget and seed has a process of its own with one thread.  Finished ones are kept, and
 a killed one goes on at the pair it had come to.  Names no method and computes no metric.
@@ -26,14 +26,14 @@ from ..structures import Array, InputError
 from ..structures.pairs import Matched, Pair, PairMatcher, PairSet
 from .bench_landmarks import with_seed
 from .processes import (
-    Progress,
+    BenchProgress,
     check_items,
     count_workers,
     divert_messages,
     end_soon,
     error_path,
     file_name,
-    line,
+    one_line,
     peak_bytes,
     reset_peak,
     run_jobs,
@@ -58,9 +58,9 @@ def bench_pairs(
     seeds: Sequence[int] = (0,),
     n_jobs: int = 1,
     max_timed: int = 20,
-    progress: Progress | None = None,
+    progress: BenchProgress | None = None,
 ) -> list[MatchedSet]:
-    """Ask each method about each pair, and store the answers in ``out``.
+    """Match each pair by each method, and store the matches in ``out``.
 
     Every method runs in a fresh process with one thread, after a pair to warm up.  A method that raises
     at a pair has no answer there (no points, no matches, homography NaN), and the bench goes on; one
@@ -74,7 +74,7 @@ def bench_pairs(
     n_points, seeds : every method runs with each
     n_jobs : processes at a time; -1 = one per core.  With several, the clock runs at the end, alone:
         up to ``max_timed`` pairs, spread over the set, are matched once more, one method at a time
-    progress : see :data:`~hybridkp.evaluate.processes.Progress`; the method is named with its budget
+    progress : see :data:`~hybridkp.evaluate.processes.BenchProgress`; the method is named with its budget
 
     Returns
     -------
@@ -127,14 +127,6 @@ def bench_pairs(
     return [results[job.path] for job in asked if job.path in results]
 
 
-def stored_matches(out: str | os.PathLike[str]) -> list[MatchedSet]:
-    """The answers in a points bench's folder, in the order of their files' names."""
-    paths = sorted((Path(out) / "matched").glob("*.safetensors"))
-    if not paths:
-        raise InputError(f"{out}: no stored matches there; run the bench first")
-    return [load_matched(path) for path in paths]
-
-
 # --------------------------------------------------------------------------------------------
 # what is asked for
 # --------------------------------------------------------------------------------------------
@@ -144,7 +136,7 @@ def stored_matches(out: str | os.PathLike[str]) -> list[MatchedSet]:
 class PairsJob:
     """One method with one budget and one seed on all pairs."""
 
-    mode: str  #: "all", "answer" (no clock) or "clock" (add the times to stored answers)
+    mode: str  #: "all", "match" (no clock) or "clock" (add the times to stored matches)
     method: str  #: with its budget
     seed: int
     matcher: Any
@@ -184,7 +176,7 @@ def _job(
     label = f"{name}-{n_points}"
     file = f"{file_name(label)}-{seed}"
     return PairsJob(
-        mode="answer" if workers > 1 else "all",
+        mode="match" if workers > 1 else "all",
         method=label,
         seed=seed,
         matcher=matcher,
@@ -206,7 +198,7 @@ def _job(
 
 
 def _source() -> str:
-    """16 hex digits of the files, weights included, that decide what a matcher of ours answers."""
+    """16 hex digits of the files, weights included, that decide what a matcher of ours finds."""
     return source_fingerprint(["hybridkp.points"])
 
 
@@ -216,7 +208,7 @@ def _source() -> str:
 
 
 def run_pairs(job: PairsJob) -> None:
-    """Match all pairs of a job, or time some again; store the answers."""
+    """Match all pairs of a job, or time some again; store the matches."""
     try:
         divert_messages(job.log)
         _do(job)
@@ -226,26 +218,26 @@ def run_pairs(job: PairsJob) -> None:
 
 def _do(job: PairsJob) -> None:
     with limit_threads(1):
-        found = _clocked(job) if job.mode == "clock" else _answered(job)
+        found = _clocked(job) if job.mode == "clock" else _matched(job)
     save_matched(found, job.path)
     for path in (job.partial, job.stage):
         path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)
-class _Answer:
+class _Row:
     matched: Matched
     size_hw_a: tuple[int, int]
     size_hw_b: tuple[int, int]
     cpu_seconds: float
 
 
-def _answered(job: PairsJob) -> MatchedSet:
+def _matched(job: PairsJob) -> MatchedSet:
     reset_peak()
     before = _begun(job)
     n = len(before) if before else 0
     failures = dict(before.failures) if before else {}
-    rows: list[_Answer] = []
+    rows: list[_Row] = []
     saved = time.perf_counter()
     error: Exception | None = None
     for number, pair in enumerate(job.pairs.pairs[n:], n):
@@ -254,11 +246,11 @@ def _answered(job: PairsJob) -> MatchedSet:
         if number == n:
             _warm_up(job, images)
         try:
-            rows.append(_ask(job.matcher, images, job.mode == "all"))
+            rows.append(_match(job.matcher, images, job.mode == "all"))
         except Exception as caught:
-            error, failures[pair.name] = caught, line(caught)
+            error, failures[pair.name] = caught, one_line(caught)
             _note(job, pair, caught)
-            rows.append(_Answer(no_answer(), images[0].shape[:2], images[1].shape[:2], np.nan))
+            rows.append(_Row(no_answer(), images[0].shape[:2], images[1].shape[:2], np.nan))
         if time.perf_counter() - saved > SAVE_EVERY:
             save_matched(_joined(job, before, rows, failures), job.partial)
             saved = time.perf_counter()
@@ -267,14 +259,14 @@ def _answered(job: PairsJob) -> MatchedSet:
     return _joined(job, before, rows, failures)
 
 
-def _ask(matcher: PairMatcher, images: tuple[Array, Array], timed: bool) -> _Answer:
+def _match(matcher: PairMatcher, images: tuple[Array, Array], timed: bool) -> _Row:
     start = time.process_time()
     matched = matcher.match(*images)
     spent = time.process_time() - start
     sizes = [(int(i.shape[0]), int(i.shape[1])) for i in images]
     if not timed:
-        return _Answer(replace(matched, seconds={}), sizes[0], sizes[1], np.nan)
-    return _Answer(matched, sizes[0], sizes[1], spent)
+        return _Row(replace(matched, seconds={}), sizes[0], sizes[1], np.nan)
+    return _Row(matched, sizes[0], sizes[1], spent)
 
 
 def _warm_up(job: PairsJob, images: tuple[Array, Array]) -> None:
@@ -293,7 +285,7 @@ def _note(job: PairsJob, pair: Pair, error: Exception) -> None:
 
 
 def _begun(job: PairsJob) -> MatchedSet | None:
-    """What a killed run left: the first pairs' answers."""
+    """What a killed run left: the first pairs' matches."""
     if not job.partial.exists():
         return None
     try:
@@ -306,7 +298,7 @@ def _begun(job: PairsJob) -> MatchedSet | None:
 
 
 def _joined(
-    job: PairsJob, before: MatchedSet | None, rows: Sequence[_Answer], failures: Mapping[str, str]
+    job: PairsJob, before: MatchedSet | None, rows: Sequence[_Row], failures: Mapping[str, str]
 ) -> MatchedSet:
     old = before or MatchedSet("", (), (), np.zeros((0, 2)), np.zeros((0, 2)))
     n = len(old) + len(rows)
@@ -324,7 +316,7 @@ def _joined(
 
 
 def _clocked(job: PairsJob) -> MatchedSet:
-    """The stored answers with the times of up to ``max_timed`` pairs, spread over the set."""
+    """The stored matches with the times of up to ``max_timed`` pairs, spread over the set."""
     found = load_matched(job.path)
     answers, cpu = list(found.answers), np.array(found.cpu_seconds)
     good = [i for i, name in enumerate(found.names) if name not in found.failures]
@@ -337,7 +329,7 @@ def _clocked(job: PairsJob) -> MatchedSet:
         if step == 0:
             write_atomic(job.stage, "is timed")
             _warm_up(job, images)
-        answer = _ask(job.matcher, images, True)
+        answer = _match(job.matcher, images, True)
         answers[row] = replace(answers[row], seconds=answer.matched.seconds)
         cpu[row] = answer.cpu_seconds
     return replace(found, answers=tuple(answers), cpu_seconds=cpu)

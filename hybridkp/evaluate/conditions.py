@@ -1,7 +1,7 @@
-"""Trained models on harder copies of the evaluated pictures: answers now, curves later.
+"""Trained models on harder copies of the judged pictures: predictions now, curves later.
 
-Nothing is fitted: the models of a bench are asked again, under blur, noise, JPEG, low light,
-occlusion, rotation and small size.  Answers are stored before any metric, a file for each model
+Nothing is fitted: the models of a bench predict again, under blur, noise, JPEG, low light,
+occlusion, rotation and small size.  Predictions are stored before any metric, a file for each model
 and condition, so that a run that was stopped goes on.  Names no method.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +21,11 @@ from ..datasets.synthetic.corruptions import SEVERITIES
 from ..files import load_model, load_predictions, read_meta, save_predictions
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS, limit_threads
-from ..structures import Dataset, InputError, Predictions
+from ..structures import Dataset, InputError, Predictions, Problem, as_problem
 from .crops import make_crops
-from .processes import count_workers, file_name
-from .worker import versions
+from .processes import Progress, count_workers, file_name, versions
 
-#: what may decide an answer: a model file does not say which of these rooms it needs
+#: what may decide a prediction: a model file does not say which of these rooms it needs
 _SOURCE = (
     *("hybridkp.landmarks", "hybridkp.deep", "hybridkp.descriptors", "hybridkp.fusion"),
     *("hybridkp.peers", "hybridkp.evaluate.conditions", "hybridkp.datasets.load"),
@@ -49,26 +48,28 @@ class Condition(NamedTuple):
 
 def robustness(
     models: Mapping[str, str | os.PathLike[str]],
-    dataset: Dataset,
+    data: Problem | Dataset,
     *,
     out: str | os.PathLike[str],
     kinds: Sequence[str] | None = None,
     severities: Sequence[int] = SEVERITIES,
     random_state: int = 0,
     n_jobs: int = 1,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[Condition, list[Predictions]]:
-    """Ask every model about ``dataset`` as it is and under each corruption and severity.
+    """Predictions of every model for the judged part as it is and under each corruption and severity.
 
-    All models see the same corrupted pictures and, of one crop size, the same crops.
+    All models see the same corrupted pictures and, of one crop size, the same crops; how it crops is
+    said by the model.
 
     Parameters
     ----------
     models : name -> model file of ``bench`` or ``train``
+    data : a problem, of which ``val`` is judged on, or a data set
     out : folder; gets ``<condition>/<name>.safetensors``
     kinds : of :data:`hybridkp.datasets.CORRUPTIONS`; None = all
     n_jobs : conditions at a time, each in a process with one thread
-    progress : called as progress(condition, done, total) after each condition
+    progress : see :data:`~hybridkp.evaluate.processes.Progress`; it names the condition
 
     Returns
     -------
@@ -82,7 +83,7 @@ def robustness(
     """
     if not models:
         raise InputError("no models: train some first, hybridkp bench does")
-    conditions = _conditions(kinds, severities)
+    dataset, conditions = as_problem(data).val, _conditions(kinds, severities)
     meta = {name: _meta(path, dataset) for name, path in models.items()}
     params = {
         name: {
@@ -91,12 +92,13 @@ def robustness(
             "source": fingerprint(_SOURCE),
             "size_hw": [int(v) for v in meta[name]["size_hw"]],
             "margin": float(meta[name]["margin"]),
+            "modalities": list(meta[name]["modalities"]),
         }
         for name, path in models.items()
     }
     workers = count_workers(n_jobs)
     paths = {c: {n: Path(out) / str(c) / f"{file_name(n)}.safetensors" for n in models} for c in conditions}
-    jobs = (delayed(_ask)(c, models, params, dataset, paths[c], int(random_state)) for c in conditions)
+    jobs = (delayed(_predict)(c, models, params, dataset, paths[c], int(random_state)) for c in conditions)
     for done, condition in enumerate(
         Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs")(jobs), 1
     ):
@@ -123,10 +125,11 @@ def _meta(path: str | os.PathLike[str], dataset: Dataset) -> dict[str, Any]:
         raise InputError(f"{path}: was trained for other landmarks than those of {dataset.name}")
     if "size_hw" not in meta:
         raise InputError(f"{path}: does not say its crop size; make it with hybridkp bench or train")
-    return {"size_hw": meta["size_hw"], "margin": meta.get("margin", 1.25)}
+    defaults = {"margin": 1.25, "modalities": ["image"]}
+    return {"size_hw": meta["size_hw"]} | {name: meta.get(name, value) for name, value in defaults.items()}
 
 
-def _ask(
+def _predict(
     condition: Condition,
     models: Mapping[str, str | os.PathLike[str]],
     params: Mapping[str, Mapping[str, Any]],
@@ -134,16 +137,16 @@ def _ask(
     paths: Mapping[str, Path],
     random_state: int,
 ) -> Condition:
-    """Every model's stored answers under one condition; those that are there already are kept."""
+    """Stores every model's predictions under one condition; those that are there already are kept."""
     harder = condition.of(dataset, random_state)
     todo = [n for n in models if not _kept(paths[n], params[n], harder.fingerprint)]
-    shapes = {n: (tuple(params[n]["size_hw"]), params[n]["margin"]) for n in todo}
+    cuts = {n: (tuple(p["size_hw"]), p["margin"], tuple(p["modalities"])) for n, p in params.items()}
     with limit_threads(FIT_THREADS):
-        for shape in dict.fromkeys(shapes.values()):
-            crops = make_crops(harder, *shape)
-            for name in (n for n in todo if shapes[n] == shape):
-                xy, score = load_model(models[name]).predict_with_score(crops.images)
-                answers = Predictions(
+        for size_hw, margin, modalities in dict.fromkeys(cuts[n] for n in todo):
+            crops = make_crops(harder, size_hw, margin, modalities=modalities)
+            for name in (n for n in todo if cuts[n] == (size_hw, margin, modalities)):
+                xy, score = load_model(models[name]).predict_with_score(crops.batch)
+                found = Predictions(
                     method=name,
                     xy=crops.to_picture(xy),
                     score=score,
@@ -156,7 +159,7 @@ def _ask(
                     split=str(condition),
                     versions=versions(),
                 )
-                save_predictions(answers, paths[name])
+                save_predictions(found, paths[name])
     return condition
 
 

@@ -1,6 +1,6 @@
 """From a data set to one batch of crops that every method shares, and back to the pictures.
 
-One affine map per object takes its box to the crop; its inverse takes answers back.  Which
+One affine map per object takes its box to the crop; its inverse takes predictions back.  Which
 objects are used, and what happens to bad boxes, is decided here, once, for training and
 evaluation alike.  No learning, no metric, no clock.
 """
@@ -8,17 +8,18 @@ evaluation alike.  No learning, no metric, no clock.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 
-from ..imaging.geometry import apply_affine, crop_matrix, invert_affine, warp
+from ..imaging.crops import cut_modalities, to_picture, usable_box
+from ..imaging.geometry import apply_affine, crop_matrix
 from ..imaging.images import as_uint8
-from ..structures import Array, Dataset, DataWarning, InputError, Instance, Sample
+from ..structures import Array, Batch, Dataset, DataWarning, InputError, Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +27,15 @@ class Crops:
     """Objects of a data set, cut out; row b is object ``instance[b]`` of the picture ``names[b]``.
 
     ``images`` (B, H, W, 3) uint8 BGR; ``xy`` (B, K, 2) in crop px, NaN = not labelled;
-    ``matrix`` (B, 2, 3) from picture to crop; ``groups`` (B,) of str; ``sample`` and
-    ``instance`` (B,) int index the data set; ``flip`` (K,) or None.
+    ``matrix`` (B, 2, 3) from picture to crop; ``boxes`` (B, 4) that were cut; ``groups`` (B,) of str;
+    ``sample`` and ``instance`` (B,) int index the data set; ``flip`` (K,) or None; ``further`` has the other
+    modalities, (B, H, W, ...) each.
     """
 
     images: Array
     xy: Array
     matrix: Array
+    boxes: Array
     groups: Array
     names: tuple[str, ...]
     sample: Array
@@ -40,13 +43,26 @@ class Crops:
     flip: Array | None = None
     size_hw: tuple[int, int] = (128, 128)
     margin: float = 1.25
+    further: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.size_hw))
+        seen = " and ".join(["image", *self.further])
+        return (
+            f"Crops({len(self)} of {size} px, {self.xy.shape[1]} landmarks, margin {self.margin:g}, {seen})"
+        )
+
+    @property
+    def batch(self) -> Array | Batch:
+        """What detectors are given: ``images`` alone, or a Batch where there are further modalities."""
+        return Batch({"image": self.images, **self.further}) if self.further else self.images
+
     def to_picture(self, xy: ArrayLike) -> Array:
         """Points (B, K, 2) in crop px -> picture px, float64."""
-        return apply_affine(invert_affine(self.matrix), xy)
+        return to_picture(self.matrix, xy)
 
 
 def make_crops(
@@ -54,6 +70,7 @@ def make_crops(
     size_hw: tuple[int, int] = (128, 128),
     margin: float = 1.25,
     n_jobs: int = 1,
+    modalities: Sequence[str] = ("image",),
 ) -> Crops:
     """Every object of ``dataset`` as a crop of one size.
 
@@ -63,12 +80,14 @@ def make_crops(
     * an object whose box lies wholly outside its picture is left out;
     * a missing box, or one without area, becomes the whole picture.
 
-    A box that reaches out of the picture is fine: beyond it the border pixel repeats.
+    A box that reaches out of the picture is fine: beyond it the border pixel repeats.  Further
+    ``modalities`` are cut by the same map as the picture, in their own dtype.
 
     Raises
     ------
     InputError
-        For unreadable pictures, and when nothing is left.
+        For unreadable pictures, a modality that a sample lacks or that has not its picture's size, and
+        when nothing is left.
     """
     size_hw = (int(size_hw[0]), int(size_hw[1]))
     if min(size_hw) < 8 or not margin > 0:
@@ -76,71 +95,79 @@ def make_crops(
             f"crops of {size_hw[0]} x {size_hw[1]} px with margin {margin}: need 8 px and margin > 0"
         )
     found = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_sample_crops)(s, size_hw, margin) for s in dataset.samples
+        delayed(_sample_crops)(s, size_hw, margin, modalities) for s in dataset.samples
     )
-    rows = [(i, j, crop, matrix) for i, sample in enumerate(found) for j, crop, matrix in sample[0]]
+    rows = [(i, *row) for i, sample in enumerate(found) for row in sample[0]]
     _warn(dataset.name, np.array([sample[1] for sample in found]).reshape(-1, 3).sum(0))
     if not rows:
         raise InputError(
             f"{dataset.name}: no object with a labelled landmark: nothing to train or evaluate on"
         )
-    samples = [dataset.samples[i] for i, *_ in rows]
-    matrix = np.stack([m for *_, m in rows])
-    xy = np.stack([s.instances[j].xy for s, (_, j, *_) in zip(samples, rows, strict=True)])
+    at, instance, cuts, matrices, boxes = zip(*rows, strict=True)
+    samples = [dataset.samples[i] for i in at]
+    matrix = np.stack(matrices)
+    xy = np.stack([s.instances[j].xy for s, j in zip(samples, instance, strict=True)])
     if xy.shape[1] != len(dataset.landmarks):
         raise InputError(
             f"{dataset.name}: {xy.shape[1]} points per object, {len(dataset.landmarks)} landmark names"
         )
+    arrays = {name: np.stack([crop[name] for crop in cuts]) for name in cuts[0]}
     return Crops(
-        images=np.stack([crop for _, _, crop, _ in rows]),
+        images=arrays.pop("image"),
         xy=apply_affine(matrix, xy),
         matrix=matrix,
+        boxes=np.stack(boxes),
         groups=np.array([s.group for s in samples]),
         names=tuple(s.name for s in samples),
-        sample=np.array([i for i, *_ in rows]),
-        instance=np.array([j for _, j, *_ in rows]),
+        sample=np.array(at),
+        instance=np.array(instance),
         flip=dataset.flip,
         size_hw=size_hw,
         margin=float(margin),
+        further=arrays,
     )
 
 
-def cut(image: Array, matrix: ArrayLike, size_hw: tuple[int, int]) -> Array:
-    """One crop (H, W, 3) uint8 BGR of a picture (h, w) or (h, w, 3)."""
-    crop = warp(image, matrix, size_hw)
-    return crop if crop.ndim == 3 else cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR)
+def loaders(sample: Sample, modalities: Sequence[str]) -> dict[str, Callable[[], Array]]:
+    """Modality -> function that gives it; :class:`InputError` for one that the sample lacks."""
+    known = {"image": sample.load, **sample.modalities}
+    missing = [name for name in modalities if name not in known]
+    if missing:
+        raise InputError(f"{sample.name}: has no {missing[0]!r}, only {', '.join(known)}")
+    return {name: known[name] for name in ("image", *modalities)}
 
 
-def usable_box(instance: Instance, image_hw: tuple[int, int]) -> tuple[Array | None, bool]:
-    """(box or None when wholly outside, whether the whole picture stands in for a missing box)."""
-    h, w = image_hw
-    box = instance.box_xywh
-    if not (np.isfinite(box).all() and box[2] > 0 and box[3] > 0):
-        return np.array([0.0, 0.0, w, h]), True
-    outside = box[0] >= w or box[1] >= h or box[0] + box[2] <= 0 or box[1] + box[3] <= 0
-    return (None if outside else box), False
+def load_modalities(loads: Mapping[str, Callable[[], Array]], name: str = "picture") -> dict[str, Array]:
+    """Modality -> array, the picture as uint8; :class:`InputError` where one has not the picture's size."""
+    image = as_uint8(loads["image"](), name)
+    out = {"image": image} | {k: np.asarray(load()) for k, load in loads.items() if k != "image"}
+    for modality, array in out.items():
+        if array.shape[:2] != image.shape[:2]:
+            sizes = f"{array.shape[:2]}, its picture {image.shape[:2]}"
+            raise InputError(f"{name}: {modality} has the size {sizes}: both need one")
+    return out
 
 
 def _sample_crops(
-    sample: Sample, size_hw: tuple[int, int], margin: float
-) -> tuple[list[tuple[int, Array, Array]], tuple[int, int, int]]:
-    """[(instance, crop, matrix)] and the counts (unlabelled, outside, without box)."""
-    rows: list[tuple[int, Array, Array]] = []
+    sample: Sample, size_hw: tuple[int, int], margin: float, modalities: Sequence[str]
+) -> tuple[list[tuple[int, dict[str, Array], Array, Array]], tuple[int, int, int]]:
+    """[(instance, modality -> crop, matrix, box)] and the counts (unlabelled, outside, without box)."""
+    rows: list[tuple[int, dict[str, Array], Array, Array]] = []
     unlabelled = outside = boxless = 0
-    image: Any = None
+    picture: Any = None
     for j, instance in enumerate(sample.instances):
         if instance.ignore or not np.isfinite(instance.xy).all(axis=1).any():
             unlabelled += 1
             continue
-        if image is None:
-            image = as_uint8(sample.image, sample.name)
-        box, whole = usable_box(instance, image.shape[:2])
+        if picture is None:
+            picture = load_modalities(loaders(sample, modalities), sample.name)
+        box, whole = usable_box(instance.box_xywh, picture["image"].shape[:2])
         boxless += whole
         if box is None:
             outside += 1
             continue
         matrix = crop_matrix(box, size_hw, margin)
-        rows.append((j, cut(image, matrix, size_hw), matrix))
+        rows.append((j, cut_modalities(picture, matrix, size_hw), matrix, box))
     return rows, (unlabelled, outside, boxless)
 
 

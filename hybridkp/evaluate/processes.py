@@ -1,7 +1,7 @@
 """Jobs in processes of their own: started, watched, killed with their parent; failures kept as text.
 
 Every bench runs its methods here, and says with the same words what is kept, stale, done or failed.
-What a job does, and where its answers lie, is the caller's business.
+What a job does, and where its predictions lie, is the caller's business.
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ from ..memory.threads import FIT_THREADS
 from ..structures import InputError
 
 #: what a bench tells while it works, called as progress(event, method, seed, detail).  For each method
-#: and seed, in this order: "kept" (stored answers are good, nothing to do; the end) or "stale" (stored
-#: answers are not used; detail says why); "start" (its process starts); "stage" (detail: what it does
-#: now), whenever that changes; then "done" (answers are stored) or "failed" (detail: why, in a line).
+#: and seed, in this order: "kept" (stored predictions are good, nothing to do; the end) or "stale" (stored
+#: ones are not used; detail says why); "start" (its process starts); "stage" (detail: what it does
+#: now), whenever that changes; then "done" (predictions are stored) or "failed" (detail: why, in a line).
 #: With several jobs the clock follows at the end, also for what was kept without one: "start",
 #: "stage" and "timed" (or "failed").
-Progress = Callable[[str, str, int, str], None]
+BenchProgress = Callable[[str, str, int, str], None]
+
+#: what anything else tells while it works, called as progress(what, done, total) after each step
+Progress = Callable[[str, int, int], None]
 
 
 class AnyJob(Protocol):
@@ -52,14 +55,14 @@ class AnyJob(Protocol):
 
 
 SomeJob = TypeVar("SomeJob", bound=AnyJob)
-Answers = TypeVar("Answers")
+Stored = TypeVar("Stored")
 
 
 def run_jobs(
     jobs: Sequence[SomeJob],
     run: Callable[[SomeJob], None],
     n_workers: int,
-    tell: Progress,
+    tell: BenchProgress,
     out: Path,
     done: Callable[[SomeJob], None],
 ) -> list[str]:
@@ -75,27 +78,27 @@ def run_jobs(
             done(job)
         else:
             write_atomic(where, "".join(traceback.format_exception(error)))
-            failed.append(f"{job.method}: {line(error)}")
-            tell("failed", job.method, job.seed, line(error))
+            failed.append(f"{job.method}: {one_line(error)}")
+            tell("failed", job.method, job.seed, one_line(error))
     return failed
 
 
 def still_good(
     path: Path,
-    load: Callable[[Path], Answers],
+    load: Callable[[Path], Stored],
     method: str,
     seed: int,
     params: Mapping[str, Any],
     fingerprint: str,
-    tell: Progress,
-) -> Answers | None:
-    """Stored answers of this method, seed, data and parameters; None, and the reason told, otherwise."""
+    tell: BenchProgress,
+) -> Stored | None:
+    """What is stored of this method, seed, data and parameters; None, and the reason told, otherwise."""
     if not path.exists():
         return None
     try:
         found: Any = load(path)
     except InputError as error:
-        tell("stale", method, seed, line(error))
+        tell("stale", method, seed, one_line(error))
         return None
     changed = [k for k in params if dict(found.params).get(k) != params[k]]
     if found.fingerprint != fingerprint:
@@ -104,7 +107,7 @@ def still_good(
         tell("stale", method, seed, f"{', '.join(changed) or 'name'} changed")
         return None
     tell("kept", method, seed, "")
-    kept: Answers = found
+    kept: Stored = found
     return kept
 
 
@@ -133,7 +136,7 @@ def file_name(method: str) -> str:
     return f"{safe or 'method'}~{hashlib.sha256(method.encode()).hexdigest()[:6]}"
 
 
-def line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """An exception in one line."""
     text = " ".join(str(error).split())[:300]
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
@@ -160,7 +163,7 @@ def warn_failures(event: str, method: str, seed: int, detail: str) -> None:
 
 
 def _run_all(
-    jobs: Sequence[SomeJob], run: Callable[[SomeJob], None], n_workers: int, tell: Progress
+    jobs: Sequence[SomeJob], run: Callable[[SomeJob], None], n_workers: int, tell: BenchProgress
 ) -> Iterator[tuple[SomeJob, BaseException | None]]:
     """(job, error or None) as they end.
 

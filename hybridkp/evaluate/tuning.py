@@ -1,18 +1,15 @@
 """Settings chosen inside the training part: the same number of trials for every method.
 
-Each trial fits a method with other settings on group-safe folds of ``train`` and is judged on the
-pictures that its folds left out, by the figure that leads in a report; ``val`` is never seen.  Finished
-folds and trials are kept.  Which settings may vary is the caller's (the recipes') choice; nothing is
-reported here but the trials.
+Each trial fits a method with other settings on group-safe folds of the problem's training part and is judged
+on the pictures that its folds held out, by the figure that leads in a report; the judged part is never
+seen.  Finished folds and trials are kept.  Which settings may vary is the caller's (the recipes') choice.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +17,16 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from .. import memory
-from ..files import write_atomic
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..metrics import OBJECT_METRICS, headline_metric, normalizer_lengths
-from ..stats import holm, paired_difference
-from ..structures import Array, Dataset, InputError, Normalizer
+from ..stats import paired_difference
+from ..structures import Array, InputError, Problem
 from .bench_landmarks import with_seed
 from .crops import Crops, make_crops
-from .processes import count_workers
-
-LEVEL = 0.95  #: of the interval of a difference, and of the test that a setting must pass
+from .processes import Progress, count_workers
+from .trials import FILE, LEVEL, Trial, write_trials
 
 Space = Mapping[str, Sequence[Any]]  #: parameter (``a__b`` for nested ones) -> values to choose from
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One setting and how it did on the objects that its folds left out.
-
-    ``error`` is the mean over objects of the figure that leads in a report, as an error: NME (a
-    fraction), px, or 1 - PCK@0.2.  ``difference`` is that minus the defaults' over the same objects, with
-    its interval over groups and the p of "no difference" (:func:`.paired_difference`).  ``seconds`` is the
-    wall clock of the folds' fits and answers, with what a memory spared counted in.
-    """
-
-    params: Mapping[str, Any]
-    metric: str  #: "nme", "pixel" or "pck"
-    error: float
-    difference: float
-    low: float
-    high: float
-    p: float
-    seconds: float
 
 
 def draw_settings(
@@ -100,28 +74,28 @@ def _plain(value: Any) -> Any:
 def tune(
     estimator: Any,
     space: Space,
-    train: Dataset,
+    problem: Problem,
     *,
     out: str | os.PathLike[str],
     n_trials: int = 8,
     cv: int = 3,
     random_state: int = 0,
-    size_hw: tuple[int, int] = (128, 128),
-    margin: float = 1.25,
-    normalizer: Normalizer | None = None,
     n_jobs: int = 1,
+    name: str = "",
     progress: Progress | None = None,
 ) -> list[Trial]:
-    """Search settings of one method by grouped cross-validation inside ``train``.
+    """Search settings of one method by grouped cross-validation inside the problem's training part.
 
     Parameters
     ----------
     estimator : unfitted detector; its own parameters are the first trial
     space : parameter -> values
+    problem : its ``train``, crops and normaliser; its ``val`` is not looked at
     out : folder; gets ``trials.json`` after each trial and ``cache/`` with every finished fold
     cv : folds, which never cut a group
-    n_jobs : trials at a time, each in a process with its share of the cores; -1 = one per core
-    progress : called as progress(setting, done, n_trials)
+    n_jobs : trials at a time, each in a process with one thread; -1 = one per core
+    name : of the method, for :func:`found_settings`; default: that of the folder
+    progress : see :data:`~hybridkp.evaluate.processes.Progress`; it names the setting
 
     Returns
     -------
@@ -137,11 +111,11 @@ def tune(
     if unknown:
         raise InputError(f"{type(estimator).__name__} has no parameter {unknown[0]!r} to search")
     settings = draw_settings(space, n_trials, random_state, own=known)
-    crops = make_crops(train, size_hw, margin)
-    errors = _Errors(train, crops, normalizer)
+    crops = make_crops(problem.train, problem.size_hw, problem.margin, modalities=problem.modalities)
+    errors = _Errors(problem, crops)
     workers = min(count_workers(n_jobs), len(settings))
     jobs = (
-        delayed(_answers)(estimator, params, crops, cv, random_state, Path(out) / "cache")
+        delayed(_predict_held_out)(estimator, params, crops, cv, random_state, Path(out) / "cache")
         for params in settings
     )
     trials: list[Trial] = []
@@ -153,44 +127,15 @@ def tune(
             first = first if trials else own
             apart = paired_difference(own, first, crops.groups, level=LEVEL)
             error = float(np.nanmean(own)) if np.isfinite(own).any() else float("nan")
-            way = (apart.difference, apart.low, apart.high, apart.p)
-            trials.append(Trial(params, errors.metric, error, *way, seconds))
-            write_atomic(Path(out) / "trials.json", _json(trials))
+            difference = (apart.difference, apart.low, apart.high, apart.p)
+            trials.append(Trial(params, errors.metric, error, *difference, seconds))
+            write_trials(trials, Path(out) / FILE, name)
             if progress:
-                progress(_words(params), len(trials), len(settings))
+                progress(trials[-1].words, len(trials), len(settings))
     return trials
 
 
-def best_trial(trials: Sequence[Trial]) -> Trial:
-    """The least error among the settings that beat the defaults beyond doubt; else the defaults.
-
-    Beyond doubt: the paired sign-flip test against the defaults, with Holm's correction for all
-    settings tried.  With few trials the luckiest setting is often only that.
-    """
-    if not trials:
-        raise InputError("no trials: run the search first")
-    default, others = trials[0], trials[1:]
-    p = holm([t.p for t in others])
-    clear = [t for t, doubt in zip(others, p, strict=True) if t.difference < 0 and doubt <= 1 - LEVEL]
-    return min(clear, key=lambda t: t.error, default=default)
-
-
-def read_trials(path: str | os.PathLike[str]) -> list[Trial]:
-    """What :func:`tune` wrote; :class:`InputError` for anything else."""
-    try:
-        rows = json.loads(Path(path).read_text())["trials"]
-        numbers = [f.name for f in fields(Trial) if f.name not in ("params", "metric")]
-        return [
-            Trial(dict(r["params"]), str(r["metric"]), **{name: _number(r[name]) for name in numbers})
-            for r in rows
-        ]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); run the search again") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: holds no trials; run the search again") from None
-
-
-def _answers(
+def _predict_held_out(
     estimator: Any,
     params: Mapping[str, Any],
     crops: Crops,
@@ -198,11 +143,11 @@ def _answers(
     random_state: int,
     cache: Path,
 ) -> tuple[Array, float]:
-    """Answers (B, K, 2), crop px, of fits that did not see the object, and what they would take anew."""
+    """Points (B, K, 2), crop px, of fits that did not see the object, and what they would take anew."""
     with limit_threads(FIT_THREADS), memory.remember(cache), memory.stopwatch() as watch:
         xy, _ = memory.out_of_fold(
             with_seed(estimator, random_state).set_params(**params),
-            crops.images,
+            crops.batch,
             crops.xy,
             groups=crops.groups,
             flip=crops.flip,
@@ -213,10 +158,11 @@ def _answers(
 
 
 class _Errors:
-    """Answers (B, K, 2) in crop px -> the leading figure of each object as an error (B,), NaN = left out."""
+    """Points (B, K, 2) in crop px -> the leading figure of each object as an error (B,), NaN = not judged."""
 
-    def __init__(self, train: Dataset, crops: Crops, normalizer: Normalizer | None) -> None:
-        chosen = tuple(normalizer or train.normalizer)
+    def __init__(self, problem: Problem, crops: Crops) -> None:
+        train = problem.train
+        chosen = tuple(problem.normalizer or train.normalizer)
         self.metric = headline_metric(chosen, train.landmarks)
         self.crops, self.truth = crops, crops.to_picture(crops.xy)
         instances = zip(crops.sample, crops.instance, strict=True)
@@ -231,26 +177,3 @@ class _Errors:
         if self.metric == "pck":
             return 1 - OBJECT_METRICS["pck@0.2"](self.truth, found, self.lengths)
         return OBJECT_METRICS["nme"](self.truth, found, self.lengths)
-
-
-def _words(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in params.items()) or "defaults"
-
-
-def _json(trials: Sequence[Trial]) -> str:
-    rows = [
-        {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(t).items()} for t in trials
-    ]
-    return json.dumps({"format": 2, "trials": rows}, indent=1, allow_nan=False) + "\n"
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
-
-
-def found_settings(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """Method -> the settings that :func:`tune` chose."""
-    paths = sorted(Path(folder).glob("*/trials.json"))
-    if not paths:
-        raise InputError(f"{folder}: holds no trials; run hybridkp tune --out {folder} first")
-    return {path.parent.name: dict(best_trial(read_trials(path)).params) for path in paths}

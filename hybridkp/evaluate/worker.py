@@ -1,7 +1,7 @@
 """One method with one seed, in a process of its own: fit, predict, clock, store.
 
 A fresh process makes peak memory honest and keeps one method's crash from the others.  The
-answers are stored before anybody computes a metric; nothing comes back but the file.
+predictions are stored before anybody computes a metric; nothing comes back but the file.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ import numpy as np
 
 from .. import memory
 from ..files import load_predictions, save_model, save_predictions, write_atomic
-from ..imaging.geometry import apply_affine, invert_affine
-from ..imaging.images import as_uint8
+from ..imaging.crops import batch_of_one, predict_in_box, to_picture
 from ..memory.threads import FIT_THREADS, limit_threads
-from ..structures import Array, Dataset, InputError, Predictions
-from .crops import cut
+from ..structures import Array, Batch, InputError, Predictions, Problem
+from .crops import load_modalities
 from .processes import divert_messages, peak_bytes, reset_peak, versions
 from .processes import end_soon as _end_soon
 
-WARM_UP = 3  #: answers given before the clock starts
+WARM_UP = 3  #: predictions made before the clock starts
 LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
 
 
@@ -33,11 +32,10 @@ LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
 class Job:
     """Everything a worker needs; small: crops are read from ``crops`` (memory-mapped).
 
-    ``timed`` lists (row, load, matrix) of the objects on the clock: ``load`` gives the picture,
-    ``matrix`` (2, 3) takes it to the crop.
+    ``timed`` lists (row, modality -> function that gives it, box) of the objects on the clock.
     """
 
-    mode: str  #: "all", "answer" (no clock) or "clock" (add the times to stored answers)
+    mode: str  #: "all", "predict" (no clock) or "clock" (add the times to stored predictions)
     method: str
     seed: int
     estimator: Any
@@ -47,8 +45,9 @@ class Job:
     predictions: Path
     stage: Path
     log: Path
-    timed: tuple[tuple[int, Callable[[], Array], Array], ...]
+    timed: tuple[tuple[int, Mapping[str, Callable[[], Array]], Array], ...]
     size_hw: tuple[int, int]
+    margin: float
     n_landmarks: int
     facts: Mapping[str, Any]  #: fields of Predictions that are known beforehand
     meta: Mapping[str, Any]  #: kept in the model file
@@ -64,7 +63,7 @@ def run_job(job: Job) -> None:
 
 def _do(job: Job) -> None:
     divert_messages(job.log)
-    images = np.load(job.crops / "val-images.npy", mmap_mode="r")
+    images = _seen(job, "val")
     reset_peak()
     with limit_threads(FIT_THREADS), memory.remember(job.cache):
         _say(job, "fits" if job.mode != "clock" else "is read")
@@ -73,22 +72,30 @@ def _do(job: Job) -> None:
         if job.mode == "clock":
             found = load_predictions(job.predictions)
         else:
-            found = _answered(model, job, images, watch)
-        if job.mode != "answer" or not _recallable(job.estimator):
+            found = _predicted(model, job, images, watch)
+        if job.mode != "predict" or not _recallable(job.estimator):
             _say(job, "is timed")
             found = replace(found, seconds=_clock(model, job, len(images)))
     save_predictions(found, job.predictions)
 
 
-def _answered(model: Any, job: Job, images: Array, fit: memory.Stopwatch) -> Predictions:
+def _seen(job: Job, part: str) -> Array | Batch:
+    """The crops of a part as detectors are given them, mapped into memory."""
+    prefix = f"{part}-seen-"
+    paths = {p.stem.removeprefix(prefix): p for p in sorted(job.crops.glob(f"{prefix}*.npy"))}
+    arrays = {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
+    return Batch(arrays) if len(arrays) > 1 else arrays["image"]
+
+
+def _predicted(model: Any, job: Job, images: Array | Batch, fit: memory.Stopwatch) -> Predictions:
     _say(job, "predicts")
     matrix = np.load(job.crops / "val-matrix.npy")
-    xy, score = _answers(model, images, job.n_landmarks)
+    xy, score = _checked_predictions(model, images, job.n_landmarks)
     peak = max(peak_bytes(), fit.peak_bytes)
     return Predictions(
         method=job.method,
         seed=job.seed,
-        xy=apply_affine(invert_affine(matrix), xy),
+        xy=to_picture(matrix, xy),
         score=score,
         seconds=np.full(len(images), np.nan),
         fit_seconds=fit.seconds,
@@ -106,12 +113,12 @@ def _recallable(estimator: Any) -> bool:
 
 
 def _fitted(job: Job) -> Any:
-    train = {name: np.load(job.crops / f"train-{name}.npy", mmap_mode="r") for name in ("images", "xy")}
+    xy = np.load(job.crops / "train-xy.npy", mmap_mode="r")
     rows = json.loads((job.crops / "rows.json").read_text())
-    return fit(job.estimator, train["images"], train["xy"], rows["groups"], rows["flip"])
+    return fit(job.estimator, _seen(job, "train"), xy, rows["groups"], rows["flip"])
 
 
-def fit(estimator: Any, images: Array, xy: Array, groups: Any, flip: Any) -> Any:
+def fit(estimator: Any, images: Array | Batch, xy: Array, groups: Any, flip: Any) -> Any:
     """A fitted clone: our own estimators through the memory, others directly."""
     from sklearn.base import clone
 
@@ -123,20 +130,22 @@ def fit(estimator: Any, images: Array, xy: Array, groups: Any, flip: Any) -> Any
         return clone(estimator).fit(images, xy, groups=names, flip=mirror)
 
 
-def model_meta(dataset: Dataset, size_hw: tuple[int, int], margin: float, method: str) -> dict[str, Any]:
+def model_meta(problem: Problem, method: str) -> dict[str, Any]:
     """What a model file says about its training, enough to use it on new pictures."""
+    train = problem.train
     return {
         "method": method,
-        "landmarks": list(dataset.landmarks),
-        "skeleton": np.asarray(dataset.skeleton).tolist(),
-        "category": dataset.category,
-        "size_hw": [int(v) for v in size_hw],
-        "margin": float(margin),
-        "trained_on": dataset.name,
+        "landmarks": list(train.landmarks),
+        "skeleton": np.asarray(train.skeleton).tolist(),
+        "category": train.category,
+        "size_hw": list(problem.size_hw),
+        "margin": problem.margin,
+        "modalities": list(problem.modalities),
+        "trained_on": train.name,
     }
 
 
-def _answers(model: Any, images: Array, k: int) -> tuple[Array, Array]:
+def _checked_predictions(model: Any, images: Array | Batch, k: int) -> tuple[Array, Array]:
     xy, score = model.predict_with_score(images)
     if np.shape(xy) != (len(images), k, 2) or np.shape(score) != (len(images), k):
         raise InputError(
@@ -160,13 +169,15 @@ def _store(model: Any, job: Job) -> int:
 def _clock(model: Any, job: Job, n: int) -> Array:
     """Seconds (B,) from the decoded picture and its box to points, batch 1; NaN = not timed."""
     seconds = np.full(n, np.nan)
-    warm_up = job.timed[:1] * WARM_UP
-    for row, load, matrix in (*warm_up, *job.timed):
-        image = as_uint8(load())
+
+    def predict(crop: Any) -> Any:
+        return [rows[0] for rows in model.predict_with_score(batch_of_one(crop))]
+
+    for row, loads, box in (*job.timed[:1] * WARM_UP, *job.timed):
+        picture = load_modalities(loads)
+        seen = picture if len(picture) > 1 else picture["image"]
         start = time.perf_counter()
-        crop = cut(image, matrix, job.size_hw)
-        xy, _ = model.predict_with_score(crop[None])
-        apply_affine(invert_affine(matrix), xy[0])
+        predict_in_box(predict, seen, box, job.size_hw, job.margin)
         seconds[row] = time.perf_counter() - start
     return seconds
 

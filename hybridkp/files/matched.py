@@ -16,7 +16,7 @@ import numpy as np
 
 from ..structures import Array, InputError, Keypoints
 from ..structures.pairs import Matched
-from .tensors import load_tensors, save_tensors
+from .records import load_tensors, save_tensors
 
 MATCHED_FORMAT = 1
 _POINTS = ("xy", "score", "size", "angle", "octave")

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
 from ..structures import InputError
+from .arrays import dump_arrays, load_arrays
 from .atomic import atomic_path
 from .modelnodes import FormatError, Reader, Writer
 
@@ -95,9 +94,7 @@ def _add(file: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 def _write_parts(writer: Writer, file: zipfile.ZipFile) -> None:
     if writer.arrays:
-        from safetensors.numpy import save
-
-        _add(file, ARRAYS, save(writer.arrays))
+        _add(file, ARRAYS, dump_arrays(writer.arrays))
     if writer.estimators:
         from .skopsfile import dump_estimators
 
@@ -180,13 +177,7 @@ def _manifest(data: bytes) -> dict[str, Any]:
 
 
 def _arrays(data: bytes | None) -> dict[str, Any]:
-    if data is None:
-        return {}
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
-        # a copy: safetensors gives read-only views where it can
-        return {name: np.array(value) for name, value in load(data).items()}
-    except (SafetensorError, ValueError, KeyError, MemoryError) as error:
+        return {} if data is None else load_arrays(data)[0]
+    except (ValueError, MemoryError) as error:
         raise FormatError(f"the arrays are damaged ({_line(error)})") from None

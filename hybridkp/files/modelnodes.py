@@ -10,24 +10,18 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from .. import __version__
-from ..structures import InputError
+from ..structures import InputError, Parameters, Stateful, parameter_names, supports
+from .doors import door_of, open_door
 
 MAX_DEPTH = 60
 
-_MODULE = re.compile(r"hybridkp(\.[a-z][a-z0-9_]*){1,3}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PACKAGE = __name__.split(".")[0]
 _STATE = re.compile(r"[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?_")
-#: where classes that older files name live now
-_MOVED = {
-    ("hybridkp.fusion", name): f"hybridkp.fusion.{room}"
-    for name, room in (("Average", "votes"), ("WeightedVote", "votes"), ("MapFusion", "maps"))
-}
-_FORBIDDEN_ROOMS = ("hybridkp.cli",)
 
 
 class FormatError(ValueError):
@@ -82,16 +76,15 @@ class Writer:
                 self.seen[id(value)] = {"$": "sklearn", "n": len(self.estimators)}
                 self.estimators.append(value)
             return self.seen[id(value)]
-        name = {"module": kind.__module__, "class": kind.__qualname__}
-        if isinstance(value, BaseEstimator):
+        if isinstance(value, BaseEstimator | Parameters):
             params = value.get_params(deep=False)
-            if hasattr(value, "get_state"):
-                state = value.get_state()
+            if supports(value, Stateful):
+                state = cast(Stateful, value).get_state()
             else:
                 state = {k: v for k, v in vars(value).items() if _STATE.fullmatch(k)}
             return {
                 "$": "estimator",
-                **name,
+                "class": door_of(kind),
                 "params": {k: self.encode(v, f"{where}.{k}", depth + 1) for k, v in params.items()},
                 "state": {k: self.encode(v, f"{where}.{k}", depth + 1) for k, v in state.items()},
             }
@@ -99,7 +92,7 @@ class Writer:
             values = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
             return {
                 "$": "dataclass",
-                **name,
+                "class": door_of(kind),
                 "fields": {k: self.encode(v, f"{where}.{k}", depth + 1) for k, v in values.items()},
             }
         raise InputError(f"{where}: a {kind.__module__}.{kind.__qualname__} cannot be saved in a model file")
@@ -132,7 +125,7 @@ class Reader:
 
     def __init__(self, arrays: dict[str, Any], estimators: list[Any], trusted: Sequence[type]) -> None:
         self.arrays, self.estimators = arrays, estimators
-        self.trusted = {(c.__module__, c.__qualname__): c for c in trusted}
+        self.trusted = {door_of(c): c for c in trusted}
 
     def decode(self, node: Any, depth: int) -> Any:
         if depth > MAX_DEPTH:
@@ -179,43 +172,30 @@ class Reader:
         return self.arrays[node["n"]]
 
     def _class(self, node: dict[str, Any]) -> Any:
-        """A class of ours by name: found in our own package, defined there, of the right kind."""
-        from importlib import import_module
-        from importlib.util import find_spec
-
-        from sklearn.base import BaseEstimator
-
-        module, name = node["module"], node["class"]
-        if (module, name) in self.trusted:
-            return self.trusted[module, name]
-        text = ascii(f"{str(module)[:60]}.{str(name)[:60]}")
-        if not (isinstance(module, str) and isinstance(name, str)):
+        """A class that was given as trusted, or one of ours by its public door, of the right kind."""
+        door = node["class"]
+        if not isinstance(door, str):
             raise FormatError("a class name is not a string")
-        module = _MOVED.get((module, name), module)
-        if not (_MODULE.fullmatch(module) and _NAME.fullmatch(name)) or module.startswith(_FORBIDDEN_ROOMS):
+        if door in self.trusted:
+            return self.trusted[door]
+        text = ascii(door[:120])
+        if not door.startswith(f"{_PACKAGE}."):
             raise FormatError(f"names {text}, which is not a class of hybridkp: refused")
-        try:
-            known = find_spec(module) is not None
-        except ModuleNotFoundError:
-            known = False
-        cls: Any = vars(import_module(module)).get(name) if known else None
-        ours = isinstance(cls, type) and cls.__module__ == module
-        if not ours or not (issubclass(cls, BaseEstimator) or is_dataclass(cls)):
+        cls = open_door(door)
+        if not (isinstance(cls, type) and (_is_estimator(cls) or is_dataclass(cls))):
             raise FormatError(f"names {text}, which this hybridkp {__version__} does not have")
         return cls
 
     def _estimator(self, node: dict[str, Any], depth: int) -> Any:
-        from sklearn.base import BaseEstimator
-
         cls = self._class(node)
-        if not issubclass(cls, BaseEstimator):
+        if not _is_estimator(cls):
             raise FormatError(f"{node['class']} is not an estimator")
         params, state = self._values(node["params"], depth), self._values(node["state"], depth)
-        unknown = set(params) - set(cls._get_param_names())
+        unknown = set(params) - set(parameter_names(cls))
         if unknown:
             raise FormatError(f"{node['class']} has no parameter {min(unknown)[:40]!r}")
         estimator = cls(**params)
-        if hasattr(estimator, "set_state"):
+        if supports(estimator, Stateful):
             if state:
                 estimator.set_state(state)
             return estimator
@@ -224,3 +204,9 @@ class Reader:
                 raise FormatError(f"{name[:40]!r} is not a fitted attribute")
             setattr(estimator, name, value)
         return estimator
+
+
+def _is_estimator(cls: type) -> bool:
+    from sklearn.base import BaseEstimator
+
+    return issubclass(cls, BaseEstimator | Parameters)

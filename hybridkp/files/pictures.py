@@ -7,59 +7,106 @@ The header is looked at before anything is decoded.  Pictures leave as uint8, (H
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable
 from glob import glob, has_magic
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ..imaging.images import as_uint8
+from ..imaging.images import as_uint8, depth_of
 from ..structures import Array, InputError
 from .atomic import write_atomic
+from .headers import KINDS, Header, read_header
 
 MAX_PIXELS = 200_000_000  #: larger pictures are refused before they are decoded
+MAX_BYTES = 2**30  #: of a file, and of a picture once decoded
+_SHALLOW = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")  #: 8 bits in any case
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".pnm", ".jp2")
 
 
-def read_image(path: str | os.PathLike[str]) -> Array:
+def read_image(path: str | os.PathLike[str], bits: int | None = None) -> Array:
     """One picture file as (H, W) or (H, W, 3) BGR uint8, upright.
 
-    The EXIF orientation is applied; 16-bit, float and alpha follow the rule of
+    The EXIF orientation is applied; 16-bit, float and a fourth channel follow the rules of
     :func:`hybridkp.imaging.images.as_uint8`.
+
+    Parameters
+    ----------
+    path : a regular file
+    bits : how many of a 16-bit file's bits mean something; default what the file says (PNG's sBIT,
+        TIFF's MaxSampleValue, PGM's maxval), else what the picture's own values need
 
     Raises
     ------
     InputError
-        When the file is missing, a folder, empty, cut short, not a picture, larger than 200
-        megapixels (refused from its header, before it takes memory) or under 2 px.
+        When the file is missing, a folder, no regular file, empty, cut short, not a picture, of another
+        kind than :data:`KINDS`, larger than 200 megapixels or :data:`MAX_BYTES` once decoded (refused
+        from its header, before it takes memory) or under 2 px.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, ValueError):  # ValueError: a zero byte in the name
-        raise InputError(f"{path}: no such picture; check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a picture; name a file in it") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file's rights") from None
-    if not data:
-        raise InputError(f"{path}: the file is empty; copy it again")
-    width, height, orientation, complete = _header(data)
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{path}: {width} x {height} px is over {MAX_PIXELS // 10**6} megapixels; scale it down first"
-        )
-    if not complete:
-        raise InputError(f"{path}: the picture is cut short; copy it again")
+    data = _read_file(path)
+    header = _checked(data, path)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except (cv2.error, MemoryError):
         image = None
     if image is None or image.size == 0:
         raise InputError(f"{path}: not a picture that OpenCV can read; save it as PNG or JPEG")
-    return as_uint8(_upright(image, orientation), str(path))
+    return as_uint8(_upright(image, header.orientation), str(path), bits or header.bits, header.alpha)
+
+
+def _read_file(path: Path) -> bytes:
+    """The bytes of a regular file; whatever else a name may mean is not opened to its end."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, ValueError):  # ValueError: a zero byte, half a character in the name
+        raise InputError(f"{path!s:.200}: no such picture; check the path") from None
+    except OSError as error:
+        if os.path.isdir(path):  # where folders cannot be opened
+            raise InputError(f"{path}: is a folder, not a picture; name a file in it") from None
+        raise InputError(
+            f"{path!s:.200}: cannot be read ({error.strerror}); check the file's rights"
+        ) from None
+    try:
+        state = os.fstat(handle)
+        if stat.S_ISDIR(state.st_mode):
+            raise InputError(f"{path}: is a folder, not a picture; name a file in it")
+        if not stat.S_ISREG(state.st_mode):
+            raise InputError(f"{path}: is no regular file (a device or a pipe); name a picture file")
+        if state.st_size > MAX_BYTES:
+            raise InputError(f"{path}: over {MAX_BYTES // 2**20} MB; scale the picture down first")
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES)
+    finally:
+        os.close(handle)
+
+
+def _checked(data: bytes, path: Path) -> Header:
+    """The picture's header; what is unknown, too large or cut short is refused before it is decoded."""
+    if not data:
+        raise InputError(f"{path}: the file is empty; copy it again")
+    header = read_header(data)
+    if header is None:
+        raise InputError(
+            f"{path}: not a picture of a known kind ({', '.join(KINDS)}); save it as PNG or JPEG"
+        )
+    if not header.whole:
+        raise InputError(f"{path}: the picture is cut short; copy it again")
+    width, height = header.width, header.height
+    if width < 1 or height < 1:
+        raise InputError(f"{path}: not a picture: its header has no size; save it as PNG or JPEG")
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path}: {width} x {height} px is over {MAX_PIXELS // 10**6} megapixels; scale it down first"
+        )
+    if width * height * header.pixel_bytes > MAX_BYTES:
+        raise InputError(
+            f"{path}: {width} x {height} px of {header.pixel_bytes} bytes take over {MAX_BYTES // 2**20} MB;"
+            " scale it down first"
+        )
+    return header
 
 
 def write_image(path: str | os.PathLike[str], image: Array) -> None:
@@ -79,16 +126,34 @@ def write_image(path: str | os.PathLike[str], image: Array) -> None:
 
 
 def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(h, w) of a picture file as :func:`read_image` gives it, from its header where that tells it."""
-    try:
-        data = Path(path).read_bytes()
-        width, height, orientation, complete = _header(data)
-    except (OSError, ValueError):
-        width = height = 0
-    if width < 1 or height < 1 or not complete:  # PNM and others; and bad files, which complain there
-        h, w = read_image(path).shape[:2]
-        return h, w
-    return (width, height) if orientation >= 5 else (height, width)
+    """(h, w) of a picture file as :func:`read_image` gives it, from its header."""
+    header = picture_header(path)
+    if header.orientation >= 5:
+        return header.width, header.height
+    return header.height, header.width
+
+
+def needed_bits(paths: Iterable[str | os.PathLike[str]]) -> int | None:
+    """Of how many bits the 16-bit ones among picture files make use together; None when there is none.
+
+    What cannot be read is left out: it complains when it is asked for.
+    """
+    found = []
+    for path in map(Path, paths):
+        try:
+            if path.suffix.lower() in _SHALLOW or not (header := picture_header(path)).deep:
+                continue
+            image = cv2.imdecode(np.frombuffer(_read_file(path), np.uint8), cv2.IMREAD_UNCHANGED)
+        except (InputError, cv2.error, MemoryError):
+            continue
+        if image is not None:
+            found.append(header.bits or depth_of([image]))
+    return max(found, default=None)
+
+
+def picture_header(path: str | os.PathLike[str]) -> Header:
+    """What a picture file says about itself; nothing is decoded.  Raises as :func:`read_image` does."""
+    return _checked(_read_file(Path(path)), Path(path))
 
 
 def find_images(path: str | os.PathLike[str]) -> list[Path]:
@@ -117,98 +182,3 @@ def _upright(image: Array, orientation: int) -> Array:
     if orientation in (3, 4, 7, 8):
         image = image[::-1]
     return np.ascontiguousarray(image)
-
-
-def _header(data: bytes) -> tuple[int, int, int, bool]:
-    """(width, height, EXIF orientation, file is whole) from the first bytes, without decoding.
-
-    OpenCV ignores the orientation when asked for unchanged depth, fills a cut JPEG with grey
-    without a word, and allocates what a header claims: hence this look first.  Formats that
-    are not known here give (0, 0, 1, True) and are left to OpenCV.
-    """
-    try:
-        if data[:2] == b"\xff\xd8":
-            return _jpeg_header(data)
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
-            width, height = struct.unpack(">II", data[16:24])
-            chunks = dict(_chunks(data, 8, ">", True))
-            return width, height, _orientation(chunks.get(b"eXIf", b"")), b"IEND" in chunks
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            chunks = dict(_chunks(data, 12, "<", False))
-            whole = len(data) >= struct.unpack("<I", data[4:8])[0] + 8
-            return *_webp_size(chunks), _orientation(chunks.get(b"EXIF", b"")), whole
-        if data[:4] in (b"II*\0", b"MM\0*"):
-            tags = _tiff_tags(data)
-            return tags.get(256, 0), tags.get(257, 0), 1, True  # OpenCV turns TIFF itself
-        if data[:2] == b"BM":
-            width, height = struct.unpack("<ii", data[18:26])
-            return abs(width), abs(height), 1, True
-    except (struct.error, IndexError):
-        return 0, 0, 1, False
-    return 0, 0, 1, True
-
-
-def _jpeg_header(data: bytes) -> tuple[int, int, int, bool]:
-    at, orientation, width, height = 2, 1, 0, 0
-    while at + 4 <= len(data):
-        marker, length = data[at + 1], struct.unpack(">H", data[at + 2 : at + 4])[0]
-        if data[at] != 0xFF:
-            break
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            orientation = _orientation(data[at + 10 : at + 2 + length])
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-        elif marker == 0xDA:  # the scan: from here on an end marker must follow
-            return width, height, orientation, data.find(b"\xff\xd9", at) > 0
-        at += 2 + length
-    return width, height, orientation, False
-
-
-def _chunks(data: bytes, at: int, endian: str, png: bool) -> Iterator[tuple[bytes, bytes]]:
-    """(name, payload) of PNG or RIFF chunks that are wholly there."""
-    while at + 8 <= len(data):
-        if png:
-            length, name = struct.unpack(f"{endian}I4s", data[at : at + 8])
-        else:
-            name, length = struct.unpack(f"{endian}4sI", data[at : at + 8])
-        if at + 8 + length > len(data):
-            return
-        yield name, data[at + 8 : at + 8 + length]
-        at += 8 + length + (4 if png else length % 2)
-
-
-def _webp_size(chunks: dict[bytes, bytes]) -> tuple[int, int]:
-    if b"VP8X" in chunks:
-        body = chunks[b"VP8X"]
-        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
-    return 0, 0  # at most 16383 x 16383 otherwise; the decoder checks
-
-
-def _orientation(exif: bytes) -> int:
-    exif = exif[6:] if exif[:6] == b"Exif\0\0" else exif
-    value = _tiff_tags(exif).get(274, 1)
-    return value if 1 <= value <= 8 else 1
-
-
-def _tiff_tags(data: bytes) -> dict[int, int]:
-    """Integer tags of the first directory of a TIFF structure (which EXIF is, too)."""
-    if data[:2] not in (b"II", b"MM"):
-        return {}
-    endian = "<" if data[:2] == b"II" else ">"
-    tags: dict[int, int] = {}
-    try:
-        (start,) = struct.unpack(f"{endian}I", data[4:8])
-        (count,) = struct.unpack(f"{endian}H", data[start : start + 2])
-        for i in range(min(count, 200)):
-            entry = data[start + 2 + 12 * i : start + 14 + 12 * i]
-            tag, kind, n = struct.unpack(f"{endian}HHI", entry[:8])
-            if n == 1 and kind in (3, 4):
-                tags[tag] = struct.unpack(
-                    endian + ("H" if kind == 3 else "I"), entry[8 : 10 + 2 * (kind == 4)]
-                )[0]
-    except struct.error:
-        pass
-    return tags

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 from ..structures import Array, Predictions
-from .tensors import load_tensors, save_tensors
+from .records import load_tensors, save_tensors
 
 PREDICTIONS_FORMAT = 1
 _ARRAYS = ("xy", "score", "instance", "seconds")

@@ -1,7 +1,7 @@
 """Several detectors as one: average, votes, a gate, stacking, averages or products of score maps, a tree.
 
 Fusion knows no detector by name: anything that keeps the ``Detector`` promise can be a member.
-What it learns, it learns from out-of-fold answers, never from a member's own training output.
+What it learns, it learns from out-of-fold predictions, never from a member's own training output.
 Shapes: M members, each (B, K, 2) points and (B, K) scores.
 """
 

@@ -1,5 +1,5 @@
 from .gating import GatedVote as GatedVote
-from .maps import MapFusion as MapFusion
+from .map_fusion import MapFusion as MapFusion
 from .members import Members as Members
 from .mirror import MirrorAverage as MirrorAverage
 from .pictorial import PictorialStructure as PictorialStructure

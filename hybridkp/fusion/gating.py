@@ -1,6 +1,6 @@
 """A vote whose weights are chosen for the error itself: a gate over the members, learned discriminatively.
 
-Inverse-variance weights answer for squared errors under one Gaussian; a member that is usually right
+Inverse-variance weights are right for squared errors under one Gaussian; a member that is usually right
 and sometimes lost is neither.  The gate sees the scores and how far the members lie apart, and is
 fitted to a loss of the distance.  Shapes: M members, each (B, K, 2) points and (B, K) scores.
 """
@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.optimize import minimize
 
-from ..runtime.kernels import gate_features, gate_weights, gated_vote, logit, weighted_points
 from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError
+from .kernels import logit, weighted_points
 from .members import LearnedCombination, Members, Rule
+from .nodes.gating import gate_features, gate_weights, gated_vote
 
 ROUND = 0.002  #: parts of the side below which a distance counts quadratically, for the gradient's sake
 
@@ -26,14 +27,14 @@ class GatedVote(LearnedCombination):
     The weight of member m at landmark k is a softmax over the members of ``a_m . f + b_m + b_mk``,
     where f holds every member's log-odds there, their means over the picture's landmarks, and the
     logarithms of the distances between members.  Where two members agree the gate may average them;
-    where they are far apart it can learn whom to believe.  The answer always lies between the members'
-    answers.  Departures from the paper: the members are not trained with the gate, the gate is
+    where they are far apart it can learn whom to believe.  The prediction always lies between the members'
+    predictions.  Departures from the paper: the members are not trained with the gate, the gate is
     linear, and it minimises a loss of the weighted point's distance, not a likelihood.
 
     Parameters
     ----------
     members : sequence of (name, detector)
-    cv : folds for the out-of-fold answers that the gate learns from
+    cv : folds for the out-of-fold predictions that the gate learns from
     confidence, agreement : whether the gate sees the scores, the distances between members
     penalty : ridge on a_m, and ten times it on b_mk, against the summed loss over all points
     saturation : part of the crop's longer side beyond which an error hardly counts more (a Welsch
@@ -45,7 +46,7 @@ class GatedVote(LearnedCombination):
     ----------
     kept_ : positions of the members that the guard kept (M of them below)
     centre_ : (F,) the features' means; slope_ : (M, F); bias_ : (M, K)
-    weights_ : (members, K) mean weights on the training answers, for people to read; 0 where dropped
+    weights_ : (members, K) mean weights on the training predictions, for people to read; 0 where dropped
     calibration_ : (2,) from the weighted score's log-odds to those of an error below 2.5 % of the side
     """
 
@@ -75,23 +76,23 @@ class GatedVote(LearnedCombination):
                 f"penalty and saturation must be positive, got {self.penalty} and {self.saturation}"
             )
 
-    def _learn(self, answer: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
-        features = gate_features(answer, score, side, self.confidence, self.agreement)
-        given: Array = np.asarray(np.isfinite(answer).all(-1))
+    def _learn(self, prediction: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
+        features = gate_features(prediction, score, side, self.confidence, self.agreement)
+        given: Array = np.asarray(np.isfinite(prediction).all(-1))
         known = given.all(0) & np.isfinite(truth[..., 0])
         flat = features.reshape(-1, features.shape[-1])
-        flat = np.where(np.isfinite(flat).any(0), flat, 0.0)  # a member that never answers
+        flat = np.where(np.isfinite(flat).any(0), flat, 0.0)  # a member that never predicts
         centre, spread = np.nanmean(flat, axis=0), np.nanstd(flat, axis=0) + 1e-3
         rows = ((features - centre) / spread)[known]
-        off = ((answer - truth)[:, known] / side).astype(float)
+        off = ((prediction - truth)[:, known] / side).astype(float)
         landmark = np.broadcast_to(np.arange(truth.shape[1]), known.shape)[known]
         slope, bias = self._minimise(rows, off, landmark, truth.shape[1])
         slope = slope / spread
         weights = gate_weights(features, given, centre, slope, bias)
-        fused, trust = weighted_points(answer, weights, score)
+        fused, confidence = weighted_points(prediction, weights, score)
         error = np.linalg.norm(fused - truth, axis=-1)
         there = np.isfinite(error)
-        calibration = calibrate(logit(trust)[there], error[there] < NEAR * side)
+        calibration = calibrate(logit(confidence)[there], error[there] < NEAR * side)
         return {
             "centre": centre,
             "slope": slope,
@@ -146,15 +147,10 @@ class GatedVote(LearnedCombination):
 
     def _combine(self, rule: Rule, xy: Array, score: Array) -> tuple[Array, Array]:
         gate = rule["centre"], rule["slope"], rule["bias"]
-        looks_at = self.confidence, self.agreement
-        return gated_vote(xy, score, rule["side"], looks_at, gate, rule["calibration"])
+        sees = self.confidence, self.agreement
+        return gated_vote(xy, score, rule["side"], sees, gate, rule["calibration"])
 
     def runtime_node(self) -> dict[str, Any]:
-        return {
-            "kind": "gated-vote",
-            "members": [member.runtime_node() for member in self.members_],
-            "side": int(self.side_),
-            "confidence": bool(self.confidence),
-            "agreement": bool(self.agreement),
-            **{name: getattr(self, f"{name}_") for name in ("centre", "slope", "bias", "calibration")},
-        }
+        sees = {"confidence": bool(self.confidence), "agreement": bool(self.agreement)}
+        learned = "centre", "slope", "bias", "calibration"
+        return self._node("gating", *learned, side=int(self.side_), **sees)

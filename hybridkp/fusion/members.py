@@ -1,6 +1,6 @@
-"""What every combination does alike: parameters, fits and answers of its members, and the guard.
+"""What every combination does alike: parameters, fits and predictions of its members, and the guard.
 
-The guard drops members that do not pay; it judges them, as everything here, by out-of-fold answers.
+The guard drops members that do not pay; it judges them, as everything here, by out-of-fold predictions.
 No rule of combination lives here.  Shapes: M members, (M, B, K, 2) points and (M, B, K) scores.
 """
 
@@ -16,48 +16,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..datasets.splits import group_folds
-from ..imaging.images import check_crops
-from ..structures import Array, DetectorMixin, InputError, check_xy
+from ..imaging.images import check_batch
+from ..structures import Array, DetectorMixin, InputError, NamedMembers, OutOfFold, check_xy, supports
 
 Members = Sequence[tuple[str, Any]]
 Rule = dict[str, Any]  #: what a combination has learned, by name without the trailing underscore
 
-GUARD_FOLDS = 3  #: of the answers, while members are judged
+GUARD_FOLDS = 3  #: of the predictions, while members are judged
 CAP = 0.1  #: parts of the crop's longer side; an error counts as at most this when members are judged
 
 
-class Combination(DetectorMixin, BaseEstimator):
+class Combination(NamedMembers, DetectorMixin, BaseEstimator):
     """Fits members once, whoever else needs them (see :mod:`hybridkp.memory`)."""
 
     members: Members
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters; with ``deep`` also ``name`` and ``name__parameter`` of every member."""
-        out = super().get_params(deep=False)
-        if deep:
-            for name, detector in self.members:
-                out[name] = detector
-                out.update({f"{name}__{k}": v for k, v in detector.get_params(deep=True).items()})
-        return out
-
-    def set_params(self, **params: Any) -> Any:
-        """Set parameters, a member's as ``name__parameter``."""
-        known = self.get_params(deep=True)
-        members = dict(self.members)
-        own: dict[str, Any] = {}
-        for key, value in params.items():
-            if key not in known:
-                raise ValueError(f"{type(self).__name__} has no parameter {key!r}")
-            name, _, rest = key.partition("__")
-            if name not in members:
-                own[key] = value
-            elif rest:
-                members[name].set_params(**{rest: value})
-            else:
-                members[name] = value
-        if "members" not in own and members != dict(self.members):
-            own["members"] = [(name, members[name]) for name, _ in self.members]
-        return super().set_params(**own) if own else self
 
     def _check_members(self) -> None:
         names = [name for name, _ in self.members]
@@ -76,13 +48,19 @@ class Combination(DetectorMixin, BaseEstimator):
 
     def _ask(self, images: Any) -> tuple[Array, Array, Array]:
         check_is_fitted(self, "members_")
-        images = check_crops(images, self.size_hw_)
+        images = check_batch(images, self.size_hw_)
         pairs = [member.predict_with_score(images) for member in self.members_]
         return images, np.stack([p[0] for p in pairs]).astype(float), np.stack([p[1] for p in pairs])
 
+    def _node(self, kind: str, *learned: str, **others: Any) -> dict[str, Any]:
+        """A node of the members with what was ``learned``, by name without the trailing underscore."""
+        members = [member.runtime_node() for member in self.members_]
+        values = {name: getattr(self, f"{name}_") for name in learned}
+        return {"kind": f"fusion.{kind}", "members": members, **values, **others}
+
 
 class LearnedCombination(Combination):
-    """A combination whose rule is learned from out-of-fold answers; a subclass says how.
+    """A combination whose rule is learned from out-of-fold predictions; a subclass says how.
 
     ``_learn`` gives the rule as a dict with the names of :attr:`_learned`; each becomes an
     attribute with a trailing underscore.  ``_combine`` applies a rule.
@@ -90,19 +68,18 @@ class LearnedCombination(Combination):
     Attributes
     ----------
     kept_ : list of the members' positions that the guard kept; the rule is about these alone
-    alone_ : 0 where the one member that is left answers unchanged, else -1
+    alone_ : 0 where the one member that is left is taken unchanged, else -1
     """
 
     cv: int
     guard: bool
     _learned: ClassVar[tuple[str, ...]] = ()
     _corrects: ClassVar[bool] = False  #: whether the rule moves the points of a single member too
-    alone_ = -1  #: files from before it do not say it
 
     def _check_parameters(self) -> None:
         """Raise InputError for parameters that cannot be."""
 
-    def _learn(self, answer: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
+    def _learn(self, prediction: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
         """The rule from points (M, B, K, 2), scores (M, B, K) and truth (B, K, 2), crops ``side`` px long."""
         raise NotImplementedError
 
@@ -116,15 +93,15 @@ class LearnedCombination(Combination):
         """Ask the members out of fold, drop those that do not pay, learn the rule, fit the rest."""
         self._check_members()
         self._check_parameters()
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
-        answer, score = self._out_of_fold(images, truth, groups, flip)
+        prediction, score = self._out_of_fold(images, truth, groups, flip)
         rows = np.arange(len(images)) if groups is None else np.asarray(groups)
         side = max(images.shape[1:3])
-        self.kept_, self.alone_ = self._judged(answer, score, truth, rows, side)
-        rule = self._learn(answer[self.kept_], score[self.kept_], truth, rows, side)
+        self.kept_, self.alone_ = self._judged(prediction, score, truth, rows, side)
+        rule = self._learn(prediction[self.kept_], score[self.kept_], truth, rows, side)
         if "weights" in rule:  # for people to read: a row for every member
-            weights = np.zeros((len(answer), truth.shape[1]))
+            weights = np.zeros((len(prediction), truth.shape[1]))
             weights[self.kept_] = rule["weights"]
             rule["weights"] = weights
         for name in self._learned:
@@ -139,11 +116,16 @@ class LearnedCombination(Combination):
             return xy[self.alone_].astype(np.float32), score[self.alone_].astype(np.float32)
         return self._combine({name: getattr(self, f"{name}_") for name in self._learned}, xy, score)
 
+    def _node(self, kind: str, *learned: str, **others: Any) -> dict[str, Any]:
+        if self.alone_ >= 0:
+            inside: dict[str, Any] = self.members_[self.alone_].runtime_node()
+            return inside
+        return super()._node(kind, *learned, **others)
+
     def _out_of_fold(self, images: Array, xy: Array, groups: Any, flip: Any) -> tuple[Array, Array]:
         def ask(detector: Any) -> tuple[Array, Array]:
-            if hasattr(detector, "predict_out_of_fold"):  # it works by folds itself: no folds within folds
-                own: tuple[Array, Array] = detector.predict_out_of_fold(images, xy, groups=groups, flip=flip)
-                return own
+            if supports(detector, OutOfFold):  # it works by folds itself: no folds within folds
+                return detector.predict_out_of_fold(images, xy, groups=groups, flip=flip)
             return memory.out_of_fold(detector, images, xy, groups=groups, flip=flip, cv=self.cv)
 
         pairs = [ask(detector) for _, detector in self.members]
@@ -154,20 +136,20 @@ class LearnedCombination(Combination):
     # ----------------------------------------------------------------------------------------
 
     def _judged(
-        self, answer: Array, score: Array, truth: Array, groups: Array, side: int
+        self, prediction: Array, score: Array, truth: Array, groups: Array, side: int
     ) -> tuple[list[int], int]:
-        """Positions of the members that stay, and 0 where the one that is left answers unchanged, else -1."""
-        kept = list(range(len(answer)))
-        if self.guard and len(answer) > 1:
-            kept = self._worth_keeping(answer, score, truth, groups, side)
+        """Positions of the members that stay; 0 where the one that is left is taken unchanged, else -1."""
+        kept = list(range(len(prediction)))
+        if self.guard and len(prediction) > 1:
+            kept = self._worth_keeping(prediction, score, truth, groups, side)
         if self.guard and self._corrects:
-            best = self._best_alone(kept, answer, score, truth, groups, side)
+            best = self._best_alone(kept, prediction, score, truth, groups, side)
             if best >= 0:
                 return [kept[best]], 0
         return kept, -1
 
     def _worth_keeping(
-        self, answer: Array, score: Array, truth: Array, groups: Array, side: int
+        self, prediction: Array, score: Array, truth: Array, groups: Array, side: int
     ) -> list[int]:
         """Positions of the members that stay, by backward elimination.
 
@@ -176,11 +158,11 @@ class LearnedCombination(Combination):
         1984, which prefers the smaller of two that cannot be told apart.  So a mostly wrong member
         cannot make the combination worse than its best member by more than noise.
         """
-        kept = list(range(len(answer)))
-        loss = self._held_out_loss(kept, answer, score, truth, groups, side)
+        kept = list(range(len(prediction)))
+        loss = self._held_out_loss(kept, prediction, score, truth, groups, side)
         while len(kept) > 1:
             trials = [[m for m in kept if m != out] for out in kept]
-            losses = [self._held_out_loss(t, answer, score, truth, groups, side) for t in trials]
+            losses = [self._held_out_loss(t, prediction, score, truth, groups, side) for t in trials]
             costs = [mean_and_error(without - loss) for without in losses]
             best = int(np.argmin([mean for mean, _ in costs]))
             if costs[best][0] > costs[best][1]:
@@ -189,24 +171,24 @@ class LearnedCombination(Combination):
         return kept
 
     def _held_out_loss(
-        self, kept: list[int], answer: Array, score: Array, truth: Array, groups: Array, side: int
+        self, kept: list[int], prediction: Array, score: Array, truth: Array, groups: Array, side: int
     ) -> Array:
         """(G,) mean error of each group's points, by a rule learned on other groups; capped."""
-        xy, trust = answer[kept], score[kept]
+        xy, confidence = prediction[kept], score[kept]
         found = np.empty(truth.shape)
         for train, test in group_folds(groups, GUARD_FOLDS):
-            rule = self._learn(xy[:, train], trust[:, train], truth[train], groups[train], side)
-            found[test] = self._combine(rule, xy[:, test], trust[:, test])[0]
+            rule = self._learn(xy[:, train], confidence[:, train], truth[train], groups[train], side)
+            found[test] = self._combine(rule, xy[:, test], confidence[:, test])[0]
         return group_loss(found, truth, groups, side)
 
     def _best_alone(
-        self, kept: list[int], answer: Array, score: Array, truth: Array, groups: Array, side: int
+        self, kept: list[int], prediction: Array, score: Array, truth: Array, groups: Array, side: int
     ) -> int:
         """Which of the kept members is as good as the rule, by the same judgement; -1 for none."""
-        loss = self._held_out_loss(kept, answer, score, truth, groups, side)
-        own = [group_loss(answer[m], truth, groups, side) for m in kept]
-        best = int(np.argmin([o.mean() for o in own]))
-        gain, error = mean_and_error(own[best] - loss)
+        loss = self._held_out_loss(kept, prediction, score, truth, groups, side)
+        single = [group_loss(prediction[m], truth, groups, side) for m in kept]
+        best = int(np.argmin([o.mean() for o in single]))
+        gain, error = mean_and_error(single[best] - loss)
         return best if gain <= error else -1
 
 

@@ -1,4 +1,4 @@
-"""Looking twice: a detector's answers on the picture and on its mirror image, averaged.
+"""Test-time mirroring: a detector's predictions on the picture and on its mirror image, averaged.
 
 Any detector can be inside; it is fitted once, whoever else needs it.  Crops in, points out.
 A detector with ``with_mirror(flip)``, as the heat-map network, averages its maps instead of its points.
@@ -15,19 +15,19 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..imaging.geometry import flip_image
-from ..imaging.images import check_crops
-from ..runtime.kernels import mirror_mean
-from ..structures import Array, DetectorMixin, check_xy
+from ..imaging.images import check_batch, flip_batch
+from ..structures import Array, DetectorMixin, Mirrored, check_xy, supports
+from .nodes.mirror import mirror_mean
 
 
 class MirrorAverage(DetectorMixin, BaseEstimator):
     """Test-time mirroring, the "flip test" of the pose literature (Newell et al. 2016), for any detector.
 
-    The detector sees every picture and its mirror image; the mirrored answer is mirrored back,
+    The detector sees every picture and its mirror image; the mirrored prediction is mirrored back,
     relabelled by the landmarks' ``flip`` and averaged with the plain one: maps where the detector
     has them, since points between two different guesses are right for neither; else points.  It
-    costs twice the time.  Without ``flip`` (unknown, or nothing symmetric) the answer is the detector's own.
+    costs twice the time.  Without ``flip`` (unknown, or nothing symmetric) the detector's own prediction
+    stands.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> MirrorAverage:
         """Fit the detector on crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         self.detector_ = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
         self.flip_ = None if flip is None else np.array(flip, np.int64)
@@ -54,16 +54,16 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
         return self
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
-        """(B, K, 2) float32 in crop px and (B, K) float32: means of the two answers and scores."""
+        """(B, K, 2) float32 in crop px and (B, K) float32: means of the two predictions and scores."""
         check_is_fitted(self, "detector_")
-        images, asked = check_crops(images, self.size_hw_), self._asked()
+        images, asked = check_batch(images, self.size_hw_), self._asked()
         xy, score = asked.predict_with_score(images)
         if self.flip_ is None or asked is not self.detector_:
             return xy, score
-        other, confidence = self.detector_.predict_with_score(flip_image(images, axis=2))
+        other, confidence = self.detector_.predict_with_score(flip_batch(images))
         return mirror_mean(xy, score, other, confidence, self.flip_, images.shape[2])
 
-    @available_if(lambda self: hasattr(self.detector, "with_mirror"))
+    @available_if(lambda self: supports(self.detector, Mirrored))
     def score_maps(self, images: Any, stride: int = 4) -> Array:
         """(B, K, H/stride, W/stride) float32, each summing to 1: means of the detector's maps."""
         check_is_fitted(self, "detector_")
@@ -75,7 +75,7 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
 
     def _asked(self) -> Any:
         """Who is asked: the detector, or the one that mirrors by itself."""
-        if self.flip_ is None or not hasattr(self.detector_, "with_mirror"):
+        if self.flip_ is None or not supports(self.detector_, Mirrored):
             return self.detector_
         return self.detector_.with_mirror(self.flip_.tolist())
 
@@ -84,4 +84,4 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
         inside = asked.runtime_node()
         if self.flip_ is None or asked is not self.detector_:
             return inside
-        return {"kind": "mirrored", "detector": inside, "flip": self.flip_}
+        return {"kind": "fusion.mirror", "detector": inside, "flip": self.flip_}

@@ -1,7 +1,7 @@
 """A detector's score maps and a tree of landmarks: pictorial structures on top of any detector with maps.
 
 What the maps say of each landmark by itself and what the training shapes say of two that belong together
-are multiplied.  No pixels are looked at here; the messages are in :mod:`hybridkp.runtime.tree`.
+are multiplied.  No pixels are looked at here; the messages are in :mod:`.nodes.pictorial`.
 Shapes: crops (B, H, W[, 3]), points (B, K, 2), maps (B, K, h, w), K landmarks.
 """
 
@@ -19,20 +19,20 @@ from sklearn.utils.validation import check_is_fitted
 from .. import memory
 from ..datasets.splits import group_folds
 from ..imaging.geometry import flip_points, resize_points
-from ..imaging.images import check_crops
-from ..runtime.kernels import logit, recalibrated
-from ..runtime.tree import Tree, marginals, read_mode
+from ..imaging.images import check_batch
 from ..stats.calibration import FAR, NEAR, calibrate
-from ..structures import Array, DetectorMixin, InputError, check_xy
+from ..structures import Array, DetectorMixin, InputError, ScoreMaps, check_xy, supports
+from .kernels import logit, recalibrated
 from .members import group_loss, mean_and_error
+from .nodes.pictorial import Tree, marginals, read_mode
 
 _BLOCK = 16  # pictures whose messages are held at a time
 
 
 class _Settled(NamedTuple):
-    trust: float  #: NaN where the detector's answers are left alone
+    power: float  #: NaN where the detector's predictions are left alone
     calibration: Array
-    xy: Array  #: (B, K, 2) of pictures left out, NaN where there are none
+    xy: Array  #: (B, K, 2) of pictures held out, NaN where there are none
     score: Array  #: (B, K)
 
 
@@ -51,20 +51,20 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
     stride : crop px per map px
     spread : map px, of the kernel density
     doubt : 0..1, share of a uniform distribution in each edge
-    trust : sequence of float
+    powers : sequence of float
         Powers of the maps to choose from, on pictures that the detector did not see; more than 1
         believes the maps more and the tree less.
     cv : folds for that choice
     guard : bool
-        Leave the detector's answers alone unless the tree is better by more than a standard error
-        over groups, on the pictures left out.
+        Leave the detector's predictions alone unless the tree is better by more than a standard error
+        over groups, on the pictures held out.
 
     Attributes
     ----------
     detector_ : the fitted detector
     parent_ : (K,) int, -1 at the root
     kernel_ : (K, 2h, 2w) float32, the density of child minus parent, offset 0 first
-    trust_ : float, NaN where the detector's answers are left alone
+    power_ : float, NaN where the detector's predictions are left alone
     calibration_ : (2,) from the log-odds of the mass around a point to its score
 
     References
@@ -80,7 +80,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         stride: int = 4,
         spread: float = 1.0,
         doubt: float = 0.1,
-        trust: Sequence[float] = (1.5, 3.0, 5.0, 8.0),
+        powers: Sequence[float] = (1.5, 3.0, 5.0, 8.0),
         cv: int = 2,
         guard: bool = True,
     ):
@@ -88,7 +88,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         self.stride = stride
         self.spread = spread
         self.doubt = doubt
-        self.trust = trust
+        self.powers = powers
         self.cv = cv
         self.guard = guard
 
@@ -97,11 +97,11 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
     ) -> PictorialStructure:
         """Fit the detector and count the tree on crops and points (B, K, 2), NaN = not labelled."""
         self._check_parameters()
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         self.size_hw_ = images.shape[1:3]
         settled = self._settle(images, truth, groups, flip)
-        self.trust_, self.calibration_ = settled.trust, settled.calibration
+        self.power_, self.calibration_ = settled.power, settled.calibration
         self.detector_ = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
         self.parent_, self.kernel_ = self._count(truth, flip, self.size_hw_)
         return self
@@ -112,20 +112,20 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         """Points (B, K, 2) and scores (B, K) of ``cv`` detectors that did not see the picture.
 
         As :func:`hybridkp.memory.out_of_fold` gives them, without folds within folds: the one number
-        that is chosen on these very answers, ``trust``, flatters them little.
+        that is chosen on these very predictions, ``power``, flatters them little.
         """
         self._check_parameters()
-        images = check_crops(images)
+        images = check_batch(images)
         settled = self._settle(images, check_xy(xy, len(images)), groups, flip)
         return settled.xy, settled.score
 
     def _check_parameters(self) -> None:
-        if not hasattr(self.detector, "score_maps"):
+        if not supports(self.detector, ScoreMaps):
             raise InputError(f"{type(self.detector).__name__} gives no score maps: a tree needs them")
         if self.stride < 1 or self.spread <= 0 or not 0 < self.doubt < 1 or self.cv < 2:
             raise InputError("a tree needs stride >= 1, spread > 0, doubt between 0 and 1, cv >= 2")
-        if not len(self.trust) or min(self.trust) <= 0:
-            raise InputError(f"trust must be positive numbers, got {self.trust}")
+        if not len(self.powers) or min(self.powers) <= 0:
+            raise InputError(f"powers must be positive numbers, got {self.powers}")
 
     # ----------------------------------------------------------------------------------------
     # what is learned
@@ -144,9 +144,9 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         return parent, kernel
 
     def _settle(self, images: Array, truth: Array, groups: Any, flip: Any) -> _Settled:
-        """The power of the maps, by capped errors on pictures left out, and what comes of it there."""
+        """The power of the maps, by capped errors on pictures held out, and what comes of it there."""
         names, size_hw = np.arange(len(images)) if groups is None else np.asarray(groups), images.shape[1:3]
-        found = np.full((len(self.trust), *truth.shape), np.nan)
+        found = np.full((len(self.powers), *truth.shape), np.nan)
         mass = np.zeros(found.shape[:3])
         own, score = np.full(truth.shape, np.nan), np.zeros(truth.shape[:2])
         for train, test in group_folds(names, self.cv) if len(np.unique(names)) > 1 else ():
@@ -158,8 +158,8 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
             own[test], score[test] = model.predict_with_score(images[test])
             maps = model.score_maps(images[test], stride=self.stride)
             tree = Tree.of(*self._count(seen, flip, size_hw))
-            for i, trust in enumerate(self.trust):
-                found[i, test], mass[i, test] = self._read(maps, tree, trust)
+            for i, power in enumerate(self.powers):
+                found[i, test], mass[i, test] = self._read(maps, tree, power)
         side = max(size_hw)
         losses = np.array([group_loss(f, truth, names, side, FAR) for f in (*found, own)])
         if not losses.size:
@@ -172,17 +172,17 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         if self.guard and gain <= error:
             return _Settled(float("nan"), calibration, own, score)
         return _Settled(
-            float(self.trust[best]), calibration, found[best], recalibrated(mass[best], calibration, True)
+            float(self.powers[best]), calibration, found[best], recalibrated(mass[best], calibration, True)
         )
 
     # ----------------------------------------------------------------------------------------
     # prediction
     # ----------------------------------------------------------------------------------------
 
-    def _read(self, maps: Array, tree: Tree, trust: float) -> tuple[Array, Array]:
+    def _read(self, maps: Array, tree: Tree, power: float) -> tuple[Array, Array]:
         """Points (B, K, 2) in crop px, and (B, K) the mass around them."""
         parts = [
-            read_mode(marginals(maps[first : first + _BLOCK], tree, trust))
+            read_mode(marginals(maps[first : first + _BLOCK], tree, power))
             for first in range(0, len(maps), _BLOCK)
         ]
         xy = np.concatenate([p[0] for p in parts])
@@ -190,37 +190,37 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
 
     def score_maps(self, images: Any, stride: int | None = None) -> Array:
         """(B, K, h, w) float32, each summing to 1: the marginals, or the detector's maps left alone."""
-        check_is_fitted(self, "trust_")
+        check_is_fitted(self, "power_")
         stride = self.stride if stride is None else stride
-        maps: Array = self.detector_.score_maps(check_crops(images, self.size_hw_), stride=stride)
-        if np.isnan(self.trust_):
+        maps: Array = self.detector_.score_maps(check_batch(images, self.size_hw_), stride=stride)
+        if np.isnan(self.power_):
             return maps
         if stride != self.stride:
             raise InputError(f"the tree was counted at stride {self.stride}, asked for {stride}")
-        return marginals(maps, Tree.of(self.parent_, self.kernel_), self.trust_).astype(np.float32)
+        return marginals(maps, Tree.of(self.parent_, self.kernel_), self.power_).astype(np.float32)
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) the probability of an error under 2.5 % of the side."""
-        check_is_fitted(self, "trust_")
-        images = check_crops(images, self.size_hw_)
-        if np.isnan(self.trust_):
+        check_is_fitted(self, "power_")
+        images = check_batch(images, self.size_hw_)
+        if np.isnan(self.power_):
             xy, score = self.detector_.predict_with_score(images)
             return xy, score
         maps = self.detector_.score_maps(images, stride=self.stride)
-        xy, mass = self._read(maps, Tree.of(self.parent_, self.kernel_), self.trust_)
+        xy, mass = self._read(maps, Tree.of(self.parent_, self.kernel_), self.power_)
         return xy.astype(np.float32), recalibrated(mass, self.calibration_, True)
 
     def runtime_node(self) -> dict[str, Any]:
-        if np.isnan(self.trust_):
+        if np.isnan(self.power_):
             inside: dict[str, Any] = self.detector_.runtime_node()
             return inside
         return {
-            "kind": "tree",
+            "kind": "fusion.pictorial",
             **self.detector_.maps_node(self.stride),
             "stride": self.stride,
             "parent": self.parent_,
             "kernel": self.kernel_,
-            "trust": self.trust_,
+            "power": self.power_,
             "calibration": self.calibration_,
         }
 

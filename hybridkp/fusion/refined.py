@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..imaging.images import check_crops
+from ..imaging.images import check_batch
 from ..structures import Array, Detector, DetectorMixin, InputError, Refiner, check_xy
 
 
@@ -40,7 +40,7 @@ class Refined(DetectorMixin, BaseEstimator):
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> Refined:
-        images = check_crops(images)
+        images = check_batch(images)
         points = check_xy(xy, len(images))
         facts: dict[str, Any] = {"groups": groups, "flip": flip}
         n_groups = len(images) if groups is None else len(set(np.asarray(groups).tolist()))
@@ -64,9 +64,10 @@ class Refined(DetectorMixin, BaseEstimator):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px, and the refiner's (B, K) score in 0..1."""
         check_is_fitted(self, "detector_")
-        images = check_crops(images, self.size_hw_)
+        images = check_batch(images, self.size_hw_)
         return self.refiner_.refine(images, self.detector_.predict(images))
 
     def runtime_node(self) -> dict[str, Any]:
         parts: tuple[Any, Any] = (self.detector_, self.refiner_)
-        return {"kind": "refined", "detector": parts[0].runtime_node(), "refiner": parts[1].runtime_node()}
+        detector, refiner = (part.runtime_node() for part in parts)
+        return {"kind": "fusion.refined", "detector": detector, "refiner": refiner}

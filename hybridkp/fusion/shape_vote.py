@@ -1,8 +1,8 @@
-"""A vote in which the training shapes have a say: the most probable shape given all answers.
+"""A vote in which the training shapes have a say: the most probable shape given all predictions.
 
 What a detector says of one landmark tells something about the others, since shapes vary in few ways;
 with two views of one animal nearly everything is said twice.  No pixels are looked at here; the
-arithmetic is in :mod:`hybridkp.runtime.shaped`.
+arithmetic is in :mod:`.nodes.shape_vote`.
 Shapes: M members, each (B, K, 2) points and (B, K) scores.
 """
 
@@ -15,55 +15,55 @@ from numpy.typing import ArrayLike
 from scipy.special import digamma
 
 from ..datasets.splits import group_folds
-from ..imaging.images import check_crops
-from ..runtime.kernels import logit
-from ..runtime.shaped import FREEDOM, most_probable, noise, shaped, sureness
+from ..imaging.images import check_batch
 from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError, check_xy
+from .kernels import logit
 from .members import GUARD_FOLDS, LearnedCombination, Members, Rule
+from .nodes.shape_vote import DEGREES_OF_FREEDOM, confidence, most_probable, noise, shaped
 
-#: E log F of Fisher's distribution with 2 and FREEDOM degrees of freedom: F is half the squared error of a
-#: two-dimensional Student's distribution, in squared scales
-_LOG_F = float(np.log(FREEDOM / 2) + digamma(1) - digamma(FREEDOM / 2))
+#: E log F of Fisher's distribution with 2 and DEGREES_OF_FREEDOM degrees of freedom: F is half the squared
+#: error of a two-dimensional Student's distribution, in squared scales
+_LOG_F = float(np.log(DEGREES_OF_FREEDOM / 2) + digamma(1) - digamma(DEGREES_OF_FREEDOM / 2))
 _POSE = 0.1  #: parts of the side: deviation of place, size and angle that is allowed on top of the training's
 _LANDMARK = 10.0  #: pictures that a landmark's own level of noise must outweigh
 
 
 class ShapeVote(LearnedCombination):
-    """Answers weighed by their scores, and against a Gaussian model of shapes.
+    """Predictions weighed by their scores, and against a Gaussian model of shapes.
 
     Shapes are Gaussian with the training shapes' mean and covariance, in the crop's own frame; each
-    answer is the shape's point plus noise of Student's distribution, whose scale depends on the score, so
-    that a wild answer counts little.  The result is the most probable shape
-    (expectation maximisation, a few rounds of linear algebra).  One member is enough: a network's sure
-    points then correct its unsure ones.
+    prediction is the shape's point plus noise of Student's distribution, whose scale depends on the score, so
+    that a wild prediction counts little.  The result is the most probable shape
+    (expectation maximisation, a few rounds of linear algebra).  One member is enough: a network's confident
+    points then correct its doubtful ones.
 
     Departures: shape-constrained models (Cootes et al. 1995; Saragih, Lucey, Cohn 2011, whose
     regularised mean shifts are the same equations) cut shapes down to their main modes and give every
     landmark the same noise; here what the modes leave over keeps its variance, and the noise is the
-    answer's own, learned on answers left out.  Place, size and angle may vary more than in training, at
-    no cost for upright objects.
+    prediction's own, learned on predictions held out.  Place, size and angle may vary more than in
+    training, at no cost for upright objects.
 
     Parameters
     ----------
     members : sequence of (name, detector)
-    cv : folds for the out-of-fold answers
+    cv : folds for the out-of-fold predictions
     spread : parts of the crop's longer side; deviation that every coordinate has by itself, beyond what
         few training shapes show
     guard : drop members whose absence costs no more than one standard error, and leave the best
-        member's answers alone where the rule gains no more than that
+        member's predictions alone where the rule gains no more than that
 
     Attributes
     ----------
     kept_ : positions of the members that the guard kept (M of them below); alone_ : see the base class
-    mean_ : (2K,), modes_ : (R, 2K), crop px, and own_ : px²: a shape is the mean, plus modes times standard
-        normal numbers, plus noise of variance own_ in every coordinate
+    mean_ : (2K,), modes_ : (R, 2K), crop px, and residual_ : px²: a shape is the mean, plus modes times
+        standard normal numbers, plus noise of variance residual_ in every coordinate
     slope_ : (M,), level_ : (M, K): logarithm of the squared scale, px², over the score's log-odds
     calibration_ : (2,) from the deviation left to the score
     """
 
     _corrects: ClassVar[bool] = True
-    _learned: ClassVar[tuple[str, ...]] = ("mean", "modes", "own", "slope", "level", "calibration")
+    _learned: ClassVar[tuple[str, ...]] = ("mean", "modes", "residual", "slope", "level", "calibration")
 
     def __init__(self, members: Members, cv: int = 2, spread: float = 0.0075, guard: bool = True):
         self.members = members
@@ -79,51 +79,44 @@ class ShapeVote(LearnedCombination):
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> tuple[Array, Array]:
         """Points (B, K, 2) and scores (B, K) from members and rules that did not see the picture."""
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
-        answer, score = self._out_of_fold(images, truth, groups, flip)
+        prediction, score = self._out_of_fold(images, truth, groups, flip)
         rows = np.arange(len(images)) if groups is None else np.asarray(groups)
-        kept, alone = self._judged(answer, score, truth, rows, max(images.shape[1:3]))
+        kept, alone = self._judged(prediction, score, truth, rows, max(images.shape[1:3]))
         if alone >= 0:
-            return answer[kept[0]], score[kept[0]]
-        found, sure = np.empty(truth.shape, np.float32), np.empty(truth.shape[:2], np.float32)
+            return prediction[kept[0]], score[kept[0]]
+        found, scores = np.empty(truth.shape, np.float32), np.empty(truth.shape[:2], np.float32)
         for train, test in group_folds(rows, GUARD_FOLDS):
-            parts = answer[kept][:, train], score[kept][:, train], truth[train], rows[train]
+            parts = prediction[kept][:, train], score[kept][:, train], truth[train], rows[train]
             rule = self._learn(*parts, max(images.shape[1:3]))
-            found[test], sure[test] = self._combine(rule, answer[kept][:, test], score[kept][:, test])
-        return found, sure
+            found[test], scores[test] = self._combine(rule, prediction[kept][:, test], score[kept][:, test])
+        return found, scores
 
-    def _learn(self, answer: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
-        own = (self.spread * side) ** 2
-        mean, covariance = gaussian_shapes(truth, own)
-        rule: Rule = {"mean": mean, "own": own}
-        rule["modes"] = _modes(covariance + _free_pose(mean, _POSE * side), own)
-        rule["slope"], rule["level"] = _noise(answer, score, truth, side)
-        found, left = most_probable(answer, noise(score, rule), rule)
+    def _learn(self, prediction: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
+        residual = (self.spread * side) ** 2
+        mean, covariance = gaussian_shapes(truth, residual)
+        rule: Rule = {"mean": mean, "residual": residual}
+        rule["modes"] = _modes(covariance + _free_pose(mean, _POSE * side), residual)
+        rule["slope"], rule["level"] = _noise(prediction, score, truth, side)
+        found, left = most_probable(prediction, noise(score, rule), rule)
         error = np.linalg.norm(found - truth, axis=-1)
         known = np.isfinite(error)
-        rule["calibration"] = np.array(calibrate(sureness(left)[known], error[known] < NEAR * side))
+        rule["calibration"] = np.array(calibrate(confidence(left)[known], error[known] < NEAR * side))
         return rule
 
     def _combine(self, rule: Rule, xy: Array, score: Array) -> tuple[Array, Array]:
         return shaped(xy, score, rule)
 
     def runtime_node(self) -> dict[str, Any]:
-        if self.alone_ >= 0:
-            inside: dict[str, Any] = self.members_[self.alone_].runtime_node()
-            return inside
-        return {
-            "kind": "shape-vote",
-            "members": [member.runtime_node() for member in self.members_],
-            **{name: getattr(self, f"{name}_") for name in self._learned},
-        }
+        return self._node("shape_vote", *self._learned)
 
 
-def gaussian_shapes(xy: Array, own: float, rounds: int = 10) -> tuple[Array, Array]:
+def gaussian_shapes(xy: Array, residual: float, rounds: int = 10) -> tuple[Array, Array]:
     """Mean (2K,) and covariance (2K, 2K) of shapes (B, K, 2), px, NaN = not labelled.
 
     What is not labelled is expected from the rest (expectation maximisation, Dempster et al. 1977), where
-    every coordinate has a variance of its own, ``own`` px², which is not part of the covariance.
+    every coordinate has a variance of its own, ``residual`` px², which is not part of the covariance.
     """
     rows = xy.reshape(len(xy), -1)
     seen = np.isfinite(rows)
@@ -133,7 +126,7 @@ def gaussian_shapes(xy: Array, own: float, rounds: int = 10) -> tuple[Array, Arr
     covariance = np.atleast_2d(np.cov(filled.T, bias=True))
     identity = np.eye(len(mean))
     for _ in range(0 if seen.all() else rounds):
-        whole, unsure = covariance + own * identity, np.zeros_like(covariance)
+        whole, unsure = covariance + residual * identity, np.zeros_like(covariance)
         filled = filled.copy()
         for pattern in np.unique(seen, axis=0):  # landmarks that are missing together
             like, hidden = (seen == pattern).all(1), ~pattern
@@ -152,9 +145,9 @@ def gaussian_shapes(xy: Array, own: float, rounds: int = 10) -> tuple[Array, Arr
 
 def _modes(covariance: Array, least: float) -> Array:
     """(R, 2K) rows whose outer products sum to the covariance, less what varies below ``least`` px²."""
-    variance, ways = np.linalg.eigh(covariance)
+    variance, axes = np.linalg.eigh(covariance)
     kept = variance > least
-    return np.ascontiguousarray((ways[:, kept] * np.sqrt(variance[kept])).T)
+    return np.ascontiguousarray((axes[:, kept] * np.sqrt(variance[kept])).T)
 
 
 def _free_pose(mean: Array, deviation: float) -> Array:
@@ -165,26 +158,26 @@ def _free_pose(mean: Array, deviation: float) -> Array:
     shape = mean.reshape(-1, 2) - mean.reshape(-1, 2).mean(0)
     shape = shape / max(float(np.sqrt((shape**2).sum(1).mean())), 1e-9)
     turned = np.stack([-shape[:, 1], shape[:, 0]], axis=1)
-    ways = np.stack([np.ones_like(shape) * [1, 0], np.ones_like(shape) * [0, 1], shape, turned])
-    flat = ways.reshape(4, -1)
+    basis = np.stack([np.ones_like(shape) * [1, 0], np.ones_like(shape) * [0, 1], shape, turned])
+    flat = basis.reshape(4, -1)
     return deviation**2 * flat.T @ flat
 
 
-def _noise(answer: Array, score: Array, truth: Array, side: int) -> tuple[Array, Array]:
-    """slope (M,) and level (M, K) of the logarithm of an answer's squared scale over its log-odds."""
-    m, _, k, _ = answer.shape
+def _noise(prediction: Array, score: Array, truth: Array, side: int) -> tuple[Array, Array]:
+    """slope (M,) and level (M, K) of the logarithm of a prediction's squared scale over its log-odds."""
+    m, _, k, _ = prediction.shape
     slope, level = np.zeros(m), np.full((m, k), np.log(side**2))
     least = 1e-6 * side**2  # px²: labels are no better than that
     for i in range(m):
-        square = ((answer[i] - truth) ** 2).sum(-1) / 2
+        square = ((prediction[i] - truth) ** 2).sum(-1) / 2
         known, odds = np.isfinite(square), logit(score[i])
         if not known.any():
             continue
         size = np.log(np.where(known, square, 0) + least) - _LOG_F
         x, y = odds[known], size[known]
         spread = float(((x - x.mean()) ** 2).mean())
-        slope[i] = min(float(((x - x.mean()) * y).mean()) / (spread + 1e-3), 0.0)  # surer is not worse
+        slope[i] = min(float(((x - x.mean()) * y).mean()) / (spread + 1e-3), 0.0)  # never worse
         common = float((y - slope[i] * x).mean())
-        own = np.where(known, size - slope[i] * odds - common, 0).sum(0) / (known.sum(0) + _LANDMARK)
-        level[i] = common + own
+        offset = np.where(known, size - slope[i] * odds - common, 0).sum(0) / (known.sum(0) + _LANDMARK)
+        level[i] = common + offset
     return slope, level

@@ -1,4 +1,4 @@
-"""Stacking: a regressor learns from the members' out-of-fold answers where the point really is.
+"""Stacking: a regressor learns from the members' out-of-fold predictions where the point really is.
 
 Unlike a vote it may leave the members' hull: it can undo a bias, and use what the members say about the
 neighbouring landmarks.  Shapes: M members, each (B, K, 2) points and (B, K) scores.
@@ -12,11 +12,11 @@ import numpy as np
 from sklearn.base import clone
 
 from ..datasets.splits import group_folds
-from ..runtime.kernels import logit
-from ..runtime.stacked import corrected, stacked, stacked_rows, trust
 from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError
+from .kernels import logit
 from .members import LearnedCombination, Members, Rule
+from .nodes.stacking import corrected, mean_confidence, stacked, stacked_rows
 
 ALPHAS = (1e-3, 1e-2, 0.1, 1.0, 10.0)  #: ridge penalties that are tried, in units of the number of rows
 FOLDS = 5
@@ -34,13 +34,13 @@ class Stacking(LearnedCombination):
     Parameters
     ----------
     members : sequence of (name, detector)
-    cv : folds for the out-of-fold answers
+    cv : folds for the out-of-fold predictions
     regressor : scikit-learn regressor for several targets, cloned for each landmark; None = ridge
         whose penalty is chosen for each landmark by folds that never cut a group
     n_neighbours : how many landmarks beside its own a regressor sees; None = all.  More of them gained
         nothing on 68-point faces, and lost with 65 pictures.
     guard : drop members whose absence costs no more than one standard error, and leave the best
-        member's answers alone where the correction gains no more than that
+        member's predictions alone where the correction gains no more than that
 
     Attributes
     ----------
@@ -80,8 +80,8 @@ class Stacking(LearnedCombination):
         if self.n_neighbours is not None and self.n_neighbours < 0:
             raise InputError(f"n_neighbours must be None or at least 0, got {self.n_neighbours}")
 
-    def _learn(self, answer: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
-        square = np.nanmedian(((answer - truth) ** 2).sum(-1), axis=1)
+    def _learn(self, prediction: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
+        square = np.nanmedian(((prediction - truth) ** 2).sum(-1), axis=1)
         weights = 1 / np.maximum(square, 1e-4 * side)  # (M, K)
         mean = np.nanmean(truth, axis=0)
         apart = np.linalg.norm(mean[:, None] - mean, axis=-1)
@@ -91,13 +91,13 @@ class Stacking(LearnedCombination):
             "mean": mean,
             "neighbours": np.argsort(apart, axis=1, kind="stable")[:, :n],
         }
-        rows, base, linear = stacked_rows(answer, score, rule["base"], mean, rule["neighbours"])
+        rows, base, linear = stacked_rows(prediction, score, rule["base"], mean, rule["neighbours"])
         target = np.einsum("bij,bkj->bki", linear, truth - base)
         found, moved = self._regress(rows, _clipped(target), groups)
         rule |= found
         error = np.linalg.norm(corrected(base, linear, moved) - truth, axis=-1)
         known = np.isfinite(error)
-        raw = np.where(np.isfinite(answer).all(-1), logit(score), np.nan)
+        raw = np.where(np.isfinite(prediction).all(-1), logit(score), np.nan)
         raw = np.where(np.isfinite(raw), raw, 0).sum(0) / np.maximum(np.isfinite(raw).sum(0), 1)
         rule["calibration"] = np.array(calibrate(raw[known], error[known] < NEAR * side))
         return rule
@@ -123,21 +123,13 @@ class Stacking(LearnedCombination):
             return stacked(xy, score, {**rule, "weights": rule["base"]})
         rows, base, linear = stacked_rows(xy, score, rule["base"], rule["mean"], rule["neighbours"])
         moved = np.stack([r.predict(rows[:, j]) for j, r in enumerate(rule["regressors"])], axis=1)
-        return corrected(base, linear, moved), trust(xy, score, rule["calibration"])
+        return corrected(base, linear, moved), mean_confidence(xy, score, rule["calibration"])
 
     def runtime_node(self) -> dict[str, Any]:
-        if self.alone_ >= 0:
-            inside: dict[str, Any] = self.members_[self.alone_].runtime_node()
-            return inside
-        if self.regressors_:
+        if self.regressors_ and self.alone_ < 0:
             raise InputError("Stacking cannot be exported with another regressor: use regressor=None")
-        names = ("mean", "neighbours", "coefficients", "offset", "calibration")
-        return {
-            "kind": "stacked",
-            "members": [member.runtime_node() for member in self.members_],
-            "weights": self.base_,
-            **{name: getattr(self, f"{name}_") for name in names},
-        }
+        learned = "mean", "neighbours", "coefficients", "offset", "calibration"
+        return self._node("stacking", *learned, weights=self.base_)
 
 
 def _clipped(target: Array) -> Array:

@@ -17,9 +17,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
-from ..imaging.images import check_crops
-from ..runtime.kernels import logit
+from ..imaging.images import check_batch
 from ..structures import Array, DetectorMixin, InputError, check_xy
+from .kernels import logit
 
 
 class WithVisibility(DetectorMixin, BaseEstimator):
@@ -32,7 +32,7 @@ class WithVisibility(DetectorMixin, BaseEstimator):
     counts as one of score 0.
 
     What it learns is what NaN in the training points means.  Where only visible landmarks are
-    labelled that is visibility; where labels are missing for other reasons the answer is little more
+    labelled that is visibility; where labels are missing for other reasons the prediction is little more
     than each landmark's share of labels.  So it is on bodies14, whose hidden joints are not labelled
     (4.7 %; first 1000 training pictures, five folds by group): log-loss 0.1854 for the shares,
     0.1847 with a small heat-map net's scores, 0.1853 with a cascade's, 0.1855 with a ridge's.  A
@@ -79,15 +79,15 @@ class WithVisibility(DetectorMixin, BaseEstimator):
         """
         if not self.penalty > 0:
             raise InputError(f"penalty must be positive, got {self.penalty}")
-        images = check_crops(images)
+        images = check_batch(images)
         truth = check_xy(xy, len(images))
         labelled: Array = np.isfinite(truth[..., 0])
         self.slope_, self.bias_ = np.zeros(2), np.full(truth.shape[1], np.inf)
         if not labelled.all():
-            answer, score = memory.out_of_fold(
+            prediction, score = memory.out_of_fold(
                 self.detector, images, truth, groups=groups, flip=flip, cv=self.cv
             )
-            self._learn(_evidence(answer, score), labelled)
+            self._learn(_evidence(prediction, score), labelled)
         self.detector_ = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
         self.size_hw_ = images.shape[1:3]
         return self
@@ -103,7 +103,7 @@ class WithVisibility(DetectorMixin, BaseEstimator):
     def predict_with_visibility(self, images: Any) -> tuple[Array, Array, Array]:
         """Points (B, K, 2), scores (B, K) and visibility (B, K), all float32, for one look."""
         check_is_fitted(self, "detector_")
-        images = check_crops(images, self.size_hw_)
+        images = check_batch(images, self.size_hw_)
         xy, score = self.detector_.predict_with_score(images)
         return xy, score, expit(_evidence(xy, score) @ self.slope_ + self.bias_).astype(np.float32)
 

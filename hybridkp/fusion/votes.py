@@ -1,6 +1,6 @@
 """Weighted means of the members' points: weights given, or learned from out-of-fold errors.
 
-The arithmetic is in :mod:`hybridkp.runtime.kernels`, which the runtime shares.
+The arithmetic is in :mod:`.nodes.votes`, which the runtime shares.
 Shapes: M members, each (B, K, 2) points and (B, K) scores.
 """
 
@@ -13,19 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.isotonic import IsotonicRegression
 
-from ..imaging.images import check_crops
-from ..runtime.kernels import (
-    full_vote,
-    full_weights,
-    logit,
-    recalibrated,
-    vote,
-    vote_weights,
-    weighted_points,
-)
+from ..imaging.images import check_batch
 from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError, check_xy
+from .kernels import logit, recalibrated, weighted_points
 from .members import Combination, LearnedCombination, Members, Rule
+from .nodes.votes import full_vote, full_weights, vote, vote_weights
 
 
 class Average(Combination):
@@ -45,7 +38,7 @@ class Average(Combination):
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> Average:
         self._shares()
-        images = check_crops(images)
+        images = check_batch(images)
         self._fit_members(images, check_xy(xy, len(images)), groups, flip)
         return self
 
@@ -63,10 +56,7 @@ class Average(Combination):
         return weighted_points(xy, np.broadcast_to(self._shares()[:, None, None], score.shape), score)
 
     def runtime_node(self) -> dict[str, Any]:
-        members = [member.runtime_node() for member in self.members_]
-        if self.weights is None:
-            return {"kind": "average", "members": members}
-        return {"kind": "weighted-average", "members": members, "weights": self._shares()}
+        return self._node("average", weights=self._shares())
 
 
 class WeightedVote(LearnedCombination):
@@ -108,7 +98,6 @@ class WeightedVote(LearnedCombination):
     """
 
     _learned: ClassVar[tuple[str, ...]] = ("variance", "correlation", "factor", "weights", "calibration")
-    calibration_: Any = (1.0, 0.0)  # of models from before it was learned
 
     def __init__(
         self,
@@ -136,8 +125,8 @@ class WeightedVote(LearnedCombination):
         if self.spread not in ("mean", "median"):
             raise InputError(f"spread must be 'mean' or 'median', got {self.spread!r}")
 
-    def _learn(self, answer: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
-        error = answer - truth
+    def _learn(self, prediction: Array, score: Array, truth: Array, groups: Any, side: int) -> Rule:
+        error = prediction - truth
         squared = 0.5 * (error**2).sum(-1)  # (M, B, K), per coordinate
         variance, clipped = self._spread(squared)
         ratio = clipped / variance[:, None]
@@ -152,10 +141,10 @@ class WeightedVote(LearnedCombination):
             correlation = self._correlations(error)
             weights = vote_weights(variance[:, None], correlation)[:, 0]
         rule = {"variance": variance, "correlation": correlation, "factor": factor, "weights": weights}
-        fused, trust = self._combine(rule | {"calibration": self.calibration_}, answer, score)
+        fused, confidence = self._combine(rule | {"calibration": (1.0, 0.0)}, prediction, score)
         distance = np.linalg.norm(fused - truth, axis=-1)
         there = np.isfinite(distance)
-        calibration = calibrate(logit(trust)[there], distance[there] < NEAR * side)
+        calibration = calibrate(logit(confidence)[there], distance[there] < NEAR * side)
         return rule | {"calibration": np.array(calibration)}
 
     def _spread(self, squared: Array) -> tuple[Array, Array]:
@@ -163,7 +152,7 @@ class WeightedVote(LearnedCombination):
         if self.spread == "mean":
             clipped = np.minimum(squared, np.nanpercentile(squared, 97.5, axis=1, keepdims=True))
             return np.maximum(np.nanmean(clipped, axis=1), 1e-6), clipped
-        gaussian = np.log(2) if self.covariance == "scalar" else 0.4549  # medians of chi2 / degrees
+        gaussian = np.log(2) if self.covariance == "scalar" else 0.4549  # medians of chi2 over its mean
         variance = np.maximum(np.nanmedian(squared, axis=1) / gaussian, 1e-6)
         return variance, np.minimum(squared, 9 * variance[:, None])
 
@@ -184,18 +173,13 @@ class WeightedVote(LearnedCombination):
     def _combine(self, rule: Rule, xy: Array, score: Array) -> tuple[Array, Array]:
         factors = rule["factor"] if self.confidence else None
         combine = full_vote if self.covariance == "full" else vote
-        fused, trust = combine(xy, score, rule["variance"], rule["correlation"], factors)
-        return fused, recalibrated(trust, rule["calibration"], np.isfinite(fused).all(-1))
+        fused, confidence = combine(xy, score, rule["variance"], rule["correlation"], factors)
+        return fused, recalibrated(confidence, rule["calibration"], np.isfinite(fused).all(-1))
 
     def runtime_node(self) -> dict[str, Any]:
-        return {
-            "kind": "full-vote" if self.covariance == "full" else "vote",
-            "members": [member.runtime_node() for member in self.members_],
-            "variance": self.variance_,
-            "correlation": self.correlation_,
-            "factors": self.factor_ if self.confidence else [],
-            "calibration": np.asarray(self.calibration_, float),
-        }
+        factors = self.factor_ if self.confidence else []
+        full = self.covariance == "full"
+        return self._node("votes", "variance", "correlation", "calibration", factors=factors, full=full)
 
 
 def _decreasing(score: Array, ratio: Array) -> dict[str, Array]:

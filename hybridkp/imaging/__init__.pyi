@@ -1,3 +1,6 @@
+from .crops import cut as cut
+from .crops import predict_in_box as predict_in_box
+from .crops import to_picture as to_picture
 from .draw import draw_heatmap as draw_heatmap
 from .draw import draw_hog as draw_hog
 from .draw import draw_keypoints as draw_keypoints
@@ -28,8 +31,10 @@ from .geometry import similarity as similarity
 from .geometry import subpixel_peak as subpixel_peak
 from .geometry import warp as warp
 from .images import as_uint8 as as_uint8
+from .images import check_batch as check_batch
 from .images import check_crops as check_crops
 from .images import crops_to_grey as crops_to_grey
+from .images import flip_batch as flip_batch
 from .images import to_grey as to_grey
 from .pyramid import dog_pyramid as dog_pyramid
 from .pyramid import gaussian_pyramid as gaussian_pyramid

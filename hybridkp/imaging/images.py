@@ -5,23 +5,49 @@ Everything behind this door is uint8, (H, W) grey or (H, W, 3) BGR.  No files ar
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 
-from ..structures import Array, InputError
+from ..structures import Array, Batch, DataWarning, InputError
 
 MIN_SIDE = 2  #: px; nothing can be detected in less
+DEPTHS = (8, 10, 12, 14, 16)  #: bits that cameras fill of a 16-bit value
 
 
-def as_uint8(image: Array, name: str = "picture") -> Array:
+class RangeWarning(DataWarning):
+    """A picture uses fewer bits, or more channels, than its file has."""
+
+
+def depth_of(images: Iterable[Array]) -> int:
+    """The bits that the values of 16-bit pictures of one kind need: the smallest of :data:`DEPTHS`."""
+    top = max((int(i.max()) for i in images if i.dtype == np.uint16 and i.size), default=0)
+    return next(bits for bits in DEPTHS if top < 1 << bits) if top else 16
+
+
+def as_uint8(image: Array, name: str = "picture", bits: int | None = None, alpha: bool = False) -> Array:
     """Any picture array as (H, W) or (H, W, 3) uint8, by a stated rule.
 
-    * bool: 0 and 255; 16-bit: divided by 257 (65535 becomes 255), by nothing else;
+    Parameters
+    ----------
+    image : see below
+    name : for complaints
+    bits : how many bits of a 16-bit picture mean something (12: 4095 becomes 255); None: as many as its
+        largest value needs, of 8, 10, 12, 14 and 16, with a :class:`RangeWarning` when that is under 16.
+        Pictures that are compared want one value for all (:func:`depth_of`)
+    alpha : a fourth channel is alpha: the picture is laid over black by it.  Otherwise it is left out,
+        with a :class:`RangeWarning` unless it is full everywhere
+
+    Notes
+    -----
+    * bool: 0 and 255; 16-bit: scaled by ``bits``, brighter values cut with a :class:`RangeWarning`;
     * float: must lie in 0..1, times 255 (a float picture in 0..255 is accepted when its maximum
       is above 1.5); NaN and infinities are errors;
-    * (H, W, 1): grey; (H, W, 4): BGRA, laid over black by its alpha.
+    * (H, W, 1): grey; (H, W, 4): see ``alpha``.
 
     Raises
     ------
@@ -40,7 +66,7 @@ def as_uint8(image: Array, name: str = "picture") -> Array:
     if image.dtype == bool:
         image = image.astype(np.uint8) * 255
     elif image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        image = _from_16(image, name, bits)
     elif np.issubdtype(image.dtype, np.floating):
         if not np.isfinite(image).all():
             raise InputError(f"{name}: has NaN or infinite pixels; fill them before detecting")
@@ -51,9 +77,47 @@ def as_uint8(image: Array, name: str = "picture") -> Array:
     elif image.dtype != np.uint8:
         raise InputError(f"{name}: dtype {image.dtype} is not a picture's; use uint8, uint16 or float")
     if image.ndim == 3 and image.shape[2] == 4:
-        alpha = image[:, :, 3:].astype(np.uint16)
-        image = ((image[:, :, :3] * alpha + 127) // 255).astype(np.uint8)
+        image = _without_fourth(image, name, alpha)
     return np.ascontiguousarray(image)
+
+
+def _from_16(image: Array, name: str, bits: int | None) -> Array:
+    if bits is None:
+        bits = depth_of([image])
+        if bits < 16:
+            warnings.warn(
+                f"{name}: 16-bit values that need {bits} bits only (largest {image.max()}): read so;"
+                " give bits=16 to read them as they are",
+                RangeWarning,
+                stacklevel=3,
+            )
+    elif int(image.max()) >= 1 << bits:
+        warnings.warn(
+            f"{name}: brighter than {bits} bits (largest {image.max()}): cut", RangeWarning, stacklevel=3
+        )
+    table, out = _table(bits), np.empty(image.shape, np.uint8)
+    for row in range(0, len(image), 64):  # an index takes 8 bytes a pixel: not for all at once
+        out[row : row + 64] = table[image[row : row + 64]]
+    return out
+
+
+@lru_cache
+def _table(bits: int) -> Array:
+    """(65536,) uint8: each 16-bit value rounded to 255 / (2^bits - 1) of it, at most 255."""
+    top = (1 << bits) - 1
+    values = (np.arange(65536, dtype=np.uint64) * 255 + top // 2) // top
+    return np.minimum(values, 255).astype(np.uint8)
+
+
+def _without_fourth(image: Array, name: str, alpha: bool) -> Array:
+    fourth = image[:, :, 3:]
+    if alpha and fourth.min() < 255:
+        return ((image[:, :, :3] * fourth.astype(np.uint16) + 127) // 255).astype(np.uint8)
+    if not alpha and fourth.min() < 255:
+        warnings.warn(
+            f"{name}: has a fourth channel that is not said to be alpha: left out", RangeWarning, stacklevel=3
+        )
+    return image[:, :, :3]
 
 
 def to_grey(image: Array) -> Array:
@@ -64,9 +128,13 @@ def to_grey(image: Array) -> Array:
 def check_crops(images: Any, like_hw: tuple[int, int] | None = None) -> Array:
     """A batch of crops as one (B, H, W) or (B, H, W, 3) uint8 array (no copy where possible).
 
+    Of a :class:`~hybridkp.structures.Batch` these are its pictures.
+
     Raises :class:`InputError` when empty, of several sizes, or not of size ``like_hw`` (the size
     the detector was fitted on).
     """
+    if isinstance(images, Batch):
+        images = images["image"]
     if isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim in (3, 4):
         if images.ndim == 3 and images.shape[-1] in (3, 4) and images.shape[1] > 4:
             raise InputError("images: got one picture (H, W, C); give a batch, images[None]")
@@ -74,7 +142,9 @@ def check_crops(images: Any, like_hw: tuple[int, int] | None = None) -> Array:
         if len(out) and ((out.ndim == 4 and out.shape[3] != 3) or min(out.shape[1:3]) < MIN_SIDE):
             out = np.stack([as_uint8(i, f"crop {b}") for b, i in enumerate(out)])
     else:
-        rows = [as_uint8(image, f"crop {b}") for b, image in enumerate(images)]
+        images = list(images)
+        bits = _one_depth(images)
+        rows = [as_uint8(image, f"crop {b}", bits) for b, image in enumerate(images)]
         shapes = {r.shape for r in rows}
         if len({s[:2] for s in shapes}) > 1:
             raise InputError(f"crops must have one size, got {sorted(shapes)[:3]}")
@@ -89,6 +159,28 @@ def check_crops(images: Any, like_hw: tuple[int, int] | None = None) -> Array:
             f" {like_hw[0]} x {like_hw[1]}: crop with the same size_hw"
         )
     return out
+
+
+def check_batch(images: Any, like_hw: tuple[int, int] | None = None) -> Any:
+    """:func:`check_crops`, with the further modalities of a Batch kept: for who hands crops on to others."""
+    crops = check_crops(images, like_hw)
+    return images.replace(image=crops) if isinstance(images, Batch) else crops
+
+
+def flip_batch(images: Any) -> Any:
+    """Crops (B, H, W[, 3]), or a Batch with every modality of the pictures' size, mirrored left to right."""
+    if isinstance(images, Batch):
+        return images.map_pictures(flip_batch)
+    return np.ascontiguousarray(np.flip(images, 2))
+
+
+def _one_depth(images: list[Any]) -> int | None:
+    """The bits of a batch of 16-bit crops, told once; None when there is none."""
+    deep = [i for i in images if isinstance(i, np.ndarray) and i.dtype == np.uint16 and i.size]
+    bits = depth_of(deep) if deep else None
+    if bits is not None and bits < 16:
+        warnings.warn(f"crops: 16-bit values that need {bits} bits only: read so", RangeWarning, stacklevel=3)
+    return bits
 
 
 def crops_to_grey(images: Array) -> Array:

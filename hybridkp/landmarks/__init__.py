@@ -2,7 +2,7 @@
 
 Crops (B, H, W[, 3]) go in, points (B, K, 2) and scores (B, K) come out; every class keeps the
 promise of :class:`hybridkp.structures.Detector`.  Never here: networks, files, metrics.
-Names load lazily.  :mod:`.shape`, :mod:`.frames`, :mod:`.response`, :mod:`.grid`, :mod:`.descent`,
+Names load lazily.  :mod:`.shape`, :mod:`.frames`, :mod:`.response`, :mod:`.crop_features`, :mod:`.descent`,
 :mod:`.fast_descent`, :mod:`.binary_descent`, :mod:`.trees` and :mod:`.search` need no scikit-learn: the
 runtime stands on them.
 """

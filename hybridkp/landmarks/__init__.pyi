@@ -1,5 +1,4 @@
 from .cascade import CascadedRegressor as CascadedRegressor
-from .channel_regressor import ChannelRegressor as ChannelRegressor
 from .fast_cascade import FastCascade as FastCascade
 from .holistic import HolisticRegressor as HolisticRegressor
 from .local_binary import LocalBinaryFeatures as LocalBinaryFeatures

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..imaging.geometry import apply_affine, invert_affine
 from ..structures import Array
-from .descent import moved, score_rows
+from .descent import moved, step_scores
 from .frames import frame_maps
 from .trees import balanced_leaves
 
@@ -74,5 +74,4 @@ def descend_binary(
         step = np.stack([stage["weights"][c].sum(axis=0) for c in columns]) + stage["bias"]
         current, length = moved(current, apply_affine(maps, current), step, maps)
         lengths.append(length)
-    logit = curve[0] + np.tensordot(curve[1:], score_rows(lengths), 1)
-    return current.astype(np.float32), (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
+    return current.astype(np.float32), step_scores(lengths, curve)

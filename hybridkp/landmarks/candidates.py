@@ -14,14 +14,14 @@ from sklearn.base import clone
 from ..descriptors import HOG
 from ..descriptors.gradients import sample_cells
 from ..imaging.pyramid import gaussian_pyramid
-from ..structures import Array, Descriptor, Keypoints
+from ..structures import Array, Descriptor, Keypoints, LearnedDescriptor, supports
 from .response import snapped, window_offsets
 
 
 def fitted_descriptor(descriptor: Any, images: Array, xy: Array, groups: Array, flip: Any) -> Any:
     """A clone; descriptors that learn (networks), also inside a concatenation, are fitted first."""
     descriptor = clone(descriptor)
-    if hasattr(descriptor, "fit"):
+    if supports(descriptor, LearnedDescriptor):
         return descriptor.fit(images, xy, groups=groups, flip=flip)
     params = descriptor.get_params(deep=False)
     if "parts" in params:

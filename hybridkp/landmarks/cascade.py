@@ -17,14 +17,13 @@ from ..descriptors import HOG
 from ..imaging.geometry import apply_affine
 from ..imaging.images import check_crops, crops_to_grey
 from ..imaging.pyramid import gaussian_pyramid
-from ..memory import fitted
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError, Keypoints
 from .candidates import hog_layout, is_dense_hog
 from .descent import descend, moved, stage_rows
 from .holistic import HolisticRegressor
+from .preparing import given_starts, mean_error, perturbed, prepared, step_curve
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mean_error, mirrored, perturbed, prepare, start_shapes, step_curve
 
 
 class CascadedRegressor(DetectorMixin, BaseEstimator):
@@ -52,11 +51,11 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
     Notes
     -----
     Departures from the paper: rows are taken in the mean-shape frame; training starts are
-    out-of-fold answers of ``start``; and each next stage is trained on what the stage says of a
-    picture when that picture's group is left out (exact, see :func:`.ridge.ridge`), so that
+    out-of-fold predictions of ``start``; and each next stage is trained on what the stage says of a
+    picture when that picture's group is held out (exact, see :func:`.ridge.ridge`), so that
     later stages meet errors of the size they will meet in use.  The score of a landmark is the
     probability that its error is below 2.5 % of the crop's longer side, from a logistic curve
-    over the last steps' lengths, fitted on the left-out answers.
+    over the last steps' lengths, fitted on the held-out predictions.
 
     References
     ----------
@@ -90,25 +89,22 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
         if len(self.scales) < 1 or min(self.scales) <= 0:
             raise InputError(f"CascadedRegressor: scales must be positive, got {self.scales}")
-        grey, truth = prepare(images, xy)
-        self.size_hw_ = tuple(grey.shape[1:3])
         start = HolisticRegressor() if self.start is None else self.start
-        shape = PointDistribution() if self.shape is None else self.shape
-        grey, truth, rows = mirrored(grey, truth, groups, flip)
-        self.shape_ = type(shape)(**shape.get_params()).fit(truth)
-        self.start_ = fitted(start, grey, truth, groups=rows)
-        current = start_shapes(start, self.shape_, grey, truth, rows)
+        grey, truth, rows, self.shape_, self.start_, current = prepared(
+            images, xy, groups, flip, self.shape, start
+        )
+        self.size_hw_ = tuple(grey.shape[1:3])
         rng = np.random.default_rng(self.random_state)
         picture, current = perturbed(current, truth, self.n_perturbations, rng)
         wanted, rows = self.shape_.complete(truth)[picture], rows[picture]
         self.weights_: list[Array] = []
         self.offsets_: list[Array] = []
         lengths = []
-        self.history_ = {"left-out error (px)": [mean_error(current, truth[picture])]}
+        self.history_ = {"held-out error (px)": [mean_error(current, truth[picture])]}
         for scale in self.scales:
             current, length = self._fit_stage(grey, picture, current, wanted, scale, rows)
             lengths.append(length)
-            self.history_["left-out error (px)"].append(mean_error(current, truth[picture]))
+            self.history_["held-out error (px)"].append(mean_error(current, truth[picture]))
         self.curve_ = step_curve(lengths, np.linalg.norm(current - truth[picture], axis=-1), self.size_hw_)
         return self
 
@@ -117,10 +113,10 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
     ) -> tuple[Array, Array]:
         features, maps, points = self._features(grey, picture, current, scale)
         step = (apply_affine(maps, wanted) - points).reshape(len(points), -1)
-        weights, offset, left_out = ridge(features, step, self.alpha, rows)
+        weights, offset, held_out = ridge(features, step, self.alpha, rows)
         self.weights_.append(weights)
         self.offsets_.append(offset)
-        return moved(current, points, left_out, maps)
+        return moved(current, points, held_out, maps)
 
     def _features(self, grey: Array, picture: Array, xy: Array, scale: float) -> tuple[Array, Array, Array]:
         mean, size = self.shape_.mean_, self.size_hw_
@@ -147,7 +143,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
                 f"CascadedRegressor on {type(descriptor).__name__}: the runtime knows dense HOG only"
             )
         return {
-            "kind": "cascade",
+            "kind": "landmarks.cascade",
             "start": self.start_.runtime_node(),
             "hog": hog_layout(descriptor),
             "mean": self.shape_.mean_,

@@ -57,8 +57,7 @@ def descend(
         )
         current, length = moved(current, points, row_by_row(rows, weights) + offset, maps)
         lengths.append(length)
-    logit = curve[0] + np.tensordot(curve[1:], score_rows(lengths), 1)
-    return current.astype(np.float32), (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
+    return current.astype(np.float32), step_scores(lengths, curve)
 
 
 def moved(current: Array, points: Array, step: Array, maps: Array) -> tuple[Array, Array]:
@@ -72,3 +71,9 @@ def score_rows(lengths: list[Array]) -> Array:
     last, before = lengths[-1], lengths[-min(2, len(lengths))]
     shape = np.broadcast_to(last.mean(axis=1, keepdims=True), last.shape)
     return np.log(np.stack([last, before, shape]) + 0.1)
+
+
+def step_scores(lengths: list[Array], curve: Array) -> Array:
+    """(N, K) float32 probabilities from how far points went in each stage and a curve (4,)."""
+    logit = curve[0] + np.tensordot(curve[1:], score_rows(lengths), 1)
+    return (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)

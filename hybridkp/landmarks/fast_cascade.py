@@ -6,7 +6,6 @@ the start and feature maps of others (a network's) come in through two small pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,15 +14,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import flip_image, flip_points
-from ..imaging.images import check_crops, crops_to_grey
+from ..imaging.images import check_batch, check_crops, crops_to_grey
 from ..memory import TooFewLabels, fitted, out_of_fold
 from ..stats.calibration import FAR
-from ..structures import Array, Detector, DetectorMixin, InputError
-from .channel_regressor import ChannelRegressor
-from .fast_descent import MeanShape, Reader, Stage, as_complex, as_points, descend, rings_pattern
+from ..structures import Array, Detector, DetectorMixin, InputError, OutOfFold, supports
+from .fast_descent import Reader, ShapeFrame, Stage, as_complex, as_points, descend, rings_pattern
+from .holistic import HolisticRegressor
+from .preparing import fitted_shape, given_starts, mean_error, mirrored, perturbed, prepare, step_curve
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mean_error, mirrored, perturbed, prepare, step_curve
 
 PARTS = (0.0, 0.5, 1.0)  #: of a stage's step, behind another detector
 
@@ -64,17 +63,17 @@ class FastCascade(DetectorMixin, BaseEstimator):
         few pictures and many.
     rank : int or None
         A stage's step is a combination of so many directions (reduced-rank regression, the leading
-        ones of the left-out answers); None keeps all.
+        ones of the held-out predictions); None keeps all.
     clip : float or None
         A way longer than so many medians of its landmark's counts as that long while a stage is
         learned: what is far off is seldom repaired, and not worth the near ones' accuracy.
     n_perturbations : int
         Extra copies of each training picture with a disturbed pose of the starting shape.
     start : Detector or None
-        Gives the starting shape; None is ``ChannelRegressor()``.  Points that it gives as NaN are
-        filled in by ``shape``.  One with ``predict_out_of_fold`` is asked for those.
+        Gives the starting shape; None is ``HolisticRegressor("channels")``.  Points that it gives
+        as NaN are filled in by ``shape``.  One with ``predict_out_of_fold`` is asked for those.
     cv : int
-        Folds for the start's answers on pictures that it did not see.
+        Folds for the start's predictions on pictures that it did not see.
     shape : PointDistribution or None
         Defines the frame and fills in landmarks that are missing in training.
     maps : FeatureMaps or None
@@ -89,12 +88,12 @@ class FastCascade(DetectorMixin, BaseEstimator):
     Notes
     -----
     Behind another detector (``start``) each stage keeps its step, half of it or none, whichever errs
-    least on the answers left out, an error counting as at most 5 % of the side: on turned bodies the
+    least on the held-out predictions, an error counting as at most 5 % of the side: on turned bodies the
     stages then stay away, instead of pulling good points towards the mean body.  Where none keeps any, the
-    answers are the other detector's, scores included.
+    predictions are the other detector's, scores included.
 
     Departures from the paper: as in :class:`.CascadedRegressor` (mean-shape frame, out-of-fold
-    starts, left-out answers between the stages, the meaning of the score).  The starts of mirrored
+    starts, held-out predictions between the stages, the meaning of the score).  The starts of mirrored
     copies are the mirrored starts of the originals.  Departures from that class: channels of the
     frame instead of histograms at each point, read at the nearest pixel; pattern and step are turned
     and scaled by what is left of the pose in the frame.
@@ -105,8 +104,6 @@ class FastCascade(DetectorMixin, BaseEstimator):
     CVPR 2013.  E. Tola, V. Lepetit, P. Fua, DAISY, TPAMI 32(5), 2010: the channels.
     A. Izenman, Reduced-rank regression for the multivariate linear model, J. Multivar. Anal. 5, 1975.
     """
-
-    parts_: Sequence[float] = (1.0,)  #: files from before it do not say it
 
     def __init__(
         self,
@@ -145,17 +142,17 @@ class FastCascade(DetectorMixin, BaseEstimator):
     ) -> FastCascade:
         """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
         self._check_parameters()
-        images = check_crops(images)
+        batch = check_batch(images)  # the start may see more than pictures
+        images = check_crops(batch)
         grey, truth = prepare(images, xy)
         self.size_hw_ = tuple(grey.shape[1:3])
-        current = self._fit_start(images, truth, groups, flip)
+        current = self._fit_start(batch, truth, groups, flip)
         if self.maps is not None:
             self.maps_ = fitted(self.maps, images, truth, groups=groups, flip=flip)
             if flip is not None:  # they may see colour; the channels are grey
                 images = np.concatenate([images, flip_image(images, axis=2)])
         grey, truth, rows = mirrored(grey, truth, groups, flip)
-        shape = PointDistribution() if self.shape is None else self.shape
-        self.shape_ = type(shape)(**shape.get_params()).fit(truth)
+        self.shape_ = fitted_shape(self.shape, truth)
         if flip is not None:
             current = np.concatenate([current, flip_points(current, grey.shape[2], flip)])
         rng = np.random.default_rng(self.random_state)
@@ -165,7 +162,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         seen, guarded = truth[picture], self.start is not None
         self.stages_: list[dict[str, Array]] = []
         self.map_unit_ = np.zeros(0, np.float32)
-        self.history_ = {"left-out error (px)": [mean_error(current, seen)]}
+        self.history_ = {"held-out error (px)": [mean_error(current, seen)]}
         z, poses, lengths, parts = as_complex(current), None, [], []
         for i, scale in enumerate(self.scales):
             if i == 0 or scale != self.scales[i - 1]:
@@ -178,13 +175,13 @@ class FastCascade(DetectorMixin, BaseEstimator):
                 self.stages_[-1][name] *= np.float32(part)
             z = z + part * step
             lengths.append(np.abs(part * step))
-            self.history_["left-out error (px)"].append(mean_error(as_points(z), seen))
+            self.history_["held-out error (px)"].append(mean_error(as_points(z), seen))
         self.parts_ = parts
         self.curve_ = step_curve(lengths, np.linalg.norm(as_points(z) - seen, axis=-1), self.size_hw_)
         return self
 
     def _worth(self, z: Array, step: Array, truth: Array) -> float:
-        """The part of :data:`PARTS` of a left-out step that leaves the least capped error."""
+        """The part of :data:`PARTS` of a held-out step that leaves the least capped error."""
         limit = FAR * max(self.size_hw_)
         off = [np.linalg.norm(as_points(z + part * step) - truth, axis=-1) for part in PARTS]
         return PARTS[int(np.argmin([np.nanmean(np.minimum(o, limit)) for o in off]))]
@@ -209,16 +206,16 @@ class FastCascade(DetectorMixin, BaseEstimator):
         if any(not -n <= i < n for i in self.map_stages or ()):
             raise InputError(f"FastCascade: map_stages must lie in {-n}..{n - 1}, got {self.map_stages}")
 
-    def _fit_start(self, images: Array, truth: Array, groups: Any, flip: Any) -> Array:
+    def _fit_start(self, images: Any, truth: Array, groups: Any, flip: Any) -> Array:
         """Fits ``start_``; (B, K, 2) what models that did not see the picture say, NaN where nothing.
 
         With too few groups to leave some out (or landmarks labelled in one fold only) the mean
         shape is given to all instead.
         """
-        start = ChannelRegressor() if self.start is None else self.start
+        start: Any = HolisticRegressor("channels") if self.start is None else self.start
         self.start_ = fitted(start, images, truth, groups=groups, flip=flip)
         n_groups = len(images if groups is None else np.unique(np.asarray(groups)))
-        if hasattr(start, "predict_out_of_fold"):  # it has worked by folds itself
+        if supports(start, OutOfFold):  # it has worked by folds itself
             return np.asarray(start.predict_out_of_fold(images, truth, groups=groups, flip=flip)[0], float)
         if n_groups >= 2:
             try:
@@ -243,13 +240,13 @@ class FastCascade(DetectorMixin, BaseEstimator):
         groups: Array,
         extra: Array | None,
     ) -> Array:
-        """Learns stage ``i``; (N, K) complex, the step in the crop that it makes of pictures left out."""
+        """Learns stage ``i``; (N, K) complex, the step in the crop that it makes of held-out pictures."""
         features, unit = self._features(i, grey, picture, z, poses, extra)
         way = wanted - z if self.clip is None else _clipped(wanted - z, self.clip)
         target = as_points(way / unit[:, None]).reshape(len(z), -1)
-        weights, offset, left_out = ridge(features, target, self.alpha * len(features), groups)
-        middle = left_out.mean(axis=0)
-        spread = left_out - middle
+        weights, offset, held_out = ridge(features, target, self.alpha * len(features), groups)
+        middle = held_out.mean(axis=0)
+        spread = held_out - middle
         _, directions = np.linalg.eigh(spread.T @ spread)  # rising
         rank = directions.shape[1] if self.rank is None else self.rank
         directions = np.ascontiguousarray(directions[:, ::-1][:, :rank].T)
@@ -314,8 +311,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
         n = len(self.scales)
         return self.maps is not None and (self.map_stages is None or i in {s % n for s in self.map_stages})
 
-    def _mean(self) -> MeanShape:
-        return MeanShape.of(self.shape_.mean_)
+    def _mean(self) -> ShapeFrame:
+        return ShapeFrame.of(self.shape_.mean_)
 
     def _reader(self) -> Reader:
         unit = self.map_unit_ if len(self.map_unit_) else None
@@ -334,12 +331,13 @@ class FastCascade(DetectorMixin, BaseEstimator):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""
         check_is_fitted(self)
-        images = check_crops(images, self.size_hw_)
+        batch = check_batch(images, self.size_hw_)
         if not any(self.parts_):
-            found: tuple[Array, Array] = self.start_.predict_with_score(images)
+            found: tuple[Array, Array] = self.start_.predict_with_score(batch)
             return found
+        images = check_crops(batch)
         grey = crops_to_grey(images)
-        start = given_starts(self.start_.predict(images), self.shape_)  # as it was fitted: colour may count
+        start = given_starts(self.start_.predict(batch), self.shape_)  # as it was fitted: colour may count
         reader, stages = self._reader(), self._stages()
         xy, score = np.empty(start.shape, np.float32), np.empty(start.shape[:2], np.float32)
         for first in range(0, len(grey), _BLOCK):
@@ -356,7 +354,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         if not any(self.parts_):
             return start
         node = {
-            "kind": "fast_cascade",
+            "kind": "landmarks.fast_cascade",
             "start": start,
             "mean": self.shape_.mean_,
             "rings": [[float(r), int(n), float(sigma)] for r, n, sigma in self.rings],

@@ -1,8 +1,8 @@
 """The steps of a fast cascade: gradient channels of a frame, read at all points at once, small products.
 
-What :class:`.FastCascade` and :class:`.ChannelRegressor` learn is applied here, and what they learn
-from is made here, one grey crop (H, W) and one shape (K,) at a time.  NumPy and OpenCV only: an
-exported model runs from here.  Points are complex numbers x + iy, so that a similarity is one product.
+What :class:`.FastCascade` learns is applied here, and what it learns from is made here, one grey crop
+(H, W) and one shape (K,) at a time.  NumPy and OpenCV only: an exported model runs from here.  Points are
+complex numbers x + iy, so that a similarity is one product.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from ..imaging.geometry import grid_offsets, nearest_pixels, rescale, resize_points, sample_bilinear
 from ..structures import Array
-from .descent import score_rows
+from .descent import step_scores
 from .frames import MAX_ZOOM, frame_size
 
 LOBE = 0.6  #: cosine of the angle to its direction at which a channel fades to 0
@@ -120,7 +120,7 @@ def as_points(z: Array) -> Array:
     return np.ascontiguousarray(z)[..., None].view(np.float64)
 
 
-class MeanShape(NamedTuple):
+class ShapeFrame(NamedTuple):
     """A mean shape, ready to be laid over others."""
 
     centre: complex
@@ -128,7 +128,7 @@ class MeanShape(NamedTuple):
     power: float
 
     @classmethod
-    def of(cls, xy: Array) -> MeanShape:
+    def of(cls, xy: Array) -> ShapeFrame:
         z = as_complex(xy)
         offset = z - z.mean()
         return cls(complex(z.mean()), offset, float(np.vdot(offset, offset).real))
@@ -222,7 +222,7 @@ class Stage(NamedTuple):
 class Reader(NamedTuple):
     """How all stages of a cascade look at a picture."""
 
-    mean: MeanShape
+    mean: ShapeFrame
     pattern: list[Ring]
     n_orientations: int
     map_cells: int = 1
@@ -279,5 +279,4 @@ def descend(
         moved = step.view(np.complex64) * (turn / a)
         z = z + moved
         lengths.append(np.abs(moved)[None])
-    logit = curve[0] + np.tensordot(curve[1:], score_rows(lengths)[:, 0], 1)
-    return as_points(z).astype(np.float32), (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
+    return as_points(z).astype(np.float32), step_scores(lengths, curve)[0]

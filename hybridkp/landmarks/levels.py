@@ -38,13 +38,13 @@ def fit_level(
     windows : (N, K, S, S) raw scores of pictures that the experts did not see
     points, wanted : (N, K, 2) estimates and truth in frame px, NaN in the truth = not labelled
     window : (radius in steps, step in px)
-    names : (N,) groups, which the correction is left-out of
-    alpha : ridge penalty of the correction; None = what does best on left-out pictures
+    names : (N,) groups, which the correction is held-out of
+    alpha : ridge penalty of the correction; None = what does best on held-out pictures
 
     Returns
     -------
     state : "curve" (K, 2), "scale", and "weights_update", "offset_update" where a correction helps
-    moved : (N, K, 2) left-out answers in the frame
+    moved : (N, K, 2) held-out predictions in the frame
     raw : (N, K) calibrated log odds there
     """
     radius, step = window
@@ -74,7 +74,7 @@ def _fit_curves(windows: Array, offset: Array, radius: int, step: int, rng: np.r
 def _fit_update(
     features: Array, target: Array, names: Array, alpha: float | None
 ) -> tuple[dict[str, Array], Array]:
-    """The correction's state (empty = none is better) and its left-out answers (N, 2K)."""
+    """The correction's state (empty = none is better) and its held-out predictions (N, 2K)."""
     state: dict[str, Array] = {}
     best = np.zeros_like(target)
     least = np.abs(target).mean() if alpha is None else np.inf

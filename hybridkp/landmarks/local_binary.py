@@ -16,15 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import apply_affine
 from ..imaging.images import check_crops, crops_to_grey
-from ..memory import fitted
 from ..structures import Array, Detector, DetectorMixin, InputError
 from .binary_descent import descend_binary, leaf_columns, pixel_values, smoothed
 from .descent import moved
 from .frames import frame_maps
 from .holistic import HolisticRegressor
+from .preparing import given_starts, mean_error, perturbed, prepared, step_curve
 from .ridge import ridge
 from .shape import PointDistribution
-from .training import given_starts, mean_error, mirrored, perturbed, prepare, start_shapes, step_curve
 from .trees import grow_balanced
 
 _BLOCK = 64  # shapes whose pixels are read together
@@ -67,10 +66,10 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
 
     Notes
     -----
-    Departures from the paper: training starts are out-of-fold answers of ``start`` (the paper starts
+    Departures from the paper: training starts are out-of-fold predictions of ``start`` (the paper starts
     from other pictures' shapes); trees see a share of the groups and a random threshold per pair;
     the regression is a ridge, and each next stage is trained on what it says of a picture when the
-    picture's group is left out of it (see :func:`.ridge.ridge`).  The trees are not grown again for
+    picture's group is held out of it (see :func:`.ridge.ridge`).  The trees are not grown again for
     that, so later stages meet errors that are somewhat smaller than in use.  The score is that of
     :class:`.CascadedRegressor`.
 
@@ -115,14 +114,11 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
     ) -> LocalBinaryFeatures:
         """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
         self._check_parameters()
-        grey, truth = prepare(images, xy)
-        self.size_hw_ = tuple(grey.shape[1:3])
         start = HolisticRegressor() if self.start is None else self.start
-        shape = PointDistribution() if self.shape is None else self.shape
-        grey, truth, names = mirrored(grey, truth, groups, flip)
-        self.shape_ = type(shape)(**shape.get_params()).fit(truth)
-        self.start_ = fitted(start, grey, truth, groups=names)
-        current = start_shapes(start, self.shape_, grey, truth, names)
+        grey, truth, names, self.shape_, self.start_, current = prepared(
+            images, xy, groups, flip, self.shape, start
+        )
+        self.size_hw_ = tuple(grey.shape[1:3])
         grey, rng = smoothed(grey, self.smoothing), np.random.default_rng(self.random_state)
         picture, current = perturbed(current, truth, self.n_perturbations, rng)
         wanted, names = self.shape_.complete(truth)[picture], names[picture]
@@ -130,11 +126,11 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
         seen = np.isfinite(truth[..., 0])
         self.stages_: list[dict[str, Any]] = []
         lengths = []
-        self.history_ = {"left-out error (px)": [mean_error(current, truth)]}
+        self.history_ = {"held-out error (px)": [mean_error(current, truth)]}
         for radius in self.radii:
             current, length = self._fit_stage(grey, picture, current, wanted, seen, radius, names, rng)
             lengths.append(length)
-            self.history_["left-out error (px)"].append(mean_error(current, truth))
+            self.history_["held-out error (px)"].append(mean_error(current, truth))
         self.curve_ = step_curve(lengths, np.linalg.norm(current - truth, axis=-1), self.size_hw_)
         return self
 
@@ -174,22 +170,22 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
             [pixel_values(grey, picture[b], current[b], maps[b], offsets) for b in blocks]
         )
         step = (apply_affine(maps, wanted) - points).reshape(len(points), -1)
-        stage, left_out = self._fit_leaves(values, step, seen, names, rng)
+        stage, held_out = self._fit_leaves(values, step, seen, names, rng)
         self.stages_.append({"offsets": offsets, **stage})
-        return moved(current, points, left_out, maps)
+        return moved(current, points, held_out, maps)
 
     def _fit_leaves(
         self, values: Array, step: Array, seen: Array, names: Array, rng: np.random.Generator
     ) -> tuple[dict[str, Array], Array]:
-        """Trees and weights that take pixels (N, K, P) to steps (N, 2K), and the left-out steps."""
+        """Trees and weights that take pixels (N, K, P) to steps (N, 2K), and the held-out steps."""
         pairs, threshold = self._grown(values, step, seen, names, rng)
         n_leaves = threshold.shape[1] + 1
         rows = np.zeros((len(values), len(pairs) * n_leaves), np.float32)
         for i in range(0, len(values), _BLOCK):
             columns = leaf_columns(values[i : i + _BLOCK], pairs, threshold)
             np.put_along_axis(rows[i : i + _BLOCK], columns, np.float32(1), axis=1)
-        weights, bias, left_out = ridge(rows, step, self.alpha * len(pairs), names)
-        return {"pairs": pairs, "threshold": threshold, "weights": weights, "bias": bias}, left_out
+        weights, bias, held_out = ridge(rows, step, self.alpha * len(pairs), names)
+        return {"pairs": pairs, "threshold": threshold, "weights": weights, "bias": bias}, held_out
 
     def _grown(
         self, values: Array, step: Array, seen: Array, names: Array, rng: np.random.Generator
@@ -219,7 +215,7 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
 
     def runtime_node(self) -> dict[str, Any]:
         return {
-            "kind": "local-binary",
+            "kind": "landmarks.local_binary",
             "start": self.start_.runtime_node(),
             "mean": self.shape_.mean_,
             "smoothing": float(self.smoothing),

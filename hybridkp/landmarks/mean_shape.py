@@ -44,4 +44,4 @@ class MeanShape(DetectorMixin, BaseEstimator):
         return np.tile(self.mean_.astype(np.float32), (b, 1, 1)), np.tile(self.score_, (b, 1))
 
     def runtime_node(self) -> dict[str, Any]:
-        return {"kind": "constant", "xy": self.mean_, "score": self.score_}
+        return {"kind": "landmarks.mean_shape", "xy": self.mean_, "score": self.score_}

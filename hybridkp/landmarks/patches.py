@@ -1,7 +1,7 @@
 """Local experts and a shape model: the patch detector (constrained local model).
 
 Crops go in, points and scores come out; descriptors, classifiers, starts and shape models are
-given, this file is the search.  Candidates, experts and response maps have their own files.
+given.  Search, candidates, experts and response maps have their own files.
 """
 
 from __future__ import annotations
@@ -10,19 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from ..descriptors import HOG
-from ..imaging.geometry import apply_affine, invert_affine
-from ..imaging.images import check_crops, crops_to_grey
-from ..memory import fitted
-from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError
-from . import response
+from ..structures import Array, Descriptor, Detector, InputError
 from .candidates import (
     describe_places,
-    fitted_descriptor,
     hardest,
     hog_layout,
     is_dense_hog,
@@ -30,18 +22,15 @@ from .candidates import (
     window_places,
 )
 from .experts import Experts, default_classifier, is_linear
-from .frames import frame_maps, frame_size, to_frame
-from .holistic import HolisticRegressor
-from .levels import fit_level, fit_scores
-from .search import dense_windows, found_score, search
+from .level_search import LevelSearch
+from .search import dense_windows
 from .shape import PointDistribution
-from .training import given_starts, group_parts, mean_error, mirrored, prepare, some_rows, start_shapes
 
 _BLOCK = 16  # pictures whose candidates are scored together
 _ROW_BYTES = 500 * 2**20  # ceiling for the rows that one level's experts learn from
 
 
-class PatchDetector(DetectorMixin, BaseEstimator):
+class PatchDetector(LevelSearch):
     """Coarse to fine search with one local expert per landmark, held together by a shape model.
 
     On each level the crop is warped into the mean-shape frame of the estimate so far; experts
@@ -67,7 +56,7 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         round (0 = none).
     alpha : float or None
         Ridge penalty of the correction, in px² of the frame; infinity switches it off.  None
-        takes, level by level, what does best on pictures left out of the correction.
+        takes, level by level, what does best on pictures held out of the correction.
     shape : PointDistribution or None
     start : Detector or None
         Gives the first estimate; None is ``HolisticRegressor()``.  Points that it gives as NaN are
@@ -133,14 +122,8 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    # ---------------------------------------------------------------------------- learning
-
-    def fit(
-        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
-    ) -> PatchDetector:
-        """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
-        if len(self.scales) < 1 or min(self.scales) <= 0:
-            raise InputError(f"PatchDetector: scales must be positive, got {self.scales}")
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         if self.radii is not None and len(self.radii) != len(self.scales):
             raise InputError(f"PatchDetector: {len(self.scales)} scales need as many radii, got {self.radii}")
         if self.n_negatives < 1 or self.n_hard < 0:
@@ -148,26 +131,6 @@ class PatchDetector(DetectorMixin, BaseEstimator):
                 f"PatchDetector: n_negatives must be at least 1 and n_hard at least 0,"
                 f" got {self.n_negatives} and {self.n_hard}"
             )
-        rng = np.random.default_rng(self.random_state)
-        grey, truth = prepare(images, xy)
-        self.size_hw_ = tuple(grey.shape[1:3])
-        both = mirrored(grey, truth, groups, flip)
-        shape = PointDistribution() if self.shape is None else self.shape
-        self.shape_ = type(shape)(**shape.get_params()).fit(both[1])
-        start = HolisticRegressor() if self.start is None else self.start
-        self.start_ = fitted(start, *both[:2], groups=both[2])
-        current = start_shapes(start, self.shape_, *both)
-        self.descriptor_ = fitted_descriptor(self._descriptor(), grey, truth, both[2][: len(grey)], flip)
-        rows = some_rows(both[1][: None if self.mirror else len(grey)], self.max_pictures, rng)
-        grey, truth, names, current = both[0][rows], both[1][rows], both[2][rows], current[rows]
-        fold = group_parts(names, 2, rng)
-        self.levels_: list[dict[str, Any]] = []
-        self.history_ = {"out-of-fold error (px)": [mean_error(current, truth)]}
-        for level in range(len(self.scales)):
-            current, raw = self._fit_level(level, grey, current, truth, names, fold, rng)
-            self.history_["out-of-fold error (px)"].append(mean_error(current, truth))
-        self.curve_ = fit_scores(raw, np.linalg.norm(current - truth, axis=-1), self.size_hw_)
-        return self
 
     def _descriptor(self) -> Descriptor:
         return HOG(cells=5, cell_px=4) if self.descriptor is None else self.descriptor
@@ -182,24 +145,19 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         px = 8 if level < 2 else 6
         return max(2, round(px / step)), step
 
-    def _fit_level(
-        self, level: int, grey: Array, current: Array, truth: Array, names: Array, fold: Array, rng: Any
-    ) -> tuple[Array, Array]:
-        maps = frame_maps(current, self.shape_.mean_, self.scales[level])
-        points, wanted = apply_affine(maps, current), apply_affine(maps, truth)
-        size = frame_size(self.size_hw_, self.scales[level])
-        frames = [to_frame(g, m, size) for g, m in zip(grey, maps, strict=True)]
-        experts = self._fit_experts(level, frames, points, wanted, fold, rng)
-        radius, step = self._window(level)
-        s = 2 * radius + 1
-        windows = np.empty((len(grey), points.shape[1], s, s), np.float32)
-        for rows, part in self._respond(level, experts, frames, points, fold):
+    def _learn(
+        self, level: int, frames: list[Array], points: Array, wanted: Array, fold: Array, rng: Any
+    ) -> dict[str, Any]:
+        return self._fit_experts(level, frames, points, wanted, fold, rng).state
+
+    def _windows(
+        self, level: int, state: dict[str, Any], frames: list[Array], points: Array, fold: Array | None
+    ) -> Array:
+        side = 2 * self._window(level)[0] + 1
+        windows = np.empty((*points.shape[:2], side, side), np.float32)
+        for rows, part in self._respond(level, Experts(state), frames, points, fold):
             windows[rows] = part
-        state, moved, raw = fit_level(
-            windows, points, wanted, (radius, step), self.scales[level], self.shape_, names, self.alpha, rng
-        )
-        self.levels_.append({**experts.state, **state})
-        return apply_affine(invert_affine(maps), moved), raw
+        return windows
 
     def _fit_experts(
         self, level: int, frames: list[Array], points: Array, wanted: Array, fold: Array, rng: Any
@@ -236,8 +194,6 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         label = np.concatenate([label, np.zeros_like(mined)], axis=2)
         return Experts.fit(classifier, rows, label, np.concatenate([use, mined], axis=2), *fit)
 
-    # ---------------------------------------------------------------------------- searching
-
     def _respond(
         self, level: int, experts: Experts, frames: list[Array], points: Array, fold: Array | None
     ) -> Iterator[tuple[Array, Array]]:
@@ -269,43 +225,13 @@ class PatchDetector(DetectorMixin, BaseEstimator):
         bias = experts.mean_bias if fold is None else experts.state["bias"][fold]
         return dense_windows(frame, points, weights, bias, radius, **hog_layout(self.descriptor_))
 
-    def _search(self, images: Any) -> tuple[Array, Array, Array, Array]:
-        """Points (B, K, 2), raw scores (B, K); the last level's posteriors and places in the crop."""
-        check_is_fitted(self)
-        grey = crops_to_grey(check_crops(images, self.size_hw_))
-        current = given_starts(self.start_.predict(grey), self.shape_)
-        levels = [{**s, "window": self._window(i)} for i, s in enumerate(self.levels_)]
-
-        def respond(level: int, frames: list[Array], points: Array) -> Array:
-            radius, _ = levels[level]["window"]
-            windows = np.empty((*points.shape[:2], 2 * radius + 1, 2 * radius + 1), np.float32)
-            for rows, part in self._respond(level, Experts(levels[level]), frames, points, None):
-                windows[rows] = part
-            return windows
-
-        return search(grey, current, levels, self.shape_, respond)
-
-    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
-        """(B, K, 2) float32 in crop px and (B, K) float32 probability, see the notes."""
-        xy, raw, _, _ = self._search(images)
-        return xy.astype(np.float32), found_score(raw, self.curve_)
-
-    def score_maps(self, images: Any, stride: int = 4) -> Array:
-        """(B, K, H / stride, W / stride) float32 posteriors of the last level, each of sum 1.
-
-        Map pixel (i, j) sits at crop point ``((j + 1/2) stride - 1/2, (i + 1/2) stride - 1/2)``.
-        A hundredth of the mass is spread evenly: the window is not certain to hold the point.
-        """
-        _, _, mass, places = self._search(images)
-        return response.posterior_maps(mass, places, self.size_hw_, stride)
-
     def runtime_node(self) -> dict[str, Any]:
         steps = [self._window(i)[1] for i in range(len(self.levels_))]
         if not (is_dense_hog(self.descriptor_) and "weights" in self.levels_[0] and set(steps) == {1}):
             raise InputError("PatchDetector: the runtime knows linear experts on dense HOG with step 1 only")
         shape = self.shape_
         return {
-            "kind": "patches",
+            "kind": "landmarks.patches",
             "start": self.start_.runtime_node(),
             "hog": hog_layout(self.descriptor_),
             "shape": {name: getattr(shape, name) for name in ("mean_", "components_", "sigma_", "noise_")}

@@ -1,4 +1,4 @@
-"""Ridge regression with exact leave-one-group-out answers from a single solve.
+"""Ridge regression with exact leave-one-group-out predictions from a single solve.
 
 Rows (N, D) and targets (N, T) in, weights (D, T) and an offset (T,) out; works in the smaller of
 the two spaces.  NumPy and SciPy only; knows nothing of pictures.
@@ -32,16 +32,16 @@ def ridge(
     alpha : float
         In units of the rows' own squares: not rescaled by N or D.
     groups : (N,) int or None
-        Asks for ``left_out``.
+        Asks for ``held_out``.
 
     Returns
     -------
     weights (D, T) float32, offset (T,) float32
-    left_out : (N, T) or None
-        What the same regression says of each row when its group is left out: the residual of a
+    held_out : (N, T) or None
+        What the same regression says of each row when its group is held out: the residual of a
         group is its block of ``I - hat`` solved for (Cook & Weisberg 1982).  The centring is not
         repeated, and the block's diagonal is raised by 1e-3: where one group alone tells a
-        direction, its left-out answer there lies between the exact one and the fitted one.
+        direction, its held-out prediction there lies between the exact one and the fitted one.
     """
     n, d = rows.shape
     alpha = max(alpha, 1e-6)
@@ -57,13 +57,13 @@ def ridge(
     else:
         weights = cho_solve(factor, rows.T @ wanted, check_finite=False)
     offset = (centre - mean @ weights).astype(np.float32)
-    left_out = None
+    held_out = None
     if groups is not None:
-        left_out = targets - _left_out_residuals(rows, wanted, weights, factor, alpha, dual, groups)
-    return np.ascontiguousarray(weights), offset, left_out  # a saved model comes back in this order
+        held_out = targets - _held_out_residuals(rows, wanted, weights, factor, alpha, dual, groups)
+    return np.ascontiguousarray(weights), offset, held_out  # a saved model comes back in this order
 
 
-def _left_out_residuals(
+def _held_out_residuals(
     rows: Array, wanted: Array, weights: Array, factor: tuple, alpha: float, dual: bool, groups: Array
 ) -> Array:
     residual = (wanted - rows @ weights).astype(float)

@@ -1,7 +1,7 @@
-"""The coarse-to-fine search of the patch detector, given what was learned.
+"""The coarse-to-fine search in windows of scores, given what was learned.
 
 Windows of expert scores become plausible shapes, level by level.  Arrays and dicts of arrays
-only.  NumPy and OpenCV only: an exported model runs from here; the learning is in ``patches.py``.
+only.  NumPy and OpenCV only: an exported model runs from here; the learning is in ``level_search.py``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def search(
     raw = response.read_windows(log_odds, base - centre, step)
     mass = response.posterior(log_odds).reshape(*base.shape[:2], -1)
     offset = response.window_offsets(radius, step)
-    mean = mass @ offset  # the posterior is shown around the answer, not around its own mean
+    mean = mass @ offset  # the posterior is shown around the prediction, not around its own mean
     places = base[:, :, None] + offset - mean[:, :, None]
     return current, raw, mass, apply_affine(invert_affine(maps), places)
 

@@ -130,16 +130,16 @@ def checked_balanced(pairs: Array, threshold: Array, n_values: int) -> int:
 _TYPES = {"feature": np.int32, "threshold": np.float64, "left": np.int32, "right": np.int32}
 
 
-def packed(trees: Sequence[Any], answers: Callable[[Any], dict[str, Array]]) -> dict[str, Any]:
+def packed(trees: Sequence[Any], values_of: Callable[[Any], dict[str, Array]]) -> dict[str, Any]:
     """Fitted scikit-learn trees (``estimator.tree_``; None = a single leaf) as columns of nodes.
 
     Parameters
     ----------
-    answers : of a tree (or None), columns with one entry per node: what its leaves say
+    values_of : of a tree (or None), columns with one entry per node: what its leaves say
 
     Returns
     -------
-    "feature", "threshold", "left", "right" and the answers' columns (n_nodes, ...); "root"
+    "feature", "threshold", "left", "right" and the columns of `values_of` (n_nodes, ...); "root"
     (n_trees,), "depth".  A leaf's children are the leaf itself, so that all trees can be walked to
     the depth of the deepest.
     """
@@ -155,7 +155,7 @@ def packed(trees: Sequence[Any], answers: Callable[[Any], dict[str, Array]]) -> 
             "threshold": node * 0.0 if tree is None else tree.threshold,
             "left": node if tree is None else np.where(inner, tree.children_left + total, node),
             "right": node if tree is None else np.where(inner, tree.children_right + total, node),
-            **answers(tree),
+            **values_of(tree),
         }
         for name, values in own.items():
             columns.setdefault(name, []).append(values)

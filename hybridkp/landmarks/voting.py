@@ -1,7 +1,7 @@
 """Regression-forest voting: patches around a landmark say where it is, their votes make a map.
 
 Crops go in, points and scores come out.  The forests are any of scikit-learn's, read as plain
-arrays; how a map of votes becomes a shape is in ``search.py`` and ``levels.py``, as for patch experts.
+arrays; how a map of votes becomes a shape is in ``level_search.py``, as for patch experts.
 """
 
 from __future__ import annotations
@@ -11,25 +11,16 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.utils.validation import check_is_fitted
 
 from ..descriptors import HOG
-from ..imaging.geometry import apply_affine, invert_affine
-from ..imaging.images import check_crops, crops_to_grey
-from ..memory import fitted
 from ..memory.threads import limit_threads
-from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError
+from ..structures import Array, Descriptor, Detector, InputError
 from . import response
-from .candidates import describe_places, fitted_descriptor
-from .frames import frame_maps, frame_size, to_frame
-from .holistic import HolisticRegressor
-from .levels import fit_level, fit_scores
-from .search import found_score, search
+from .candidates import describe_places
+from .level_search import LevelSearch
 from .shape import PointDistribution
-from .training import given_starts, group_parts, mean_error, mirrored, prepare, some_rows, start_shapes
 from .trees import packed, packed_leaves
 
 _LEAST_SHARE = 0.02  #: of the votes, spread evenly over a window: no place is impossible
@@ -37,7 +28,7 @@ _PIXEL = 0.25  # px² added to a leaf's variance: places are whole pixels, and f
 _ROW_BYTES = 300 * 2**20  # ceiling for the rows that one level's forests learn from
 
 
-class HoughForest(DetectorMixin, BaseEstimator):
+class HoughForest(LevelSearch):
     """Coarse to fine search in maps of votes, one regression forest per landmark.
 
     On each level the crop is warped into the mean-shape frame of the estimate so far.  Patches on
@@ -64,7 +55,7 @@ class HoughForest(DetectorMixin, BaseEstimator):
         Standard deviation in px of the Gaussian that the votes are smoothed with.
     alpha : float or None
         Ridge penalty of the correction, in px² of the frame; infinity switches it off.  None
-        takes, level by level, what does best on pictures left out of the correction.
+        takes, level by level, what does best on pictures held out of the correction.
     shape : PointDistribution or None
     start : Detector or None
         Gives the first estimate; None is ``HolisticRegressor()``.  Points that it gives as NaN are
@@ -130,38 +121,8 @@ class HoughForest(DetectorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    # ---------------------------------------------------------------------------- learning
-
-    def fit(
-        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
-    ) -> HoughForest:
-        """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
-        self._check_parameters()
-        rng = np.random.default_rng(self.random_state)
-        grey, truth = prepare(images, xy)
-        self.size_hw_ = tuple(grey.shape[1:3])
-        both = mirrored(grey, truth, groups, flip)
-        shape = PointDistribution() if self.shape is None else self.shape
-        self.shape_ = type(shape)(**shape.get_params()).fit(both[1])
-        start = HolisticRegressor() if self.start is None else self.start
-        self.start_ = fitted(start, *both[:2], groups=both[2])
-        current = start_shapes(start, self.shape_, *both)
-        descriptor = HOG(cells=4, cell_px=4) if self.descriptor is None else self.descriptor
-        self.descriptor_ = fitted_descriptor(descriptor, grey, truth, both[2][: len(grey)], flip)
-        rows = some_rows(both[1][: None if self.mirror else len(grey)], self.max_pictures, rng)
-        grey, truth, names, current = both[0][rows], both[1][rows], both[2][rows], current[rows]
-        fold = group_parts(names, 2, rng)
-        self.levels_: list[dict[str, Any]] = []
-        self.history_ = {"out-of-fold error (px)": [mean_error(current, truth)]}
-        for scale in self.scales:
-            current, raw = self._fit_level(float(scale), grey, current, truth, names, fold, rng)
-            self.history_["out-of-fold error (px)"].append(mean_error(current, truth))
-        self.curve_ = fit_scores(raw, np.linalg.norm(current - truth, axis=-1), self.size_hw_)
-        return self
-
     def _check_parameters(self) -> None:
-        if len(self.scales) < 1 or min(self.scales) <= 0:
-            raise InputError(f"HoughForest: scales must be positive, got {self.scales}")
+        super()._check_parameters()
         if not 1 <= self.step <= self.radius:
             raise InputError(
                 f"HoughForest: need 1 <= step <= radius, got step {self.step}, radius {self.radius}"
@@ -177,22 +138,23 @@ class HoughForest(DetectorMixin, BaseEstimator):
             return self.regressor
         return ExtraTreesRegressor(5, max_depth=9, min_samples_leaf=5, max_features="sqrt")
 
-    def _fit_level(
-        self, scale: float, grey: Array, current: Array, truth: Array, names: Array, fold: Array, rng: Any
-    ) -> tuple[Array, Array]:
-        maps = frame_maps(current, self.shape_.mean_, scale)
-        points, wanted = apply_affine(maps, current), apply_affine(maps, truth)
-        size = frame_size(self.size_hw_, scale)
-        frames = [to_frame(g, m, size) for g, m in zip(grey, maps, strict=True)]
-        trees = self._fit_forests(frames, points, wanted, fold, rng)
-        windows = np.stack(
-            [self._votes(trees, *job) for job in zip(frames, points, fold.tolist(), strict=True)]
-        )
-        state, moved, raw = fit_level(
-            windows, points, wanted, (self.radius, 1), scale, self.shape_, names, self.alpha, rng
-        )
-        self.levels_.append({"trees": trees, **state})
-        return apply_affine(invert_affine(maps), moved), raw
+    def _descriptor(self) -> Descriptor:
+        return HOG(cells=4, cell_px=4) if self.descriptor is None else self.descriptor
+
+    def _window(self, level: int) -> tuple[int, int]:
+        return self.radius, 1
+
+    def _learn(
+        self, level: int, frames: list[Array], points: Array, wanted: Array, fold: Array, rng: Any
+    ) -> dict[str, Any]:
+        return {"trees": self._fit_forests(frames, points, wanted, fold, rng)}
+
+    def _windows(
+        self, level: int, state: dict[str, Any], frames: list[Array], points: Array, fold: Array | None
+    ) -> Array:
+        folds = [None] * len(frames) if fold is None else fold.tolist()
+        jobs = zip(frames, points, folds, strict=True)
+        return np.stack([self._votes(state["trees"], *job) for job in jobs])
 
     def _fit_forests(
         self, frames: list[Array], points: Array, wanted: Array, fold: Array, rng: np.random.Generator
@@ -218,8 +180,6 @@ class HoughForest(DetectorMixin, BaseEstimator):
         trees = packed(flat, _votes_of)
         return {**trees, "root": trees["root"].reshape(n_folds, k, n_trees)}
 
-    # ---------------------------------------------------------------------------- searching
-
     def _votes(self, trees: dict[str, Any], frame: Array, points: Array, fold: int | None) -> Array:
         """(K, S, S) log shares of the votes at each px of the windows around snapped points (K, 2)."""
         reach = self.radius // self.step
@@ -237,33 +197,6 @@ class HoughForest(DetectorMixin, BaseEstimator):
         mass = response.blurred(mass, self.smoothing)
         mass /= np.maximum(mass.sum(axis=(1, 2), keepdims=True), 1e-9)
         return np.log(mass + np.float32(_LEAST_SHARE / mass[0].size))
-
-    def _search(self, images: Any) -> tuple[Array, Array, Array, Array]:
-        """Points (B, K, 2), raw scores (B, K); the last level's posteriors and places in the crop."""
-        check_is_fitted(self)
-        grey = crops_to_grey(check_crops(images, self.size_hw_))
-        current = given_starts(self.start_.predict(grey), self.shape_)
-        levels = [{**state, "window": (self.radius, 1)} for state in self.levels_]
-
-        def respond(level: int, frames: list[Array], points: Array) -> Array:
-            trees = levels[level]["trees"]
-            return np.stack([self._votes(trees, f, p, None) for f, p in zip(frames, points, strict=True)])
-
-        return search(grey, current, levels, self.shape_, respond)
-
-    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
-        """(B, K, 2) float32 in crop px and (B, K) float32 probability, see the notes."""
-        xy, raw, _, _ = self._search(images)
-        return xy.astype(np.float32), found_score(raw, self.curve_)
-
-    def score_maps(self, images: Any, stride: int = 4) -> Array:
-        """(B, K, H / stride, W / stride) float32 posteriors of the last level, each of sum 1.
-
-        Map pixel (i, j) sits at crop point ``((j + 1/2) stride - 1/2, (i + 1/2) stride - 1/2)``.
-        A hundredth of the mass is spread evenly: the window is not certain to hold the point.
-        """
-        _, _, mass, places = self._search(images)
-        return response.posterior_maps(mass, places, self.size_hw_, stride)
 
 
 def _fit_one(regressor: Any, rows: Array, vote: Array, train: Array, seed: int) -> list[Any]:

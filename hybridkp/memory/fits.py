@@ -1,10 +1,10 @@
-"""Fits and out-of-fold answers, computed once.
+"""Fits and out-of-fold predictions, computed once.
 
 A vote of HOG+SVM and a net needs both members fitted, and so does a bench that lists all three:
 inside ``with remember(folder):`` each fit is done once, written to ``folder`` and read back, also
 by other processes and after a kill; a network's training goes on after its last whole epoch.
 Outside, the two functions simply compute.  Keys hash the estimator's parameters, the data and the
-source that the estimator stands on, so a stale answer cannot come back.
+source that the estimator stands on, so a stale one cannot come back.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from sklearn.base import clone
 
 from .. import files
 from ..datasets.splits import group_folds
-from ..imaging.images import check_crops
-from ..structures import Array, Detector, InputError, check_xy
+from ..imaging.images import check_batch
+from ..structures import Array, Batch, Detector, InputError, check_xy
 from .resident import peak_bytes, reset_peak
 from .sources import fingerprint
 from .threads import FIT_THREADS, limit_threads
@@ -47,7 +47,7 @@ _PEAK = -1  # bytes that finished and spared work took at most, since the stopwa
 
 @contextmanager
 def remember(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Keep fits and out-of-fold answers of the body in ``folder`` (made when missing)."""
+    """Keep fits and out-of-fold predictions of the body in ``folder`` (made when missing)."""
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     token = _FOLDER.set(path)
@@ -131,7 +131,7 @@ def out_of_fold(
 ) -> tuple[Array, Array]:
     """What clones of ``detector`` say about pictures that they were not fitted on.
 
-    ``cv`` folds that never cut a group; fold models are forgotten, answers remembered fold by
+    ``cv`` folds that never cut a group; fold models are forgotten, predictions remembered fold by
     fold, so a killed run loses at most one fold.
 
     Returns
@@ -139,9 +139,9 @@ def out_of_fold(
     xy : (B, K, 2) float32
     score : (B, K) float32
     """
-    images = check_crops(images)
+    images = check_batch(images)
     truth = check_xy(xy, len(images))
-    answer = np.full(truth.shape, np.nan, np.float32)
+    found = np.full(truth.shape, np.nan, np.float32)
     score = np.zeros(truth.shape[:2], np.float32)
     names = None if groups is None else np.asarray(groups)
     for train, test in group_folds(_or_rows(names, len(images)), cv, random_state):
@@ -160,11 +160,11 @@ def out_of_fold(
 
         folder = _FOLDER.get()
         if folder is None:
-            answer[test], score[test] = predict()
+            found[test], score[test] = predict()
         else:
             key = _key("fold", detector, images, truth, names, flip, train)
-            answer[test], score[test] = _once(folder / f"{key}.npz", predict, _save_pair, _load_pair)
-    return answer, score
+            found[test], score[test] = _once(folder / f"{key}.npz", predict, _save_pair, _load_pair)
+    return found, score
 
 
 def _or_rows(groups: Array | None, n: int) -> Array:
@@ -249,13 +249,16 @@ def _load_pair(path: Path) -> tuple[Array, Array]:
 def _key(kind: str, detector: Any, *data: Any) -> str:
     digest = hashlib.sha256(f"{kind} {FIT_THREADS} {source_of(detector)} {describe(detector)}".encode())
     for item in data:
-        array = None if item is None else np.ascontiguousarray(item)
-        if array is None:
-            digest.update(b"none")
-        elif array.dtype == object:
-            digest.update(repr(array.tolist()).encode())
-        else:
-            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        for name, rows in sorted(item.modalities.items()) if isinstance(item, Batch) else [("image", item)]:
+            if name != "image":
+                digest.update(name.encode() + b"\0")
+            array = None if rows is None else np.ascontiguousarray(rows)
+            if array is None:
+                digest.update(b"none")
+            elif array.dtype == object:
+                digest.update(repr(array.tolist()).encode())
+            else:
+                digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -2,6 +2,7 @@ from .bits import BEBLID as BEBLID
 from .bits import BRIEF as BRIEF
 from .bits import FREAK as FREAK
 from .bits import TEBLID as TEBLID
+from .boosting import BoostedTrees as BoostedTrees
 from .classical import BRISKFeature as BRISKFeature
 from .classical import ORBFeature as ORBFeature
 from .classical import SIFTFeature as SIFTFeature

@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .. import descriptors
 from ..descriptors import sift as sift_rows
+from ..descriptors.surf import SURF
 from ..imaging.opencv import contrib, create_sift
 from ..imaging.pyramid import gaussian_pyramid
 from ..structures import Array, Keypoints
@@ -72,7 +72,7 @@ class SIFTFeature(OpenCVFeature):
         return points, sift_rows.root_sift(rows) if self.root and rows is not None else rows
 
     def _rows(self, grey: Array, points: Keypoints) -> tuple[Array, Array]:
-        sift = descriptors.SIFT(size_px=None, angle="keypoint", root=self.root)
+        sift = sift_rows.SIFT(size_px=None, angle="keypoint", root=self.root)
         rows = sift.describe(gaussian_pyramid(grey, 1), points)
         return rows, np.any(rows, axis=1)
 
@@ -180,8 +180,8 @@ class SURFFeature(TiledFeature):
     def n_features(self) -> int:
         return 128 if self.extended else 64
 
-    def _surf(self) -> descriptors.SURF:
-        return descriptors.SURF(extended=self.extended, upright=self.upright, threshold=self.threshold)
+    def _surf(self) -> SURF:
+        return SURF(extended=self.extended, upright=self.upright, threshold=self.threshold)
 
     def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
         points = self._surf().detect(grey)

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
-from ..structures import Array, InputError, Keypoints
+from ..structures import Array, InputError, Keypoints, NamedMembers, Parameters
 from .local import picture
 
 
-class ConcatFeature(BaseEstimator):
+class ConcatFeature(NamedMembers, Parameters):
     """Points of the first part; rows of all parts at these points, side by side.
 
     Parameters
@@ -28,6 +27,7 @@ class ConcatFeature(BaseEstimator):
     """
 
     norm = "L2"
+    _named = "parts"
 
     def __init__(self, parts: Sequence[tuple[str, Any]], weights: Sequence[float] | None = None):
         self.parts = parts
@@ -81,7 +81,7 @@ class ConcatFeature(BaseEstimator):
         return weights
 
 
-class Upright(BaseEstimator):
+class Upright(Parameters):
     """A feature's points with angle 0, each place once, described again without their orientation.
 
     Parameters

@@ -10,11 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 
 from ..imaging.geometry import apply_homography
 from ..imaging.images import as_uint8, to_grey
-from ..structures import Array, InputError
+from ..structures import Array, InputError, Parameters
 from ..structures.pairs import Matched, PairMatcher
 from . import local, robust
 from .subpixel import least_squares_matching
@@ -63,7 +62,7 @@ def match_grid(
     return back[moved].astype(np.float32), xy_b[moved]
 
 
-class GridRefinedMatcher(BaseEstimator):
+class GridRefinedMatcher(Parameters):
     """Any matcher's homography estimated again from a grid of patches all over the pictures.
 
     Parameters

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.images import as_uint8, to_grey
-from ..structures import Array, InputError, Keypoints
+from ..structures import Array, InputError, Keypoints, Parameters
 
 #: px; larger pictures are worked tile by tile.  SIFT keeps about 240 bytes per pixel: 1 GB.
 MAX_PIXELS = 1 << 22
@@ -113,7 +112,7 @@ def join(parts: list[Keypoints]) -> Keypoints:
     return Keypoints(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
-class TiledFeature(BaseEstimator):
+class TiledFeature(Parameters):
     """A :class:`~hybridkp.structures.LocalFeature` made of work on one grey tile.
 
     A subclass has the parameter ``n_points`` and writes ``_find`` (points and rows of a tile;

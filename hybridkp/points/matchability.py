@@ -19,11 +19,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import apply_homography
-from ..structures import Array, InputError, Keypoints
+from ..structures import Array, InputError, Keypoints, Parameters
 from . import local
+from .boosting import BoostedTrees
 from .classical import SIFTFeature
 from .matching import candidate_pairs, mutual_nearest
-from .trees import BoostedTrees
 from .views import random_view
 
 SHIPPED = Path(__file__).with_name("weights") / "matchability.hkp"
@@ -114,7 +114,7 @@ class Matchability(BaseEstimator):
         return answer
 
 
-class MatchabilityRanked(BaseEstimator):
+class MatchabilityRanked(Parameters):
     """A feature that finds more points than asked for and keeps those most likely to be matched.
 
     Parameters

@@ -12,15 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.geometry import apply_homography
 from ..imaging.images import as_uint8, to_grey
-from ..structures import Array, InputError
+from ..structures import Array, InputError, Parameters
 from ..structures.pairs import Features, LocalFeature, Matched, PairMatcher
 from . import local, robust
 from .matching import RULES, match
-from .voting import confirmed, without_twins
+from .support import confirmed, without_twins
 from .watch import Clock
 
 
@@ -30,7 +29,7 @@ def find(feature: LocalFeature, image: Array) -> Features:
     return Features(keypoints, rows, (image.shape[0], image.shape[1]))
 
 
-class FeatureMatcher(BaseEstimator):
+class FeatureMatcher(Parameters):
     """One local feature, one rule, one robust estimate: the usual pair matcher.
 
     Parameters
@@ -107,7 +106,7 @@ class FeatureMatcher(BaseEstimator):
         )
 
 
-class FallbackMatcher(BaseEstimator):
+class FallbackMatcher(Parameters):
     """The answer of the first matcher that is believed: the cheap one where it is enough, else the next.
 
     Parameters
@@ -146,7 +145,7 @@ class FallbackMatcher(BaseEstimator):
         return replace(best, seconds=seconds)
 
 
-class UnionMatcher(BaseEstimator):
+class UnionMatcher(Parameters):
     """The matches of several features, each side's confirmed by the other's, in one estimate.
 
     Parameters
@@ -165,7 +164,7 @@ class UnionMatcher(BaseEstimator):
     -----
     A match's support is the weighted share of the matches around it, of any member, that its own
     displacement, scaled and turned as the neighbourhood is, agrees with; see
-    :func:`.voting.confirmed`.  Support times distinctness orders the matches for PROSAC.
+    :func:`.support.confirmed`.  Support times distinctness orders the matches for PROSAC.
     """
 
     def __init__(
@@ -214,7 +213,7 @@ class UnionMatcher(BaseEstimator):
         return Matched(points_a, points_b, *columns, dict(clock.seconds), estimate.reason)
 
 
-class EccMatcher(BaseEstimator):
+class EccMatcher(Parameters):
     """Any matcher's homography made better on the pixels: the classical second stage.
 
     Parameters

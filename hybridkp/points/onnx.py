@@ -13,19 +13,19 @@ from typing import Any
 
 import cv2
 import numpy as np
-from sklearn.base import BaseEstimator
 
+from ..files.graphs import ENGINES, open_file, reason, stamp
 from ..imaging.images import to_grey
-from ..structures import Array, InputError, Keypoints
+from ..structures import Array, InputError, Keypoints, Parameters
 from ..structures.pairs import Features, Matched
 from . import netfiles, robust
 from .local import MAX_PIXELS, best_first, picture
 from .matchers import Clock, find
 from .matching import Matches
-from .netfiles import ENGINES, stamp, to_picture, unit
+from .netfiles import to_picture, unit
 
 
-class _NetFeature(BaseEstimator):
+class _NetFeature(Parameters):
     """A local feature whose points and rows come from one pass through a net."""
 
     norm = "L2"
@@ -222,8 +222,11 @@ class OnnxFeature(_NetFeature):
                 "OnnxFeature: channels is 1 or 3, multiple at least 1, engine one of " + ", ".join(ENGINES)
             )
         blob, seen_hw, net_hw = self._blob(image)
-        ask = netfiles.graph(*stamp(self.path), self.engine, tuple(self.outputs))
-        xy, rows, score = netfiles.columns(ask(blob), self.path)
+        try:
+            values = open_file(self.path, self.engine, None, self.outputs)(blob)
+        except InputError as error:
+            raise InputError(f"{error}; if it is the size: set size_hw and channels") from None
+        xy, rows, score = netfiles.columns(values, self.path)
         size_hw = image.shape[0], image.shape[1]
         xy = to_picture(xy, self.coordinates, net_hw, seen_hw, size_hw)
         keep = score > self.threshold
@@ -252,7 +255,7 @@ class OnnxFeature(_NetFeature):
         return np.ascontiguousarray(planes[None], np.float32) / np.float32(255), seen, net_hw
 
 
-class LightGlue(BaseEstimator):
+class LightGlue(Parameters):
     """LightGlue (Lindenberger, Sarlin & Pollefeys 2023) by ``cv2.LightGlueMatcher`` of OpenCV >= 5.
 
     Parameters
@@ -288,7 +291,7 @@ class LightGlue(BaseEstimator):
                 matcher.setPairInfo(a.keypoints.xy, b.keypoints.xy, a.size_hw[::-1], b.size_hw[::-1])
                 found = matcher.match(np.ascontiguousarray(a.rows), np.ascontiguousarray(b.rows))
             except cv2.error as error:
-                raise InputError(f"{self.path} cannot match these rows: {netfiles.reason(error)}") from None
+                raise InputError(f"{self.path} cannot match these rows: {reason(error)}") from None
         pairs = np.array([(m.queryIdx, m.trainIdx) for m in found], np.intp).reshape(-1, 2)
         score = 1 - np.array([m.distance for m in found], np.float32)
         order = np.lexsort((pairs[:, 1], pairs[:, 0], -score))
@@ -297,7 +300,7 @@ class LightGlue(BaseEstimator):
         return Matches(pairs[order, 0], pairs[order, 1], score[order])
 
 
-class LightGlueMatcher(BaseEstimator):
+class LightGlueMatcher(Parameters):
     """A pair matcher of one feature and :class:`LightGlue`.
 
     Parameters

@@ -13,10 +13,18 @@ from typing import Any
 
 import cv2
 import numpy as np
-from sklearn.base import clone
 
 from ..descriptors.sift import cv2_points
-from ..structures import Array, InputError, Keypoints, LocalFeature
+from ..structures import (
+    Array,
+    InputError,
+    Keypoints,
+    LocalFeature,
+    PointDescriptor,
+    PointDetector,
+    clone,
+    supports,
+)
 from .local import OpenCVFeature, aligned_rows, picture
 
 
@@ -50,7 +58,7 @@ class Feature2DLike:
         InputError
             For a feature that cannot describe given points.
         """
-        if not hasattr(self.feature, "compute"):
+        if not supports(self.feature, PointDescriptor):
             raise InputError(f"{self._name()} cannot describe given points: use detectAndCompute")
         rows = self.feature.compute(image, Keypoints.from_cv2(keypoints))
         real = np.flatnonzero(rows.any(axis=1))
@@ -118,7 +126,7 @@ class Feature2DLike:
 
 
 def _ask(feature: Any, image: Array, describe: bool) -> tuple[Keypoints, Array]:
-    if describe or not hasattr(feature, "detect"):
+    if describe or not supports(feature, PointDetector):
         points, rows = feature.detect_and_describe(image)
         return points, rows
     points = feature.detect(image)

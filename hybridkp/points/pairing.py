@@ -12,11 +12,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
 
 from ..imaging.geometry import rescale
 from ..imaging.pyramid import gaussian_pyramid
-from ..structures import Array, Descriptor, InputError, Keypoints
+from ..structures import (
+    Array,
+    Descriptor,
+    InputError,
+    Keypoints,
+    Parameters,
+    PointDescriptor,
+    clone,
+    supports,
+)
 from .local import grey_picture, moved, tiles
 
 #: side of the square that a method's rows see, in units of its own ``Keypoints.size``
@@ -54,7 +62,7 @@ _CHUNK = 256  # points at a time
 _SPARE = 2  # how many times more points are asked for when some could not be described
 
 
-class Paired(BaseEstimator):
+class Paired(Parameters):
     """A local feature from a detector and a descriptor.
 
     Parameters
@@ -125,7 +133,10 @@ class Paired(BaseEstimator):
         """
         grey = grey_picture(image)
         points = self._with_angles(grey, keypoints)
-        if hasattr(self.descriptor, "compute") and type(self.descriptor).__name__ not in FIXED_WINDOW_PX:
+        if (
+            supports(self.descriptor, PointDescriptor)
+            and type(self.descriptor).__name__ not in FIXED_WINDOW_PX
+        ):
             return np.asarray(self.descriptor.compute(grey, _resized(points, self._factor())))
         return self._from_levels(grey, points)
 

@@ -11,11 +11,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 
 from ..imaging.geometry import apply_homography, extract_patches
 from ..imaging.images import as_uint8, to_grey
-from ..structures import Array, InputError
+from ..structures import Array, InputError, Parameters
 from ..structures.pairs import Matched, PairMatcher
 from . import local, robust
 from .two_stage import warp_onto
@@ -112,7 +111,7 @@ def _unit(patch: Array, weight: Array) -> tuple[Array, Array]:
     return patch / length[:, None], length
 
 
-class RefinedMatcher(BaseEstimator):
+class RefinedMatcher(Parameters):
     """Any matcher's points moved to sub-pixel agreement, and its homography estimated again.
 
     Parameters

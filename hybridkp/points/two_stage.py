@@ -10,22 +10,21 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ..imaging.geometry import apply_homography
-from ..structures import Array, InputError, Keypoints
+from ..structures import Array, InputError, Keypoints, Parameters
 from ..structures.pairs import Features, LocalFeature, Matched, PairMatcher
 from . import local, robust
 from .matchers import find, union
 from .matching import guided_matches, mutual_nearest
 from .robust import Estimate
-from .voting import without_twins
+from .support import without_twins
 from .watch import Clock
 
 _EDGE_PX = 3.0  #: points nearer than this to the border of the warped picture are its, not the scene's
 
 
-class TwoStageMatcher(BaseEstimator):
+class TwoStageMatcher(Parameters):
     """Coarse homography, warp of picture a onto b, guided matches of a second feature.
 
     Parameters

@@ -106,17 +106,17 @@ def _surf_forest(quick: bool) -> Any:
 # deep
 # --------------------------------------------------------------------------------------------
 
-
-#: a training of half a minute on one core: smaller pictures, fewer of them
-_SHORT: dict[str, Any] = {"input_px": 64, "max_epochs": 8, "epoch_pictures": 500}
+#: trainings of half a minute on one core: smaller pictures, fewer of them
+_BRIEF = {"max_epochs": 4, "epoch_pictures": 500}
+_SHORT: dict[str, Any] = {"input_px": 64, "schedule__max_epochs": 8, "schedule__epoch_pictures": 500}
 #: ten minutes on one core for 1800 pictures of 128 px
-_LONG: dict[str, Any] = {"max_epochs": 60, "patience": 20}
+_LONG: dict[str, Any] = {"schedule__max_epochs": 60, "schedule__patience": 20}
 
 
 def _heatmap(quick: bool) -> Any:
     from ..deep import HeatmapNet
 
-    return HeatmapNet(**_SHORT) if quick else HeatmapNet(**_LONG)
+    return HeatmapNet().set_params(**_SHORT if quick else _LONG)
 
 
 def _heatmap_of(input_px: int) -> Callable[[bool], Any]:
@@ -133,13 +133,13 @@ def _heatmap_flip(quick: bool) -> Any:
 def _direct(quick: bool) -> Any:
     from ..deep import DirectNet
 
-    return DirectNet(**_SHORT) if quick else DirectNet(**_LONG)
+    return DirectNet().set_params(**_SHORT if quick else _LONG)
 
 
 def _patch_cnn(quick: bool) -> Any:
     from ..deep import PatchCNN
 
-    return PatchCNN(max_epochs=4, epoch_pictures=500) if quick else PatchCNN(max_epochs=6)
+    return PatchCNN(schedule=PatchCNN.default_schedule(**_BRIEF if quick else {"max_epochs": 6}))
 
 
 # --------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def _cnn_hog_svm(quick: bool) -> Any:
     from ..deep import CNNEmbedding
     from ..descriptors import HOG, Concat
 
-    embedding = CNNEmbedding(max_epochs=4, epoch_pictures=500) if quick else CNNEmbedding(max_epochs=5)
+    embedding = CNNEmbedding(schedule=CNNEmbedding.default_schedule(**_BRIEF if quick else {"max_epochs": 5}))
     return _patches(Concat([("hog", HOG()), ("cnn", embedding)]))
 
 

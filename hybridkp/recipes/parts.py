@@ -26,7 +26,8 @@ def _descriptors() -> dict[str, Any]:
 def _cnn(quick: bool) -> Any:
     from ..deep import CNNRefiner
 
-    return CNNRefiner(max_epochs=6, epoch_pictures=500) if quick else CNNRefiner(max_epochs=8)
+    changes = {"max_epochs": 6, "epoch_pictures": 500} if quick else {"max_epochs": 8}
+    return CNNRefiner(schedule=CNNRefiner.default_schedule(**changes))
 
 
 def _subpixel(quick: bool) -> Any:

@@ -15,8 +15,8 @@ _TREES: dict[str, list[Any]] = {
     "classifier__max_features": ["sqrt", 0.2],
 }
 _NET: dict[str, list[Any]] = {
-    "learning_rate": [5e-4, 1e-3, 2e-3, 3e-3, 5e-3],
-    "weight_decay": [1e-3, 1e-2, 2e-2, 5e-2],
+    "schedule__learning_rate": [5e-4, 1e-3, 2e-3, 3e-3, 5e-3],
+    "schedule__weight_decay": [1e-3, 1e-2, 2e-2, 5e-2],
 }
 SPACES: dict[str, dict[str, list[Any]]] = {
     "hog+ridge": {"alpha": [10.0, 30.0, 100.0, 300.0, 1000.0], "grid": [8, 12, 16, 20]},

@@ -1,7 +1,6 @@
 """A runtime file, read and run: picture and box in, keypoints in picture coordinates out.
 
-Reading builds arrays and ONNX sessions from known kinds of node; a file cannot name code.
-What the nodes compute is in ``nodes.py``.
+Reading builds arrays and ONNX sessions from known kinds of node (``nodes.py``); a file cannot name code.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..imaging.geometry import apply_affine, crop_matrix, invert_affine, warp
+from ..files.arrays import load_arrays
+from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import Array, InputError, Keypoints
 from .export import FORMAT
@@ -44,12 +44,10 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector:
     if version != FORMAT:
         made = str(version)[:20]
         raise InputError(f"{path}: runtime format {made}, this hybridkp reads {FORMAT}: export it again")
-    from safetensors.numpy import load as load_arrays
-
     try:
         size_hw = _size(manifest["size_hw"])
         meta = _meta(manifest["meta"])
-        run = build(_fill(manifest["root"], load_arrays(parts["arrays.safetensors"]), parts), engine)
+        run = build(_fill(manifest["root"], load_arrays(parts["arrays.safetensors"])[0], parts), engine)
         xy, score = run(np.zeros((*size_hw, 3), np.uint8))  # parts that do not fit together show now
         k = len(xy)
         if xy.shape != (k, 2) or score.shape != (k,) or len(meta.get("landmarks") or range(k)) != k:
@@ -99,7 +97,7 @@ def _fill(node: Any, arrays: dict[str, Array], parts: dict[str, bytes]) -> Any:
     """The tree with its arrays and graphs back in place."""
     if isinstance(node, dict):
         if "$array" in node:
-            value = np.array(arrays[node["$array"]])  # aligned and ours: the file's bytes are neither
+            value = arrays[node["$array"]]
             return value.T if node["columns"] else value
         if "$graph" in node:
             return parts[node["$graph"]]
@@ -155,13 +153,12 @@ class RuntimeDetector:
         box = np.array([0, 0, w, h] if box_xywh is None else box_xywh, float)
         if box.shape != (4,):
             raise InputError(f"a box is (4,): x, y, width, height; got {box.shape}, give one box at a time")
-        matrix = crop_matrix(box, self.size_hw, float(self.meta["margin"]))
-        if box[0] >= w or box[1] >= h or box[0] + box[2] <= 0 or box[1] + box[3] <= 0:
+        if is_outside(box, (h, w)):
             raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
-        xy, score = self._run(warp(image, matrix, self.size_hw))
+        xy, score = predict_in_box(self._run, image, box, self.size_hw, float(self.meta["margin"]))
         size = np.full(len(xy), 0.05 * box[2:].max())
         label = np.arange(len(xy))
-        return Keypoints(apply_affine(invert_affine(matrix), xy), score, size=size, label=label)
+        return Keypoints(xy, score, size=size, label=label)
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """Crops (B, H, W[, 3]) to (B, K, 2) and (B, K), as the detector it was exported from."""

@@ -1,7 +1,7 @@
 """From a fitted detector to a runtime file: one zip with a JSON tree, arrays and ONNX graphs.
 
 A detector takes part by a method ``runtime_node()`` that gives a tree of plain values, NumPy
-arrays and ONNX bytes; which kinds of node can be run is written in ``detector.py``.
+arrays and ONNX bytes; which kinds of node can be run is said in ``nodes.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import __version__
 from ..files import atomic_path
+from ..files.arrays import dump_arrays
 from ..structures import InputError
 
 FORMAT = 1  #: the runtime file's own format number
@@ -54,15 +55,13 @@ def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, 
         "meta": dict(meta or {}),
         "root": _strip(tree, arrays, graphs),
     }
-    from safetensors.numpy import save
-
     try:
         text = json.dumps(manifest, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"meta must hold plain values that JSON knows: {error}") from None
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
         file.writestr("manifest.json", text)
-        file.writestr("arrays.safetensors", save(arrays))
+        file.writestr("arrays.safetensors", dump_arrays(arrays))
         for name, graph in graphs.items():
             file.writestr(name, graph)
     return Path(path)

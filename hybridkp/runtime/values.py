@@ -1,6 +1,6 @@
 """What a value of a runtime file may be: a file from elsewhere must not make us ask for a terabyte.
 
-Plain values and arrays in, the same or a ValueError out; what they mean is in ``nodes.py``.
+Plain values and arrays in, the same or a ValueError out; what they mean is said by the nodes of each room.
 """
 
 from __future__ import annotations

@@ -35,6 +35,9 @@ class Instance:
     area : float
         Object area in px², COCO's object scale squared; NaN when unknown.
     score : float
+    keypoint_scores : (K,) float in 0..1, of a prediction; None when unknown
+    keypoint_visibility : (K,) float, of a prediction: how probable it is that the landmark is visible;
+        None when unknown
     """
 
     xy: Array
@@ -43,6 +46,8 @@ class Instance:
     area: float = float("nan")
     score: float = 1.0
     ignore: bool = False  #: COCO's ``iscrowd``
+    keypoint_scores: Array | None = None
+    keypoint_visibility: Array | None = None
 
     def __post_init__(self) -> None:
         xy = np.array(self.xy, np.float64)

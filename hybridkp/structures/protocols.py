@@ -5,15 +5,26 @@ Letters: **B** pictures, **K** landmarks, **N** points, **D** features.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from numpy.typing import ArrayLike
 
+from .annotated import Instance, Sample
 from .base import Array
 from .keypoints import Keypoints, Pyramid
 
 if TYPE_CHECKING:  # pragma: no cover
     from typing import Self
+
+
+def supports(value: Any, promise: Any) -> bool:
+    """Whether an object keeps one of the promises below: every public name of it is there.
+
+    Not ``isinstance``: that looks at the class, which cannot tell a method that depends on what is inside
+    (scikit-learn's ``available_if``).
+    """
+    return all(hasattr(value, name) for name in vars(promise) if not name.startswith("_"))
 
 
 @runtime_checkable
@@ -32,10 +43,11 @@ class Descriptor(Protocol):
 class Detector(Protocol):
     """Crops -> landmarks, by scikit-learn's rules (``clone``, ``cross_val_score``, ...).
 
-    ``images`` is (B, H, W) or (B, H, W, 3) uint8 or a list of such crops of one size; ``xy`` is
-    (B, K, 2) in crop px with NaN = not labelled.  Every ``fit`` takes the same two optional
-    facts about the data and ignores those it has no use for: ``groups`` (B,), so that inner
-    splits never cut a group, and ``flip`` (K,), so that pictures can be mirrored.
+    ``images`` is (B, H, W) or (B, H, W, 3) uint8, a list of such crops of one size, or a
+    :class:`~hybridkp.structures.Batch` of them with further modalities, which a detector that knows
+    pictures only leaves alone; ``xy`` is (B, K, 2) in crop px with NaN = not labelled.  Every ``fit``
+    takes the same two optional facts about the data and ignores those it has no use for: ``groups``
+    (B,), so that inner splits never cut a group, and ``flip`` (K,), so that pictures can be mirrored.
     """
 
     def fit(
@@ -78,15 +90,67 @@ class Refiner(Protocol):
 
 
 @runtime_checkable
+class Finder(Protocol):
+    """Says where in a picture objects are: the first half of a top-down detector."""
+
+    def fit(self, samples: Iterable[Sample]) -> Self: ...
+
+    def find(self, image: Array, *, name: str = "") -> tuple[Array, Array]:
+        """Boxes (N, 4) x, y, width, height in px and scores (N,) in 0..1, best first; N may be 0.
+
+        ``image`` is (h, w[, 3]) uint8; ``name`` is the picture's file or sample, where it is known, for
+        finders that look boxes up.
+        """
+        ...
+
+
+@runtime_checkable
+class PictureDetector(Protocol):
+    """A whole picture in, all objects out."""
+
+    def detect(self, image: Any, *, name: str = "") -> list[Instance]:
+        """The objects of ``image`` (h, w[, 3]), or of modality -> array; points in picture px."""
+        ...
+
+
+@runtime_checkable
 class LocalFeature(Protocol):
     """Interest points with rows (N, D), row i for keypoint i; ``norm`` is "L2" or "HAMMING".
 
     Keypoints come best first; a blank picture gives none.
     """
 
-    norm: str
+    @property
+    def norm(self) -> str: ...
 
     def detect_and_describe(self, image: Array) -> tuple[Keypoints, Array]: ...
+
+
+@runtime_checkable
+class PointDetector(Protocol):
+    """A local feature that gives its points alone."""
+
+    def detect(self, image: Array) -> Keypoints:
+        """N points, best first."""
+        ...
+
+
+@runtime_checkable
+class PointDescriptor(Protocol):
+    """A local feature that describes points of others."""
+
+    def compute(self, image: Array, keypoints: Keypoints) -> Array:
+        """Rows (N, D), row i for keypoint i."""
+        ...
+
+
+@runtime_checkable
+class LearnedDescriptor(Protocol):
+    """A descriptor that learns from crops and points, as a network does."""
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> Self: ...
 
 
 @runtime_checkable

@@ -1,2 +1,2 @@
-from .check import Finding as Finding
 from .check import check_dataset as check_dataset
+from .findings import Finding as Finding

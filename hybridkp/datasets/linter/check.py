@@ -1,8 +1,8 @@
 """The linter for annotated pictures: what is wrong, where, what it does to the score, how to mend it.
 
 :func:`check_dataset` gives findings and prints nothing; an "error" makes scores wrong or stops the
-reader, a "warning" probably does, a "note" is worth knowing.  Numbers are counted here, pixels
-are looked at in :mod:`.check_pictures`, shapes in :mod:`.check_shapes`.
+reader, a "warning" probably does, a "note" is worth knowing.  What the reader mended is told by the
+reader; numbers are counted here, pixels are looked at in :mod:`.pixels`, shapes in :mod:`.orientation`.
 """
 
 from __future__ import annotations
@@ -10,58 +10,32 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...imaging.images import RangeWarning
 from ...structures import NOT_LABELLED, Dataset, DataWarning, InputError
-from ..coco import read_json
-from ..load import SYNTHETIC, load_dataset, split_names, split_sources
+from ..layouts import infer_flip
+from ..load import load_dataset, split_names
+from ..repairs import AREA_RULE, Mismatched, Repaired
+from .findings import SEVERITIES, Finding, finding
 from .orientation import swapped_sides
 from .pixels import Print, look_alikes, read_prints, same_pixels
+from .scales import better_reading, objects_of, same_places, share_in_box, wrong_scale
 
-SEVERITIES = ("error", "warning", "note")
-SHOWN = 8  #: names in ``Finding.where``; the message has the count
 TINY = 32  #: px, the box's longer side under which an object counts as tiny
 RARE = 0.1  #: labelled share under which a landmark counts as rare
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing the linter found.
-
-    ``severity`` is "error", "warning" or "note"; ``code`` is stable and short; ``message`` says what,
-    ``effect`` what it does to the score, ``cure`` what to do; ``where`` names up to
-    :data:`SHOWN` examples.
-    """
-
-    severity: str
-    code: str
-    message: str
-    effect: str
-    where: tuple[str, ...]
-    cure: str
-
-    def __str__(self) -> str:
-        names = f"\n    where:  {', '.join(self.where)}" if self.where else ""
-        return (
-            f"{self.severity}: {self.message} [{self.code}]\n    effect: {self.effect}"
-            f"\n    cure:   {self.cure}{names}"
-        )
-
-
-def _finding(severity: str, code: str, message: str, effect: str, where: Iterable[Any], cure: str) -> Finding:
-    return Finding(severity, code, message, effect, tuple(str(w) for w in where)[:SHOWN], cure)
-
-
-def check_dataset(path: str | Path) -> list[Finding]:
+def check_dataset(path: str | Path, **options: Any) -> list[Finding]:
     """Everything suspicious about a data set, worst first.
 
     Parameters
     ----------
     path : whatever :func:`~hybridkp.datasets.load.load_dataset` takes
+    options : the reader's, likewise
 
     Returns
     -------
@@ -69,26 +43,18 @@ def check_dataset(path: str | Path) -> list[Finding]:
         Empty when nothing was found.  Problems of the files become findings, not exceptions;
         only a ``path`` that does not exist raises :class:`~hybridkp.structures.InputError`.
     """
-    splits = split_names(path)
     findings: list[Finding] = []
     loaded: dict[str, Dataset] = {}
-    sources = {} if str(path) == SYNTHETIC else split_sources(path)
-    for split in splits or (None,):
+    for split in split_names(path) or (None,):
         shown = split or "all"
-        if shown in sources:
-            findings += _raw(sources[shown], shown)
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", DataWarning)
-                loaded[shown] = load_dataset(path, split)
+                loaded[shown] = load_dataset(path, split, **options)
         except InputError as error:
-            findings.append(
-                _finding(
-                    "error", "unreadable", str(error), "nothing can be scored", [shown], "see the message"
-                )
-            )
-            continue
-        findings += [_repaired(str(w.message), shown) for w in caught if issubclass(w.category, DataWarning)]
+            findings += _refused(error, shown)
+        for warning in caught:
+            findings += _mended(warning.message, shown)
     prints: list[Print] = []
     for split, dataset in loaded.items():
         findings += _annotations(dataset, split)
@@ -99,76 +65,44 @@ def check_dataset(path: str | Path) -> list[Finding]:
     return sorted(findings, key=lambda f: SEVERITIES.index(f.severity))
 
 
-def _repaired(message: str, split: str) -> Finding:
-    return _finding(
-        "warning",
-        "repaired",
-        message,
-        "the rules of read_coco decided instead of the annotator: boxes and areas move crops and OKS",
-        [split],
-        "write the missing values into the file",
-    )
-
-
 # --------------------------------------------------------------------------------------------
-# the JSON as it is written
+# what the reader said
 # --------------------------------------------------------------------------------------------
 
 
-def _raw(source: Path, split: str) -> list[Finding]:
-    """What the reader would stop at or repair, named instance by instance."""
-    if source.suffix.lower() != ".json":
-        return []
-    try:
-        document = read_json(source)
-    except InputError:
-        return []  # the reader says it
-    out = []
-    by_category = {
-        c.get("id"): len(c["keypoints"])
-        for c in document["categories"]
-        if isinstance(c.get("keypoints"), list) and not isinstance(c.get("id"), list | dict)
-    }
-    wrong, no_area = [], []
-    for row, annotation in enumerate(document["annotations"]):
-        name = annotation.get("id", f"row {row}")
-        category = annotation.get("category_id")
-        k = None if isinstance(category, list | dict) else by_category.get(category)
-        points = annotation.get("keypoints")
-        if k and isinstance(points, list) and len(points) != 3 * k:
-            wrong.append(f"{split} instance {name}: {len(points) / 3:g} points instead of {k}")
-        area = annotation.get("area")
-        if annotation.get("bbox") and not (isinstance(area, int | float) and area > 0):
-            no_area.append(f"{split} instance {name}")
-    if wrong:
-        out.append(
-            _finding(
-                *("error", "wrong-k", f"{split}: {len(wrong)} instances with another number of landmarks"),
-                "columns would be compared with other landmarks: the file is refused",
-                *(wrong, "give every instance all landmarks, v = 0 where one is missing"),
-            )
-        )
-    if no_area:
-        out.append(
-            _finding(
-                *("warning", "no-area", f"{split}: {len(no_area)} boxes without an area"),
-                "OKS divides by the area: its rule decides the score, and other tools may count 0",
-                *(no_area, "write the object's area; else the area of the points' box is taken"),
-            )
-        )
-    total = len(document["images"])
-    lone = total - sum(bool(i.get("group")) for i in document["images"])
-    if lone:
-        out.append(
-            _finding(
-                *("warning", "no-groups"),
-                f"{split}: {lone} of {total} pictures have no group",
-                "two pictures of one person, photo or video can fall on both sides of an inner split:"
-                " validation looks better than it is, and intervals are too narrow",
-                *([split], "write image.group: the subject, photograph or video"),
-            )
-        )
+def _refused(error: InputError, split: str) -> list[Finding]:
+    out = [finding("error", "unreadable", str(error), "nothing can be scored", [split], "see the message")]
+    if isinstance(error, Mismatched):
+        message = f"{split}: {len(error.names)} instances with another number of landmarks"
+        effect = "columns would be compared with other landmarks: the file is refused"
+        cure = "give every instance all landmarks, v = 0 where one is missing"
+        out.append(finding("error", "wrong-k", message, effect, _of(split, error.names), cure))
     return out
+
+
+def _mended(warning: Warning | str, split: str) -> list[Finding]:
+    """The reader's own words, and the objects behind them."""
+    if not isinstance(warning, DataWarning):
+        return []
+    if isinstance(warning, RangeWarning):
+        effect = "read by another rule than their file's, dark pictures would have lost their contrast"
+        cure = "write 8-bit files, or 16-bit ones that use their range"
+        return [finding("warning", "pixel-range", f"{split}: {warning}", effect, [split], cure)]
+    repairs = warning.repairs if isinstance(warning, Repaired) else {}
+    names = [name for rule in repairs for name in repairs[rule]]
+    effect = "the reader's rules decided instead of the annotator: boxes and areas move crops and OKS"
+    cure = "write the missing values into the file"
+    out = [finding("warning", "repaired", str(warning), effect, _of(split, names) or [split], cure)]
+    if lone := repairs.get(AREA_RULE):
+        message = f"{split}: {len(lone)} objects without an area"
+        effect = "OKS divides by the area: its rule decides the score, and other tools may count 0"
+        cure = "write the object's area; else the area of the points' box is taken"
+        out.append(finding("warning", "no-area", message, effect, _of(split, lone), cure))
+    return out
+
+
+def _of(split: str, names: Iterable[str]) -> list[str]:
+    return [f"{split} {name}" for name in dict.fromkeys(names)]
 
 
 # --------------------------------------------------------------------------------------------
@@ -177,7 +111,9 @@ def _raw(source: Path, split: str) -> list[Finding]:
 
 
 def _annotations(dataset: Dataset, split: str) -> list[Finding]:
-    out = _places(dataset, split)
+    out = (
+        _groups(dataset, split) + _mirrors(dataset, split) + _scales(dataset, split) + _places(dataset, split)
+    )
     rows = [(s.name, i) for s in dataset for i in s.instances]
     share = np.mean([i.visibility > NOT_LABELLED for _, i in rows], axis=0)
     for severity, code, hit, what, effect in (
@@ -197,13 +133,11 @@ def _annotations(dataset: Dataset, split: str) -> list[Finding]:
         if hit.any():
             names = [f"{dataset.landmarks[k]} ({share[k]:.0%})" for k in np.flatnonzero(hit)]
             cure = "label more, or drop the landmark"
-            out.append(
-                _finding(severity, code, f"{split}: {hit.sum()} landmarks {what}", effect, names, cure)
-            )
+            out.append(finding(severity, code, f"{split}: {hit.sum()} landmarks {what}", effect, names, cure))
     tiny = [name for name, i in rows if max(i.box_xywh[2:]) < TINY]
     if tiny:
         out.append(
-            _finding(
+            finding(
                 *("note", "tiny", f"{split}: {len(tiny)} objects under {TINY} px"),
                 "one pixel of annotation noise is several percent of such an object",
                 *(tiny, "leave them out of the score, or report them apart"),
@@ -212,7 +146,7 @@ def _annotations(dataset: Dataset, split: str) -> list[Finding]:
     suspects = swapped_sides(dataset)
     if suspects:
         out.append(
-            _finding(
+            finding(
                 *("warning", "swapped-sides"),
                 f"{split}: {len(suspects)} of {len(rows)} instances fit the mean shape better with left and"
                 " right exchanged (people seen from behind look the same)",
@@ -221,6 +155,61 @@ def _annotations(dataset: Dataset, split: str) -> list[Finding]:
             )
         )
     return out + _doubled(dataset, split)
+
+
+def _scales(dataset: Dataset, split: str) -> list[Finding]:
+    """Coordinates that are another thing than they should be, in many objects alike."""
+    found = objects_of(dataset)
+    if found is None:
+        return []
+    out = []
+    places = same_places(found, dataset.landmarks)
+    effect = "methods learn the slip, and true answers are scored as errors"
+    for corner, severity, cure in (
+        (True, "error", "write v = 0 for a landmark that is missing"),
+        (False, "warning", "if that is no thing that stands still, write v = 0"),
+    ):
+        names = [words for in_corner, words in places if in_corner is corner]
+        if names:
+            message = f"{split}: {len(names)} landmarks lie in exactly one place in many objects"
+            out.append(finding(severity, "one-place", message, effect, names, cure))
+    if (share := share_in_box(found)) < 0.5:
+        message = f"{split}: only {share:.0%} of the points lie in their object's box"
+        cure = "boxes are x, y of the top-left corner, width, height, in px of the picture"
+        out.append(finding("error", "box-elsewhere", message, effect, found.names, cure))
+    for code, words, cure in (
+        ("other-reading", better_reading(found), "write x, y, y down; boxes as x, y, width, height"),
+        ("wrong-scale", wrong_scale(found), "write points in px of the picture, 0 at the first one's centre"),
+    ):
+        if words:
+            out.append(finding("warning", code, f"{split}: {words}", effect, found.names, cure))
+    return out
+
+
+def _mirrors(dataset: Dataset, split: str) -> list[Finding]:
+    """Mirror pairs against the words left and right in the landmarks' names."""
+    named = infer_flip(dataset.landmarks)
+    if dataset.flip is None or named is None or np.array_equal(named, dataset.flip):
+        return []
+    wrong = [dataset.landmarks[k] for k in np.flatnonzero(named != dataset.flip)]
+    message = f"{split}: flip_indices contradict left and right in the names of {len(wrong)} landmarks"
+    effect = "mirrored pictures teach the wrong side: the worst slip for methods that mirror"
+    return [
+        finding("warning", "mirror-names", message, effect, wrong, "mend flip_indices, or leave them out")
+    ]
+
+
+def _groups(dataset: Dataset, split: str) -> list[Finding]:
+    lone = sum(sample.group == sample.name for sample in dataset)  # the reader's stand-in
+    if not lone:
+        return []
+    message = f"{split}: {lone} of {len(dataset)} pictures have no group"
+    effect = (
+        "two pictures of one person, photo or video can fall on both sides of an inner split:"
+        " validation looks better than it is, and intervals are too narrow"
+    )
+    cure = "write image.group: the subject, photograph or video"
+    return [finding("warning", "no-groups", message, effect, [split], cure)]
 
 
 def _places(dataset: Dataset, split: str) -> list[Finding]:
@@ -245,7 +234,7 @@ def _places(dataset: Dataset, split: str) -> list[Finding]:
     if outside:
         outside.sort(reverse=True)
         out.append(
-            _finding(
+            finding(
                 *(
                     "warning",
                     "points-outside",
@@ -257,7 +246,7 @@ def _places(dataset: Dataset, split: str) -> list[Finding]:
         )
     if leaving:
         out.append(
-            _finding(
+            finding(
                 *(
                     "note",
                     "box-leaves",
@@ -269,7 +258,7 @@ def _places(dataset: Dataset, split: str) -> list[Finding]:
         )
     if at_end and not at_zero:
         out.append(
-            _finding(
+            finding(
                 *(
                     "warning",
                     "one-based",
@@ -301,7 +290,7 @@ def _doubled(dataset: Dataset, split: str) -> list[Finding]:
     ):
         if names:
             out.append(
-                _finding(
+                finding(
                     *("warning", code, f"{split}: {len(names)} {what}"),
                     "they count double in the score, and a detector answering once misses one",
                     *(names, "remove the second"),
@@ -334,6 +323,10 @@ def _files(pictures: Any, split: str) -> list[Finding]:
             "turn the pixels for good and drop the EXIF tag, or annotate the picture as shown",
         ),
         (
+            *("warning", "pixel-range", pictures.changed, "pictures lose bits or a channel when read"),
+            *("they look other than their file says", "write 8-bit colour or grey, or 16 bits in full"),
+        ),
+        (
             *("error", "wrong-size", [f"{n} (said {w})" for n, w in pictures.resized]),
             "pictures have another size than the annotation says",
             "points are scaled against the pixels",
@@ -341,7 +334,7 @@ def _files(pictures: Any, split: str) -> list[Finding]:
         ),
     ):
         if names:
-            out.append(_finding(severity, code, f"{split}: {len(names)} {what}", effect, names, cure))
+            out.append(finding(severity, code, f"{split}: {len(names)} {what}", effect, names, cure))
     return out
 
 
@@ -356,7 +349,7 @@ def _across(loaded: dict[str, Dataset], prints: list[Print]) -> list[Finding]:
     leak = "the test has been seen in training: every figure is too good, most of all the biggest model's"
     if shared:
         out.append(
-            _finding(
+            finding(
                 *("error", "group-in-two-splits", f"{len(shared)} groups lie in more than one split"),
                 *(leak, shared, "move each group to one split"),
             )
@@ -371,12 +364,12 @@ def _across(loaded: dict[str, Dataset], prints: list[Print]) -> list[Finding]:
             severity = "error" if code == "same-picture" else "warning"
             names = [f"{a.split}/{a.name} = {b.split}/{b.name}" for a, b in crossing]
             text = f"{len(crossing)} {what} lie across splits"
-            out.append(_finding(severity, f"{code}-across-splits", text, leak, names, "keep one of each"))
+            out.append(finding(severity, f"{code}-across-splits", text, leak, names, "keep one of each"))
         within = [p for p in pairs if p[0].split == p[1].split]
         if within:
             names = [f"{a.split}/{a.name} = {b.name}" for a, b in within]
             effect = "they count double, and inner splits may part them: give them one group"
-            out.append(_finding("warning", code, f"{len(within)} {what}", effect, names, "keep one of each"))
+            out.append(finding("warning", code, f"{len(within)} {what}", effect, names, "keep one of each"))
     return out
 
 

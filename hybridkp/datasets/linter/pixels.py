@@ -7,16 +7,17 @@ is kept.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from ...imaging.images import to_grey
+from ...imaging.images import RangeWarning, to_grey
 from ...structures import Array, Dataset, InputError
 
 THUMB = 24  #: side of the thumbnails that near-duplicates are found with, px
-NEAR = 0.985  #: correlation of two thumbnails from which the pictures count as the same
+SAME_CORRELATION = 0.985  #: correlation of two thumbnails from which the pictures count as the same
 MAX_HASH_BITS = 40  #: of 256 bits of the difference hash that may differ
 
 
@@ -38,17 +39,21 @@ class Pictures(NamedTuple):
     unreadable: list[tuple[str, str]]
     turned: list[str]  #: width and height of the file are exchanged against the annotation
     resized: list[tuple[str, str]]
+    changed: list[str]  #: bits or channels were left out
 
 
 def read_prints(dataset: Dataset, split: str) -> Pictures:
     """Read every picture of the split once."""
-    out = Pictures([], [], [], [])
+    out = Pictures([], [], [], [], [])
     for sample in dataset:
         try:
-            image = sample.image
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", RangeWarning)
+                image = sample.image
         except InputError as error:
             out.unreadable.append((sample.name, str(error)))
             continue
+        out.changed.extend(str(w.message) for w in caught)
         size = image.shape[:2]
         if sample.size_hw is not None and size != tuple(sample.size_hw):
             if size == tuple(sample.size_hw)[::-1]:
@@ -86,7 +91,7 @@ def same_pixels(prints: list[Print]) -> list[tuple[Print, Print]]:
 def look_alikes(prints: list[Print]) -> list[tuple[Print, Print]]:
     """Pairs that a person would call the same picture (rescaled, recompressed), pixels differing.
 
-    Both must agree: the correlation of the thumbnails (:data:`NEAR`) and the difference hash
+    Both must agree: the correlation of the thumbnails (:data:`SAME_CORRELATION`) and the difference hash
     (:data:`MAX_HASH_BITS` of 256).
     """
     if len(prints) < 2:
@@ -96,7 +101,7 @@ def look_alikes(prints: list[Print]) -> list[tuple[Print, Print]]:
     pairs = []
     block = 512
     for start in range(0, len(prints), block):
-        near = thumbs[start : start + block] @ thumbs.T >= NEAR
+        near = thumbs[start : start + block] @ thumbs.T >= SAME_CORRELATION
         near &= signs[start : start + block] @ signs.T >= 256 - 2 * MAX_HASH_BITS
         for i, j in np.argwhere(np.triu(near, start + 1)):
             a, b = prints[start + i], prints[j]

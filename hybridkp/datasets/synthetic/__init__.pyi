@@ -5,5 +5,4 @@ from .bundled import training_pictures as training_pictures
 from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import corrupted as corrupted
 from .faces import make_faces as make_faces
-from .photo_pairs import load_pairs as load_pairs
 from .photo_pairs import make_pairs as make_pairs

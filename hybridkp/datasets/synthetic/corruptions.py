@@ -76,9 +76,9 @@ def _corrupted(sample: Sample, kind: str, severity: int, random_state: int) -> S
     size_hw = sample.size_hw or as_uint8(sample.image, sample.name).shape[:2]
     matrix, out_hw = corruption.move(size_hw, value, np.random.default_rng(seed))
     instances = tuple(_moved(instance, matrix) for instance in sample.instances)
-    return replace(
-        sample, load=partial(_warped, sample.load, matrix, out_hw), instances=instances, size_hw=out_hw
-    )
+    further = {name: partial(_moved_along, load, matrix, out_hw) for name, load in sample.modalities.items()}
+    load = partial(_warped, sample.load, matrix, out_hw)
+    return replace(sample, load=load, modalities=further, instances=instances, size_hw=out_hw)
 
 
 def _changed(
@@ -98,6 +98,11 @@ def _changed(
 
 def _warped(load: Callable[[], Array], matrix: Array, size_hw: tuple[int, int]) -> Array:
     return warp(as_uint8(load()), matrix, size_hw)
+
+
+def _moved_along(load: Callable[[], Array], matrix: Array, size_hw: tuple[int, int]) -> Array:
+    """A further modality of a moved picture, in its own dtype."""
+    return warp(np.asarray(load()), matrix, size_hw)
 
 
 def _moved(instance: Instance, matrix: Array) -> Instance:

@@ -8,7 +8,6 @@ disparity.  No file but the installed packages' own is read.
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -17,7 +16,8 @@ import numpy as np
 from ...imaging.geometry import resize_matrix
 from ...structures import Array
 from ...structures.pairs import Pair, PairSet
-from ..hpatches import ROTATED_DEG, SHORT_SIDE, read_hpatches, rotation_degrees, shrink_matrix, shrunk
+from ..hpatches import ROTATED_DEG, rotation_degrees, shrink_matrix, shrunk
+from ..lookup import SHORT_SIDE
 from .bundled import BENCH_PICTURES as BENCH_PICTURES
 from .bundled import TRAIN_PICTURES as TRAIN_PICTURES
 from .bundled import bundled_picture, stereo_disparity, stereo_picture
@@ -81,13 +81,6 @@ def make_pairs(short_side: int | None = SHORT_SIDE, random_state: int = 0) -> Pa
                 pairs.append(_pair(picture, change, index, view, seed, short_side or 0))
     pairs.append(_stereo_pair(short_side or 0))
     return PairSet(SYNTHETIC, tuple(pairs), "scikit-image's bundled pictures, see its data/README.txt")
-
-
-def load_pairs(path: str | Path, short_side: int | None = SHORT_SIDE) -> PairSet:
-    """Pairs from a folder in the HPatches layout, or the embedded ones for the word "synthetic"."""
-    if str(path) == SYNTHETIC:
-        return make_pairs(short_side)
-    return read_hpatches(path, short_side)
 
 
 # --------------------------------------------------------------------------------------------

@@ -1,1 +1,2 @@
 from .export import export_aliked as export_aliked
+from .learning import PointLearner as PointLearner

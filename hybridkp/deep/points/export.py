@@ -6,10 +6,8 @@ on.  Nothing here runs a model; without OpenCV 5 use :class:`hybridkp.points.Net
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from ...files.atomic import write_atomic
 from ...points.dense import TEMPERATURE
 from ...points.net import SHIPPED
 from ...structures import InputError
+from ..export import trace
 from .network import DIVISOR, STRIDE, PointModule, folded
 
 BORDER = 4  #: px without points, as in hybridkp.points.dense
@@ -89,7 +88,7 @@ def load_points(weights: str | os.PathLike[str] | None = None) -> PointModule:
     Raises
     ------
     InputError
-        When the file is absent or was not written by :func:`.points_net.export_points`.
+        When the file is absent or was not written by :func:`.export_points`.
     """
     path = SHIPPED if weights is None else Path(weights)
     try:
@@ -193,16 +192,5 @@ def export_aliked(
     if not 1 <= n_points <= height * width // STRIDE**2:
         raise InputError(f"n_points must lie in 1..{height * width // STRIDE**2}, got {n_points}")
     graph = AlikedGraph(load_points(weights), (height, width), int(n_points)).eval()
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's deprecation note; see deep/export.py
-        torch.onnx.export(
-            graph,
-            (torch.zeros(1, 3, height, width),),
-            buffer,  # type: ignore[arg-type]
-            input_names=["image"],
-            output_names=["keypoints", "descriptors", "scores"],
-            opset_version=16,
-            dynamo=False,
-        )
-    write_atomic(path, buffer.getvalue())
+    image = {"image": torch.zeros(1, 3, height, width)}
+    write_atomic(path, trace(graph, image, 16, ("keypoints", "descriptors", "scores")))

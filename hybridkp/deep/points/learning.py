@@ -1,55 +1,45 @@
-"""Training the interest-point network from a handful of plain pictures.
+"""Training the interest-point network from a handful of plain pictures, with the room's one loop.
 
 Labels come from drawn shapes and, for pictures, from homographic adaptation (SuperPoint): the
-average answer over many warped views, at first of the classical corner measure (Shi & Tomasi 1994),
-later of the network itself.  Views and losses are in the neighbouring modules.
-A step draws all its random numbers from (seed, step), so a resumed training goes on as it was.
+average response over many warped views, at first of the classical corner measure (Shi & Tomasi 1994),
+later of the network itself.  Here are labels, the supply of batches and the validation; views and
+losses are in the neighbouring modules.
 """
 
 from __future__ import annotations
 
-import copy
-import json
 import math
-import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
+from torch import Generator, Tensor, nn
 
-from ...files import atomic_path
 from ...points.dense import peaks, sample_rows, soft_argmax
 from ...structures import Array, InputError
-from ..tensors import seeded
+from ..devices import draw_seed, n_parameters, pick_device, seeded
+from ..schedule import Schedule, Scheduled
+from ..training import train
 from .losses import PointLoss, total
-from .network import PointModule, standardise
-from .pairs import Source, Views, collage, grey_of, look, make_batch, random_view, shapes, transform, vary
+from .network import PointModule, unit_spread
+from .views import (
+    PairBatch,
+    Source,
+    Views,
+    collage,
+    grey_of,
+    make_batch,
+    random_view,
+    render_view,
+    shapes,
+    transform,
+    vary,
+)
 
 Respond = Callable[[Array], Array]  #: grey (H, W) uint8 -> (H, W) score in 0..1
-
-
-@dataclass(frozen=True)
-class PointSchedule:
-    """How long and on what; the shares are of the pairs of a batch, the rest are pictures."""
-
-    steps: int = 20000
-    pairs: int = 4  #: per batch
-    side: int = 160  #: px of a view
-    learning_rate: float = 2.5e-3
-    weight_decay: float = 1e-4
-    shapes: float = 0.12
-    collages: float = 0.2
-    relabel: tuple[float, ...] = (0.3, 0.6)  #: progress at which the network labels the pictures itself
-    averaging: float = 0.998  #: of the weights (exponential moving average)
-    views: Views = field(default_factory=Views)
+Report = Callable[[dict[str, float], nn.Module], None]
 
 
 # ------------------------------------------------------------------------------ labels
@@ -75,15 +65,15 @@ def dense_maps(net: nn.Module, picture: Array) -> tuple[Array, Array]:
     height, width = picture.shape
     padded = cv2.copyMakeBorder(picture, 0, -height % 16, 0, -width % 16, cv2.BORDER_REPLICATE)
     with torch.inference_mode():
-        value = standardise(torch.from_numpy(padded)[None, None].float())
+        value = unit_spread(torch.from_numpy(padded)[None, None].float())
         logits, rows = net(value.contiguous(memory_format=torch.channels_last))
     return logits[0, 0, :height, :width].contiguous().numpy(), rows[0].contiguous().numpy()
 
 
 def adapt(
     picture: Array, respond: Respond, rng: np.random.Generator, n_views: int = 10, px: int = 160
-) -> Source:
-    """Homographic adaptation: points of the average response over warped views, one per ``px`` at most."""
+) -> Array:
+    """Homographic adaptation: points (N, 2) of the mean response to warped views, one per ``px`` at most."""
     height, width = picture.shape
     side = max(height, width)
     views = Views(rotation=40, scale=1.35, perspective=0.15)
@@ -93,7 +83,7 @@ def adapt(
     back = np.array([[1, 0, -(side - 1) / 2], [0, 1, -(side - 1) / 2], [0, 0, 1]])
     for _ in range(n_views):
         to_source = there @ random_view(rng, side, views, 1.0) @ back
-        view, inside = look(picture, to_source, side)
+        view, inside = render_view(picture, to_source, side)
         heat = respond(vary(view, rng, Views(noise=6, blur=1.2, contrast=0.4)).astype(np.uint8))
         inverse = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
         to_view = np.linalg.inv(to_source)
@@ -103,7 +93,11 @@ def adapt(
     logits = np.log(np.maximum(mean, 1e-6))
     found = peaks(logits, height * width // px, math.log(0.1), radius=3, border=4)
     xy, _ = soft_argmax(logits, found, 0.5)
-    return Source(picture, xy.astype(np.float64), np.ones(len(xy)))
+    return xy.astype(np.float64)
+
+
+def _grey(picture: Array) -> Array:
+    return picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
 
 
 def _levels(picture: Array) -> list[Array]:
@@ -116,44 +110,81 @@ def _levels(picture: Array) -> list[Array]:
     return [cv2.resize(picture, s, interpolation=cv2.INTER_AREA) for s in kept]
 
 
-class Supply:
-    """Sources for the batches: shapes, collages and the labelled pictures at several sizes."""
+class Step(NamedTuple):
+    """What the loss of one step sees."""
 
-    def __init__(self, pictures: Sequence[Array], schedule: PointSchedule, seed: int) -> None:
-        self.colour = [level for p in pictures for level in _levels(p)[:2]]
-        self.plain = [level for p in pictures for level in _levels(p)]
-        self.owner = np.repeat(np.arange(len(pictures)), [len(_levels(p)) for p in pictures])
-        self.schedule, self.seed = schedule, seed
-        self.labelled: list[Source] = []
+    pairs: PairBatch
+    progress: float
+    generator: Generator
+
+
+class PointSupply:
+    """Batches of pairs from shapes, collages and the labelled pictures at several sizes."""
+
+    def __init__(self, pictures: Sequence[Array], learner: PointLearner, seed: int) -> None:
+        sizes, schedule = [_levels(p) for p in pictures], learner.schedule_
+        self.colour = [level for levels in sizes for level in levels[:2]]
+        self.plain = [level for levels in sizes for level in levels]
+        self.greys = [_grey(p) for p in self.plain]
+        self.owner = np.repeat(np.arange(len(pictures)), [len(levels) for levels in sizes])
+        self.learner, self.seed, self.n_pairs = learner, seed, schedule.batch_size
+        self.n_steps = math.ceil(schedule.epoch_pictures / schedule.batch_size)
+        self.labels: list[Array] = []  # (N, 2) of each of the greys
+        self.rounds = self.steps = 0
+
+    def about(self) -> Any:
+        plan = self.learner
+        kind = [plan.side, plan.shapes, plan.collages, plan.relabel, vars(plan.views_)]
+        return [kind, [[*p.shape, float(p.mean())] for p in self.plain]]
+
+    def epoch(
+        self, kept: nn.Module, progress: Callable[[int], float], generator: Generator
+    ) -> Iterator[Step]:
+        if not self.labels:
+            self.relabel(corner_response, 0)
+        while self.rounds < sum(progress(0) >= r for r in self.learner.relabel):
+            self.rounds += 1
+            self.relabel(net_response(kept.net), self.rounds)  # type: ignore[arg-type]
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        for step in range(self.n_steps):
+            self.steps += 1
+            yield Step(self.batch(rng), progress(step), generator)
+
+    def tensors(self) -> dict[str, Tensor]:
+        labels = {str(i): torch.from_numpy(xy) for i, xy in enumerate(self.labels)}
+        return labels | {"count": torch.tensor([self.rounds, self.steps])}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self.rounds, self.steps = tensors["count"].tolist()
+        self.labels = [tensors[str(i)].numpy() for i in range(len(self.greys))]
 
     def relabel(self, respond: Respond, round_: int) -> None:
         """Label every picture at every size by homographic adaptation of ``respond``."""
         rng = np.random.default_rng((self.seed, 7, round_))
-        greys = [p if p.ndim == 2 else cv2.cvtColor(p, cv2.COLOR_BGR2GRAY) for p in self.plain]
-        self.labelled = [adapt(g, respond, rng) for g in greys]
+        self.labels = [adapt(grey, respond, rng) for grey in self.greys]
 
     def _picture(self, rng: np.random.Generator) -> Source:
         owner = int(rng.integers(self.owner.max() + 1))
         row = int(rng.choice(np.flatnonzero(self.owner == owner)))
-        grey, xy, weight = self.labelled[row]
+        grey, xy = self.greys[row], self.labels[row]
         picture = grey_of(self.plain[row], rng) if rng.random() < 0.5 else grey
         if rng.random() < 0.5:  # mirrored, so that the few pictures are twice as many
             picture = np.ascontiguousarray(picture[:, ::-1])
-            xy = np.stack([grey.shape[1] - 1 - xy[:, 0], xy[:, 1]], 1)  # type: ignore[index]
-        return Source(picture, xy, weight)
+            xy = np.stack([grey.shape[1] - 1 - xy[:, 0], xy[:, 1]], 1)
+        return Source(picture, xy, np.ones(len(xy)))
 
-    def batch(self, rng: np.random.Generator) -> Any:
-        """One :class:`~hybridkp.deep.points.pairs.PairBatch`."""
-        plan = self.schedule
-        drawn = rng.random(plan.pairs)
-        drawn[0] = 1.0  # at least one picture
+    def batch(self, rng: np.random.Generator) -> PairBatch:
+        """Pairs of drawn kinds, at least one of them of a picture."""
+        plan = self.learner
+        drawn = rng.random(self.n_pairs)
+        drawn[0] = 1.0
         sources = [
             shapes(rng) if d < plan.shapes
             else collage(self.colour, rng) if d < plan.shapes + plan.collages
             else self._picture(rng)
             for d in drawn
         ]  # fmt: skip
-        return make_batch(sources, rng, plan.side, plan.views)
+        return make_batch(sources, rng, plan.side, plan.views_)
 
 
 # ------------------------------------------------------------------------------ validation
@@ -163,8 +194,7 @@ def validate(
     """Fixed warps of held-out pictures: MMA at 1 and 3 px, repeatability and matching score at 3 px."""
     net.eval()
     rng, found = np.random.default_rng(5), []
-    greys = [p if p.ndim == 2 else cv2.cvtColor(p, cv2.COLOR_BGR2GRAY) for p in pictures]
-    for grey in [g for g in greys for _ in range(n_pairs)]:
+    for grey in [_grey(p) for p in pictures for _ in range(n_pairs)]:
         batch = make_batch([Source(grey, None, None)], rng, 256, Views(blur=1.2, noise=7))
         sides = []
         for picture, valid in zip(batch.pictures, batch.valid, strict=True):
@@ -200,161 +230,96 @@ def _judge(side_a: tuple, side_b: tuple, homography: Array, valid: Array) -> lis
     ]
 
 
-# ------------------------------------------------------------------------------ the loop
-class PointTrainer:
-    """State of one training: network, its running average, optimiser, labels, step.
+# ------------------------------------------------------------------------------ the estimator
+class _Task(nn.Module):
+    """What is trained together: the network, and the sharpness of its loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.loss = PointModule(), PointLoss()
+
+
+class PointLearner(Scheduled):
+    """Learns interest points and their rows from pictures alone.
 
     Parameters
     ----------
-    pictures : to learn from, (H, W) or (H, W, 3) uint8 BGR
-    held : other pictures, to judge by
+    side : px of a view
+    shapes, collages : shares of the pairs of a batch that are drawn; the rest are of pictures
+    relabel : progress at which the network labels the pictures itself, at the next epoch's start
+    views : how far the two views of a pair may differ, None = ``Views()``
+    schedule : :class:`~hybridkp.deep.Schedule`, its rows are pairs; on the CPU
+    random_state : fixes weights, labels, views and order
+
+    Attributes
+    ----------
+    net_ : the :class:`.PointModule` with the best running mean of the weights
+    history_ : ``validation`` is minus the sum of MMA at 3 px and matching score
+    n_rounds_ : how often the network labelled the pictures
     """
 
+    schedule_defaults: ClassVar[dict[str, Any]] = {
+        "max_epochs": 40,
+        "batch_size": 4,
+        "learning_rate": 2.5e-3,
+        "weight_decay": 1e-4,
+        "warm_up": 0.02,
+        "patience": 1000,
+        "epoch_pictures": 2000,
+        "average": 0.998,
+        "device": "cpu",
+    }
+
     def __init__(
-        self, pictures: Sequence[Array], held: Sequence[Array], schedule: PointSchedule, seed: int = 0
-    ) -> None:
-        self.schedule, self.seed, self.held = schedule, seed, held
-        with seeded(seed, torch.device("cpu")):
-            self.net = PointModule()
-            self.loss = PointLoss()
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.net).eval()
-        self.best, self.best_value = copy.deepcopy(self.net.state_dict()), -1.0
-        parameters = [*self.net.parameters(), *self.loss.parameters()]
-        self.optimiser = torch.optim.AdamW(parameters, weight_decay=schedule.weight_decay)
-        self.supply = Supply(pictures, schedule, seed)
-        self.step, self.rounds, self.history = 0, 0, []  # type: ignore[var-annotated]
-        self.supply.relabel(corner_response, 0)
-
-    def rate(self, progress: float) -> float:
-        """Learning rate: linear warm-up, then a cosine to zero."""
-        warm = min(1.0, progress / 0.02 + 0.02)
-        return (
-            self.schedule.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)) + 2e-3)
-        )
-
-    def advance(self, progress: float) -> dict[str, float]:
-        """One step; returns its terms."""
-        if self.rounds < sum(progress >= r for r in self.schedule.relabel):
-            self.rounds += 1
-            self.supply.relabel(net_response(self.average), self.rounds)
-        batch = self.supply.batch(np.random.default_rng((self.seed, 1, self.step)))
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate(progress)
-        self.net.train()
-        terms = self.loss(self.net, batch, generator)
-        self.optimiser.zero_grad(set_to_none=True)
-        value = total(terms, progress)
-        value.backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        self.optimiser.step()
-        self.step += 1
-        self._follow()
-        return {"loss": float(value.detach())} | {k: float(v.detach()) for k, v in terms.items()}
-
-    def _follow(self) -> None:
-        keep = min(self.schedule.averaging, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            now = self.net.state_dict()
-            for name, value in self.average.state_dict().items():
-                if value.is_floating_point():
-                    value.lerp_(now[name], 1 - keep)
-
-    def judge(self) -> dict[str, float]:
-        """Validate the average, remember it when it is the best so far."""
-        found = validate(self.average, self.held)
-        value = found["mma3"] + found["matching"]
-        if value >= self.best_value:
-            self.best, self.best_value = copy.deepcopy(self.average.state_dict()), value
-        return found
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Everything that :meth:`resume` needs, in one safetensors file, replaced atomically."""
-        tensors: dict[str, Any] = {}
-        for name, state in (("net", self.net.state_dict()), ("average", self.average.state_dict()),
-                            ("best", self.best), ("loss", self.loss.state_dict())):  # fmt: skip
-            tensors |= {f"{name}.{k}": v for k, v in state.items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items()}
-        for i, source in enumerate(self.supply.labelled):
-            tensors[f"label.{i}"] = torch.from_numpy(np.asarray(source.xy))
-        tensors = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
-        about = {"run": self._run(), "step": self.step, "rounds": self.rounds, "value": self.best_value}
-        about["history"] = self.history
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary, {"hybridkp": json.dumps(about)})
-
-    def _run(self) -> dict[str, Any]:
-        shapes_ = [list(p.shape) for p in self.supply.plain]
-        run = {"schedule": asdict(self.schedule), "seed": self.seed, "pictures": shapes_}
-        return json.loads(json.dumps(run))  # type: ignore[no-any-return]
-
-    def resume(self, path: str | os.PathLike[str]) -> None:
-        """Go on from :meth:`save`; raises :class:`InputError` for another training's file."""
-        try:
-            with safe_open(path, "pt") as stream:
-                about = json.loads((stream.metadata() or {})["hybridkp"])
-                tensors = {k: stream.get_tensor(k) for k in stream.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise InputError(f"{path}: not a training checkpoint; delete it to start afresh") from error
-        if about["run"] != self._run():
-            raise InputError(f"{path}: checkpoint of another training (other pictures, seed or schedule)")
-
-        def part(name: str) -> dict[str, Any]:
-            return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}
-
-        self.net.load_state_dict(part("net"))
-        self.average.load_state_dict(part("average"))
-        self.loss.load_state_dict(part("loss"))
-        self.best, self.best_value = part("best"), about["value"]
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in part("optimiser").items():
-            index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict(
-            {"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]}
-        )
-        labels = part("label")
-        self.supply.labelled = [
-            Source(s.picture, labels[str(i)].numpy(), np.ones(len(labels[str(i)])))
-            for i, s in enumerate(self.supply.labelled)
-        ]
-        self.step, self.rounds, self.history = about["step"], about["rounds"], about["history"]
-
-    def run(
         self,
-        checkpoint: str | os.PathLike[str] | None = None,
-        minutes: float | None = None,
-        every: int = 500,
-        report: Callable[[dict[str, float]], None] | None = None,
-    ) -> nn.Module:
-        """Train to the end, or until the clock says so, and give the best average network.
+        side: int = 160,
+        shapes: float = 0.12,
+        collages: float = 0.2,
+        relabel: tuple[float, ...] = (0.3, 0.6),
+        views: Views | None = None,
+        schedule: Schedule | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        self.side = side
+        self.shapes = shapes
+        self.collages = collages
+        self.relabel = relabel
+        self.views = views
+        self.schedule = schedule
+        self.random_state = random_state
 
-        With ``minutes`` the schedule follows the clock wherever that is ahead of the steps: the
-        training ends in time on any machine, but no two runs are the same any more.
+    def fit(
+        self, pictures: Sequence[Array], held_out: Sequence[Array], report: Report | None = None
+    ) -> PointLearner:
+        """Learn from pictures (H, W) or (H, W, 3) uint8 BGR, judged by ``held_out`` ones after each epoch.
+
+        ``report`` gets the epoch's numbers and the network as it would be kept now.
         """
-        begin, early = time.monotonic(), self.step / self.schedule.steps
-        if checkpoint is not None and Path(checkpoint).exists():
-            self.resume(checkpoint)
-            early = self.step / self.schedule.steps
-        sums: dict[str, list[float]] = {}
-        progress = early
-        while progress < 1:
-            for name, value in self.advance(progress).items():
-                sums.setdefault(name, []).append(value)
-            progress = self.step / self.schedule.steps
-            if minutes is not None:
-                spent = (time.monotonic() - begin) / (60 * minutes)
-                progress = max(progress, early + (1 - early) * spent)
-            if self.step % every == 0 or progress >= 1:
-                line = {"step": float(self.step), "progress": progress}
-                line |= {k: float(np.mean(v)) for k, v in sums.items()} | self.judge()
-                sums = {}
-                self.history.append(line)
-                if report is not None:
-                    report(line)
-                if checkpoint is not None:
-                    self.save(checkpoint)
-        self.net.load_state_dict(self.best)
-        return self.net.eval()
+        self.schedule_, seed = self._schedule, draw_seed(self.random_state)
+        device = pick_device(self.schedule_.device)
+        if device.type != "cpu":
+            raise InputError(f"PointLearner trains on device 'cpu', got {self.schedule_.device!r}")
+        self.views_ = Views() if self.views is None else self.views
+        supply = PointSupply(pictures, self, seed)
+        with seeded(seed, device):
+            task = _Task()
+        seen: list[dict[str, float]] = []
+
+        def loss(module: Any, step: Step) -> Tensor:
+            terms = module.loss(module.net, step.pairs, step.generator)
+            value = total(terms, step.progress)
+            seen.append({name: float(v.detach()) for name, v in {"loss": value, **terms}.items()})
+            return value
+
+        def judge(module: Any) -> float:
+            found = validate(module.net, held_out)
+            if report is not None:
+                means = {name: float(np.mean([s[name] for s in seen])) for name in seen[0]}
+                report({"step": float(supply.steps)} | means | found, module.net)
+            seen.clear()
+            return -found["mma3"] - found["matching"]
+
+        self.history_ = train(task, supply, loss, judge, self.schedule_, seed=seed)
+        self.net_, self.n_rounds_ = task.net, supply.rounds
+        self.n_parameters_ = n_parameters(self.net_)
+        return self

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .pairs import PairBatch
+from ..losses import masked_mean
+from .network import unit_spread
+from .views import PairBatch
 
-NEAR = 3.0  #: px: nearer points are the same point for the descriptors, further ones are not
-WEIGHTS = {"label": 0.5, "place": 0.5, "peak": 0.1, "match": 1.5, "trust": 0.4}
+SAME_PX = 3.0  #: px: nearer points are the same point for the descriptors, further ones are not
+WEIGHTS = {"label": 0.5, "place": 0.5, "peak": 0.1, "match": 1.5, "reliability": 0.4}
 
 
 def label_maps(batch: PairBatch, sigma: float = 0.9) -> Tensor:
@@ -92,25 +94,25 @@ def match_loss(
 ) -> tuple[Tensor, Tensor]:
     """Dual softmax: row i of (B, N, D) belongs to row i of ``partner``, at ``xy`` (B, N, 2) of its view.
 
-    Points of one view within :data:`NEAR` px of each other do not count against each other; points
+    Points of one view within :data:`SAME_PX` px of each other do not count against each other; points
     of two other views do.  Returns the loss and (B, N), whether a point and its partner are each
     other's best within their views.
     """
     b, n = use.shape
-    same = (torch.cdist(xy, xy) < NEAR) & ~torch.eye(n, dtype=torch.bool)
+    same = (torch.cdist(xy, xy) < SAME_PX) & ~torch.eye(n, dtype=torch.bool)
     cosine = rows @ partner.transpose(1, 2)
     keep = ~same & use[:, None] & use[:, :, None]
     truth = cosine.diagonal(dim1=1, dim2=2)
     # exponentials of values <= 0, masked afterwards: tiny floats would cost ten times the time
-    own = torch.exp((cosine - 1) * sharpness) * keep
+    within = torch.exp((cosine - 1) * sharpness) * keep
     loss = torch.zeros(())
     for ours, theirs, dim in ((rows, partner, 2), (partner, rows, 1)):
-        mass = own.sum(dim)
+        mass = within.sum(dim)
         for shift in (1, 2) if b > 4 else ():
             far = ours @ theirs.roll(shift, 0).transpose(1, 2)
             mass = mass + (torch.exp((far - 1) * sharpness) * use.roll(shift, 0)[:, None]).sum(2)
         entropy = torch.log(mass.clamp_min(1e-30)) - (truth - 1) * sharpness
-        loss = loss + 0.5 * (entropy * use).sum() / use.sum().clamp_min(1)
+        loss = loss + 0.5 * masked_mean(entropy, use)
     with torch.no_grad():
         seen = torch.where(keep, cosine, -2.0)
         best = (truth >= seen.max(1).values) & (truth >= seen.max(2).values) & use
@@ -126,10 +128,8 @@ class PointLoss(nn.Module):
         self.log_sharpness = nn.Parameter(torch.tensor(3.0))
 
     def forward(self, net: nn.Module, batch: PairBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        from .network import standardise
-
         pictures = torch.from_numpy(np.ascontiguousarray(batch.pictures))[:, None]
-        logits, rows = net(standardise(pictures).contiguous(memory_format=torch.channels_last))
+        logits, rows = net(unit_spread(pictures).contiguous(memory_format=torch.channels_last))
         logits, valid = logits[:, 0], torch.from_numpy(batch.valid)
         return self.terms(logits, rows, valid, batch, generator)
 
@@ -150,21 +150,20 @@ class PointLoss(nn.Module):
         nearest = torch.cat([near_a, near_b])
         real = height.detach() > -25
         close = (nearest < 3.0) & seen & real
-        place = (nearest * close).sum() / close.sum().clamp_min(1)
-        peak = (spread * real).sum() / real.sum().clamp_min(1)
+        place = masked_mean(nearest, close)
+        peak = masked_mean(spread, real)
         match, right = self._match(rows, xy, there, back, valid, generator)
         repeated = (nearest.detach() < 2.0) & right[:, : self.n_points]
         known = seen & real
-        trust = F.binary_cross_entropy_with_logits(height, repeated.float(), reduction="none")
-        trust = (trust * known).sum() / known.sum().clamp_min(1)
+        reliability = F.binary_cross_entropy_with_logits(height, repeated.float(), reduction="none")
         return {
             "label": self._label(logits, valid, batch),
             "place": place,
             "peak": peak,
             "match": match,
-            "trust": trust,
-            "repeated": (close & (nearest < 2)).sum() / (seen & real).sum().clamp_min(1),
-            "right": (right[:, : self.n_points] & known).sum() / known.sum().clamp_min(1),
+            "reliability": masked_mean(reliability, known),
+            "repeated": (close & (nearest < 2)).sum() / known.sum().clamp_min(1),
+            "right": masked_mean(right[:, : self.n_points], known),
         }
 
     def _match(
@@ -192,7 +191,7 @@ class PointLoss(nn.Module):
 
 
 def total(terms: dict[str, Tensor], progress: float) -> Tensor:
-    """The weighted sum; places and trust come in once there are peaks to speak of."""
+    """The weighted sum; places and reliability come in once there are peaks to speak of."""
     ramp = min(1.0, max(0.0, (progress - 0.03) / 0.07))
-    grow = {"place": ramp, "peak": ramp, "trust": ramp}
+    grow = {"place": ramp, "peak": ramp, "reliability": ramp}
     return sum((WEIGHTS[k] * grow.get(k, 1.0) * terms[k] for k in WEIGHTS), torch.zeros(()))

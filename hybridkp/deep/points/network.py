@@ -9,14 +9,15 @@ normalisations and its plain ONNX graph; how it is trained is in
 from __future__ import annotations
 
 import copy
-import io
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..export import trace
+from ..networks.blocks import conv
 
 STRIDE = 4  #: input px per descriptor cell
 DIVISOR = 16  #: both sides of the input must be multiples of it
@@ -33,15 +34,6 @@ class Pointwise(nn.Conv2d):
             return super().forward(input)
         out = F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
         return out.permute(0, 3, 1, 2)
-
-
-def _block(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
-    layer: nn.Conv2d
-    if kernel == 1:
-        layer = Pointwise(inputs, outputs, bias=False)
-    else:
-        layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def _double(maps: Tensor) -> Tensor:
@@ -61,13 +53,14 @@ class PointModule(nn.Module):
         w2, w4, w8, w16 = widths
         stem = nn.Conv2d(1, w2, 4, stride=2, padding=1, bias=False)
         self.at2 = nn.Sequential(stem, nn.BatchNorm2d(w2), nn.ReLU(inplace=True))
-        self.at4 = nn.Sequential(nn.MaxPool2d(2), _block(w2, w4), _block(w4, w4))
-        self.at8 = nn.Sequential(nn.MaxPool2d(2), _block(w4, w8), _block(w8, w8))
-        self.at16 = nn.Sequential(nn.MaxPool2d(2), _block(w8, w16), _block(w16, w16))
+        self.at4 = nn.Sequential(nn.MaxPool2d(2), conv(w2, w4), conv(w4, w4))
+        self.at8 = nn.Sequential(nn.MaxPool2d(2), conv(w4, w8), conv(w8, w8))
+        self.at16 = nn.Sequential(nn.MaxPool2d(2), conv(w8, w16), conv(w16, w16))
         self.from16 = Pointwise(w16, w8)
         self.from8 = Pointwise(w8, n_features)
         self.from4 = Pointwise(w4, n_features)
-        self.mix = _block(n_features, n_features, 1)
+        one = Pointwise(n_features, n_features, bias=False)
+        self.mix = nn.Sequential(one, nn.BatchNorm2d(n_features), nn.ReLU(inplace=True))
         self.describe = Pointwise(n_features, n_features)
         self.context = Pointwise(n_features, w2)
         self.detail = nn.Conv2d(w2, w2, 3, padding=1)
@@ -75,7 +68,7 @@ class PointModule(nn.Module):
         nn.init.constant_(self.score.bias, -3.0)  # type: ignore[arg-type]
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised grey (B, 1, H, W) to logits (B, 1, H, W) and rows (B, D, H/4, W/4), not normalised."""
+        """Grey of :func:`unit_spread`, (B, 1, H, W), to logits (B, 1, H, W) and rows (B, D, H/4, W/4)."""
         s2 = self.at2(pictures)
         s4 = self.at4(s2)
         s8 = self.at8(s4)
@@ -87,7 +80,7 @@ class PointModule(nn.Module):
         return logits, self.describe(merged)
 
 
-def standardise(pictures: Tensor) -> Tensor:
+def unit_spread(pictures: Tensor) -> Tensor:
     """Grey (B, 1, H, W) in 0..255 to zero mean and unit spread, each picture by itself."""
     spread, mean = torch.std_mean(pictures, (1, 2, 3), correction=0, keepdim=True)
     return (pictures - mean) / (spread + 1.0)
@@ -108,22 +101,9 @@ def folded(module: nn.Module) -> Any:
 def export_points(module: nn.Module, opset: int = 16) -> bytes:
     """The plain graph for :class:`hybridkp.points.net.NetFeature`, as bytes.
 
-    Input ``image`` (1, 1, H, W) float32, standardised grey, H and W multiples of 16; outputs
+    Input ``image`` (1, 1, H, W) float32, grey of :func:`unit_spread`, H and W multiples of 16; outputs
     ``logits`` (1, 1, H, W) and ``rows`` (1, D, H/4, W/4).  Only convolutions, pools,
     upsampling and pixel shuffle, so that ``cv2.dnn`` of OpenCV 4 and 5 runs it with any size.
     """
-    buffer = io.BytesIO()
-    dynamic = {"image": {2: "h", 3: "w"}, "logits": {2: "h", 3: "w"}, "rows": {2: "h4", 3: "w4"}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's deprecation note; see deep/export.py
-        torch.onnx.export(
-            folded(module),
-            (torch.zeros(1, 1, 64, 96),),
-            buffer,  # type: ignore[arg-type]
-            input_names=["image"],
-            output_names=["logits", "rows"],
-            dynamic_axes=dynamic,
-            opset_version=opset,
-            dynamo=False,
-        )
-    return buffer.getvalue()
+    free = {"image": {2: "h", 3: "w"}, "logits": {2: "h", 3: "w"}, "rows": {2: "h4", 3: "w4"}}
+    return trace(folded(module), {"image": torch.zeros(1, 1, 64, 96)}, opset, ("logits", "rows"), free)

@@ -1,0 +1,87 @@
+"""``hybridkp bench``: train and compare methods on one data set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .display import FAILED, OK, Display, say, show_report
+from .options import (
+    DATA,
+    count,
+    crop_options,
+    jobs_option,
+    methods_option,
+    normalizer_option,
+    param_option,
+    seeds_option,
+)
+
+NAME = "bench"
+HELP = "train and compare methods; writes a report"
+EXAMPLES = """\
+  hybridkp bench
+  hybridkp bench faces68 --methods "mean-shape,hog+svm,heatmap" --seeds 0,1 --out runs/faces
+  hybridkp bench mouse17 --normalizer pixel --quick
+  hybridkp bench faces68 --methods "heatmap,direct,vote" --param max_epochs=20 --out runs/short
+A run that was stopped goes on when the same command is given again: finished methods are kept, a
+network goes on after its last whole epoch."""
+
+QUICK_TRAIN = 600  #: training pictures with --quick
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", nargs="?", default="synthetic", help=DATA + " (default)")
+    methods_option(parser, 'methods as in "hybridkp list", with commas')
+    parser.add_argument(
+        "--quick",
+        action=argparse.BooleanOptionalAction,
+        help=f"short list, short training, at most {QUICK_TRAIN} training pictures (default for synthetic)",
+    )
+    parser.add_argument(
+        "--tuned", type=Path, metavar="FOLDER", help='folder of "hybridkp tune": use the settings it chose'
+    )
+    param_option(parser)
+    parser.add_argument("--split", default="val", help="evaluated part of the data (default val)")
+    seeds_option(parser)
+    jobs_option(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="for all results (default hybridkp-out/<data>)"
+    )
+    parser.add_argument(
+        "--max-val", type=count, metavar="N", help="evaluate on so many pictures, evenly chosen"
+    )
+    crop_options(parser)
+    normalizer_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import evaluate, recipes
+    from ..recipes.settings import parameterised, with_settings
+
+    quick = args.quick if args.quick is not None else args.data == "synthetic"
+    names = args.methods or list(recipes.QUICK if quick else recipes.DEFAULT)
+    found = evaluate.found_settings(args.tuned) if args.tuned else {}
+    made = {name: with_settings(name, recipes.make_method(name, quick=quick), found) for name in names}
+    made = parameterised(made, dict(args.param))
+    methods = [(name, made[name]) for name in names]
+    problem = evaluate.load_problem(
+        args.data,
+        args.split,
+        max_train=args.max_train or (QUICK_TRAIN if quick else None),
+        max_val=args.max_val,
+        normalizer=args.normalizer,
+        size_hw=(args.crop, args.crop),
+        margin=args.margin,
+        max_timed=20 if quick else 50,
+    )
+    out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{'-quick' if quick else ''}"
+    args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
+    with Display(len(methods) * len(set(args.seeds))) as display:
+        predictions = evaluate.bench(
+            methods, problem, out=out, seeds=args.seeds, n_jobs=args.jobs, progress=display
+        )
+    show_report(predictions, problem, out)
+    for name in display.failed:
+        say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
+    return FAILED if display.failed else OK

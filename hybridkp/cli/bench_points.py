@@ -1,0 +1,73 @@
+"""``hybridkp bench-points``: interest points on pairs of pictures, compared."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from .display import FAILED, OK, Display, say, show_points_report
+from .options import counts, jobs_option, methods_option, seeds_option
+
+NAME = "bench-points"
+HELP = "compare interest points on pairs of pictures"
+EXAMPLES = """\
+  hybridkp bench-points                        embedded pictures, all methods
+  hybridkp bench-points oxford_affine --methods "sift,orb,net" --points 512,1024,2048
+  hybridkp bench-points hpatches-sequences-release --short-side 480 --out runs/hpatches
+A run that was stopped goes on when the same command is given again."""
+
+QUICK_POINTS = 512
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data",
+        nargs="?",
+        default="synthetic",
+        help='folder of sequences as in HPatches (1.png, 2.png, H_1_2, ...), or "synthetic" (default)',
+    )
+    methods_option(parser, 'methods as in "hybridkp list --task points", with commas')
+    parser.add_argument("--points", type=counts, help="budgets of points per picture, with commas (1024)")
+    seeds_option(parser)
+    jobs_option(parser)
+    parser.add_argument(
+        "--short-side", type=int, default=480, help="pictures are shrunk to it, px; 0 = as they are (480)"
+    )
+    parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-points)")
+    parser.add_argument("--quick", action="store_true", help=f"two pairs a sequence, {QUICK_POINTS} points")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import evaluate
+    from ..recipes import points
+
+    names = args.methods or list(points.DEFAULT)
+    for name in names:
+        points.make_matcher(name)  # says what is meant, before any picture is read
+    budgets = args.points or [QUICK_POINTS if args.quick else 1024]
+    pairs = evaluate.load_some_pairs(args.data, args.short_side, args.quick)
+    stem = f"{Path(args.data).resolve().stem}-points{'-quick' if args.quick else ''}"
+    out = args.out or Path("hybridkp-out") / stem
+    args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
+    evaluate.note_pairs(out, args.data, args.short_side, args.quick)
+    with Display(len(names) * len(set(budgets)) * len(set(args.seeds))) as display:
+        found = evaluate.bench_pairs(
+            [(name, partial(points.make_matcher, name)) for name in names],
+            pairs,
+            out=out,
+            n_points=budgets,
+            seeds=args.seeds,
+            n_jobs=args.jobs,
+            progress=display,
+        )
+    for matched in found:
+        if matched.failures:
+            say(
+                f"hybridkp: note: {matched.label} raised at {len(matched.failures)} of {len(matched)} pairs,"
+                f" which count as not matched; see {out / 'errors'}"
+            )
+    show_points_report(found, pairs, out)
+    for name in display.failed:
+        say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
+    return FAILED if display.failed else OK

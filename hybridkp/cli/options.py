@@ -1,0 +1,133 @@
+"""Options that several commands share, and how their values are read.
+
+No command lives here.  Values leave as numbers, lists and (name, value) pairs; of a wrong one
+argparse tells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ..datasets import formats_help
+
+DATA = formats_help()
+
+
+def methods_option(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--methods", type=methods, metavar="A,B", help=text)
+
+
+def seeds_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seeds", type=numbers, metavar="I,J", default=[0], help="one run each, with commas (default 0)"
+    )
+
+
+def seed_option(parser: argparse.ArgumentParser, text: str = "of all random choices (default 0)") -> None:
+    parser.add_argument("--seed", type=int, metavar="I", default=0, help=text)
+
+
+def jobs_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        default=-1,
+        help="processes at a time, one thread each (default -1: one per usable core)",
+    )
+
+
+def crop_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--crop", type=count, metavar="PX", default=128, help="side of the square crops, px (default 128)"
+    )
+    parser.add_argument(
+        "--margin", type=float, metavar="RATIO", default=1.25, help="crop side / box side (default 1.25)"
+    )
+    parser.add_argument(
+        "--max-train", type=count, metavar="N", help="train on so many pictures, evenly chosen"
+    )
+
+
+def run_options(parser: argparse.ArgumentParser) -> None:
+    """A bench's folder, and where its data are now."""
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")
+    parser.add_argument("--data", metavar="PATH", help="the data, when they have moved since")
+
+
+def normalizer_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--normalizer",
+        metavar="HOW",
+        help="errors are divided by: box, pixel, or the distance of landmarks I,J (default: the data's)",
+    )
+
+
+def param_option(parser: argparse.ArgumentParser) -> None:
+    """``--param NAME=VALUE``, for every command and benchmark that trains."""
+    parser.add_argument(
+        "--param",
+        type=parameter,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter wherever a method, or a member of one, has it; may be given several times",
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# values
+# --------------------------------------------------------------------------------------------
+
+
+def parameter(text: str) -> tuple[str, Any]:
+    """``max_epochs=30`` of a command line; the value as JSON, or as the text that it is."""
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def methods(text: str) -> list[str]:
+    """Expressions between commas; a comma inside brackets or quotes belongs to its expression.
+
+    >>> methods('heatmap[inputs=image:depth,input_px=64], vote(sdm,"a,b")')
+    ['heatmap[inputs=image:depth,input_px=64]', 'vote(sdm,"a,b")']
+    """
+    parts, depth, quoted = [""], 0, False
+    for letter in text:
+        quoted ^= letter == '"'
+        depth += 0 if quoted else (letter in "([") - (letter in ")]")
+        if letter == "," and depth <= 0 and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a list of numbers, such as 0,1,2") from None
+
+
+def counts(text: str) -> list[int]:
+    return [count(part) for part in names(text)]
+
+
+def count(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value

@@ -1,0 +1,68 @@
+"""``hybridkp robustness``: a bench's models on harder pictures."""
+
+from __future__ import annotations
+
+import argparse
+
+from .display import OK, Bar, provenance
+from .options import (
+    count,
+    jobs_option,
+    methods_option,
+    names,
+    normalizer_option,
+    run_options,
+    seed_option,
+)
+
+NAME = "robustness"
+HELP = "a bench's models on blurred, dark, turned pictures"
+EXAMPLES = """\
+  hybridkp robustness runs/faces
+  hybridkp robustness runs/faces --methods "sdm,heatmap,vote" --kinds blur,rotation
+The models of a bench predict again; nothing is trained. A run that was stopped goes on."""
+
+KINDS = "blur, noise, jpeg, low-light, occlusion, rotation, small"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    run_options(parser)
+    methods_option(parser, "with commas (default: every model there)")
+    parser.add_argument("--kinds", type=names, metavar="A,B", help=f"with commas, of {KINDS} (default all)")
+    seed_option(parser, "of the models and of the corruptions (default 0)")
+    jobs_option(parser)
+    parser.add_argument("--max-val", type=count, metavar="N", help="predict so many pictures, evenly chosen")
+    normalizer_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import evaluate
+    from ..report import write_robustness
+
+    problem = evaluate.stored_problem(
+        args.out, data=args.data, normalizer=args.normalizer, max_val=args.max_val
+    )
+    models = evaluate.stored_models(args.out, args.methods, args.seed)
+    folder = args.out / "robustness"
+    args.resume = f"Finished conditions are kept in {folder}; give the same command again to go on."
+    with Bar("condition") as bar:
+        predictions = evaluate.robustness(
+            models,
+            problem,
+            out=folder,
+            kinds=args.kinds,
+            random_state=args.seed,
+            n_jobs=args.jobs,
+            progress=bar,
+        )
+    paths = write_robustness(
+        predictions,
+        problem.val,
+        args.out,
+        normalizer=problem.normalizer,
+        random_state=args.seed,
+        provenance=provenance(),
+    )
+    print(paths["markdown"].read_text())
+    print(f"Report: {paths['html']}")
+    return OK

@@ -1,0 +1,47 @@
+"""``hybridkp train``: one method, fitted and saved."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from .display import OK
+from .options import DATA, crop_options, param_option, seed_option
+
+NAME = "train"
+HELP = "train one method and save it to a file"
+EXAMPLES = """\
+  hybridkp train faces68 --method "hog+svm" -o faces.hkp
+  hybridkp train faces68 --method heatmap --param max_epochs=100 --param input_px=192 -o faces.hkp
+  hybridkp train synthetic --method mean-shape --max-train 100 -o mean.hkp"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", help=DATA)
+    parser.add_argument("--method", required=True, help='a method as in "hybridkp list"')
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="model file to write, such as model.hkp"
+    )
+    parser.add_argument("--quick", action="store_true", help="short training")
+    param_option(parser)
+    parser.add_argument("--split", help="part to train on (default train, else everything)")
+    seed_option(parser)
+    crop_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import evaluate, recipes
+    from ..datasets import load_dataset, split_names, thin
+    from ..recipes.settings import parameterised
+
+    made = {args.method: recipes.make_method(args.method, quick=args.quick)}
+    estimator = parameterised(made, dict(args.param))[args.method]
+    split = args.split or ("train" if "train" in split_names(args.data) else None)
+    data = thin(load_dataset(args.data, split), args.max_train)
+    problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
+    start = time.perf_counter()
+    evaluate.train(estimator, problem, args.out, seed=args.seed, name=args.method)
+    size = args.out.stat().st_size / 1e6
+    print(f"{args.out}: {args.method}, {time.perf_counter() - start:.0f} s, {size:.2f} MB")
+    return OK

@@ -1,0 +1,209 @@
+"""The formats that data may come in: a row each, asked by loading, checking, describing and help.
+
+To add one, write its reader in a file of its own and give its row to :func:`register_format` (or put it
+into the list here); :func:`hybridkp.checks.reader_checks` says whether it loses anything.  Nothing is read
+before a row is asked to, and what is heavy (OpenCV too) is imported then: help needs the words alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ..structures import Dataset, InputError
+from ..structures.pairs import PairSet
+from . import coco_folder, pts
+from .lookup import SHORT_SIDE, Tally
+
+T = TypeVar("T", Dataset, PairSet)
+
+SYNTHETIC = "synthetic"
+#: pictures of the embedded synthetic set per split, and the seed of each
+SYNTHETIC_SPLITS = {"train": (400, 0), "val": (160, 1_000_003)}
+
+
+@dataclass(frozen=True)
+class Format(Generic[T]):
+    """How one format is recognised, read and told; ``T`` is :class:`Dataset`, or ``PairSet`` for pairs.
+
+    Parameters
+    ----------
+    name : short and unique, such as "coco"
+    words : one line for help and errors, such as "a COCO JSON file"
+    recognises : path -> how sure the row is that the path is its own, 0 (no) to 1 (nobody need be asked
+        after it); looks at names, or at a file's first bytes, and raises nothing
+    splits : path -> names of the splits there, in the order train, val, test; empty when undivided
+    read : path, split (None only where there are no splits), options -> the data.  Raises
+        :class:`InputError`, one line that names the file and the cure; warns with
+        :class:`~hybridkp.datasets.Repaired` about what it mended.  Pictures are opened late.
+    options : what ``read`` takes besides -> one line about it
+    word : the row is this word and no path, such as "synthetic"
+    tally : path, split, options -> :class:`~hybridkp.datasets.Tally`, counted without the reader
+    write : dataset, folder, split -> None; what ``read`` then finds in that folder
+    keeps : what ``write`` has a place for, of :data:`KEEPS`
+    """
+
+    name: str
+    words: str
+    recognises: Callable[[Path], float]
+    splits: Callable[[Path], Collection[str]]
+    read: Callable[..., T]
+    options: Mapping[str, str] = field(default_factory=dict)
+    word: str = ""
+    tally: Callable[..., Tally] | None = None
+    write: Callable[[T, Path, str | None], None] | None = None
+    keeps: Collection[str] = ()
+
+
+#: several objects a picture, hidden points, points not labelled, groups, the pictures' sizes, boxes
+KEEPS = ("objects", "hidden", "missing", "groups", "sizes", "boxes")
+
+
+def _read_synthetic(_: Path, split: str | None) -> Dataset:
+    from .synthetic.faces import make_faces
+
+    n, seed = SYNTHETIC_SPLITS[str(split)]
+    return make_faces(n, random_state=seed, background=f"real-{split}", name=f"{SYNTHETIC}-{split}")
+
+
+def _read_synthetic_pairs(_: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    from .synthetic.photo_pairs import make_pairs
+
+    return make_pairs(short_side)
+
+
+def _recognises_hpatches(root: Path) -> float:
+    from .hpatches import recognises
+
+    return recognises(root)
+
+
+def _read_hpatches(root: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    from .hpatches import read_hpatches
+
+    return read_hpatches(root, short_side)
+
+
+def _no_splits(_: Path) -> tuple[str, ...]:
+    return ()
+
+
+def _never(_: Path) -> float:
+    return 0.0
+
+
+#: annotated pictures; asked in this order
+FORMATS: list[Format[Dataset]] = [
+    Format(
+        name="coco",
+        words="a folder with train.json and val.json, a COCO JSON file",
+        recognises=coco_folder.recognises,
+        splits=coco_folder.splits,
+        read=coco_folder.read,
+        options={
+            "category": "name of the category to read, where several have keypoints",
+            "images_dir": "folder of the pictures, where it is not beside the file",
+        },
+        tally=coco_folder.tally,
+        write=coco_folder.write,
+        keeps=KEEPS,
+    ),
+    Format(
+        name="300w",
+        words="a folder of .pts files",
+        recognises=pts.recognises,
+        splits=pts.splits,
+        read=pts.read,
+        options={"origin": "what the files call the centre of the top-left pixel: 1 (300-W) or 0"},
+        tally=pts.tally,
+    ),
+    Format(
+        name=SYNTHETIC,
+        words='"synthetic"',
+        recognises=_never,
+        splits=lambda _: tuple(SYNTHETIC_SPLITS),
+        read=_read_synthetic,
+        word=SYNTHETIC,
+        tally=lambda _, split: Tally(SYNTHETIC_SPLITS[split][0], SYNTHETIC_SPLITS[split][0]),
+    ),
+]
+
+_SHRINK = {"short_side": "px to which larger pictures are shrunk"}
+#: pairs of pictures with known geometry
+PAIR_FORMATS: list[Format[PairSet]] = [
+    Format(
+        name="hpatches",
+        words="a folder in the HPatches layout",
+        recognises=_recognises_hpatches,
+        splits=_no_splits,
+        read=_read_hpatches,
+        options=_SHRINK,
+    ),
+    Format(
+        name=SYNTHETIC,
+        words='"synthetic"',
+        recognises=_never,
+        splits=_no_splits,
+        read=_read_synthetic_pairs,
+        options=_SHRINK,
+        word=SYNTHETIC,
+    ),
+]
+
+
+def register_format(row: Format[Dataset]) -> None:
+    """Put a row in front of the others: it is asked first.  A second row of one name is an error."""
+    if row.name in {r.name for r in FORMATS}:
+        raise InputError(f"there is a format {row.name!r} already; take another name, or it out of FORMATS")
+    FORMATS.insert(0, row)
+
+
+def formats_help(rows: Collection[Format[Any]] = FORMATS) -> str:
+    """What can be read, for help and errors: the words of the rows.
+
+    >>> formats_help()
+    'a folder with train.json and val.json, a COCO JSON file, a folder of .pts files or "synthetic"'
+    """
+    *words, last = (row.words for row in sorted(rows, key=lambda row: bool(row.word)))
+    return f"{', '.join(words)} or {last}" if words else last
+
+
+def recognise_format(path: str | Path, rows: Collection[Format[T]] = FORMATS) -> Format[T]:  # type: ignore[assignment]
+    """The row whose data lie at ``path``: the first that is sure, else the surest.
+
+    Raises
+    ------
+    InputError
+        No such path, or nobody knows what lies there: says what would have been known.
+    """
+    word = next((row for row in rows if row.word == str(path)), None)
+    if word is not None:
+        return word
+    root = Path(path).expanduser()
+    if root.exists() and not (root.is_file() or root.is_dir()):
+        raise InputError(f"{path}: neither a regular file nor a folder; expected {formats_help(rows)}")
+    best, most = None, 0.0
+    for row in rows if root.exists() else ():
+        sure = row.recognises(root)
+        if sure > most:
+            best, most = row, sure
+        if most >= 1:
+            break
+    places = [row for row in rows if not row.word]
+    if best is None and len(places) == 1:
+        return places[0]  # nobody else could read it: its own words say best what is wrong
+    if best is None:
+        what = "nothing known in it" if root.exists() else "no such file or folder"
+        raise InputError(f"{path}: {what}; expected {formats_help(rows)}")
+    return best
+
+
+def read_format(row: Format[T], path: str | Path, split: str | None, options: Mapping[str, Any]) -> T:
+    """``row.read``, its options checked.  Raises :class:`InputError` for an option that it does not take."""
+    for name in options:
+        if name not in row.options:
+            there = ", ".join(row.options) or "none"
+            raise InputError(f"{path}: {row.words}: takes no option {name!r} (takes: {there})")
+    return row.read(Path(path).expanduser(), split, **options)

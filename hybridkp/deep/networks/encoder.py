@@ -1,0 +1,38 @@
+"""Strides 2 to 32 in plain convolutions: the trunk of the coordinate network and half of the U-shaped one.
+
+The three middle strides have a residual block each, where its cost buys the most.  Shapes that pass:
+standardised pictures (B, C, H, W) to (B, F, H/32, W/32).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .backbone import Backbone
+from .blocks import Residual, conv
+
+
+class Encoder(Backbone):
+    """Each stride halves the maps of the one before; ``widths`` are the channels of the five."""
+
+    stride = 32
+
+    def __init__(self, channels: int = 1, widths: tuple[int, ...] = (24, 40, 64, 80, 96)) -> None:
+        super().__init__()
+        a, b, c, d, e = widths
+        self.n_features = e
+        self.stem = conv(channels, a, 3, 2)
+        self.stride4 = nn.Sequential(conv(a, b, 3, 2), Residual(b))
+        self.stride8 = nn.Sequential(conv(b, c, 3, 2), Residual(c))
+        self.stride16 = nn.Sequential(conv(c, d, 3, 2), Residual(d))
+        self.stride32 = conv(d, e, 3, 2)
+
+    def stages(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The maps of strides 4, 8, 16 and 32."""
+        s4 = self.stride4(self.stem(pictures))
+        s8 = self.stride8(s4)
+        s16 = self.stride16(s8)
+        return s4, s8, s16, self.stride32(s16)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.stages(pictures)[-1]

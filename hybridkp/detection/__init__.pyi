@@ -1,0 +1,2 @@
+from .boxes import BoxesGiven as BoxesGiven
+from .top_down import TopDown as TopDown

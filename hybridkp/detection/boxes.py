@@ -1,0 +1,79 @@
+"""The finder that need not look: boxes that somebody gives, picture by picture.
+
+No learning here.  Boxes are (N, 4): x, y of the top-left corner, width and height in px.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..structures import Array, DataWarning, InputError, Sample
+
+
+class BoxesGiven:
+    """A finder that looks boxes up by the picture's name, or takes the whole picture as the box.
+
+    Parameters
+    ----------
+    boxes : picture's name -> (N, 4) boxes; None: the whole picture is the one box.  A name stands for
+        the picture whose path ends with it; a picture that is not in it is left out with a
+        :class:`~hybridkp.structures.DataWarning`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> BoxesGiven().find(np.zeros((20, 30), np.uint8))
+    (array([[ 0.,  0., 30., 20.]]), array([1.]))
+    >>> BoxesGiven({"a/1.png": [[2, 3, 10, 10]]}).find(np.zeros((20, 30), np.uint8), name="/data/a/1.png")[0]
+    array([[ 2.,  3., 10., 10.]])
+    """
+
+    def __init__(self, boxes: Mapping[str, Any] | None = None) -> None:
+        self.boxes = boxes
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> BoxesGiven:
+        """Boxes of a COCO JSON file; also by names without folders, where these name one picture only."""
+        try:
+            document = json.loads(Path(path).read_bytes())
+            names = {image["id"]: str(image["file_name"]) for image in document["images"]}
+            table: dict[str, list[Any]] = {name: [] for name in names.values()}
+            for annotation in document["annotations"]:
+                box = [float(v) for v in annotation["bbox"]]
+                if len(box) != 4:
+                    raise ValueError("bbox")
+                table[names[annotation["image_id"]]].append(box)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            raise InputError(
+                f"{path}: needs COCO JSON with images (id, file_name) and annotations (bbox)"
+            ) from None
+        count = Counter(Path(name).name for name in table)
+        short = {Path(name).name: rows for name, rows in table.items() if count[Path(name).name] == 1}
+        return cls({**short, **table})
+
+    def fit(self, samples: Iterable[Sample]) -> BoxesGiven:
+        """Nothing to learn."""
+        return self
+
+    def find(self, image: Array, *, name: str = "") -> tuple[Array, Array]:
+        """Boxes (N, 4) of the picture of that name, and scores (N,) of 1."""
+        if self.boxes is None:
+            return np.array([[0.0, 0.0, image.shape[1], image.shape[0]]]), np.ones(1)
+        path = Path(name)
+        ends = ["/".join(path.parts[i:]) for i in range(len(path.parts))]  # the longest that is there
+        found = next((self.boxes[key] for key in (name, path.as_posix(), *ends) if key in self.boxes), None)
+        if found is None:
+            warnings.warn(f"{name}: has no box, left out", DataWarning, stacklevel=2)
+            return np.zeros((0, 4)), np.zeros(0)
+        boxes = np.reshape(np.asarray(found, float), (-1, 4))
+        return boxes, np.ones(len(boxes))

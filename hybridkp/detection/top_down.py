@@ -1,0 +1,91 @@
+"""Top-down detection: a finder says where the objects are, a detector finds each one's landmarks.
+
+Pictures (h, w[, 3]) come in, instances with points in picture px go out.  Nothing is fitted here, and no
+file is read.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..imaging.crops import batch_of_one, predict_in_box, usable_box
+from ..imaging.images import as_uint8
+from ..structures import HIDDEN, VISIBLE, Array, DataWarning, Finder, Instance, Visibility, supports
+
+
+class TopDown:
+    """A finder and a detector of crops as one detector of whole pictures.
+
+    Parameters
+    ----------
+    finder : fitted; see :class:`~hybridkp.structures.Finder`
+    detector : fitted; one crop is asked about at a time.  With ``predict_with_visibility``
+        (:class:`~hybridkp.structures.Visibility`) the instances also say how visible each point is.
+    size_hw : of the crops; None = those that the detector was fitted on (``size_hw_``)
+    margin : crop side / box side
+
+    Examples
+    --------
+    ``TopDown(BoxesGiven(), model).detect(image)`` takes the whole picture as one object.
+    """
+
+    def __init__(
+        self, finder: Finder, detector: Any, size_hw: tuple[int, int] | None = None, margin: float = 1.25
+    ) -> None:
+        height, width = detector.size_hw_ if size_hw is None else size_hw
+        self.finder = finder
+        self.detector = detector
+        self.size_hw = (int(height), int(width))
+        self.margin = float(margin)
+
+    def detect(self, image: Any, *, name: str = "") -> list[Instance]:
+        """The objects of a picture.
+
+        Parameters
+        ----------
+        image : (h, w[, 3]), or modality -> array of that height and width, with "image" among them
+        name : the picture's, for finders that look boxes up, and for messages
+
+        Returns
+        -------
+        list of Instance, in the finder's order.  ``score`` is the box's times the mean of the points';
+        a point that the detector takes for hidden keeps its place, with visibility 1.  A box wholly
+        outside the picture is left out with a :class:`~hybridkp.structures.DataWarning`, one without
+        area stands for the whole picture.
+        """
+        if isinstance(image, Mapping):
+            shown = as_uint8(image["image"], name or "picture")
+            image = {**image, "image": shown}
+        else:
+            image = shown = as_uint8(image, name or "picture")
+        found, scores = self.finder.find(shown, name=name)
+        boxes = [usable_box(box, shown.shape[:2])[0] for box in found]
+        if any(box is None for box in boxes):
+            warnings.warn(f"{name}: a box outside the picture is left out", DataWarning, stacklevel=2)
+        pairs = zip(boxes, scores, strict=True)
+        return [self._in_box(image, box, float(score)) for box, score in pairs if box is not None]
+
+    def _in_box(self, image: Any, box: Array, box_score: float) -> Instance:
+        xy, score, seen = predict_in_box(self._predict, image, box, self.size_hw, self.margin)
+        known = score[np.isfinite(score)]
+        return Instance(
+            xy,
+            visibility=None if seen is None else np.where(seen >= 0.5, VISIBLE, HIDDEN),  # type: ignore[arg-type]
+            box_xywh=box,
+            area=box[2] * box[3],
+            score=box_score * float(known.mean()) if len(known) else 0.0,
+            keypoint_scores=score,
+            keypoint_visibility=seen,
+        )
+
+    def _predict(self, crop: Any) -> tuple[Array, Array, Array | None]:
+        """Points (K, 2) and scores (K,) of one crop, and visibility (K,) where the detector predicts it."""
+        if supports(self.detector, Visibility):
+            xy, score, seen = self.detector.predict_with_visibility(batch_of_one(crop))
+            return xy[0], score[0], seen[0]
+        xy, score = self.detector.predict_with_score(batch_of_one(crop))
+        return xy[0], score[0], None

@@ -1,0 +1,182 @@
+"""The one opener of ONNX graphs: bytes or a file become a function of arrays, on either of two engines.
+
+ONNX Runtime where it is installed, else OpenCV's own; which is faster depends on the network, see
+``benchmarks/runtime.py``.  What goes in and comes out, and where it lies in a picture, is known to those
+who ask.  Never here: pictures, training.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..structures import Array, InputError
+
+ENGINES = ("auto", "onnxruntime", "cv2.dnn")
+
+Ask = Callable[..., list[Array]]  #: one array per input -> one array per output
+Stamp = tuple[str, int, int]  #: path, time of change, bytes: what a loaded net is kept under
+_CACHED = 8  # graphs of files kept open
+
+
+def stamp(path: str | Path) -> Stamp:
+    """What identifies a file's present content.
+
+    Raises
+    ------
+    InputError
+        Where there is no such file.
+    """
+    try:
+        facts = Path(path).stat()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}: give the path of an ONNX file") from None
+    if not Path(path).is_file():
+        raise InputError(f"{path} is no file: give the path of an ONNX file")
+    return str(path), facts.st_mtime_ns, facts.st_size
+
+
+def open_file(path: str | Path, engine: str, inputs: Sequence[str] | None, outputs: Sequence[str]) -> Ask:
+    """As :func:`open_graph`, kept open for the process; every complaint names the file."""
+    names = None if inputs is None else tuple(inputs)
+    return _open_file(*stamp(path), engine, names, tuple(outputs), cv2.getNumThreads())
+
+
+@lru_cache(maxsize=_CACHED)
+def _open_file(
+    path: str,
+    changed: int,
+    size: int,
+    engine: str,
+    inputs: tuple[str, ...] | None,
+    outputs: tuple[str, ...],
+    n_threads: int,
+) -> Ask:
+    try:
+        run = open_graph(Path(path).read_bytes(), engine, inputs, outputs)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+    def ask(*values: Array) -> list[Array]:
+        try:
+            return run(*values)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    return ask
+
+
+def open_graph(graph: bytes, engine: str, inputs: Sequence[str] | None, outputs: Sequence[str]) -> Ask:
+    """The graph, ready to run; "auto" is ONNX Runtime where it is installed, else ``cv2.dnn``.
+
+    Parameters
+    ----------
+    engine : one of :data:`ENGINES`
+    inputs : names, in the order of the arrays; None = the only input, whatever its name
+    outputs : names.  Of a graph of known inputs, OpenCV 4 may have renamed them: then the largest comes first
+
+    Raises
+    ------
+    InputError
+        When the engine is unknown, not installed, or cannot run the graph.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    if not isinstance(graph, bytes):
+        raise TypeError("a graph is missing")
+    if engine != "cv2.dnn":
+        try:
+            return _on_onnxruntime(graph, inputs, list(outputs))
+        except ImportError:
+            if engine == "onnxruntime":
+                raise InputError(
+                    "onnxruntime is not installed: install hybridkp[onnx], or use engine='cv2.dnn'"
+                ) from None
+    return _on_opencv(graph, inputs, list(outputs))
+
+
+def _on_onnxruntime(graph: bytes, inputs: Sequence[str] | None, outputs: list[str]) -> Ask:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = max(1, cv2.getNumThreads())
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common base
+        raise InputError(f"holds a network that ONNX Runtime cannot read ({type(error).__name__})") from None
+    there, found = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
+    names = there if inputs is None else list(inputs)
+    if set(outputs) - set(found) or set(names) != set(there) or (inputs is None and len(there) != 1):
+        wanted = "one input" if inputs is None else f"the inputs {', '.join(names)}"
+        raise InputError(
+            f"expected {wanted} and the outputs {', '.join(outputs)}; the network has the inputs"
+            f" {', '.join(there)} and the outputs {', '.join(found)}"
+        )
+
+    def ask(*values: Array) -> list[Array]:
+        try:
+            return list(session.run(outputs, dict(zip(names, values, strict=True))))
+        except Exception as error:
+            took, got = [i.shape for i in session.get_inputs()], [np.shape(v) for v in values]
+            raise InputError(f"the network takes {took}, got {got} ({type(error).__name__})") from None
+
+    return ask
+
+
+def _on_opencv(graph: bytes, inputs: Sequence[str] | None, outputs: list[str]) -> Ask:
+    try:
+        with quiet():
+            net = cv2.dnn.readNetFromONNX(np.frombuffer(graph, np.uint8))
+    except cv2.error as error:
+        raise InputError(
+            f"holds a network that cv2.dnn {cv2.__version__} cannot read ({reason(error)}): install"
+            " onnxruntime"
+        ) from None
+    names, found = outputs, list(net.getUnconnectedOutLayersNames())
+    if set(outputs) - set(found):
+        if inputs is None:
+            raise InputError(f"cv2.dnn finds no outputs {', '.join(outputs)}, only {', '.join(found)}")
+        names = found
+    busy = threading.Lock()  # the network object holds its inputs
+
+    def ask(*values: Array) -> list[Array]:
+        with busy:
+            for name, value in zip(inputs or [""], values, strict=True):
+                net.setInput(value, name)
+            try:
+                with quiet():
+                    # OpenCV gives its own buffers, which the next call overwrites
+                    made = [np.array(value) for value in net.forward(names)]
+            except cv2.error as error:
+                raise InputError(
+                    f"cv2.dnn {cv2.__version__} cannot run this network ({reason(error)}): install"
+                    " onnxruntime"
+                ) from None
+        return made if names is outputs else sorted(made, key=np.size, reverse=True)
+
+    return ask
+
+
+def reason(error: Exception) -> str:
+    """The last sentence of OpenCV's complaint, on one line."""
+    text = str(error).strip().rsplit("error: ", 1)[-1]
+    return " ".join(text.split())[:200]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without OpenCV's remarks on standard error; its complaints come as exceptions."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)

@@ -1,0 +1,67 @@
+"""One safetensors file with arrays as tensors and everything else as JSON in its metadata.
+
+The grammar that stored answers share; what the entries mean is the business of
+:mod:`.predictions` and :mod:`.matched`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..structures import Array, InputError
+from .arrays import dump_arrays, load_arrays
+from .atomic import write_atomic
+
+Built = TypeVar("Built")
+
+
+def save_tensors(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    arrays: Mapping[str, Array],
+    rest: Mapping[str, Any],
+) -> None:
+    """Write ``arrays`` and the plain values ``rest`` under the name ``kind``, whole or not at all."""
+    meta = {"format": str(version), kind: json.dumps(dict(rest), default=_plain)}
+    write_atomic(path, dump_arrays(arrays, meta))
+
+
+def load_tensors(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    build: Callable[[dict[str, Array], dict[str, Any]], Built],
+) -> Built:
+    """``build(arrays, rest)`` of a file of :func:`save_tensors`; :class:`InputError` for any other file.
+
+    Whatever ``build`` says about missing or misshapen entries is reported as damage to the file.
+    """
+    try:
+        arrays, meta = load_arrays(Path(path).read_bytes())
+        found = int(meta["format"])
+        rest: dict[str, Any] = json.loads(meta[kind])
+        if found != version:
+            raise InputError(f"format {found} of {kind}, this hybridkp reads {version}; update it")
+        return build(arrays, rest)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, MemoryError):
+        raise InputError(f"{path}: not a {kind} file, or a damaged one; delete it and run again") from None
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays as JSON; anything else by its repr (parameters are for reading)."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return repr(value)

@@ -1,0 +1,88 @@
+"""Crop and back: a box's part of a picture at one size, and points in it back in the picture.
+
+One place for training, evaluation and the runtime, so light: NumPy and OpenCV only; no learning, no file.
+Pictures (h, w[, 3]) uint8 and boxes (4,) come in, crops (H, W, 3) and points (K, 2) go out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..structures import Array, Batch
+from .geometry import apply_affine, crop_matrix, invert_affine, warp
+
+#: a picture, or further modalities of it too, of one size and by name
+Picture = Array | Mapping[str, Array]
+
+
+def cut(image: Array, matrix: ArrayLike, size_hw: tuple[int, int]) -> Array:
+    """One crop (H, W, 3) uint8 BGR of a picture (h, w) or (h, w, 3)."""
+    crop = warp(image, matrix, size_hw)
+    return crop if crop.ndim == 3 else cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR)
+
+
+def cut_modalities(picture: Mapping[str, Array], matrix: ArrayLike, size_hw: tuple[int, int]) -> Any:
+    """Modality -> crop; the picture in colour, others in their own dtype and channels."""
+    return {k: (cut if k == "image" else warp)(v, matrix, size_hw) for k, v in picture.items()}
+
+
+def to_picture(matrix: ArrayLike, xy: ArrayLike) -> Array:
+    """Points in crop px -> picture px, float64; ``matrix`` (2, 3) or (B, 2, 3) takes to the crop."""
+    return apply_affine(invert_affine(matrix), xy)
+
+
+def predict_in_box(
+    predict: Callable[[Any], Any],
+    picture: Picture,
+    box_xywh: ArrayLike,
+    size_hw: tuple[int, int],
+    margin: float,
+) -> tuple[Any, ...]:
+    """What ``predict`` says of one object, its points in the picture.
+
+    Parameters
+    ----------
+    predict : crop (H, W, 3) (or modality -> crop) to points (K, 2) in crop px and whatever else, a tuple
+    picture : (h, w[, 3]), or modality -> array of that height and width
+
+    Returns
+    -------
+    points (K, 2) in picture px, and the rest as it was given
+
+    Raises
+    ------
+    InputError
+        For a box that is not finite or has no area.
+    """
+    matrix = crop_matrix(box_xywh, size_hw, margin)
+    if isinstance(picture, Mapping):
+        xy, *rest = predict(cut_modalities(picture, matrix, size_hw))
+    else:
+        xy, *rest = predict(cut(picture, matrix, size_hw))
+    return (to_picture(matrix, xy), *rest)
+
+
+def batch_of_one(crop: Picture) -> Array | Batch:
+    """A crop, or modality -> crop, as detectors take them."""
+    if isinstance(crop, Mapping):
+        return Batch({name: rows[None] for name, rows in crop.items()})
+    return crop[None]
+
+
+def is_outside(box_xywh: Array, image_hw: tuple[int, int]) -> bool:
+    """Whether a box with area shares nothing with a picture of that size."""
+    x, y, w, h = box_xywh
+    return bool(w > 0 and h > 0 and (x >= image_hw[1] or y >= image_hw[0] or x + w <= 0 or y + h <= 0))
+
+
+def usable_box(box_xywh: Array, image_hw: tuple[int, int]) -> tuple[Array | None, bool]:
+    """(box or None when wholly outside, whether the whole picture stands in for a missing box)."""
+    h, w = image_hw
+    if not (np.isfinite(box_xywh).all() and box_xywh[2] > 0 and box_xywh[3] > 0):
+        return np.array([0.0, 0.0, w, h]), True
+    return (None if is_outside(box_xywh, image_hw) else box_xywh), False

@@ -1,0 +1,1 @@
+"""What a runtime file's ``landmarks.*`` nodes compute, one module a kind; NumPy and cv2 alone."""

@@ -1,0 +1,48 @@
+"""The stages of :class:`.CascadedRegressor` on dense HOG in the runtime.
+
+NumPy and OpenCV alone; the arithmetic is in :mod:`..descent`.  One grey crop (H, W) in, points (K, 2)
+and scores (K,) out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...descriptors.gradients import describe_points
+from ...runtime.nodes import Node, Run, build, on_grey
+from ...runtime.values import array, number, whole
+from ...structures import Array
+from ..descent import descend
+
+
+def make(node: Node, engine: str) -> Run:
+    start, hog, mean = build(node["start"], engine), checked_hog(node["hog"]), array(node["mean"], -1, 2)
+    width = len(mean) * hog["cells"] ** 2 * hog["n_orientations"]
+    stages = [
+        (number(s, 0.05, 8), array(w, width, mean.size), array(o, mean.size))
+        for s, w, o in zip(node["scales"], node["weights"], node["offsets"], strict=True)
+    ]
+    curve = array(node["curve"], 4)
+    if not stages:
+        raise ValueError("no stages")
+
+    def describe(frame: Array, xy: Array) -> Array:
+        return describe_points(frame.astype(np.float32), xy.astype(np.float32).astype(float), **hog)
+
+    def run(grey: Array) -> tuple[Array, Array]:
+        xy, score = descend(grey[None], start(grey)[0][None].astype(float), stages, curve, mean, describe)
+        return xy[0], score[0]
+
+    return on_grey(run)
+
+
+def checked_hog(hog: Node) -> dict[str, Any]:
+    """How a dense HOG lies around its point, as ``hog_layout`` gives it, within bounds."""
+    return {
+        "cells": whole(hog, "cells", 1, 32),
+        "cell_px": whole(hog, "cell_px", 1, 64),
+        "n_orientations": whole(hog, "n_orientations", 2, 64),
+        "signed": bool(hog["signed"]),
+    }

@@ -1,0 +1,122 @@
+"""Whole pictures: boxes given, and landmarks in them, by the same crops as everywhere."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from plain_detectors import DepthMean, Picture, PlainMean, plain_dataset
+
+from hybridkp.detection import BoxesGiven, TopDown
+from hybridkp.evaluate import make_crops
+from hybridkp.imaging.crops import cut, predict_in_box, to_picture
+from hybridkp.imaging.geometry import apply_affine, crop_matrix
+from hybridkp.structures import HIDDEN, VISIBLE, DataWarning, Finder, InputError, PictureDetector
+
+TRAIN = plain_dataset("train", 8)
+CROPS = make_crops(TRAIN, (64, 64), 1.5)
+MODEL = PlainMean().fit(CROPS.images, CROPS.xy)
+BOXES = {"a/0.png": [[14, 14, 28, 28], [4, 4, 30, 30]], "1.png": [[500, 10, 20, 20], [3, 3, 0, 9]]}
+
+
+def test_promises_are_kept():
+    assert isinstance(BoxesGiven(), Finder) and BoxesGiven().fit(TRAIN.samples).boxes is None
+    assert isinstance(TopDown(BoxesGiven(), MODEL), PictureDetector)
+
+
+def test_a_point_goes_to_the_crop_and_back():
+    image, box = Picture(0)(), [14, 10, 28, 31]
+    matrix = crop_matrix(box, (64, 48), 1.3)
+    crops = []
+
+    def predict(crop):
+        crops.append(crop)
+        return apply_affine(matrix, [[20.25, 21.5], [30, 17]]), "rest"
+
+    xy, rest = predict_in_box(predict, image, box, (64, 48), 1.3)
+    np.testing.assert_allclose(xy, [[20.25, 21.5], [30, 17]], atol=1e-9)
+    assert rest == "rest" and crops[0].shape == (64, 48, 3)
+    np.testing.assert_array_equal(crops[0], cut(image, matrix, (64, 48)))
+    predict_in_box(predict, image[..., 0], box, (64, 48), 1.3)
+    assert crops[1].shape == (64, 48, 3), "grey pictures come in three channels, as in training"
+    predict_in_box(predict, {"image": image, "depth": image[..., 0].astype(np.uint16)}, box, (64, 48), 1.3)
+    assert crops[2]["depth"].shape == (64, 48) and crops[2]["depth"].dtype == np.uint16
+    np.testing.assert_array_equal(crops[2]["image"], crops[0])
+    with pytest.raises(InputError, match="positive width"):
+        predict_in_box(predict, image, [0, 0, 0, 5], (64, 48), 1.3)
+
+
+def test_boxes_given_by_name():
+    detector = TopDown(BoxesGiven(BOXES), MODEL, margin=1.5)
+    found = detector.detect(Picture(0)(), name="/data/a/0.png")
+    assert [i.box_xywh.tolist() for i in found] == BOXES["a/0.png"]
+    for instance in found:
+        matrix = crop_matrix(instance.box_xywh, (64, 64), 1.5)
+        np.testing.assert_allclose(instance.xy, to_picture(matrix, MODEL.mean_), atol=1e-4)
+        assert instance.score == 0.5 and instance.keypoint_scores.tolist() == [0.5] * 3
+        assert instance.keypoint_visibility is None and (instance.visibility == VISIBLE).all()
+        assert instance.area == instance.box_xywh[2] * instance.box_xywh[3]
+
+
+def test_boxes_outside_without_area_and_missing():
+    detector = TopDown(BoxesGiven(BOXES), MODEL)
+    with pytest.warns(DataWarning, match=r"1\.png: a box outside"):
+        (whole,) = detector.detect(Picture(0)(), name="1.png")
+    assert whole.box_xywh.tolist() == [0, 0, 60, 50], "a box without area is the whole picture"
+    with pytest.warns(DataWarning, match=r"2\.png: has no box"):
+        assert detector.detect(Picture(0)(), name="2.png") == []
+    (whole,) = TopDown(BoxesGiven(), MODEL).detect(Picture(0)())
+    assert whole.box_xywh.tolist() == [0, 0, 60, 50]
+
+
+def test_boxes_are_read_from_coco(tmp_path):
+    document = {
+        "images": [{"id": 5, "file_name": "a/0.png"}, {"id": 6, "file_name": "b/0.png"}],
+        "annotations": [{"image_id": 5, "bbox": [1, 2, 3, 4]}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    finder = BoxesGiven.read(tmp_path / "boxes.json")
+    assert finder.boxes == {"a/0.png": [[1, 2, 3, 4]], "b/0.png": []}, "two of one name: none by that name"
+    boxes, score = finder.find(np.zeros((9, 9), np.uint8), name="x/b/0.png")
+    assert boxes.shape == (0, 4) and score.shape == (0,)
+    with pytest.raises(InputError, match=r"none\.json: cannot be read"):
+        BoxesGiven.read(tmp_path / "none.json")
+
+
+class Hidden(PlainMean):
+    """The second point is hidden."""
+
+    def predict_with_visibility(self, images):
+        xy, score = self.predict_with_score(images)
+        return xy, score, np.tile(np.float32([0.9, 0.2, 0.5]), (len(xy), 1))
+
+
+def test_hidden_points_keep_their_place():
+    model = Hidden().fit(CROPS.images, CROPS.xy)
+    (found,) = TopDown(BoxesGiven(), model).detect(Picture(0)())
+    assert found.visibility.tolist() == [VISIBLE, HIDDEN, VISIBLE] and np.isfinite(found.xy).all()
+    np.testing.assert_allclose(found.keypoint_visibility, [0.9, 0.2, 0.5])
+
+
+class Half:
+    """A finder that is sure of one box by half, and knows another that is no box in this picture."""
+
+    def fit(self, samples):
+        return self
+
+    def find(self, image, *, name=""):
+        return np.array([[5.0, 5.0, 20.0, 20.0]]), np.array([0.5])
+
+
+def test_the_finders_score_counts():
+    (found,) = TopDown(Half(), MODEL).detect(Picture(0)())
+    assert found.score == 0.25
+
+
+def test_further_modalities_are_cut_alike():
+    picture = {"image": Picture(0)(), "depth": np.zeros((50, 60), np.uint16)}
+    picture["depth"][20:25, 30:35] = 1000
+    depth = DepthMean().fit(CROPS.images, CROPS.xy)
+    (found,) = TopDown(BoxesGiven(), depth).detect(picture)
+    np.testing.assert_allclose(found.xy[0], [32, 22], atol=0.6)
