@@ -27,9 +27,7 @@ from typing import Any
 import landmark_sets as sets
 import numpy as np
 
-from hybridkp import recipes
-from hybridkp.datasets import load_pairs, load_parts, parse_normalizer, thin
-from hybridkp.evaluate import stored_matches, stored_predictions
+from hybridkp import evaluate, recipes
 from hybridkp.files import write_atomic
 from hybridkp.recipes import points as point_recipes
 from hybridkp.report.landmarks import scores as landmark_scores
@@ -47,11 +45,11 @@ def rounded(values: Any) -> list[float | None]:
     return [float(f"{v:.4g}") if np.isfinite(v) else None for v in np.asarray(values, float).tolist()]
 
 
-def landmarks(folder: Path, facts: Mapping[str, Any], data: str) -> dict[str, Any]:
+def landmarks(folder: Path, data: str | None) -> dict[str, Any]:
     """The published form of a bench of landmarks."""
-    val = thin(load_parts(data, facts["split"])[1], facts["max_val"])
-    predictions = [p for p in stored_predictions(folder) if p.fingerprint == val.fingerprint]
-    truth = landmark_scores.gather_truth(val, predictions, parse_normalizer(facts["normalizer"], val))
+    problem = evaluate.stored_problem(folder, data=data)
+    predictions, _ = evaluate.comparable_predictions(folder, problem)
+    truth = landmark_scores.gather_truth(problem.val, predictions, problem.normalizer)
     head, kept = truth.headline, truth.scored
     figure = {"title": head.title, "unit": head.unit, "digits": head.digits}
     rows = []
@@ -72,7 +70,8 @@ def landmarks(folder: Path, facts: Mapping[str, Any], data: str) -> dict[str, An
         "groups": codes(truth.groups[kept]),
         "methods": rows,
         "facts": {
-            "split": facts["split"],
+            "data": _name(problem.name),
+            "split": problem.split,
             "fit": f"{n_train} pictures",
             "judged": f"{int(kept.sum())} objects in {len(set(truth.groups[kept].tolist()))} groups",
             "seeds": ", ".join(str(s) for s in sorted({p.seed for p in predictions})),
@@ -81,10 +80,9 @@ def landmarks(folder: Path, facts: Mapping[str, Any], data: str) -> dict[str, An
     }
 
 
-def points(folder: Path, facts: Mapping[str, Any], data: str) -> dict[str, Any]:
+def points(folder: Path, data: str | None) -> dict[str, Any]:
     """The published form of a bench of interest points, at its main budget."""
-    pairs = load_pairs(data, short_side=facts.get("short_side"))
-    found = [m for m in stored_matches(folder) if m.fingerprint == pairs.fingerprint]
+    found, pairs = evaluate.comparable_matches(folder, data)
     truth = point_scores.gather_truth(pairs, found)
     budgets = point_scores.score_points(truth, found, {})
     budget = point_scores.main_budget(budgets)
@@ -107,6 +105,7 @@ def points(folder: Path, facts: Mapping[str, Any], data: str) -> dict[str, Any]:
         "groups": codes(truth.groups),
         "methods": rows,
         "facts": {
+            "data": _name(pairs.name),
             "judged": f"{len(truth.pairs)} pairs of {truth.n_groups} sequences, {budget} points per picture",
             "seeds": ", ".join(str(s) for s in sorted({m.seed for m in found})),
             "versions": versions(m.versions for m in found),
@@ -139,7 +138,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return out
 
 
-def provenance(folder: Path, data: str, facts: Mapping[str, str]) -> dict[str, str]:
+def _name(data: str) -> str:
+    """A data set's name without the folders of this machine."""
+    return Path(data).name
+
+
+def provenance(folder: Path, facts: Mapping[str, str]) -> dict[str, str]:
     """Where the figures come from, without any path of the machine that ran."""
     about: dict[str, Any] = {}
     if (folder / "results.json").is_file():
@@ -147,10 +151,10 @@ def provenance(folder: Path, data: str, facts: Mapping[str, str]) -> dict[str, s
         about["machine"] = about.get("machine") or about.get("machine (that wrote this page)", "")
     if (folder / "provenance.json").is_file():
         about |= read_json(folder / "provenance.json")
-    about |= {"data": Path(data).name, **facts}
-    command = str(about.get("command", "")).replace(data, Path(data).name)
+    about |= facts
     # the methods stand in the table; where files went and how many jobs ran changes no figure
-    about["command"] = re.sub(r" --(methods|out|jobs) ('[^']*'|\S+)", "", command)
+    command = re.sub(r" --(methods|out|jobs) ('[^']*'|\S+)", "", str(about.get("command", "")))
+    about["command"] = re.sub(r"(?<= )/\S*/", "", command)
     return {name: str(about[name]) for name in PROVENANCE if about.get(name)}
 
 
@@ -179,14 +183,12 @@ def as_text(published: Mapping[str, Any]) -> str:
 
 
 def publish(folder: Path, data: str | None, names: Mapping[str, Sequence[str]] | None) -> dict[str, Any]:
-    """Everything of one file, from stored answers."""
-    facts = read_json(folder / "bench.json")
-    where = data or str(facts["data"])
-    made = (points if facts.get("task") == "points" else landmarks)(folder, facts, where)
+    """Everything of one file, from stored predictions or matches."""
+    made = (points if evaluate.stored_task(folder) == "points" else landmarks)(folder, data)
     return {
         "format": FORMAT,
         "task": made["task"],
-        "provenance": provenance(folder, where, made["facts"]),
+        "provenance": provenance(folder, made["facts"]),
         "figures": made["figures"],
         "groups": made["groups"],
         "methods": renamed(made["methods"], made["task"], names),
