@@ -173,7 +173,7 @@ def calibrated(raw: Array, error: Array) -> tuple[float, float]:
     return calibrate(raw[known], error[known] < NEAR)
 
 
-class NetDetector(NetEstimator, DetectorMixin):
+class NetDetector(DetectorMixin, NetEstimator):
     """Base of the whole-picture networks; subclasses store parameters and give net and loss."""
 
     backbone: str

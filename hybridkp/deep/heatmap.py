@@ -150,6 +150,7 @@ class HeatmapNet(NetDetector):
     n_parameters_ : number of weights
     """
 
+    calibration_mirrored_: tuple[float, float]
     schedule_defaults: ClassVar[dict[str, Any]] = {
         "max_epochs": 20,
         "learning_rate": 3e-3,
@@ -175,8 +176,6 @@ class HeatmapNet(NetDetector):
         self.decoding = decoding
         self.schedule = schedule
         self.random_state = random_state
-
-    calibration_mirrored_: tuple[float, float]
 
     def _build(self, n_landmarks: int) -> nn.Module:
         if self.decoding not in ("mean", "mode", "auto"):

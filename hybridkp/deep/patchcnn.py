@@ -98,7 +98,7 @@ class PatchModule(nn.Module):
         return rescale(xy + origin, STRIDE), variance * STRIDE**2
 
 
-class PatchCNN(NetEstimator, DetectorMixin):
+class PatchCNN(DetectorMixin, NetEstimator):
     """Dense convolutional patch classifiers, coarse to fine, with a shape model.
 
     Per landmark, the candidates in a Gaussian search window compete (multinomial logistic loss:

@@ -52,7 +52,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
             return value & 0xFFFFFFFFFFFFFFFF, at
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
+def fields(data: memoryview) -> Iterator[tuple[int, Any]]:
     """(number, value) of a message: int for numbers, memoryview for everything with a length."""
     at = 0
     while at < len(data):
@@ -127,7 +127,7 @@ def _tensor(data: memoryview) -> tuple[str, Constant]:
     name, kind, raw = "", 0, memoryview(b"")
     typed: dict[int, list[Any]] = {4: [], 5: [], 7: [], 10: []}
     stored = 0
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             dims += _ints(value)
         elif number == 2:
@@ -172,7 +172,7 @@ def _small(size: int, dtype: Any, raw: memoryview, typed: Mapping[int, Sequence[
 
 def _attribute(data: memoryview, depth: int) -> tuple[str, Any]:
     name, out, ints, floats = "", None, [], []
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             name = _text(value)
         elif number == 2:
@@ -201,7 +201,7 @@ def _attribute(data: memoryview, depth: int) -> tuple[str, Any]:
 
 def _node(data: memoryview, depth: int) -> Node:
     node = Node("")
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             node.inputs.append(_text(value))
         elif number == 2:
@@ -219,14 +219,14 @@ def _node(data: memoryview, depth: int) -> Node:
 def _declared(data: memoryview) -> tuple[str, tuple[int, ...]]:
     """Name and shape of a graph's input or output."""
     name, dims = "", []
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             name = _text(value)
         elif number == 2:
-            for _, tensor in (f for f in _fields(value) if f[0] == 1):
-                for _, shape in (f for f in _fields(tensor) if f[0] == 2):
-                    for _, dim in (f for f in _fields(shape) if f[0] == 1):
-                        known = [_signed(v) for n, v in _fields(dim) if n == 1]
+            for _, tensor in (f for f in fields(value) if f[0] == 1):
+                for _, shape in (f for f in fields(tensor) if f[0] == 2):
+                    for _, dim in (f for f in fields(shape) if f[0] == 1):
+                        known = [_signed(v) for n, v in fields(dim) if n == 1]
                         dims.append(known[0] if known and known[0] > 0 else 0)
     return name, tuple(dims)
 
@@ -235,7 +235,7 @@ def _graph(data: memoryview, depth: int = 0) -> Graph:
     if depth > MAX_DEPTH:
         raise GraphError(f"nests graphs more than {MAX_DEPTH} deep")
     graph = Graph()
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             graph.nodes.append(_node(value, depth))
             if len(graph.nodes) > MAX_NODES:
@@ -278,7 +278,7 @@ def read_graph(data: bytes) -> Graph:
 
 def _model(data: memoryview) -> Graph:
     found = None
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 7:
             if found is not None:
                 raise GraphError("holds two graphs")

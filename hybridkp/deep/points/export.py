@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...files.atomic import write_atomic
+from ...files.onnx_graph import fields
 from ...points.dense import TEMPERATURE
 from ...points.net import SHIPPED
 from ...structures import InputError
@@ -28,49 +27,17 @@ BORDER = 4  #: px without points, as in hybridkp.points.dense
 
 
 # ------------------------------------------------------------------------------ reading
-def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
-    """Number and value of each field of a protobuf message: varints as int, the rest as bytes."""
-
-    def varint(at: int) -> tuple[int, int]:
-        value = shift = 0
-        while True:
-            byte = data[at]
-            value |= (byte & 127) << shift
-            at, shift = at + 1, shift + 7
-            if byte < 128:
-                return value, at
-
-    at = 0
-    while at < len(data):
-        key, at = varint(at)
-        kind = key & 7
-        if kind == 0:
-            value, at = varint(at)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            length, at = varint(at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError("unknown wire type")
-        if at + length > len(data):
-            raise ValueError("truncated")
-        yield key >> 3, data[at : at + length]
-        at += length
-
-
 def _weights(path: Path) -> dict[str, Tensor]:
     """The float32 initialisers of an ONNX file by name (``onnx.proto3``: model 7, graph 5, tensor 1 8 9)."""
     out: dict[str, Tensor] = {}
-    for number, graph in _fields(memoryview(path.read_bytes())):
+    for number, graph in fields(memoryview(path.read_bytes())):
         if number != 7:
             continue
-        for number_, tensor in _fields(graph):
+        for number_, tensor in fields(graph):
             if number_ != 5:
                 continue
             shape, name, raw = [], "", b""
-            for field, value in _fields(tensor):
+            for field, value in fields(tensor):
                 if field == 1:
                     shape.append(int(value))
                 elif field == 8:

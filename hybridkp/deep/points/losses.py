@@ -20,7 +20,7 @@ from ..losses import masked_mean
 from .network import unit_spread
 from .views import PairBatch
 
-SAME_PX = 3.0  #: px: nearer points are the same point for the descriptors, further ones are not
+SAME_POINT_PX = 3.0  #: nearer points are the same point for the descriptors, further ones are not
 WEIGHTS = {"label": 0.5, "place": 0.5, "peak": 0.1, "match": 1.5, "reliability": 0.4}
 
 
@@ -94,12 +94,12 @@ def match_loss(
 ) -> tuple[Tensor, Tensor]:
     """Dual softmax: row i of (B, N, D) belongs to row i of ``partner``, at ``xy`` (B, N, 2) of its view.
 
-    Points of one view within :data:`SAME_PX` px of each other do not count against each other; points
+    Points of one view within :data:`SAME_POINT_PX` of each other do not count against each other; points
     of two other views do.  Returns the loss and (B, N), whether a point and its partner are each
     other's best within their views.
     """
     b, n = use.shape
-    same = (torch.cdist(xy, xy) < SAME_PX) & ~torch.eye(n, dtype=torch.bool)
+    same = (torch.cdist(xy, xy) < SAME_POINT_PX) & ~torch.eye(n, dtype=torch.bool)
     cosine = rows @ partner.transpose(1, 2)
     keep = ~same & use[:, None] & use[:, :, None]
     truth = cosine.diagonal(dim1=1, dim2=2)
