@@ -217,14 +217,17 @@ def api_index(rooms: Sequence[str]) -> str:
 
 
 def api_page(room: str) -> str:
-    """Every public name of one room: classes, then functions, then constants."""
+    """Every public name of one room: classes, functions, constants, and what another room explains."""
     module = import_module(f"hybridkp.{room}")
-    parts: dict[str, list[str]] = {"Classes": [], "Functions": [], "Constants": []}
+    parts: dict[str, list[str]] = {"Classes": [], "Functions": [], "Constants": [], "Also here": []}
     for name, file in sorted(public_names(room).items(), key=lambda item: item[0].lower()):
         value = getattr(module, name)
         if isinstance(value, types.ModuleType):
             continue
-        if inspect.isclass(value):
+        home = str(getattr(value, "__module__", "")).split(".")[1:2]
+        if (inspect.isclass(value) or inspect.isroutine(value)) and home != [room]:
+            parts["Also here"] += [f"* :py:obj:`hybridkp.{'.'.join(home)}.{name}`", ""]
+        elif inspect.isclass(value):
             parts["Classes"] += [f".. autoclass:: {name}", "   :members:", ""]
         elif inspect.isroutine(value):
             parts["Functions"] += [f".. autofunction:: {name}", ""]

@@ -51,6 +51,9 @@ def test_a_worked_addition_works(page: Path, copy: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for step in additions.steps(text):
         step.apply(copy)
+    written = " ".join({step.path for step in additions.steps(text)})
+    config = ROOT / "pyproject.toml"
+    run(f"ruff check --config {config} {written} && ruff format --check --config {config} {written}", copy)
     commands = additions.commands(text)
     assert commands, "a page shows its addition at work"
     for command in commands:
