@@ -19,8 +19,9 @@ import numpy as np
 from hybridkp import evaluate
 from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
+from hybridkp.metrics import Metric
 from hybridkp.recipes import split
-from hybridkp.report.landmarks.scores import Headline, Scores, gather_truth, score_methods
+from hybridkp.report.landmarks.scores import Scores, gather_truth, score_methods
 from hybridkp.structures import InputError, Predictions, Problem
 
 LEVEL = 0.95
@@ -55,7 +56,7 @@ def run(
 class Scored:
     """The set's figure for each method: ``values`` (B,) in shown units, seeds averaged."""
 
-    headline: Headline
+    headline: Metric
     groups: Any
     by_method: dict[str, Scores]
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1] / "hybridkp"
 ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
-    "checks": {"cv2", "datasets", "files", "imaging", "numpy", "sklearn", "structures"},
+    "checks": {"cv2", "datasets", "files", "imaging", "metrics", "numpy", "sklearn", "structures"},
     "cli": {"datasets", "evaluate", "files", "imaging", "recipes", "report", "runtime", "structures", "tqdm"},
     "datasets": {"cv2", "files", "imaging", "numpy", "skimage", "structures"},
     "deep": {

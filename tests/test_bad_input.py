@@ -336,6 +336,7 @@ class Interrupting(PlainMean):
 
 
 def test_ctrl_c_while_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("hybridkp.recipes.canonical", lambda name, task="landmarks": name)
     monkeypatch.setattr("hybridkp.recipes.make_method", lambda name, quick=False: Interrupting())
     code = cli.main(
         ["train", "synthetic", "--method", "sdm", "-o", str(tmp_path / "m.hkp"), "--max-train", "2"]

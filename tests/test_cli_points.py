@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from plain_matchers import SHIFT, Broken, Guess, picture
 
+import hybridkp
 from hybridkp import cli
-from hybridkp import recipes as room
 from hybridkp.cli import bench_points as command
 from hybridkp.datasets import few_of_each, load_pairs
 from hybridkp.evaluate import bench_points as bench
@@ -36,23 +36,27 @@ def folder(tmp_path):
 @pytest.fixture
 def recipes(monkeypatch):
     """Three methods in place of the real ones, run in this process."""
-    methods = {
-        "sift": (lambda n, seed: Guess(n, 1.0, seed), "what it is", "classical"),
-        "guess": (lambda n, seed: Guess(n, 0.2, seed), "another", "hybrid"),
-        "broken": (lambda n, seed: Broken(n, 0.2, seed), "fails", "deep"),
-    }
-    real, making = room.canonical, room.make_matcher
+    room = hybridkp.recipes
+    real, made = room.canonical, {"sift": (Guess, 1.0), "guess": (Guess, 0.2), "broken": (Broken, 0.2)}
+    words = {"sift": ("classical", "what it is"), "guess": ("hybrid", "another"), "broken": ("deep", "fails")}
+    lines = [room.MethodLine(name, name, *words[name]) for name in made]
 
-    def make(name, n_points=1024, random_state=0):
-        return methods[name][0](n_points, random_state) if name in methods else making(name)
+    def make_matcher(name, n_points=1024, random_state=0):
+        kind, share = made[canonical(name, "points")]
+        return kind(n_points, share, random_state)
 
-    lines = [room.MethodLine(name, name, row[2], row[1]) for name, row in methods.items()]
-    monkeypatch.setattr(room, "make_matcher", make)
-    monkeypatch.setattr(room, "canonical", lambda name, task: name if name in methods else real(name, task))
-    monkeypatch.setattr(room, "methods_table", lambda task: lines)
-    monkeypatch.setattr(room, "family", lambda name, task: methods[name][2])
-    monkeypatch.setattr(room, "describe_method", lambda name, task: methods[name][1])
-    monkeypatch.setattr(room, "POINTS_DEFAULT", ("sift", "guess"))
+    def canonical(name, task="landmarks"):
+        return name if name in made else real(name, task)
+
+    for name, value in {
+        "POINTS_DEFAULT": ("sift", "guess"),
+        "canonical": canonical,
+        "make_matcher": make_matcher,
+        "methods_table": lambda task="landmarks": lines,
+        "family": lambda name, task="landmarks": words[name][0],
+        "describe_method": lambda name, task="landmarks": words[name][1],
+    }.items():
+        monkeypatch.setattr(room, name, value)
 
     def run_all(jobs, run, n_workers, tell):
         for job in jobs:
@@ -148,10 +152,7 @@ def test_stopped_says_how_to_go_on(capsys, recipes, folder, tmp_path, monkeypatc
         (["bench-points", "FOLDER/.."], "no sequence there"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/none.png"], "no such picture"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "-o", "m.txt"], "m.txt: give a name"),
-        (
-            ["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "--method", "rootsif"],
-            "did you mean 'rootsift'",
-        ),
+        (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "--method", "sfit"], "did you mean 'sift'"),
     ],
 )
 def test_mistakes_are_one_line(capsys, recipes, folder, tmp_path, argv, message):

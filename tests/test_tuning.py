@@ -50,7 +50,7 @@ def test_a_space_too_large_to_list_is_drawn_from() -> None:
     assert len(drawn) == 20 and len({tuple(d.items()) for d in drawn}) == 20
 
 
-@pytest.mark.parametrize(("normalizer", "metric"), [(None, "nme"), (("pixel",), "pixel")])
+@pytest.mark.parametrize(("normalizer", "metric"), [(None, "nme_percent"), (("pixel",), "error_px")])
 def test_a_trial_is_the_error_of_held_out_objects(
     faces: Dataset, tmp_path: Path, normalizer: tuple[str, ...] | None, metric: str
 ) -> None:
@@ -87,7 +87,11 @@ def test_bodies_are_judged_by_their_points_on_target(faces: Dataset, tmp_path: P
     truth = crops.to_picture(crops.xy)
     lengths = normalizer_lengths(truth, bodies.normalizer)
     on_target = object_pck(truth, crops.to_picture(answer), lengths, t=0.2).mean()
-    assert trial.metric == "pck" and trial.error == pytest.approx(1 - on_target) and 0 < trial.error < 1
+    assert (
+        trial.metric == "pck_0.2_percent"
+        and trial.error == pytest.approx(1 - on_target)
+        and 0 < trial.error < 1
+    )
 
 
 def test_trials_in_processes_are_the_same_trials(faces: Dataset, tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ NAME = "bench-points"
 HELP = "compare interest points on pairs of pictures"
 EXAMPLES = """\
   hybridkp bench-points                        embedded pictures, all methods
-  hybridkp bench-points oxford_affine --methods "sift,orb,net" --points 512,1024,2048
-  hybridkp bench-points oxford_affine --methods "rootsift,orb+beblid[rule=ratio]:net:grid"
+  hybridkp bench-points oxford_affine --methods "sift,orb+beblid,rootsift:net" --points 512,1024,2048
   hybridkp bench-points hpatches-sequences-release --short-side 480 --out runs/hpatches
 A run that was stopped goes on when the same command is given again."""
 
@@ -42,10 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
 
-    written = args.methods or recipes.POINTS_DEFAULT
-    names = list(dict.fromkeys(recipes.canonical(name, "points") for name in written))
-    for name in names:
-        recipes.make_matcher(name)  # says what is meant, before any picture is read
+    names = [recipes.canonical(name, "points") for name in args.methods or recipes.POINTS_DEFAULT]
     budgets = args.points or [QUICK_POINTS if args.quick else 1024]
     pairs = evaluate.load_some_pairs(args.data, args.short_side, args.quick)
     stem = f"{Path(args.data).resolve().stem}-points{'-quick' if args.quick else ''}"

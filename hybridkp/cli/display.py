@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..structures import InputError
+
 if TYPE_CHECKING:
     from ..files import MatchedSet
     from ..structures import PairSet, Predictions, Problem
@@ -44,17 +46,27 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
     from .. import recipes
     from ..report import write_points_report
 
-    names = dict.fromkeys(m.method for m in found)
+    known = [n for n in dict.fromkeys(m.method for m in found) if _is_method(n)]
     paths = write_points_report(
         found,
         pairs,
         out,
-        families={n: recipes.family(n, "points") for n in names},
-        abouts={n: recipes.describe_method(n, "points") for n in names},
+        families={n: recipes.family(n, "points") for n in known},
+        abouts={n: recipes.describe_method(n, "points") for n in known},
         provenance=provenance(),
     )
     print(paths["markdown"].read_text().rstrip())
     print(f"\nReport: {paths['html']} ({TABLE_NOTE})")
+
+
+def _is_method(name: str) -> bool:
+    """Whether a name stored by some bench is one that the recipes know, and can say something about."""
+    from .. import recipes
+
+    try:
+        return bool(recipes.canonical(name, "points"))
+    except InputError:
+        return False
 
 
 class Bar:

@@ -15,7 +15,7 @@ NAME = "match"
 HELP = "match two pictures by interest points"
 EXAMPLES = """\
   hybridkp match left.png right.png -o matches.png
-  hybridkp match left.png right.png --method orb --points 512 -o matches.json"""
+  hybridkp match left.png right.png --method "orb+beblid:refine" --points 512 -o matches.json"""
 
 PICTURES = (".png", ".jpg", ".jpeg")  #: endings of what is drawn
 

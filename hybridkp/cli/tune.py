@@ -23,7 +23,7 @@ HELP = "choose settings on folds of the training part"
 EXAMPLES = """\
   hybridkp tune faces68 --methods "sdm,heatmap" --trials 8 -o runs/tuned
   hybridkp bench faces68 --methods "sdm,heatmap,vote" --tuned runs/tuned
-  hybridkp tune faces68 --methods "heatmap,direct" --param max_epochs=15 -o runs/tuned-short
+  hybridkp tune faces68 --methods "heatmap[input_px=64]:sdm" --param max_epochs=15 -o runs/tuned-short
 Every method gets the same number of trials, on folds of the training part; val is never seen.
 A setting replaces the defaults where a paired test over the held-out objects, corrected for all
 trials, says that it is better.  Trials are judged by the figure that leads in a report.
@@ -52,16 +52,16 @@ def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..files import write_atomic
 
-    names = list(dict.fromkeys(map(recipes.canonical, args.methods or recipes.tuned_names())))
+    names = [recipes.canonical(name) for name in args.methods or recipes.tuned_names()]
     for name in names:
+        fixed = ", ".join(recipes.untuned(name))
         if not recipes.search_space(name):
-            raise InputError(f"{name} has nothing to tune")
-        if parts := recipes.untuned(name):
-            say(f"hybridkp: note: {name}: {', '.join(parts)} stay as they are: nothing to choose from")
+            raise InputError(f"{name} has nothing to tune: {fixed} without a search space")
+        if fixed:
+            say(f"hybridkp: note: {name}: nothing to tune in {fixed}")
     params = dict(args.param)
-    made = recipes.parameterised(
-        {name: recipes.make_method(name, quick=args.quick) for name in names}, params
-    )
+    made = {name: recipes.make_method(name, quick=args.quick) for name in names}
+    made = recipes.parameterised(made, params)
     problem = evaluate.load_problem(
         args.data,
         max_train=args.max_train,

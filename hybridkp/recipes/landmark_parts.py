@@ -41,7 +41,7 @@ _STARTS = (
         ".landmarks:HolisticRegressor",
         "ridge regression from HOG of the whole crop",
         "classical",
-        {"alpha": 100.0},
+        parameters={"alpha": 100.0},
         space={"alpha": [10.0, 30.0, 100.0, 300.0, 1000.0], "grid": [8, 12, 16, 20]},
     ),
     Row(

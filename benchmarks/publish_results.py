@@ -1,0 +1,212 @@
+"""Makes one file of ``docs/results`` from a bench's folder: each object's figure, and where it comes from.
+
+Figures come from ``hybridkp.report``, so that a bench's own page and the published one cannot differ.
+What is stored: one number an object and method (four digits), the groups that a bootstrap draws, model
+bytes, fit seconds, and the provenance of the run.  What is not: pictures, points, intervals and letters,
+which ``docs/tables.py`` computes.  Landmarks and interest points alike.
+
+``provenance.json`` in the folder, where there is one, says machine, date and command; else the report's
+own notes do.  ``--methods`` names a JSON file {name in the folder: [expression, kind]}; methods that it
+leaves out stay out, and without it all are published under their own names.
+
+examples:
+  python benchmarks/publish_results.py runs/faces -o docs/results/faces68.json
+  python benchmarks/publish_results.py runs/old -o docs/results/faces68.json --methods names.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import landmark_sets as sets
+import numpy as np
+
+from hybridkp import evaluate, recipes
+from hybridkp.files import write_atomic
+from hybridkp.recipes import points as point_recipes
+from hybridkp.report.landmarks import scores as landmark_scores
+from hybridkp.report.points import scores as point_scores
+from hybridkp.structures import Array, InputError
+
+FORMAT = 1
+#: figures that a page of interest points shows: key -> title, digits
+POINT_FIGURES = {"auc@3": ("AUC@3", 3), "mma@3": ("MMA@3", 3), "correct_inliers": ("right inliers", 0)}
+PROVENANCE = ("data", "split", "fit", "judged", "seeds", "machine", "versions", "date", "command")
+
+
+def rounded(values: Any) -> list[float | None]:
+    """Four significant digits; None for what does not exist."""
+    return [float(f"{v:.4g}") if np.isfinite(v) else None for v in np.asarray(values, float).tolist()]
+
+
+def landmarks(folder: Path, data: str | None) -> dict[str, Any]:
+    """The published form of a bench of landmarks."""
+    problem = evaluate.stored_problem(folder, data=data)
+    predictions, _ = evaluate.comparable_predictions(folder, problem)
+    truth = landmark_scores.gather_truth(problem.val, predictions, problem.normalizer)
+    head, kept = truth.headline, truth.scored
+    figure = {"title": head.title, "unit": head.unit, "digits": head.digits}
+    rows = []
+    for s in landmark_scores.score_methods(truth, predictions):
+        values = np.mean(s.values, axis=0) * head.scale
+        rows.append(
+            {
+                "name": s.method,
+                "model_bytes": max(run.model_bytes for run in s.runs),
+                "fit_seconds": round(float(np.mean([run.fit_seconds for run in s.runs])), 1),
+                "values": {head.key: rounded(values[kept])},
+            }
+        )
+    n_train = max(p.params.get("n_train", 0) for p in predictions)
+    return {
+        "task": "landmarks",
+        "figures": {head.key: {**figure, "lower_is_better": head.lower_is_better}},
+        "groups": codes(truth.groups[kept]),
+        "methods": rows,
+        "facts": {
+            "data": _name(problem.name),
+            "split": problem.split,
+            "fit": f"{n_train} pictures",
+            "judged": f"{int(kept.sum())} objects in {len(set(truth.groups[kept].tolist()))} groups",
+            "seeds": ", ".join(str(s) for s in sorted({p.seed for p in predictions})),
+            "versions": versions(p.versions for p in predictions),
+        },
+    }
+
+
+def points(folder: Path, data: str | None) -> dict[str, Any]:
+    """The published form of a bench of interest points, at its main budget."""
+    found, pairs = evaluate.comparable_matches(folder, data)
+    truth = point_scores.gather_truth(pairs, found)
+    budgets = point_scores.score_points(truth, found, {})
+    budget = point_scores.main_budget(budgets)
+    rows = [
+        {
+            "name": s.method,
+            "model_bytes": -1,
+            "fit_seconds": None,
+            "values": {key: rounded(s.mean(key)) for key in POINT_FIGURES},
+        }
+        for s in budgets[budget]
+    ]
+    figures = {
+        key: {"title": title, "unit": "", "digits": digits, "lower_is_better": False}
+        for key, (title, digits) in POINT_FIGURES.items()
+    }
+    return {
+        "task": "points",
+        "figures": figures,
+        "groups": codes(truth.groups),
+        "methods": rows,
+        "facts": {
+            "data": _name(pairs.name),
+            "judged": f"{len(truth.pairs)} pairs of {truth.n_groups} sequences, {budget} points per picture",
+            "seeds": ", ".join(str(s) for s in sorted({m.seed for m in found})),
+            "versions": versions(m.versions for m in found),
+        },
+    }
+
+
+def codes(groups: Array) -> list[int]:
+    """Groups as numbers in the order of their names, as a report draws them; no name is published."""
+    return np.unique(groups, return_inverse=True)[1].reshape(-1).tolist()
+
+
+def versions(made: Any) -> str:
+    """Each package with the versions that answers were made with."""
+    found: dict[str, set[str]] = {}
+    for one in made:
+        for name, value in one.items():
+            found.setdefault(str(name), set()).add(str(value))
+    found.pop("machine", None)
+    return ", ".join(f"{name} {'/'.join(sorted(found[name]))}" for name in sorted(found))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        out = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{path}: no JSON file can be read there") from None
+    if not isinstance(out, dict):
+        raise InputError(f"{path}: must hold a JSON object")
+    return out
+
+
+def _name(data: str) -> str:
+    """A data set's name without the folders of this machine."""
+    return Path(data).name
+
+
+def provenance(folder: Path, facts: Mapping[str, str]) -> dict[str, str]:
+    """Where the figures come from, without any path of the machine that ran."""
+    about: dict[str, Any] = {}
+    if (folder / "results.json").is_file():
+        about = dict(read_json(folder / "results.json").get("about", {}))
+        about["machine"] = about.get("machine") or about.get("machine (that wrote this page)", "")
+    if (folder / "provenance.json").is_file():
+        about |= read_json(folder / "provenance.json")
+    about |= facts
+    # the methods stand in the table; where files went and how many jobs ran changes no figure
+    command = re.sub(r" --(methods|out|jobs) ('[^']*'|\S+)", "", str(about.get("command", "")))
+    about["command"] = re.sub(r"(?<= )/\S*/", "", command)
+    return {name: str(about[name]) for name in PROVENANCE if about.get(name)}
+
+
+def renamed(
+    rows: Sequence[dict[str, Any]], task: str, names: Mapping[str, Sequence[str]] | None
+) -> list[dict[str, Any]]:
+    """The methods to publish under their expressions, each with its kind."""
+    family = point_recipes.family if task == "points" else recipes.family
+    out = []
+    for row in rows:
+        old = row.pop("name")
+        if names is None or old in names:
+            method, kind = (old, family(old)) if names is None else names[old]
+            out.append({"method": method, "kind": kind, **row})
+    if not out:
+        raise InputError("no method of the folder is to be published: look at --methods")
+    return out
+
+
+def as_text(published: Mapping[str, Any]) -> str:
+    """JSON with a line a method, so that a change of one shows as one line."""
+    head = {name: value for name, value in published.items() if name not in ("methods", "groups")}
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in published["methods"])
+    groups = json.dumps(published["groups"], separators=(",", ":"))
+    return f'{json.dumps(head, indent=1)[:-2]},\n "groups": {groups},\n "methods": [\n{lines}\n]}}\n'
+
+
+def publish(folder: Path, data: str | None, names: Mapping[str, Sequence[str]] | None) -> dict[str, Any]:
+    """Everything of one file, from stored predictions or matches."""
+    made = (points if evaluate.stored_task(folder) == "points" else landmarks)(folder, data)
+    return {
+        "format": FORMAT,
+        "task": made["task"],
+        "provenance": provenance(folder, made["facts"]),
+        "figures": made["figures"],
+        "groups": made["groups"],
+        "methods": renamed(made["methods"], made["task"], names),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser.add_argument("folder", type=Path, help="of a bench, with its predictions or matches")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--data", help="where the data are now (default: where they were)")
+    parser.add_argument("--methods", type=Path, help="JSON: name in the folder -> expression")
+    args = parser.parse_args(arguments)
+    names = read_json(args.methods) if args.methods else None
+    write_atomic(args.out, as_text(publish(args.folder, args.data, names)))
+    print(f"{args.out}: {args.out.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    sys.exit(sets.fail_in_a_line(main))

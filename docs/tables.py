@@ -1,0 +1,301 @@
+"""Writes the tables of the results pages, from ``docs/results/*.json`` and from nothing else.
+
+A page says where a table stands and what it is of, between two comments, and this script fills in what is
+between them::
+
+    <!-- results: table faces68 -->
+    <!-- /results -->
+
+``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
+[KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
+METHOD METHOD ...`` a few methods on several sets.  Every figure, interval
+and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two pages
+cannot give two figures.  Each table ends in one line that says where it comes from.
+
+    python docs/tables.py            write them
+    python docs/tables.py --check    fail where a page is not up to date
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+
+from hybridkp import stats
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCK = re.compile(r"(<!-- results: (?P<what>[^\n]*?) -->\n).*?(<!-- /results -->)", re.DOTALL)
+FAILURE = 8.0  #: %, above which a face counts as failed
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a run: how it is called and written, and which way is better."""
+
+    key: str
+    title: str
+    unit: str
+    digits: int
+    lower_is_better: bool
+
+    def text(self, value: float, sign: bool = False) -> str:
+        if not np.isfinite(value):
+            return DASH
+        out = f"{value:{'+' if sign else ''}.{self.digits}f}"
+        return out.replace("-", "−")
+
+    def interval(self, found: stats.Interval | stats.PairedDifference | stats.PairedComparison) -> str:
+        """Value with its interval; a difference has a sign."""
+        sign = not isinstance(found, stats.Interval)
+        value = found.value if isinstance(found, stats.Interval) else found.difference
+        return f"{self.text(value, sign)} [{self.text(found.low, sign)}, {self.text(found.high, sign)}]"
+
+    @property
+    def heading(self) -> str:
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """One row of a run; ``values`` of each figure are (B,), NaN where there is none."""
+
+    name: str
+    kind: str
+    model_bytes: int
+    fit_seconds: float
+    values: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One file of ``docs/results``; the first figure leads."""
+
+    name: str
+    provenance: dict[str, str]
+    figures: tuple[Figure, ...]
+    groups: np.ndarray
+    methods: tuple[Method, ...]
+
+    @property
+    def head(self) -> Figure:
+        return self.figures[0]
+
+    def method(self, name: str) -> Method | None:
+        return next((m for m in self.methods if m.name == name), None)
+
+    def interval(self, method: Method, key: str) -> stats.Interval:
+        return stats.bootstrap_interval(method.values[key], self.groups)
+
+    def leading(self, method: Method) -> str:
+        """The leading figure of a method as text."""
+        return self.head.interval(self.interval(method, self.head.key))
+
+    @cached_property
+    def comparisons(self) -> list[stats.PairedComparison]:
+        """Every pair on the leading figure, the better one first."""
+        rows = self.ranked()
+        # Holm multiplies p by the number of pairs: so many signs that the smallest p stays at 1 %
+        n_pairs = len(rows) * (len(rows) - 1) // 2
+        return stats.compare_all(
+            [m.name for m in rows],
+            [m.values[self.head.key] for m in rows],
+            self.groups,
+            n_permutations=max(9999, 100 * n_pairs),
+        )
+
+    def ranked(self) -> list[Method]:
+        """Best first; ties by name."""
+        sign = 1 if self.head.lower_is_better else -1
+        return sorted(self.methods, key=lambda m: (sign * np.nanmean(m.values[self.head.key]), m.name))
+
+
+@cache
+def read(name: str) -> Run:
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    figures = tuple(Figure(key, **facts) for key, facts in document["figures"].items())
+    methods = tuple(
+        Method(
+            name=row["method"],
+            kind=row["kind"],
+            model_bytes=row["model_bytes"],
+            fit_seconds=np.nan if row["fit_seconds"] is None else row["fit_seconds"],
+            values={key: np.array(v, float) for key, v in row["values"].items()},  # null is NaN
+        )
+        for row in document["methods"]
+    )
+    return Run(name, document["provenance"], figures, np.array(document["groups"]), methods)
+
+
+# --------------------------------------------------------------------------------------------
+# what a page may ask for
+# --------------------------------------------------------------------------------------------
+
+
+def table(name: str) -> str:
+    """Every method of a run, best first, with intervals and the letters of what no test tells apart."""
+    run = read(name)
+    rows, head = run.ranked(), run.head
+    letters = stats.letter_display([m.name for m in rows], run.comparisons)
+    learned = any(m.model_bytes >= 0 for m in rows)
+    failures = head.unit == "%" and head.lower_is_better
+    headings = ["method", "kind", f"{head.heading} [95 %]", "same"]
+    headings += [f"failures > {FAILURE:g} %, %"] if failures else []
+    headings += [f"{f.heading} [95 %]" for f in run.figures[1:]]
+    headings += ["model, MB", "fit, s"] if learned else []
+    lines = []
+    for m in rows:
+        line = [f"`{m.name}`", m.kind, run.leading(m), letters[m.name]]
+        line += [f"{100 * np.nanmean(m.values[head.key] > FAILURE):.1f}"] if failures else []
+        line += [f.interval(run.interval(m, f.key)) for f in run.figures[1:]]
+        line += [f"{m.model_bytes / 1e6:.1f}", f"{m.fit_seconds:.0f}"] if learned else []
+        lines.append(line)
+    return f"{markdown(headings, lines, left=(0, 1, 3))}\n\n{source(run)}"
+
+
+def summary(name: str) -> str:
+    """What a table shows, in words: who leads, who cannot be told from it, and the best of each kind."""
+    run = read(name)
+    first, *others = run.ranked()
+    unit = f" {run.head.unit}" if run.head.unit else ""
+    to_first = {c.second: c for c in run.comparisons if c.first == first.name}
+    level = [m for m in others if not to_first[m.name].distinguishable]
+    out = [f"`{first.name}` leads with {run.head.title} {run.leading(first)}{unit}."]
+    if not level:
+        out.append("Every other method is told apart from it.")
+    elif len(level) == len(others):
+        out.append("No test tells any other method apart from it.")
+    else:
+        out.append(f"Not told apart from it: {', '.join(f'`{m.name}`' for m in level)}.")
+    best: dict[str, Method] = {}
+    for m in others:
+        best.setdefault(m.kind, m)
+    for kind, m in best.items():
+        if kind not in (first.kind, "floor", "control"):
+            c, point = to_first[m.name], " points" if run.head.unit == "%" else unit
+            verdict = "told apart" if c.distinguishable else "not told apart"
+            out.append(
+                f"The best {kind} method is `{m.name}`, {run.leading(m)}{unit}; the leader's difference to"
+                f" it is {run.head.interval(c)}{point}, {verdict}."
+            )
+    return " ".join(out)
+
+
+def against(name: str, reference: str, kind: str = "") -> str:
+    """The paired difference of every method to one, with Holm's correction over the methods."""
+    run = read(name)
+    base = run.method(reference)
+    if base is None:
+        raise SystemExit(f"docs/results/{name}.json has no method {reference!r}")
+    others = [m for m in run.ranked() if m is not base and kind in ("", m.kind)]
+    lines = [[f"`{m.name}`", m.kind] for m in others]
+    headings = ["method", "kind"]
+    for figure in run.figures[:2]:
+        found = [
+            stats.paired_difference(m.values[figure.key], base.values[figure.key], run.groups) for m in others
+        ]
+        unit = "points" if figure.unit == "%" else figure.unit
+        headings += [f"difference in {figure.title}{f', {unit}' if unit else ''} [95 %]", "p (Holm)"]
+        for line, one, p in zip(lines, found, stats.holm([f.p for f in found]), strict=True):
+            line += [figure.interval(one), f"{p:.4f}"]
+    better = "Below 0 is better" if run.head.lower_is_better else "Above 0 is better"
+    lead = f"Differences to `{base.name}` on the same objects. {better}."
+    return f"{lead}\n\n{markdown(headings, lines, left=(0, 1))}\n\n{source(run)}"
+
+
+def side_by_side(names: str, *methods: str) -> str:
+    """A few methods on several sets, each with the set's own figure."""
+    runs = [read(name) for name in names.split(",")]
+    arrows = {True: "↓", False: "↑"}
+    headings = [f"{r.name}: {r.head.heading} {arrows[r.head.lower_is_better]}" for r in runs]
+    lines = []
+    for name in methods:
+        found = [run.method(name) for run in runs]
+        kind = next((m.kind for m in found if m), DASH)
+        cells = [DASH if m is None else run.leading(m) for run, m in zip(runs, found, strict=True)]
+        lines.append([f"`{name}`", kind, *cells])
+    what = "; ".join(f"{r.name}: {_sizes(r)}" for r in runs)
+    made = "; ".join(dict.fromkeys(", ".join(_facts(r, "date", "machine")) for r in runs))
+    text = markdown(["method", "kind", *headings], lines, left=(0, 1))
+    return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}.*"
+
+
+KINDS: dict[str, Callable[..., str]] = {
+    "table": table,
+    "summary": summary,
+    "against": against,
+    "side-by-side": side_by_side,
+}
+
+
+# --------------------------------------------------------------------------------------------
+# text
+# --------------------------------------------------------------------------------------------
+
+
+def _facts(run: Run, *keys: str) -> list[str]:
+    return [run.provenance[key] for key in keys if key in run.provenance]
+
+
+def _sizes(run: Run) -> str:
+    words = {"fit": "to fit", "judged": "judged"}
+    return ", ".join(f"{run.provenance[key]} {word}" for key, word in words.items() if key in run.provenance)
+
+
+def source(run: Run) -> str:
+    """The one line under a table that says where it comes from."""
+    parts = [f"{' '.join(_facts(run, 'data', 'split'))}: {_sizes(run)}"]
+    parts += [f"seed {seeds}" for seeds in _facts(run, "seeds")]
+    parts += _facts(run, "date", "machine", "versions")
+    parts += [f"`{command}` with these methods" for command in _facts(run, "command")]
+    return f"*{'; '.join(parts)}; [every value](results/{run.name}.json).*"
+
+
+def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]], left: Sequence[int]) -> str:
+    rule = [":---" if i in left else "---:" for i in range(len(headings))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
+
+
+def filled(text: str) -> str:
+    """A page with every block of it written anew."""
+
+    def block(found: re.Match[str]) -> str:
+        kind, *arguments = found["what"].split()
+        if kind not in KINDS:
+            raise SystemExit(f"unknown table {kind!r}: use {', '.join(KINDS)}")
+        return f"{found[1]}\n{KINDS[kind](*arguments)}\n\n{found[3]}"
+
+    return BLOCK.sub(block, text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 for an old page")
+    check = parser.parse_args(arguments).check
+    old = []
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = filled(before)
+        if after != before:
+            old.append(page.relative_to(ROOT).as_posix())
+            if not check:
+                page.write_text(after, encoding="utf-8")
+    if old:
+        print(f"{'not up to date' if check else 'written'}: {', '.join(old)}")
+    return int(check and bool(old))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
