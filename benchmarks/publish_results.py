@@ -21,6 +21,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ import numpy as np
 
 from hybridkp import evaluate, recipes
 from hybridkp.files import write_atomic
-from hybridkp.recipes import points as point_recipes
 from hybridkp.report.landmarks import scores as landmark_scores
 from hybridkp.report.points import scores as point_scores
 from hybridkp.structures import Array, InputError
@@ -162,7 +162,7 @@ def renamed(
     rows: Sequence[dict[str, Any]], task: str, names: Mapping[str, Sequence[str]] | None
 ) -> list[dict[str, Any]]:
     """The methods to publish under their expressions, each with its kind."""
-    family = point_recipes.family if task == "points" else recipes.family
+    family = partial(recipes.family, task=task)
     out = []
     for row in rows:
         old = row.pop("name")
