@@ -12,7 +12,7 @@ all differences.  The best member is the one that is best on the evaluated pictu
 
 examples:
   python benchmarks/fusion_ablation.py
-  python benchmarks/fusion_ablation.py --sets faces68 --members sdm,heatmap,hog+svm --out runs/fusion
+  python benchmarks/fusion_ablation.py --sets faces68 --members sdm-hog,heatmap,hog+svm --out runs/fusion
   python benchmarks/fusion_ablation.py --sets faces68 --only-table --out runs/fusion
   python benchmarks/fusion_ablation.py --quick
 """
@@ -34,17 +34,18 @@ import numpy as np
 from hybridkp import evaluate, fusion, recipes
 from hybridkp import stats as statistics
 from hybridkp.files import write_atomic
-from hybridkp.fusion.refined import Refined
-from hybridkp.recipes import parts as recipe_parts
 from hybridkp.report import plots
 
 SETS = ("faces68", "bodies14", "mouse17")
-MEMBERS = ("sdm-fast", "heatmap-flip", "hough-forest")
-CONCATENATED = "heatmap>sdm+maps"
+MEMBERS = ("sdm", "heatmap:flip", "hough-forest")
+CONCATENATED = "heatmap:flip:sdm[maps=encoder[net=heatmap]]"
 #: one begins where another ends
-BEHIND = ("heatmap>shape", "heatmap>tree", "heatmap>sdm", "heatmap>tree>shape>sdm", "blend")
+BEHIND = (
+    *("heatmap:flip:shape", "heatmap:flip:tree", "heatmap:flip:sdm"),
+    *("heatmap:flip:tree:shape:sdm", "average[weights=3:1](heatmap:flip:sdm,sdm)"),
+)
 REFINER = "cnn"
-QUICK = {"members": ("hog+ridge", "sdm", "mean-shape"), "concatenated": "", "refiner": "subpixel"}
+QUICK = {"members": ("hog+ridge", "sdm-hog", "mean-shape"), "concatenated": "", "refiner": "subpixel"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def contenders(
     quick: bool = False,
     all_pairs: bool = False,
 ) -> list[Contender]:
-    """The table's lines, from names of recipes; an empty name leaves the line out.
+    """The table's lines, from methods; an empty one leaves the line out.
 
     Fixed weights are set in advance: a deep member counts twice.
     """
@@ -92,7 +93,7 @@ def contenders(
         both = recipes.make_method(concatenated, quick=quick)
         out.append(Contender(concatenated, "concatenation", (concatenated,), both))
     if refiner:
-        refined = Refined(made[members[0]], recipe_parts.make_refiner(refiner, quick=quick), cv=2)
+        refined = recipes.make_method(f"{members[0]}:{refiner}", quick=quick)
         out.append(Contender(f"{members[0]}, then {refiner}", "refiner", (members[0],), refined))
     out += [Contender(n, "behind a member", (n,), recipes.make_method(n, quick=quick)) for n in behind]
     pairs = list(combinations(members, 2)) if all_pairs else [tuple(members[:2])]
@@ -240,10 +241,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sets", type=sets.names_of, help=f"default: {','.join(SETS)}")
-    parser.add_argument("--members", type=sets.names_of, help=f"recipes, default: {','.join(MEMBERS)}")
-    parser.add_argument("--concatenated", help=f"recipe of concatenated features, default: {CONCATENATED}")
-    parser.add_argument("--refiner", help=f"refiner behind the first member, default: {REFINER}; '' = none")
-    parser.add_argument("--behind", type=sets.names_of, help=f"recipes, default: {','.join(BEHIND)}")
+    parser.add_argument("--members", type=sets.names_of, help=f"methods, default: {','.join(MEMBERS)}")
+    parser.add_argument("--concatenated", help=f"method of concatenated features, default: {CONCATENATED}")
+    parser.add_argument("--refiner", help=f"step behind the first member, default: {REFINER}; '' = none")
+    parser.add_argument("--behind", type=sets.names_of, help=f"methods, default: {','.join(BEHIND)}")
     parser.add_argument("--all-pairs", action="store_true", help="every pair of members, not the first only")
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
     parser.add_argument("--out", type=Path, default=Path("hybridkp-out/fusion-ablation"))

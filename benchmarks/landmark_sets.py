@@ -19,7 +19,9 @@ import numpy as np
 from hybridkp import evaluate
 from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
-from hybridkp.report.landmarks.scores import Headline, Scores, gather_truth, score_methods
+from hybridkp.metrics import Metric
+from hybridkp.recipes import split
+from hybridkp.report.landmarks.scores import Scores, gather_truth, score_methods
 from hybridkp.structures import InputError, Predictions, Problem
 
 LEVEL = 0.95
@@ -54,7 +56,7 @@ def run(
 class Scored:
     """The set's figure for each method: ``values`` (B,) in shown units, seeds averaged."""
 
-    headline: Headline
+    headline: Metric
     groups: Any
     by_method: dict[str, Scores]
 
@@ -104,8 +106,8 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def names_of(text: str) -> list[str]:
-    """``a,b,c`` of a command line."""
-    names = [part.strip() for part in text.split(",") if part.strip()]
+    """``a,b(c,d)`` of a command line."""
+    names = split(text)
     if not names:
         raise argparse.ArgumentTypeError("needs at least one name")
     return names

@@ -11,9 +11,9 @@ a size is missing there.  Intervals speak of new evaluated pictures, not of othe
 several --seeds, which draw other subsets too, to see how much those matter.
 
 examples:
-  python benchmarks/learning_curves.py --set faces68 --methods sdm,heatmap,vote-gated
+  python benchmarks/learning_curves.py --set faces68 --methods sdm-hog,heatmap,vote-gated
   python benchmarks/learning_curves.py --set mouse17 --sizes 10,20,40,65
-  python benchmarks/learning_curves.py --methods sdm-fast,heatmap --param max_epochs=30 --param input_px=64
+  python benchmarks/learning_curves.py --methods sdm,heatmap --param max_epochs=30 --param input_px=64
   python benchmarks/learning_curves.py --quick
 """
 
@@ -35,11 +35,11 @@ from hybridkp import evaluate, recipes
 from hybridkp import stats as statistics
 from hybridkp.cli.options import param_option
 from hybridkp.files import write_atomic
-from hybridkp.recipes.settings import parameterised
+from hybridkp.recipes import parameterised
 from hybridkp.report import plots
 from hybridkp.structures import InputError, Problem
 
-METHODS = ("sdm", "heatmap", "vote-gated")
+METHODS = ("sdm-hog", "heatmap", "vote-gated")
 SIZES = (50, 100, 200, 500, 1000)
 SIZES_OF = {"mouse17": (10, 20, 40), "synthetic": (12, 24)}
 
@@ -189,7 +189,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
     parser.add_argument("--set", help="default: faces68")
-    parser.add_argument("--methods", type=sets.names_of, help=f"recipes, default: {','.join(METHODS)}")
+    parser.add_argument("--methods", type=sets.names_of, help=f"methods, default: {','.join(METHODS)}")
     parser.add_argument(
         "--sizes",
         type=lambda t: [int(s) for s in t.split(",")],

@@ -18,7 +18,7 @@ import numpy as np
 from hybridkp.datasets import few_of_each, load_pairs
 from hybridkp.datasets.synthetic.photo_pairs import SYNTHETIC
 from hybridkp.memory.threads import limit_threads
-from hybridkp.recipes.points import DEFAULT, make_matcher
+from hybridkp.recipes import POINTS_DEFAULT, make_matcher, split
 
 REFERENCE = "sift"
 
@@ -28,12 +28,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", nargs="?", default=SYNTHETIC)
-    parser.add_argument("--methods", default=",".join(DEFAULT))
+    parser.add_argument("--methods", default=",".join(POINTS_DEFAULT))
     parser.add_argument("--points", type=int, default=1024)
     parser.add_argument("--pairs", type=int, default=4, help="pairs, spread over the set")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    names = list(dict.fromkeys([REFERENCE, *args.methods.split(",")]))
+    names = list(dict.fromkeys([REFERENCE, *split(args.methods)]))
     matchers = {name: make_matcher(name, args.points) for name in names}
     pairs = [p for p in few_of_each(load_pairs(args.data), 1) if p.homography is not None]
     pairs = [pairs[i * len(pairs) // args.pairs] for i in range(min(args.pairs, len(pairs)))]

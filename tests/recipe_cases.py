@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from hybridkp import checks, recipes
-from hybridkp.recipes import parts as recipe_parts
 
 #: trainings of seconds: what is checked are promises, not accuracy
 SMALL = {"max_epochs": 5, "epoch_pictures": 160, "learning_rate": 4e-3, "input_px": 64}
@@ -27,24 +26,34 @@ def _small(estimator: Any, sizes: dict[str, Any]) -> Any:
 
 
 def detector_cases(*families: str) -> Iterator[Any]:
-    """One case for each recipe of the families and each promise."""
-    slow = recipes.slow_names()
+    """One case for each method of the list, once, of the families, and each promise."""
+    seen = set()
     for name in recipes.method_names():
-        if recipes.family(name) not in families:
+        expression = recipes.canonical(name)
+        if recipes.family(name) not in families or expression in seen:
             continue
-        marks = [pytest.mark.slow] if name in slow else []
+        seen.add(expression)
+        marks = [pytest.mark.slow] if recipes.is_slow(name) else []
         sizes = SMALLER if recipes.family(name) == "hybrid" else SMALL
         for check, run in checks.detector_checks(_small(recipes.make_method(name, quick=True), sizes)):
             yield pytest.param(run, id=f"{name}: {check}", marks=marks)
 
 
+def _parts(slot: str) -> list[str]:
+    return [line.name for line in recipes.parts_table() if line.slot == slot]
+
+
 def descriptor_cases() -> Iterator[Any]:
-    for name in recipe_parts.descriptor_names():
-        for check, run in checks.descriptor_checks(recipe_parts.make_descriptor(name)):
+    """Those that need no training, and two side by side."""
+    plain = [name for name in _parts("descriptor") if recipes.family(f"{name}+svm") == "classical"]
+    for name in [*plain, "sift-hog"]:
+        for check, run in checks.descriptor_checks(recipes.make_descriptor(name)):
             yield pytest.param(run, id=f"{name}: {check}")
 
 
 def refiner_cases() -> Iterator[Any]:
-    for name in recipe_parts.refiner_names():
-        for check, run in checks.refiner_checks(_small(recipe_parts.make_refiner(name, quick=True), SMALL)):
+    for name in _parts("step"):
+        if name == "tree" or not hasattr(recipes.make_method(f"mean-shape:{name}"), "refiner"):
+            continue
+        for check, run in checks.refiner_checks(_small(recipes.make_refiner(name, quick=True), SMALL)):
             yield pytest.param(run, id=f"{name}: {check}", marks=[pytest.mark.slow])

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1] / "hybridkp"
 ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
-    "checks": {"cv2", "datasets", "files", "imaging", "numpy", "sklearn", "structures"},
+    "checks": {"cv2", "datasets", "files", "imaging", "metrics", "numpy", "sklearn", "structures"},
     "cli": {"datasets", "evaluate", "files", "imaging", "recipes", "report", "runtime", "structures", "tqdm"},
     "datasets": {"cv2", "files", "imaging", "numpy", "skimage", "structures"},
     "deep": {
@@ -129,6 +129,10 @@ LIGHT = {"numpy", "cv2", "onnxruntime"}  #: and these alone
 HEAVY = {"sklearn", "torch", "skimage", "matplotlib", "scipy"}
 
 
+#: ``".room:Class"`` or ``"module:Class"``, which a table's row names and which is imported when it is made
+_TARGET = re.compile(r"^\.?(\w+)(?:\.\w+)*:[A-Z]\w*$")
+
+
 def _imports(path: Path) -> set[str]:
     """Top-level names of third parties and of our own rooms that a file imports, lazily or not."""
     found = set()
@@ -146,6 +150,8 @@ def _imports(path: Path) -> set[str]:
                 found.add(parts[0])
             else:
                 found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= set(_TARGET.findall(node.value))
     return {n for n in found if n and n not in sys.stdlib_module_names and n != "__version__"}
 
 
@@ -310,11 +316,17 @@ def test_public_doors_open(package: str) -> None:
         _ = module.nothing
 
 
+def _is_table(tree: ast.Module) -> bool:
+    """Whether a file defines neither functions nor classes: rows may be as many as there are things."""
+    return not any(isinstance(n, ast.FunctionDef | ast.ClassDef) for n in ast.walk(tree))
+
+
 def test_files_and_functions_stay_readable() -> None:
     for path in SOURCES:
         source = path.read_text()
-        assert len(source.splitlines()) <= 400, f"{path.name} has more than 400 lines"
-        for node in ast.walk(ast.parse(source)):
+        tree = ast.parse(source)
+        assert _is_table(tree) or len(source.splitlines()) <= 400, f"{path.name} has more than 400 lines"
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 docstring = ast.get_docstring(node) or ""

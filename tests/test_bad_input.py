@@ -336,9 +336,10 @@ class Interrupting(PlainMean):
 
 
 def test_ctrl_c_while_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("hybridkp.recipes.canonical", lambda name, task="landmarks": name)
     monkeypatch.setattr("hybridkp.recipes.make_method", lambda name, quick=False: Interrupting())
     code = cli.main(
-        ["train", "synthetic", "--method", "x", "-o", str(tmp_path / "m.hkp"), "--max-train", "2"]
+        ["train", "synthetic", "--method", "sdm", "-o", str(tmp_path / "m.hkp"), "--max-train", "2"]
     )
     assert code == 130
     assert capsys.readouterr().err == "hybridkp: stopped. Nothing half-written is left.\n"

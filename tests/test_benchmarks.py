@@ -42,7 +42,7 @@ def made_up(monkeypatch):
 
 
 def test_every_rule_has_a_line_with_two_and_with_three_members():
-    lines = fusion_ablation.contenders(["sdm", "heatmap", "hog+svm"], "cnn-hog+svm", "cnn")
+    lines = fusion_ablation.contenders(["sdm", "heatmap", "hog+svm"], "hog-cnn+svm", "cnn")
     assert len({line.name for line in lines}) == len(lines) == 3 + 2 + 2 * 10
     kinds = {type(line.estimator) for line in lines if len(line.members) == 3}
     votes = {fusion.Average, fusion.WeightedVote, fusion.GatedVote, fusion.ShapeVote}

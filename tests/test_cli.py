@@ -50,9 +50,11 @@ def recipes(monkeypatch):
     room = hybridkp.recipes
     monkeypatch.setattr(room, "DEFAULT", ["mean", "plain"])
     monkeypatch.setattr(room, "QUICK", ["mean"])
-    monkeypatch.setattr(room, "method_names", lambda task="landmarks": list(methods))
     monkeypatch.setattr(room, "make_method", lambda name, quick=False: methods[name]())
-    monkeypatch.setattr(room, "describe_method", lambda name: f"what {name} is")
+    monkeypatch.setattr(room, "canonical", lambda name, task="landmarks": name)
+    lines = [room.MethodLine(name, name, "floor", f"what {name} is") for name in methods]
+    lines.append(room.MethodLine("short", "vote(mean,plain)", "hybrid", "two of them"))
+    monkeypatch.setattr(room, "methods_table", lambda task="landmarks": lines)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -116,7 +118,26 @@ def test_debug_shows_the_traceback(recipes, tmp_path):
 
 def test_list(capsys, recipes):
     assert cli.main(["list"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "mean     what mean is"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "mean     floor   what mean is"
+    assert lines[-1] == "short    hybrid  two of them = vote(mean,plain)"
+
+
+def test_list_of_parts(capsys):
+    for task, part in (("landmarks", "heatmap"), ("points", "orb")):
+        assert cli.main(["list", "--parts", "--task", task]) == 0
+        assert re.search(rf"^\w+ +{part} +\w", capsys.readouterr().out, re.M)
+
+
+def test_every_listed_name_and_every_example_is_a_method():
+    for task in ("landmarks", "points"):
+        for line in hybridkp.recipes.methods_table(task):
+            assert hybridkp.recipes.canonical(line.name, task) == line.definition
+    for command in commands():
+        task = "points" if command.NAME in ("bench-points", "match") else "landmarks"
+        for value in re.findall(r"--methods? (\S+)", command.EXAMPLES):
+            for method in options.methods(value.strip('"')):
+                hybridkp.recipes.canonical(method, task)
 
 
 def test_a_reader_that_stops_reading(monkeypatch, recipes, tmp_path):
@@ -193,6 +214,7 @@ RUN = """
 import sys; sys.path.insert(0, {tests!r})
 from plain_detectors import *
 from hybridkp import recipes
+recipes.canonical = lambda name, task="landmarks": name
 recipes.make_method = lambda name, quick=False: PlainMean() if name == "plain" else Waiting({gate!r})
 from hybridkp.cli import main
 if __name__ == "__main__":
@@ -292,8 +314,7 @@ def test_methods_are_split_outside_brackets_and_quotes():
         "vote(hog+svm,average[weights=3:1](a,b))",
         'onnx[file="a,b"]',
     ]
-    assert options.methods(" a,,b ,") == ["a", "b"]
-    assert options.methods("vote(a,b") == ["vote(a,b"] and options.methods("a),b") == ["a)", "b"]
+    assert options.methods(" a,,b ,") == ["a", "b"] and options.methods("vote(a,b") == ["vote(a,b"]
 
 
 def test_expressions_in_examples_are_quoted():

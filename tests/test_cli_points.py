@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from plain_matchers import SHIFT, Broken, Guess, picture
 
+import hybridkp
 from hybridkp import cli
 from hybridkp.cli import bench_points as command
 from hybridkp.datasets import few_of_each, load_pairs
 from hybridkp.evaluate import bench_points as bench
 from hybridkp.evaluate import processes
-from hybridkp.recipes import points as point_recipes
 from hybridkp.report import plots
 
 
@@ -36,14 +36,27 @@ def folder(tmp_path):
 @pytest.fixture
 def recipes(monkeypatch):
     """Three methods in place of the real ones, run in this process."""
-    recipe = point_recipes._Recipe
-    methods = {
-        "sift": recipe(lambda n, seed: Guess(n, 1.0, seed), "what it is", "classical"),
-        "guess": recipe(lambda n, seed: Guess(n, 0.2, seed), "another", "hybrid"),
-        "broken": recipe(lambda n, seed: Broken(n, 0.2, seed), "fails", "deep"),
-    }
-    monkeypatch.setattr(point_recipes, "_METHODS", methods)
-    monkeypatch.setattr(point_recipes, "DEFAULT", ("sift", "guess"))
+    room = hybridkp.recipes
+    real, made = room.canonical, {"sift": (Guess, 1.0), "guess": (Guess, 0.2), "broken": (Broken, 0.2)}
+    words = {"sift": ("classical", "what it is"), "guess": ("hybrid", "another"), "broken": ("deep", "fails")}
+    lines = [room.MethodLine(name, name, *words[name]) for name in made]
+
+    def make_matcher(name, n_points=1024, random_state=0):
+        kind, share = made[canonical(name, "points")]
+        return kind(n_points, share, random_state)
+
+    def canonical(name, task="landmarks"):
+        return name if name in made else real(name, task)
+
+    for name, value in {
+        "POINTS_DEFAULT": ("sift", "guess"),
+        "canonical": canonical,
+        "make_matcher": make_matcher,
+        "methods_table": lambda task="landmarks": lines,
+        "family": lambda name, task="landmarks": words[name][0],
+        "describe_method": lambda name, task="landmarks": words[name][1],
+    }.items():
+        monkeypatch.setattr(room, name, value)
 
     def run_all(jobs, run, n_workers, tell):
         for job in jobs:
@@ -139,7 +152,7 @@ def test_stopped_says_how_to_go_on(capsys, recipes, folder, tmp_path, monkeypatc
         (["bench-points", "FOLDER/.."], "no sequence there"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/none.png"], "no such picture"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "-o", "m.txt"], "m.txt: give a name"),
-        (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "--method", "gues"], "did you mean 'guess'"),
+        (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "--method", "sfit"], "did you mean 'sift'"),
     ],
 )
 def test_mistakes_are_one_line(capsys, recipes, folder, tmp_path, argv, message):

@@ -92,7 +92,7 @@ def test_coco_v0_is_not_labelled_whatever_its_coordinates(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told", "expected"),
     [
-        ({"area": ...}, "area missing", {"area": 200.0}),  # points' box: 20 x 10
+        ({"area": ...}, "area missing", {"area": 600.0}),  # the box: 30 x 20
         ({"num_keypoints": ...}, "num_keypoints", {}),
         ({"bbox": ...}, "bbox missing", {"box": [18.5, 8.5, 24, 14]}),  # grown by 2 px
         ({"bbox": [5, 5, 0, 9]}, "without width", {"box": [18.5, 8.5, 24, 14]}),

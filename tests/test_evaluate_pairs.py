@@ -365,7 +365,7 @@ def test_lengths_are_checked():
 @pytest.mark.data
 def test_two_methods_on_real_pairs(data_root, tmp_path, here):
     from hybridkp.datasets import load_pairs
-    from hybridkp.recipes.points import make_matcher
+    from hybridkp.recipes import make_matcher
 
     whole = load_pairs(data_root / "oxford_affine", 240)
     pairs = PairSet(whole.name, tuple(p for p in whole if p.name in ("graf/1-2", "leuven/1-2")))

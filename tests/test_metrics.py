@@ -104,10 +104,9 @@ def test_auc_is_the_area_of_the_ced() -> None:
 
 def test_nothing_to_score_is_nan_without_a_warning() -> None:
     nothing = np.full((2, 3, 2), NAN)
-    for metric in metrics.METRICS.values():
-        assert np.isnan(metric(nothing, nothing, np.ones(2)))
-    for metric in metrics.OBJECT_METRICS.values():
-        assert np.isnan(metric(nothing, nothing, np.ones(2))).all()
+    objects = metrics.Objects(nothing, nothing, np.ones(2), np.ones(2))
+    for metric in metrics.LANDMARK_METRICS:
+        assert np.isnan(metric(objects)).all()
     assert np.isnan(metrics.per_landmark_error(nothing, nothing, np.ones(2))).all()
     assert np.isnan(metrics.ced([], [0.1])).all()
 
@@ -116,18 +115,34 @@ def test_no_object_at_all() -> None:
     nobody = np.zeros((0, 3, 2))
     assert metrics.nme(nobody, nobody, []).shape == (0,)
     assert metrics.per_landmark_error(nobody, nobody, []).shape == (3,)
-    assert np.isnan(metrics.METRICS["pck@0.1"](nobody, nobody, []))
+    objects = metrics.Objects(nobody, nobody, np.zeros(0))
+    for metric in metrics.LANDMARK_METRICS:
+        found = metric(objects)
+        assert np.isnan(found) if metric.summary == "set" else found.shape == (0,)
 
 
-def test_the_dicts_agree_with_the_functions() -> None:
+def test_the_rows_are_the_functions() -> None:
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 100, (20, 5, 2))
-    answer, lengths = truth + rng.normal(0, 3, truth.shape), rng.uniform(30, 60, 20)
-    assert metrics.METRICS.keys() == metrics.OBJECT_METRICS.keys()
-    for name, metric in metrics.METRICS.items():  # every point labelled: both means agree
-        each = metrics.OBJECT_METRICS[name](truth, answer, lengths)
-        assert each.shape == (20,)
-        assert metric(truth, answer, lengths) == pytest.approx(each.mean())
+    predicted, lengths = truth + rng.normal(0, 3, truth.shape), rng.uniform(30, 60, 20)
+    objects = metrics.Objects(truth, predicted, lengths, areas=lengths**2)
+    rows = {m.key: m(objects) for m in metrics.LANDMARK_METRICS}
+    nme = metrics.nme(truth, predicted, lengths)
+    for key in ("nme_percent", "median_percent", "error_px", "median_px"):
+        np.testing.assert_array_equal(rows[key], nme)
+    assert rows["failure_8_percent"].mean() == metrics.failure_rate(nme, 0.08)
+    assert rows["auc_8_percent"].mean() == pytest.approx(metrics.auc(nme, 0.08))
+    for t in (0.1, 0.2):
+        overall = metrics.pck(truth, predicted, lengths, t)[0]
+        np.testing.assert_array_equal(
+            rows[f"pck_{t}_percent"], metrics.object_pck(truth, predicted, lengths, t)
+        )
+        assert rows[f"pck_{t}_percent"].mean() == pytest.approx(overall)  # every point labelled
+    assert rows["pck_0.2_points_percent"] == metrics.pck(truth, predicted, lengths, 0.2)[0]
+    figures = metrics.oks_ap(
+        list(truth[:, None]), list(predicted[:, None]), [[1.0]] * 20, list(lengths[:, None] ** 2), [0.05] * 5
+    )
+    assert rows["oks_ap_percent"] == figures["AP"]
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (1, 2, 3), (2, 2, 2)])

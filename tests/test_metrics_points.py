@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from hybridkp import metrics
 from hybridkp.metrics import homographies, points
 from hybridkp.structures import InputError, Keypoints
 from hybridkp.structures.pairs import Matched
@@ -99,15 +100,15 @@ def test_corner_error_by_hand():
 def test_correctness_and_auc_by_hand():
     # Errors 1 and 4: up to 5 px the recall is 0 until 1, 1/2 until 4, then 1: (3 * 1/2 + 1) / 5 = 0.5;
     # up to 3 px: 2 * 1/2 / 3 = 1/3; up to 10: (3 * 1/2 + 6) / 10 = 0.75.
-    np.testing.assert_allclose(points.correctness([1.0, 4.0]), [[1, 1, 1], [0, 0, 1]])
-    np.testing.assert_allclose(points.auc([4.0, 1.0]), [1 / 3, 0.5, 0.75])
-    np.testing.assert_allclose(points.recall_area([4.0, 1.0]).mean(0), [1 / 3, 0.5, 0.75])
+    np.testing.assert_allclose(homographies.correctness([1.0, 4.0]), [[1, 1, 1], [0, 0, 1]])
+    np.testing.assert_allclose(homographies.auc([4.0, 1.0]), [1 / 3, 0.5, 0.75])
+    np.testing.assert_allclose(homographies.recall_area([4.0, 1.0]).mean(0), [1 / 3, 0.5, 0.75])
     # SuperGlue's lines: (0, 0) - (1, 1/2) - (4, 1) - (5, 1): (1/4 + 3 * 3/4 + 1) / 5 = 0.7
-    assert points.auc([4.0, 1.0], [5], interpolated=True) == pytest.approx(0.7)
+    assert homographies.auc([4.0, 1.0], [5], interpolated=True) == pytest.approx(0.7)
     # one pair of two without an answer: half of the area of the other
-    np.testing.assert_allclose(points.auc([1.0, np.inf], [5]), [0.4])
-    assert points.auc([1.0, np.inf], [5], interpolated=True) == pytest.approx((1 / 4 + 4 / 2) / 5)
-    assert points.auc([np.nan, 1.0], [5]) == pytest.approx(0.8)
+    np.testing.assert_allclose(homographies.auc([1.0, np.inf], [5]), [0.4])
+    assert homographies.auc([1.0, np.inf], [5], interpolated=True) == pytest.approx((1 / 4 + 4 / 2) / 5)
+    assert homographies.auc([np.nan, 1.0], [5]) == pytest.approx(0.8)
 
 
 def test_flow_by_hand():
@@ -175,29 +176,31 @@ def test_nothing_repeated(a, b, truth):
 
 @pytest.mark.parametrize("bad", [NONE, np.zeros((3, 3)), np.diag([1.0, 0, 1]), np.diag([1, 1, np.inf])])
 def test_no_homography_is_infinitely_wrong(bad):
-    error = points.corner_error(bad, IDENTITY, SIZE)
+    error = homographies.corner_error(bad, IDENTITY, SIZE)
     assert error == np.inf
-    np.testing.assert_array_equal(points.correctness(error), [0, 0, 0])
-    np.testing.assert_array_equal(points.recall_area(error), [0, 0, 0])
-    np.testing.assert_array_equal(points.auc([error, error]), [0, 0, 0])
+    np.testing.assert_array_equal(homographies.correctness(error), [0, 0, 0])
+    np.testing.assert_array_equal(homographies.recall_area(error), [0, 0, 0])
+    np.testing.assert_array_equal(homographies.auc([error, error]), [0, 0, 0])
 
 
 def test_behind_the_horizon():
     horizon = np.array([[1.0, 0, 0], [0, 1, 0], [-0.1, 0, 1]])  # x = 10
     assert np.isnan(points.transfer([[10, 3], [15, 3]], horizon)).all()
     assert points.match_errors([[15, 3]], [[1, 1]], horizon) == np.inf
-    assert points.corner_error(horizon, IDENTITY, SIZE) == np.inf
+    assert homographies.corner_error(horizon, IDENTITY, SIZE) == np.inf
     np.testing.assert_array_equal(points.mma([[15, 3]], [[1, 1]], horizon), [0, 0, 0])
 
 
 def test_a_flow_has_no_right_homography():
-    error = points.corner_error(IDENTITY, flow_of(IDENTITY, SIZE), SIZE)
+    error = homographies.corner_error(IDENTITY, flow_of(IDENTITY, SIZE), SIZE)
     assert (
         np.isnan(error)
-        and np.isnan(points.correctness(error)).all()
-        and np.isnan(points.recall_area(error)).all()
+        and np.isnan(homographies.correctness(error)).all()
+        and np.isnan(homographies.recall_area(error)).all()
     )
-    assert np.isnan(points.auc([np.nan])).all() and np.isnan(points.auc([], interpolated=True)).all()
+    assert (
+        np.isnan(homographies.auc([np.nan])).all() and np.isnan(homographies.auc([], interpolated=True)).all()
+    )
 
 
 def test_wrong_shapes_are_named():
@@ -220,13 +223,13 @@ def test_scores_of_a_pair_are_the_single_metrics():
     inlier, estimate = np.arange(50) % 3 > 0, RIGHT_2 @ truth
     found = Matched(Keypoints(a), Keypoints(b), a[:50], b[:50], np.ones(50), estimate, inlier)
     kept = (found.keypoints_a.xy, found.keypoints_b.xy)
-    values = points.pair_scores(found, truth, size_a, size_b)
-    assert list(values) == list(points.POINT_METRICS)
+    values = metrics.pair_scores(found, truth, size_a, size_b)
+    assert list(values) == [m.key for m in metrics.POINT_METRICS]
     assert values["repeatability@1"] == points.repeatability(*kept, truth, size_a, size_b, 1)
     assert values["repeatability@3"] == points.repeatability(*kept, truth, size_a, size_b, 3)
     assert values["localisation_px"] == points.localisation_error(*kept, truth, size_a, size_b)
     assert [values[f"mma@{t}"] for t in (1, 3, 5)] == points.mma(found.xy_a, found.xy_b, truth).tolist()
-    corner = points.corner_error(estimate, truth, size_a)
+    corner = homographies.corner_error(estimate, truth, size_a)
     assert values["corner_px"] == corner == pytest.approx(2) and values["auc@10"] == 1 - corner / 10
     assert (values["inliers"], values["matches"], values["points"]) == (inlier.sum(), 50, 80)
     assert 0 < values["correct_inliers"] < inlier.sum()
@@ -290,8 +293,8 @@ def test_what_is_found_again_exactly_is_perfect(a, truth):
     np.testing.assert_allclose(points.mma(a, b, truth), 1)
     n = min(points.common_counts(a, b, truth, BOX, BOX))
     assert points.repeatability(a, b, truth, BOX, BOX, 1e-6) == (1.0 if n else 0.0)
-    assert points.corner_error(-2.5 * truth, truth, BOX) < 1e-9
-    np.testing.assert_allclose(points.auc([points.corner_error(truth, truth, BOX)]), 1)
+    assert homographies.corner_error(-2.5 * truth, truth, BOX) < 1e-9
+    np.testing.assert_allclose(homographies.auc([homographies.corner_error(truth, truth, BOX)]), 1)
 
 
 @always
@@ -309,8 +312,8 @@ def test_matching_accuracy_is_bounded_and_grows_with_the_threshold(cloud, truth,
 @always
 @given(st.lists(st.one_of(st.floats(0, 20), st.just(np.inf)), min_size=1, max_size=30))
 def test_auc_is_bounded_ordered_and_near_the_interpolated_one(errors):
-    values, lines = points.auc(errors), points.auc(errors, interpolated=True)
+    values, lines = homographies.auc(errors), homographies.auc(errors, interpolated=True)
     assert (values >= 0).all() and (values <= 1).all() and (np.diff(values) >= -1e-12).all()
     assert (lines >= values - 1e-12).all() and (lines <= values + 1 / (2 * len(errors)) + 1e-12).all()
-    np.testing.assert_allclose(points.recall_area(errors).mean(0), values)
-    np.testing.assert_allclose(points.auc(errors[::-1]), values)
+    np.testing.assert_allclose(homographies.recall_area(errors).mean(0), values)
+    np.testing.assert_allclose(homographies.auc(errors[::-1]), values)

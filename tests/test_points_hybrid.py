@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from hybridkp import recipes
 from hybridkp.imaging.geometry import apply_homography
 from hybridkp.points import (
     ConcatFeature,
@@ -27,7 +28,6 @@ from hybridkp.points import (
     match_grid,
 )
 from hybridkp.points.two_stage import warp_onto
-from hybridkp.recipes import points as point_recipes
 from hybridkp.structures import InputError, Keypoints
 from hybridkp.structures.pairs import Matched, PairMatcher
 
@@ -322,22 +322,22 @@ def test_complaints_name_the_thing() -> None:
 
 
 def test_recipes_tell_what_they_are() -> None:
-    names = point_recipes.method_names()
-    assert len(names) == len(set(names)) and set(point_recipes.DEFAULT) <= set(names)
+    names = recipes.method_names("points")
+    assert len(names) == len(set(names)) and set(recipes.POINTS_DEFAULT) <= set(names)
     for name in names:
-        matcher = point_recipes.make_matcher(name, 64, 3)
+        matcher = recipes.make_matcher(name, 64, 3)
         assert isinstance(matcher, PairMatcher)
         assert repr(clone(matcher)) == repr(matcher)
-        assert 10 < len(point_recipes.describe_method(name)) < 80
-        assert point_recipes.family(name) in ("classical", "deep", "hybrid", "control")
+        assert 10 < len(recipes.describe_method(name, "points")) < 80
+        assert recipes.family(name, "points") in ("classical", "deep", "hybrid", "control")
     with pytest.raises(InputError, match="did you mean 'rootsift'"):
-        point_recipes.make_matcher("rootsif")
+        recipes.make_matcher("rootsif")
 
 
-@pytest.mark.parametrize("name", point_recipes.method_names())
+@pytest.mark.parametrize("name", recipes.method_names("points"))
 def test_every_recipe_matches_a_picture_with_itself(name: str) -> None:
     a = _pictures()[0][:120, :160]
-    found = point_recipes.make_matcher(name, 128).match(a, a)
+    found = recipes.make_matcher(name, 128).match(a, a)
     assert len(found.keypoints_a) > 0
-    if name != "rootsift-gms":  # a few dozen points are too few for its statistics
+    if name != "rootsift[rule=gms]":  # a few dozen points are too few for its statistics
         assert np.abs(apply_homography(found.homography, found.xy_a) - found.xy_a).max() < 0.1

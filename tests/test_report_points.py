@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from report_helpers import check_page
 
+from hybridkp import metrics as allmetrics
 from hybridkp import stats as statistics
 from hybridkp.files.matched import MatchedSet, no_answer
 from hybridkp.imaging.draw import RIGHT_COLOR, WRONG_COLOR
+from hybridkp.metrics import homographies
 from hybridkp.metrics import points as metrics
 from hybridkp.report import plots, write_points_report
 from hybridkp.report.points import pictures as point_pictures
@@ -163,7 +165,7 @@ def test_the_tables_numbers_are_the_metrics_of_the_stored_matches(paths, pairs, 
         known = [np.isfinite(metrics.transfer(a.xy_a, t)).all(1) for a, t in both]
         mma3 = np.array([r[k].mean() for r, k in zip(right, known, strict=True)])
         inliers = [int((r & a.inlier).sum()) for r, a in zip(right, m.answers, strict=True)]
-        corner = np.array([metrics.corner_error(a.homography, t, SIZE) for a, t in both])
+        corner = np.array([allmetrics.corner_error(a.homography, t, SIZE) for a, t in both])
         repeat = [
             metrics.repeatability(a.keypoints_a.xy, a.keypoints_b.xy, t, SIZE, SIZE, 3) for a, t in both
         ]
@@ -173,10 +175,10 @@ def test_the_tables_numbers_are_the_metrics_of_the_stored_matches(paths, pairs, 
         ms = 1000 * np.array([sum(a.seconds.values()) for a in m.answers])
         feature = 1000 * np.array([a.seconds["detect"] + a.seconds["describe"] for a in m.answers]) / 2
         expected = {
-            "auc@3": metrics.auc(corner, [3])[0],
+            "auc@3": homographies.auc(corner, [3])[0],
             "auc@3_low": interval.low,
             "auc@3_high": interval.high,
-            "auc@10": metrics.auc(corner, [10])[0],
+            "auc@10": homographies.auc(corner, [10])[0],
             "mma@3": mma3.mean(),
             "mma@3_low": mma_interval.low,
             "mma@3_high": mma_interval.high,
@@ -221,7 +223,7 @@ def test_comparisons_are_the_statistics(paths, pairs, sets):
     by_name = {}
     for m in sets[:4]:
         scores = [
-            metrics.pair_scores(a, t, SIZE, SIZE) for a, t in zip(m.answers, truths(pairs), strict=True)
+            allmetrics.pair_scores(a, t, SIZE, SIZE) for a, t in zip(m.answers, truths(pairs), strict=True)
         ]
         by_name[m.method] = {key: np.array([s[key] for s in scores]) for key in ("auc@3", "mma@3")}
     for key in ("auc@3", "mma@3"):
@@ -270,7 +272,7 @@ def test_the_curve_is_mma(pairs, sets):
     assert main_budget(scores) == 1024 and sorted(scores) == [512, 1024]
     s = next(s for s in scores[1024] if s.method == "net")
     expected = [
-        metrics.mma(a.xy_a, a.xy_b, t, CURVE_PX) for a, t in zip(s.answers, truth.truths, strict=True)
+        metrics.mma(a.xy_a, a.xy_b, t, CURVE_PX) for a, t in zip(s.matched, truth.truths, strict=True)
     ]
     np.testing.assert_allclose(s.curve, expected)
     assert (np.diff(s.curve, axis=1) >= 0).all() and s.curve[:, 2] == pytest.approx(s.mean("mma@3"))
@@ -503,7 +505,7 @@ def test_wrong_answers_are_named(pairs, sets, tmp_path):
         ([], {}, "nothing to report"),
         ([replace(first, fingerprint="beef")], {}, "matches of sift were made on pairs beef"),
         ([replace(first, names=("x", *first.names[1:]))], {}, "the pair x is not in toy"),
-        ([first, first], {}, "2 answers of sift with 1024 points and seed 0"),
+        ([first, first], {}, "2 predictions of sift with 1024 points and seed 0"),
         ([first], {"level": 1.0}, "level must lie between 0 and 1"),
     ]
     for given, options, words in cases:

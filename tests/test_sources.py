@@ -27,7 +27,7 @@ def test_a_package_taken_as_a_whole_is_followed_into_all_its_files():
 def test_members_of_a_combination_count():
     classical = fusion.Average([("a", CascadedRegressor()), ("b", CascadedRegressor())])
     assert source_of(classical) == source_of(fusion.Average([("a", CascadedRegressor(alpha=1.0))]))
-    assert source_of(recipes.make_method("vote")) != source_of(recipes.make_method("sdm"))
+    assert source_of(recipes.make_method("vote")) != source_of(recipes.make_method("sdm-hog"))
 
 
 def test_a_changed_file_changes_the_fingerprint_of_those_that_stand_on_it(tmp_path, monkeypatch):

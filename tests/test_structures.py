@@ -175,6 +175,51 @@ def test_silence_does_not_pay_in_a_detectors_score() -> None:
     assert silent.score(images, truth) == pytest.approx(-(50 + 0) / 2 / 30)
 
 
+def test_every_type_has_a_line() -> None:
+    from hybridkp import structures
+    from hybridkp.datasets import make_faces
+
+    data = make_faces(60, (64, 64))
+    many = np.zeros((60, 20, 2))
+    points = Keypoints(np.zeros((500, 2)))
+    found = structures.Matched(points, points, *np.zeros((2, 9, 2)), np.ones(9), np.eye(3), np.ones(9, bool))
+    pair = structures.Pair("a", "b", lambda: many, lambda: many, np.eye(3))
+    shown = [
+        *(data, data.samples[0], data.samples[0].instances[0], points, found, pair),
+        structures.PairSet("p", (pair,) * 99),
+        structures.Pyramid((many[0],) * 3, np.ones(3), np.ones(3)),
+        structures.Predictions("m", many, many[..., 0], ("a",) * 60, np.zeros(60), np.zeros(60)),
+    ]
+    for value in shown:
+        text = repr(value)
+        assert text.startswith(type(value).__name__ + "(") and "\n" not in text and len(text) < 260, text
+    assert "samples=<60>" in repr(data) and "landmarks=<20>" in repr(data) and "xy=<500, 2>" in repr(points)
+    assert repr(Instance([[1, 2]], box_xywh=[0, 0, 9.5, 9])).endswith(
+        "visibility=[2], box_xywh=[0, 0, 9.5, 9])"
+    )
+
+
+def test_every_public_dataclass_with_arrays_has_a_short_line() -> None:
+    import dataclasses
+    import importlib
+    import pkgutil
+
+    import hybridkp
+
+    found = set()
+    for room in pkgutil.iter_modules(hybridkp.__path__, "hybridkp."):
+        heavy = room.name in ("hybridkp.deep", "hybridkp.recipes")  # no data class of theirs is public
+        module = importlib.import_module(room.name) if room.ispkg and not heavy else None
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if isinstance(value, type) and dataclasses.is_dataclass(value):
+                arrays = [f for f in dataclasses.fields(value) if "Array" in str(f.type)]
+                generated = hasattr(vars(value).get("__repr__"), "__wrapped__")  # by dataclass
+                assert not (arrays and generated), f"{name} prints its arrays"
+                found.add(name)
+    assert {"Dataset", "Predictions", "Objects"} <= found
+
+
 # --------------------------------------------------------------------------------------------
 # parameters without scikit-learn
 # --------------------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ NAME = "bench"
 HELP = "train and compare methods; writes a report"
 EXAMPLES = """\
   hybridkp bench
-  hybridkp bench faces68 --methods "mean-shape,hog+svm,heatmap" --seeds 0,1 --out runs/faces
+  hybridkp bench faces68 --methods "mean-shape,hog+svm,heatmap:flip:sdm" --seeds 0,1 --out runs/faces
   hybridkp bench mouse17 --normalizer pixel --quick
-  hybridkp bench faces68 --methods "heatmap,direct,vote" --param max_epochs=20 --out runs/short
+  hybridkp bench faces68 --methods "heatmap[input_px=64],vote(sdm,heatmap:flip)" --param max_epochs=20
 A run that was stopped goes on when the same command is given again: finished methods are kept, a
 network goes on after its last whole epoch."""
 
@@ -57,13 +57,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
-    from ..recipes.settings import parameterised, with_settings
 
     quick = args.quick if args.quick is not None else args.data == "synthetic"
-    names = args.methods or list(recipes.QUICK if quick else recipes.DEFAULT)
-    found = evaluate.found_settings(args.tuned) if args.tuned else {}
-    made = {name: with_settings(name, recipes.make_method(name, quick=quick), found) for name in names}
-    made = parameterised(made, dict(args.param))
+    names = [
+        recipes.canonical(name) for name in args.methods or (recipes.QUICK if quick else recipes.DEFAULT)
+    ]
+    made = {name: recipes.make_method(name, quick=quick) for name in names}
+    if args.tuned:
+        found = evaluate.found_settings(args.tuned)
+        made = {name: recipes.with_settings(name, method, found) for name, method in made.items()}
+    made = recipes.parameterised(made, dict(args.param))
     methods = [(name, made[name]) for name in names]
     problem = evaluate.load_problem(
         args.data,

@@ -13,7 +13,7 @@ NAME = "bench-points"
 HELP = "compare interest points on pairs of pictures"
 EXAMPLES = """\
   hybridkp bench-points                        embedded pictures, all methods
-  hybridkp bench-points oxford_affine --methods "sift,orb,net" --points 512,1024,2048
+  hybridkp bench-points oxford_affine --methods "sift,orb+beblid,rootsift:net" --points 512,1024,2048
   hybridkp bench-points hpatches-sequences-release --short-side 480 --out runs/hpatches
 A run that was stopped goes on when the same command is given again."""
 
@@ -39,12 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import evaluate
-    from ..recipes import points
+    from .. import evaluate, recipes
 
-    names = args.methods or list(points.DEFAULT)
-    for name in names:
-        points.make_matcher(name)  # says what is meant, before any picture is read
+    names = [recipes.canonical(name, "points") for name in args.methods or recipes.POINTS_DEFAULT]
     budgets = args.points or [QUICK_POINTS if args.quick else 1024]
     pairs = evaluate.load_some_pairs(args.data, args.short_side, args.quick)
     stem = f"{Path(args.data).resolve().stem}-points{'-quick' if args.quick else ''}"
@@ -53,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     evaluate.note_pairs(out, args.data, args.short_side, args.quick)
     with Display(len(names) * len(set(budgets)) * len(set(args.seeds))) as display:
         found = evaluate.bench_pairs(
-            [(name, partial(points.make_matcher, name)) for name in names],
+            [(name, partial(recipes.make_matcher, name)) for name in names],
             pairs,
             out=out,
             n_points=budgets,

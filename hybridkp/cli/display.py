@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..structures import InputError
+
 if TYPE_CHECKING:
     from ..files import MatchedSet
     from ..structures import PairSet, Predictions, Problem
@@ -41,20 +43,30 @@ def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path)
 
 def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -> None:
     """Write the interest points' report and print its table."""
-    from ..recipes import points
+    from .. import recipes
     from ..report import write_points_report
 
-    known = [n for n in dict.fromkeys(m.method for m in found) if n in points.method_names()]
+    known = [n for n in dict.fromkeys(m.method for m in found) if _is_method(n)]
     paths = write_points_report(
         found,
         pairs,
         out,
-        families={n: points.family(n) for n in known},
-        abouts={n: points.describe_method(n) for n in known},
+        families={n: recipes.family(n, "points") for n in known},
+        abouts={n: recipes.describe_method(n, "points") for n in known},
         provenance=provenance(),
     )
     print(paths["markdown"].read_text().rstrip())
     print(f"\nReport: {paths['html']} ({TABLE_NOTE})")
+
+
+def _is_method(name: str) -> bool:
+    """Whether a name stored by some bench is one that the recipes know, and can say something about."""
+    from .. import recipes
+
+    try:
+        return bool(recipes.canonical(name, "points"))
+    except InputError:
+        return False
 
 
 class Bar:

@@ -8,25 +8,34 @@ from .display import OK
 
 NAME = "list"
 HELP = "the methods that can be named"
-EXAMPLES = "  hybridkp list\n  hybridkp list --task points"
+EXAMPLES = """\
+  hybridkp list
+  hybridkp list --task points
+  hybridkp list --parts
+A method is an expression of parts, quoted: "hog+svm", "heatmap:flip:sdm", "heatmap[input_px=64]:sdm",
+"vote(hog+svm,heatmap:flip)". The list shows single parts and well-known combinations; all others are
+methods too, or are refused with the reason."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task", choices=("landmarks", "points"), default="landmarks", help="default: landmarks"
     )
+    parser.add_argument(
+        "--parts", action="store_true", help="what methods are made of, and where it may stand"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from .. import recipes
-    from ..recipes import points
 
-    rows: list[tuple[str, ...]]
-    if args.task == "landmarks":
-        rows = [(name, recipes.describe_method(name)) for name in recipes.method_names()]
+    if args.parts:
+        rows = [tuple(line) for line in recipes.parts_table(args.task)]
     else:
-        rows = [(n, points.family(n), points.describe_method(n)) for n in points.method_names()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines = recipes.methods_table(args.task)
+        written = (f"{x.about}" + f" = {x.definition}" * (x.definition != x.name) for x in lines)
+        rows = [(x.name, x.family, about) for x, about in zip(lines, written, strict=True)]
+    *widths, _ = (max(map(len, column), default=0) for column in zip(*rows, strict=True))
+    for *cells, about in rows:
+        print("  ".join([f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)] + [about]))
     return OK

@@ -15,7 +15,7 @@ NAME = "match"
 HELP = "match two pictures by interest points"
 EXAMPLES = """\
   hybridkp match left.png right.png -o matches.png
-  hybridkp match left.png right.png --method orb --points 512 -o matches.json"""
+  hybridkp match left.png right.png --method "orb+beblid:refine" --points 512 -o matches.json"""
 
 PICTURES = (".png", ".jpg", ".jpeg")  #: endings of what is drawn
 
@@ -33,13 +33,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..files import read_image, write_atomic, write_image
     from ..imaging.draw import draw_matches
-    from ..recipes import points
+    from ..recipes import make_matcher
 
     ending = None if args.out is None else args.out.suffix.lower()
     if ending is not None and ending not in (".json", *PICTURES):
         raise InputError(f"{args.out}: give a name that ends in .json, {' or '.join(PICTURES)}")
     image_a, image_b = read_image(args.a), read_image(args.b)
-    found = points.make_matcher(args.method, args.points, args.seed).match(image_a, image_b)
+    found = make_matcher(args.method, args.points, args.seed).match(image_a, image_b)
     if ending == ".json":
         write_atomic(args.out, json.dumps(_document(found, args), indent=1, allow_nan=False))
     elif ending is not None:

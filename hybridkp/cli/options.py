@@ -95,20 +95,10 @@ def parameter(text: str) -> tuple[str, Any]:
 
 
 def methods(text: str) -> list[str]:
-    """Expressions between commas; a comma inside brackets or quotes belongs to its expression.
+    """Expressions between commas; a comma inside brackets or quotes belongs to its expression."""
+    from ..recipes import split
 
-    >>> methods('heatmap[inputs=image:depth,input_px=64], vote(sdm,"a,b")')
-    ['heatmap[inputs=image:depth,input_px=64]', 'vote(sdm,"a,b")']
-    """
-    parts, depth, quoted = [""], 0, False
-    for letter in text:
-        quoted ^= letter == '"'
-        depth += 0 if quoted else (letter in "([") - (letter in ")]")
-        if letter == "," and depth <= 0 and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts if part.strip()]
+    return split(text)
 
 
 def names(text: str) -> list[str]:

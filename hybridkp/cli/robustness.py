@@ -36,13 +36,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import evaluate
+    from .. import evaluate, recipes
     from ..report import write_robustness
 
     problem = evaluate.stored_problem(
         args.out, data=args.data, normalizer=args.normalizer, max_val=args.max_val
     )
-    models = evaluate.stored_models(args.out, args.methods, args.seed)
+    methods = [recipes.canonical(name) for name in args.methods or ()]
+    models = evaluate.stored_models(args.out, methods or None, args.seed)
     folder = args.out / "robustness"
     args.resume = f"Finished conditions are kept in {folder}; give the same command again to go on."
     with Bar("condition") as bar:

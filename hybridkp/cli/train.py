@@ -13,7 +13,7 @@ NAME = "train"
 HELP = "train one method and save it to a file"
 EXAMPLES = """\
   hybridkp train faces68 --method "hog+svm" -o faces.hkp
-  hybridkp train faces68 --method heatmap --param max_epochs=100 --param input_px=192 -o faces.hkp
+  hybridkp train faces68 --method "heatmap[input_px=192]:flip:sdm" --param max_epochs=100 -o faces.hkp
   hybridkp train synthetic --method mean-shape --max-train 100 -o mean.hkp"""
 
 
@@ -33,15 +33,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, split_names, thin
-    from ..recipes.settings import parameterised
 
-    made = {args.method: recipes.make_method(args.method, quick=args.quick)}
-    estimator = parameterised(made, dict(args.param))[args.method]
+    name = recipes.canonical(args.method)
+    made = {name: recipes.make_method(name, quick=args.quick)}
+    estimator = recipes.parameterised(made, dict(args.param))[name]
     split = args.split or ("train" if "train" in split_names(args.data) else None)
     data = thin(load_dataset(args.data, split), args.max_train)
     problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
     start = time.perf_counter()
-    evaluate.train(estimator, problem, args.out, seed=args.seed, name=args.method)
+    evaluate.train(estimator, problem, args.out, seed=args.seed, name=name)
     size = args.out.stat().st_size / 1e6
-    print(f"{args.out}: {args.method}, {time.perf_counter() - start:.0f} s, {size:.2f} MB")
+    print(f"{args.out}: {name}, {time.perf_counter() - start:.0f} s, {size:.2f} MB")
     return OK

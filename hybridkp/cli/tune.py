@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..structures import InputError
-from .display import OK, Bar, provenance
+from .display import OK, Bar, provenance, say
 from .options import (
     DATA,
     count,
@@ -23,7 +23,7 @@ HELP = "choose settings on folds of the training part"
 EXAMPLES = """\
   hybridkp tune faces68 --methods "sdm,heatmap" --trials 8 -o runs/tuned
   hybridkp bench faces68 --methods "sdm,heatmap,vote" --tuned runs/tuned
-  hybridkp tune faces68 --methods "heatmap,direct" --param max_epochs=15 -o runs/tuned-short
+  hybridkp tune faces68 --methods "heatmap[input_px=64]:sdm" --param max_epochs=15 -o runs/tuned-short
 Every method gets the same number of trials, on folds of the training part; val is never seen.
 A setting replaces the defaults where a paired test over the held-out objects, corrected for all
 trials, says that it is better.  Trials are judged by the figure that leads in a report.
@@ -51,14 +51,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..files import write_atomic
-    from ..recipes.settings import parameterised
 
-    names = args.methods or [n for n in recipes.DEFAULT if recipes.search_space(n)]
-    fixed = [n for n in names if not recipes.search_space(n)]
-    if fixed:
-        raise InputError(f"{fixed[0]} has nothing to tune of its own; combinations take their members'")
+    names = [recipes.canonical(name) for name in args.methods or recipes.tuned_names()]
+    for name in names:
+        fixed = ", ".join(recipes.untuned(name))
+        if not recipes.search_space(name):
+            raise InputError(f"{name} has nothing to tune: {fixed} without a search space")
+        if fixed:
+            say(f"hybridkp: note: {name}: nothing to tune in {fixed}")
     params = dict(args.param)
-    made = parameterised({name: recipes.make_method(name, quick=args.quick) for name in names}, params)
+    made = {name: recipes.make_method(name, quick=args.quick) for name in names}
+    made = recipes.parameterised(made, params)
     problem = evaluate.load_problem(
         args.data,
         max_train=args.max_train,
@@ -69,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     args.resume = f"Finished folds are kept in {args.out}; give the same command again to go on."
     found = {}
     for name, estimator in made.items():
-        space = {k: v for k, v in recipes.search_space(name).items() if k not in params}
+        space = {k: v for k, v in recipes.search_space(name).items() if k.split("__")[-1] not in params}
         with Bar("trial", f"{name}: ") as bar:
             found[name] = evaluate.tune(
                 estimator,

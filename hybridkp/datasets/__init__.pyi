@@ -1,5 +1,6 @@
 from .coco import read_coco as read_coco
 from .coco_writer import coco_document as coco_document
+from .coco_writer import image_ids as image_ids
 from .coco_writer import write_coco as write_coco
 from .formats import FORMATS as FORMATS
 from .formats import KEEPS as KEEPS

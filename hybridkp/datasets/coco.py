@@ -48,7 +48,7 @@ def read_coco(
     -----
     Rules, each counted in one warning per file:
 
-    * ``area`` missing or not positive: width times height of the points' own tight box;
+    * ``area`` missing or not positive: width times height of the box;
     * ``bbox`` missing, without width or height, or wholly outside the picture: the points' box
       grown by 10 % of its longer side on every side; the whole picture when fewer than two
       points are labelled or they coincide; an instance with neither is skipped;
@@ -222,6 +222,7 @@ def _dataset(
         normalizer=_normalizer(info, landmarks, layout, samples, str(path)),
         licence=_licence(info),
         category=str(category.get("name", "object")),
+        category_id=category.get("id", 1),
     )
 
 

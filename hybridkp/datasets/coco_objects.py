@@ -113,8 +113,7 @@ def _instance(
     if not isinstance(area, int | float) or not 0 < area < 2**62:  # more than any picture: a slip
         if count:
             repairs[AREA_RULE].append(name)
-        area = float(tight[2] * tight[3]) if count > 1 else float("nan")
-        area = area if area > 0 else float(box[2] * box[3])
+        area = float(box[2] * box[3])
     ignore = bool(annotation.get("iscrowd", 0)) or count == 0
     return Instance(xy, visibility, box, area=float(area), ignore=ignore)
 

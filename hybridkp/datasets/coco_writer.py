@@ -29,13 +29,19 @@ def write_coco(dataset: Dataset, path: str | Path) -> None:
     write_atomic(Path(path), text.encode())
 
 
-def coco_document(dataset: Dataset) -> Record:
-    """What :func:`write_coco` writes, as a dict.  Image ids are kept when they are distinct."""
+def image_ids(dataset: Dataset) -> list[Any]:
+    """The id of each sample's picture; counted from 1 unless all have their own, each another."""
     ids = [s.image_id for s in dataset.samples]
     if len(set(ids)) != len(ids) or any(isinstance(i, int) and i < 0 for i in ids):
-        ids = list(range(1, len(ids) + 1))
+        return list(range(1, len(ids) + 1))
+    return ids
+
+
+def coco_document(dataset: Dataset) -> Record:
+    """What :func:`write_coco` writes, as a dict; see :func:`image_ids`."""
+    ids = image_ids(dataset)
     category: Record = {
-        "id": 1,
+        "id": dataset.category_id,
         "name": dataset.category,
         "keypoints": list(dataset.landmarks),
         "skeleton": (dataset.skeleton + 1).tolist(),
@@ -51,7 +57,8 @@ def coco_document(dataset: Dataset) -> Record:
             image |= {"width": sample.size_hw[1], "height": sample.size_hw[0]}
         images.append(image)
         for instance in sample.instances:
-            annotations.append(_annotation(instance, len(annotations) + 1, image_id))
+            ids_of = {"id": len(annotations) + 1, "image_id": image_id, "category_id": dataset.category_id}
+            annotations.append(ids_of | _annotation(instance))
     info = {
         "description": dataset.name,
         "normalizer": list(dataset.normalizer),
@@ -60,13 +67,10 @@ def coco_document(dataset: Dataset) -> Record:
     return {"info": info, "images": images, "annotations": annotations, "categories": [category]}
 
 
-def _annotation(instance: Instance, number: int, image_id: Any) -> Record:
+def _annotation(instance: Instance) -> Record:
     visible = np.minimum(instance.visibility, VISIBLE)
     table = np.column_stack([np.round(np.nan_to_num(instance.xy), 3), visible])
     out: Record = {
-        "id": number,
-        "image_id": image_id,
-        "category_id": 1,
         "iscrowd": int(instance.ignore and bool(visible.any())),
         "keypoints": [int(v) if i % 3 == 2 else v for i, v in enumerate(table.ravel().tolist())],
         "num_keypoints": int((visible > NOT_LABELLED).sum()),

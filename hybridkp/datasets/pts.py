@@ -102,7 +102,7 @@ def read_pts_folder(folder: str | Path, origin: float = 1.0, name: str | None = 
     """A folder of ``.pts`` files (subfolders included), each with its picture beside it.
 
     The picture has the same name with any usual ending.  The box is the points' tight box grown
-    by 10 % of its longer side on every side; ``area`` is the tight box's.  Faces of one photograph
+    by 10 % of its longer side on every side, and ``area`` is that box's.  Faces of one photograph
     share a group (:func:`photo_group`, within one subfolder).  With 68 points the iBUG layout is taken;
     otherwise landmarks are called p0, p1, ... and nothing is known about mirroring.
 
@@ -187,11 +187,10 @@ def _sample(file: Path, base: Path, origin: float) -> Sample:
     grow = 0.1 * max(tight[2:])
     box = np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow])
     relative = picture.relative_to(base)
-    area = float(tight[2] * tight[3]) or float(box[2] * box[3])
     return Sample(
         name=relative.as_posix(),
         load=loader(picture),
-        instances=(Instance(xy, box_xywh=box, area=area),),
+        instances=(Instance(xy, box_xywh=box, area=float(box[2] * box[3])),),
         group=(relative.parent / photo_group(file.stem)).as_posix(),
     )
 

@@ -13,7 +13,7 @@ from ..structures import DataWarning, InputError
 Repairs = dict[str, list[str]]  #: rule -> the objects it was applied to (a point each for rules of points)
 
 #: the rule that OKS stands on, by name: the linter explains it
-AREA_RULE = "area missing, taken from the points' box"
+AREA_RULE = "area missing, taken from the box"
 
 
 class Repaired(DataWarning):

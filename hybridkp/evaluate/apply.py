@@ -16,12 +16,22 @@ import cv2
 import numpy as np
 
 from .. import memory
-from ..datasets import coco_document
+from ..datasets import coco_document, image_ids
 from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown
 from ..files import load_model, read_image, read_meta, save_model, write_atomic
 from ..imaging.draw import draw_landmarks
-from ..structures import Array, Dataset, InputError, Instance, Predictions, Problem, Sample, as_problem
+from ..structures import (
+    Array,
+    Dataset,
+    InputError,
+    Instance,
+    Predictions,
+    Problem,
+    Sample,
+    as_problem,
+    object_keys,
+)
 from .bench_landmarks import with_seed
 from .crops import make_crops
 from .worker import fit, model_meta
@@ -106,24 +116,28 @@ def predict(
 
 
 def predictions_to_coco(predictions: Predictions, dataset: Dataset) -> list[dict[str, Any]]:
-    """COCO's result list: per object image_id, category_id 1, keypoints (x, y, score) and score.
+    """COCO's result list: per object image_id, category_id, keypoints (x, y, score) and score.
 
-    A point that was not given is 0, 0, 0, as COCO writes it.
+    Ids are the data's own (pictures without one are counted from 1, as :func:`.write_coco` does); of two
+    pictures of one name the first comes first.  A point that was not given is 0, 0, 0, as COCO writes it.
     """
-    ids = {s.name: i if s.image_id == -1 else s.image_id for i, s in enumerate(dataset.samples, 1)}
-    missing = [n for n in predictions.names if n not in ids]
+    keys = object_keys((s.name, n) for s in dataset for n in range(len(s.instances)))
+    images = [i for s, i in zip(dataset, image_ids(dataset), strict=True) for _ in s.instances]
+    ids = dict(zip(keys, images, strict=True))
+    rows_of = object_keys(zip(predictions.names, predictions.instance.tolist(), strict=True))
+    missing = [key[0] for key in rows_of if key not in ids]
     if missing:
         raise InputError(f"{dataset.name}: has no picture {missing[0]!r}; give the data that were predicted")
     rows = np.concatenate([predictions.xy, predictions.score[..., None]], axis=2)
     rows[~np.isfinite(rows).all(axis=2)] = 0
     return [
         {
-            "image_id": ids[name],
-            "category_id": 1,
+            "image_id": ids[key],
+            "category_id": dataset.category_id,
             "keypoints": np.round(row, 3).ravel().tolist(),
             "score": float(row[:, 2].mean()),
         }
-        for name, row in zip(predictions.names, rows.astype(float), strict=True)
+        for key, row in zip(rows_of, rows.astype(float), strict=True)
     ]
 
 

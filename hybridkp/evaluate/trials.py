@@ -15,27 +15,27 @@ from typing import Any
 import numpy as np
 
 from ..files import write_atomic
+from ..metrics import LANDMARK_METRICS, metric_of
 from ..stats import holm
 from ..structures import InputError
 
 LEVEL = 0.95  #: of the interval of a difference, and of the test that a setting must pass
 FILE = "trials.json"
-#: metric of a trial -> heading of its error, and the factor to shown units
-_SHOWN = {"nme": ("NME, %", 100.0), "pixel": ("error, px", 1.0), "pck": ("points off at PCK@0.2, %", 100.0)}
 
 
 @dataclass(frozen=True)
 class Trial:
     """One setting and how it did on the objects that its folds held out.
 
-    ``error`` is the mean over objects of the figure that leads in a report, as an error: NME (a
-    fraction), px, or 1 - PCK@0.2.  ``difference`` is that minus the defaults' over the same objects, with
-    its interval over groups and the p of "no difference" (:func:`.paired_difference`).  ``seconds`` is the
-    wall clock of the folds' fits and predictions, with what a memory spared counted in.
+    ``error`` is the mean over objects of the metric that a search improves, as an error
+    (:meth:`hybridkp.metrics.Metric.error`): NME (a fraction), px, or 1 - PCK@0.2.  ``difference`` is that
+    minus the defaults' over the same objects, with its interval over groups and the p of "no difference"
+    (:func:`.paired_difference`).  ``seconds`` is the wall clock of the folds' fits and predictions, with what
+    a memory spared counted in.
     """
 
     params: Mapping[str, Any]
-    metric: str  #: "nme", "pixel" or "pck"
+    metric: str  #: key of the metric
     error: float
     difference: float
     low: float
@@ -110,7 +110,7 @@ def found_settings(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
 def choices_table(found: Mapping[str, Sequence[Trial]]) -> str:
     """A line for each method: its defaults' error and what was chosen, as Markdown."""
     best = {name: best_trial(trials) for name, trials in found.items()}
-    heading = _SHOWN[next(iter(best.values())).metric][0]
+    heading = _shown(next(iter(best.values())))[0]
     heads = ("method", "trials", f"{heading}: defaults", "choice", "apart [95 %]", "settings", "s")
     rows = [
         (name, str(len(trials)), _error(trials[0]), _error(best[name]), _difference(best[name]))
@@ -128,7 +128,7 @@ def trials_table(name: str, trials: Sequence[Trial]) -> str:
         + (f"{t.seconds:.0f}",)
         for t in trials
     ]
-    heads = ("settings", _SHOWN[trials[0].metric][0], "apart from the defaults [95 %]", "p", "s")
+    heads = ("settings", _shown(trials[0])[0], "apart from the defaults [95 %]", "p", "s")
     return f"## {name}\n\n{_table(heads, rows)}"
 
 
@@ -138,11 +138,17 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _error(trial: Trial) -> str:
-    return f"{trial.error * _SHOWN[trial.metric][1]:.2f}"
+    return f"{trial.error * _shown(trial)[1]:.2f}"
 
 
 def _difference(trial: Trial) -> str:
     if not trial.params:
         return "–"
-    value, low, high = (v * _SHOWN[trial.metric][1] for v in (trial.difference, trial.low, trial.high))
+    value, low, high = (v * _shown(trial)[1] for v in (trial.difference, trial.low, trial.high))
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _shown(trial: Trial) -> tuple[str, float]:
+    """The heading of a trial's error, and the factor to shown units."""
+    metric = metric_of(trial.metric, LANDMARK_METRICS)
+    return metric.error_heading, metric.scale

@@ -18,7 +18,7 @@ from joblib import Parallel, delayed
 
 from .. import memory
 from ..memory.threads import FIT_THREADS, limit_threads
-from ..metrics import OBJECT_METRICS, headline_metric, normalizer_lengths
+from ..metrics import Metric, metric_of, metrics_for, objects_of
 from ..stats import paired_difference
 from ..structures import Array, InputError, Problem
 from .bench_landmarks import with_seed
@@ -80,6 +80,7 @@ def tune(
     n_trials: int = 8,
     cv: int = 3,
     random_state: int = 0,
+    metric: str | Metric | None = None,
     n_jobs: int = 1,
     name: str = "",
     progress: Progress | None = None,
@@ -93,6 +94,7 @@ def tune(
     problem : its ``train``, crops and normaliser; its ``val`` is not looked at
     out : folder; gets ``trials.json`` after each trial and ``cache/`` with every finished fold
     cv : folds, which never cut a group
+    metric : a row, or the key of one; default: the one that leads in a report
     n_jobs : trials at a time, each in a process with one thread; -1 = one per core
     name : of the method, for :func:`found_settings`; default: that of the folder
     progress : see :data:`~hybridkp.evaluate.processes.Progress`; it names the setting
@@ -112,7 +114,7 @@ def tune(
         raise InputError(f"{type(estimator).__name__} has no parameter {unknown[0]!r} to search")
     settings = draw_settings(space, n_trials, random_state, own=known)
     crops = make_crops(problem.train, problem.size_hw, problem.margin, modalities=problem.modalities)
-    errors = _Errors(problem, crops)
+    errors = _Errors(problem, crops, metric)
     workers = min(count_workers(n_jobs), len(settings))
     jobs = (
         delayed(_predict_held_out)(estimator, params, crops, cv, random_state, Path(out) / "cache")
@@ -128,7 +130,7 @@ def tune(
             apart = paired_difference(own, first, crops.groups, level=LEVEL)
             error = float(np.nanmean(own)) if np.isfinite(own).any() else float("nan")
             difference = (apart.difference, apart.low, apart.high, apart.p)
-            trials.append(Trial(params, errors.metric, error, *difference, seconds))
+            trials.append(Trial(params, errors.metric.key, error, *difference, seconds))
             write_trials(trials, Path(out) / FILE, name)
             if progress:
                 progress(trials[-1].words, len(trials), len(settings))
@@ -158,22 +160,15 @@ def _predict_held_out(
 
 
 class _Errors:
-    """Points (B, K, 2) in crop px -> the leading figure of each object as an error (B,), NaN = not judged."""
+    """Points (B, K, 2) in crop px -> the metric of each object as an error (B,), NaN = not judged."""
 
-    def __init__(self, problem: Problem, crops: Crops) -> None:
-        train = problem.train
-        chosen = tuple(problem.normalizer or train.normalizer)
-        self.metric = headline_metric(chosen, train.landmarks)
-        self.crops, self.truth = crops, crops.to_picture(crops.xy)
-        instances = zip(crops.sample, crops.instance, strict=True)
-        boxes = np.stack([train.samples[s].instances[i].box_xywh for s, i in instances])
-        try:
-            self.lengths = normalizer_lengths(self.truth, chosen, boxes)
-        except ValueError as error:
-            raise InputError(f"{train.name}: {error}") from None
+    def __init__(self, problem: Problem, crops: Crops, metric: str | Metric | None) -> None:
+        objects = list(zip(crops.sample.tolist(), crops.instance.tolist(), strict=True))
+        self.crops, self.objects = crops, objects_of(problem.train, objects, problem.normalizer)
+        rows = metrics_for(problem.train, problem.normalizer)
+        self.metric = rows[0] if metric is None else metric_of(metric, rows)
+        if self.metric.summary == "set":
+            raise InputError(f"{self.metric.key} has no value for each object: a search needs one that has")
 
     def __call__(self, xy: Array) -> Array:
-        found = self.crops.to_picture(xy)
-        if self.metric == "pck":
-            return 1 - OBJECT_METRICS["pck@0.2"](self.truth, found, self.lengths)
-        return OBJECT_METRICS["nme"](self.truth, found, self.lengths)
+        return self.metric.error(self.objects.predicted_by(self.crops.to_picture(xy)))

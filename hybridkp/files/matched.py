@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..structures import Array, InputError, Keypoints
+from ..structures import Array, InputError, Keypoints, short_repr
 from ..structures.pairs import Matched
 from .records import load_tensors, save_tensors
 
@@ -58,6 +58,8 @@ class MatchedSet:
     peak_bytes: int = -1
     failures: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         n = len(self.names)

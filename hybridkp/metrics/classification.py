@@ -27,7 +27,7 @@ def calibration_curve(
     error_ok : bool or float, any shape
         1 where the point was right (error below a threshold of your choice), 0 where not, NaN where
         the truth is not labelled.
-    score : same shape, 0..1, NaN = no answer, left out
+    score : same shape, 0..1, NaN = no prediction, left out
     n_bins : int
 
     Returns
@@ -44,20 +44,20 @@ def calibration_curve(
     ----------
     .. [1] Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017.
     """
-    ok, trust = np.asarray(error_ok, np.float64), np.asarray(score, np.float64)
-    if ok.shape != trust.shape:
-        raise InputError(f"error_ok {ok.shape} and score {trust.shape} must have one shape")
+    ok, p = np.asarray(error_ok, np.float64), np.asarray(score, np.float64)
+    if ok.shape != p.shape:
+        raise InputError(f"error_ok {ok.shape} and score {p.shape} must have one shape")
     if n_bins < 1:
         raise InputError(f"n_bins must be at least 1, got {n_bins}")
-    there = ~(np.isnan(ok) | np.isnan(trust))
-    ok, trust = ok[there], trust[there]
-    if len(trust) and not (trust.min() >= 0 and trust.max() <= 1):
+    there = ~(np.isnan(ok) | np.isnan(p))
+    ok, p = ok[there], p[there]
+    if len(p) and not (p.min() >= 0 and p.max() <= 1):
         raise InputError("scores must lie in 0..1")
-    row = np.minimum((trust * n_bins).astype(np.int64), n_bins - 1)
+    row = np.minimum((p * n_bins).astype(np.int64), n_bins - 1)
     count = np.bincount(row, minlength=n_bins)
     safe = np.where(count > 0, count, np.nan)
     return (
-        np.bincount(row, weights=trust, minlength=n_bins) / safe,
+        np.bincount(row, weights=p, minlength=n_bins) / safe,
         np.bincount(row, weights=ok, minlength=n_bins) / safe,
         count,
     )
@@ -69,7 +69,7 @@ def error_by_score(error: ArrayLike, score: ArrayLike, n_bins: int = 10) -> tupl
     Parameters
     ----------
     error : any shape, in any unit; ``inf`` = missing, NaN where the truth is not labelled
-    score : same shape, 0..1, NaN = no answer, left out
+    score : same shape, 0..1, NaN = no prediction, left out
 
     Returns
     -------
@@ -81,13 +81,13 @@ def error_by_score(error: ArrayLike, score: ArrayLike, n_bins: int = 10) -> tupl
     >>> error_by_score([9, 3, 5, 1], [0.1, 0.2, 0.3, 0.9], n_bins=2)
     (array([5., 1.]), array([3, 1]))
     """
-    off, trust = np.asarray(error, np.float64), np.asarray(score, np.float64)
-    _, _, count = calibration_curve(np.where(np.isnan(off), np.nan, 1.0), trust, n_bins)
-    there = ~(np.isnan(off) | np.isnan(trust))
+    off, p = np.asarray(error, np.float64), np.asarray(score, np.float64)
+    _, _, count = calibration_curve(np.where(np.isnan(off), np.nan, 1.0), p, n_bins)
+    there = ~(np.isnan(off) | np.isnan(p))
     off = off[there]
-    row = np.minimum((trust[there] * n_bins).astype(np.int64), n_bins - 1)
+    row = np.minimum((p[there] * n_bins).astype(np.int64), n_bins - 1)
     parts = np.split(off[np.argsort(row, kind="stable")], np.cumsum(count)[:-1])
-    # the higher of the two middle ones, so that a missing answer is never averaged
+    # the higher of the two middle ones, so that a missing prediction is never averaged
     middle = [np.sort(part)[len(part) // 2] if len(part) else np.nan for part in parts]
     return np.array(middle), count
 

@@ -30,11 +30,15 @@ def _coco_objects(annotations: Sequence[Mapping[str, Any]], k: int) -> dict[str,
     """Truth of one picture and category, columns as :func:`oks_ap` wants them."""
     points = np.array([a["keypoints"] for a in annotations], np.float64).reshape(-1, k, 3)
     labelled = (points[:, :, 2] > 0).sum(axis=1)
+    area = np.array(
+        [np.nan if "area" not in a and "bbox" in a else a["area"] for a in annotations], np.float64
+    )
+    boxes = np.array([a.get("bbox", [np.nan] * 4) for a in annotations], np.float64).reshape(-1, 4)
     return {
         "truth": points[:, :, :2],
         "visibility": points[:, :, 2],
-        "areas": np.array([a["area"] for a in annotations], np.float64),
-        "boxes_xywh": np.array([a.get("bbox", [np.nan] * 4) for a in annotations], np.float64).reshape(-1, 4),
+        "areas": np.where(np.isfinite(area) & (area > 0), area, boxes[:, 2] * boxes[:, 3]),
+        "boxes_xywh": boxes,
         "crowd": np.array([a.get("iscrowd", 0) for a in annotations], bool),
         "ignore": np.array(
             [a.get("num_keypoints", n) == 0 for a, n in zip(annotations, labelled, strict=True)], bool
@@ -42,7 +46,7 @@ def _coco_objects(annotations: Sequence[Mapping[str, Any]], k: int) -> dict[str,
     }
 
 
-def _coco_answers(results: Sequence[Mapping[str, Any]], k: int) -> dict[str, Array]:
+def _coco_predictions(results: Sequence[Mapping[str, Any]], k: int) -> dict[str, Array]:
     points = np.array([r["keypoints"] for r in results], np.float64).reshape(-1, k, 3)[:, :, :2]
     area = point_box_area(points)
     sizes = [r["bbox"][2] * r["bbox"][3] if r.get("bbox") else a for r, a in zip(results, area, strict=True)]
@@ -65,9 +69,10 @@ def oks_ap_from_coco(
     Parameters
     ----------
     truth : dict with ``images``, ``categories`` and ``annotations``
-        ``num_keypoints`` and ``iscrowd`` are counted from the points and taken as 0 when absent.
+        ``num_keypoints`` and ``iscrowd`` are counted from the points and taken as 0 when absent; an
+        annotation without ``area`` has its box's.
     results : list of dicts with ``image_id``, ``category_id``, ``keypoints`` (3K numbers), ``score``
-        A ``bbox`` gives the answer's area, else its points' box does.
+        A ``bbox`` gives the prediction's area, else its points' box does.
     sigmas : (K,), optional
         Default: COCO's constants for 17 landmarks; any other K needs its own.
     max_detections : int
@@ -90,21 +95,21 @@ def oks_ap_from_coco(
             raise InputError(f"the truth has no {part!r}: it is not COCO")
     pictures = sorted(image["id"] for image in truth["images"])
     objects: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
-    answers: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
+    predictions: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
     for annotation in truth["annotations"]:
         objects[annotation["category_id"], annotation["image_id"]].append(annotation)
     known = set(pictures)
     for result in results:
         if result["image_id"] not in known:
             raise InputError(f"a result names picture {result['image_id']}, which the truth does not have")
-        answers[result["category_id"], result["image_id"]].append(result)
+        predictions[result["category_id"], result["image_id"]].append(result)
     categories = []
     for category in sorted(c["id"] for c in truth["categories"]):
         rows = []
         for image in pictures:
             key = category, image
             try:
-                columns = _coco_objects(objects[key], k) | _coco_answers(answers[key], k)
+                columns = _coco_objects(objects[key], k) | _coco_predictions(predictions[key], k)
             except KeyError as error:
                 raise InputError(f"picture {image}: an annotation or result has no {error}") from None
             except (TypeError, ValueError) as error:

@@ -1,19 +1,18 @@
 """Errors of landmarks: NME, PCK, CED with its area and failure rate, per object and per landmark.
 
-Here live pure functions of truth (B, K, 2), answers (B, K, 2) and normaliser lengths (B,).
+Here live pure functions of truth (B, K, 2), predictions (B, K, 2) and normaliser lengths (B,).
 Never here: files, pictures, the choice of a normaliser for a data set, random choices.
 Three rules hold in every function:
 
 * NaN in the truth = not labelled: the point is left out, and so is an object without any point;
 * a length that is NaN or not positive leaves the whole object out (its values are NaN);
-* NaN in the answer where the truth is labelled = **missing**: its error is infinite, so it fails
+* NaN in the prediction where the truth is labelled = **missing**: its error is infinite, so it fails
   every threshold; where a finite mean is needed it costs the diagonal of the object's labelled
   points and at least the normaliser (100 %), see :func:`nme`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,8 @@ from ..structures import InputError, Normalizer
 Array = NDArray[Any]
 
 
-def _points(truth: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:
-    """Both as (B, K, 2) float64; float32 answers are compared without further rounding."""
+def check_points(truth: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:
+    """Both as (B, K, 2) float64; float32 predictions are compared without further rounding."""
     truth, predicted = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
     if truth.ndim != 3 or truth.shape[2] != 2 or truth.shape != predicted.shape:
         raise InputError(f"truth {truth.shape} and predicted {predicted.shape} must both be (B, K, 2)")
@@ -49,7 +48,7 @@ def _mean(values: Array, axis: int | None = None) -> Array:
 
 
 def point_errors(truth: ArrayLike, predicted: ArrayLike) -> Array:
-    """Euclidean distance of each answer from its truth, px.
+    """Euclidean distance of each prediction from its truth, px.
 
     Parameters
     ----------
@@ -59,35 +58,17 @@ def point_errors(truth: ArrayLike, predicted: ArrayLike) -> Array:
     Returns
     -------
     (B, K) float64
-        NaN where the truth is not labelled; ``inf`` where it is and the answer is missing.
+        NaN where the truth is not labelled; ``inf`` where it is and the prediction is missing.
 
     Examples
     --------
     >>> point_errors([[[0, 0], [1, 1]]], [[[3, 4], [1, 1.5]]])
     array([[5. , 0.5]])
     """
-    truth, predicted = _points(truth, predicted)
+    truth, predicted = check_points(truth, predicted)
     error = np.hypot(*np.moveaxis(predicted - truth, -1, 0))
     error = np.where(np.isnan(error), np.inf, error)
     return np.where(np.isnan(truth).any(axis=2), np.nan, error)
-
-
-def headline_metric(normalizer: Normalizer, landmarks: Sequence[str]) -> str:
-    """The figure that leads in a report and that a search improves: "pck", "pixel" or "nme".
-
-    PCK@0.2 when the normaliser is a torso (shoulder to hip), as the field has it for bodies, pixels for
-    ("pixel",), else NME.
-
-    >>> headline_metric(("points", 0, 1), ["left shoulder", "right hip"])
-    'pck'
-    """
-    if tuple(normalizer) == ("pixel",):
-        return "pixel"
-    if normalizer[0] == "points":
-        ends = " ".join(landmarks[i].lower() for i in normalizer[1:])
-        if "shoulder" in ends and "hip" in ends:
-            return "pck"
-    return "nme"
 
 
 def normalizer_lengths(
@@ -156,7 +137,7 @@ def _extent(truth: Array) -> Array:
 
 
 def _charged(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, missing: ArrayLike | None) -> Array:
-    """(B, K) normalised errors, finite: a missing answer costs ``missing`` px."""
+    """(B, K) normalised errors, finite: a missing prediction costs ``missing`` px."""
     error = point_errors(truth, predicted)
     length = _lengths(lengths, len(error))
     if missing is None:
@@ -178,7 +159,7 @@ def nme(
     truth, predicted : (B, K, 2)
     lengths : (B,), see :func:`normalizer_lengths`
     missing : float or (B,), px, optional
-        What a missing answer costs.  Default: the diagonal of the object's labelled points and at
+        What a missing prediction costs.  Default: the diagonal of the object's labelled points and at
         least the normaliser, so that silence is never cheaper than a guess inside the object,
         whichever the normaliser (with ``("pixel",)`` the normaliser alone would be 1 px).
 
@@ -266,7 +247,7 @@ def _kept(values: ArrayLike) -> Array:
     return values[~np.isnan(values)]
 
 
-def _object_auc(values: ArrayLike, cutoff: float) -> Array:
+def object_auc(values: ArrayLike, cutoff: float) -> Array:
     """(B,) what each object adds to the area: 1 for no error, falling to 0 at ``cutoff``."""
     if not cutoff > 0:
         raise InputError(f"cutoff must be positive, got {cutoff}")
@@ -279,7 +260,7 @@ def auc(values: ArrayLike, cutoff: float = 0.08) -> float:
     A step curve's area needs no grid: each object adds ``max(0, 1 - value / cutoff)``.  Departure:
     toolboxes sum trapezia over a grid of thresholds, which converges to this value.
     """
-    return float(_mean(_object_auc(_kept(values), cutoff)))
+    return float(_mean(object_auc(_kept(values), cutoff)))
 
 
 def failure_rate(values: ArrayLike, cutoff: float = 0.08) -> float:
@@ -288,26 +269,7 @@ def failure_rate(values: ArrayLike, cutoff: float = 0.08) -> float:
     return float((values > cutoff).mean()) if len(values) else float("nan")
 
 
-def _object_failure(values: Array, cutoff: float) -> Array:
+def object_failure(values: ArrayLike, cutoff: float) -> Array:
+    """(B,) 1.0 above ``cutoff``, 0.0 below, NaN left out."""
+    values = np.asarray(values, np.float64)
     return np.where(np.isnan(values), np.nan, values > cutoff)
-
-
-#: name -> ``f(truth, predicted, lengths) -> (B,)``: what bootstrap and paired tests are made of
-OBJECT_METRICS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], Array]] = {
-    "nme": nme,
-    "auc@0.08": lambda t, p, n: _object_auc(nme(t, p, n), 0.08),
-    "failure@0.08": lambda t, p, n: _object_failure(nme(t, p, n), 0.08),
-    "pck@0.05": lambda t, p, n: object_pck(t, p, n, 0.05),
-    "pck@0.1": lambda t, p, n: object_pck(t, p, n, 0.1),
-    "pck@0.2": lambda t, p, n: object_pck(t, p, n, 0.2),
-}
-
-#: name -> ``f(truth, predicted, lengths) -> float``: one number of a whole split
-METRICS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], float]] = {
-    "nme": lambda t, p, n: float(_mean(nme(t, p, n))),
-    "auc@0.08": lambda t, p, n: auc(nme(t, p, n), 0.08),
-    "failure@0.08": lambda t, p, n: failure_rate(nme(t, p, n), 0.08),
-    "pck@0.05": lambda t, p, n: pck(t, p, n, 0.05)[0],
-    "pck@0.1": lambda t, p, n: pck(t, p, n, 0.1)[0],
-    "pck@0.2": lambda t, p, n: pck(t, p, n, 0.2)[0],
-}

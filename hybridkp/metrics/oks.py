@@ -1,7 +1,7 @@
 """Object keypoint similarity, and the average precision and recall that COCO makes of it.
 
 Here lives our own NumPy evaluation for any K and any sigmas, equal to the official tool.  Never
-here: files (JSON is parsed by the caller), pictures, models.  Per picture: truth (G, K, 2), answers
+here: files (JSON is parsed by the caller), pictures, models.  Per picture: truth (G, K, 2), predictions
 (D, K, 2), scores (D,), areas (G,).
 
 References
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..structures import InputError
+from ..structures import InputError, short_repr
 
 Array = NDArray[Any]
 
@@ -48,7 +48,7 @@ def _labelled(truth: Array, visibility: ArrayLike | None) -> Array:
 
 
 def _outside(predicted: Array, boxes_xywh: Array) -> Array:
-    """(G, D, K, 2) distance of the answers from boxes of doubled margin, 0 inside."""
+    """(G, D, K, 2) distance of the predictions from boxes of doubled margin, 0 inside."""
     corner, size = boxes_xywh[:, None, None, :2], boxes_xywh[:, None, None, 2:]
     low, high = corner - size, corner + 2 * size
     return np.maximum(0.0, low - predicted) + np.maximum(0.0, predicted - high)
@@ -63,7 +63,7 @@ def oks_matrix(
     visibility: ArrayLike | None = None,
     boxes_xywh: ArrayLike | None = None,
 ) -> Array:
-    """Object keypoint similarity of every true object with every answer of one picture.
+    """Object keypoint similarity of every true object with every prediction of one picture.
 
     ``mean_k exp(-d_k^2 / (2 area (2 sigma_k)^2))`` over the object's labelled landmarks [1]_.
 
@@ -76,7 +76,7 @@ def oks_matrix(
     visibility : (G, K), optional
         0 = not labelled (whatever ``truth`` says), 1 and 2 count the same.
     boxes_xywh : (G, 4), optional
-        For objects with no labelled landmark: all K answers are measured from the box enlarged by its
+        For objects with no labelled landmark: all K predictions are measured from the box enlarged by its
         own width and height on every side, as the official tool does.  Without a box their row is 0.
 
     Returns
@@ -110,7 +110,7 @@ def oks_matrix(
 
 
 def object_oks(truth: ArrayLike, predicted: ArrayLike, area: ArrayLike, sigmas: ArrayLike) -> Array:
-    """(B,) similarity of each object (B, K, 2) with its own answer; NaN where nothing is labelled."""
+    """(B,) similarity of each object (B, K, 2) with its own prediction; NaN where nothing is labelled."""
     truth, predicted = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
     if truth.ndim != 3 or truth.shape != predicted.shape:
         raise InputError(f"truth {truth.shape} and predicted {predicted.shape} must both be (B, K, 2)")
@@ -125,7 +125,7 @@ def object_oks(truth: ArrayLike, predicted: ArrayLike, area: ArrayLike, sigmas: 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What one picture adds to one category; answers sorted by falling score."""
+    """What one picture adds to one category; predictions sorted by falling score."""
 
     similarity: Array  # (G, D)
     score: Array  # (D,)
@@ -134,11 +134,13 @@ class Picture:
     crowd: Array  # (G,) bool
     ignore: Array  # (G,) bool, crowds included
 
+    __repr__ = short_repr
+
 
 def _match(picture: Picture, ignore: Array) -> tuple[Array, Array]:
     """Greedy matching at all thresholds at once.
 
-    Each answer in turn takes the free object it is most like (crowds are always free), a
+    Each prediction in turn takes the free object it is most like (crowds are always free), a
     counted one if any reaches the threshold, else an ignored one; of equals the last.
 
     Returns (T, D) bool matched, (T, D) bool matched to an ignored object.
@@ -214,7 +216,7 @@ def figures(categories: Sequence[Sequence[Picture]]) -> dict[str, float]:
 
 
 def point_box_area(predicted: Array) -> Array:
-    """(D,) area of the box around each answer's points; 0 where all are missing."""
+    """(D,) area of the box around each prediction's points; 0 where all are missing."""
     known = np.isfinite(predicted).all(axis=2, keepdims=True)
     low = np.where(known, predicted, np.inf).min(axis=1, initial=np.inf)
     high = np.where(known, predicted, -np.inf).max(axis=1, initial=-np.inf)
@@ -274,26 +276,26 @@ def oks_ap(
 ) -> dict[str, float]:
     """COCO's keypoint AP and AR [1]_ for one category, any K, any sigmas.
 
-    Each list has one entry per picture, G objects and D answers in that picture (both may be 0).
+    Each list has one entry per picture, G objects and D predictions in that picture (both may be 0).
 
     Parameters
     ----------
     truth : P arrays (G, K, 2), NaN = not labelled
     predicted : P arrays (D, K, 2), NaN = missing
     scores : P arrays (D,)
-        Of equal scores the earlier picture, then the earlier answer, goes first.
+        Of equal scores the earlier picture, then the earlier prediction, goes first.
     areas : P arrays (G,), object areas px²
     sigmas : (K,)
     visibility : P arrays (G, K), optional, see :func:`oks_matrix`
     boxes_xywh : P arrays (G, 4), optional, needed only by objects with no labelled landmark
     crowd : P arrays (G,) bool, optional
-        ``iscrowd``: not counted, and may swallow any number of answers.
+        ``iscrowd``: not counted, and may swallow any number of predictions.
     ignore : P arrays (G,) bool, optional
-        Not counted, and may swallow one answer; default: objects with no labelled landmark.
+        Not counted, and may swallow one prediction; default: objects with no labelled landmark.
     predicted_areas : P arrays (D,), optional
-        Decide which unmatched answers count for medium and large; default: their points' box.
+        Decide which unmatched predictions count for medium and large; default: their points' box.
     max_detections : int
-        The best-scored answers of each picture that are looked at.
+        The best-scored predictions of each picture that are looked at.
 
     Returns
     -------

@@ -10,15 +10,12 @@ second, NaN where nobody knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array, InputError
-from ..structures.pairs import Matched
-from .homographies import AUC_PX, THRESHOLDS_PX, corner_error, correctness, map_points, recall_area
-from .homographies import auc as auc
+from .homographies import THRESHOLDS_PX, map_points
 
 CORRECT_PX = 3.0  #: a match within this distance of the truth is a correct one
 
@@ -31,7 +28,7 @@ SizeHW = tuple[int, int]
 
 
 def transfer(xy: ArrayLike, truth: ArrayLike) -> Array:
-    """Points (N, 2) of the first picture in the second, (N, 2) float64; NaN where there is no answer.
+    """Points (N, 2) of the first picture in the second, (N, 2) float64; NaN where there is no prediction.
 
     A homography has none at and behind its horizon.  A flow is read bilinearly; it has none outside
     its picture, where one of the pixels read is unknown, and where one of them moves over 1 px
@@ -197,65 +194,6 @@ def inlier_counts(
     if len(kept) != len(errors):
         raise InputError(f"inlier: {len(kept)} marks for {len(errors)} matches")
     return int(kept.sum()), int((kept & (errors <= threshold_px)).sum())
-
-
-# --------------------------------------------------------------------------------------------
-# everything about one pair
-# --------------------------------------------------------------------------------------------
-
-#: name -> what it is; the keys of :func:`pair_scores`
-POINT_METRICS: dict[str, str] = {
-    "repeatability@1": "share of points found in both pictures within 1 px",
-    "repeatability@3": "share of points found in both pictures within 3 px",
-    "localisation_px": "mean distance of the points found in both pictures within 3 px",
-    "matching_score": "correct matches (3 px) per point in the common region",
-    "mma@1": "share of matches within 1 px of the truth",
-    "mma@3": "share of matches within 3 px of the truth",
-    "mma@5": "share of matches within 5 px of the truth",
-    "corner_px": "mean error of the four corners through the estimated homography",
-    "correct@1": "homography's corner error at most 1 px",
-    "correct@3": "homography's corner error at most 3 px",
-    "correct@5": "homography's corner error at most 5 px",
-    "auc@3": "area under the recall of the corner error up to 3 px",
-    "auc@5": "area under the recall of the corner error up to 5 px",
-    "auc@10": "area under the recall of the corner error up to 10 px",
-    "matches": "matches before the robust estimator",
-    "inliers": "matches that the robust estimator kept",
-    "correct_inliers": "inliers within 3 px of the truth",
-    "points": "points detected, mean of both pictures",
-}
-
-
-def pair_scores(matched: Matched, truth: ArrayLike, size_hw_a: SizeHW, size_hw_b: SizeHW) -> dict[str, float]:
-    """Every metric of :data:`POINT_METRICS` for one pair.
-
-    Homography metrics are NaN when the truth is a flow; ``localisation_px`` is NaN when no point is
-    found twice; ``corner_px`` is inf when no homography was found, and then counts as 0 in the others.
-    """
-    known = np.asarray(truth, float)
-    points = matched.keypoints_a.xy, matched.keypoints_b.xy
-    _, apart, possible = repeated_points(*points, known, size_hw_a, size_hw_b, CORRECT_PX)
-    kept, right = inlier_counts(matched.xy_a, matched.xy_b, matched.inlier, known)
-    corner = corner_error(matched.homography, known, size_hw_a)
-    values: dict[str, Any] = {
-        # nearest first: the pairs within 1 px are the same with either limit
-        "repeatability@1": (apart <= 1.0).sum() / max(possible, 1),
-        "repeatability@3": len(apart) / max(possible, 1),
-        "localisation_px": apart.mean() if len(apart) else np.nan,
-        "matching_score": matching_score(
-            matched.xy_a, matched.xy_b, *points, known, size_hw_a, size_hw_b, CORRECT_PX
-        ),
-        "corner_px": corner,
-        "matches": len(matched.xy_a),
-        "inliers": kept,
-        "correct_inliers": right,
-        "points": (len(points[0]) + len(points[1])) / 2,
-    }
-    columns = {"mma": (THRESHOLDS_PX, mma(matched.xy_a, matched.xy_b, known))}
-    columns |= {"correct": (THRESHOLDS_PX, correctness(corner)), "auc": (AUC_PX, recall_area(corner))}
-    for name, (limits, row) in columns.items():
-        values |= {f"{name}@{limit:g}": value for limit, value in zip(limits, row, strict=True)}
-    return {name: float(values[name]) for name in POINT_METRICS}
 
 
 # --------------------------------------------------------------------------------------------

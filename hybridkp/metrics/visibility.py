@@ -24,7 +24,7 @@ def brier_score(visible: ArrayLike, probability: ArrayLike) -> float:
     ----------
     visible : bool or float, any shape
         1 where the landmark is visible, 0 where not, NaN where nobody knows.
-    probability : same shape, 0..1, NaN = no answer
+    probability : same shape, 0..1, NaN = no prediction
 
     Returns
     -------

@@ -1,59 +1,97 @@
-"""Named constructors of what recipes are made of: descriptors and refiners, for recipes and checks.
+"""What a part is: a row of a table, in a slot of the grammar, and the task that the rows belong to.
 
-No detector is built here, and nothing is fitted.
+Nothing is made or imported here: a row names its class, so that listing costs nothing.  To add a part, write
+its class and its row in ``landmark_parts.py`` or ``point_parts.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+Params = Mapping[str, Any]
+Space = Mapping[str, list[Any]]
 
 
-def _descriptors() -> dict[str, Any]:
-    from ..descriptors import HOG, ORB, SIFT, SURF, Concat, MultiLevel
+@dataclass(frozen=True)
+class Inside:
+    """The estimator that a part works in, where the part is none by itself.
 
-    return {
-        "sift": SIFT(),
-        "orb": ORB(),
-        "hog": HOG(),
-        "surf": SURF(size_px=16),
-        "surf-upright-128": SURF(upright=True, extended=True, size_px=16),
-        "sift-hog": Concat([("sift", SIFT()), ("hog", HOG())]),
-        "hog-3-levels": MultiLevel(HOG(), levels=(0, 1, 2)),
-    }
+    A parameter that the part does not have is looked for here.
+    """
 
-
-def _cnn(quick: bool) -> Any:
-    from ..deep import CNNRefiner
-
-    changes = {"max_epochs": 6, "epoch_pictures": 500} if quick else {"max_epochs": 8}
-    return CNNRefiner(schedule=CNNRefiner.default_schedule(**changes))
+    target: str
+    part: str  #: its parameter that takes the part
+    before: str = ""  #: its parameter that takes what stands before the part
+    parameters: Params = field(default_factory=dict)
+    slow: Params = field(default_factory=dict)  #: these too, where a part in it is slow
+    space: Space = field(default_factory=dict)
+    inside: Inside | None = None  #: what holds this one in turn
 
 
-def _subpixel(quick: bool) -> Any:
-    from ..landmarks.refiner import SubpixelRefiner
+@dataclass(frozen=True)
+class Row:
+    """One part.  Parameters are named as in the class, or as the only one of that name inside of it."""
 
-    return SubpixelRefiner()
+    slots: str  #: where it may stand in an expression; several with spaces
+    name: str
+    target: str  #: ``.room:Class`` of this package, or ``module:Class`` of another
+    about: str  #: a few words
+    family: str = ""  #: "floor", "classical", "deep", "hybrid", "peer"; "" for what takes after its members
+    parameters: Params = field(default_factory=dict)  #: where they differ from the class's own
+    quick: Params | None = None  #: in place of ``parameters`` when training has to be short
+    around: Params = field(default_factory=dict)  #: what it needs of the estimator that it works in
+    light: Params | None = None  #: in place of ``parameters`` among experts of which no part is slow
+    space: Space = field(default_factory=dict)  #: values that a search chooses from
+    holds: str = ""  #: the class's parameter that takes what stands before it, or its members
+    named: bool = True  #: members are (name, estimator)
+    takes: str = ""  #: members are taken from this slot alone, not as whole methods
+    needs: tuple[str, str] | None = None  #: a promise that what it holds must keep: class, and in words
+    inside: Inside | None = None
+    optional: bool = False  #: None stands for it where nothing of its own is written
+    slow: bool = False  #: takes long even on a tiny problem
 
 
-_REFINERS: dict[str, Callable[[bool], Any]] = {"cnn": _cnn, "subpixel": _subpixel}
+class Listed(NamedTuple):
+    """A method worth a line in the list: a short name of an expression, or an expression with its words."""
+
+    name: str
+    about: str
+    expression: str = ""  #: what it is short for
+    family: str = ""  #: where its parts do not say it
 
 
-def descriptor_names() -> list[str]:
-    """Names for :func:`make_descriptor`."""
-    return list(_descriptors())
+@dataclass(frozen=True)
+class Task:
+    """The parts of one task, and its well-known methods."""
 
+    name: str
+    start: str  #: the slot of a start
+    first: str  #: the slot before "+"
+    last: str  #: the slot after the last "+"
+    rows: tuple[Row, ...]
+    listed: tuple[Listed, ...]
+    nested: Mapping[str, str]  #: parameter -> slot of the part that is its value
 
-def make_descriptor(name: str) -> Any:
-    """A descriptor with its default parameters."""
-    return _descriptors()[name]
+    @cached_property
+    def by_slot(self) -> dict[str, dict[str, Row]]:
+        out: dict[str, dict[str, Row]] = {}
+        for row in self.rows:
+            for slot in row.slots.split():
+                out.setdefault(slot, {})[row.name] = row
+        return out
 
+    @cached_property
+    def short(self) -> dict[str, str]:
+        """Short name -> expression."""
+        return {each.name: each.expression for each in self.listed if each.expression}
 
-def refiner_names() -> list[str]:
-    """Names for :func:`make_refiner`."""
-    return list(_REFINERS)
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every name of a part, and every short one."""
+        return frozenset({row.name for row in self.rows} | self.short.keys())
 
-
-def make_refiner(name: str, quick: bool = False) -> Any:
-    """A fresh, unfitted refiner; ``quick`` trains shorter."""
-    return _REFINERS[name](quick)
+    def find(self, slot: str, name: str) -> Row | None:
+        return self.by_slot.get(slot, {}).get(name)

@@ -1,4 +1,8 @@
-"""Parameters of estimators set from outside: by name wherever they occur, or as a search found them."""
+"""Parameters of estimators set from outside: by name wherever they occur, or as a search found them.
+
+What may be tuned follows from the parts of an expression; estimators and plain parameters pass through,
+nothing is fitted.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,53 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..structures import InputError
-from .search_spaces import PARTS
+from .listing import canonical
+from .make import make
 
 Params = Mapping[str, Any]
 
 
-def with_settings(name: str, estimator: Any, found: Mapping[str, Params]) -> Any:
-    """The estimator of a recipe with tuned settings, its own and those of its members.
+def search_space(expression: str) -> dict[str, list[Any]]:
+    """Nested parameter -> values that ``hybridkp tune`` chooses from, of all parts together.
 
-    ``found`` maps recipes to parameters; a combination takes what was found for its members.
+    A parameter that the expression writes out is not varied.
+
+    >>> sorted(search_space("hog+ridge[grid=8]"))
+    ['alpha']
     """
+    return make(expression).space
+
+
+def untuned(expression: str) -> list[str]:
+    """Parts of an expression that have nothing to choose from, for a note.
+
+    >>> untuned("sdm:subpixel")
+    ['subpixel']
+    """
+    return make(expression).untuned
+
+
+def with_settings(expression: str, estimator: Any, found: Mapping[str, Params]) -> Any:
+    """The estimator of an expression with tuned settings, its own and those of its sub-expressions.
+
+    ``found`` maps expressions to parameters, nested or, where there is only one of it, by its last name;
+    what was found for the larger expression wins.
+    """
+    known = {canonical(name): params for name, params in found.items()}
+    places = make(expression).places if found else {}
+    for place in sorted(places, key=lambda p: -len(p.split("__")) if p else 1):
+        params = known.get(places[place], {})
+        inner = estimator.get_params(deep=True)[place] if place and params else estimator
+        for key, value in params.items():
+            inner.set_params(**{_nested(inner, key): value})
+    return estimator
+
+
+def _nested(estimator: Any, key: str) -> str:
+    """The key itself, or the one nested parameter that ends with it."""
     known = estimator.get_params(deep=True)
-    inside = {m: m for m in found if m in known} | PARTS.get(name, {})
-    for place, recipe in inside.items():
-        estimator.set_params(**{f"{place}__{k}": v for k, v in found.get(recipe, {}).items()})
-    return estimator.set_params(**found.get(name, {}))
+    inside = [name for name in known if name.endswith(f"__{key}")]
+    return inside[0] if key not in known and len(inside) == 1 else key
 
 
 def with_parameters(estimator: Any, params: Params) -> Any:

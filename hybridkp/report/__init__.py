@@ -1,10 +1,9 @@
-"""From stored answers to what people read: tables, plots, pictures, one self-contained page.
+"""From stored predictions to what people read: tables, plots, pictures, one self-contained page.
 
-:func:`write_report` is the door of the landmarks task, :func:`write_points_report` of interest points.
-``scores`` and ``point_scores`` line answers up with the truth and ask ``metrics`` and ``statistics``;
-``tables``, ``pictures``, ``words``, ``page`` and ``writer`` (and their ``point_`` siblings) each make
-one kind of thing for their task; ``cells``, ``verdicts``, ``plots``, ``embed``, ``rendering`` and
-``output`` serve both.  No metric is computed here and no model is run.
+:func:`write_report` is the door of the landmarks task, :func:`write_points_report` of interest points; each
+has a folder with ``scores`` (predictions beside the truth), ``tables``, ``words``, ``pictures``, ``page`` and
+``writer``.  ``cells``, ``material``, ``verdicts``, ``plots``, ``embed``, ``rendering`` and ``output`` serve
+both.  No metric is computed here and no model is run.
 """
 
 from __future__ import annotations

@@ -16,26 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from ..stats import PairedComparison
+from ..metrics import Metric
+from ..metrics.metric import heading
+from ..stats import PairedComparison, letter_display
+from ..structures import Array
 
 MISSING = "–"
 SPACE = "\N{NO-BREAK SPACE}"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """The figure that methods are sorted and compared by."""
-
-    title: str
-    unit: str
-    key: str  #: column name in CSV and JSON
-    lower_is_better: bool
-    digits: int
-
-    @property
-    def difference_unit(self) -> str:
-        """Percentages differ by percentage points."""
-        return "points" if self.unit == "%" else self.unit
 
 
 @dataclass(frozen=True)
@@ -50,13 +37,17 @@ class Column:
     low: str = ""  #: keys of the interval's ends
     high: str = ""
     bracket: str = "[]"
+    quiet: bool = False  #: left out where it is 0 for every method
+
+    @classmethod
+    def of(cls, metric: Metric, tip: str = "", ends: tuple[str, str] = ("", "")) -> Column:
+        """A metric's column, with the keys of its interval's ends where it has one."""
+        tip = "; ".join(filter(None, (metric.words, tip)))
+        return cls(metric.key, metric.title, metric.unit, metric.digits, tip, *ends)
 
     @property
     def heading(self) -> str:
-        """Title and unit; the unit once."""
-        return (
-            f"{self.title}, {self.unit}" if self.unit and self.unit not in self.title.split() else self.title
-        )
+        return heading(self.title, self.unit)
 
 
 @dataclass(frozen=True)
@@ -68,6 +59,48 @@ class Row:
     letters: str
     numbers: Mapping[str, float]
     family: str = ""  #: "classical", "learned", ...
+
+
+def ranked_rows(
+    methods: Sequence[str],
+    comparisons: Sequence[PairedComparison],
+    numbers: Sequence[Mapping[str, float]],
+    families: Sequence[str] | None = None,
+) -> list[Row]:
+    """One row per method in the order given, with the letters of the comparisons."""
+    letters = letter_display(methods, comparisons) if len(methods) > 1 else dict.fromkeys(methods, "")
+    kinds = families or [""] * len(methods)
+    return [
+        Row(rank, method, letters[method], found, kind)
+        for rank, (method, found, kind) in enumerate(zip(methods, numbers, kinds, strict=True), 1)
+    ]
+
+
+def shown_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
+    """The first column and those with a number in ``rows``; quiet ones only where one is not 0."""
+    has = {k for row in rows for k, v in row.numbers.items() if math.isfinite(v)}
+    loud = {k for row in rows for k, v in row.numbers.items() if v}
+    return [c for i, c in enumerate(columns) if i == 0 or c.key in (has & loud if c.quiet else has)]
+
+
+def mean(values: Array) -> float:
+    """Of the finite ones; NaN without any."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def median(values: Array) -> float:
+    """Of the finite ones; NaN without any."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else math.nan
+
+
+def cost_numbers(ms: Array, peak_bytes: Sequence[int]) -> dict[str, float]:
+    """Median and quartiles of the times, NaN left out, and the largest memory; -1 = unknown."""
+    known, peak = ms[np.isfinite(ms)], max(peak_bytes, default=-1)
+    q1, middle, q3 = np.percentile(known, [25, 50, 75]) if len(known) else (math.nan,) * 3
+    times = {"ms": float(middle), "ms_q1": float(q1), "ms_q3": float(q3)}
+    return {**times, "peak_mb": peak / 1e6 if peak >= 0 else math.nan}
 
 
 # --------------------------------------------------------------------------------------------

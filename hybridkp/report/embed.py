@@ -6,11 +6,13 @@ Knows no task; what is drawn on the pictures is the tasks' own.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from ..imaging.images import as_uint8
 from ..structures import Array, InputError
 
 QUALITY = 80
@@ -33,6 +35,31 @@ def jpeg_uri(image: Array, quality: int = QUALITY) -> str:
     if not ok:  # pragma: no cover - cv2 packs every uint8 picture
         raise InputError("a picture of the report could not be packed as JPEG")
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def read_picture(
+    load: Callable[[], Array], name: str, unreadable: set[str], blank_hw: tuple[int, int]
+) -> Array:
+    """The picture as uint8; grey, and noted in ``unreadable``, where it cannot be read."""
+    try:
+        return as_uint8(load(), name)
+    except (InputError, OSError):
+        unreadable.add(name)
+        return np.full((*blank_hw, 3), 96, np.uint8)
+
+
+def most_apart(spread: Array, groups: Sequence[str], n: int) -> list[int]:
+    """Up to n rows of the largest (B,) spread above 0, one of each group."""
+    chosen: list[int] = []
+    for row in np.argsort(-np.nan_to_num(spread), kind="stable").tolist():
+        if len(chosen) < n and spread[row] > 0 and groups[row] not in {groups[r] for r in chosen}:
+            chosen.append(row)
+    return chosen
+
+
+def evenly(n: int, most: int) -> list[int]:
+    """At most so many of 0..n-1, both ends among them."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int)).tolist()
 
 
 def three_cases(error: Array) -> dict[str, int]:

@@ -65,7 +65,7 @@ def place_labels(
 
     Each label tries 16 directions at ten distances; the costs are shared area (with labels,
     points, obstacles), leaving the frame, leaders that cross labels, and distance.  Sweeps of
-    coordinate descent, the most crowded label first, give the same answer each time.
+    coordinate descent, the most crowded label first, give the same places each time.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ def _machine() -> str:
 
 
 def _versions(made: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Each package with the version, or versions, that the answers were made with."""
+    """Each package with the version, or versions, that the predictions were made with."""
     out: dict[str, list[str]] = {}
     for one in made:
         for name, value in one.items():

@@ -139,16 +139,18 @@ def _plain_ticks(axis: Any) -> None:
 
     low, high = axis.get_view_interval()
     decades = np.log10(high / low)
-    subs = (
-        (1, 2, 3, 4, 5, 6, 7, 8, 9)
-        if decades < 0.7
-        else (1, 1.5, 2, 3, 4, 5, 7)
-        if decades < 1.2
-        else (1, 2, 5)
-    )
-    axis.set_major_locator(LogLocator(subs=subs if decades < 2.5 else (1,), numticks=20))
+    fine = ((0.7, range(1, 10)), (1.2, (1, 1.5, 2, 3, 4, 5, 7)), (2.5, (1, 2, 5)), (np.inf, (1,)))
+    subs = next(tuple(s) for most, s in fine if decades < most)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def log_values(axes: Any) -> None:
+    """A logarithmic y axis with plain numbers: each decade, twice and five times it."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    axes.yaxis.set_minor_formatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else "")
 
 
 def _limits(values: Array, log: bool) -> tuple[float, float]:
@@ -316,9 +318,7 @@ def history_svg(
             )
             low = min(low, float(np.nanmin(y)) if np.isfinite(y).any() else np.inf)
         if 0 < low < np.inf:
-            axes.set_yscale("log")
-            axes.yaxis.set_minor_formatter(lambda v, _: f"{v:g}" if str(f"{v:e}")[0] in "25" else "")
-            axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+            log_values(axes)
         axes.set_title(plain(title), fontsize=9, loc="left")
         axes.set_xlabel("epoch or stage")
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -13,9 +13,10 @@ from typing import Any
 
 import jinja2
 
+from ..metrics import Metric
 from ..structures import Array
 from . import plots
-from .cells import Column, Figure, Row, cell
+from .cells import Column, Row, cell
 
 WIDE, NARROW = (9.6, 5.2), (3.6, 4.6)  #: inches of a plot on a laptop, on a phone
 
@@ -40,13 +41,13 @@ def _sort_key(row: Row, column: Column) -> str:
     return f"{value:.9g}" if math.isfinite(value) else ""
 
 
-def axis_label(head: Figure) -> str:
+def axis_label(head: Metric) -> str:
     """The headline and which way is better."""
     unit = f", {head.unit}" if head.unit else ""
     return f"{head.title}{unit} ({'lower' if head.lower_is_better else 'higher'} is better)"
 
 
-def trade_off_context(points: Sequence[plots.Point], head: Figure, what: str) -> dict[str, Any]:
+def trade_off_context(points: Sequence[plots.Point], head: Metric, what: str) -> dict[str, Any]:
     """The plot for both widths and the sentence about a method at its edge; ``what`` took the time."""
 
     def plot(name: str, width: float, height: float) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..metrics import Metric
 from ..stats import PairedComparison, indistinguishable_sets
-from .cells import Column, Figure, Row, cell, number, p_value
+from .cells import Column, Row, cell, number, p_value
 
 MOST_SENTENCES = 12  #: about pairs; the table has them all
 
@@ -22,7 +23,7 @@ def excludes_zero(c: PairedComparison) -> bool:
     return bool(math.isfinite(c.low) and (c.low > 0 or c.high < 0))
 
 
-def interval_words(c: PairedComparison, head: Figure) -> str:
+def interval_words(c: PairedComparison, head: Metric) -> str:
     """``−0.31 points [−0.42, −0.20], p = 0.003``, signed, first minus second."""
     digits = head.digits
     size = number(c.difference, digits)
@@ -35,7 +36,7 @@ def interval_words(c: PairedComparison, head: Figure) -> str:
     return f"{size}{unit}{ends}, Holm p\N{NO-BREAK SPACE}{p}"
 
 
-def pair_sentence(c: PairedComparison, head: Figure) -> str:
+def pair_sentence(c: PairedComparison, head: Metric) -> str:
     """One pair in words."""
     if c.n == 0:
         return f"{c.first} and {c.second} share no object that can be scored."
@@ -48,7 +49,7 @@ def pair_sentence(c: PairedComparison, head: Figure) -> str:
 
 
 def opening(
-    head: Figure, lead: Column, rows: Sequence[Row], comparisons: Sequence[PairedComparison], what: str
+    head: Metric, lead: Column, rows: Sequence[Row], comparisons: Sequence[PairedComparison], what: str
 ) -> str:
     """The result in two sentences; ``lead`` is the headline's column, ``what`` was scored."""
     best = rows[0]
@@ -80,6 +81,15 @@ def count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
+def comparison_note(what: str, groups: str) -> str:
+    """How methods are held against each other."""
+    return (
+        f"Pairs of methods: the mean difference on the same {what}, a sign-flip permutation test over"
+        f" {groups}, p corrected by Holm for all comparisons of one table. Methods that share a letter could"
+        " not be told apart; that is not a proof that they are equal."
+    )
+
+
 def set_sentences(rows: Sequence[Row], comparisons: Sequence[PairedComparison]) -> list[tuple[str, str]]:
     """(letter, methods) for each maximal set of two and more that no test separates."""
     names = [r.method for r in rows]
@@ -104,7 +114,7 @@ def _split(letters: str) -> list[str]:
 
 
 def pairs_context(
-    head: Figure, rows: Sequence[Row], comparisons: Sequence[PairedComparison]
+    head: Metric, rows: Sequence[Row], comparisons: Sequence[PairedComparison]
 ) -> dict[str, Any]:
     """What the template's section on pairs shows: matrix, table, sentences, sets."""
     place = {r.method: i for i, r in enumerate(rows)}
@@ -122,16 +132,11 @@ def pairs_context(
         ends = [number(c.low, head.digits), number(c.high, head.digits)]
         table.append(
             {
-                "first": c.first,
-                "second": c.second,
+                "found": c,
                 "difference": number(c.difference, head.digits),
                 "interval": f"[{', '.join(ends)}]" if math.isfinite(c.low) else "–",
                 "p": p_value(c.p),
                 "p_holm": p_value(c.p_holm),
-                "differ": c.distinguishable,
-                "value": f"{c.difference:.9g}",
-                "raw_p": f"{c.p:.9g}",
-                "raw_holm": f"{c.p_holm:.9g}",
             }
         )
     same = [c for c in comparisons if not c.distinguishable]

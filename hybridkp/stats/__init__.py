@@ -2,7 +2,7 @@
 
 Here live the bootstrap over groups, the paired comparison of methods on the same objects with
 Holm's correction, and the sets of methods that no test separates.  Never here: metrics, files,
-pictures, plots.  Values are (B,) per object (``metrics.OBJECT_METRICS``), groups (B,).
+pictures, plots.  Values are (B,) per object (a row of ``metrics.LANDMARK_METRICS``), groups (B,).
 
 Rules held throughout.  Objects of one group (photograph, subject, video) are not independent, so
 whole *groups* are resampled [2]_ [3]_ and flipped; a figure is still the mean over *objects*.  NaN rows are

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 NEAR = 0.025  #: a point counts as found within this part of the crop's longer side
-#: parts of that side; an error counts as at most this while something is chosen on held-out answers
+#: parts of that side; an error counts as at most this while something is chosen on held-out predictions
 FAR = 0.05
 
 

@@ -162,7 +162,7 @@ def paired_difference(
     if a.ndim != 1 or a.shape != b.shape:
         raise InputError(f"a {a.shape} and b {b.shape} must both be (B,)")
     if np.isinf(a).any() or np.isinf(b).any():
-        raise InputError("values must be finite or NaN: charge a missing answer a finite cost first")
+        raise InputError("values must be finite or NaN: charge a missing prediction a finite cost first")
     return _paired((a - b)[:, None], groups, level, n_resamples, n_permutations, random_state)[0]
 
 
@@ -253,7 +253,7 @@ def compare_all(
     if not pairs:
         return []
     if np.isinf(table).any():
-        raise InputError("values must be finite or NaN: charge a missing answer a finite cost first")
+        raise InputError("values must be finite or NaN: charge a missing prediction a finite cost first")
     table = np.where(np.isnan(table).any(axis=0), np.nan, table)
     first, second = np.array(pairs).T
     results = _paired(

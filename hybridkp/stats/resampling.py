@@ -35,7 +35,7 @@ def columns(values: ArrayLike, groups: ArrayLike | None) -> tuple[Array, Array, 
     """Finite rows of (B, C), the group number of each (0..G-1), and G."""
     values = np.asarray(values, np.float64)
     if np.isinf(values).any():
-        raise InputError("values must be finite or NaN: charge a missing answer a finite cost first")
+        raise InputError("values must be finite or NaN: charge a missing prediction a finite cost first")
     keep = ~np.isnan(values).any(axis=1)
     if groups is None:
         codes = np.arange(int(keep.sum()))

@@ -12,6 +12,7 @@ from .base import InputError as InputError
 from .base import check_start as check_start
 from .base import check_xy as check_xy
 from .base import column as column
+from .base import short_repr as short_repr
 from .batch import Batch as Batch
 from .batch import as_batch as as_batch
 from .keypoints import Keypoints as Keypoints
@@ -24,7 +25,9 @@ from .parameters import NamedMembers as NamedMembers
 from .parameters import Parameters as Parameters
 from .parameters import clone as clone
 from .parameters import parameter_names as parameter_names
+from .predictions import ObjectKey as ObjectKey
 from .predictions import Predictions as Predictions
+from .predictions import object_keys as object_keys
 from .problem import Problem as Problem
 from .problem import as_problem as as_problem
 from .protocols import Descriptor as Descriptor

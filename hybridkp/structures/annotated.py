@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .base import Array, InputError
+from .base import Array, InputError, short_repr
 
 NOT_LABELLED, HIDDEN, VISIBLE = 0, 1, 2  #: COCO's three states of a landmark
 
@@ -28,7 +28,8 @@ class Instance:
         Landmarks in the picture; NaN (or infinite, in either coordinate) = not labelled.
     visibility : (K,) int
         0 not labelled, 1 labelled but hidden, 2 visible (COCO); without it every labelled landmark
-        is visible.  A landmark that is not labelled by either word has xy NaN and visibility 0.
+        is visible.  Anything above 0 is labelled: what lies between two states counts as the higher.
+        A landmark that is not labelled by either word has xy NaN and visibility 0.
     box_xywh : (4,) float
         x, y of the top-left corner, width and height in px, measured along pixel *edges* as in
         COCO: the box of a whole picture is ``(0, 0, W, H)``.  NaN when unknown.
@@ -49,6 +50,8 @@ class Instance:
     keypoint_scores: Array | None = None
     keypoint_visibility: Array | None = None
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
         xy = np.array(self.xy, np.float64)
         if xy.ndim != 2 or xy.shape[1] != 2:
@@ -57,7 +60,7 @@ class Instance:
         if self.visibility is None:
             visibility = np.where(labelled, VISIBLE, NOT_LABELLED)
         else:
-            visibility = np.asarray(self.visibility, np.int64)
+            visibility = np.ceil(np.nan_to_num(np.asarray(self.visibility, np.float64))).astype(np.int64)
         if visibility.shape != (len(xy),):
             raise InputError(f"Instance.visibility must have shape ({len(xy)},)")
         visibility = np.where(labelled, visibility, NOT_LABELLED)
@@ -88,6 +91,8 @@ class Sample:
     size_hw: tuple[int, int] | None = None
     modalities: Mapping[str, Callable[[], Array]] = field(default_factory=dict)
     image_id: int = -1
+
+    __repr__ = short_repr
 
     @property
     def image(self) -> Array:
@@ -123,6 +128,9 @@ class Dataset:
     normalizer: Normalizer = ("box",)
     licence: str = ""
     category: str = "object"
+    category_id: Any = 1  #: of the category in the annotations
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         k = len(self.landmarks)

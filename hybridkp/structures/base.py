@@ -5,6 +5,8 @@ Import these names from :mod:`hybridkp.structures`; they live apart to keep that
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
@@ -86,3 +88,31 @@ def column(values: ArrayLike | None, n: int, default: float, dtype: Any, name: s
     if out.shape != (n,):
         raise InputError(f"Keypoints.{name} must have shape ({n},), got {out.shape}")
     return out
+
+
+def short_repr(self: Any) -> str:
+    """A dataclass in one line; what is long shows its size or shape, ``<60>``, what is not given nothing.
+
+    ``__repr__ = short_repr`` in the class is all that it takes.
+    """
+    shown = []
+    for f in fields(self):
+        value = getattr(self, f.name)
+        default = f.default if f.default_factory is MISSING else f.default_factory()
+        absent = value is None or callable(value) or (isinstance(value, float) and np.isnan(value))
+        if not absent and (isinstance(value, np.ndarray) or value != default):
+            shown.append(f"{f.name}={_short(value)}")
+    return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        if value.ndim == 1 and value.size <= 4 and value.dtype != object:
+            return f"[{', '.join(f'{v:.6g}' for v in value.tolist())}]"
+        return f"<{', '.join(map(str, value.shape))}>"
+    text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+    if len(text) <= 40:
+        return text
+    if isinstance(value, str):
+        return f"{text[:36]}...'"
+    return f"<{len(value) if isinstance(value, Sized) else type(value).__name__}>"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, InputError, column
+from .base import Array, InputError, column, short_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,8 @@ class Keypoints:
     angle: Array = None  # type: ignore[assignment]
     octave: Array = None  # type: ignore[assignment]
     label: Array = None  # type: ignore[assignment]
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         xy = np.ascontiguousarray(self.xy, np.float32)
@@ -109,6 +111,8 @@ class Pyramid:
     levels: tuple[Array, ...]
     scale: Array
     sigma: Array
+
+    __repr__ = short_repr
 
     def __len__(self) -> int:
         return len(self.levels)

@@ -1,4 +1,4 @@
-"""The types of the interest-point task: pairs of pictures with truth, and what a matcher answers.
+"""The types of the interest-point task: pairs of pictures with truth, and what a matcher predicts.
 
 Plain frozen data and protocols that the rooms ``points``, ``metrics``, ``datasets``, ``evaluate``
 and ``report`` share.  Never here: image processing, files, learning.
@@ -16,7 +16,7 @@ import numpy as np
 
 from . import Keypoints
 from . import LocalFeature as LocalFeature
-from .base import Array, InputError
+from .base import Array, InputError, short_repr
 
 
 class Features(NamedTuple):
@@ -53,6 +53,8 @@ class Pair:
     change: str = ""
     rotated: bool = False
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
         if (self.homography is None) == (self.flow is None):
             raise InputError(f"{self.name}: a pair has either a homography or a flow")
@@ -72,6 +74,8 @@ class PairSet:
     pairs: tuple[Pair, ...]
     licence: str = ""
 
+    __repr__ = short_repr
+
     def __len__(self) -> int:
         return len(self.pairs)
 
@@ -80,7 +84,7 @@ class PairSet:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of names, truth and pixels: which data an answer belongs to."""
+        """A digest of names, truth and pixels: which data a prediction belongs to."""
         digest = hashlib.sha256()
         for pair in self.pairs:
             truth = pair.homography if pair.homography is not None else pair.flow()  # type: ignore[misc]
@@ -93,7 +97,7 @@ class PairSet:
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """A matcher's answer for one pair.
+    """What a matcher finds for one pair.
 
     Parameters
     ----------
@@ -116,6 +120,8 @@ class Matched:
     inlier: Array
     seconds: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         xy_a = np.asarray(self.xy_a, np.float32).reshape(-1, 2)

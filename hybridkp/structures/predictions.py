@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .base import Array, InputError
+from .base import Array, InputError, short_repr
+
+ObjectKey = tuple[str, int, int]  #: picture, object in it, and the how-manieth of these two
+
+
+def object_keys(pairs: Iterable[tuple[str, int]]) -> list[ObjectKey]:
+    """Keys of (picture, object) pairs that stay apart where two pictures have one name.
+
+    >>> object_keys([("a/1.png", 0), ("a/1.png", 0)])
+    [('a/1.png', 0, 0), ('a/1.png', 0, 1)]
+    """
+    seen: Counter[tuple[str, int]] = Counter()
+    out = []
+    for name, instance in pairs:
+        pair = (str(name), int(instance))
+        out.append((*pair, seen[pair]))
+        seen[pair] += 1
+    return out
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What one method answered on one split: answers only, no metric.
+    """What one method predicted on one split; no metric.
 
     ``xy`` (B, K, 2) float32 in the coordinates of the *picture* (not of the crop), NaN = gave
     none; ``score`` (B, K) float32; ``seconds`` (B,) per object, one thread, batch 1: the clock
@@ -40,6 +58,8 @@ class Predictions:
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)  #: training curves
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         b = len(self.names)

@@ -1,4 +1,4 @@
-"""Chooses the pictures that a reader should see, draws truth and answer on them, packs them as JPEG.
+"""Chooses the pictures that a reader should see, draws truth and prediction on them, packs them as JPEG.
 
 Each method's best, median and worst object, and the objects on which the methods disagree most.
 Pictures are read through the data set, one at a time; nothing is written and no metric computed.
@@ -13,9 +13,9 @@ import numpy as np
 
 from ...imaging.draw import draw_landmarks
 from ...imaging.geometry import apply_affine, crop_matrix, points_box, warp
-from ...imaging.images import as_uint8
-from ...structures import Array, InputError
-from ..embed import Picture, jpeg_uri, three_cases
+from ...structures import Array
+from ..cells import SPACE
+from ..embed import Picture, evenly, jpeg_uri, most_apart, read_picture, three_cases
 from .scores import Scores, Truth
 
 SIDE = 320  #: px; shown at about 200, so that a telephone's dense screen gets something sharper
@@ -24,7 +24,7 @@ MANY = 110  #: from so many pictures on they are packed smaller, to keep the pag
 
 @dataclass(eq=False)
 class Gallery:
-    """Cuts objects out of their pictures once each, and draws answers on copies of the crops."""
+    """Cuts objects out of their pictures once each, and draws predictions on copies of the crops."""
 
     truth: Truth
     side: int = SIDE
@@ -37,35 +37,28 @@ class Gallery:
         """The crop around the object, and the map from the picture to it."""
         if row not in self._crops:
             sample, size_hw = self.truth.samples[row], (self.side, self.side)
-            try:
-                image = as_uint8(sample.image, sample.name)
-            except (InputError, OSError):
-                self.unreadable.add(sample.name)
-                image = None
+            image = read_picture(sample.load, sample.name, self.unreadable, size_hw)
             matrix = crop_matrix(self._box(row, image), size_hw, margin=1.35)
-            crop = np.full((*size_hw, 3), 96, np.uint8) if image is None else warp(image, matrix, size_hw)
-            self._crops[row] = crop, matrix
+            self._crops[row] = warp(image, matrix, size_hw), matrix
         return self._crops[row]
 
-    def _box(self, row: int, image: Array | None) -> Array:
+    def _box(self, row: int, image: Array) -> Array:
         """Around the labelled points; else the object's own box; else the whole picture."""
-        candidates = [points_box(self.truth.xy[row]), self.truth.instances[row].box_xywh]
-        if image is not None:
-            candidates.append(np.array([0, 0, image.shape[1], image.shape[0]], float))
-        for box in candidates:
+        whole = np.array([0, 0, image.shape[1], image.shape[0]], float)
+        for box in (points_box(self.truth.xy[row]), self.truth.instances[row].box_xywh, whole):
             if np.isfinite(box).all() and max(box[2:]) > 2:
                 return np.array([*box[:2] - (box[2:] < 1) / 2, *np.maximum(box[2:], 1)])
         return np.array([0.0, 0.0, 100.0, 100.0])
 
     def draw(self, row: int, xy: Array) -> Array:
-        """(side, side, 3) BGR: the object with its truth and one method's answer, (K, 2)."""
+        """(side, side, 3) BGR: the object with its truth and one method's prediction, (K, 2)."""
         crop, matrix = self._crop(row)
         skeleton = self.truth.dataset.skeleton if self.truth.xy.shape[1] <= 30 else None
         truth = apply_affine(matrix, self.truth.xy[row])
         return draw_landmarks(crop, apply_affine(matrix, xy), truth=truth, skeleton=skeleton)
 
     def picture(self, row: int, scores: Scores, title: str) -> Picture:
-        """The first seed's answer, packed for the page."""
+        """The first seed's prediction, packed for the page."""
         name, error = self.truth.samples[row].name, error_text(self.truth, scores.errors[0, row])
         return Picture(
             src=jpeg_uri(self.draw(row, scores.xy[0, row])),
@@ -77,9 +70,8 @@ class Gallery:
 
 def error_text(truth: Truth, error: float) -> str:
     """A picture's own error as people read it."""
-    if truth.headline.kind == "pixel":
-        return f"{error:.1f}\N{NO-BREAK SPACE}px"
-    return f"{100 * error:.1f}\N{NO-BREAK SPACE}%"
+    factor, unit = truth.error_unit
+    return f"{factor * error:.1f}{SPACE}{unit}"
 
 
 def choose_cases(scores: Scores) -> dict[str, int]:
@@ -94,12 +86,7 @@ def choose_disagreement(truth: Truth, scores: Sequence[Scores], n: int = 4) -> l
     errors = np.stack([s.error for s in scores])
     usable = np.isfinite(errors).all(0)
     spread = np.where(usable, np.log(np.maximum(errors, 1e-6)).std(axis=0), -1)
-    chosen: list[int] = []
-    for row in np.argsort(-spread, kind="stable").tolist():
-        taken = {truth.groups[r] for r in chosen}
-        if len(chosen) < n and spread[row] > 0 and truth.groups[row] not in taken:
-            chosen.append(row)
-    return chosen
+    return most_apart(spread, truth.groups.tolist(), n)
 
 
 def method_pictures(gallery: Gallery, scores: Sequence[Scores]) -> list[tuple[str, list[Picture]]]:
@@ -112,20 +99,18 @@ def method_pictures(gallery: Gallery, scores: Sequence[Scores]) -> list[tuple[st
 def disagreement_pictures(
     gallery: Gallery, scores: Sequence[Scores], rows: Sequence[int]
 ) -> list[tuple[str, list[Picture]]]:
-    """For each row, every method's answer on it."""
+    """For each row, every method's prediction on it."""
     truth = gallery.truth
     return [(truth.samples[row].name, [gallery.picture(row, s, s.method) for s in scores]) for row in rows]
 
 
 def strip(gallery: Gallery, scores: Sequence[Scores], n: int = 6) -> list[tuple[str, Array]]:
     """One typical object (the best method's median) under up to ``n`` methods, worst to best."""
-    row = next((r for r in [choose_cases(scores[0])] if r), {})
-    if not row:
+    cases = choose_cases(scores[0]) if scores else {}
+    if not cases:
         return []
-    chosen = row.get("median", next(iter(row.values())))
-    places = np.unique(np.linspace(len(scores) - 1, 0, min(n, len(scores))).round().astype(int))[::-1]
-    out = []
-    for s in (scores[i] for i in places.tolist()):
-        caption = f"{s.method}\n{error_text(gallery.truth, s.errors[0, chosen])}"
-        out.append((caption, gallery.draw(chosen, s.xy[0, chosen])))
-    return out
+    row = cases.get("median", next(iter(cases.values())))
+    return [
+        (f"{s.method}\n{error_text(gallery.truth, s.errors[0, row])}", gallery.draw(row, s.xy[0, row]))
+        for s in (scores[len(scores) - 1 - i] for i in evenly(len(scores), n))
+    ]

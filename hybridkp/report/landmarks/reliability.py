@@ -16,7 +16,7 @@ import numpy as np
 from ...imaging.geometry import crop_matrix, scale_of
 from ...metrics import classification, landmarks
 from ...stats.calibration import NEAR
-from ...structures import Array, Instance, Predictions, Sample
+from ...structures import Array, Instance, Predictions, Sample, short_repr
 from .. import plots
 from .scores import Scores, Truth
 
@@ -34,20 +34,22 @@ class Reliability:
     error: Array  #: (n,) median error, parts of the crop's side
     calibration_error: float  #: the expected calibration error, 0..1
 
+    __repr__ = short_repr
+
 
 def reliability(truth: Truth, scores: Scores) -> Reliability | None:
     """None where the predictions do not say how they were cut, or no score is a probability."""
-    trust = scores.trust
+    score = scores.point_confidence
     sides = np.stack([_crop_sides(truth, run) for run in scores.runs])  # (S, B)
-    if np.isnan(sides).all() or not np.isfinite(trust).any():
+    if np.isnan(sides).all() or not np.isfinite(score).any():
         return None
-    if np.nanmin(trust) < 0 or np.nanmax(trust) > 1:
+    if np.nanmin(score) < 0 or np.nanmax(score) > 1:
         return None
     error = np.stack([landmarks.point_errors(truth.xy, xy) for xy in scores.xy]) / sides[..., None]
     hit = np.where(np.isnan(error), np.nan, error < NEAR)
-    expected, observed, count = classification.calibration_curve(hit, trust, BINS)
-    middle, _ = classification.error_by_score(error, trust, BINS)
-    ece = classification.expected_calibration_error(hit, trust, BINS)
+    expected, observed, count = classification.calibration_curve(hit, score, BINS)
+    middle, _ = classification.error_by_score(error, score, BINS)
+    ece = classification.expected_calibration_error(hit, score, BINS)
     return Reliability(expected, observed, count, middle, ece)
 
 
@@ -92,10 +94,8 @@ def reliability_svg(found: Reliability, method: str, name: str) -> str:
         top.set_ylabel("points within\n2.5 % of the side, %")
         bottom.plot(100 * grid, 100 * expected_error(grid), color=plots.MUTED, lw=1)
         bottom.scatter(100 * found.expected[shown], 100 * found.error[shown], s=size, color=color, lw=0)
-        bottom.set_yscale("log")
+        plots.log_values(bottom)
         bottom.set_ylim(*_limits(found, shown))
-        bottom.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-        bottom.yaxis.set_minor_formatter(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "25" else "")
         bottom.set_ylabel("median error,\n% of the side")
         bottom.set_xlabel("score, %")
         bottom.set_xlim(0, 100)

@@ -1,4 +1,4 @@
-"""Lines stored predictions up with the truth and asks ``metrics`` and ``statistics`` about them.
+"""Lines stored predictions up with the truth and asks ``metrics`` and ``stats`` about them.
 
 Here lives the step from :class:`Predictions` and :class:`Dataset` to numbers per method: which
 rows belong together, which figure leads, seeds averaged object by object.  No formula of a metric
@@ -7,36 +7,27 @@ and no formatting here.  Letters: S seeds, B objects, K landmarks.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ... import stats as statistics
-from ...metrics import landmarks as metrics
-from ...structures import Array, Dataset, InputError, Instance, Normalizer, Predictions, Sample
-from ..cells import Figure
-
-Key = tuple[str, int, int]  #: picture, instance, and the how-manieth row of that name
-
-
-@dataclass(frozen=True)
-class Headline(Figure):
-    """... of landmarks; ``score`` gives one value an object."""
-
-    kind: str  #: "nme", "pck" or "pixel"
-    scale: float  #: fraction -> shown
-    score: Callable[[Array, Array, Array], Array]
-
-
-_PCK = metrics.OBJECT_METRICS["pck@0.2"]
-HEADLINES = {
-    "nme": Headline("NME", "%", "nme_percent", True, 2, "nme", 100.0, metrics.nme),
-    "pck": Headline("PCK@0.2", "%", "pck_0.2_percent", False, 1, "pck", 100.0, _PCK),
-    "pixel": Headline("mean error", "px", "error_px", True, 2, "pixel", 1.0, metrics.nme),
-}
+from ...metrics import Metric, Objects, ced, metrics_for, nme, objects_of, per_landmark_error
+from ...structures import (
+    Array,
+    Dataset,
+    InputError,
+    Instance,
+    Normalizer,
+    ObjectKey,
+    Predictions,
+    Sample,
+    object_keys,
+    short_repr,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,21 +35,45 @@ class Truth:
     """The B objects that at least one method was asked about, in the data set's order."""
 
     dataset: Dataset
-    keys: tuple[Key, ...]
+    keys: tuple[ObjectKey, ...]
     samples: tuple[Sample, ...]
     instances: tuple[Instance, ...]
-    xy: Array  #: (B, K, 2) float64, NaN = not labelled
-    lengths: Array  #: (B,) of the normaliser, px; NaN = left out
+    objects: Objects  #: nothing predicted
     groups: Array  #: (B,)
     normalizer: Normalizer
-    headline: Headline
+    metrics: Sequence[Metric]  #: the rows that are shown, the headline first
     not_asked: int  #: objects of the data set that no method was asked about
+
+    __repr__ = short_repr
+
+    @property
+    def headline(self) -> Metric:
+        return self.metrics[0]
+
+    @property
+    def xy(self) -> Array:
+        """(B, K, 2) float64, NaN = not labelled."""
+        return self.objects.truth
+
+    @property
+    def lengths(self) -> Array:
+        """(B,) px of the normaliser, NaN where it is not known."""
+        return self.objects.lengths
 
     @property
     def scored(self) -> Array:
         """(B,) bool: has a length and a labelled point."""
-        labelled = np.isfinite(self.xy).all(axis=2)
-        return np.isfinite(self.lengths) & np.any(labelled, axis=1)
+        return np.isfinite(self.lengths) & self.objects.labelled
+
+    @property
+    def in_px(self) -> bool:
+        """Whether errors are shown in px, not in % of the normaliser."""
+        return tuple(self.normalizer) == ("pixel",)
+
+    @property
+    def error_unit(self) -> tuple[float, str]:
+        """Factor from errors to shown ones, and their unit."""
+        return (1.0, "px") if self.in_px else (100.0, "%")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,31 +83,27 @@ class Scores:
     method: str
     runs: tuple[Predictions, ...]  #: by seed
     xy: Array  #: (S, B, K, 2) in picture px, NaN = gave none
-    values: Array  #: (S, B) the headline, as a fraction or px
-    confidence: Array  #: (S, B) mean score of an object's answers, 0 where it has none
+    confidence: Array  #: (S, B) mean score of an object's points, 0 where it has none
+    point_confidence: Array  #: (S, B, K) the points' scores, NaN where the method was not asked
+    figures: Mapping[str, Array]  #: key of a metric -> (S, B) as its function gives it, (S,) of a set
+    values: Array  #: (S, B) the headline's
     errors: Array  #: (S, B) NME, for the CED and for choosing pictures
-    trust: Array  #: (S, B, K) the points' own scores, NaN where the method was not asked
 
-    @property
+    __repr__ = short_repr
+
+    @cached_property
     def error(self) -> Array:
         """(B,) the seeds' mean."""
         return statistics.average_over_seeds(self.errors)
 
 
-def _keys(pairs: Iterable[tuple[str, int]]) -> list[Key]:
-    seen: Counter[tuple[str, int]] = Counter()
-    out = []
-    for name, instance in pairs:
-        pair = (str(name), int(instance))
-        out.append((*pair, seen[pair]))
-        seen[pair] += 1
-    return out
-
-
 def gather_truth(
-    dataset: Dataset, predictions: Sequence[Predictions], normalizer: Normalizer | None = None
+    dataset: Dataset,
+    predictions: Sequence[Predictions],
+    normalizer: Normalizer | None = None,
+    more: Sequence[Metric] = (),
 ) -> Truth:
-    """The truth of every row of the predictions.
+    """The truth of every row of the predictions; ``more`` are metrics besides our own.
 
     Raises
     ------
@@ -102,12 +113,13 @@ def gather_truth(
     """
     if not predictions:
         raise InputError("nothing to report: no predictions were given")
-    objects = [(s, i, n) for s in dataset for n, i in enumerate(s.instances)]
-    index = {key: row for row, key in enumerate(_keys((s.name, n) for s, _, n in objects))}
+    objects = [(s, i) for s, sample in enumerate(dataset) for i in range(len(sample.instances))]
+    keys = object_keys((dataset.samples[s].name, i) for s, i in objects)
+    index = {key: row for row, key in enumerate(keys)}
     asked: set[int] = set()
     for p in predictions:
         _check(p, dataset)
-        for key in _keys(zip(p.names, p.instance.tolist(), strict=True)):
+        for key in object_keys(zip(p.names, p.instance.tolist(), strict=True)):
             if key not in index:
                 raise InputError(
                     f"predictions of {p.method}: object {key[1]} of picture {key[0]} is not in"
@@ -117,26 +129,17 @@ def gather_truth(
     if not asked:
         raise InputError("nothing to report: the predictions have no rows")
     rows = sorted(asked)
-    samples = tuple(objects[r][0] for r in rows)
-    instances = tuple(objects[r][1] for r in rows)
-    keys = list(index)
-    xy = np.stack([i.xy for i in instances])
-    normalizer = tuple(dataset.normalizer if normalizer is None else normalizer)
-    try:
-        boxes = np.stack([i.box_xywh for i in instances])
-        lengths = metrics.normalizer_lengths(xy, normalizer, boxes)
-    except ValueError as error:
-        raise InputError(f"{dataset.name}: {error}") from error
+    samples = tuple(dataset.samples[objects[r][0]] for r in rows)
+    chosen = tuple(dataset.normalizer if normalizer is None else normalizer)
     return Truth(
         dataset=dataset,
         keys=tuple(keys[r] for r in rows),
         samples=samples,
-        instances=instances,
-        xy=xy,
-        lengths=lengths,
+        instances=tuple(dataset.samples[s].instances[i] for s, i in (objects[r] for r in rows)),
+        objects=objects_of(dataset, [objects[r] for r in rows], chosen),
         groups=np.array([s.group for s in samples], dtype=str),
-        normalizer=normalizer,
-        headline=HEADLINES[metrics.headline_metric(normalizer, dataset.landmarks)],
+        normalizer=chosen,
+        metrics=metrics_for(dataset, chosen, more),
         not_asked=len(objects) - len(rows),
     )
 
@@ -157,8 +160,8 @@ def _check(p: Predictions, dataset: Dataset) -> None:
 def score_methods(truth: Truth, predictions: Sequence[Predictions]) -> list[Scores]:
     """One :class:`Scores` per method name, best first; ties and methods without a value by name.
 
-    A method that lacks an object which another answered counts as silent there (see
-    ``metrics.landmarks``).  The same run given twice counts once; two different runs of one
+    A method that lacks an object which another was asked about has missing points there
+    (see ``metrics.landmarks``).  The same run given twice counts once; two different runs of one
     method and seed are an :class:`InputError`.
     """
     by_method: dict[str, dict[int, Predictions]] = {}
@@ -190,15 +193,17 @@ def _same(a: Predictions, b: Predictions) -> bool:
 def _score(truth: Truth, method: str, runs: Sequence[Predictions]) -> Scores:
     place = {key: row for row, key in enumerate(truth.keys)}
     xy = np.full((len(runs), *truth.xy.shape), np.nan)
-    confidence, trust = np.zeros(xy.shape[:2]), np.full(xy.shape[:3], np.nan)
+    confidence, of_points = np.zeros(xy.shape[:2]), np.full(xy.shape[:3], np.nan)
     for s, run in enumerate(runs):
-        rows = [place[key] for key in _keys(zip(run.names, run.instance.tolist(), strict=True))]
+        rows = [place[key] for key in object_keys(zip(run.names, run.instance.tolist(), strict=True))]
         xy[s, rows] = run.xy
-        trust[s, rows] = run.score
+        of_points[s, rows] = run.score
         confidence[s, rows] = np.nan_to_num(_nanmean(run.score.astype(float), 1))
-    values = np.stack([truth.headline.score(truth.xy, answer, truth.lengths) for answer in xy])
-    errors = np.stack([metrics.nme(truth.xy, answer, truth.lengths) for answer in xy])
-    return Scores(method, tuple(runs), xy, values, confidence, errors, trust)
+    judged = [truth.objects.predicted_by(*one) for one in zip(xy, confidence, strict=True)]
+    figures = {m.key: np.array([m(objects) for objects in judged]) for m in truth.metrics}
+    errors = np.stack([nme(truth.xy, predicted, truth.lengths) for predicted in xy])
+    values = figures[truth.headline.key]
+    return Scores(method, tuple(runs), xy, confidence, of_points, figures, values, errors)
 
 
 def compare(truth: Truth, scores: Sequence[Scores], level: float) -> list[statistics.PairedComparison]:
@@ -209,13 +214,13 @@ def compare(truth: Truth, scores: Sequence[Scores], level: float) -> list[statis
 
 def landmark_errors(truth: Truth, scores: Scores) -> Array:
     """(K,) mean error of each landmark over objects and seeds, a fraction or px."""
-    rows = [metrics.per_landmark_error(truth.xy, answer, truth.lengths) for answer in scores.xy]
+    rows = [per_landmark_error(truth.xy, predicted, truth.lengths) for predicted in scores.xy]
     return np.mean(rows, axis=0)
 
 
 def error_curve(scores: Scores, thresholds: Array) -> Array:
     """(T,) the CED, averaged over seeds."""
-    return np.mean([metrics.ced(e, thresholds) for e in scores.errors], axis=0)
+    return np.mean([ced(e, thresholds) for e in scores.errors], axis=0)
 
 
 def mean_shape(truth: Truth) -> Array:

@@ -1,6 +1,6 @@
 """How methods fall off when pictures get harder: one table, a panel of curves for each corruption.
 
-Stored answers under each condition are scored against the truth of that condition and compared
+Stored predictions under each condition are scored against the truth of that condition and compared
 object by object, averaged over all corruptions.  No picture is corrupted here and no model asked.
 """
 
@@ -17,13 +17,14 @@ import numpy as np
 from ... import stats as statistics
 from ...datasets import CORRUPTIONS
 from ...datasets.synthetic.corruptions import corrupted
+from ...metrics import Metric
 from ...structures import Array, Dataset, InputError, Normalizer, Predictions
-from ..cells import Column, Row, pairs_to_csv, to_csv, to_json, to_markdown
-from ..output import about_page, write_files
-from ..plots import figure, plain, style_of, to_svg
-from ..rendering import NARROW, WIDE, axis_label, render_page
-from ..verdicts import opening, pairs_context
-from .scores import Headline, Truth, gather_truth, score_methods, summary
+from ..cells import Column, Row, ranked_rows
+from ..material import Material
+from ..output import about_page
+from ..plots import figure, log_values, plain, style_of, to_svg
+from ..rendering import NARROW, WIDE, axis_label
+from .scores import Truth, gather_truth, score_methods, summary
 
 Condition = tuple[str, int]  #: kind and severity; ("clean", 0) is the pictures as they are
 CLEAN: Condition = ("clean", 0)
@@ -54,7 +55,7 @@ class _Table:
 
 
 def write_robustness(
-    answers: Mapping[Any, Sequence[Predictions]],
+    predictions: Mapping[Any, Sequence[Predictions]],
     dataset: Dataset,
     out_dir: str | os.PathLike[str],
     *,
@@ -63,14 +64,14 @@ def write_robustness(
     level: float = 0.95,
     provenance: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
-    """Score answers under corruptions and write the page and its tables.
+    """Score predictions under corruptions and write the page and its tables.
 
     Parameters
     ----------
-    answers : what :func:`hybridkp.evaluate.robustness` gives; (kind, severity) -> predictions
+    predictions : what :func:`hybridkp.evaluate.robustness` gives; (kind, severity) -> predictions
     dataset : the split as it is, without corruption
     out_dir : gets ``robustness.html``, ``.md``, ``.csv``, ``.json``, ``robustness-pairs.csv``
-    random_state : the one that the answers were made with
+    random_state : the one that the predictions were made with
 
     Returns
     -------
@@ -81,7 +82,7 @@ def write_robustness(
     InputError
         Without the clean condition or any corrupted one, or when methods differ between conditions.
     """
-    table = _score(answers, dataset, normalizer, random_state)
+    table = _score(predictions, dataset, normalizer, random_state)
     head = table.truth.headline
     order = np.argsort(
         [(1 if head.lower_is_better else -1) * np.nanmean(v) for v in table.hard], kind="stable"
@@ -94,50 +95,45 @@ def write_robustness(
     about = about_page(
         {"data": dataset.name, "fingerprint": dataset.fingerprint, "random state": str(random_state)},
         provenance or {},
-        [run.versions for runs in answers.values() for run in runs],
+        [run.versions for runs in predictions.values() for run in runs],
     )
-    title = f"{dataset.name}: {len(methods)} methods on harder pictures"
-    context = {
-        "title": title,
-        "facts": [f"{len(table.kinds)} corruptions", f"{table.values.shape[2]} objects", "no retraining"],
-        "opening": opening(head, columns[0], rows, comparisons, "object"),
-        "rows": rows,
-        "columns": columns,
-        "table_caption": f"{head.title}, mean over the severities of a corruption; sorted by their mean.",
-        "level": f"{100 * level:g} %",
-        "unit": head.difference_unit,
-        "notes": _notes(level),
-        "about": about,
-        "panels": {
-            "wide": _panels_svg(table, order.tolist(), "severity-wide", WIDE[0], 4),
-            "narrow": _panels_svg(table, order.tolist(), "severity-narrow", NARROW[0], 1),
-        },
-        **pairs_context(head, rows, comparisons),
+    material = Material(
+        head=head,
+        what="object",
+        metrics=[head],
+        rows=rows,
+        columns=columns,
+        comparisons={head.key: comparisons},
+        level=level,
+        notes=_notes(level),
+        about=about,
+        title=f"{dataset.name}: {len(methods)} methods on harder pictures",
+        facts=[f"{len(table.kinds)} corruptions", f"{table.values.shape[2]} objects", "no retraining"],
+        caption=f"{head.title}, mean over the severities of a corruption; sorted by their mean.",
+        unit=head.difference_unit,
+    )
+    panels = {
+        "wide": _panels_svg(table, order.tolist(), "severity-wide", WIDE[0], 4),
+        "narrow": _panels_svg(table, order.tolist(), "severity-narrow", NARROW[0], 1),
     }
-    files: dict[str, tuple[str, str | bytes]] = {
-        "html": ("robustness.html", render_page("severity.html", context)),
-        "markdown": ("robustness.md", to_markdown(rows, columns, _notes(level))),
-        "csv": ("robustness.csv", to_csv(rows)),
-        "json": ("robustness.json", to_json(rows, comparisons, about={**about, "title": title}, extra={})),
-        "pairs": ("robustness-pairs.csv", pairs_to_csv({head.key: comparisons}, head.difference_unit)),
-    }
-    return write_files(Path(out_dir), files)
+    html = material.page("severity.html", timed=False, panels=panels)
+    return material.write(Path(out_dir), html, stem="robustness")
 
 
 def _score(
-    answers: Mapping[Any, Sequence[Predictions]],
+    predictions: Mapping[Any, Sequence[Predictions]],
     dataset: Dataset,
     normalizer: Normalizer | None,
     random_state: int,
 ) -> _Table:
-    conditions = tuple((str(kind), int(severity)) for kind, severity in answers)
+    conditions = tuple((str(kind), int(severity)) for kind, severity in predictions)
     if CLEAN not in conditions or len(conditions) < 2:
-        raise InputError("robustness needs answers for the clean pictures and for a corruption")
-    methods = tuple(p.method for p in answers[CLEAN])
-    clean = gather_truth(dataset, answers[CLEAN], normalizer)
+        raise InputError("robustness needs predictions for the clean pictures and for a corruption")
+    methods = tuple(p.method for p in predictions[CLEAN])
+    clean = gather_truth(dataset, predictions[CLEAN], normalizer)
     place = {key: row for row, key in enumerate(clean.keys)}
     values = np.full((len(methods), len(conditions), len(place)), np.nan)
-    for c, (condition, runs) in enumerate(zip(conditions, answers.values(), strict=True)):
+    for c, (condition, runs) in enumerate(zip(conditions, predictions.values(), strict=True)):
         if {p.method for p in runs} != set(methods):
             raise InputError(f"the methods under {condition[0]} are not those of the clean pictures")
         harder = dataset if condition == CLEAN else corrupted(dataset, *condition, random_state)
@@ -150,7 +146,7 @@ def _score(
     return _Table(methods, conditions, values, clean)
 
 
-def _columns(table: _Table, head: Headline, level: float) -> list[Column]:
+def _columns(table: _Table, head: Metric, level: float) -> list[Column]:
     tip = f"mean over all corruptions and severities, with its {100 * level:g} % interval over groups"
     out = [
         Column(head.key, head.title, head.unit, head.digits, tip, "low", "high"),
@@ -167,13 +163,11 @@ def _columns(table: _Table, head: Headline, level: float) -> list[Column]:
 def _rows(
     table: _Table, order: Sequence[int], comparisons: Sequence[statistics.PairedComparison], level: float
 ) -> list[Row]:
-    names = [table.methods[m] for m in order]
-    letters = statistics.letter_display(names, comparisons) if len(names) > 1 else dict.fromkeys(names, "")
     key, groups = table.truth.headline.key, table.truth.groups
     hard, clean = table.hard, table.kind("clean")
     kinds = {kind: table.kind(kind) for kind in table.kinds}
     rows = []
-    for rank, m in enumerate(order, 1):
+    for m in order:
         mean = summary(hard[m][None], groups, level)
         base = float(np.nanmean(clean[m]))
         numbers = {key: mean.value, "low": mean.low, "high": mean.high, "clean": base}
@@ -182,8 +176,8 @@ def _rows(
         for c, (kind, severity) in enumerate(table.conditions):
             if severity:
                 numbers[f"{kind}-{severity}"] = float(np.nanmean(table.values[m, c]))
-        rows.append(Row(rank, table.methods[m], letters[table.methods[m]], numbers))
-    return rows
+        rows.append(numbers)
+    return ranked_rows([table.methods[m] for m in order], comparisons, rows)
 
 
 def _panels_svg(table: _Table, order: Sequence[int], name: str, width: float, columns: int) -> str:
@@ -207,9 +201,7 @@ def _panels_svg(table: _Table, order: Sequence[int], name: str, width: float, co
             axes.set_title(plain(f"{kind}: {CORRUPTIONS[kind].unit}"), fontsize=8, loc="left")
             axes.set_xticks(x, ["clean", *(f"{CORRUPTIONS[kind].values[s - 1]:g}" for s, _ in found)])
             if log:
-                axes.set_yscale("log")
-                axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-                axes.yaxis.set_minor_formatter(lambda v, _: f"{v:g}" if str(f"{v:e}")[0] in "25" else "")
+                log_values(axes)
         for axes in panels[len(kinds) :]:
             axes.set_axis_off()
         fig.supylabel(plain(axis_label(head)), fontsize=8.5)

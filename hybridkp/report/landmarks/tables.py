@@ -1,7 +1,7 @@
 """Landmarks' scores as plain rows: which columns their table has, their units and their digits.
 
-Numbers come from ``metrics`` and ``statistics``; how rows become text is in ``cells``.  Nothing is
-drawn and no file is opened here.
+Numbers come from ``metrics`` and ``stats``; how rows become text is in ``cells``.  Nothing is drawn and no
+file is opened here.
 """
 
 from __future__ import annotations
@@ -11,41 +11,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...metrics import landmarks as metrics
-from ...metrics.oks import oks_ap
-from ...stats import PairedComparison, letter_display
-from ..cells import Column, Row
+from ...metrics import Metric, point_errors
+from ...stats import PairedComparison, average_over_seeds
+from ..cells import Column, Row, cost_numbers, mean, median, ranked_rows, shown_columns
 from .scores import Scores, Truth, summary
 
 
-def columns_of(truth: Truth, level: float, rows: Sequence[Row] = ()) -> list[Column]:
-    """The table's columns for this headline; those without any number in ``rows`` are dropped."""
-    head, share = truth.headline, f"{100 * level:g} %"
-    interval = f"mean over objects, with its {share} interval by bootstrap over groups"
-    lead = Column(head.key, head.title, head.unit, head.digits, interval, "low", "high")
-    by_kind = {
-        "nme": [
-            Column("median_percent", "median", "%", 2, "median NME of the objects"),
-            Column("failure_8_percent", "failures", "%", 1, "objects with NME above 8 %"),
-            Column("auc_8_percent", "AUC", "%", 1, "area under the CED up to 8 %, 100 = perfect"),
-        ],
-        "pck": [
-            Column("pck_0.2_points_percent", "of all points", "%", 1, "PCK@0.2 with each point counted once"),
-            Column("pck_0.1_percent", "PCK@0.1", "%", 1, "mean over objects"),
-            Column("nme_percent", "NME", "%", 1, "mean error in torso lengths"),
-            Column("median_percent", "median", "%", 1, "median NME of the objects"),
-        ],
-        "pixel": [
-            Column("median_px", "median", "px", 2, "median of the objects' mean errors"),
-            Column("pck_5px_percent", "within 5 px", "%", 1, "points at most 5 px away"),
-            Column("pck_10px_percent", "within 10 px", "%", 1, "points at most 10 px away"),
-        ],
-    }
-    columns = [
-        lead,
-        Column("seed_sd", "± seeds", head.unit, head.digits, "standard deviation of the seeds' means"),
-        *by_kind[head.kind],
-        Column("oks_ap_percent", "OKS AP", "%", 1, "COCO's average precision at OKS 0.50 to 0.95"),
+def columns_of(truth: Truth, level: float, rows: Sequence[Row]) -> list[Column]:
+    """The table's columns, the headline first; others without any number in ``rows`` are dropped."""
+    head, *others = truth.metrics
+    bound = f"with its {100 * level:g} % interval by bootstrap over groups"
+    costs = [
         Column(
             "ms",
             "ms / object",
@@ -59,103 +35,67 @@ def columns_of(truth: Truth, level: float, rows: Sequence[Row] = ()) -> list[Col
         Column("model_mb", "model", "MB", -3, "size of the saved model, 1 MB = 1e6 bytes"),
         Column("peak_mb", "peak memory", "MB", 0, "highest resident memory of the run, 1e6 bytes"),
         Column("fit_s", "fit", "s", -3, "training time, mean over seeds"),
-        Column("missing_points", "no answer", "points", 0, "labelled points without an answer"),
     ]
-    if not rows:
-        return columns
-    has = {k for row in rows for k, v in row.numbers.items() if math.isfinite(v)}
-    quiet = {"missing_points"} if not any(r.numbers.get("missing_points") for r in rows) else set()
-    return [c for c in columns if (c.key in has or c is lead) and c.key not in quiet]
+
+    def at(place: int) -> list[Column]:
+        ends = {m.key: (f"{m.key}_low", f"{m.key}_high") if m.interval else ("", "") for m in others}
+        return [Column.of(m, bound * m.interval, ends[m.key]) for m in others if m.place == place]
+
+    seeds = "standard deviation of the seeds' means"
+    columns = [
+        Column.of(head, bound, ("low", "high")),
+        Column("seed_sd", "± seeds", head.unit, head.digits, seeds),
+        *(*at(1), *costs, *at(2)),
+        Column("missing_points", "missing", "points", 0, "labelled points without a prediction", quiet=True),
+    ]
+    return shown_columns(columns, rows)
 
 
 def make_rows(
     truth: Truth, scores: Sequence[Scores], comparisons: Sequence[PairedComparison], level: float
 ) -> list[Row]:
     """One row per method in the order of ``scores``."""
-    names = [s.method for s in scores]
-    letters = letter_display(names, comparisons) if len(names) > 1 else dict.fromkeys(names, "")
-    return [
-        Row(rank, s.method, letters[s.method], {**_accuracy(truth, s, level), **_cost(s)})
-        for rank, s in enumerate(scores, 1)
-    ]
+    numbers = [{**_accuracy(truth, s, level), **_cost(s)} for s in scores]
+    return ranked_rows([s.method for s in scores], comparisons, numbers)
 
 
 def _accuracy(truth: Truth, s: Scores, level: float) -> dict[str, float]:
     head = truth.headline
-    mean = summary(s.values, truth.groups, level)
-    seeds = np.array([summary(v, truth.groups, level).value for v in s.values]) * head.scale
-    errors = s.error[np.isfinite(s.error)]
-    median = float(np.median(errors)) if len(errors) else math.nan
-    silent = metrics.point_errors(np.tile(truth.xy, (len(s.xy), 1, 1)), s.xy.reshape(-1, *s.xy.shape[2:]))
+    lead = summary(s.values, truth.groups, level)
+    seeds = np.array([mean(v) for v in s.values]) * head.scale
+    missing = [np.isinf(point_errors(truth.xy, xy)).sum() for xy in s.xy]
     numbers = {
-        head.key: mean.value * head.scale,
-        "low": mean.low * head.scale,
-        "high": mean.high * head.scale,
+        head.key: lead.value * head.scale,
+        "low": lead.low * head.scale,
+        "high": lead.high * head.scale,
         "seed_sd": float(seeds.std(ddof=1)) if len(seeds) > 1 else math.nan,
         "seeds": len(s.runs),
-        "objects": mean.n,
-        "groups": mean.n_groups,
-        "missing_points": int(np.isinf(silent).sum()),
-        "oks_ap_percent": _oks_ap(truth, s) * 100,
+        "objects": lead.n,
+        "groups": lead.n_groups,
+        "missing_points": int(sum(missing)),
     }
-
-    def share(t: float) -> float:
-        return 100 * float(np.mean([metrics.pck(truth.xy, x, truth.lengths, t)[0] for x in s.xy]))
-
-    if head.kind == "nme":
-        numbers["median_percent"] = 100 * median
-        numbers["failure_8_percent"] = 100 * float(np.mean([metrics.failure_rate(e, 0.08) for e in s.errors]))
-        numbers["auc_8_percent"] = 100 * float(np.mean([metrics.auc(e, 0.08) for e in s.errors]))
-    elif head.kind == "pck":
-        finer = [metrics.object_pck(truth.xy, x, truth.lengths, 0.1) for x in s.xy]
-        numbers["pck_0.2_points_percent"] = share(0.2)
-        numbers["pck_0.1_percent"] = 100 * summary(np.stack(finer), truth.groups, level).value
-        numbers["nme_percent"] = 100 * summary(s.errors, truth.groups, level).value
-        numbers["median_percent"] = 100 * median
-    else:
-        numbers["median_px"] = median
-        numbers["pck_5px_percent"], numbers["pck_10px_percent"] = share(5), share(10)
+    for m in truth.metrics[1:]:
+        numbers[m.key] = _figure(m, s) * m.scale
+        if m.interval and m.summary == "mean":
+            found = summary(s.figures[m.key], truth.groups, level)
+            numbers |= {f"{m.key}_low": found.low * m.scale, f"{m.key}_high": found.high * m.scale}
     return numbers
 
 
-def _oks_ap(truth: Truth, s: Scores) -> float:
-    """COCO's AP over the pictures, a fraction, mean over seeds; NaN unless every object has an area."""
-    rows = np.flatnonzero(truth.scored)
-    areas = np.array([i.area for i in truth.instances], float)
-    if len(rows) == 0 or not (np.isfinite(areas[rows]) & (areas[rows] > 0)).all():
-        return math.nan
-    picture = np.array([truth.samples[r].name for r in rows])
-    parts = [rows[picture == name] for name in dict.fromkeys(picture.tolist())]
-    visible = [np.stack([truth.instances[r].visibility for r in part]) for part in parts]
-    crowd = [np.array([truth.instances[r].ignore for r in part], bool) for part in parts]
-    found = []
-    for xy, confidence in zip(s.xy, s.confidence, strict=True):
-        given = [part[np.isfinite(xy[part]).all(2).any(1)] for part in parts]
-        figures = oks_ap(
-            [truth.xy[part] for part in parts],
-            [xy[part] for part in given],
-            [confidence[part] for part in given],
-            [areas[part] for part in parts],
-            truth.dataset.sigmas,
-            visibility=visible,
-            crowd=crowd,
-        )
-        found.append(figures["AP"])
-    return float(np.mean(found))
+def _figure(m: Metric, s: Scores) -> float:
+    """One number of all objects and seeds, as the metric's function gives it."""
+    found = s.figures[m.key]
+    if m.summary == "set":
+        return float(found.mean())
+    values = average_over_seeds(found)
+    return median(values) if m.summary == "median" else mean(values)
 
 
 def _cost(s: Scores) -> dict[str, float]:
-    seconds = np.concatenate([run.seconds for run in s.runs])
-    seconds = 1000 * seconds[np.isfinite(seconds)]
-    q1, middle, q3 = np.percentile(seconds, [25, 50, 75]) if len(seconds) else (math.nan,) * 3
     fit = [run.fit_seconds for run in s.runs if math.isfinite(run.fit_seconds)]
     size = [run.model_bytes for run in s.runs if run.model_bytes >= 0]
-    peak = [run.peak_bytes for run in s.runs if run.peak_bytes >= 0]
     return {
-        "ms": float(middle),
-        "ms_q1": float(q1),
-        "ms_q3": float(q3),
+        **cost_numbers(1000 * np.concatenate([r.seconds for r in s.runs]), [r.peak_bytes for r in s.runs]),
         "model_mb": float(np.mean(size)) / 1e6 if size else math.nan,
-        "peak_mb": max(peak) / 1e6 if peak else math.nan,
         "fit_s": float(np.mean(fit)) if fit else math.nan,
     }

@@ -10,20 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..verdicts import count, listed
+from ...metrics.metric import NEEDS
+from ..verdicts import comparison_note, count, listed
 from .scores import Scores, Truth
 
 
 def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
     """What a reader must know to judge the numbers."""
     runs = [run for s in scores for run in s.runs]
-    scored, asked = int(truth.scored.sum()), len(truth.xy)
-    out = [_what(truth)]
-    if asked > scored:
-        out.append(
-            f"{count(asked - scored, 'object')} of {asked} left out of every figure: no labelled point,"
-            " or the normaliser's points are not labelled."
-        )
+    out = [_what(truth), *_left_out(truth)]
     if truth.not_asked:
         out.append(f"{count(truth.not_asked, 'object')} of the data set had no prediction by any method.")
     out += _silence(truth, scores)
@@ -36,7 +31,7 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
         )
     if any(run.peak_bytes >= 0 for run in runs):
         out.append(
-            "Peak memory: largest resident size of the process that fitted and answered, interpreter and"
+            "Peak memory: largest resident size of the process that fitted and predicted, interpreter and"
             " libraries included. Fit time: wall clock. A fit that was remembered from before counts with"
             " the memory and the time that it took; so does a combination's member."
         )
@@ -44,9 +39,7 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
         f"Intervals ({100 * level:g} %): percentile bootstrap that draws whole groups, so that pictures of"
         " one photograph, person or video count as one draw. They speak of new pictures, not of new"
         " training runs.",
-        "Pairs: the mean paired difference on the same objects, a sign-flip permutation test over groups,"
-        " p corrected by Holm for all pairs of this page. Methods that share a letter could not be told"
-        " apart; that is not a proof that they are equal.",
+        comparison_note("objects", "groups"),
         "Every method saw the same crops from the same boxes. Methods are fitted on the training split"
         " only; nothing is chosen on this split. Whoever picks a method or a setting by this page and"
         " then quotes this page's figure for it quotes a figure that is a little too good.",
@@ -56,17 +49,31 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
             "Methods with several seeds: errors are averaged object by object; ± is the standard deviation"
             " of the seeds' means. Pictures and training curves show the first seed."
         )
-    if "oks" in _kinds(truth):
-        out.append(
-            "OKS AP: COCO's definition with the data set's sigmas; the boxes were given, so it judges the"
-            " points and the confidence, not the finding of objects."
-        )
     return out
 
 
-def _kinds(truth: Truth) -> set[str]:
-    areas = np.array([i.area for i in truth.instances], float)[truth.scored]
-    return {"oks"} if len(areas) and (np.isfinite(areas) & (areas > 0)).all() else set()
+def caption(truth: Truth, level: float) -> str:
+    """What the results table shows and how it is sorted."""
+    order = "lowest error first" if truth.headline.lower_is_better else "highest first"
+    title = truth.headline.title
+    return f"{title[0].upper()}{title[1:]} with its {100 * level:g} % interval, {order}"
+
+
+def _left_out(truth: Truth) -> list[str]:
+    """How many objects each metric leaves out, and why; metrics of one number together."""
+    found: dict[tuple[int, str], list[str]] = {}
+    labelled = truth.objects.labelled
+    for m in truth.metrics:
+        lacking = {NEEDS[need]: ~truth.objects.has(need) & labelled for need in m.needs}
+        why = ["no labelled point"] * (not labelled.all()) + [w for w, rows in lacking.items() if rows.any()]
+        n = int((~(m.judges(truth.objects) & labelled)).sum())
+        if n:
+            found.setdefault((n, ", or ".join(why)), []).append(m.title)
+    return [
+        f"{count(n, 'object')} of {len(truth.xy)} left out of"
+        f" {'every figure' if len(titles) == len(truth.metrics) else listed(titles)}: {why}."
+        for (n, why), titles in found.items()
+    ]
 
 
 def _what(truth: Truth) -> str:
@@ -79,9 +86,11 @@ def _what(truth: Truth) -> str:
         case _:
             by = "in pixels of the picture"
     error = f"Error of an object: mean distance of its labelled landmarks, {by}."
-    if truth.headline.kind == "pck":
-        return error + " PCK@0.2: share of an object's labelled landmarks closer than 0.2 of that length."
-    return error
+    return (
+        error
+        if truth.headline.lower_is_better
+        else f"{error} {truth.headline.title}: {truth.headline.words}."
+    )
 
 
 def _silence(truth: Truth, scores: Sequence[Scores]) -> list[str]:
@@ -89,6 +98,6 @@ def _silence(truth: Truth, scores: Sequence[Scores]) -> list[str]:
     if not silent:
         return []
     return [
-        f"A landmark without an answer counts as a miss, and in a mean as the diagonal of the object"
+        f"A landmark without a prediction counts as a miss, and in a mean as the diagonal of the object"
         f" (at least the normaliser): concerns {listed(silent)}."
     ]

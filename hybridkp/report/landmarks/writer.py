@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...metrics import Metric
 from ...stats import PairedComparison
-from ...structures import Dataset, InputError, Normalizer, Predictions
-from .. import cells, plots
+from ...structures import Dataset, Normalizer, Predictions
+from .. import cells
 from ..cells import Column, Row
-from ..output import about_page, write_files
-from ..rendering import axis_label
+from ..material import Material, check_level, table_caption, terms_of
+from ..output import about_page
+from ..verdicts import count
 from . import reliability, tables, words
-from .page import Material, points_of, render
+from .page import render
 from .pictures import MANY, SIDE, Gallery, strip
 from .scores import Scores, Truth, compare, gather_truth, landmark_errors, score_methods
 
@@ -47,6 +49,7 @@ def write_report(
     normalizer: Normalizer | None = None,
     title: str | None = None,
     level: float = 0.95,
+    metrics: Sequence[Metric] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> Report:
     """Score stored predictions and write what people and programs read.
@@ -61,6 +64,7 @@ def write_report(
     normalizer : in place of the data set's own
     title : of the page
     level : of the intervals and tests, between 0 and 1
+    metrics : rows of yours, shown besides those of :data:`hybridkp.metrics.LANDMARK_METRICS`
     provenance : facts for the end of the page, such as command, date, machine; shown as given
 
     Returns
@@ -73,29 +77,31 @@ def write_report(
         No predictions, predictions of other data, two different runs of one method and seed,
         a level outside 0..1, or a folder that cannot be written.
     """
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1, got {level}")
+    check_level(level)
     predictions = list(predictions)
-    truth = gather_truth(dataset, predictions, normalizer)
+    truth = gather_truth(dataset, predictions, normalizer, metrics)
     scores = score_methods(truth, predictions)
     comparisons = compare(truth, scores, level) if len(scores) > 1 else []
     rows = tables.make_rows(truth, scores, comparisons, level)
-    facts = _facts(truth, scores)
+    columns = tables.columns_of(truth, level, rows)
     material = Material(
-        truth=truth,
-        scores=scores,
+        head=truth.headline,
+        what="object",
+        metrics=truth.metrics,
         rows=rows,
-        columns=tables.columns_of(truth, level, rows),
-        comparisons=comparisons,
+        columns=columns,
+        comparisons={truth.headline.key: comparisons},
         level=level,
         notes=words.notes(truth, scores, level),
         about=_about(truth, scores, provenance or {}),
-        title=title or f"{dataset.name}: {len(rows)} method{'s' * (len(rows) > 1)} compared",
-        facts=facts,
-        reliability={s.method: reliability.reliability(truth, s) for s in scores},
+        title=title or f"{dataset.name}: {count(len(rows), 'method')} compared",
+        facts=_facts(truth, scores),
+        caption=table_caption(words.caption(truth, level), columns, len(rows)),
+        unit=truth.headline.difference_unit,
+        terms=terms_of(truth.metrics, columns),
     )
-    paths = _write(material, Path(out_dir))
-    return Report(rows, list(material.columns), comparisons, list(material.notes), paths)
+    paths = _write(material, truth, scores, Path(out_dir))
+    return Report(rows, list(columns), comparisons, list(material.notes), paths)
 
 
 def _facts(truth: Truth, scores: Sequence[Scores]) -> list[str]:
@@ -108,8 +114,7 @@ def _facts(truth: Truth, scores: Sequence[Scores]) -> list[str]:
         out.append(f"split {', '.join(splits)}")
     out.append(f"{n} objects in {images} pictures of {groups} groups")
     out.append(f"{truth.xy.shape[1]} landmarks")
-    seeds = max(len(s.runs) for s in scores)
-    return [*out, f"{seeds} seed{'s' * (seeds > 1)}"]
+    return [*out, count(max(len(s.runs) for s in scores), "seed")]
 
 
 def _about(truth: Truth, scores: Sequence[Scores], provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -131,38 +136,20 @@ def _fitted_on(run: Predictions) -> str:
     return f"{name}, {n} pictures" if name and n else str(name or "")
 
 
-def _details(m: Material, scores: Scores) -> dict[str, Any]:
-    """What only the JSON file says about a method."""
-    found = m.reliability[scores.method]
-    ece = None if found is None else found.calibration_error
-    errors = landmark_errors(m.truth, scores).tolist()
-    return {"landmark_errors": errors, "expected_calibration_error": ece}
-
-
-def _write(m: Material, folder: Path) -> dict[str, Path]:
-    n_pictures = 7 * len(m.scores)
-    gallery = Gallery(m.truth, side=SIDE if n_pictures < MANY else SIDE * 5 // 8)
-    html = render(m, gallery)
-    head = m.truth.headline
-    faces = strip(gallery, m.scores)
-    extra = {s.method: _details(m, s) for s in m.scores}
-    about = {**m.about, "title": m.title, "headline": head.key, "level": m.level}
-    about |= {"landmarks": list(m.truth.dataset.landmarks), "notes": list(m.notes)}
-    files: dict[str, tuple[str, str | bytes]] = {
-        "html": ("index.html", html),
-        "markdown": ("results.md", cells.to_markdown(m.rows, m.columns, m.notes)),
-        "csv": ("results.csv", cells.to_csv(m.rows)),
-        "json": ("results.json", cells.to_json(m.rows, m.comparisons, about=about, extra=extra)),
-        "pairs": ("pairs.csv", cells.pairs_to_csv({head.key: m.comparisons}, head.difference_unit)),
-        "overview": (
-            "overview.png",
-            plots.overview_png(
-                points_of(m),
-                faces,
-                title=m.title,
-                y_label=axis_label(head),
-                lower_is_better=head.lower_is_better,
-            ),
-        ),
+def _write(m: Material, truth: Truth, scores: Sequence[Scores], folder: Path) -> dict[str, Path]:
+    gallery = Gallery(truth, side=SIDE if 7 * len(scores) < MANY else SIDE * 5 // 8)
+    judged = {s.method: reliability.reliability(truth, s) for s in scores}
+    extra = {
+        s.method: {
+            "landmark_errors": landmark_errors(truth, s).tolist(),
+            "expected_calibration_error": found.calibration_error if (found := judged[s.method]) else None,
+        }
+        for s in scores
     }
-    return write_files(folder, files)
+    return m.write(
+        folder,
+        render(m, truth, scores, gallery, judged),
+        overview=m.overview(strip(gallery, scores)),
+        about={"landmarks": list(truth.dataset.landmarks)},
+        extra=extra,
+    )

@@ -14,11 +14,10 @@ import numpy as np
 
 from ...imaging.draw import draw_matches
 from ...imaging.geometry import apply_affine, resize_matrix
-from ...imaging.images import as_uint8
 from ...metrics.points import CORRECT_PX, match_errors
-from ...structures import Array, InputError
+from ...structures import Array
 from ..cells import SPACE
-from ..embed import Picture, jpeg_uri, three_cases
+from ..embed import Picture, evenly, jpeg_uri, most_apart, read_picture, three_cases
 from .scores import MMA, PointScores, PointTruth
 
 WIDTH = 720  #: px of a pair's picture; shown at about 360, so that a dense screen gets something sharper
@@ -28,7 +27,7 @@ QUALITY = 72
 
 
 class PairGallery:
-    """Reads each pair once, shrunk to the page's size, and draws answers on copies.
+    """Reads each pair once, shrunk to the page's size, and draws matches on copies.
 
     ``unreadable`` collects the names of pairs whose pictures could not be read; they are grey.
     """
@@ -43,11 +42,8 @@ class PairGallery:
         """Both pictures and the (2, 3) maps from their original pixels."""
         if row not in self._pictures:
             pair = self.truth.pairs[row]
-            try:
-                images = [as_uint8(load(), pair.name) for load in (pair.load_a, pair.load_b)]
-            except (InputError, OSError):
-                self.unreadable.add(pair.name)
-                images = [np.full((240, 320), 96, np.uint8)] * 2
+            both = (pair.load_a, pair.load_b)
+            images = [read_picture(load, pair.name, self.unreadable, (240, 320)) for load in both]
             scale = min(1.0, self.width / sum(i.shape[1] for i in images))
             small, maps = [], []
             for image in images:
@@ -61,13 +57,13 @@ class PairGallery:
     def draw(self, row: int, s: PointScores) -> Array:
         """(H, width + gap, 3) BGR: a sample of a method's matches on a pair, coloured by the truth."""
         a, b, map_a, map_b = self._pair(row)
-        answer = s.answers[row]
+        found = s.matched[row]
         right = right_matches(self.truth, s, row)
-        xy_a, xy_b = apply_affine(map_a, answer.xy_a), apply_affine(map_b, answer.xy_b)
+        xy_a, xy_b = apply_affine(map_a, found.xy_a), apply_affine(map_b, found.xy_b)
         return draw_matches(a, b, xy_a, xy_b, right, most=MOST_MATCHES)
 
     def picture(self, row: int, s: PointScores, title: str) -> Picture:
-        """The first seed's answer, packed for the page."""
+        """The first seed's matches, packed for the page."""
         name, said = self.truth.pairs[row].name, caption(self.truth, s, row)
         alt = f"{s.method} on {name}: both pictures side by side with lines between matched points; {said}"
         return Picture(jpeg_uri(self.draw(row, s), QUALITY), alt, title, said)
@@ -75,8 +71,8 @@ class PairGallery:
 
 def right_matches(truth: PointTruth, s: PointScores, row: int) -> Array:
     """(M,) 1 = within 3 px of the truth, 0 = not, NaN = the truth is not known there."""
-    answer = s.answers[row]
-    errors = match_errors(answer.xy_a, answer.xy_b, truth.truths[row])
+    found = s.matched[row]
+    errors = match_errors(found.xy_a, found.xy_b, truth.truths[row])
     return np.where(np.isnan(errors), np.nan, errors <= CORRECT_PX)
 
 
@@ -93,11 +89,7 @@ def caption(truth: PointTruth, s: PointScores, row: int) -> str:
     if np.isinf(corner):
         text += "; no usable homography"
     elif np.isfinite(corner):
-        text += (
-            f"; corner error {corner:.1f}{SPACE}px"
-            if corner < 100
-            else f"; corner error {corner:.0f}{SPACE}px"
-        )
+        text += f"; corner error {corner:.{int(corner < 100)}f}{SPACE}px"
     return text + (f"; {MOST_MATCHES} drawn" if n > MOST_MATCHES else "")
 
 
@@ -112,7 +104,7 @@ def choose_methods(scores: Sequence[PointScores], reference: str, n: int = MOST_
 
 def choose_pairs(s: PointScores) -> dict[str, int]:
     """Rows of the best, median and worst pair by MMA@3; of equals, fewer right matches is worse."""
-    share, right = s.values[MMA.key][0], np.array([len(a.xy_a) for a in s.answers], float)
+    share, right = s.values[MMA.key][0], np.array([len(a.xy_a) for a in s.matched], float)
     order = np.lexsort((-right * share, -share))
     error = np.empty(len(order))
     error[order] = np.arange(len(order))
@@ -124,12 +116,7 @@ def choose_disagreement(truth: PointTruth, scores: Sequence[PointScores], n: int
     if len(scores) < 2:
         return []
     spread = np.stack([s.mean(MMA.key) for s in scores]).std(axis=0)
-    chosen: list[int] = []
-    for row in np.argsort(-np.nan_to_num(spread), kind="stable").tolist():
-        taken = {truth.pairs[r].sequence for r in chosen}
-        if len(chosen) < n and spread[row] > 0 and truth.pairs[row].sequence not in taken:
-            chosen.append(row)
-    return chosen
+    return most_apart(spread, truth.groups.tolist(), n)
 
 
 def method_pictures(gallery: PairGallery, scores: Sequence[PointScores]) -> list[tuple[str, list[Picture]]]:
@@ -145,7 +132,7 @@ def method_pictures(gallery: PairGallery, scores: Sequence[PointScores]) -> list
 def disagreement_pictures(
     gallery: PairGallery, scores: Sequence[PointScores], rows: Sequence[int]
 ) -> list[tuple[str, list[Picture]]]:
-    """For each row, every method's answer on it."""
+    """For each row, every method's matches on it."""
     pairs = gallery.truth.pairs
     return [
         (
@@ -162,8 +149,7 @@ def strip(gallery: PairGallery, scores: Sequence[PointScores], n: int = 3) -> li
     if not rows:
         return []
     order = sorted(scores, key=lambda s: float(s.mean(MMA.key)[rows[0]]))
-    places = np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int))
     return [
-        (f"{s.method}\nMMA@3 {float(s.values[MMA.key][0, rows[0]]):.2f}", gallery.draw(rows[0], s))
-        for s in (order[i] for i in places.tolist())
+        (f"{s.method}\n{MMA.title} {float(s.values[MMA.key][0, rows[0]]):.2f}", gallery.draw(rows[0], s))
+        for s in (order[i] for i in evenly(len(order), n))
     ]

@@ -1,4 +1,4 @@
-"""Lines stored matches up with the truth of their pairs and asks ``metrics`` and ``statistics``.
+"""Lines stored matches up with the truth of their pairs and asks ``metrics`` and ``stats``.
 
 Here lives the step from :class:`MatchedSet` and :class:`PairSet` to numbers per method, for each pair
 of pictures, and the comparisons that the page makes of them.  No formula of a metric and no
@@ -15,18 +15,15 @@ import numpy as np
 
 from ... import stats as statistics
 from ...files.matched import MatchedSet, no_answer
-from ...metrics import points as metrics
-from ...structures import Array, InputError
-from ...structures.pairs import Matched, Pair, PairSet
-from ..cells import Figure
+from ...metrics import POINT_METRICS, Metric, metric_of, mma, pair_scores
+from ...structures import Array, InputError, Matched, Pair, PairSet, short_repr
+from ..cells import mean
 
 CURVE_PX = tuple(float(t) for t in range(1, 11))  #: thresholds of the MMA curve
 MAIN_BUDGET = 1024  #: points per picture that the page's tables speak of, where there are several
 HYBRID = "hybrid"  #: the family of methods that combine others
 CONTROL = "control"  #: a hybrid's stages without what is learned, so that the gain has one cause
-AUC = Figure("AUC@3", "", "auc@3", lower_is_better=False, digits=3)
-MMA = Figure("MMA@3", "", "mma@3", lower_is_better=False, digits=3)
-REPEATABILITY = Figure("repeatability@3", "", "repeatability@3", lower_is_better=False, digits=3)
+AUC, MMA = (metric_of(key, POINT_METRICS) for key in ("auc@3", "mma@3"))
 FEATURE_STAGES = ("detect", "describe")
 
 
@@ -38,6 +35,9 @@ class PointTruth:
     pairs: tuple[Pair, ...]
     truths: tuple[Array, ...]  #: homography (3, 3) or flow (H, W, 2)
     not_asked: int  #: pairs of the set that no method was asked about
+    metrics: Sequence[Metric]
+
+    __repr__ = short_repr
 
     @property
     def groups(self) -> Array:
@@ -54,7 +54,7 @@ class PointTruth:
         return np.array([p.homography is not None for p in self.pairs], bool)
 
     @property
-    def headline(self) -> Figure:
+    def headline(self) -> Metric:
         """AUC@3 of the homography; MMA@3 where no pair has one."""
         return AUC if self.planar.any() else MMA
 
@@ -77,11 +77,13 @@ class PointScores:
     family: str
     budget: int
     runs: tuple[MatchedSet, ...]  #: by seed
-    answers: tuple[Matched, ...]  #: P, the first seed's
-    values: Mapping[str, Array]  #: key of ``metrics.points.POINT_METRICS`` -> (S, P)
+    matched: tuple[Matched, ...]  #: P, the first seed's
+    values: Mapping[str, Array]  #: key of a metric -> (S, P)
     curve: Array  #: (P, T) MMA at CURVE_PX, the seeds' mean
     pair_ms: Array  #: (P,) ms of the whole pair, the seeds' mean
     feature_ms: Array  #: (P,) ms to detect and describe the points of one picture, likewise
+
+    __repr__ = short_repr
 
     def mean(self, key: str) -> Array:
         """(P,) the seeds' mean."""
@@ -97,13 +99,15 @@ class Contest:
     results: Mapping[str, tuple[statistics.PairedComparison, ...]]  #: key of a figure -> one a challenger
 
 
-def gather_truth(pairs: PairSet, matched_sets: Sequence[MatchedSet]) -> PointTruth:
-    """The truth of every pair that was asked.
+def gather_truth(
+    pairs: PairSet, matched_sets: Sequence[MatchedSet], more: Sequence[Metric] = ()
+) -> PointTruth:
+    """The truth of every pair that was asked; ``more`` are metrics besides our own.
 
     Raises
     ------
     InputError
-        No answers, answers to other pairs, to other pictures, or two of one method, budget and seed.
+        No matches, matches of other pairs, of other pictures, or two of one method, budget and seed.
     """
     if not matched_sets:
         raise InputError("nothing to report: no matches were given")
@@ -122,17 +126,18 @@ def gather_truth(pairs: PairSet, matched_sets: Sequence[MatchedSet]) -> PointTru
     (method, budget, seed), times = ids.most_common(1)[0]
     if times > 1:
         raise InputError(
-            f"{times} answers of {method} with {budget} points and seed {seed}: keep one, or name them apart"
+            f"{times} predictions of {method} with {budget} points and seed {seed}:"
+            " keep one, or name them apart"
         )
     asked = {name for m in matched_sets for name in m.names}
     kept = tuple(p for p in pairs if p.name in asked)
     if not kept:
-        raise InputError("nothing to report: the answers have no pairs")
+        raise InputError("nothing to report: the matches have no pairs")
     truths = tuple(
         p.homography if p.homography is not None else np.asarray(p.flow())  # type: ignore[misc]
         for p in kept
     )
-    return PointTruth(pairs, kept, truths, len(pairs) - len(kept))
+    return PointTruth(pairs, kept, truths, len(pairs) - len(kept), [*POINT_METRICS, *more])
 
 
 def score_points(
@@ -140,7 +145,7 @@ def score_points(
 ) -> dict[int, list[PointScores]]:
     """Budget -> methods, best first; ties by name.
 
-    A pair that a method lacks and another answered counts as one without points and matches.
+    A pair that a method lacks and another was asked about counts as one without points and matches.
     """
     runs: dict[tuple[int, str], list[MatchedSet]] = {}
     for m in sorted(matched_sets, key=lambda m: m.seed):
@@ -152,7 +157,7 @@ def score_points(
         )
     key = truth.headline.key
     for scores in out.values():
-        scores.sort(key=lambda s: (-np.nan_to_num(_mean(s.mean(key)), nan=-1.0), s.method))
+        scores.sort(key=lambda s: (-np.nan_to_num(mean(s.mean(key)), nan=-1.0), s.method))
     return out
 
 
@@ -162,36 +167,32 @@ def main_budget(scores: Mapping[int, Sequence[PointScores]]) -> int:
 
 
 def _score(truth: PointTruth, method: str, family: str, runs: Sequence[MatchedSet]) -> PointScores:
-    rows: dict[str, list[list[float]]] = {key: [] for key in metrics.POINT_METRICS}
-    curves, pair_ms, feature_ms = [], [], []
+    found: list[dict[str, list[float]]] = []
+    curves, times = [], []
     first: list[Matched] = []
     for run in runs:
         place = {name: i for i, name in enumerate(run.names)}
         at = [place.get(p.name, -1) for p in truth.pairs]
-        answers = [run.answers[i] if i >= 0 else no_answer() for i in at]
-        one = [
-            metrics.pair_scores(a, t, _size(run.size_hw_a, i), _size(run.size_hw_b, i))
-            for a, t, i in zip(answers, truth.truths, at, strict=True)
+        matched = [run.answers[i] if i >= 0 else no_answer() for i in at]
+        judged = [
+            pair_scores(a, t, _size(run.size_hw_a, i), _size(run.size_hw_b, i), truth.metrics)
+            for a, t, i in zip(matched, truth.truths, at, strict=True)
         ]
-        for key, column in rows.items():
-            column.append([values[key] for values in one])
-        curves.append(
-            [metrics.mma(a.xy_a, a.xy_b, t, CURVE_PX) for a, t in zip(answers, truth.truths, strict=True)]
-        )
-        both = [_pick(ms, at) for ms in _milliseconds(run)]
-        pair_ms.append(both[0])
-        feature_ms.append(both[1])
-        first = first or answers
+        found.append({m.key: [one[m.key] for one in judged] for m in truth.metrics})
+        curves.append([mma(a.xy_a, a.xy_b, t, CURVE_PX) for a, t in zip(matched, truth.truths, strict=True)])
+        times.append([_pick(ms, at) for ms in _milliseconds(run)])
+        first = first or matched
+    pair_ms, feature_ms = np.mean(times, axis=0)
     return PointScores(
         method,
         family,
         runs[0].n_points,
         tuple(runs),
         tuple(first),
-        {key: np.array(column, float).reshape(len(runs), -1) for key, column in rows.items()},
+        {m.key: np.array([one[m.key] for one in found], float) for m in truth.metrics},
         np.mean(curves, axis=0),
-        np.mean(pair_ms, axis=0),
-        np.mean(feature_ms, axis=0),
+        pair_ms,
+        feature_ms,
     )
 
 
@@ -214,11 +215,6 @@ def _milliseconds(run: MatchedSet) -> tuple[Array, Array]:
     pair = 1000 * np.where(np.isfinite(run.cpu_seconds), run.cpu_seconds, wall)
     share = run.seconds(*FEATURE_STAGES) / np.where(wall > 0, wall, np.nan)
     return pair, pair * share / 2
-
-
-def _mean(values: Array) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
 
 
 # --------------------------------------------------------------------------------------------

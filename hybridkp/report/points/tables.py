@@ -12,15 +12,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...metrics.points import POINT_METRICS
-from ...stats import PairedComparison, bootstrap_interval, letter_display
+from ...metrics import POINT_METRICS, Metric, metric_of
+from ...stats import PairedComparison, bootstrap_interval
 from ...structures import Array
-from ..cells import MISSING, SPACE, Column, Figure, Row, number, p_value
+from ..cells import (
+    MISSING,
+    SPACE,
+    Column,
+    Row,
+    cost_numbers,
+    mean,
+    median,
+    number,
+    p_value,
+    ranked_rows,
+    shown_columns,
+)
 from ..verdicts import excludes_zero
 from .scores import AUC, MMA, Contest, PointScores, PointTruth
-
-#: the figures that get an interval in the table
-BOUNDED = ("auc@3", "auc@5", "auc@10", "mma@1", "mma@3", "mma@5", "repeatability@3")
 
 
 @dataclass(frozen=True)
@@ -33,37 +42,30 @@ class Grid:
     best: tuple[frozenset[str], ...]  #: methods that share a column's highest shown number
 
 
-def columns_of(head: Figure, level: float, reference: str, rows: Sequence[Row] = ()) -> list[Column]:
-    """The table's columns, the headline first; those without any number in ``rows`` are dropped."""
+def columns_of(truth: PointTruth, level: float, reference: str, rows: Sequence[Row]) -> list[Column]:
+    """The table's columns, the headline first; others without any number in ``rows`` are dropped."""
+    head = truth.headline
     bound = f"mean over pairs, with its {100 * level:g} % interval by bootstrap over sequences"
-
-    def share(name: str, key: str) -> Column:
-        tip = f"{POINT_METRICS[key]}; {bound}"
-        return Column(key, name, "", 3, tip, f"{key}_low", f"{key}_high")
-
     feature = "detect and describe the points of one picture; median"
     pair = "a whole pair, one thread; median and quartiles"
-    columns = [
-        share("AUC@3", "auc@3"),
-        share("MMA@3", "mma@3"),
-        share("repeatability@3", "repeatability@3"),
-        Column("correct_inliers", "right inliers", "", 0, POINT_METRICS["correct_inliers"] + "; mean"),
+    ratio = f"a pair's time over {reference}'s; median"
+    costs = [
         Column("feature_ms", "ms points", "ms", -3, feature),
         Column("ms", "ms pair", "ms", -3, pair, "ms_q1", "ms_q3", "()"),
-        Column(
-            "ratio", f"time{SPACE}/{SPACE}{reference}", "", 2, f"a pair's time over {reference}'s; median"
-        ),
-        *(share(f"AUC@{t}", f"auc@{t}") for t in (5, 10)),
-        *(share(f"MMA@{t}", f"mma@{t}") for t in (1, 5)),
-        Column("inliers", "inliers", "", 0, POINT_METRICS["inliers"] + "; mean"),
-        Column("failures", "failed", "pairs", 0, "pairs at which the method raised an exception"),
+        Column("ratio", f"time{SPACE}/{SPACE}{reference}", "", 2, ratio),
     ]
+
+    def at(place: int) -> list[Column]:
+        found = [m for m in truth.metrics if m.place == place]
+        return [
+            Column.of(m, bound, (f"{m.key}_low", f"{m.key}_high")) if m.interval else Column.of(m, m.summary)
+            for m in found
+        ]
+
+    failed = "pairs at which the method raised an exception"
+    columns = [*at(1), *costs, *at(2), Column("failures", "failed", "pairs", 0, failed, quiet=True)]
     columns.sort(key=lambda c: c.key != head.key)  # stable: only the headline moves
-    if not rows:
-        return columns
-    has = {k for row in rows for k, v in row.numbers.items() if math.isfinite(v)}
-    quiet = {"failures"} if not any(r.numbers.get("failures") for r in rows) else set()
-    return [c for c in columns if (c.key in has or c.key == head.key) and c.key not in quiet]
+    return shown_columns(columns, rows)
 
 
 def make_rows(
@@ -74,57 +76,35 @@ def make_rows(
     reference: str,
 ) -> list[Row]:
     """One row per method in the order of ``scores``."""
-    names = [s.method for s in scores]
-    letters = letter_display(names, comparisons) if len(names) > 1 else dict.fromkeys(names, "")
     base = next((s.pair_ms for s in scores if s.method == reference), None)
-    return [
-        Row(rank, s.method, letters[s.method], {**_accuracy(truth, s, level), **_cost(s, base)}, s.family)
-        for rank, s in enumerate(scores, 1)
-    ]
+    numbers = [{**_accuracy(truth, s, level), **_cost(s, base)} for s in scores]
+    return ranked_rows([s.method for s in scores], comparisons, numbers, [s.family for s in scores])
 
 
 def _accuracy(truth: PointTruth, s: PointScores, level: float) -> dict[str, float]:
     out: dict[str, float] = {}
-    for key in POINT_METRICS:
-        values = s.mean(key)
-        if key == "corner_px":  # inf where no homography was found: only the median says something
+    for m in truth.metrics:
+        values = s.mean(m.key) * m.scale
+        if m.interval:
+            found = bootstrap_interval(values, truth.groups, level=level)
+            out |= {m.key: found.value, f"{m.key}_low": found.low, f"{m.key}_high": found.high}
+        elif m.summary == "median":  # also of what is infinite, such as a homography that was not found
             known = values[~np.isnan(values)]
-            out["corner_px_median"] = float(np.median(known)) if len(known) else math.nan
-        elif key in BOUNDED:
-            interval = bootstrap_interval(values, truth.groups, level=level)
-            out |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+            out[f"{m.key}_median"] = float(np.median(known)) if len(known) else math.nan
         else:
-            out[key] = mean(values)
+            out[m.key] = mean(values)
     return out
 
 
 def _cost(s: PointScores, base: Array | None) -> dict[str, float]:
-    known = s.pair_ms[np.isfinite(s.pair_ms)]
-    q1, middle, q3 = np.percentile(known, [25, 50, 75]) if len(known) else (math.nan,) * 3
-    peak = [run.peak_bytes for run in s.runs if run.peak_bytes >= 0]
     return {
         "feature_ms": median(s.feature_ms),
-        "ms": float(middle),
-        "ms_q1": float(q1),
-        "ms_q3": float(q3),
+        **cost_numbers(s.pair_ms, [run.peak_bytes for run in s.runs]),
         "ratio": math.nan if base is None else median(s.pair_ms / np.where(base > 0, base, np.nan)),
-        "peak_mb": max(peak) / 1e6 if peak else math.nan,
         "budget": s.budget,
         "seeds": len(s.runs),
         "failures": float(np.mean([len(run.failures) for run in s.runs])),
     }
-
-
-def mean(values: Array) -> float:
-    """Of the finite ones; NaN without any."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else math.nan
-
-
-def median(values: Array) -> float:
-    """Of the finite ones; NaN without any."""
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else math.nan
 
 
 # --------------------------------------------------------------------------------------------
@@ -144,18 +124,18 @@ def _grid(title: str, scores: Sequence[PointScores], columns: Mapping[str, Seque
     return Grid(title, tuple(columns), lines, tuple(best))
 
 
-def by_part(truth: PointTruth, scores: Sequence[PointScores], head: Figure) -> Grid:
+def by_part(truth: PointTruth, scores: Sequence[PointScores], head: Metric) -> Grid:
     """Means over each kind of pairs (viewpoint, light, rotated, ...)."""
     return _means(head, truth.parts(), scores)
 
 
-def by_sequence(truth: PointTruth, scores: Sequence[PointScores], head: Figure) -> Grid:
+def by_sequence(truth: PointTruth, scores: Sequence[PointScores], head: Metric) -> Grid:
     """Means over each sequence."""
     groups = truth.groups
     return _means(head, {g: groups == g for g in dict.fromkeys(groups.tolist())}, scores)
 
 
-def _means(head: Figure, parts: Mapping[str, Array], scores: Sequence[PointScores]) -> Grid:
+def _means(head: Metric, parts: Mapping[str, Array], scores: Sequence[PointScores]) -> Grid:
     values = [s.mean(head.key) for s in scores]
     columns = {
         f"{name} ({int(rows.sum())})": [number(mean(v[rows]), head.digits) for v in values]
@@ -168,26 +148,22 @@ def _means(head: Figure, parts: Mapping[str, Array], scores: Sequence[PointScore
 def by_budget(
     truth: PointTruth, scores: Mapping[int, Sequence[PointScores]], methods: Sequence[str]
 ) -> list[Grid]:
-    """AUC@3, MMA@3, repeatability, right inliers and ms at each budget; none with fewer than two budgets."""
+    """AUC@3, MMA@3, repeatability, right inliers and ms at each budget; none with fewer than two."""
     if len(scores) < 2:
         return []
     found = {(s.method, budget): s for budget, part in scores.items() for s in part}
     rows = [next(found[m, b] for b in scores if (m, b) in found) for m in methods]
-    kinds = [
-        *([(AUC.title, AUC.key, 3)] if truth.planar.any() else []),
-        (MMA.title, MMA.key, 3),
-        ("repeatability@3", "repeatability@3", 3),
-        ("right inliers", "correct_inliers", 0),
-    ]
+    keys = [*([AUC.key] if truth.planar.any() else []), MMA.key, "repeatability@3", "correct_inliers"]
     out = []
-    for title, key, digits in kinds:
+    for m in (metric_of(key, POINT_METRICS) for key in keys):
         columns = {
             f"{b} points": [
-                number(mean(found[m, b].mean(key)), digits) if (m, b) in found else MISSING for m in methods
+                number(mean(found[n, b].mean(m.key)), m.digits) if (n, b) in found else MISSING
+                for n in methods
             ]
             for b in sorted(scores)
         }
-        out.append(_grid(title, rows, columns))
+        out.append(_grid(m.title, rows, columns))
     times = {key: median(s.pair_ms) for key, s in found.items()}
     columns = {
         f"{b} points": [number(times.get((m, b), math.nan), -3) for m in methods] for b in sorted(scores)

@@ -11,22 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..cells import SPACE, Column
-from ..verdicts import count, listed
+from ..verdicts import comparison_note, count, listed
 from .scores import CONTROL, PointScores, PointTruth
 
-#: column -> one line for a student; shown for the columns that a table has
-MEANINGS = {
-    "auc@3": "AUC@3, AUC@5, AUC@10: from the matches a homography is estimated (the map that lays one"
-    " picture of a plane onto the other). Its error is how far it puts the first picture's four corners"
-    " wrong, on average. A pair counts 1 with no error, 0 with 3 (5, 10) px and more or with no homography,"
-    " in between in proportion; AUC is the mean over pairs, the area under the curve of pairs solved.",
-    "mma@3": "MMA@1, MMA@3, MMA@5 (mean matching accuracy): of the matches, before any robust estimator"
-    " throws some away, the share that lies within 1 (3, 5) px of where the truth puts the point. 1 is"
-    " perfect. Few but safe matches score high: read it beside the number of right inliers.",
-    "repeatability@3": "repeatability@3: of the points that both pictures could show, the share found in"
-    " both within 3 px, each used once. It judges the detector alone, no descriptor.",
-    "correct_inliers": "right inliers: matches that the robust estimator kept and that lie within 3 px of"
-    " the truth; inliers: all it kept, right or not.",
+#: column of a cost -> one line for a student; shown for the columns that a table has
+COSTS = {
     "feature_ms": "ms points: milliseconds to detect and describe the points of one picture.",
     "ms": "ms pair: milliseconds from two decoded pictures to the homography: points of both, matching,"
     " estimation, and a hybrid's second stage.",
@@ -36,14 +25,17 @@ MEANINGS = {
 _ONE_STAGE = frozenset({"detect", "describe", "match", "estimate"})
 
 
-def meanings(columns: Sequence[Column], reference: str) -> list[tuple[str, str]]:
-    """(term, what it is) for the columns shown."""
-    shown = {c.key for c in columns}
+def caption(truth: PointTruth, level: float) -> str:
+    """What the results table shows and how it is sorted."""
+    return f"{truth.headline.title}, highest first; small: {100 * level:g} % intervals over sequences"
+
+
+def cost_terms(columns: Sequence[Column], reference: str) -> list[tuple[str, str]]:
+    """(term, what it is) for the costs shown."""
     out = []
-    for key, text in MEANINGS.items():
-        if key in shown:
-            term, _, rest = text.replace("{space}", SPACE).replace("{reference}", reference).partition(": ")
-            out.append((term, rest[0].upper() + rest[1:]))
+    for text in (COSTS[c.key] for c in columns if c.key in COSTS):
+        term, _, rest = text.replace("{space}", SPACE).replace("{reference}", reference).partition(": ")
+        out.append((term, rest[0].upper() + rest[1:]))
     return out
 
 
@@ -88,7 +80,7 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
             " repeatability, not in AUC."
         )
     if truth.not_asked:
-        out.append(f"{count(truth.not_asked, 'pair')} of the set had no answer by any method.")
+        out.append(f"{count(truth.not_asked, 'pair')} of the set had no matches by any method.")
     failed = {s.method: sum(len(run.failures) for run in s.runs) for s in scores}
     if any(failed.values()):
         named = [f"{m} ({count(n, 'pair')})" for m, n in failed.items() if n]
@@ -99,8 +91,9 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
         out.append(f"A pair without a match counts as 0 in MMA and AUC, it is not left out: {listed(named)}.")
     if any(not _ONE_STAGE.issuperset(run.stages) for s in scores for run in s.runs):
         out.append(
-            "A method with a second stage looks again at a picture warped by its first answer; its points may"
-            " have been found with the other picture's help, so its repeatability is not a detector's alone."
+            "A method with a second stage looks again at a picture warped by its first homography; its points"
+            " may have been found with the other picture's help, so its repeatability is not a"
+            " detector's alone."
         )
     if any(s.family == CONTROL for s in scores):
         out.append(
@@ -111,7 +104,7 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
         "Every method got the same pictures, the same number of points per picture, and, where it estimates"
         " a homography, the same robust estimator. Methods that lose stand in the table with those that win;"
         " none was left out for its result.",
-        "Answers (points, matches, homographies, seconds) are stored; every figure here was computed from"
+        "Points, matches, homographies and seconds are stored; every figure here was computed from"
         " them when this page was written, so it can be computed again, or another way, without a run.",
         *_spread(truth, level, n_comparisons),
     ]
@@ -136,9 +129,7 @@ def _spread(truth: PointTruth, level: float, n_comparisons: int) -> list[str]:
         " Sequences that show one scene, as those of one embedded photograph do, are not independent either:"
         " there intervals are a little too narrow."
         f" {'With one sequence nothing is known of others: there is no interval.' if g < 2 else ''}".rstrip(),
-        "Pairs of methods: the mean difference on the same pairs of pictures, a sign-flip permutation test"
-        " over sequences, p corrected by Holm for all comparisons of one table. Methods that share a letter"
-        " could not be told apart; that is not a proof that they are equal.",
+        comparison_note("pairs of pictures", "sequences"),
     ]
     if 2 <= g < 15:
         least = 2.0 / 2**g

@@ -13,17 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from ...files.matched import MatchedSet
-from ...metrics.points import POINT_METRICS
-from ...structures import InputError
-from ...structures.pairs import PairSet
-from .. import cells, plots
-from ..output import about_page, write_files
-from ..rendering import axis_label
-from . import pictures as point_pictures
-from . import words as point_words
-from .page import PointMaterial, figures_of, points_of, render
-from .scores import PointTruth, compare, contests, gather_truth, main_budget, score_points
-from .tables import columns_of, make_rows, mean, median
+from ...metrics import Metric
+from ...structures import PairSet
+from ..cells import mean, median
+from ..material import Material, check_level, table_caption, terms_of
+from ..output import about_page
+from ..verdicts import count
+from . import words
+from .page import figures_of, render
+from .pictures import PairGallery, choose_methods, strip
+from .scores import (
+    Contest,
+    PointScores,
+    PointTruth,
+    compare,
+    contests,
+    gather_truth,
+    main_budget,
+    score_points,
+)
+from .tables import columns_of, make_rows
 
 REFERENCE = "sift"  #: the method that times and gains are given against
 
@@ -38,6 +47,7 @@ def write_points_report(
     title: str | None = None,
     level: float = 0.95,
     reference: str = REFERENCE,
+    metrics: Sequence[Metric] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """Score stored matches and write what people and programs read.
@@ -57,6 +67,7 @@ def write_points_report(
     title : of the page
     level : of the intervals and tests, between 0 and 1
     reference : the method that times and differences are given against, where it is among them
+    metrics : rows of yours, shown besides those of :data:`hybridkp.metrics.POINT_METRICS`
     provenance : facts for the end of the page, such as command, date, machine; shown as given
 
     Returns
@@ -67,37 +78,48 @@ def write_points_report(
     Raises
     ------
     InputError
-        No answers, answers to other pairs, two of one method, budget and seed, a level outside 0..1, or a
+        No matches, matches of other pairs, two of one method, budget and seed, a level outside 0..1, or a
         folder that cannot be written.
     """
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1, got {level}")
+    check_level(level)
     sets = list(matched_sets)
-    truth = gather_truth(pairs, sets)
+    truth = gather_truth(pairs, sets, metrics)
     by_budget = score_points(truth, sets, families)
     main = main_budget(by_budget)
     scores = by_budget[main]
     reference = reference if any(s.method == reference for s in scores) else ""
+    head = truth.headline
     comparisons = {f.key: compare(truth, scores, f.key, level) for f in figures_of(truth)}
-    rows = make_rows(truth, scores, comparisons[truth.headline.key], level, reference)
-    n_methods = f"{len(rows)} method{'s' * (len(rows) > 1)}"
-    material = PointMaterial(
-        truth=truth,
-        scores=scores,
-        by_budget=by_budget,
+    rows = make_rows(truth, scores, comparisons[head.key], level, reference)
+    columns = columns_of(truth, level, reference, rows)
+    material = Material(
+        head=head,
+        what="pair",
+        metrics=truth.metrics,
         rows=rows,
-        columns=columns_of(truth.headline, level, reference, rows),
+        columns=columns,
         comparisons=comparisons,
-        contests=contests(truth, scores, reference, level),
-        reference=reference,
         level=level,
-        notes=point_words.notes(truth, scores, level, len(comparisons[truth.headline.key])),
+        notes=words.notes(truth, scores, level, len(comparisons[head.key])),
         about=_about(truth, sets, provenance or {}),
+        title=title or f"{pairs.name}: {count(len(rows), 'method')} of interest points compared",
+        facts=words.facts(truth, scores, sorted(by_budget), main),
+        caption=table_caption(words.caption(truth, level), columns, len(rows)),
+        unit=head.title,
+        terms=[*terms_of(truth.metrics, columns), *words.cost_terms(columns, reference)],
         tips=abouts or {},
-        title=title or f"{pairs.name}: {n_methods} of interest points compared",
-        facts=point_words.facts(truth, scores, sorted(by_budget), main),
     )
-    return _write(material, Path(out))
+    against = contests(truth, scores, reference, level)
+    gallery = PairGallery(truth)
+    html = render(material, truth, by_budget, scores, against, reference, gallery)
+    faces = strip(gallery, choose_methods(scores, reference))
+    return material.write(
+        Path(out),
+        html,
+        overview=material.overview(faces),
+        about={"reference": reference},
+        **_details(truth, by_budget, scores, against),
+    )
 
 
 def _about(truth: PointTruth, sets: Sequence[MatchedSet], provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -110,66 +132,38 @@ def _about(truth: PointTruth, sets: Sequence[MatchedSet], provenance: Mapping[st
     return about_page(facts, provenance, [m.versions for m in sets])
 
 
-def _write(m: PointMaterial, folder: Path) -> dict[str, Path]:
-    gallery = point_pictures.PairGallery(m.truth)
-    html = render(m, gallery)
-    head = m.truth.headline
-    chosen = point_pictures.choose_methods(m.scores, m.reference)
-    files: dict[str, tuple[str, str | bytes]] = {
-        "html": ("index.html", html),
-        "markdown": ("results.md", cells.to_markdown(m.rows, m.columns, m.notes)),
-        "csv": ("results.csv", cells.to_csv(m.rows)),
-        "json": ("results.json", _json(m)),
-        "pairs": ("pairs.csv", cells.pairs_to_csv(m.comparisons, head.difference_unit)),
-        "overview": (
-            "overview.png",
-            plots.overview_png(
-                points_of(m),
-                point_pictures.strip(gallery, chosen),
-                title=m.title,
-                y_label=axis_label(head),
-                lower_is_better=head.lower_is_better,
-                what="pair",
-            ),
-        ),
-    }
-    return write_files(folder, files)
+def _details(
+    truth: PointTruth,
+    by_budget: Mapping[int, Sequence[PointScores]],
+    scores: Sequence[PointScores],
+    against: Sequence[Contest],
+) -> dict[str, Any]:
+    """What only the JSON file says: all numbers, also of each pair and each sequence.
 
-
-def _json(m: PointMaterial) -> str:
-    """All numbers, also of each pair and each sequence; ``corner_px`` is null without a homography."""
-    about = {**m.about, "title": m.title, "headline": m.truth.headline.key, "level": m.level}
-    about |= {"notes": list(m.notes), "reference": m.reference, "metrics": POINT_METRICS}
-    names, groups = [p.name for p in m.truth.pairs], m.truth.groups
+    ``corner_px`` is null without a homography.
+    """
+    keys, groups = [m.key for m in truth.metrics], truth.groups
     extra: dict[str, dict[str, Any]] = {}
-    for s in m.scores:
-        values = {key: s.mean(key) for key in POINT_METRICS}
-        by_pair = {name: {k: float(v[i]) for k, v in values.items()} for i, name in enumerate(names)}
+    for s in scores:
+        values = {key: s.mean(key) for key in keys}
+        by_pair = {p.name: {k: float(v[i]) for k, v in values.items()} for i, p in enumerate(truth.pairs)}
         by_sequence = {
             g: {k: mean(v[groups == g]) for k, v in values.items()} for g in dict.fromkeys(groups.tolist())
         }
         extra[s.method] = {"by_pair": by_pair, "by_sequence": by_sequence}
     budgets = [
         {"method": s.method, "budget": s.budget, "ms": median(s.pair_ms)}
-        | {key: mean(s.mean(key)) for key in POINT_METRICS}
-        for part in m.by_budget.values()
+        | {key: mean(s.mean(key)) for key in keys}
+        for part in by_budget.values()
         for s in part
     ]
-    against = [
+    contests = [
         {"title": c.title, "baseline": c.baseline}
         | {key: [asdict(r) for r in results] for key, results in c.results.items()}
-        for c in m.contests
+        for c in against
     ]
     facts = [
         {"name": p.name, "sequence": p.sequence, "change": p.change, "rotated": p.rotated}
-        for p in m.truth.pairs
+        for p in truth.pairs
     ]
-    return cells.to_json(
-        m.rows,
-        m.comparisons[m.truth.headline.key],
-        about=about,
-        extra=extra,
-        budgets=budgets,
-        contests=against,
-        picture_pairs=facts,
-    )
+    return {"extra": extra, "budgets": budgets, "contests": contests, "picture_pairs": facts}
