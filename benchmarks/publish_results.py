@@ -6,8 +6,8 @@ bytes, fit seconds, and the provenance of the run.  What is not: pictures, point
 which ``docs/tables.py`` computes.  Landmarks and interest points alike.
 
 ``provenance.json`` in the folder, where there is one, says machine, date and command; else the report's
-own notes do.  ``--methods`` names a JSON file {name in the folder: [expression, kind]}; methods that it
-leaves out stay out, and without it all are published under their own names.
+own notes do.  ``--methods`` names a JSON file {name in the folder: expression}; methods that it leaves out
+stay out, and without it all are published under their own names.
 
 examples:
   python benchmarks/publish_results.py runs/faces -o docs/results/faces68.json
@@ -21,7 +21,6 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,14 @@ import numpy as np
 
 from hybridkp import evaluate, recipes
 from hybridkp.files import write_atomic
+from hybridkp.metrics import POINT_METRICS, Metric
 from hybridkp.report.landmarks import scores as landmark_scores
 from hybridkp.report.points import scores as point_scores
 from hybridkp.structures import Array, InputError
 
 FORMAT = 1
-#: figures that a page of interest points shows: key -> title, digits
-POINT_FIGURES = {"auc@3": ("AUC@3", 3), "mma@3": ("MMA@3", 3), "correct_inliers": ("right inliers", 0)}
+#: keys of the metrics that a page of interest points shows, the leading one first
+POINT_FIGURES = ("auc@3", "mma@3", "correct_inliers")
 PROVENANCE = ("data", "split", "fit", "judged", "seeds", "machine", "versions", "date", "command")
 
 
@@ -45,13 +45,18 @@ def rounded(values: Any) -> list[float | None]:
     return [float(f"{v:.4g}") if np.isfinite(v) else None for v in np.asarray(values, float).tolist()]
 
 
+def figure(row: Metric) -> dict[str, Any]:
+    """What a page says of a metric."""
+    facts = ("title", "unit", "digits", "lower_is_better")
+    return {name: getattr(row, name) for name in facts}
+
+
 def landmarks(folder: Path, data: str | None) -> dict[str, Any]:
     """The published form of a bench of landmarks."""
     problem = evaluate.stored_problem(folder, data=data)
     predictions, _ = evaluate.comparable_predictions(folder, problem)
     truth = landmark_scores.gather_truth(problem.val, predictions, problem.normalizer)
     head, kept = truth.headline, truth.scored
-    figure = {"title": head.title, "unit": head.unit, "digits": head.digits}
     rows = []
     for s in landmark_scores.score_methods(truth, predictions):
         values = np.mean(s.values, axis=0) * head.scale
@@ -66,7 +71,7 @@ def landmarks(folder: Path, data: str | None) -> dict[str, Any]:
     n_train = max(p.params.get("n_train", 0) for p in predictions)
     return {
         "task": "landmarks",
-        "figures": {head.key: {**figure, "lower_is_better": head.lower_is_better}},
+        "figures": {head.key: figure(head)},
         "groups": codes(truth.groups[kept]),
         "methods": rows,
         "facts": {
@@ -95,13 +100,9 @@ def points(folder: Path, data: str | None) -> dict[str, Any]:
         }
         for s in budgets[budget]
     ]
-    figures = {
-        key: {"title": title, "unit": "", "digits": digits, "lower_is_better": False}
-        for key, (title, digits) in POINT_FIGURES.items()
-    }
     return {
         "task": "points",
-        "figures": figures,
+        "figures": {key: figure(next(m for m in POINT_METRICS if m.key == key)) for key in POINT_FIGURES},
         "groups": codes(truth.groups),
         "methods": rows,
         "facts": {
@@ -159,16 +160,15 @@ def provenance(folder: Path, facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def renamed(
-    rows: Sequence[dict[str, Any]], task: str, names: Mapping[str, Sequence[str]] | None
+    rows: Sequence[dict[str, Any]], task: str, names: Mapping[str, str] | None
 ) -> list[dict[str, Any]]:
     """The methods to publish under their expressions, each with its kind."""
-    family = partial(recipes.family, task=task)
     out = []
     for row in rows:
-        old = row.pop("name")
-        if names is None or old in names:
-            method, kind = (old, family(old)) if names is None else names[old]
-            out.append({"method": method, "kind": kind, **row})
+        name = row.pop("name")
+        if names is None or name in names:
+            method = recipes.canonical(names[name] if names else name, task)
+            out.append({"method": method, "kind": recipes.family(method, task), **row})
     if not out:
         raise InputError("no method of the folder is to be published: look at --methods")
     return out
@@ -182,7 +182,7 @@ def as_text(published: Mapping[str, Any]) -> str:
     return f'{json.dumps(head, indent=1)[:-2]},\n "groups": {groups},\n "methods": [\n{lines}\n]}}\n'
 
 
-def publish(folder: Path, data: str | None, names: Mapping[str, Sequence[str]] | None) -> dict[str, Any]:
+def publish(folder: Path, data: str | None, names: Mapping[str, str] | None) -> dict[str, Any]:
     """Everything of one file, from stored predictions or matches."""
     made = (points if evaluate.stored_task(folder) == "points" else landmarks)(folder, data)
     return {
@@ -202,9 +202,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--data", help="where the data are now (default: where they were)")
     parser.add_argument("--methods", type=Path, help="JSON: name in the folder -> expression")
+    parser.add_argument("--untimed", action="store_true", help="fit seconds mean nothing: leave them out")
     args = parser.parse_args(arguments)
     names = read_json(args.methods) if args.methods else None
-    write_atomic(args.out, as_text(publish(args.folder, args.data, names)))
+    published = publish(args.folder, args.data, names)
+    for row in published["methods"] if args.untimed else ():
+        row["fit_seconds"] = None
+    write_atomic(args.out, as_text(published))
     print(f"{args.out}: {args.out.stat().st_size / 1e3:.0f} kB")
 
 

@@ -148,17 +148,18 @@ def table(name: str) -> str:
     rows, head = run.ranked(), run.head
     letters = stats.letter_display([m.name for m in rows], run.comparisons)
     learned = any(m.model_bytes >= 0 for m in rows)
+    timed = any(np.isfinite(m.fit_seconds) for m in rows)
     failures = head.unit == "%" and head.lower_is_better
     headings = ["method", "kind", f"{head.heading} [95 %]", "same"]
     headings += [f"failures > {FAILURE:g} %, %"] if failures else []
     headings += [f"{f.heading} [95 %]" for f in run.figures[1:]]
-    headings += ["model, MB", "fit, s"] if learned else []
+    headings += ["model, MB"] * learned + ["fit, s"] * timed
     lines = []
     for m in rows:
         line = [f"`{m.name}`", m.kind, run.leading(m), letters[m.name]]
         line += [f"{100 * np.nanmean(m.values[head.key] > FAILURE):.1f}"] if failures else []
         line += [f.interval(run.interval(m, f.key)) for f in run.figures[1:]]
-        line += [f"{m.model_bytes / 1e6:.1f}", f"{m.fit_seconds:.0f}"] if learned else []
+        line += [f"{m.model_bytes / 1e6:.1f}"] * learned + [f"{m.fit_seconds:.0f}"] * timed
         lines.append(line)
     return f"{markdown(headings, lines, left=(0, 1, 3))}\n\n{source(run)}"
 
