@@ -22,7 +22,7 @@ from ..imaging.images import MIN_SIDE
 from ..structures import InputError
 from .arrays import dump_arrays, load_arrays
 from .atomic import atomic_path
-from .modelnodes import FormatError, Reader, Writer
+from .modelnodes import FormatError, Reader, Writer, is_estimator
 
 FORMAT = 1  #: a promise: format 1 stays readable
 MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
@@ -72,6 +72,8 @@ def load_model(path: str | os.PathLike[str], trusted: Sequence[type] = ()) -> An
     manifest, arrays = _open(path)
     try:
         model = Reader(arrays, manifest["estimators"], trusted).decode(manifest["root"], 0)
+        if not is_estimator(type(model)):
+            raise FormatError("holds no estimator")
         _try(model)
         return model
     except (FormatError, InputError) as error:

@@ -194,13 +194,13 @@ class Reader:
         if not door.startswith(f"{_PACKAGE}."):
             raise FormatError(f"names {text}, which is not a class of hybridkp: refused")
         cls = open_door(door)
-        if not (isinstance(cls, type) and (_is_estimator(cls) or is_dataclass(cls))):
+        if not (isinstance(cls, type) and (is_estimator(cls) or is_dataclass(cls))):
             raise FormatError(f"names {text}, which this hybridkp {__version__} does not have")
         return cls
 
     def _estimator(self, node: dict[str, Any], depth: int) -> Any:
         cls = self._class(node)
-        if not _is_estimator(cls):
+        if not is_estimator(cls):
             raise FormatError(f"{node['class']} is not an estimator")
         params, state = self._values(node["params"], depth), self._values(node["state"], depth)
         unknown = set(params) - set(parameter_names(cls))
@@ -218,7 +218,7 @@ class Reader:
         return estimator
 
 
-def _is_estimator(cls: type) -> bool:
+def is_estimator(cls: type) -> bool:
     from sklearn.base import BaseEstimator
 
     return issubclass(cls, BaseEstimator | Parameters)
