@@ -97,7 +97,12 @@ def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _try(model: Any) -> None:
     """Ask a fitted detector about a blank crop: parts that do not fit together show now, not in use."""
     size = getattr(model, "size_hw_", None)
-    if size is None or not hasattr(model, "predict_with_score"):
+    if not hasattr(model, "predict_with_score"):
+        return
+    if size is None:
+        ours = type(model).__module__.startswith("hybridkp.")
+        if ours and any(name.endswith("_") for name in vars(model)):
+            raise FormatError("what was learned is incomplete (size_hw_)")
         return
     height, width = (int(n) for n in size)
     if not (MIN_SIDE <= height <= MAX_SIDE and MIN_SIDE <= width <= MAX_SIDE):
