@@ -431,3 +431,31 @@ def test_folders_of_others_stay(tmp_path: Path) -> None:
     problem = Problem(TRAIN, VAL, size_hw=(32, 32))
     bench({"mean": PlainMean()}, problem, out=tmp_path)
     assert [(tmp_path / name / "face.png").read_bytes() for name in names] == [b"dear"] * 4
+
+
+def test_changed_pictures_are_noticed(tmp_path: Path) -> None:
+    """The annotations are the same, and so is the data set's fingerprint; the files are not."""
+    import cv2
+
+    from hybridkp.datasets import load_dataset, write_coco
+
+    for split, data in (("train", TRAIN), ("val", VAL)):
+        named = [replace(s, name=f"{split}{i}.png", image_id=i + 1) for i, s in enumerate(data.samples)]
+        for sample in named:
+            (tmp_path / "images").mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / "images" / sample.name), sample.image)
+        write_coco(replace(data, samples=tuple(named)), tmp_path / f"{split}.json")
+    told: list[tuple[str, str]] = []
+
+    def run() -> None:
+        problem = Problem(load_dataset(tmp_path, "train"), load_dataset(tmp_path, "val"), size_hw=(32, 32))
+        tell = lambda event, method, seed, detail: told.append((event, detail))  # noqa: E731
+        bench({"mean": PlainMean()}, problem, out=tmp_path / "out", n_jobs=1, progress=tell)
+
+    run()
+    run()
+    assert ("kept", "") in told and not [d for e, d in told if e == "stale"]
+    some = next((tmp_path / "images").glob("val*.png"))
+    cv2.imwrite(str(some), 255 - cv2.imread(str(some)))
+    run()
+    assert ("stale", "pictures changed") in told

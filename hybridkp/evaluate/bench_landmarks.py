@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import memory
+from ..datasets.lookup import pictures_stamp
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
 from ..files.lease import clear_abandoned, scratch_folder
 from ..memory.sources import fingerprint
@@ -170,6 +171,7 @@ def _facts(problem: Problem) -> dict[str, Any]:
         "train": train.name,
         "train_fingerprint": train.fingerprint,
         "n_train": len(train),
+        "pictures": pictures_stamp(train) + pictures_stamp(val),
         "flip": None if train.flip is None else train.flip.tolist(),
     }
     return {"dataset": val.name, "fingerprint": val.fingerprint, "split": problem.split, "params": params}

@@ -187,13 +187,20 @@ def _run_all(
                     job.log.unlink()
                 yield job, future.exception()
             for job, _ in running.values():
-                stage = job.stage.read_text() if job.stage.exists() else "starts"
+                stage = _stage(job)
                 if stages.get(job) != stage:
                     stages[job] = stage
                     tell("stage", job.method, job.seed, stage)
     finally:
         for _, pool in running.values():
             pool.shutdown(wait=True, kill_workers=True)
+
+
+def _stage(job: SomeJob) -> str:
+    try:
+        return job.stage.read_text(encoding="utf-8")
+    except OSError:  # not yet there, or gone with the job that has just ended
+        return "starts"
 
 
 def _process() -> Any:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..datasets import few_of_each, load_pairs
+from ..datasets.lookup import pictures_stamp
 from ..files import MatchedSet, load_matched, load_predictions, read_meta, write_atomic
-from ..structures import InputError, PairSet, Predictions, Problem
+from ..structures import DataWarning, InputError, PairSet, Predictions, Problem
 from .problem import load_problem
 from .processes import file_name
 
@@ -101,6 +103,13 @@ def comparable_predictions(
     if last not in settings:
         last = max(settings, key=settings.count)
     good = [p for p, its in zip(good, settings, strict=True) if its == last]
+    if not str(good[0].params.get("pictures")).endswith(pictures_stamp(problem.val)):
+        warnings.warn(
+            f"{out}: pictures have changed, or were copied, since these predictions were made: if they"
+            " are others, run the bench again",
+            DataWarning,
+            stacklevel=2,
+        )
     return good, sorted({p.method for p in stored} - {p.method for p in good})
 
 

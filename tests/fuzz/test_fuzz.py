@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import harness  # noqa: E402
+import harness
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory as Linux has them")
