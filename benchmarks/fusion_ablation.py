@@ -38,7 +38,7 @@ from hybridkp.report import plots
 
 SETS = ("faces68", "bodies14", "mouse17")
 MEMBERS = ("sdm", "heatmap:flip", "hough-forest")
-CONCATENATED = "heatmap:flip:sdm[maps=encoder[net=heatmap]]"
+CONCATENATED = "heatmap:flip:sdm[maps=encoder]"
 #: one begins where another ends
 BEHIND = (
     *("heatmap:flip:shape", "heatmap:flip:tree", "heatmap:flip:sdm"),

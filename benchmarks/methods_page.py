@@ -39,8 +39,6 @@ LATER = {
     *(("backbone", "unet"), ("backbone", "encoder"), ("features", "hog")),
     *(("warm_up", 0.05), ("clip_norm", 5.0), ("minutes", None), ("average", 0.0), ("precision", "float32")),
 }
-#: (class, parameter, value) -> how a class says the same today
-SAID = {("HolisticRegressor", "alpha", 100.0): None}
 
 HEAD = """\
 # Methods are expressions
@@ -87,8 +85,7 @@ def leaves(tree: Any, key: str = "", owner: str = "") -> Iterator[tuple[str, str
         for value in tree[1:] if pair else tree:
             yield from leaves(value, key, owner)
     else:
-        value = tuple(tree) if isinstance(tree, list) else tree
-        yield owner, key, SAID.get((owner, key, value), value)
+        yield owner, key, tuple(tree) if isinstance(tree, list) else tree
 
 
 def apart(row: dict[str, Any]) -> dict[str, str]:

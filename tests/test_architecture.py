@@ -58,7 +58,7 @@ ROOMS: dict[str, set[str]] = {
         "structures",
         "tqdm",
     },
-    "files": {"cv2", "imaging", "lazy", "numpy", "onnxruntime", "sklearn", "skops", "structures"},
+    "files": {"cv2", "imaging", "lazy", "numpy", "onnxruntime", "sklearn", "structures"},
     "fusion": {
         "datasets",
         "imaging",

@@ -114,7 +114,7 @@ HARD = {
     "blank": np.full((60, 80), 90, np.uint8),
     "tiny": np.arange(6, dtype=np.uint8).reshape(2, 3),
     "one pixel": np.zeros((1, 1), np.uint8),
-    "sixteen bit": np.full((40, 50), 3000, np.uint16),
+    "sixteen bit": np.full((40, 50), 50_000, np.uint16),
     "noise": np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8),
 }
 

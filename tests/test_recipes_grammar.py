@@ -259,6 +259,7 @@ def test_a_mistake_is_one_line_that_shows_where(expression: str, message: str) -
         "orb-sift+beblid": r"one detector and one descriptor are joined by '\+'",
         "union(rootsift:net,net)": "'union' needs single features; 'rootsift:net' has none",
         "concat(rootsift:net,net)": "'concat' joins features, and 'rootsift:net' is a chain",
+        "concat(akaze,net)": "'concat' needs rows of numbers; 'akaze' has none: put it around sift",
         "concat(rootsift[rule=gms],net)": "'rootsift' has no parameter 'rule'",
         "heatmap": "unknown method 'heatmap'",
     }.items(),

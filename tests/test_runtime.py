@@ -173,7 +173,7 @@ import cv2, numpy as np
 cv2.FaceDetectorYN = types.SimpleNamespace(create=lambda *_: types.SimpleNamespace(
     setInputSize=lambda size: None, detect=lambda image: (1, np.float32([{box} + [0] * 11]))))
 {code}
-heavy = {{"torch", "sklearn", "scipy", "skimage", "skops", "joblib", "matplotlib"}}
+heavy = {{"torch", "sklearn", "scipy", "skimage", "joblib", "matplotlib"}}
 assert not heavy & {{m.split(".")[0] for m in sys.modules}}, heavy & set(sys.modules)
 print(landmarks.detect(cv2.imread("people.jpg"), {box}).xy.tolist())
 """
@@ -199,7 +199,7 @@ def test_the_ten_lines_run_without_torch_and_scikit_learn(tmp_path, kind):
 
 ALONE = """
 import sys
-for name in ("sklearn", "scipy", "skimage", "torch", "safetensors", "joblib", "threadpoolctl", "skops"):
+for name in ("sklearn", "scipy", "skimage", "torch", "safetensors", "joblib", "threadpoolctl"):
     sys.modules[name] = None
 import cv2, numpy as np
 from hybridkp import points, runtime

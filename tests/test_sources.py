@@ -21,7 +21,7 @@ def test_a_method_stands_on_what_it_imports_and_not_on_the_others():
 
 def test_a_package_taken_as_a_whole_is_followed_into_all_its_files():
     used = sources.closure(["hybridkp.memory"])  # it says ``files.save_model``
-    assert {"hybridkp.files.modelfile", "hybridkp.files.skopsfile"} <= set(used)
+    assert {"hybridkp.files.modelfile", "hybridkp.files.estimators"} <= set(used)
 
 
 def test_members_of_a_combination_count():

@@ -8,7 +8,7 @@ who ask.  Never here: pictures, training.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +17,15 @@ import cv2
 import numpy as np
 
 from ..structures import Array, InputError
+from .onnx_check import check_foreign, check_own
+from .onnx_graph import GraphError
 
 ENGINES = ("auto", "onnxruntime", "cv2.dnn")
 
 Ask = Callable[..., list[Array]]  #: one array per input -> one array per output
 Stamp = tuple[str, int, int]  #: path, time of change, bytes: what a loaded net is kept under
 _CACHED = 8  # graphs of files kept open
+OPEN_SHAPE = (1, 1, 480, 640)  #: what a size that a file leaves open is judged at
 
 
 def stamp(path: str | Path) -> Stamp:
@@ -72,13 +75,22 @@ def _open_file(
     return ask
 
 
-def open_graph(graph: bytes, engine: str, inputs: Sequence[str] | None, outputs: Sequence[str]) -> Ask:
+def open_graph(
+    graph: bytes,
+    engine: str,
+    inputs: Sequence[str] | None,
+    outputs: Sequence[str],
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Ask:
     """The graph, ready to run; "auto" is ONNX Runtime where it is installed, else ``cv2.dnn``.
 
     Parameters
     ----------
     engine : one of :data:`ENGINES`
-    inputs : names, in the order of the arrays; None = the only input, whatever its name
+    inputs : names, in the order of the arrays, of a graph as our exporters write it; None = somebody
+        else's graph, with one input of whatever name.  Before an engine sees it, either is looked through
+        (``onnx_check.py``): ours for its operators, memory and cost, others' for their operators
+    shapes : of inputs whose size the file leaves open, for that look
     outputs : names.  Of a graph of known inputs, OpenCV 4 may have renamed them: then the largest comes first
 
     Raises
@@ -90,6 +102,13 @@ def open_graph(graph: bytes, engine: str, inputs: Sequence[str] | None, outputs:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     if not isinstance(graph, bytes):
         raise TypeError("a graph is missing")
+    try:
+        if inputs is None:
+            check_foreign(graph)
+        else:
+            check_own(graph, {"image": OPEN_SHAPE} if shapes is None else shapes)
+    except GraphError as error:
+        raise InputError(f"the network {error}") from None
     if engine != "cv2.dnn":
         try:
             return _on_onnxruntime(graph, inputs, list(outputs))

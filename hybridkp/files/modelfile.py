@@ -1,28 +1,33 @@
 """The model file: a fitted estimator in one zip, without pickle.
 
-``manifest.json`` holds a tree of plain values, ``arrays.safetensors`` the arrays and
-``sklearn/0.skops`` the scikit-learn estimators.  Reading builds nothing but hybridkp's own
-classes, NumPy arrays and scikit-learn's types from a fixed list; no code comes from the file.
+``manifest.json`` holds a tree of plain values, ``arrays.safetensors`` the arrays.  Reading builds nothing
+but hybridkp's own classes by their public doors, NumPy arrays, and a short list of scikit-learn's
+estimators whose tables are checked (``estimators.py``); no code comes from the file.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
+from ..imaging.images import MIN_SIDE
 from ..structures import InputError
 from .arrays import dump_arrays, load_arrays
 from .atomic import atomic_path
-from .modelnodes import FormatError, Reader, Writer
+from .modelnodes import FormatError, Reader, Writer, is_estimator
 
 FORMAT = 1  #: a promise: format 1 stays readable
-MANIFEST, ARRAYS, SKLEARN = "manifest.json", "arrays.safetensors", "sklearn/0.skops"
+MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
 MAX_MANIFEST = 64 * 2**20
+MAX_SIDE = 4096  #: px of a crop
 
 
 def save_model(estimator: Any, path: str | os.PathLike[str], meta: dict[str, Any] | None = None) -> None:
@@ -45,9 +50,11 @@ def save_model(estimator: Any, path: str | os.PathLike[str], meta: dict[str, Any
         "hybridkp": __version__,
         "meta": writer.encode(meta or {}, "meta", 0),
         "root": root,
+        "estimators": writer.estimators,
     }
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
-        _write_parts(writer, file)
+        if writer.arrays:
+            _add(file, ARRAYS, dump_arrays(writer.arrays))
         _add(file, MANIFEST, json.dumps(manifest, allow_nan=False, separators=(",", ":")).encode())
 
 
@@ -62,9 +69,13 @@ def load_model(path: str | os.PathLike[str], trusted: Sequence[type] = ()) -> An
     InputError
         For anything that is not a whole, honest model file of this format.
     """
-    manifest, arrays, estimators = _open(path)
+    manifest, arrays = _open(path)
     try:
-        return Reader(arrays, estimators, trusted).decode(manifest["root"], 0)
+        model = Reader(arrays, manifest["estimators"], trusted).decode(manifest["root"], 0)
+        if not is_estimator(type(model)):
+            raise FormatError("holds no estimator")
+        _try(model)
+        return model
     except (FormatError, InputError) as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:  # a hostile tree can make any constructor of ours complain
@@ -73,14 +84,34 @@ def load_model(path: str | os.PathLike[str], trusted: Sequence[type] = ()) -> An
 
 def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The ``meta`` that was given to :func:`save_model`."""
-    manifest, arrays, _ = _open(path, with_estimators=False)
+    manifest, arrays = _open(path)
     try:
-        meta = Reader(arrays, [], ()).decode(manifest["meta"], 0)
+        meta = Reader(arrays).decode(manifest["meta"], 0)
     except FormatError as error:
         raise InputError(f"{path}: {error}") from None
     if not isinstance(meta, dict):
         raise InputError(f"{path}: damaged model file (meta is not a dict)")
     return meta
+
+
+def _try(model: Any) -> None:
+    """Ask a fitted detector about a blank crop: parts that do not fit together show now, not in use."""
+    size = getattr(model, "size_hw_", None)
+    if not hasattr(model, "predict_with_score"):
+        return
+    if size is None:
+        ours = type(model).__module__.startswith("hybridkp.")
+        if ours and any(name.endswith("_") for name in vars(model)):
+            raise FormatError("what was learned is incomplete (size_hw_)")
+        return
+    height, width = (int(n) for n in size)
+    if not (MIN_SIDE <= height <= MAX_SIDE and MIN_SIDE <= width <= MAX_SIDE):
+        raise FormatError(f"crops of {height} x {width} px cannot be")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        xy, score = model.predict_with_score(np.zeros((1, height, width, 3), np.uint8))
+    if np.shape(xy)[:1] != (1,) or np.shape(xy)[2:] != (2,) or np.shape(score) != np.shape(xy)[:2]:
+        raise FormatError("its predictions are no points")
 
 
 def _line(error: BaseException) -> str:
@@ -92,19 +123,8 @@ def _add(file: zipfile.ZipFile, name: str, data: bytes) -> None:
     file.writestr(info, data)
 
 
-def _write_parts(writer: Writer, file: zipfile.ZipFile) -> None:
-    if writer.arrays:
-        _add(file, ARRAYS, dump_arrays(writer.arrays))
-    if writer.estimators:
-        from .skopsfile import dump_estimators
-
-        _add(file, SKLEARN, dump_estimators(writer.estimators))
-
-
-def _open(
-    path: str | os.PathLike[str], with_estimators: bool = True
-) -> tuple[dict[str, Any], Any, list[Any]]:
-    """(manifest, arrays, scikit-learn estimators), every part checked."""
+def _open(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Any]:
+    """(manifest, arrays), each checked."""
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as file:
@@ -121,13 +141,7 @@ def _open(
         raise InputError(f"{path}: not a hybridkp model file, or a truncated one") from None
     try:
         manifest = _manifest(parts.pop(MANIFEST))
-        arrays = _arrays(parts.pop(ARRAYS, None))
-        estimators: list[Any] = []
-        if with_estimators and SKLEARN in parts:
-            from .skopsfile import load_estimators
-
-            estimators = load_estimators(parts[SKLEARN])
-        return manifest, arrays, estimators
+        return manifest, _arrays(parts.pop(ARRAYS, None))
     except (FormatError, InputError) as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
@@ -140,7 +154,7 @@ def _read_parts(file: zipfile.ZipFile) -> dict[str, bytes]:
     names = [info.filename for info in infos]
     if MANIFEST not in names:
         raise FormatError("a zip, but not a hybridkp model file (no manifest)")
-    strange = [n for n in names if n not in (MANIFEST, ARRAYS, SKLEARN)]
+    strange = [n for n in names if n not in (MANIFEST, ARRAYS)]
     if strange or len(set(names)) != len(names):
         raise FormatError(
             f"the file has members that do not belong there ({str((strange or names)[0])[:60]!r})"
@@ -171,7 +185,7 @@ def _manifest(data: bytes) -> dict[str, Any]:
         raise FormatError(
             f"model format {manifest['format']} (written by hybridkp {by}); this one reads {FORMAT}: update"
         )
-    if "root" not in manifest or "meta" not in manifest:
+    if not {"root", "meta", "estimators"} <= manifest.keys():
         raise FormatError("the manifest is incomplete")
     return manifest
 

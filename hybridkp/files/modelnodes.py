@@ -17,6 +17,7 @@ import numpy as np
 from .. import __version__
 from ..structures import InputError, Parameters, Stateful, parameter_names, supports
 from .doors import door_of, open_door
+from .estimators import build, take_apart
 
 MAX_DEPTH = 60
 
@@ -29,11 +30,11 @@ class FormatError(ValueError):
 
 
 class Writer:
-    """Values -> JSON nodes; arrays and scikit-learn estimators go to their own parts."""
+    """Values -> JSON nodes; arrays go to their own part, scikit-learn's estimators to their own table."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, Any] = {}
-        self.estimators: list[Any] = []
+        self.estimators: list[Any] = []  # nodes of scikit-learn's, each once, those inside first
         self.seen: dict[int, dict[str, Any]] = {}
         self.keep: list[Any] = []  # so that no id is used twice
 
@@ -73,8 +74,15 @@ class Writer:
         kind = type(value)
         if isinstance(value, BaseEstimator) and kind.__module__.startswith("sklearn."):
             if id(value) not in self.seen:
+                name, params, state = take_apart(value)
+                node = {
+                    "class": name,
+                    "params": self.encode(params, f"{where}.{name}", depth + 1)["v"],
+                    "state": self.encode(state, f"{where}.{name}", depth + 1)["v"],
+                }
                 self.seen[id(value)] = {"$": "sklearn", "n": len(self.estimators)}
-                self.estimators.append(value)
+                self.estimators.append(node)
+                self.keep.append(value)
             return self.seen[id(value)]
         if isinstance(value, BaseEstimator | Parameters):
             params = value.get_params(deep=False)
@@ -123,9 +131,13 @@ class Writer:
 class Reader:
     """JSON nodes -> values, by the same small grammar and nothing else."""
 
-    def __init__(self, arrays: dict[str, Any], estimators: list[Any], trusted: Sequence[type]) -> None:
-        self.arrays, self.estimators = arrays, estimators
+    def __init__(self, arrays: dict[str, Any], estimators: Any = (), trusted: Sequence[type] = ()) -> None:
+        self.arrays = arrays
         self.trusted = {door_of(c): c for c in trusted}
+        self.estimators: list[Any] = []
+        for node in estimators:  # each may hold those before it
+            params, state = self._values(node["params"], 1), self._values(node["state"], 1)
+            self.estimators.append(build(node["class"], params, state))
 
     def decode(self, node: Any, depth: int) -> Any:
         if depth > MAX_DEPTH:
@@ -182,13 +194,13 @@ class Reader:
         if not door.startswith(f"{_PACKAGE}."):
             raise FormatError(f"names {text}, which is not a class of hybridkp: refused")
         cls = open_door(door)
-        if not (isinstance(cls, type) and (_is_estimator(cls) or is_dataclass(cls))):
+        if not (isinstance(cls, type) and (is_estimator(cls) or is_dataclass(cls))):
             raise FormatError(f"names {text}, which this hybridkp {__version__} does not have")
         return cls
 
     def _estimator(self, node: dict[str, Any], depth: int) -> Any:
         cls = self._class(node)
-        if not _is_estimator(cls):
+        if not is_estimator(cls):
             raise FormatError(f"{node['class']} is not an estimator")
         params, state = self._values(node["params"], depth), self._values(node["state"], depth)
         unknown = set(params) - set(parameter_names(cls))
@@ -206,7 +218,7 @@ class Reader:
         return estimator
 
 
-def _is_estimator(cls: type) -> bool:
+def is_estimator(cls: type) -> bool:
     from sklearn.base import BaseEstimator
 
     return issubclass(cls, BaseEstimator | Parameters)

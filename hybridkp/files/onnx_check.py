@@ -69,7 +69,9 @@ def check_own(data: bytes, inputs: Mapping[str, Sequence[int]] | None = None) ->
     graph = read_graph(data)
     known = {name: Known(c.shape, c.value) for name, c in graph.constants.items()}
     for name, shape in graph.inputs.items():
-        given = tuple(int(n) for n in (inputs or {}).get(name, shape))
+        said = (inputs or {}).get(name, shape)
+        said = said if len(said) == len(shape) else shape
+        given = tuple(int(n or m) for n, m in zip(shape, said, strict=True))
         if len(given) > MAX_RANK or any(n <= 0 for n in given):
             raise GraphError(f"leaves the size of its input {name[:40]!r} open")
         known[name] = Known(given)

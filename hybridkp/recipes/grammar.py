@@ -118,7 +118,7 @@ def split(text: str) -> list[str]:
     depth, found = 0, [""]
     for token in re.findall(r'"(?:\\.|[^"\\])*"?|.', text, re.S):
         depth += (token in "([") - (token in ")]")
-        if token == "," and depth == 0:
+        if token == "," and depth <= 0:
             found.append("")
         else:
             found[-1] += token

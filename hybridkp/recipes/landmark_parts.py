@@ -282,7 +282,7 @@ _OTHERS = (
         ".deep:HeatmapFeatures",
         "a network's maps of what is near",
         "deep",
-        {"level": "encoder"},
+        {"level": "encoder", "net": "heatmap"},
         slow=True,
     ),
     Row(
@@ -291,7 +291,7 @@ _OTHERS = (
         ".deep:HeatmapFeatures",
         "a network's maps of the whole picture",
         "deep",
-        {"level": "decoder"},
+        {"level": "decoder", "net": "heatmap"},
         slow=True,
     ),
 )
@@ -320,7 +320,7 @@ _LISTED = (
         "average[weights=3:1](heatmap:flip:sdm,sdm)",
     ),
     Listed(
-        "heatmap:flip:sdm[maps=encoder[net=heatmap]]",
+        "heatmap:flip:sdm[maps=encoder]",
         "heatmap-flip, then stages of regression that read the network's maps too",
     ),
     Listed("heatmap[input_px=96]:sdm", "heatmap-96, then two stages of cascaded regression"),

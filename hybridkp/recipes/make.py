@@ -91,8 +91,10 @@ class _Maker:
             if member.steps:
                 self.stop(member.at, f"'{row.name}' joins {row.takes}s, and '{member}' is a chain")
         members = [self.start(m.start, alone=True) if row.takes else self.method(m) for m in node.members]
-        for member, made in zip(node.members, members, strict=True):
-            self.check_needs(row, member.at, made)
+        weights = dict(node.part.options).get("weights", (1,) * len(members))
+        for member, made, weight in zip(node.members, members, weights, strict=True):
+            if weight != 0:  # of such a one nothing is read
+                self.check_needs(row, member.at, made)
         return self.part(row, node.part, str(node), members, alone=alone)
 
     def rows(self, parts: Sequence[Part], light: bool = False) -> Made:
@@ -187,7 +189,8 @@ class _Maker:
         starts = self.task.by_slot[self.task.start].values()
         experts = Experts((self.any(self.task.first),), None, self.any(self.task.last))
         tried: list[Start] = [*(Part(each.name) for each in starts), experts]
-        able = [str(x) for x in tried if _keeps(self.start(x).estimator, row.needs[0])]
+        alone = bool(row.takes)
+        able = [str(x) for x in tried if _keeps(self.start(x, alone).estimator, row.needs[0])]
         where = "behind" if row.holds == "detector" else "around"
         hint = f"put it {where} {', '.join(able)}"
         self.stop(at, f"'{row.name}' needs {words}; '{made.text}' has none", hint)
@@ -200,7 +203,13 @@ class _Maker:
 
 
 def _keeps(estimator: Any, promise: str) -> bool:
-    """Whether it is of a class, or has the methods of a protocol, those that it has only at times too."""
+    """Whether an attribute says so, or it is of a class, or has all methods of a protocol.
+
+    A method of a protocol counts only where this very estimator has it (``available_if``).
+    """
+    name, said, value = promise.partition("=")
+    if said:
+        return str(getattr(estimator, name, "")) == value
     kind = load(promise)
     names = [name for name in vars(kind) if not name.startswith("_")] if is_protocol(kind) else []
     return all(hasattr(estimator, name) for name in names) if names else isinstance(estimator, kind)

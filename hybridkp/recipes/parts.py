@@ -48,7 +48,8 @@ class Row:
     holds: str = ""  #: the class's parameter that takes what stands before it, or its members
     named: bool = True  #: members are (name, estimator)
     takes: str = ""  #: members are taken from this slot alone, not as whole methods
-    needs: tuple[str, str] | None = None  #: a promise that what it holds must keep: class, and in words
+    #: what it holds must be so: ``.room:Class`` or ``name=value``; and in words
+    needs: tuple[str, str] | None = None
     inside: Inside | None = None
     optional: bool = False  #: None stands for it where nothing of its own is written
     slow: bool = False  #: takes long even on a tiny problem

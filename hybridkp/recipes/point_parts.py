@@ -115,6 +115,7 @@ _RULES = (
         "the first one's points, rows side by side",
         holds="parts",
         takes="feature",
+        needs=("norm=L2", "rows of numbers"),
         inside=_MATCHED,
     ),
     Row(

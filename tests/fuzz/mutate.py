@@ -89,7 +89,7 @@ def tree(value: Any, rng: Random) -> Any:
             holder[key] = rng.choice((holder[key] + 1, -holder[key], holder[key] * 1000, holder[key] + 0.5))
         elif kind == 3 and rng.random() < 0.1:
             deep: Any = holder[key]
-            for _ in range(rng.choice((50, 400, 900))):
+            for _ in range(rng.choice((50, 200, 300))):
                 deep = [deep]
             holder[key] = deep
         else:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hybridkp import checks, runtime
 from hybridkp.datasets import write_coco
-from hybridkp.evaluate import bench
+from hybridkp.evaluate import Problem, bench
 from hybridkp.files import save_model
 from hybridkp.structures import Dataset, Instance, Sample
 
@@ -57,7 +57,8 @@ def make_seeds(folder: Path) -> dict[str, list[Path]]:
         if name != "svc":
             found["runtime"].append(folder / f"{name}.hkr")
             runtime.export_runtime(model, found["runtime"][-1])
-    bench({"mean": MeanShape()}, dataset(), dataset(3, 10), out=folder / "bench", size_hw=(32, 32))
+    problem = Problem(dataset(), dataset(3, 10), size_hw=(32, 32))
+    bench({"mean": MeanShape()}, problem, out=folder / "bench", n_jobs=1)
     found["predictions"] = sorted((folder / "bench" / "predictions").iterdir())
     found |= _pictures(folder / "pictures")
     found["onnx"] = [Path(checks.__file__).parents[1] / "points" / "weights" / "net.onnx"]
