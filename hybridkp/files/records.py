@@ -54,7 +54,7 @@ def load_tensors(
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, MemoryError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError):
         raise InputError(f"{path}: not a {kind} file, or a damaged one; delete it and run again") from None
 
 
