@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 import publish_results
 import tables
 
+from hybridkp import recipes
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [p for p in PAGES if not {"_build", "_generated"} & set(p.parts)]
@@ -38,6 +40,7 @@ def test_published_files_are_small_and_say_where_they_come_from() -> None:
         for row in document["methods"]:
             lengths = {len(values) for values in row["values"].values()}
             assert lengths == {len(document["groups"])}, (path.name, row["method"])
+            assert recipes.canonical(row["method"], document["task"]) == row["method"], path.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
