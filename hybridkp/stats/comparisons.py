@@ -227,7 +227,7 @@ def compare_all(
     *,
     level: float = 0.95,
     n_resamples: int = 2000,
-    n_permutations: int = 9999,
+    n_permutations: int | None = None,
     random_state: int | None = 0,
 ) -> list[PairedComparison]:
     """Every pair of methods on the same objects, p corrected for the number of pairs.
@@ -239,6 +239,8 @@ def compare_all(
         Seeds are averaged object by object first (:func:`average_over_seeds`).  An object that is
         NaN for one method is left out for all, so that all pairs speak of the same objects.
     groups : (B,) or None
+    n_permutations : of the signs; None = 9999, or 100 for each pair where that is more: the smallest p that
+        n draws can give is 1 / (n + 1), and the correction multiplies it by the number of pairs
 
     Returns
     -------
@@ -256,6 +258,8 @@ def compare_all(
         raise InputError("values must be finite or NaN: charge a missing prediction a finite cost first")
     table = np.where(np.isnan(table).any(axis=0), np.nan, table)
     first, second = np.array(pairs).T
+    if n_permutations is None:
+        n_permutations = max(9999, 100 * len(pairs))
     results = _paired(
         (table[first] - table[second]).T, groups, level, n_resamples, n_permutations, random_state
     )
