@@ -188,9 +188,9 @@ def test_match_writes_json_and_pictures(capsys, recipes, folder, tmp_path):
 
 
 def test_match_without_a_homography(capsys, recipes, folder, tmp_path, monkeypatch):
-    from hybridkp.files.matched import no_answer
+    from hybridkp.files.matched import no_result
 
-    monkeypatch.setattr(Guess, "match", lambda self, a, b: no_answer())
+    monkeypatch.setattr(Guess, "match", lambda self, a, b: no_result())
     pictures = [str(folder / "i_one" / f"{n}.png") for n in (1, 2)]
     assert cli.main(["match", *pictures, "--method", "guess", "-o", str(tmp_path / "m.json")]) == 0
     assert "no homography was found" in capsys.readouterr().out

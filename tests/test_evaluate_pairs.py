@@ -14,7 +14,7 @@ from plain_matchers import SHIFT, Broken, Guess, Picky, Stopping, plain_pairs
 from hybridkp.evaluate import bench_pairs, processes, stored_matches
 from hybridkp.evaluate import bench_points as bench
 from hybridkp.files import MatchedSet, load_matched, save_matched
-from hybridkp.files.matched import no_answer
+from hybridkp.files.matched import no_result
 from hybridkp.metrics import pair_scores
 from hybridkp.structures import InputError
 from hybridkp.structures.pairs import PairSet
@@ -53,7 +53,7 @@ def make(kind, **more):
 
 
 def same_arrays(a, b):
-    for x, y in zip(a.answers, b.answers, strict=True):
+    for x, y in zip(a.results, b.results, strict=True):
         for name in ("xy_a", "xy_b", "score", "inlier", "homography"):
             np.testing.assert_array_equal(getattr(x, name), getattr(y, name))
         for name in ("keypoints_a", "keypoints_b"):
@@ -76,16 +76,16 @@ def test_every_method_budget_and_seed(here, tmp_path):
     assert [m.label for m in found[::2]] == ["guess-20", "guess-30", "exact-20", "exact-30"]
     for m in found:
         assert m.names == tuple(p.name for p in PAIRS) and m.fingerprint == PAIRS.fingerprint
-        assert all(len(a.keypoints_a) == m.n_points for a in m.answers) and not m.failures
+        assert all(len(a.keypoints_a) == m.n_points for a in m.results) and not m.failures
         assert m.size_hw_b.tolist() == [[60, 80]] * 5
         np.testing.assert_allclose(m.seconds(), 0.003)
         np.testing.assert_allclose(m.seconds("detect"), 0.002)
         assert (m.cpu_seconds >= 0).all() and m.peak_bytes > 1e6 and "numpy" in m.versions
     scores = pair_scores(
-        found[4].answers[0], SHIFT, *map(tuple, (found[4].size_hw_a[0], found[4].size_hw_b[0]))
+        found[4].results[0], SHIFT, *map(tuple, (found[4].size_hw_a[0], found[4].size_hw_b[0]))
     )
     assert scores["auc@3"] == scores["mma@1"] == scores["repeatability@1"] == 1
-    assert any((a.xy_a != b.xy_a).any() for a, b in zip(found[0].answers, found[1].answers, strict=True))
+    assert any((a.xy_a != b.xy_a).any() for a, b in zip(found[0].results, found[1].results, strict=True))
     stored = stored_matches(tmp_path)
     assert sorted(m.label for m in stored) == sorted(m.label for m in found)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["matched"]
@@ -135,7 +135,7 @@ def test_a_pair_that_raises_has_no_answer(here, tmp_path):
     (found,) = bench_pairs({"picky": make(Picky)}, pairs, out=tmp_path, progress=tell)
     assert found.failures == {"s0/1-2": "ValueError: a blank picture"}
     assert ("done", "picky-1024", 0, "1 of 4 pairs raised") in tell
-    lost = found.answers[2]
+    lost = found.results[2]
     assert len(lost.keypoints_a) == len(lost.xy_a) == 0 and np.isnan(lost.homography).all()
     assert np.isnan(found.seconds()).tolist() == [False, False, True, False]
     values = pair_scores(lost, SHIFT, (60, 80), (60, 80))
@@ -242,7 +242,7 @@ def some():
         Guess(n, random_state=0).match(*(load() for load in (p.load_a, p.load_b)))
         for n, p in zip((7, 0, 12), PAIRS, strict=False)
     ]
-    answers = (rows[0], no_answer(), replace(rows[2], seconds={"detect": 1.5}), rows[1])
+    answers = (rows[0], no_result(), replace(rows[2], seconds={"detect": 1.5}), rows[1])
     return MatchedSet(
         "a/b", answers, tuple("pqrs"), [[4, 5]] * 4, [[6, 7]] * 4, 12, 3, [1, np.nan, 2, 3], "set", "f" * 16,
         {"matcher": "m"}, 5, {"q": "no"}, {"numpy": "2"},
@@ -266,7 +266,7 @@ def test_there_and_back(some, tmp_path):
         "versions",
     ):
         assert getattr(found, name) == getattr(some, name), name
-    for a, b in zip(found.answers, some.answers, strict=True):
+    for a, b in zip(found.results, some.results, strict=True):
         assert a.seconds == b.seconds
         for name in ("score", "size", "angle", "octave"):
             np.testing.assert_array_equal(getattr(a.keypoints_b, name), getattr(b.keypoints_b, name))
@@ -345,7 +345,7 @@ def test_predictions_are_not_matches(tmp_path):
     save_predictions(
         Predictions("m", np.zeros((1, 2, 2)), np.zeros((1, 2)), ("a",), [0], [1]), tmp_path / "p"
     )
-    save_matched(MatchedSet("m", (no_answer(),), ("a",), [[2, 2]], [[2, 2]]), tmp_path / "m")
+    save_matched(MatchedSet("m", (no_result(),), ("a",), [[2, 2]], [[2, 2]]), tmp_path / "m")
     with pytest.raises(InputError, match="p: not a matches file"):
         load_matched(tmp_path / "p")
     with pytest.raises(InputError, match="m: not a predictions file"):
@@ -354,7 +354,7 @@ def test_predictions_are_not_matches(tmp_path):
 
 def test_lengths_are_checked():
     with pytest.raises(InputError, match="1 answers for 2 pairs"):
-        MatchedSet("m", (no_answer(),), ("a", "b"), [[2, 2]] * 2, [[2, 2]] * 2)
+        MatchedSet("m", (no_result(),), ("a", "b"), [[2, 2]] * 2, [[2, 2]] * 2)
 
 
 # --------------------------------------------------------------------------------------------
@@ -372,9 +372,9 @@ def test_two_methods_on_real_pairs(data_root, tmp_path, here):
     methods = {name: partial(make_matcher, name) for name in ("sift", "orb")}
     runs = [bench_pairs(methods, pairs, out=tmp_path / o, n_points=(256,)) for o in ("one", "two")]
     for first, second in zip(*runs, strict=True):
-        same_arrays(first, second)  # one seed, two runs, the same answers
+        same_arrays(first, second)  # one seed, two runs, the same results
         assert not first.failures
-        for pair, answer, a, b in zip(pairs, first.answers, first.size_hw_a, first.size_hw_b, strict=True):
+        for pair, answer, a, b in zip(pairs, first.results, first.size_hw_a, first.size_hw_b, strict=True):
             values = pair_scores(answer, pair.homography, tuple(a), tuple(b))
             assert values["mma@3"] > 0.4 and values["repeatability@3"] > 0.3 and values["correct@5"] == 1
             assert values["mma@3"] < 1 and 0.1 < values["localisation_px"] < 1.5

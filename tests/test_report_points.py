@@ -14,7 +14,7 @@ from report_helpers import check_page
 
 from hybridkp import metrics as allmetrics
 from hybridkp import stats as statistics
-from hybridkp.files.matched import MatchedSet, no_answer
+from hybridkp.files.matched import MatchedSet, no_result
 from hybridkp.imaging.draw import RIGHT_COLOR, WRONG_COLOR
 from hybridkp.metrics import homographies
 from hybridkp.metrics import points as metrics
@@ -156,15 +156,15 @@ def test_the_tables_numbers_are_the_metrics_of_the_stored_matches(paths, pairs, 
     rows, stored, _ = read(paths)
     groups = np.array([p.sequence for p in pairs])
     planar = np.array([p.homography is not None for p in pairs])
-    sift_ms = 1000 * np.array([sum(a.seconds.values()) for a in sets[0].answers])
+    sift_ms = 1000 * np.array([sum(a.seconds.values()) for a in sets[0].results])
     for m in sets[:4]:
         row = next(r for r in rows if r["method"] == m.method)
         entry = next(e for e in stored["methods"] if e["method"] == m.method)
-        both = list(zip(m.answers, truths(pairs), strict=True))
+        both = list(zip(m.results, truths(pairs), strict=True))
         right = [np.sqrt(((metrics.transfer(a.xy_a, t) - a.xy_b) ** 2).sum(1)) <= 3 for a, t in both]
         known = [np.isfinite(metrics.transfer(a.xy_a, t)).all(1) for a, t in both]
         mma3 = np.array([r[k].mean() for r, k in zip(right, known, strict=True)])
-        inliers = [int((r & a.inlier).sum()) for r, a in zip(right, m.answers, strict=True)]
+        inliers = [int((r & a.inlier).sum()) for r, a in zip(right, m.results, strict=True)]
         corner = np.array([allmetrics.corner_error(a.homography, t, SIZE) for a, t in both])
         repeat = [
             metrics.repeatability(a.keypoints_a.xy, a.keypoints_b.xy, t, SIZE, SIZE, 3) for a, t in both
@@ -172,8 +172,8 @@ def test_the_tables_numbers_are_the_metrics_of_the_stored_matches(paths, pairs, 
         auc3 = np.where(planar, np.maximum(0, 1 - corner / 3), np.nan)
         interval = statistics.bootstrap_interval(auc3, groups)
         mma_interval = statistics.bootstrap_interval(mma3, groups)
-        ms = 1000 * np.array([sum(a.seconds.values()) for a in m.answers])
-        feature = 1000 * np.array([a.seconds["detect"] + a.seconds["describe"] for a in m.answers]) / 2
+        ms = 1000 * np.array([sum(a.seconds.values()) for a in m.results])
+        feature = 1000 * np.array([a.seconds["detect"] + a.seconds["describe"] for a in m.results]) / 2
         expected = {
             "auc@3": homographies.auc(corner, [3])[0],
             "auc@3_low": interval.low,
@@ -184,7 +184,7 @@ def test_the_tables_numbers_are_the_metrics_of_the_stored_matches(paths, pairs, 
             "mma@3_high": mma_interval.high,
             "repeatability@3": np.mean(repeat),
             "correct_inliers": np.mean(inliers),
-            "inliers": np.mean([a.inlier.sum() for a in m.answers]),
+            "inliers": np.mean([a.inlier.sum() for a in m.results]),
             "corner_px_median": np.median(corner[planar]),
             "ms": np.median(ms),
             "feature_ms": np.median(feature),
@@ -223,7 +223,7 @@ def test_comparisons_are_the_statistics(paths, pairs, sets):
     by_name = {}
     for m in sets[:4]:
         scores = [
-            allmetrics.pair_scores(a, t, SIZE, SIZE) for a, t in zip(m.answers, truths(pairs), strict=True)
+            allmetrics.pair_scores(a, t, SIZE, SIZE) for a, t in zip(m.results, truths(pairs), strict=True)
         ]
         by_name[m.method] = {key: np.array([s[key] for s in scores]) for key in ("auc@3", "mma@3")}
     for key in ("auc@3", "mma@3"):
@@ -254,8 +254,8 @@ def test_a_control_is_no_single_method(tmp_path, plain_page):
     noise = dict(zip(kinds, (2.0, 0.05, 0.5, 1.0), strict=True))
     sets = [matched(pairs, name, noise[name]) for name in kinds]
     plain = write_points_report(sets, pairs, tmp_path, families=kinds)["markdown"].read_text()
-    late = [replace(a, seconds={**a.seconds, "second stage": 0.01}) for a in sets[2].answers]
-    sets[2] = replace(sets[2], answers=tuple(late))
+    late = [replace(a, seconds={**a.seconds, "second stage": 0.01}) for a in sets[2].results]
+    sets[2] = replace(sets[2], results=tuple(late))
     paths = write_points_report(sets, pairs, tmp_path, families=kinds)
     assert "not a detector's alone" in paths["markdown"].read_text() and "detector's alone" not in plain
     rows, stored, _ = read(paths)
@@ -289,7 +289,7 @@ def test_seeds_are_averaged_pair_by_pair(pairs, tmp_path, plain_page):
     runs = [matched(pairs, "net", noise, seed) for seed, noise in enumerate((0.2, 4.0))]
     row = read(write_points_report(runs, pairs, tmp_path, families={}))[0][0]
     alone = [
-        np.mean([metrics.mma(a.xy_a, a.xy_b, t, [3]) for a, t in zip(m.answers, truths(pairs), strict=True)])
+        np.mean([metrics.mma(a.xy_a, a.xy_b, t, [3]) for a, t in zip(m.results, truths(pairs), strict=True)])
         for m in runs
     ]
     assert float(row["mma@3"]) == pytest.approx(np.mean(alone)) and float(row["seeds"]) == 2
@@ -353,7 +353,7 @@ def test_large_pictures_are_shrunk_by_the_half_pixel_rule(monkeypatch):
 def test_unknown_truth_is_said(pairs, sets):
     truth = gather_truth(pairs, sets)
     s = score_points(truth, sets[:1], {})[1024][0]
-    beyond = sets[0].answers[-1].xy_a[:, 0] > 79
+    beyond = sets[0].results[-1].xy_a[:, 0] > 79
     marks = point_pictures.right_matches(truth, s, len(pairs) - 1)
     assert np.isnan(marks[beyond]).all()
     assert "measured disparity" in point_words.legend(truth)
@@ -397,18 +397,18 @@ def test_names_are_only_text(tmp_path, plain_page):
 
 
 CASES = {
-    "no matches at all": lambda pairs: [of_answers(pairs, "sift", [no_answer()] * len(pairs))],
+    "no matches at all": lambda pairs: [of_answers(pairs, "sift", [no_result()] * len(pairs))],
     "no homography": lambda pairs: [
-        replace(m, answers=tuple(replace(a, homography=np.full((3, 3), np.nan)) for a in m.answers))
+        replace(m, results=tuple(replace(a, homography=np.full((3, 3), np.nan)) for a in m.results))
         for m in [matched(pairs, "sift", 1.0), matched(pairs, "orb", 1.0)]
     ],
     "singular homography": lambda pairs: [
-        replace(m, answers=tuple(replace(a, homography=np.zeros((3, 3))) for a in m.answers))
+        replace(m, results=tuple(replace(a, homography=np.zeros((3, 3))) for a in m.results))
         for m in [matched(pairs, "sift", 1.0)]
     ],
     "one method fails everywhere": lambda pairs: [
         matched(pairs, "sift", 1.0),
-        of_answers(pairs, "orb", [no_answer()] * len(pairs), failures={p.name: "E: <x>" for p in pairs}),
+        of_answers(pairs, "orb", [no_result()] * len(pairs), failures={p.name: "E: <x>" for p in pairs}),
     ],
     "fewer than four matches": lambda pairs: [matched(pairs, "sift", 0.1, n=3, wrong=0)],
     "two equal methods": lambda pairs: [matched(pairs, "sift", 1.0), matched(pairs, "tfis", 1.0)],
@@ -459,7 +459,7 @@ def test_a_pair_that_a_method_lacks_counts_as_nothing_found(tmp_path, plain_page
     some = replace(
         whole,
         method="net",
-        answers=whole.answers[:3],
+        results=whole.results[:3],
         names=whole.names[:3],
         size_hw_a=whole.size_hw_a[:3],
         size_hw_b=whole.size_hw_b[:3],

@@ -1,4 +1,4 @@
-"""Exported detectors: the same answers, without torch and scikit-learn, and files that do no harm."""
+"""Exported detectors: the same results, without torch and scikit-learn, and files that do no harm."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def agree(model, found):
 
 
 # --------------------------------------------------------------------------------------------
-# the same answers
+# the same results
 # --------------------------------------------------------------------------------------------
 
 

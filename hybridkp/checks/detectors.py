@@ -238,7 +238,7 @@ DETECTOR_CHECKS: dict[str, Callable[[_Lazy], None]] = {
     "says that it is not fitted": _unfitted,
     "shapes, dtypes and ranges": _shapes,
     "each picture for itself": _rows_alone,
-    "same seed, same answer": _idempotent,
+    "same seed, same result": _idempotent,
     "arrays, lists, grey": _doors,
     "blank pictures": _blank,
     "refuses bad crops": _refuses_bad_crops,

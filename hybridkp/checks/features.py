@@ -202,7 +202,7 @@ def _compute_agrees(case: _Case) -> None:
 
 _CHECKS: dict[str, Callable[[_Case], None]] = {
     "shapes, dtypes and ranges": _shapes,
-    "same picture, same answer": _deterministic,
+    "same picture, same result": _deterministic,
     "blank pictures": _blank,
     "tiny pictures": _tiny,
     "16 bit, float, alpha, colour": _doors,

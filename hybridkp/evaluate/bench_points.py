@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import memory
 from ..files import load_matched, remove_leftovers, save_matched, write_atomic
-from ..files.matched import MatchedSet, no_answer
+from ..files.matched import MatchedSet, no_result
 from ..memory.sources import fingerprint as source_fingerprint
 from ..memory.threads import limit_threads
 from ..structures import Array, InputError
@@ -63,7 +63,7 @@ def bench_pairs(
     """Match each pair by each method, and store the matches in ``out``.
 
     Every method runs in a fresh process with one thread, after a pair to warm up.  A method that raises
-    at a pair has no answer there (no points, no matches, homography NaN), and the bench goes on; one
+    at a pair has no result there (no points, no matches, homography NaN), and the bench goes on; one
     that raises at every pair has failed.
 
     Parameters
@@ -250,7 +250,7 @@ def _matched(job: PairsJob) -> MatchedSet:
         except Exception as caught:
             error, failures[pair.name] = caught, one_line(caught)
             _note(job, pair, caught)
-            rows.append(_Row(no_answer(), images[0].shape[:2], images[1].shape[:2], np.nan))
+            rows.append(_Row(no_result(), images[0].shape[:2], images[1].shape[:2], np.nan))
         if time.perf_counter() - saved > SAVE_EVERY:
             save_matched(_joined(job, before, rows, failures), job.partial)
             saved = time.perf_counter()
@@ -303,7 +303,7 @@ def _joined(
     old = before or MatchedSet("", (), (), np.zeros((0, 2)), np.zeros((0, 2)))
     n = len(old) + len(rows)
     return MatchedSet(
-        answers=(*old.answers, *(r.matched for r in rows)),
+        results=(*old.results, *(r.matched for r in rows)),
         names=tuple(p.name for p in job.pairs.pairs[:n]),
         size_hw_a=np.concatenate([old.size_hw_a, np.array([r.size_hw_a for r in rows]).reshape(-1, 2)]),
         size_hw_b=np.concatenate([old.size_hw_b, np.array([r.size_hw_b for r in rows]).reshape(-1, 2)]),
@@ -318,7 +318,7 @@ def _joined(
 def _clocked(job: PairsJob) -> MatchedSet:
     """The stored matches with the times of up to ``max_timed`` pairs, spread over the set."""
     found = load_matched(job.path)
-    answers, cpu = list(found.answers), np.array(found.cpu_seconds)
+    results, cpu = list(found.results), np.array(found.cpu_seconds)
     good = [i for i, name in enumerate(found.names) if name not in found.failures]
     for step, at in enumerate(
         np.unique(np.linspace(0, len(good) - 1, min(len(good), job.max_timed)).astype(int))
@@ -329,7 +329,7 @@ def _clocked(job: PairsJob) -> MatchedSet:
         if step == 0:
             write_atomic(job.stage, "is timed")
             _warm_up(job, images)
-        answer = _match(job.matcher, images, True)
-        answers[row] = replace(answers[row], seconds=answer.matched.seconds)
-        cpu[row] = answer.cpu_seconds
-    return replace(found, answers=tuple(answers), cpu_seconds=cpu)
+        result = _match(job.matcher, images, True)
+        results[row] = replace(results[row], seconds=result.matched.seconds)
+        cpu[row] = result.cpu_seconds
+    return replace(found, results=tuple(results), cpu_seconds=cpu)

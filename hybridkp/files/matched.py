@@ -1,4 +1,4 @@
-"""What one pair matcher answered on one set of pairs, in memory and on disk: answers, no metric.
+"""What one pair matcher answered on one set of pairs, in memory and on disk: results, no metric.
 
 One safetensors file per method, budget and seed, written whole or not at all: what differs in
 length from pair to pair lies in flat arrays with offsets.
@@ -31,7 +31,7 @@ class MatchedSet:
     Parameters
     ----------
     method : its name, without the budget
-    answers : P :class:`~hybridkp.structures.Matched`; a pair at which the method raised an exception has no
+    results : P :class:`~hybridkp.structures.Matched`; a pair at which the method raised an exception has no
         points, no matches and no homography, and stands in ``failures``
     names : of the pairs
     size_hw_a, size_hw_b : (P, 2) int, the pictures' sizes: metrics need no pictures
@@ -39,13 +39,13 @@ class MatchedSet:
     cpu_seconds : (P,) processor time of the whole pair, which neighbours on the machine disturb
         less than the clock; NaN where not measured
     data, fingerprint : name and digest of the pair set
-    params : what must be the same for the answers to be kept
+    params : what must be the same for the results to be kept
     peak_bytes : the process's largest resident size, -1 = unknown
     failures : pair name -> one line
     """
 
     method: str
-    answers: tuple[Matched, ...]
+    results: tuple[Matched, ...]
     names: tuple[str, ...]
     size_hw_a: Array
     size_hw_b: Array
@@ -63,15 +63,15 @@ class MatchedSet:
 
     def __post_init__(self) -> None:
         n = len(self.names)
-        if len(self.answers) != n or len(set(self.names)) != n:
-            raise InputError(f"{self.method}: {len(self.answers)} answers for {len(set(self.names))} pairs")
+        if len(self.results) != n or len(set(self.names)) != n:
+            raise InputError(f"{self.method}: {len(self.results)} results for {len(set(self.names))} pairs")
         cpu = np.full(n, np.nan) if self.cpu_seconds is None else np.asarray(self.cpu_seconds, float)
         object.__setattr__(self, "cpu_seconds", cpu.reshape(n))
         for name in ("size_hw_a", "size_hw_b"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.int64).reshape(n, 2))
 
     def __len__(self) -> int:
-        return len(self.answers)
+        return len(self.results)
 
     @property
     def label(self) -> str:
@@ -81,7 +81,7 @@ class MatchedSet:
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the timed stages, in the order of their first appearance."""
-        return tuple(dict.fromkeys(stage for answer in self.answers for stage in answer.seconds))
+        return tuple(dict.fromkeys(stage for result in self.results for stage in result.seconds))
 
     def seconds(self, *stages: str) -> Array:
         """(P,) seconds of these stages of each pair together (all without names); NaN = not timed."""
@@ -89,13 +89,13 @@ class MatchedSet:
         return np.array(
             [
                 sum(a.seconds.get(stage, 0.0) for stage in wanted) if a.seconds else np.nan
-                for a in self.answers
+                for a in self.results
             ],
             float,
         )
 
 
-def no_answer() -> Matched:
+def no_result() -> Matched:
     """What stands for a pair at which a method raised: no points, no matches, no homography."""
     none, nothing = Keypoints(np.zeros((0, 2), np.float32)), np.zeros(0, np.float32)
     return Matched(none, none, nothing, nothing, nothing, np.full((3, 3), np.nan), nothing)
@@ -103,23 +103,23 @@ def no_answer() -> Matched:
 
 def save_matched(matched: MatchedSet, path: str | os.PathLike[str]) -> None:
     """One safetensors file; the points' ``label`` is not kept."""
-    answers, stages = matched.answers, matched.stages
+    results, stages = matched.results, matched.stages
     arrays: dict[str, Array] = {
-        "homography": np.stack([a.homography for a in answers]) if answers else np.zeros((0, 3, 3)),
-        "seconds": np.array([[a.seconds.get(s, np.nan) for s in stages] for a in answers], float).reshape(
-            len(answers), len(stages)
+        "homography": np.stack([a.homography for a in results]) if results else np.zeros((0, 3, 3)),
+        "seconds": np.array([[a.seconds.get(s, np.nan) for s in stages] for a in results], float).reshape(
+            len(results), len(stages)
         ),
-        "matches.offsets": _offsets([len(a.xy_a) for a in answers]),
+        "matches.offsets": _offsets([len(a.xy_a) for a in results]),
         **{name: getattr(matched, name) for name in ("size_hw_a", "size_hw_b", "cpu_seconds")},
     }
     for name in _MATCHES:
-        arrays[f"matches.{name}"] = np.concatenate([getattr(a, name) for a in (no_answer(), *answers)])
+        arrays[f"matches.{name}"] = np.concatenate([getattr(a, name) for a in (no_result(), *results)])
     for side in ("a", "b"):
-        points = [getattr(a, f"keypoints_{side}") for a in answers]
+        points = [getattr(a, f"keypoints_{side}") for a in results]
         arrays[f"{side}.offsets"] = _offsets([len(p) for p in points])
         for name in _POINTS:
             arrays[f"{side}.{name}"] = np.concatenate(
-                [getattr(p, name) for p in (no_answer().keypoints_a, *points)]
+                [getattr(p, name) for p in (no_result().keypoints_a, *points)]
             )
     rest = {name: getattr(matched, name) for name in _REST}
     rest |= {"names": list(matched.names), "stages": list(stages)}
@@ -158,7 +158,7 @@ def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> MatchedSet:
     if homography.shape != (n, 3, 3) or seconds.shape != (n, len(stages)):
         raise InputError(f"damaged: not one homography and one row of {len(stages)} seconds for {n} pairs")
     sides = [_rows(arrays, side, _POINTS, n) for side in ("a", "b")]
-    answers = tuple(
+    results = tuple(
         Matched(
             Keypoints(**a),
             Keypoints(**b),
@@ -170,4 +170,4 @@ def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> MatchedSet:
     )
     known: dict[str, Any] = {name: arrays[name] for name in ("size_hw_a", "size_hw_b", "cpu_seconds")}
     known |= {name: rest[name] for name in _REST}
-    return MatchedSet(answers=answers, names=names, **known)
+    return MatchedSet(results=results, names=names, **known)

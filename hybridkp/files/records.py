@@ -1,6 +1,6 @@
 """One safetensors file with arrays as tensors and everything else as JSON in its metadata.
 
-The grammar that stored answers share; what the entries mean is the business of
+The grammar that stored results share; what the entries mean is the business of
 :mod:`.predictions` and :mod:`.matched`.
 """
 

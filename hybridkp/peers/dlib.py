@@ -74,7 +74,7 @@ class DlibShapePredictor(DetectorMixin, BaseEstimator):
     Notes
     -----
     The options have dlib's names and dlib's defaults.  Its Python door takes and gives points in
-    whole px, so the answer is rounded: 0.4 px (root mean square) in a crop of any size.  Landmarks
+    whole px, so the result is rounded: 0.4 px (root mean square) in a crop of any size.  Landmarks
     that are not labelled are dlib's absent parts, which its training skips; pictures without any
     are left out.  dlib makes no mirrored copies by default, so ``flip`` is ignored, and it has no
     use for ``groups``.  It gives no confidence: the score is 0.5 for every point.  With one

@@ -40,7 +40,7 @@ class BoostedTrees(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, x: Array, y: Array) -> BoostedTrees:
-        """Learn from (N, D) numbers and (N,) bool answers."""
+        """Learn from (N, D) numbers and (N,) bool labels."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         model = HistGradientBoostingClassifier(
@@ -84,8 +84,8 @@ class BoostedTrees(BaseEstimator):
                 low = flat.take(row + self.feature_.take(node)) <= self.threshold_.take(node)
                 node = np.where(low, self.left_.take(node), self.right_.take(node))
             total[start : start + 512] += self.value_.take(node).sum(axis=0)
-        answer: Array = (1 / (1 + np.exp(-total))).astype(np.float32)
-        return answer
+        result: Array = (1 / (1 + np.exp(-total))).astype(np.float32)
+        return result
 
 
 def _floor32(values: Array) -> Array:

@@ -116,8 +116,8 @@ class GridRefinedMatcher(Parameters):
         found = self.first.match(a, b)
         clock = Clock()
         with clock("grid"):
-            answer = self._refined(to_grey(as_uint8(a)), to_grey(as_uint8(b)), found)
-        return replace(answer, seconds={**found.seconds, **clock.seconds})
+            result = self._refined(to_grey(as_uint8(a)), to_grey(as_uint8(b)), found)
+        return replace(result, seconds={**found.seconds, **clock.seconds})
 
     def _refined(self, a: Array, b: Array, found: Matched) -> Matched:
         homography = found.homography

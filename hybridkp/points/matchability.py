@@ -110,8 +110,8 @@ class Matchability(BaseEstimator):
     def predict(self, keypoints: Keypoints, rows: Array, size_hw: tuple[int, int]) -> Array:
         """(N,) float32 probabilities for all points found in one picture."""
         check_is_fitted(self)
-        answer: Array = self.trees_.predict(describe_points(keypoints, rows, size_hw))
-        return answer
+        result: Array = self.trees_.predict(describe_points(keypoints, rows, size_hw))
+        return result
 
 
 class MatchabilityRanked(Parameters):

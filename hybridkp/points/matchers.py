@@ -107,13 +107,13 @@ class FeatureMatcher(Parameters):
 
 
 class FallbackMatcher(Parameters):
-    """The answer of the first matcher that is believed: the cheap one where it is enough, else the next.
+    """The result of the first matcher that is believed: the cheap one where it is enough, else the next.
 
     Parameters
     ----------
     members : sequence of PairMatcher, asked in this order
     min_inliers : int
-        An answer with fewer inliers is not believed; when none is, the one with most stands, of equals
+        A result with fewer inliers is not believed; when none is, the one with most stands, of equals
         the first.
 
     Notes
@@ -266,7 +266,7 @@ class EccMatcher(Parameters):
 
 
 def union(found: Sequence[Matched]) -> tuple[Array, Array, Array, Array]:
-    """Matches of several answers one after another: xy_a, xy_b (M, 2), score (M,), whose (M,)."""
+    """Matches of several results one after another: xy_a, xy_b (M, 2), score (M,), whose (M,)."""
     side = np.repeat(np.arange(len(found)), [len(f.score) for f in found])
     columns = [np.concatenate([getattr(f, name) for f in found]) for name in ("xy_a", "xy_b", "score")]
     return columns[0], columns[1], columns[2], side

@@ -336,5 +336,5 @@ class LightGlueMatcher(Parameters):
         xy_a, xy_b = a.keypoints.xy[matches.index_a], b.keypoints.xy[matches.index_b]
         with clock("estimate"):
             estimate = robust.estimate_homography(xy_a, xy_b, self.threshold_px, self.random_state)
-        answer = xy_a, xy_b, matches.score, estimate.matrix, estimate.inlier
-        return Matched(a.keypoints, b.keypoints, *answer, dict(clock.seconds))
+        result = xy_a, xy_b, matches.score, estimate.matrix, estimate.inlier
+        return Matched(a.keypoints, b.keypoints, *result, dict(clock.seconds))

@@ -42,7 +42,7 @@ def estimate_homography(
     threshold_px : float
         Largest distance of an inlier from its place, px of picture b.
     random_state : int
-        The same seed gives the same answer, bit for bit.
+        The same seed gives the same result, bit for bit.
     ranked : bool
         The matches come best first: samples are drawn from the front (PROSAC).
 

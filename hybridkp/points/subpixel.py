@@ -125,7 +125,7 @@ class RefinedMatcher(Parameters):
 
     Notes
     -----
-    Where the first matcher finds no homography its answer stands.  The stage is called "refine".
+    Where the first matcher finds no homography its result stands.  The stage is called "refine".
     """
 
     def __init__(
@@ -154,8 +154,8 @@ class RefinedMatcher(Parameters):
         found = self.first.match(a, b)
         clock = Clock()
         with clock("refine"):
-            answer = self._refined(to_grey(as_uint8(a)), to_grey(as_uint8(b)), found)
-        return replace(answer, seconds={**found.seconds, **clock.seconds})
+            result = self._refined(to_grey(as_uint8(a)), to_grey(as_uint8(b)), found)
+        return replace(result, seconds={**found.seconds, **clock.seconds})
 
     def _refined(self, a: Array, b: Array, found: Matched) -> Matched:
         if not np.isfinite(found.homography).all() or len(found.score) == 0:

@@ -50,7 +50,7 @@ class TwoStageMatcher(Parameters):
     -----
     Where the first stage finds no homography, the second feature is matched by mutual nearest
     neighbour on the pictures as they are.  Where the second stage is not believed, the first
-    stage's answer stands.  Keypoints are those of the stage that answers; the second's points of
+    stage's result stands.  Keypoints are those of the stage that stands; the second's points of
     picture a are mapped back from the warped picture.  ``seconds``: the first stage's, and
     "second stage".
     """
@@ -89,20 +89,20 @@ class TwoStageMatcher(Parameters):
         coarse = self.first.match(a, b)
         clock = Clock()
         with clock("second stage"):
-            answer = self._second_stage(a, b, coarse)
-        return replace(answer, seconds={**coarse.seconds, **clock.seconds})
+            result = self._second_stage(a, b, coarse)
+        return replace(result, seconds={**coarse.seconds, **clock.seconds})
 
     def _second_stage(self, a: Array, b: Array, coarse: Matched) -> Matched:
         features_b = find(self.second, b)
         if not np.isfinite(coarse.homography).all():
             return self._unguided(a, features_b)
-        answer, homography = coarse, coarse.homography
+        result, homography = coarse, coarse.homography
         for turn in range(self.rounds):
             found = self._round(a, features_b, homography, self.radius_px * self.shrink**turn, coarse)
             if found is None:
                 break
-            answer, homography = found, found.homography
-        return answer
+            result, homography = found, found.homography
+        return result
 
     def _round(
         self, a: Array, features_b: Features, homography: Array, radius_px: float, coarse: Matched

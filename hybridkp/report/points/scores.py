@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ... import stats as statistics
-from ...files.matched import MatchedSet, no_answer
+from ...files.matched import MatchedSet, no_result
 from ...metrics import POINT_METRICS, Metric, metric_of, mma, pair_scores
 from ...structures import Array, InputError, Matched, Pair, PairSet, short_repr
 from ..cells import mean
@@ -173,7 +173,7 @@ def _score(truth: PointTruth, method: str, family: str, runs: Sequence[MatchedSe
     for run in runs:
         place = {name: i for i, name in enumerate(run.names)}
         at = [place.get(p.name, -1) for p in truth.pairs]
-        matched = [run.answers[i] if i >= 0 else no_answer() for i in at]
+        matched = [run.results[i] if i >= 0 else no_result() for i in at]
         judged = [
             pair_scores(a, t, _size(run.size_hw_a, i), _size(run.size_hw_b, i), truth.metrics)
             for a, t, i in zip(matched, truth.truths, at, strict=True)
