@@ -20,7 +20,7 @@ from hybridkp.datasets import make_faces
 from hybridkp.deep.nodes.refiner import point_patches, to_square
 from hybridkp.descriptors import HOG, SIFT
 from hybridkp.evaluate import Problem, predict, train
-from hybridkp.files import save_model
+from hybridkp.files import load_model, save_model
 from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, MeanShape, PatchDetector, SubpixelRefiner
 from hybridkp.runtime.nodes import build
 from hybridkp.structures import InputError
@@ -348,6 +348,11 @@ def test_files_of_other_kinds(tmp_path, cascade):
     refuse(tmp_path / "empty.hkr", "truncated")
     save_model(fitted("mean"), tmp_path / "model.hkp")
     refuse(tmp_path / "model.hkp", "hybridkp export")
+
+
+def test_a_runtime_file_is_no_model_file_and_says_so(cascade):
+    with pytest.raises(InputError, match="hkr: a runtime file, for hybridkp"):
+        load_model(cascade)
 
 
 def test_truncated_files(tmp_path, cascade):

@@ -178,6 +178,8 @@ def _manifest(data: bytes) -> dict[str, Any]:
         raise FormatError("the manifest is nested too deeply") from None
     except ValueError as error:
         raise error if isinstance(error, FormatError) else FormatError("the manifest is not JSON") from None
+    if isinstance(manifest, dict) and "runtime" in manifest:
+        raise FormatError("a runtime file, for hybridkp.runtime.load: give the model it was exported from")
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
         raise FormatError("the manifest has no format number")
     if manifest["format"] != FORMAT:

@@ -175,7 +175,8 @@ def crop_matrix(box_xywh: ArrayLike, size_hw: tuple[int, int], margin: float = 1
     """
     x, y, w, h = np.asarray(box_xywh, float)
     if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
-        raise InputError(f"a box needs finite x, y and positive width and height, got {[x, y, w, h]}")
+        box = [float(x), float(y), float(w), float(h)]
+        raise InputError(f"a box needs finite x, y and positive width and height, got {box}")
     out_h, out_w = size_hw
     scale = min(out_w / w, out_h / h) / margin if out_w != out_h else out_w / (max(w, h) * margin)
     centre = np.array([x + w / 2, y + h / 2])  # along pixel edges
