@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -360,3 +361,18 @@ def test_robustness_asks_the_models_of_a_bench(tmp_path: Path, capsys: pytest.Ca
     assert cli.main(["robustness", str(out), "--kinds", "fog"]) == 2
     assert cli.main(["robustness", str(tmp_path / "nothing")]) == 2
     assert "bench.json is missing" in capsys.readouterr().err
+
+
+def test_what_nobody_foresaw_is_one_line(capsys, monkeypatch, recipes, folder, tmp_path):
+    """A library's complaint about a value out of range: its words, and the traceback when asked for."""
+
+    def broken(name: str, quick: bool = False) -> Any:
+        raise RuntimeError("stride\n  must be positive")
+
+    monkeypatch.setattr(hybridkp.recipes, "make_method", broken)
+    command = ["train", str(folder), "--method", "mean", "-o", str(tmp_path / "m.hkp")]
+    assert cli.main(command) == 1
+    err = capsys.readouterr().err
+    assert err == "hybridkp: error: RuntimeError: stride must be positive (--debug shows where)\n"
+    with pytest.raises(RuntimeError):
+        cli.main([*command, "--debug"])

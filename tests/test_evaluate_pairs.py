@@ -353,7 +353,7 @@ def test_predictions_are_not_matches(tmp_path):
 
 
 def test_lengths_are_checked():
-    with pytest.raises(InputError, match="1 answers for 2 pairs"):
+    with pytest.raises(InputError, match="1 results for 2 pairs"):
         MatchedSet("m", (no_result(),), ("a", "b"), [[2, 2]] * 2, [[2, 2]] * 2)
 
 

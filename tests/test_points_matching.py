@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hybridkp.imaging.geometry import apply_homography
-from hybridkp.points import matching, robust, voting
+from hybridkp.points import matching, robust
+from hybridkp.points import support as votes
 from hybridkp.structures import InputError, Keypoints
 from hybridkp.structures.pairs import Features
 
@@ -362,15 +363,15 @@ def test_votes_confirm_what_turns_along(rng: np.random.Generator) -> None:
     a = rng.uniform(0, [640, 480], (500, 2))
     b = apply_homography(turn, a)
     b[350:] = rng.uniform(0, [640, 640], (150, 2))
-    support = voting.confirmed(a, b, np.ones(500), 60.0)
+    support = votes.confirmed(a, b, np.ones(500), 60.0)
     assert support.min() >= 0 and support.max() <= 1
     assert np.median(support[:350]) > 0.55 and np.median(support[350:]) < 0.2
-    assert (voting.confirmed(a[:1], b[:1], np.ones(1), 60.0) == 0).all()
+    assert (votes.confirmed(a[:1], b[:1], np.ones(1), 60.0) == 0).all()
 
 
 def test_twins_are_said_once() -> None:
     xy_a = np.array([[10.0, 10], [10.5, 10], [10.5, 10], [90, 90]])
     xy_b = np.array([[20.0, 20], [20.5, 20], [50.0, 50], [80, 80]])
-    keep = voting.without_twins(xy_a, xy_b, np.array([0, 1, 1, 1]))
+    keep = votes.without_twins(xy_a, xy_b, np.array([0, 1, 1, 1]))
     assert keep.tolist() == [True, False, True, True]
-    assert voting.without_twins(xy_a, xy_b, np.zeros(4, int)).all(), "one member's matches all stay"
+    assert votes.without_twins(xy_a, xy_b, np.zeros(4, int)).all(), "one member's matches all stay"

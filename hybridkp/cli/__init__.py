@@ -1,7 +1,7 @@
 """The command line: the only room that prints.
 
-Each command is a thin layer over one public function.  Mistakes end in one line on stderr and
-exit code 2; a failed method in 1; Ctrl-C in 130.  Nothing is written outside ``--out``.
+Each command is a thin layer over one public function.  Mistakes end in one line on stderr and exit
+code 2; a failed method, and what nobody foresaw, in 1; Ctrl-C in 130.  Nothing is written outside ``--out``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from ..structures import InputError
 from .display import say
 
-INTERRUPTED, MISTAKE = 130, 2
+INTERRUPTED, MISTAKE, FAILED = 130, 2, 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # "hybridkp list | head"
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+        except Exception as error:  # a library's own words for a value out of range, a full disk, no memory
+            if args.debug:
+                raise
+            text = " ".join(str(error).split())[:300]
+            say(f"hybridkp: error: {type(error).__name__}: {text} (--debug shows where)")
+            return FAILED
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from sklearn.base import clone
 
+from ..structures import Detector, PairMatcher
 from .grammar import Experts, Method, Part, Start, Value, fault
 from .making import Construction, Made, fit_kind, is_protocol, load, reduced
 from .parts import Inside, Params, Row, Task
@@ -23,7 +24,7 @@ def make(expression: str, task: str = "landmarks", quick: bool = False, **contex
     return _Maker(expression, task_of(task), quick, context).method(tree)
 
 
-def make_method(expression: str, quick: bool = False) -> Any:
+def make_method(expression: str, quick: bool = False) -> Detector:
     """A fresh, unfitted detector; ``quick`` trains shorter where the expression says nothing.
 
     Raises :class:`InputError` for whatever is wrong with the expression, and shows where.
@@ -31,16 +32,18 @@ def make_method(expression: str, quick: bool = False) -> Any:
     >>> make_method("sdm[alpha=0.2]").alpha
     0.2
     """
-    return clone(make(expression, quick=quick).estimator)
+    detector: Detector = clone(make(expression, quick=quick).estimator)
+    return detector
 
 
-def make_matcher(expression: str, n_points: int = 1024, random_state: int = 0) -> Any:
+def make_matcher(expression: str, n_points: int = 1024, random_state: int = 0) -> PairMatcher:
     """A fresh pair matcher with a budget of ``n_points`` per picture.
 
     >>> make_matcher("orb+beblid:net", n_points=512).rounds
     1
     """
-    return make(expression, "points", n_points=n_points, random_state=random_state).estimator
+    matcher: PairMatcher = make(expression, "points", n_points=n_points, random_state=random_state).estimator
+    return matcher
 
 
 def make_descriptor(expression: str, quick: bool = False) -> Any:

@@ -69,6 +69,10 @@ class Detector(Protocol):
 
     def score(self, images: Any, xy: ArrayLike) -> float: ...
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+
+    def set_params(self, **params: Any) -> Any: ...
+
 
 @runtime_checkable
 class Refiner(Protocol):
