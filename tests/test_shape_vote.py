@@ -152,14 +152,14 @@ class Told(DetectorMixin, BaseEstimator):
     """Knows the number of a picture from its pixels, and the answer that was written down for it."""
 
     def __init__(self, answers: Any = None):
-        self.results = answers
+        self.answers = answers
 
     def fit(self, images: Any, xy: Any, *, groups: Any = None, flip: Any = None) -> Told:
         return self
 
     def predict_with_score(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
         numbers = [int(i[0, 0, 0]) * 256 + int(i[0, 1, 0]) for i in np.asarray(images)]
-        xy = np.asarray(self.results, np.float32)[numbers]
+        xy = np.asarray(self.answers, np.float32)[numbers]
         return xy, np.full(xy.shape[:2], 0.8, np.float32)
 
 
