@@ -322,7 +322,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
 
 def test_a_worker_ends_whatever_a_library_left_running():
     code = (
-        "import threading, time; from hybridkp.evaluate.worker import _end_soon; _end_soon(0.1);"
+        "import threading, time; from hybridkp.evaluate.processes import end_soon; end_soon(0.1);"
         "threading.Thread(target=time.sleep, args=(600,)).start()"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -21,8 +21,7 @@ from ..imaging.crops import batch_of_one, predict_in_box, to_picture
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Array, Batch, InputError, Predictions, Problem
 from .crops import load_modalities
-from .processes import divert_messages, peak_bytes, reset_peak, versions
-from .processes import end_soon as _end_soon
+from .processes import divert_messages, end_soon, peak_bytes, reset_peak, versions
 
 WARM_UP = 3  #: predictions made before the clock starts
 LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
@@ -58,7 +57,7 @@ def run_job(job: Job) -> None:
     try:
         _do(job)
     finally:
-        _end_soon(LAST_WORDS)
+        end_soon(LAST_WORDS)
 
 
 def _do(job: Job) -> None:

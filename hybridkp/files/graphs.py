@@ -8,7 +8,7 @@ who ask.  Never here: pictures, training.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -75,13 +75,7 @@ def _open_file(
     return ask
 
 
-def open_graph(
-    graph: bytes,
-    engine: str,
-    inputs: Sequence[str] | None,
-    outputs: Sequence[str],
-    shapes: Mapping[str, Sequence[int]] | None = None,
-) -> Ask:
+def open_graph(graph: bytes, engine: str, inputs: Sequence[str] | None, outputs: Sequence[str]) -> Ask:
     """The graph, ready to run; "auto" is ONNX Runtime where it is installed, else ``cv2.dnn``.
 
     Parameters
@@ -90,7 +84,6 @@ def open_graph(
     inputs : names, in the order of the arrays, of a graph as our exporters write it; None = somebody
         else's graph, with one input of whatever name.  Before an engine sees it, either is looked through
         (``onnx_check.py``): ours for its operators, memory and cost, others' for their operators
-    shapes : of inputs whose size the file leaves open, for that look
     outputs : names.  Of a graph of known inputs, OpenCV 4 may have renamed them: then the largest comes first
 
     Raises
@@ -106,7 +99,7 @@ def open_graph(
         if inputs is None:
             check_foreign(graph)
         else:
-            check_own(graph, {"image": OPEN_SHAPE} if shapes is None else shapes)
+            check_own(graph, {"image": OPEN_SHAPE})
     except GraphError as error:
         raise InputError(f"the network {error}") from None
     if engine != "cv2.dnn":

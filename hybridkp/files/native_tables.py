@@ -136,11 +136,11 @@ def take_tree(estimator: Any) -> dict[str, Any]:
     state = {"n_features_in_": estimator.n_features_in_, "n_outputs_": estimator.n_outputs_}
     state |= {"nodes": nodes, "values": table["values"]}
     if hasattr(estimator, "classes_"):
-        state["classes_"] = _someclasses(estimator)
+        state["classes_"] = _classes_of_one_output(estimator)
     return state
 
 
-def _someclasses(estimator: Any) -> Any:
+def _classes_of_one_output(estimator: Any) -> Any:
     if estimator.n_outputs_ != 1:
         raise InputError("a model file takes classifiers with one output")
     return estimator.classes_
@@ -206,7 +206,7 @@ def take_forest(estimator: Any) -> dict[str, Any]:
     state = {"n_features_in_": estimator.n_features_in_, "n_outputs_": estimator.n_outputs_}
     state["estimators_"] = list(estimator.estimators_)
     if hasattr(estimator, "classes_"):
-        state["classes_"] = _someclasses(estimator)
+        state["classes_"] = _classes_of_one_output(estimator)
     return state
 
 
