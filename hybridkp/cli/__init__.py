@@ -1,6 +1,6 @@
 """The command line: the only room that prints.
 
-Each command is a thin layer over one public function.  Mistakes end in one line on stderr and exit
+Each command is a thin layer over one public function.  Mistakes end in one line each on stderr and exit
 code 2; a failed method, and what nobody foresaw, in 1; Ctrl-C in 130.  Nothing is written outside ``--out``.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..structures import InputError
+from ..structures import InputError, InputErrors
 from .display import say
 
 INTERRUPTED, MISTAKE, FAILED = 130, 2, 1
@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except InputError as error:
             if args.debug:
                 raise
-            say(f"hybridkp: error: {' '.join(str(error).split())}")
+            first, *more = error.lines if isinstance(error, InputErrors) else (str(error),)
+            say(f"hybridkp: error: {' '.join(first.split())}")
+            for line in more:
+                say(f"  {' '.join(line.split())}")
             return MISTAKE
         except KeyboardInterrupt:
             say(f"hybridkp: stopped. {getattr(args, 'resume', 'Nothing half-written is left.')}")

@@ -57,7 +57,8 @@ def train(
     name : of the method, for the record
     """
     problem = as_problem(data)
-    crops = make_crops(problem.train, problem.size_hw, problem.margin, n_jobs, problem.modalities)
+    cut = problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway
+    crops = make_crops(problem.train, *cut)
     with memory.remember_for_now():  # a member that is needed out of fold and fitted too does each fit once
         model = fit(with_seed(estimator, seed), crops.batch, crops.xy, crops.groups, crops.flip)
     save_model(model, path, model_meta(problem, name))
