@@ -42,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
         "tqdm",
     },
     "descriptors": {"cv2", "imaging", "numpy", "skimage", "structures"},
-    "detection": {"imaging", "numpy", "structures"},
+    "detection": {"datasets", "imaging", "numpy", "structures"},
     "evaluate": {
         "cv2",
         "datasets",
