@@ -100,6 +100,12 @@ def attacks(folder: Path) -> dict[str, list[Path]]:
             b'{"images":[{"id":1,"file_name":"\\ud800.png","width":9,"height":9}],"annotations":[],"categories":[]}',
         ),
         "deep.json": ("coco", b"[" * 100_000),
+        "leaves.json": (
+            "coco",
+            b'{"images":[{"id":1,"file_name":"..%2F..%5C..%2Fetc%2Fpasswd","width":9,"height":9}],'
+            b'"annotations":[{"id":1,"image_id":1,"category_id":1,"keypoints":[1,1,2],"bbox":[0,0,9,9]}],'
+            b'"categories":[{"id":1,"name":"a","keypoints":["p"]}]}',
+        ),
         "zero.pts": ("pts", b"version: 1\nn_points: 99999999999\n{\n}\n"),
     }
     out: dict[str, list[Path]] = {}
