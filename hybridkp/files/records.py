@@ -58,6 +58,13 @@ def load_tensors(
         raise InputError(f"{path}: not a {kind} file, or a damaged one; delete it and run again") from None
 
 
+def check_kinds(rest: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    """TypeError for an entry of another type than ``kinds`` says; a bool is no number here."""
+    for name, kind in kinds.items():
+        if not isinstance(rest[name], kind) or isinstance(rest[name], bool):
+            raise TypeError(name)
+
+
 def _plain(value: Any) -> Any:
     """NumPy scalars and arrays as JSON; anything else by its repr (parameters are for reading)."""
     if isinstance(value, np.generic):
