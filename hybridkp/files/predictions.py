@@ -18,7 +18,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("method", "dataset", "fingerprint", "split"), str),
     **dict.fromkeys(("params", "versions", "history"), dict),
     **dict.fromkeys(("seed", "model_bytes", "peak_bytes"), int),
-    **{"fit_seconds": (int, float), "names": list},
+    "fit_seconds": (int, float),
+    "names": list,
 }
 
 

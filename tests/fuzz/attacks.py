@@ -17,7 +17,6 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import seeds
 from onnx import TensorProto, helper
 
 from hybridkp.files.arrays import dump_arrays
@@ -57,7 +56,7 @@ def make_attacks(folder: Path, sound: dict[str, list[Path]]) -> dict[str, list[t
         add("run", {f"state-{text[:9]}.json": text.encode()}, bench)
     trials = where / "run" / "tuned" / "hog+ridge" / "trials.json"
     for key, value in (("params", {"ghost": 1}), ("params", {"alpha": "x"}), ("metric", "ghost")):
-        table = out(trials.read_bytes())
+        table = json.loads(trials.read_bytes())
         table["trials"][1] |= {key: value, "difference": -9.0, "p": 0.0}
         add("run", {f"{key}-{value}.json": json.dumps(table).encode()}, trials)
     add("run", {"none.json": b'{"trials": []}'}, trials)
@@ -111,6 +110,9 @@ def models(where: Path) -> Files:
     def table(node: Any) -> Callable[[dict[str, Any]], None]:
         return lambda manifest: manifest["estimators"].append(node)
 
+    def put(key: str, value: str) -> Callable[[dict[str, Any]], None]:
+        return lambda node: node["state"].update({key: array(value)})
+
     def children(node: dict[str, Any]) -> None:
         node["state"]["nodes"]["v"]["left_child"] = array("far")
 
@@ -118,9 +120,10 @@ def models(where: Path) -> Files:
         "boosting.hkp": _model(svc, table(boosted), evil),
         "neighbours.hkp": _model(svc, table(neighbours), evil),
         "sparse.hkp": _model(svc, table(sparse), evil),
-        "counts.hkp": _model(svc, of("SVC", lambda n: n["state"].update(n_support=array("labels"))), evil),
-        "support.hkp": _model(svc, of("SVC", lambda n: n["state"].update(support=array("labels"))), evil),
-        "vectors.hkp": _model(svc, of("SVC", lambda n: n["state"].update(vectors=array("wide"))), evil),
+        **{
+            f"svc-{key}.hkp": _model(svc, of("SVC", put(key, value)), evil)
+            for key, value in (("n_support", "labels"), ("support", "labels"), ("support_vectors", "wide"))
+        },
         "children.hkp": _model(trees, of("DecisionTreeClassifier", children), evil),
         "system.hkp": _model(svc, lambda m: m["root"].update({"class": "os:system"}), evil),
         "packed.hkp": _model(svc, lambda m: None, {"bomb": np.zeros(2**24)}, zipfile.ZIP_DEFLATED),
@@ -266,7 +269,7 @@ def pictures() -> Files:
         "claim.pfm": b"PF\n32000 32000\n-1.0\n",
         "claim.pam": b"P7\nWIDTH 32000\nHEIGHT 32000\nDEPTH 4\nMAXVAL 65535\nTUPLTYPE RGB_ALPHA\nENDHDR\n",
         "claim.ras": struct.pack(">8I", 0x59A66A95, side, side, 24, side * side * 3 & 0xFFFFFFFF, 1, 0, 0),
-        "rows.hdr": b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 32000 +X 32000\n" + b"\x02\x02\x7d\x00\xff\x00" * 999,
+        "rows.hdr": b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 32000 +X 32000\n" + b"\2\2\x7d\0\xff\0" * 999,
         "claim.gif": b"GIF89a" + struct.pack("<HH", 32767, 32767) + b"\x80\0\0" + bytes(3) + b"\xff" * 3
         + b"," + struct.pack("<HHHH", 0, 0, 32767, 32767) + b"\0\x02\x02\x44\x01\0;",
     }  # fmt: skip

@@ -1,9 +1,9 @@
 """Strangers' files by the thousand: each read in a process with limits, with success or our own error.
 
-``python -m tests.fuzz --cases 20000`` damages sound files of every kind (``seeds.py``, ``mutate.py``), adds the
-known attacks (``attacks.py``) and reads them all (``worker.py``).  A crash, a hang, more than the memory,
-and any error but the library's own fail; such a file is kept in ``--keep``.  The short run of the tests is
-``test_fuzz.py``; the figures of the long one stand in ``docs/results/trust_fuzz.json``.
+``python -m tests.fuzz --cases 20000`` damages sound files of every kind (``seeds.py``, ``mutate.py``), adds
+the known attacks (``attacks.py``) and reads them all (``worker.py``).  A crash, a hang, more than the
+memory, and any error but the library's own fail; such a file is kept in ``--keep``.  The short run of the
+tests is ``test_fuzz.py``; the figures of the long one stand in ``docs/results/trust_fuzz.json``.
 """
 
 from __future__ import annotations
@@ -97,20 +97,36 @@ class Reader:
             self.process = None
 
 
-class Case:
-    """Where the file of a case lies, with what it needs around it."""
+class Target:
+    """The cases of one target: where their files lie, who reads them, and what was said."""
 
-    def __init__(self, target: str, folder: Path) -> None:
-        self.target, self.folder = target, folder
+    def __init__(self, name: str, folder: Path, keep: Path | None) -> None:
+        self.name, self.folder, self.keep = name, folder, keep
+        self.reader = Reader(name)
+        self.failures: list[tuple[str, str, str]] = []
 
-    def lay(self, source: Path, name: str, data: bytes) -> tuple[Path, Path]:
-        """(what is read, the file that is not as it was), in place of ``source``."""
-        if self.target not in FOLDERS:
-            beside = {"coco": "seeds/data", "pts": "seeds"}.get(self.target, "case")
+    def judge(self, source: Path, name: str, data: bytes, counts: Counter[str]) -> None:
+        """Read ``data`` in place of the sound file ``source``, and count."""
+        path, changed = self._lay(source, name, data)
+        whole = self.name in FOLDERS and mutate.opens(changed)
+        past, said = self.reader.read(path)
+        word = said.split()[0]
+        counts.update({"cases": 1, "past the header": int(past or whole), WORDS[word]: 1})
+        if word not in GOOD:
+            self.failures.append((self.name, name, said))
+            if self.keep is not None:
+                self.keep.mkdir(parents=True, exist_ok=True)
+                kept = self.keep / f"{self.name}-{len(self.failures)}-{Path(name).name}"
+                kept.write_bytes(data)
+
+    def _lay(self, source: Path, name: str, data: bytes) -> tuple[Path, Path]:
+        """(what is read, the file that is not as it was)."""
+        if self.name not in FOLDERS:
+            beside = {"coco": "seeds/data", "pts": "seeds"}.get(self.name, "case")
             path = self.folder / beside / f"case{Path(name).suffix}"
             path.write_bytes(data)
             return path, path
-        root = self.folder / "seeds" / self.target
+        root = self.folder / "seeds" / self.name
         inside = source.relative_to(root)
         case = self.folder / "case" / inside.parts[0]
         shutil.rmtree(case, ignore_errors=True)
@@ -132,42 +148,32 @@ def run(
 
     Returns
     -------
-    dict : ``targets`` (target -> counts), ``attacks`` (the same for the known ones), ``failures`` (target, file,
-        words)
+    dict : ``targets`` (target -> counts), ``attacks`` (the same for the known ones), ``failures`` (target,
+        file, words)
     """
     sound = seeds.make_seeds(folder)
     known = attacks.make_attacks(folder, sound)
-    failures: list[tuple[str, str, str]] = []
     (folder / "case").mkdir(exist_ok=True)
-    targets, of_attacks = {}, Counter[str]()
-    for target in only:
-        reader, place, rng = Reader(target), Case(target, folder), random.Random(f"{seed} {target}")
-        counts: Counter[str] = Counter()
-
-        def judge(source: Path, name: str, data: bytes, counts: Counter[str]) -> None:
-            path, changed = place.lay(source, name, data)
-            whole = target in FOLDERS and mutate.opens(changed)
-            past, said = reader.read(path)
-            counts["cases"] += 1
-            counts["past the header"] += past or whole
-            counts[WORDS[said.split()[0]]] += 1
-            if said.split()[0] not in GOOD:
-                failures.append((target, name, said))
-                if keep is not None:
-                    keep.mkdir(parents=True, exist_ok=True)
-                    (keep / f"{target}-{len(failures)}-{Path(name).name}").write_bytes(data)
-
-        for source, name, data in known.get(target, ()):
-            judge(source, name, data, of_attacks)
-        for source in sound[target]:
-            judge(source, source.name, source.read_bytes(), Counter())
+    targets: dict[str, dict[str, int]] = {}
+    failures: list[tuple[str, str, str]] = []
+    of_attacks: Counter[str] = Counter()
+    for name in only:
+        target, rng, counts = Target(name, folder, keep), random.Random(f"{seed} {name}"), Counter[str]()
+        for source, file, data in known.get(name, ()):
+            target.judge(source, file, data, of_attacks)
+        undamaged: Counter[str] = Counter()
+        for source in sound[name]:
+            target.judge(source, source.name, source.read_bytes(), undamaged)
+        assert undamaged["accepted"] == len(sound[name]), f"{name}: a sound file is refused"
         for number in range(cases // len(only)):
-            source = rng.choice(sound[target])
-            judge(source, source.name, mutate.of_name(source.name)(source.read_bytes(), rng), counts)
+            source = rng.choice(sound[name])
+            damage = mutate.of_name(source.name)
+            target.judge(source, source.name, damage(source.read_bytes(), rng), counts)
             if tell and number % 100 == 0:
-                tell(target, number, dict(counts))
-        reader.close()
-        targets[target] = {word: counts[word] for word in ("cases", "past the header", *WORDS.values())}
+                tell(name, number, dict(counts))
+        target.reader.close()
+        failures += target.failures
+        targets[name] = {word: counts[word] for word in ("cases", "past the header", *WORDS.values())}
     of = {word: of_attacks[word] for word in ("cases", *WORDS.values())}
     return {"targets": targets, "attacks": of, "failures": failures}
 

@@ -1,7 +1,7 @@
 """The limited process of the harness: reads the files of one target whose paths come on standard input.
 
-One line goes out for each: what was said (``ok``, ``refused``, ``memory``, ``traceback ...``), and ``past`` before
-it where the reader came behind the file's header.  ``python worker.py TARGET BYTES``.
+One line goes out for each: what was said (``ok``, ``refused``, ``memory``, ``traceback ...``), and ``past``
+before it where the reader came behind the file's header.  ``python worker.py TARGET BYTES``.
 """
 
 from __future__ import annotations
