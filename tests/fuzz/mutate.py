@@ -7,6 +7,7 @@ protobuf, so that what lies behind the header is reached.  Everything is drawn f
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import json
 import re
@@ -18,6 +19,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
+
+from hybridkp.files.arrays import dump_arrays, load_arrays
 
 NASTY: list[Any] = [
     None,
@@ -130,15 +133,30 @@ def json_text(data: bytes, rng: Random) -> bytes:
 
 
 def safetensors(data: bytes, rng: Random) -> bytes:
-    """The header's JSON changed and its length set right, or values of the tensors."""
-    if rng.random() < 0.1:
-        return raw(data, rng)
+    """The header's JSON changed and its length set right, or values of the tensors; sealed again, mostly."""
+    out = raw(data, rng) if rng.random() < 0.1 else _tensors(data, rng)
+    return sealed(out) if rng.random() < 0.9 else out
+
+
+def sealed(data: bytes) -> bytes:
+    """With the digest that the library writes, where it writes one: an attacker can compute it too."""
+    try:
+        arrays, about = load_arrays(data)
+        if about.pop("sha256", None) is None:
+            return data
+        about["sha256"] = hashlib.sha256(dump_arrays(arrays, about)).hexdigest()
+        return dump_arrays(arrays, about)
+    except Exception:  # whatever damage can cause
+        return data
+
+
+def _tensors(data: bytes, rng: Random) -> bytes:
     (size,) = struct.unpack("<Q", data[:8])
     if rng.random() < 0.4 and len(data) > 8 + size:
         return values(data, rng, 8 + size)
     header = json.loads(data[8 : 8 + size])
     about = header.get("__metadata__", {})
-    inner = [key for key, text in about.items() if text[:1] in "{["]
+    inner = [key for key, text in about.items() if text[:1] in ("{", "[")]
     if inner and rng.random() < 0.6:  # what we keep in the metadata is JSON again
         key = rng.choice(inner)
         about[key] = json.dumps(tree(json.loads(about[key]), rng))
@@ -302,7 +320,7 @@ def npy(data: bytes, rng: Random) -> bytes:
 def of_name(name: str) -> Mutate:
     """How a file of that name is damaged."""
     ends: dict[str, Mutate] = {".json": json_text, ".safetensors": safetensors, ".onnx": protobuf}
-    ends |= {".hkp": zipped, ".hkr": zipped, ".npz": zipped, ".npy": npy, ".pts": lines}
+    ends |= {".hkp": zipped, ".hkr": zipped, ".npy": npy, ".pts": lines}
     ends |= dict.fromkeys((".png", ".jpg", ".bmp", ".tiff", ".webp", ".pgm", ".ppm", ".jp2", ".gif"), picture)
     return next((how for end, how in ends.items() if name.endswith(end)), raw)
 
@@ -316,7 +334,7 @@ def opens(path: Path) -> bool:
         if path.suffix == ".safetensors":
             (size,) = struct.unpack("<Q", data[:8])
             return bool(json.loads(data[8 : 8 + size])["__metadata__"])
-        if path.suffix in (".hkp", ".npz"):
+        if path.suffix == ".hkp":
             with zipfile.ZipFile(path) as file:
                 return file.testzip() is None
         return data[:6] == b"\x93NUMPY"
