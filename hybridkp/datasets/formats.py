@@ -103,7 +103,7 @@ FORMATS: list[Format[Dataset]] = [
         splits=coco_folder.splits,
         read=coco_folder.read,
         options={
-            "category": "name of the category to read, where several have keypoints",
+            "category": "name or id of the category to read, where several have keypoints",
             "images_dir": "folder of the pictures, where it is not beside the file",
         },
         tally=coco_folder.tally,

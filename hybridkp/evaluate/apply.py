@@ -59,7 +59,8 @@ def train(
     name : of the method, for the record
     """
     problem = as_problem(data)
-    crops = make_crops(problem.train, problem.size_hw, problem.margin, n_jobs, problem.modalities)
+    cut = problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway
+    crops = make_crops(problem.train, *cut)
     path = Path(path)
     # a member that is needed out of fold and fitted too does each fit once, also after a kill
     with memory.remember_until_done(path.with_name(f".{path.name}.fits")):
