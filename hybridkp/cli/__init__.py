@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: int = args.run(args)
             sys.stdout.flush()
             return code
-        except InputError as error:
+        except (InputError, ImportError) as error:
             if args.debug:
                 raise
             say(f"hybridkp: error: {' '.join(str(error).split())}")

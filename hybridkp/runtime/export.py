@@ -19,8 +19,7 @@ from .. import __version__
 from ..files import atomic_path
 from ..files.arrays import dump_arrays
 from ..structures import InputError
-
-FORMAT = 1  #: the runtime file's own format number
+from .values import FORMAT
 
 
 def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, Any] | None = None) -> Path:
