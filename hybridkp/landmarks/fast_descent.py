@@ -25,6 +25,8 @@ NOISE = 4.0  #: grey levels per px of the 2 px central difference; weaker gradie
 
 HALVE_FROM = 3.0  #: px; maps smoothed so much are kept at half the resolution
 
+TURNS, PLACES = 4096, 64  #: steps of a frame's turn, and of its centre per px
+
 CELL_PX = 5  #: px of the resized crop per cell of :func:`grid_channels`; odd, so that a cell has a centre
 
 
@@ -121,6 +123,11 @@ def as_points(z: Array) -> Array:
     return np.ascontiguousarray(z)[..., None].view(np.float64)
 
 
+def on_lattice(z: complex, steps: int) -> complex:
+    """The nearest number whose parts are whole multiples of 1 / ``steps``."""
+    return complex(round(z.real * steps) / steps, round(z.imag * steps) / steps)
+
+
 class ShapeFrame(NamedTuple):
     """A mean shape, ready to be laid over others."""
 
@@ -141,10 +148,14 @@ class ShapeFrame(NamedTuple):
         return ratio * (min(max(size, 1 / MAX_ZOOM), MAX_ZOOM) / size) if size > 1e-9 else 1.0 + 0.0j
 
     def frame_pose(self, z: Array, scale: float) -> tuple[complex, complex]:
-        """(a, b) so that ``a z + b`` lies in the frame: the mean shape's crop, resized by ``scale``."""
-        a = scale / self.turn(z)
+        """(a, b) so that ``a z + b`` lies in the frame: the mean shape's crop, resized by ``scale``.
+
+        Turn and centre lie on a lattice: a last bit of the points, which no two machines share, then
+        hardly ever changes the frame's pixels, let alone what is read there.
+        """
+        a = scale / on_lattice(self.turn(z), TURNS)
         landed = complex(rescale(self.centre.real, scale), rescale(self.centre.imag, scale))
-        return a, landed - a * (z.sum() / len(z))
+        return a, landed - a * on_lattice(z.sum() / len(z), PLACES)
 
 
 def warp_frame(grey: Array, a: complex, b: complex, scale: float) -> Array:

@@ -24,10 +24,10 @@ from .builder import OPSET, Crop, Graph, Tensor, declared, emit
 from .export import fitted_node
 from .nodes import build
 
-#: operators that ``cv2.dnn`` from 4.6 on and 5.0 run as ONNX means them, in the forms that networks here use
+#: operators that ``cv2.dnn`` of 4.14 and 5.0 runs as ONNX means them, in the forms that networks here use
 OPENCV_OPS = frozenset(
-    """Add AveragePool Concat Constant Conv Div Exp Flatten Gemm MatMul MaxPool Mul Pow ReduceMean ReduceSum
-    Relu Reshape Sigmoid Slice Softmax Sqrt Squeeze Sub Transpose Unsqueeze""".split()  # noqa: SIM905
+    """Add AveragePool Clip Concat Constant Conv Div Flatten Gather Gemm Identity Log MatMul Mul ReduceMean
+    ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Sqrt Squeeze Sub""".split()  # noqa: SIM905
 )
 INPUTS = ("float", "uint8")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...imaging.geometry import rescale
 from ...runtime.builder import Crop, Points, Tensor, sigmoid
 
 
@@ -16,7 +17,7 @@ def emit(node: dict[str, Any], crop: Crop, start: Tensor) -> Points:
     square = square / ((square * square).mean(0, 1) + 16.0).sqrt()
     half = _averaged(square.reshape(1, 1, side, side), (2, 2)).reshape(side // 2, side // 2)
     levels = (square, side), (half, side // 2)
-    xy = (start.to(np.float64) + 0.5) * scale - 0.5
+    xy = rescale(start.to(np.float64), scale)
     for _ in range(int(node["n_steps"])):
         xy = xy.clip(-0.25 * side, 1.25 * side)
         seen = [_patches(level, n, xy, int(node["patch_px"]), side) for level, n in levels]
@@ -25,7 +26,7 @@ def emit(node: dict[str, Any], crop: Crop, start: Tensor) -> Points:
         xy = found.reshape(k, 2).to(np.float64)
     slope, offset = (float(c) for c in node["calibration"])
     score = sigmoid(raw.reshape(k).to(np.float64) * slope + offset)
-    return ((xy + 0.5) / scale - 0.5).to(np.float32), score.to(np.float32)
+    return rescale(xy, 1 / scale).to(np.float32), score.to(np.float32)
 
 
 def _averaged(picture: Tensor, cell_hw: tuple[int, int]) -> Tensor:
@@ -48,7 +49,7 @@ def _square(crop: Crop, side: int) -> tuple[Tensor, Any]:
 
 def _linear(n: int, m: int) -> Any:
     """(m, n) float32 weights of a bilinear resize; the border repeats."""
-    place = (np.arange(m) + 0.5) * (n / m) - 0.5
+    place = rescale(np.arange(m), n / m)
     low = np.floor(place).astype(int)
     out = np.zeros((m, n))
     np.add.at(out, (np.arange(m), np.clip(low, 0, n - 1)), 1 - (place - low))
@@ -58,7 +59,7 @@ def _linear(n: int, m: int) -> Any:
 
 def _patches(level: Tensor, n: int, xy: Tensor, size: int, side: int) -> Tensor:
     """(K, size, size) around (K, 2) px of the square, one px of the level apart; as ``nodes.refiner``."""
-    corner = (xy + 0.5) * (n / side) - (size / 2)
+    corner = rescale(xy, n / side) - (size - 1) / 2
     low = corner.floor()
     part = (corner - low).to(np.float32)
     fx, fy = part.slice(1, 0, 1).reshape(-1, 1, 1), part.slice(1, 1, 2).reshape(-1, 1, 1)

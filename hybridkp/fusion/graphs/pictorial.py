@@ -1,4 +1,4 @@
-"""Belief propagation on a tree of landmarks: Fourier transforms as matrix products, products as sums of logarithms."""
+"""Belief propagation on a tree of landmarks: transforms as matrix products, products as logarithms."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...imaging.geometry import rescale
 from ...runtime.builder import Crop, Graph, Points, Tensor, recalibrated
 from ..nodes.pictorial import LEAST, SMOOTHING, WINDOW, Tree
 
@@ -18,7 +19,7 @@ def emit(node: dict[str, Any], crop: Crop) -> Points:
     maps = maps.reshape(k, h, w).to(np.float64)
     tree = Tree.of(node["parent"], node["kernel"])
     xy, mass = _mode(g, _marginals(g, maps, tree, float(node["power"]), (h, w)), (h, w))
-    return ((xy + 0.5) * stride - 0.5).to(np.float32), recalibrated(mass, node["calibration"])
+    return rescale(xy, stride).to(np.float32), recalibrated(mass, node["calibration"])
 
 
 def _shares(maps: Tensor) -> Tensor:

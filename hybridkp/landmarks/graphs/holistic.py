@@ -14,6 +14,6 @@ ROWS = {"channels": channels.grid_rows, "hog": histograms.grid_rows}
 
 def emit(node: dict[str, Any], crop: Crop) -> Points:
     rows, order = ROWS[node["features"]](crop.grey, crop.size_hw, node["grid"], node["n_orientations"])
-    weights = np.asarray(node["weights"])[order]
-    found = rows.to(weights.dtype) @ weights + np.asarray(node["offset"], weights.dtype)
+    weights = crop.graph.tensor(np.asarray(node["weights"])[order]).to(np.float64)
+    found = rows.to(np.float64) @ weights + np.asarray(node["offset"], float)
     return found.reshape(-1, 2).to(np.float32), crop.graph.tensor(node["score"], np.float32)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...imaging.geometry import grid_offsets
+from ...imaging.geometry import grid_offsets, rescale
 from ...runtime.builder import Complex, Tensor
 from ..fast_descent import as_complex
 
@@ -19,7 +19,7 @@ def read_maps(maps: Tensor, node: dict[str, Any], size_hw: tuple[int, int], z: C
     flat = maps.reshape(len(unit), h * w)
     offsets = Complex.of(g, as_complex(grid_offsets(cells, stride).reshape(-1, 2)))
     places = z.reshape(k, 1) + offsets
-    x, y = (((v + 0.5) / stride - 0.5).to(np.float32) for v in (places.re, places.im))
+    x, y = (rescale(v, 1 / stride).to(np.float32) for v in (places.re, places.im))
     x, y = x.clip(0, w - 1.0).reshape(-1), y.clip(0, h - 1.0).reshape(-1)
     x0, y0 = x.floor().at_most(max(w - 2.0, 0)), y.floor().at_most(max(h - 2.0, 0))
     fx, fy = x - x0, y - y0

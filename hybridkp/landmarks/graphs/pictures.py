@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...imaging.geometry import rescale
 from ...runtime.builder import Complex, Tensor
 from ..frames import MAX_ZOOM, frame_size
 
@@ -152,7 +153,7 @@ def _linear(grey: Tensor, size_hw: tuple[int, int], to_hw: tuple[int, int]) -> T
 
 
 def _taps(n: int, m: int) -> tuple[Any, Any, Any, Any]:
-    place = (np.arange(m) + 0.5) * (n / m) - 0.5
+    place = rescale(np.arange(m), n / m)
     low = np.floor(place).astype(int)
     part = (place - low).astype(np.float32).astype(float)
     low, high = np.clip(low, 0, n - 1), np.clip(low + 1, 0, n - 1)

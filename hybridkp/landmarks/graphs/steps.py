@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ...imaging.geometry import rescale
 from ...runtime.builder import Complex, Tensor, sigmoid
-from ..fast_descent import ShapeFrame
+from ..fast_descent import PLACES, TURNS, ShapeFrame
 from ..frames import MAX_ZOOM
 
 
@@ -26,10 +27,13 @@ def turn_of(mean: ShapeFrame, z: Complex) -> Complex:
 
 def pose_of(mean: ShapeFrame, z: Complex, scale: float, k: int) -> tuple[Complex, Complex]:
     """(1,) each, as :meth:`.ShapeFrame.frame_pose`: ``a z + b`` lies in the frame."""
-    a = turn_of(mean, z).inverse().scaled(scale)
-    centre = mean.centre + complex(0.5, 0.5)
-    landed = Complex.of(z.re.graph, np.array([centre * scale - complex(0.5, 0.5)]))
-    return a, landed - a * z.sum(0, keep=True).scaled(1 / k)
+    a = _on_lattice(turn_of(mean, z), TURNS).inverse().scaled(scale)
+    landed = [complex(*(rescale(part, scale) for part in (mean.centre.real, mean.centre.imag)))]
+    return a, Complex.of(z.re.graph, landed) - a * _on_lattice(z.sum(0, keep=True).scaled(1 / k), PLACES)
+
+
+def _on_lattice(z: Complex, steps: int) -> Complex:
+    return Complex(*((part * float(steps)).round() / float(steps) for part in (z.re, z.im)))
 
 
 def step_scores(lengths: list[Tensor], curve: Any) -> Tensor:
