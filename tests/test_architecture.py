@@ -52,6 +52,7 @@ ROOMS: dict[str, set[str]] = {
         "memory",
         "metrics",
         "numpy",
+        "runtime",
         "sklearn",
         "stats",
         "structures",
@@ -111,7 +112,7 @@ ROOMS: dict[str, set[str]] = {
         "stats",
         "structures",
     },
-    "runtime": {"files", "imaging", "numpy", "structures"},
+    "runtime": {"files", "imaging", "numpy", "onnx", "onnxruntime", "structures"},
     "stats": {"numpy", "scipy", "structures"},
     "structures": {"cv2", "numpy"},
 }
@@ -298,7 +299,11 @@ def test_runtime_needs_neither_torch_nor_sklearn() -> None:
 
 
 PACKAGES = sorted(
-    {".".join(("hybridkp", *p.relative_to(ROOT).parts[:-1])) for p in SOURCES if p.parent.name != "nodes"}
+    {
+        ".".join(("hybridkp", *p.relative_to(ROOT).parts[:-1]))
+        for p in SOURCES
+        if p.parent.name not in ("nodes", "graphs")
+    }
     - {"hybridkp.cli"}
 )
 

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             if args.debug:
                 raise
-            if isinstance(error, InputError):
+            if isinstance(error, InputError | ImportError):
                 first, *more = error.lines if isinstance(error, InputErrors) else (str(error),)
                 say("\n  ".join([f"hybridkp: error: {_line(first)}", *map(_line, more)]))
                 return MISTAKE

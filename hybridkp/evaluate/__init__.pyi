@@ -7,6 +7,7 @@ from .conditions import Condition as Condition
 from .conditions import robustness as robustness
 from .crops import Crops as Crops
 from .crops import make_crops as make_crops
+from .int8 import int8_model as int8_model
 from .problem import Problem as Problem
 from .problem import load_problem as load_problem
 from .processes import file_name as file_name

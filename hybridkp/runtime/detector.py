@@ -21,8 +21,8 @@ from ..files.graphs import engine_used
 from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import Array, InputError, Keypoints
-from .export import FORMAT
 from .nodes import Run, build
+from .values import FORMAT
 
 MARGIN = 1.25  #: crop side / box side, where the file does not say
 
