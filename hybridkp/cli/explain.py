@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--landmark",
         metavar="K",
-        help="number from 0, or name (default: the one that the model is least sure of)",
+        help="number from 0, or name (default: the one that the model is surest of)",
     )
     parser.add_argument(
         "--boxes", type=Path, help="COCO JSON with the objects' boxes (default: whole picture)"

@@ -76,7 +76,7 @@ def explain(
     ----------
     model : a fitted detector of this library or any other that keeps :class:`hybridkp.structures.Detector`
     crop : (H, W[, 3]) uint8, of the size of the fit
-    landmark : its number from 0 or its name; None takes the one that the model is least sure of
+    landmark : its number from 0 or its name; None takes the one that the model is surest of
     names : of the landmarks; numbers, where nobody knows
     random_state : of the random cells of the deletion tests
 
@@ -118,7 +118,7 @@ def inside(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _number(landmark: int | str | None, names: Sequence[str], score: Array) -> int:
     if landmark is None:
-        return int(np.argmin(np.nan_to_num(score)))
+        return int(np.argmax(np.nan_to_num(score)))
     if isinstance(landmark, str) and landmark in names:
         return names.index(landmark)
     try:

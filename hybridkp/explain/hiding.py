@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from ..imaging.geometry import rescale
 from ..structures import Array, InputError
 
 GRID = 16  #: cells along each side
@@ -53,7 +54,7 @@ def occlusion(model: Any, image: Array, grid: int = GRID) -> Array:
     def crops() -> Iterator[Array]:
         for row in rows:
             for column in columns:
-                yield _mixed(image, blurred, row[:, None] & column)
+                yield _mixed(image, blurred, row[:, None] & column, grid)
 
     xy = _ask(model, image, crops())
     moved = np.linalg.norm(xy[1:] - xy[0], axis=-1)
@@ -96,7 +97,7 @@ def deletion_test(
         for cells in (*top, *drawn):
             mask = np.zeros(grid**2, bool)
             mask[cells] = True
-            yield _mixed(image, blurred, _enlarged(mask.reshape(grid, grid), image.shape[:2]))
+            yield _mixed(image, blurred, _enlarged(mask.reshape(grid, grid), image.shape[:2]), grid)
 
     xy = _ask(model, image, crops())
     moved = np.nan_to_num(np.linalg.norm(xy[1:] - xy[0], axis=-1))  # (K + R, K)
@@ -122,7 +123,7 @@ def _cells(length: int, grid: int) -> Array:
 
 def _windows(length: int, grid: int) -> Array:
     """(grid, length) bool: the pixels of the window, two cells wide, around each cell."""
-    centre = (np.arange(grid)[:, None] + 0.5) * length / grid - 0.5
+    centre = rescale(np.arange(grid)[:, None], length / grid)
     return np.abs(np.arange(length) - centre) < length / grid
 
 
@@ -131,8 +132,12 @@ def _enlarged(mask: Array, size_hw: tuple[int, ...]) -> Array:
     return mask[rows[:, None], columns]
 
 
-def _mixed(image: Array, blurred: Array, mask: Array) -> Array:
-    return np.where(mask[..., None] if image.ndim == 3 else mask, blurred, image)
+def _mixed(image: Array, blurred: Array, mask: Array, grid: int) -> Array:
+    """The crop, blurred where the mask (H, W) says so, with soft borders: a sharp one would be an edge."""
+    sigma = min(mask.shape) / grid / 3
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    soft = soft[..., None] if image.ndim == 3 else soft
+    return np.rint(image + soft * (blurred.astype(np.float32) - image)).astype(np.uint8)
 
 
 def _ask(model: Any, image: Array, crops: Iterator[Array]) -> Array:

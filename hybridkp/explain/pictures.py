@@ -5,12 +5,13 @@ Pictures come out packed, with a caption; no number is computed that the page st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from ..descriptors import HOG, SIFT, SURF, orientation_maps
+from ..descriptors import HOG, SIFT, SURF
+from ..descriptors.surf import SCALE_OF_SIZE
 from ..imaging import (
     draw_cells,
     draw_heatmap,
@@ -18,6 +19,7 @@ from ..imaging import (
     draw_landmarks,
     draw_pyramid,
     draw_signed,
+    extract_patches,
     gaussian_pyramid,
     grid_offsets,
     resize_points,
@@ -25,11 +27,12 @@ from ..imaging import (
     to_grey,
 )
 from ..report.embed import Picture, jpeg_uri
-from ..structures import Array, Keypoints
+from ..structures import Array, Keypoints, Pyramid
 from .evidence import Evidence, Explanation, spread
 
 SIDE = 330  #: px that a crop's shorter side is enlarged to, at least
 SMALL = 150  #: of one among many
+LENS, ZOOM = 36, 9  #: px around a landmark, and how much larger they are shown
 MOST = 80  #: landmarks that get a picture of their own
 
 
@@ -55,9 +58,11 @@ def seen(e: Explanation) -> list[Picture]:
     h, w = grey.shape
     levels = draw_pyramid(gaussian_pyramid(cv2.resize(grey, (256, 256 * h // w)), n_levels=4))
     cell = max(4, min(h, w) // 16)
-    maps = orientation_maps(grey.astype(np.float32), 8, 3, signed=True)
+    soft = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1)
+    right, down = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
+    rises = [np.maximum(right * np.cos(t) + down * np.sin(t), 0) for t in np.pi / 4 * np.arange(8)]
     black = np.zeros((h, w), np.uint8)
-    channels = tile([draw_heatmap(black, maps[..., o], strength=1.0) for o in range(8)], 4, ground=255)
+    channels = tile([draw_heatmap(black, np.sqrt(rise), strength=1.0) for rise in rises], 4, ground=255)
     pixels = cv2.resize(e.crop, large.image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return [
         picture(pixels, "The crop", f"{w} x {h} px: all that the model is shown."),
@@ -69,53 +74,52 @@ def seen(e: Explanation) -> list[Picture]:
         picture(
             draw_hog(e.crop, cell), f"HOG, cells of {cell} px", "Strokes lie along the edges of each cell."
         ),
-        picture(channels, "Gradient channels", "Where edges of each of eight directions are."),
+        picture(
+            channels,
+            "Gradient channels",
+            "Where it gets brighter in each of eight directions, the first to the right.",
+        ),
         *_windows(e, grey),
     ]
 
 
 def _windows(e: Explanation, grey: Array) -> list[Picture]:
-    """What SIFT, HOG and SURF would say of the landmark's surroundings."""
+    """What SIFT, HOG and SURF would say of the landmark's surroundings, seen through a lens."""
     k, name = e.landmark, e.names[e.landmark]
     if not np.isfinite(e.xy[k]).all():
         return []
-    large = Enlarged(e.crop, SIDE)
     pyramid, point = gaussian_pyramid(grey, 1), Keypoints(e.xy[k : k + 1])
+    lens = extract_patches(e.crop, e.xy[k : k + 1], LENS * ZOOM, 1 / ZOOM)[0]
+    middle = np.full(2, (LENS * ZOOM - 1) / 2)
     out = []
-    for title, descriptor, n, turn in (
-        ("SIFT", SIFT(size_px=4), 8, 45.0 * np.arange(8)),
-        ("HOG", HOG(cells=4, cell_px=6), 9, 20.0 * np.arange(9) + 100),
-    ):
-        places, side = descriptor.feature_places()
-        rows = descriptor.describe(pyramid, point)[0].reshape(-1, n)
-        out.append((title, places[::n], side, rows, turn))
-    size = 9.0  # px: s = 1.2, and a window of 24 px
-    rows = SURF(upright=True, size_px=size).describe(pyramid, point)[0].reshape(16, 4)
-    sums = np.maximum(np.stack([rows[:, 0], rows[:, 1], -rows[:, 0], -rows[:, 1]], 1), 0)
-    out.append(
-        (
-            "SURF",
-            grid_offsets(4, size * 2.4 / 3.6).reshape(-1, 2),
-            size * 2.4 / 3.6,
-            sums,
-            90.0 * np.arange(4),
-        )
+    for title, words, places, side, rays, turn in _described(pyramid, point):
+        drawn = draw_cells(lens, middle, places * ZOOM, side * ZOOM, rays, turn)
+        out.append(picture(drawn, f"{title} at {name}", words))
+    return out
+
+
+def _described(pyramid: Pyramid, point: Keypoints) -> Iterator[tuple[str, str, Array, float, Array, Array]]:
+    """Title, words, cells, their side, rays and their angles, for each of three descriptors."""
+    sift, hog, surf = SIFT(size_px=4), HOG(cells=4, cell_px=6), SURF(upright=True, size_px=9)
+    places, side = sift.feature_places()
+    rows = sift.describe(pyramid, point)[0].reshape(16, 8)
+    yield (
+        "SIFT",
+        "Sixteen cells; gradients of eight directions.",
+        places[::8],
+        side,
+        rows,
+        -45.0 * np.arange(8),  # y up,
     )
-    words = {
-        "SIFT": "sixteen cells, eight directions of the gradient in each",
-        "HOG": "strokes across the gradient, as long as the bin",
-        "SURF": "sums of brighter-to-the-right and brighter-below",
-    }
-    return [
-        picture(
-            draw_cells(
-                large.image, large.points(e.xy[k]), places * large.factor, side * large.factor, rays, turn
-            ),
-            f"{title} at {name}",
-            f"{words[title]}.",
-        )
-        for title, places, side, rays, turn in out
-    ]
+    places, side = hog.feature_places()
+    rows = np.tile(hog.describe(pyramid, point)[0].reshape(16, 9), (1, 2))
+    turn = 20.0 * np.arange(18) + 100  # along the edge: across the gradient
+    yield "HOG", "Edges of nine directions, each cell by itself.", places[::9], side, rows, turn
+    side = 5 * 9 * SCALE_OF_SIZE  # a window of 20 s
+    rows = surf.describe(pyramid, point)[0].reshape(16, 4)
+    sums = np.maximum(np.stack([rows[:, 0], rows[:, 1], -rows[:, 0], -rows[:, 1]], axis=1), 0)
+    words = "Where it gets brighter: two sums in each cell."
+    yield "SURF", words, grid_offsets(4, side).reshape(-1, 2), side, sums, 90.0 * np.arange(4)
 
 
 def stages(e: Explanation) -> list[Picture]:

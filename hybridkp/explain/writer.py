@@ -42,7 +42,7 @@ def page(
     model : a model file, or a fitted detector (then ``meta`` may give landmarks, crop size and margin)
     picture : a file, or (h, w[, 3]) uint8
     out : written there too, whole or not at all
-    landmark : number from 0 or name of the one that is looked into; None: that of the least score
+    landmark : number from 0 or name of the one that is looked into; None: that of the highest score
     box_xywh : of the object in the picture; None: the whole picture
     name : of the picture, where it is no file
 
@@ -59,8 +59,8 @@ def page(
     Examples
     --------
     >>> import hybridkp
-    >>> faces = hybridkp.make_faces(40, random_state=0)
-    >>> crops = hybridkp.evaluate.make_crops(faces, size_hw=(64, 64))
+    >>> faces = hybridkp.make_faces(12, random_state=0)
+    >>> crops = hybridkp.evaluate.make_crops(faces, size_hw=(48, 48))
     >>> model = hybridkp.make_method("hog+ridge").fit(crops.images, crops.xy)
     >>> html = hybridkp.explain.page(model, crops.images[0], landmark=3, meta={"margin": 1.0})
     >>> "Which pixels decided" in html
@@ -130,7 +130,8 @@ def _opening(e: Explanation, xy: Array) -> str:
     return (
         f"{e.names[k]} is at {place}, with a score of {e.score[k]:.0%}. Hiding the tenth of the crop that"
         f" matters most moves it by {both.important[0]:.2f} px of the crop; hiding a tenth at random by"
-        f" {both.chance[0]:.2f} px: {both.ratio[0]:.1f} times as much."
+        f" {both.chance[0]:.2f} px: {both.ratio[0]:.1f} times as much"
+        f" ({np.median(e.deletion.ratio):.1f} times in the middle of all landmarks)."
     )
 
 
