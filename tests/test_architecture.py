@@ -23,7 +23,19 @@ ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
     "checks": {"cv2", "datasets", "files", "imaging", "metrics", "numpy", "sklearn", "structures"},
-    "cli": {"datasets", "evaluate", "files", "imaging", "recipes", "report", "runtime", "structures", "tqdm"},
+    "cli": {
+        "datasets",
+        "detection",
+        "evaluate",
+        "explain",
+        "files",
+        "imaging",
+        "recipes",
+        "report",
+        "runtime",
+        "structures",
+        "tqdm",
+    },
     "datasets": {"cv2", "files", "imaging", "numpy", "skimage", "structures"},
     "deep": {
         "cv2",
@@ -58,6 +70,7 @@ ROOMS: dict[str, set[str]] = {
         "structures",
         "tqdm",
     },
+    "explain": {"cv2", "descriptors", "files", "imaging", "numpy", "report", "structures"},
     "files": {"cv2", "imaging", "lazy", "numpy", "onnxruntime", "sklearn", "structures"},
     "fusion": {
         "datasets",

@@ -18,6 +18,7 @@ COMMANDS = (
     "bench",
     "train",
     "predict",
+    "explain",
     "export",
     "data_check",
     "data_info",
@@ -39,6 +40,7 @@ EXAMPLES = """\
   hybridkp match left.png right.png -o matches.png
   hybridkp train faces68 --method "hog+svm" -o faces.hkp
   hybridkp predict faces.hkp photos/ --boxes boxes.json -o predictions/
+  hybridkp explain faces.hkp face.jpg -o why.html
   hybridkp export faces.hkp -o faces.hkr
   hybridkp data check faces68"""
 
