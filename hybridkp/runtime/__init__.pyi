@@ -1,3 +1,4 @@
 from .detector import RuntimeDetector as RuntimeDetector
+from .detector import RuntimePictureDetector as RuntimePictureDetector
 from .detector import load as load
 from .export import export_runtime as export_runtime

@@ -16,15 +16,21 @@ from numpy.typing import ArrayLike
 from ..files.arrays import load_arrays
 from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
-from ..structures import Array, InputError, Keypoints
+from ..structures import Array, InputError, Instance, Keypoints
 from .export import FORMAT
 from .nodes import Run, build
 
 MARGIN = 1.25  #: crop side / box side, where the file does not say
 
 
-def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector:
+WHOLE = "detection.top_down"  #: the kind of node that takes whole pictures
+
+
+def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector | RuntimePictureDetector:
     """The detector that :func:`~hybridkp.runtime.export_runtime` wrote.
+
+    A file of a detector alone gives a :class:`RuntimeDetector`, which is told where an object is; one that
+    also holds a finder gives a :class:`RuntimePictureDetector`, which finds all objects of a picture.
 
     Parameters
     ----------
@@ -48,7 +54,11 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector:
         size_hw = _size(manifest["size_hw"])
         meta = _meta(manifest["meta"])
         run = build(_fill(manifest["root"], load_arrays(parts["arrays.safetensors"])[0], parts), engine)
-        xy, score = run(np.zeros((*size_hw, 3), np.uint8))  # parts that do not fit together show now
+        blank, whole = np.zeros((*size_hw, 3), np.uint8), manifest["root"]["kind"] == WHOLE
+        if whole:
+            run.detect(blank)
+        # parts that do not fit together show now
+        xy, score = (rows[0] for rows in run.detector.predict_with_score(blank[None])) if whole else run(blank)
         k = len(xy)
         if xy.shape != (k, 2) or score.shape != (k,) or len(meta.get("landmarks") or range(k)) != k:
             raise ValueError("landmarks")
@@ -56,7 +66,7 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:  # whatever a file that is not ours can cause
         raise InputError(f"{path}: damaged runtime file ({type(error).__name__}): export it again") from None
-    return RuntimeDetector(run, size_hw, meta)
+    return RuntimePictureDetector(run, size_hw, meta) if whole else RuntimeDetector(run, size_hw, meta)
 
 
 def _parts(path: str | os.PathLike[str]) -> dict[str, bytes]:
@@ -107,7 +117,45 @@ def _fill(node: Any, arrays: dict[str, Array], parts: dict[str, bytes]) -> Any:
     return node
 
 
-class RuntimeDetector:
+class _Loaded:
+    """What every detector of a runtime file knows of itself."""
+
+    def __init__(self, run: Any, size_hw: tuple[int, int], meta: dict[str, Any]):
+        self._run = run
+        self.size_hw = size_hw
+        self.meta = meta
+
+    @property
+    def landmarks(self) -> list[str]:
+        return [str(name) for name in self.meta.get("landmarks", [])]
+
+
+class RuntimePictureDetector(_Loaded):
+    """All objects of a picture, with their landmarks; use one of these per thread.
+
+    Attributes
+    ----------
+    size_hw : (H, W) of the crops that its detector was trained on
+    meta : what was stored with the model: ``landmarks`` (names), ``margin``, ...
+    """
+
+    def detect(self, image: Array) -> list[Instance]:
+        """The objects of (H, W) or (H, W, 3) BGR, best first; none is an empty list.
+
+        Each has ``box_xywh`` (4,), ``score``, ``xy`` (K, 2) in picture px and ``keypoint_scores`` (K,).
+
+        Raises
+        ------
+        InputError
+            For what is no picture.
+        """
+        if image is None:
+            raise InputError("picture: got None, as cv2.imread gives for a file it cannot read")
+        found: list[Instance] = self._run.detect(image)
+        return found
+
+
+class RuntimeDetector(_Loaded):
     """Landmarks of one object at a time; use one of these per thread (``cv2.dnn`` is not shared).
 
     Attributes
@@ -116,14 +164,7 @@ class RuntimeDetector:
     meta : what was stored with the model: ``landmarks`` (names), ``margin``, ...
     """
 
-    def __init__(self, run: Run, size_hw: tuple[int, int], meta: dict[str, Any]):
-        self._run = run
-        self.size_hw = size_hw
-        self.meta = meta
-
-    @property
-    def landmarks(self) -> list[str]:
-        return [str(name) for name in self.meta.get("landmarks", [])]
+    _run: Run
 
     def detect(self, image: Array, box_xywh: ArrayLike | None = None) -> Keypoints:
         """Landmarks of the object in a box (default: the whole picture), in picture px.

@@ -1,0 +1,50 @@
+"""The parts of finders, a row each: what may stand in front of "/" in a method, and in bench-finders.
+
+To add a finder: its class in ``detection/`` (``deep/`` where it is a network), and its row here.
+"""
+
+from __future__ import annotations
+
+from .parts import Inside, Listed, Row, Task
+
+_WINDOWS = Inside(".detection:WindowFinder", "classifier", "channels")
+
+_ROWS = (
+    Row("channels", "hog", ".detection:Cells", "gradient cells", "classical"),
+    Row("channels", "acf", ".detection:Cells", "cells of gradients and colours", "classical", {"color": True}),
+    Row(
+        "classifier",
+        "svm",
+        "sklearn.svm:LinearSVC",
+        "a linear SVM slid over the pyramid, with hard negatives",
+        "classical",
+        {"C": 0.01, "dual": False, "tol": 0.01},
+        inside=_WINDOWS,
+    ),
+    Row(
+        "classifier",
+        "forest",
+        "sklearn.ensemble:ExtraTreesClassifier",
+        "extremely randomised trees slid over the pyramid, with hard negatives",
+        "classical",
+        {
+            **{"n_estimators": 32, "max_depth": 9, "min_samples_leaf": 3, "max_features": 0.1},
+            **{"class_weight": "balanced", "random_state": 0},
+        },
+        inside=_WINDOWS,
+    ),
+)
+
+FINDERS = Task(
+    "finders",
+    start="finder",
+    first="channels",
+    last="classifier",
+    rows=_ROWS,
+    listed=(
+        Listed("hog+svm", "gradient cells, a linear SVM slid over the pyramid (cf. Dalal & Triggs)"),
+        Listed("acf+svm", "the same with colour"),
+        Listed("hog+forest", "gradient cells, extremely randomised trees slid over the pyramid"),
+    ),
+    nested={},
+)
