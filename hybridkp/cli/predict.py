@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     from ..files import find_images
 
     pictures = [path for text in args.pictures for path in find_images(text)]
-    document = predict(args.model, pictures, boxes=args.boxes, out=args.out, overlays=args.overlays, min_score=args.min_score)
+    document = predict(
+        args.model, pictures, boxes=args.boxes, out=args.out, overlays=args.overlays, min_score=args.min_score
+    )
     print(
         f"{len(document['annotations'])} objects in {len(pictures)} pictures: {args.out / 'predictions.json'}"
     )

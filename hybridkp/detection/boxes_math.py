@@ -1,4 +1,4 @@
-"""Arithmetic of boxes that finders share: overlap, suppression, fusion, corrections.
+"""Arithmetic of boxes that finders share: suppression, fusion, corrections.
 
 Boxes are (N, 4): x, y of the top-left corner, width and height in px along pixel edges.  NumPy and OpenCV
 only; no picture, no learning.
@@ -10,28 +10,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike
 
+from ..metrics.boxes import box_overlap
 from ..structures import Array, Sample
 
 MOST = 2000  #: boxes that suppression looks at, the best ones
-
-
-def box_overlap(a: ArrayLike, b: ArrayLike, part: bool = False) -> Array:
-    """Intersection over union of boxes (N, 4) with boxes (M, 4): (N, M); NaN boxes overlap nothing.
-
-    ``part``: over the area of ``a`` instead, as for a crowd ``b``.
-
-    >>> box_overlap([[0, 0, 2, 2]], [[1, 0, 2, 2], [5, 5, 1, 1]]).round(3).tolist()
-    [[0.333, 0.0]]
-    """
-    a, b = (np.asarray(boxes, float).reshape(-1, 4) for boxes in (a, b))
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum((a[:, :2] + a[:, 2:])[:, None], (b[:, :2] + b[:, 2:])[None])
-    shared = np.clip(high - low, 0, None).prod(2)
-    own = np.broadcast_to(a[:, 2:].prod(1)[:, None], shared.shape)
-    whole = own if part else own + b[:, 2:].prod(1) - shared
-    return np.nan_to_num(shared / np.maximum(whole, 1e-12))
 
 
 def suppress(boxes: Array, score: Array, overlap: float) -> Array:

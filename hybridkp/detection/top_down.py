@@ -14,7 +14,17 @@ import numpy as np
 
 from ..imaging.crops import batch_of_one, predict_in_box, usable_box
 from ..imaging.images import as_uint8
-from ..structures import HIDDEN, VISIBLE, Array, DataWarning, Finder, Instance, Parameters, Visibility, supports
+from ..structures import (
+    HIDDEN,
+    VISIBLE,
+    Array,
+    DataWarning,
+    Finder,
+    Instance,
+    Parameters,
+    Visibility,
+    supports,
+)
 
 
 class TopDown(Parameters):

@@ -19,9 +19,10 @@ from sklearn.utils.validation import check_is_fitted
 from ..imaging.geometry import flip_image
 from ..imaging.images import as_uint8
 from ..landmarks.trees import packed, packed_leaves
+from ..metrics.boxes import box_overlap
 from ..stats.calibration import calibrate
 from ..structures import Array, InputError, Sample
-from .boxes_math import box_overlap, corrections, objects_of
+from .boxes_math import corrections, objects_of
 from .channels import Cells
 from .windows import FIRST_TREES, WindowModel
 
@@ -180,7 +181,9 @@ class WindowFinder(BaseEstimator):
                 overlap = box_overlap(boxes, true)
                 best = overlap.max(1, initial=0)
                 top = np.argsort(-overlap, axis=0, kind="stable")[:PER_OBJECT]
-                which = np.broadcast_to(np.arange(len(true)), top.shape)[overlap[top, range(len(true))] >= PART]
+                which = np.broadcast_to(np.arange(len(true)), top.shape)[
+                    overlap[top, range(len(true))] >= PART
+                ]
                 good = top[overlap[top, range(len(true))] >= PART]
                 rows.append(model.rows(level.cells, y[good], x[good]))
                 near.append(overlap[good, which])

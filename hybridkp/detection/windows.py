@@ -77,7 +77,9 @@ class WindowModel:
         sane = 2 <= h <= 64 and 2 <= w <= 64 and 1 <= self.channels.cell_px <= 32
         sane &= 1 <= self.context <= 4 and self.least_px >= 1 and 1 <= self.octave <= 16
         sane &= 2 <= self.channels.n_orientations <= 64 and 0 < self.overlap <= 1
-        sane &= self.regression.shape == (n + 1, 4) and self.calibration.shape == (2,) and self.calibration[0] > 0
+        sane &= (
+            self.regression.shape == (n + 1, 4) and self.calibration.shape == (2,) and self.calibration[0] > 0
+        )
         sane &= self.linear.shape == (0,) if self.trees else self.linear.shape == (n + 1,)
         arrays = (self.linear, self.regression, self.calibration)
         if not sane or not all(a.dtype.kind == "f" and np.isfinite(a).all() for a in arrays):

@@ -21,7 +21,7 @@ from ..datasets import coco_document, image_ids
 from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown
 from ..files import load_model, read_image, read_meta, save_model, write_atomic
-from ..imaging.draw import draw_landmarks
+from ..imaging.draw import draw_boxes, draw_landmarks
 from ..structures import (
     Array,
     Dataset,
@@ -190,6 +190,8 @@ def _rounded(values: Array | None) -> list[float]:
 
 def _draw(image: Array, instances: Iterable[Instance], skeleton: Array, path: Path) -> None:
     for instance in instances:
+        whole = (instance.box_xywh == [0, 0, image.shape[1], image.shape[0]]).all()
+        image = image if whole else draw_boxes(image, instance.box_xywh)
         image = draw_landmarks(image, instance.xy, skeleton=skeleton)
     ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not ok:

@@ -1,3 +1,4 @@
+from .finder_parts import FINDERS_DEFAULT as FINDERS_DEFAULT
 from .grammar import split as split
 from .landmark_parts import DEFAULT as DEFAULT
 from .landmark_parts import QUICK as QUICK

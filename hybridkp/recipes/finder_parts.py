@@ -10,8 +10,24 @@ from .parts import Inside, Listed, Row, Task
 _WINDOWS = Inside(".detection:WindowFinder", "classifier", "channels")
 
 _ROWS = (
-    Row("channels", "hog", ".detection:Cells", "gradient cells", "classical"),
-    Row("channels", "acf", ".detection:Cells", "cells of gradients and colours", "classical", {"color": True}),
+    Row(
+        "finder",
+        "cascade",
+        ".detection:CascadeFinder",
+        'an OpenCV cascade, cascade[file="faces.xml"]; without a file scikit-image\'s LBP faces',
+        "classical",
+    ),
+    Row(
+        "finder",
+        "facenet",
+        ".detection:FaceNetFinder",
+        'OpenCV\'s face network, facenet[file="yunet.onnx"]',
+        "deep",
+    ),
+    Row("channel", "hog", ".detection:Cells", "gradient cells", "classical"),
+    Row(
+        "channels", "acf", ".detection:Cells", "cells of gradients and colours", "classical", {"color": True}
+    ),
     Row(
         "classifier",
         "svm",
@@ -28,23 +44,33 @@ _ROWS = (
         "extremely randomised trees slid over the pyramid, with hard negatives",
         "classical",
         {
-            **{"n_estimators": 32, "max_depth": 9, "min_samples_leaf": 3, "max_features": 0.1},
-            **{"class_weight": "balanced", "random_state": 0},
+            "n_estimators": 32,
+            "max_depth": 9,
+            "min_samples_leaf": 3,
+            "max_features": 0.1,
+            "class_weight": "balanced",
+            "random_state": 0,
         },
         inside=_WINDOWS,
     ),
+    Row("rule", "fused", ".detection:FusedFinder", "weighted box fusion", holds="members"),
 )
 
 FINDERS = Task(
     "finders",
     start="finder",
-    first="channels",
+    first="channel",
     last="classifier",
     rows=_ROWS,
     listed=(
+        Listed("lbp-faces", "scikit-image's cascade of frontal faces, as it is", "cascade"),
         Listed("hog+svm", "gradient cells, a linear SVM slid over the pyramid (cf. Dalal & Triggs)"),
         Listed("acf+svm", "the same with colour"),
         Listed("hog+forest", "gradient cells, extremely randomised trees slid over the pyramid"),
+        Listed("fused(hog+svm,hog+forest)", "weighted box fusion of both"),
     ),
     nested={},
 )
+
+#: what ``hybridkp bench-finders`` runs without ``--finders``
+FINDERS_DEFAULT = ("hog+svm", "acf+svm", "hog+forest", "fused(hog+svm,hog+forest)")

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from ..structures import InputError
-from .grammar import MAX_PARTS, Experts, Method, Part, Rule, Start, Value, count_parts, fault, parse
 from .finder_parts import FINDERS
+from .grammar import MAX_PARTS, Experts, Method, Part, Rule, Start, Value, count_parts, fault, parse
 from .landmark_parts import LANDMARKS
 from .parts import Row, Task
 from .point_parts import POINTS
@@ -54,7 +54,9 @@ class Reader:
 
     def method(self, node: Method) -> Method:
         if node.finder is not None and str(node.finder) != GIVEN:
-            self.stop(node.finder.at, "a finder stands in front of the whole method", f"finder/{self.task.name}")
+            self.stop(
+                node.finder.at, "a finder stands in front of the whole method", f"finder/{self.task.name}"
+            )
         start = self.start(node.start)
         steps = tuple(self.part("step", part) for part in node.steps)
         return Method(start.start, (*start.steps, *steps))

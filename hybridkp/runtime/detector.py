@@ -58,7 +58,9 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector 
         if whole:
             run.detect(blank)
         # parts that do not fit together show now
-        xy, score = (rows[0] for rows in run.detector.predict_with_score(blank[None])) if whole else run(blank)
+        xy, score = (
+            (rows[0] for rows in run.detector.predict_with_score(blank[None])) if whole else run(blank)
+        )
         k = len(xy)
         if xy.shape != (k, 2) or score.shape != (k,) or len(meta.get("landmarks") or range(k)) != k:
             raise ValueError("landmarks")

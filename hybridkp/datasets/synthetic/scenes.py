@@ -160,7 +160,9 @@ def _apart(placed: list[Placed]) -> bool:
 def _hidden(placed: list[Placed], i: int) -> Array:
     """(K,) bool: points of face ``i`` that the later ones cover."""
     xy = placed[i].view.project(placed[i].points)[:, :2]
-    return np.logical_or.reduce([_covers(nearer, xy) for nearer in placed[i + 1 :]] or [np.zeros(len(xy), bool)])
+    return np.logical_or.reduce(
+        [_covers(nearer, xy) for nearer in placed[i + 1 :]] or [np.zeros(len(xy), bool)]
+    )
 
 
 def _sample(
