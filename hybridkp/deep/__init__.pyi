@@ -1,3 +1,4 @@
+from .centre import CentreNet as CentreNet
 from .direct import DirectNet as DirectNet
 from .embedding import CNNEmbedding as CNNEmbedding
 from .feature_maps import HeatmapFeatures as HeatmapFeatures

@@ -161,9 +161,14 @@ def _cascade(file: str) -> Any:
             f"OpenCV {cv2.__version__} was built without cascades: install opencv-contrib-python"
         )
     try:
-        cascade = cv2.CascadeClassifier(file)
-    except (cv2.error, SystemError):  # 5.x raises, 4.x gives an empty one
-        cascade = None
-    if cascade is None or cascade.empty():
+        text = Path(file).read_text(encoding="utf-8")
+        # scikit-image's copy has this slip, which its own reader does not see
+        text = text.replace("featuhreParams", "featureParams")
+        stored = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        cascade = cv2.CascadeClassifier()
+        good = cascade.read(stored.getFirstTopLevelNode()) and not cascade.empty()
+    except (cv2.error, SystemError, ValueError):
+        good = False
+    if not good:
         raise InputError(f"{file}: no cascade that OpenCV {cv2.__version__} reads")
     return cascade

@@ -24,6 +24,15 @@ _ROWS = (
         'OpenCV\'s face network, facenet[file="yunet.onnx"]',
         "deep",
     ),
+    Row(
+        "finder",
+        "centernet",
+        ".deep:CentreNet",
+        "a compact network with a deconvolution head: centres and boxes",
+        "deep",
+        quick={"max_epochs": 8, "input_px": 160},
+        slow=True,
+    ),
     Row("channel", "hog", ".detection:Cells", "gradient cells", "classical"),
     Row(
         "channels", "acf", ".detection:Cells", "cells of gradients and colours", "classical", {"color": True}
