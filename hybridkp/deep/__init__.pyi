@@ -8,3 +8,4 @@ from .points.export import export_aliked as export_aliked
 from .points.learning import PointLearner as PointLearner
 from .refine import CNNRefiner as CNNRefiner
 from .schedule import Schedule as Schedule
+from .verified import VerifiedFinder as VerifiedFinder

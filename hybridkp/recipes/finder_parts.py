@@ -63,6 +63,16 @@ _ROWS = (
         inside=_WINDOWS,
     ),
     Row("rule", "fused", ".detection:FusedFinder", "weighted box fusion", holds="members"),
+    Row(
+        "rule",
+        "verify",
+        ".deep:VerifiedFinder",
+        "a small CNN judges and corrects the boxes",
+        "deep",
+        quick={"max_epochs": 4},
+        holds="members",
+        slow=True,
+    ),
 )
 
 FINDERS = Task(
@@ -76,10 +86,13 @@ FINDERS = Task(
         Listed("hog+svm", "gradient cells, a linear SVM slid over the pyramid (cf. Dalal & Triggs)"),
         Listed("acf+svm", "the same with colour"),
         Listed("hog+forest", "gradient cells, extremely randomised trees slid over the pyramid"),
-        Listed("fused(hog+svm,hog+forest)", "weighted box fusion of both"),
+        Listed("fused(hog+svm,centernet)", "weighted box fusion of a classical and a deep finder"),
+        Listed(
+            "verify(hog+svm)", "two stages: hog+svm proposes, a small CNN judges and corrects (cf. R-CNN)"
+        ),
     ),
     nested={},
 )
 
 #: what ``hybridkp bench-finders`` runs without ``--finders``
-FINDERS_DEFAULT = ("hog+svm", "acf+svm", "hog+forest", "fused(hog+svm,hog+forest)")
+FINDERS_DEFAULT = tuple(each.name for each in FINDERS.listed if each.name != "lbp-faces") + ("centernet",)
