@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..detection.boxes_math import corrected, corrections, objects_of
+from ..detection.fitting import fit_finder
 from ..detection.proposals import VerifiedReader, cut_boxes, proposed
 from ..imaging.images import as_uint8
 from ..metrics.boxes import box_overlap
@@ -68,7 +68,9 @@ class VerifiedFinder(NamedMembers, Scheduled):
     Notes
     -----
     The network learns from the members' boxes of the training pictures, from boxes around the objects and
-    from boxes drawn at random; a score is the probability of an overlap of one half, from pictures held out.
+    from boxes drawn at random.  Its logit and the log-odds of the member's score are added: two witnesses
+    (departure from R-CNN, where the proposals' scores are forgotten).  A score is the probability of an
+    overlap of one half, from pictures that the network did not see.
     """
 
     schedule_defaults: ClassVar[dict[str, Any]] = {
@@ -114,7 +116,7 @@ class VerifiedFinder(NamedMembers, Scheduled):
             raise InputError("a finder learns from boxes, and no object has one: annotate bbox")
         schedule, seed = self._schedule, draw_seed(self.random_state)
         device = pick_device(schedule.device)
-        self.finders_ = [clone(member).fit(samples) for _, member in self.members]
+        self.finders_ = [fit_finder(member, samples) for _, member in self.members]
         crops, label, change, picture = self._taught(samples, np.random.default_rng(seed))
         groups = [samples[i].group for i in picture]
         taught, held_out = split_rows(len(label), groups, schedule.validation_fraction, seed)
@@ -148,7 +150,7 @@ class VerifiedFinder(NamedMembers, Scheduled):
             around = np.repeat(true, JITTERED, axis=0)
             around = corrected(around, rng.normal(0, 0.15, around.shape))
             anywhere = _anywhere(image.shape, true, rng)
-            boxes = np.concatenate([proposed(self.finders_, image, sample.name), around, anywhere])
+            boxes = np.concatenate([proposed(self.finders_, image, sample.name)[0], around, anywhere])
             overlap = box_overlap(boxes, true)
             best = overlap.max(1, initial=0)
             counts = (best >= HIT) | (
@@ -170,7 +172,7 @@ class VerifiedFinder(NamedMembers, Scheduled):
             true, ignored = objects_of(sample)
             image = as_uint8(sample.image, sample.name)
             boxes, logits = self._reader((1.0, 0.0)).judged(
-                self._ask, image, proposed(self.finders_, image, sample.name)
+                self._ask, image, *proposed(self.finders_, image, sample.name)
             )
             near = box_overlap(boxes, true) >= HIT
             first = near.argmax(0)[near.any(0)] if len(boxes) else []
@@ -192,8 +194,8 @@ class VerifiedFinder(NamedMembers, Scheduled):
         """Boxes (N, 4) and scores (N,), best first, of a picture (h, w[, 3])."""
         check_is_fitted(self)
         image = as_uint8(image, name or "picture")
-        boxes = proposed(self.finders_, image, name)
-        return self._reader(self.calibration_).find(self._ask, image, boxes, self.min_score)
+        proposals = proposed(self.finders_, image, name)
+        return self._reader(self.calibration_).find(self._ask, image, *proposals, self.min_score)
 
     def runtime_node(self) -> dict[str, Any]:
         check_is_fitted(self)

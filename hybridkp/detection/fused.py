@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..structures import Array, Finder, InputError, NamedMembers, Sample
 from .boxes_math import fuse_boxes
+from .fitting import fit_finder
 
 
 class FusedFinder(NamedMembers, BaseEstimator):
@@ -45,7 +46,7 @@ class FusedFinder(NamedMembers, BaseEstimator):
         if self.weights is not None and len(self.weights) != len(self.members):
             raise InputError(f"{len(self.members)} finders need as many weights, got {len(self.weights)}")
         samples = list(samples)
-        self.finders_ = [clone(member).fit(samples) for _, member in self.members]
+        self.finders_ = [fit_finder(member, samples) for _, member in self.members]
         return self
 
     def find(self, image: Array, *, name: str = "") -> tuple[Array, Array]:

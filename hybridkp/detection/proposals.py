@@ -22,10 +22,12 @@ PROPOSALS = 40  #: of each finder, the best ones
 Ask = Callable[[Array], tuple[Array, Array]]  #: crops (N, S, S[, 3]) -> corrections (N, 4) and logits (N,)
 
 
-def proposed(finders: Sequence[Finder], image: Array, name: str = "") -> Array:
-    """The boxes (N, 4) of all finders."""
-    boxes = [finder.find(image, name=name)[0][:PROPOSALS] for finder in finders]
-    return np.concatenate([np.zeros((0, 4)), *boxes])
+def proposed(finders: Sequence[Finder], image: Array, name: str = "") -> tuple[Array, Array]:
+    """The boxes (N, 4) of all finders, and the log-odds (N,) of their scores."""
+    found = [finder.find(image, name=name) for finder in finders]
+    boxes = np.concatenate([np.zeros((0, 4)), *(b[:PROPOSALS] for b, _ in found)])
+    score = np.clip(np.concatenate([np.zeros(0), *(s[:PROPOSALS] for _, s in found)]), 1e-3, 1 - 1e-3)
+    return boxes, np.log(score / (1 - score))
 
 
 def cut_boxes(image: Array, boxes: Array, side: int, margin: float, color: bool) -> Array:
@@ -47,17 +49,17 @@ class VerifiedReader:
     overlap: float
     calibration: tuple[float, float]
 
-    def judged(self, ask: Ask, image: Array, boxes: Array) -> tuple[Array, Array]:
-        """Corrected boxes (N, 4), best first, that no better one overlaps, and their logits (N,)."""
+    def judged(self, ask: Ask, image: Array, boxes: Array, odds: Array) -> tuple[Array, Array]:
+        """Corrected boxes (N, 4), best first, that no better one overlaps, and both logits' sum (N,)."""
         if not len(boxes):
             return np.zeros((0, 4)), np.zeros(0)
         change, logits = ask(cut_boxes(image, boxes, self.side, self.margin, self.color))
-        boxes = corrected(boxes, change.astype(float))
+        boxes, logits = corrected(boxes, change.astype(float)), logits + odds
         kept = suppress(boxes, logits, self.overlap)
         return boxes[kept], logits[kept]
 
-    def find(self, ask: Ask, image: Array, boxes: Array, least: float) -> tuple[Array, Array]:
+    def find(self, ask: Ask, image: Array, boxes: Array, odds: Array, least: float) -> tuple[Array, Array]:
         """Boxes (N, 4) and probabilities (N,) of at least ``least``, best first."""
-        boxes, logits = self.judged(ask, image, boxes)
+        boxes, logits = self.judged(ask, image, boxes, odds)
         score = 1 / (1 + np.exp(-(self.calibration[0] * logits.astype(float) + self.calibration[1])))
         return boxes[score >= least], score[score >= least]

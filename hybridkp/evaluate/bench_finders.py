@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..detection.fitting import each_fit_once, fit_finder
 from ..files import FoundBoxes, load_found, load_model, save_found, save_model
 from ..imaging.images import as_uint8
 from ..memory.threads import FIT_THREADS, limit_threads
@@ -63,7 +64,7 @@ def bench_finders(
     about = {"train": problem.train.fingerprint, "seed": seed, **(settings or {})}
     made: dict[str, FoundBoxes] = {}
     models: dict[str, Finder] = {}
-    with limit_threads(FIT_THREADS):
+    with limit_threads(FIT_THREADS), each_fit_once() as kept_fits:
         for name, finder in finders.items():
             path = out / "found" / f"{file_name(name)}.json"
             model_path = out / "models" / f"{file_name(name)}.hkp"
@@ -72,9 +73,9 @@ def bench_finders(
                 tell("kept", name, seed, "")
                 continue
             tell("start", name, seed, "")
-            start = time.perf_counter()
-            models[name] = with_seed(finder, seed).fit(problem.train.samples)
-            seconds = time.perf_counter() - start
+            start, before = time.perf_counter(), kept_fits.spared
+            models[name] = fit_finder(with_seed(finder, seed), problem.train.samples)
+            seconds = time.perf_counter() - start + kept_fits.spared - before
             model_path.parent.mkdir(parents=True, exist_ok=True)
             save_model(models[name], model_path, {"finder": name})
             found = _ask(name, models[name], problem)

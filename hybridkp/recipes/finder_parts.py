@@ -34,9 +34,7 @@ _ROWS = (
         slow=True,
     ),
     Row("channel", "hog", ".detection:Cells", "gradient cells", "classical"),
-    Row(
-        "channels", "acf", ".detection:Cells", "cells of gradients and colours", "classical", {"color": True}
-    ),
+    Row("channel", "acf", ".detection:Cells", "cells of gradients and colours", "classical", {"color": True}),
     Row(
         "classifier",
         "svm",

@@ -24,6 +24,6 @@ def make(node: Node, engine: str) -> Find:
         return np.stack([c.reshape(4) for c, _ in pairs]), np.stack([v.reshape(()) for _, v in pairs])
 
     def find(picture: Array) -> tuple[Array, Array]:
-        return reader.find(judge, picture, proposed(finders, picture), least)
+        return reader.find(judge, picture, *proposed(finders, picture), least)
 
     return find
