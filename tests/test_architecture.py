@@ -53,7 +53,7 @@ ROOMS: dict[str, set[str]] = {
         "tqdm",
     },
     "descriptors": {"cv2", "imaging", "numpy", "skimage", "structures"},
-    "detection": {"imaging", "numpy", "structures"},
+    "detection": {"cv2", "imaging", "landmarks", "numpy", "runtime", "sklearn", "stats", "structures"},
     "evaluate": {
         "cv2",
         "datasets",
@@ -112,7 +112,17 @@ ROOMS: dict[str, set[str]] = {
     "metrics": {"numpy", "structures"},
     "peers": {"dlib", "imaging", "numpy", "sklearn", "structures"},
     "points": {"cv2", "descriptors", "files", "imaging", "numpy", "sklearn", "structures"},
-    "recipes": {"deep", "descriptors", "fusion", "landmarks", "peers", "points", "sklearn", "structures"},
+    "recipes": {
+        "deep",
+        "descriptors",
+        "detection",
+        "fusion",
+        "landmarks",
+        "peers",
+        "points",
+        "sklearn",
+        "structures",
+    },
     "report": {
         "cv2",
         "datasets",
@@ -132,7 +142,7 @@ ROOMS: dict[str, set[str]] = {
 
 #: what an application reaches, besides the nodes of runtime files
 LIGHT_DOORS = (
-    *("runtime:load", "runtime:export_runtime", "runtime:RuntimeDetector"),
+    *("runtime:load", "runtime:export_runtime", "runtime:RuntimeDetector", "runtime:RuntimePictureDetector"),
     *("points:NetFeature", "points:FeatureMatcher", "points:TwoStageMatcher", "points:GridRefinedMatcher"),
     *("points:UnionMatcher", "points:FallbackMatcher", "points:EccMatcher", "points:RefinedMatcher"),
     *("points:as_feature2d", "points:FromFeature2D", "points:SIFTFeature", "points:ORBFeature"),

@@ -24,6 +24,7 @@ COMMANDS = (
     "data_info",
     "list",
     "bench_points",
+    "bench_finders",
     "match",
     "tune",
     "robustness",

@@ -37,3 +37,4 @@ from .synthetic.corruptions import CORRUPTIONS as CORRUPTIONS
 from .synthetic.corruptions import corrupted as corrupted
 from .synthetic.faces import make_faces as make_faces
 from .synthetic.photo_pairs import make_pairs as make_pairs
+from .synthetic.scenes import make_scenes as make_scenes

@@ -1,6 +1,7 @@
 from .apply import predict as predict
 from .apply import predictions_to_coco as predictions_to_coco
 from .apply import train as train
+from .bench_finders import bench_finders as bench_finders
 from .bench_landmarks import bench as bench
 from .bench_points import bench_pairs as bench_pairs
 from .conditions import Condition as Condition

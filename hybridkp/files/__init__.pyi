@@ -1,6 +1,9 @@
 from .atomic import atomic_path as atomic_path
 from .atomic import remove_leftovers as remove_leftovers
 from .atomic import write_atomic as write_atomic
+from .found import FoundBoxes as FoundBoxes
+from .found import load_found as load_found
+from .found import save_found as save_found
 from .matched import MatchedSet as MatchedSet
 from .matched import load_matched as load_matched
 from .matched import save_matched as save_matched

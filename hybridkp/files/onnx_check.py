@@ -20,7 +20,7 @@ MAX_MULTIPLY_ADDS = 100e9  #: of one run: some ten seconds of one core
 #: Absent on purpose: operators that call out (functions, custom domains), random and training ones.
 FOREIGN = frozenset(
     """Abs Acos And ArgMax ArgMin Asin Atan AveragePool BatchNormalization Cast CastLike Ceil Celu
-    ConvTranspose Cos CumSum Dropout DynamicQuantizeLinear Elu Erf Floor GatherElements
+    Cos CumSum Dropout DynamicQuantizeLinear Elu Erf Floor GatherElements
     GatherND Gelu GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GridSample GroupNormalization
     HardSigmoid HardSwish Identity If InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less
     LessOrEqual LogSoftmax Loop LpNormalization MatMulInteger Max Mean Min Mish Mod Neg NonMaxSuppression

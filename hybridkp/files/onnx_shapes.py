@@ -164,6 +164,27 @@ def _conv(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], float
     return [Known(shape)], float(math.prod(shape) * math.prod(weight[1:]))
 
 
+def _deconv(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], float]:
+    picture, weight = _want(given, 0).shape, _want(given, 1).shape
+    rank, attributes = len(picture) - 2, node.attributes
+    odd = {"output_shape", "output_padding", "auto_pad"} & {
+        k for k, v in attributes.items() if v not in ("NOTSET", [0] * rank)
+    }
+    if odd or int(attributes.get("group", 1)) != 1 or attributes.get("dilations", [1] * rank) != [1] * rank:
+        raise GraphError("has a transposed convolution of a kind that our exporters do not write")
+    if rank < 1 or len(weight) != rank + 2 or picture[1] != weight[0]:
+        raise GraphError("has a transposed convolution whose channels do not fit")
+    step, pads = attributes.get("strides") or [1] * rank, attributes.get("pads") or [0] * (2 * rank)
+    if len(step) != rank or len(pads) != 2 * rank:
+        raise GraphError("has a transposed convolution whose sizes do not fit")
+    ends = zip(picture[2:], weight[2:], step, pads[:rank], pads[rank:], strict=True)
+    out = [(n - 1) * s + k - low - high for n, k, s, low, high in ends]
+    if min(out) < 1:
+        raise GraphError("has a transposed convolution that leaves nothing")
+    cost = math.prod(picture) * math.prod(weight[1:])
+    return [Known((picture[0], weight[1], *out))], float(cost)
+
+
 def _pool(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], float]:
     picture, kernel = _want(given, 0).shape, node.attributes["kernel_shape"]
     rank = len(picture) - 2
@@ -324,6 +345,7 @@ OWN: dict[str, Rule] = {
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
     "Conv": _conv,
+    "ConvTranspose": _deconv,
     "DepthToSpace": _depth_to_space,
     "DequantizeLinear": _like_first,
     "Div": _elementwise(_divide),
