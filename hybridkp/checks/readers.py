@@ -255,6 +255,8 @@ def make_annotated(folder: Path, keeps: tuple[str, ...] = KEEPS, random_state: i
             xy = rng.integers([8, 8], [8 * w - 16, 8 * h - 16], (5, 2)) / 8
             xy[:2] = [[1.125, 2.25], [w - 3.5, h - 2.875]]  # the box is never flat
             state = np.full(5, VISIBLE)
+            if "fractions" not in keeps:
+                xy = np.round(xy)
             if "hidden" in keeps:
                 state[rng.permutation(3)[:1] + 2] = HIDDEN
             if "missing" in keeps:
@@ -296,7 +298,10 @@ def _round_trip(row: Format[Dataset], split: str | None) -> None:
         assert [Path(s.name).stem for s in data] == [Path(s.name).stem for s in made], (
             "pictures, in their order"
         )
-        assert data.landmarks == made.landmarks
+        assert len(data.landmarks) == len(made.landmarks), "landmarks"
+        assert "names" not in row.keeps or data.landmarks == made.landmarks, (
+            "the landmarks' names, in their order"
+        )
         for a, b in zip(made, data, strict=True):
             _same(a, b, row.keeps)
 

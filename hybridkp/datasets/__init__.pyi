@@ -11,7 +11,7 @@ from .formats import recognise_format as recognise_format
 from .formats import register_format as register_format
 from .hpatches import read_hpatches as read_hpatches
 from .info import describe_dataset as describe_dataset
-from .layouts import Layout as Layout
+from .layouts import named as named
 from .layouts import recognise as recognise
 from .linter.check import check_dataset as check_dataset
 from .linter.findings import Finding as Finding
@@ -27,6 +27,8 @@ from .pts import read_pts as read_pts
 from .pts import read_pts_folder as read_pts_folder
 from .repairs import Mismatched as Mismatched
 from .repairs import Repaired as Repaired
+from .schemes import LAYOUTS as LAYOUTS
+from .schemes import Layout as Layout
 from .splits import group_folds as group_folds
 from .splits import group_split as group_split
 from .synthetic.bundled import BENCH_PICTURES as BENCH_PICTURES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 
 from hybridkp import checks, runtime
-from hybridkp.datasets import write_coco
+from hybridkp.datasets import FORMATS, write_coco
 from hybridkp.evaluate import Problem, bench
 from hybridkp.files import save_model
 from hybridkp.structures import Dataset, Instance, Sample
@@ -63,12 +64,27 @@ def make_seeds(folder: Path) -> dict[str, list[Path]]:
     found |= _pictures(folder / "pictures")
     found["onnx"] = [Path(checks.__file__).parents[1] / "points" / "weights" / "net.onnx"]
     found["coco"] = [write_coco(dataset(), folder / "train.json")]  # type: ignore[list-item]
-    found["coco"] = [folder / "train.json"]
+    found["coco"] = [folder / "train.json", *_other_tools(folder)]
     (folder / "a.pts").write_text("version: 1\nn_points: 3\n{\n8.5 8\n20 8\n14.25 16\n}\n")
     cv2.imwrite(str(folder / "a.png"), picture())
     for i in range(4):
         cv2.imwrite(str(folder / f"p{i}.png"), picture(i))
     return found | {"pts": [folder / "a.pts"]}
+
+
+def _other_tools(folder: Path) -> list[Path]:
+    """The same small set as every other tool would have it; read as data sets are."""
+    found = []
+    for row in FORMATS:
+        if row.write is None or row.name == "coco" or (row.name == "sleap" and not find_spec("h5py")):
+            continue
+        before = set(folder.iterdir())
+        row.write(dataset(1), folder, None)
+        kinds = (".json", ".xml", ".csv", ".tps", ".slp", ".yaml")
+        found += sorted(
+            p for p in set(folder.iterdir()) - before if p.suffix in kinds and "config" not in p.name
+        )
+    return found
 
 
 def _pictures(folder: Path) -> dict[str, list[Path]]:
