@@ -24,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "checks": {"cv2", "datasets", "files", "imaging", "metrics", "numpy", "sklearn", "structures"},
     "cli": {"datasets", "evaluate", "files", "imaging", "recipes", "report", "runtime", "structures", "tqdm"},
-    "datasets": {"cv2", "files", "h5py", "imaging", "numpy", "skimage", "structures", "yaml"},
+    "datasets": {"cv2", "files", "h5py", "imaging", "numpy", "pandas", "skimage", "structures", "yaml"},
     "deep": {
         "cv2",
         "files",

@@ -16,7 +16,20 @@ import numpy as np
 import pytest
 
 from hybridkp.checks import make_annotated, reader_checks
-from hybridkp.datasets import FORMATS, LAYOUTS, Repaired, load_dataset, named, recognise_format
+from hybridkp.cli import main
+from hybridkp.datasets import (
+    FORMATS,
+    LAYOUTS,
+    Repaired,
+    convert_dataset,
+    from_arrays,
+    from_frame,
+    load_dataset,
+    named,
+    recognise_format,
+    to_frame,
+    write_coco,
+)
 from hybridkp.structures import HIDDEN, NOT_LABELLED, Dataset, DataWarning, InputError, Instance, Sample
 
 BY_NAME = {row.name: row for row in FORMATS}
@@ -588,3 +601,72 @@ def test_tps_agrees_with_the_converted_wings(data_root: Path) -> None:
     assert len(found) >= 50
     for sample in found:
         np.testing.assert_allclose(sample.instances[0].xy, coco[Path(sample.name).name], atol=1e-6)
+
+
+# --------------------------------------------------------------------------------------------
+# converting, and Python's own things
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "tps"])
+def test_convert_keeps_every_point(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    needs(name)
+    made = make_annotated(tmp_path / "in", tuple(BY_NAME[name].keeps))
+    write_coco(made, tmp_path / "in" / "train.json")
+    write_coco(made.subset([1, 3]), tmp_path / "in" / "val.json")
+    assert main(["data", "convert", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--to", name]) == 0
+    told = capsys.readouterr()
+    assert f"coco -> {name}" in told.out and ("has no place for" in told.err) == (name in ("dlc", "sleap"))
+    splits = dict(zip(("train", "val"), (made, made.subset([1, 3])), strict=True))
+    for split, wanted in splits.items():
+        found = load_dataset(tmp_path / "out", split)
+        assert found.landmarks == made.landmarks
+        for a, b in zip(wanted, found, strict=True):
+            np.testing.assert_array_equal(a.image, b.image)
+            for i, j in zip(a.instances, b.instances, strict=True):
+                np.testing.assert_allclose(j.xy, i.xy, atol=5e-4)  # COCO's file has three decimals
+
+
+def test_convert_takes_what_has_no_files(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), np.uint8)
+    data = from_arrays(images, [[[3, 4], [10, 20]]] * 2, names=["../a.png", "b/a"])
+    written = convert_dataset(data, tmp_path / "out", "cvat")
+    assert [s.name for s in written[0]] == ["images/a.png", "images/b/a.png"]
+    found = load_dataset(tmp_path / "out")
+    np.testing.assert_array_equal([s.image for s in found], images)
+    with pytest.raises(InputError, match="not an empty folder"):
+        convert_dataset(data, tmp_path / "out")
+    with pytest.raises(InputError, match="no format 'nwb' can be written"):
+        convert_dataset(data, tmp_path / "new", "nwb")
+
+
+def test_arrays_are_a_data_set(tmp_path: Path) -> None:
+    xy = np.arange(2 * 17 * 2, dtype=float).reshape(2, 17, 2)
+    data = from_arrays(np.zeros((2, 80, 80), np.uint8), xy, category="person", groups=["a", "a"])
+    assert data.landmarks[0] == "nose" and data.sigmas[0] == 0.026 and data.flip is not None
+    assert data.groups.tolist() == ["a", "a"] and data.samples[0].size_hw == (80, 80)
+    np.testing.assert_array_equal([s.instances[0].xy for s in data], xy)
+    put_picture(tmp_path / "c.png")
+    named_files = from_arrays([tmp_path / "c.png"], xy[:1])
+    assert named_files.samples[0].name == "c.png" and named_files.samples[0].image.shape == (40, 60, 3)
+    for wrong in ({"xy": xy[:1]}, {"xy": xy, "groups": ["a"]}, {"xy": xy, "boxes": np.zeros((2, 3))}):
+        with pytest.raises(InputError, match="from_arrays"):
+            from_arrays(np.zeros((2, 80, 80), np.uint8), **wrong)
+
+
+def test_frames_there_and_back(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="the extra 'formats'")
+    made = make_annotated(tmp_path)
+    frame = to_frame(made)
+    assert isinstance(frame, pandas.DataFrame) and len(frame) == 5 * sum(len(s.instances) for s in made)
+    again = from_frame(frame, tmp_path)
+    for a, b in zip(made, again, strict=True):
+        assert a.group == b.group
+        for i, j in zip(a.instances, b.instances, strict=True):
+            np.testing.assert_array_equal(i.xy, j.xy)
+            np.testing.assert_array_equal(i.visibility, j.visibility)
+    mine = {"file": ["images/00.png"] * 2, "part": ["a", "b"], "x": [1, 2], "y": [3, "4"]}
+    found = from_frame(mine, tmp_path, columns={"picture": "file", "landmark": "part"})
+    np.testing.assert_array_equal(only(found).xy, [[1, 3], [2, 4]])
+    with pytest.raises(InputError, match="no column 'picture'"):
+        from_frame(mine, tmp_path)

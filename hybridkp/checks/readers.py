@@ -255,13 +255,13 @@ def make_annotated(folder: Path, keeps: tuple[str, ...] = KEEPS, random_state: i
             xy = rng.integers([8, 8], [8 * w - 16, 8 * h - 16], (5, 2)) / 8
             xy[:2] = [[1.125, 2.25], [w - 3.5, h - 2.875]]  # the box is never flat
             state = np.full(5, VISIBLE)
-            if "fractions" not in keeps:
-                xy = np.round(xy)
             if "hidden" in keeps:
                 state[rng.permutation(3)[:1] + 2] = HIDDEN
             if "missing" in keeps:
                 state[2 + n % 3] = NOT_LABELLED
             box = np.array([0.5, 1.25, w - 2.0, h - 3.0] if "boxes" in keeps else [np.nan] * 4)
+            if "fractions" not in keeps:
+                xy, box = np.round(xy), np.round(box)
             instances.append(Instance(xy, state, box, area=float(w * h)))
         samples.append(
             Sample(

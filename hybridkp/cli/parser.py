@@ -20,6 +20,7 @@ COMMANDS = (
     "predict",
     "export",
     "data_check",
+    "data_convert",
     "data_info",
     "list",
     "bench_points",
@@ -28,7 +29,7 @@ COMMANDS = (
     "robustness",
     "report",
 )
-GROUPS = {"data": "look at annotated data"}
+GROUPS = {"data": "look at annotated data, and convert them"}
 
 DESCRIPTION = "Classical, deep and hybrid keypoint detectors, side by side on your data."
 EXAMPLES = """\

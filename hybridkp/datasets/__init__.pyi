@@ -2,6 +2,7 @@ from .coco import read_coco as read_coco
 from .coco_writer import coco_document as coco_document
 from .coco_writer import image_ids as image_ids
 from .coco_writer import write_coco as write_coco
+from .convert import convert_dataset as convert_dataset
 from .formats import FORMATS as FORMATS
 from .formats import KEEPS as KEEPS
 from .formats import PAIR_FORMATS as PAIR_FORMATS
@@ -39,3 +40,6 @@ from .synthetic.corruptions import CORRUPTIONS as CORRUPTIONS
 from .synthetic.corruptions import corrupted as corrupted
 from .synthetic.faces import make_faces as make_faces
 from .synthetic.photo_pairs import make_pairs as make_pairs
+from .tables import from_arrays as from_arrays
+from .tables import from_frame as from_frame
+from .tables import to_frame as to_frame

@@ -232,7 +232,7 @@ FORMATS: list[Format[Dataset]] = [
         options=_ORIGIN | _IMAGES,
         tally=imglab.tally,
         write=imglab.write,
-        keeps=("objects", "missing", "sizes", "names"),
+        keeps=("objects", "missing", "sizes", "boxes", "names"),
         tool="dlib imglab",
         centre="0 (dlib's points are pixel indices)",
     ),
