@@ -18,6 +18,7 @@ COMMANDS = (
     "bench",
     "train",
     "predict",
+    "evaluate",
     "export",
     "data_check",
     "data_convert",
@@ -40,6 +41,7 @@ EXAMPLES = """\
   hybridkp match left.png right.png -o matches.png
   hybridkp train faces68 --method "hog+svm" -o faces.hkp
   hybridkp predict faces.hkp photos/ --boxes boxes.json -o predictions/
+  hybridkp evaluate faces.hkp newfaces/ -o runs/new
   hybridkp export faces.hkp -o faces.hkr
   hybridkp data check faces68"""
 

@@ -3,10 +3,13 @@ from .apply import predictions_to_coco as predictions_to_coco
 from .apply import train as train
 from .bench_landmarks import bench as bench
 from .bench_points import bench_pairs as bench_pairs
+from .conditions import CLEAN as CLEAN
 from .conditions import Condition as Condition
 from .conditions import robustness as robustness
 from .crops import Crops as Crops
 from .crops import make_crops as make_crops
+from .foreign import read_foreign as read_foreign
+from .judging import evaluate as evaluate
 from .problem import Problem as Problem
 from .problem import load_problem as load_problem
 from .processes import file_name as file_name
