@@ -144,7 +144,7 @@ FORMATS: list[Format[Dataset]] = [
         options={"origin": "what the files call the centre of the top-left pixel: 1 (300-W) or 0"},
         tally=pts.tally,
         tool="300-W, iBUG, menpo",
-        centre="1 (made in MATLAB; `origin=0` for others)",
+        centre="1 (made in MATLAB; origin=0 for others)",
     ),
     Format(
         name="labelme",
