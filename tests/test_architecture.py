@@ -34,7 +34,6 @@ ROOMS: dict[str, set[str]] = {
         "numpy",
         "points",
         "runtime",
-        "safetensors",
         "sklearn",
         "stats",
         "structures",

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     split = args.split or ("train" if "train" in split_names(args.data) else None)
     data = thin(load_dataset(args.data, split), args.max_train)
     problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
+    args.resume = "Finished fits are kept beside the model file; give the same command again to go on."
     start = time.perf_counter()
     evaluate.train(estimator, problem, args.out, seed=args.seed, name=name)
     size = args.out.stat().st_size / 1e6

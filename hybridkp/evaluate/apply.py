@@ -48,7 +48,9 @@ def train(
 ) -> Any:
     """Fit ``estimator`` on all objects of a training part and save it; returns the fitted clone.
 
-    The file also keeps what :func:`predict` needs: landmarks, skeleton, crop size and margin.
+    The file also keeps what :func:`predict` needs: landmarks, skeleton, crop size and margin.  While it is
+    made, finished fits lie in a hidden folder beside it; a training that is stopped and called again goes on
+    there.
 
     Parameters
     ----------
@@ -58,9 +60,11 @@ def train(
     """
     problem = as_problem(data)
     crops = make_crops(problem.train, problem.size_hw, problem.margin, n_jobs, problem.modalities)
-    with memory.remember_for_now():  # a member that is needed out of fold and fitted too does each fit once
+    path = Path(path)
+    # a member that is needed out of fold and fitted too does each fit once, also after a kill
+    with memory.remember_until_done(path.with_name(f".{path.name}.fits")):
         model = fit(with_seed(estimator, seed), crops.batch, crops.xy, crops.groups, crops.flip)
-    save_model(model, path, model_meta(problem, name))
+        save_model(model, path, model_meta(problem, name))
     return model
 
 
