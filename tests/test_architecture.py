@@ -36,7 +36,7 @@ ROOMS: dict[str, set[str]] = {
         "structures",
         "tqdm",
     },
-    "datasets": {"cv2", "files", "imaging", "numpy", "skimage", "structures"},
+    "datasets": {"cv2", "files", "h5py", "imaging", "numpy", "pandas", "skimage", "structures", "yaml"},
     "deep": {
         "cv2",
         "files",

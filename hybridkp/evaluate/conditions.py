@@ -47,6 +47,9 @@ class Condition(NamedTuple):
         return f"{self.kind}-{self.severity}"
 
 
+CLEAN = Condition("clean", 0)  #: the pictures as they are
+
+
 def robustness(
     models: Mapping[str, str | os.PathLike[str]],
     data: Problem | Dataset,
@@ -119,7 +122,7 @@ def _conditions(kinds: Sequence[str] | None, severities: Sequence[int]) -> list[
     if wrong:
         raise InputError(f"severity {wrong[0]}: give 1, 2, 3 or 4")
     harder = [Condition(kind, int(s)) for kind in kinds for s in dict.fromkeys(severities)]
-    return [Condition("clean", 0), *harder]
+    return [CLEAN, *harder]
 
 
 def _meta(path: str | os.PathLike[str], dataset: Dataset) -> dict[str, Any]:
