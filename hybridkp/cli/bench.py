@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files.lease import work_in
 from .display import FAILED, OK, Display, say, show_report
 from .options import (
     DATA,
@@ -91,11 +92,12 @@ def run(args: argparse.Namespace) -> int:
     )
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{'-quick' if quick else ''}"
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
-    with Display(len(methods) * len(set(args.seeds))) as display:
-        predictions = evaluate.bench(
-            methods, problem, out=out, seeds=args.seeds, n_jobs=args.jobs, progress=display
-        )
-    show_report(predictions, problem, out)
+    with work_in(out):
+        with Display(len(methods) * len(set(args.seeds))) as display:
+            predictions = evaluate.bench(
+                methods, problem, out=out, seeds=args.seeds, n_jobs=args.jobs, progress=display
+            )
+        show_report(predictions, problem, out)
     for name in display.failed:
         say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
     return FAILED if display.failed else OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..files.lease import work_in
 from .display import OK, Bar, provenance
 from .options import (
     count,
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     models = evaluate.stored_models(args.out, methods or None, args.seed)
     folder = args.out / "robustness"
     args.resume = f"Finished conditions are kept in {folder}; give the same command again to go on."
-    with Bar("condition") as bar:
+    with work_in(folder), Bar("condition") as bar:
         predictions = evaluate.robustness(
             models,
             problem,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files.lease import work_in
 from ..structures import InputError
 from .display import OK, Bar, provenance, say
 from .options import (
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     found = {}
     for name, estimator in made.items():
         space = {k: v for k, v in recipes.search_space(name).items() if k.split("__")[-1] not in params}
-        with Bar("trial", f"{name}: ") as bar:
+        with work_in(args.out), Bar("trial", f"{name}: ") as bar:
             found[name] = evaluate.tune(
                 estimator,
                 space,

@@ -12,6 +12,8 @@ import json
 import re
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import numpy as np
 
 from ..structures import Array, Dataset, InputError, Sample
 from .coco_objects import Record, read_instances, size_hw_of
-from .layouts import infer_flip, parse_normalizer, recognise
+from .layouts import infer_flip, names_for, parse_normalizer, recognise
 from .lookup import find_pictures
 from .repairs import Repaired, Repairs
 from .text import read_text
@@ -76,18 +78,35 @@ def read_coco(
     """
     path = Path(json_path)
     document = read_json(path)
+    folders = _folders(path) if images_dir is None else [Path(images_dir)]
+    return dataset_of(
+        document, path, partial(find_pictures, candidates=folders, where=str(path)), name, category
+    )
+
+
+def dataset_of(
+    document: Record,
+    path: Path,
+    find: Callable[[Sequence[str]], tuple[list[Callable[[], Array]], str]],
+    name: str | None = None,
+    category: str | int | None = None,
+    repairs: Repairs | None = None,
+) -> Dataset:
+    """A COCO document as a data set, by the rules of :func:`read_coco`; other formats' readers end here too.
+
+    ``find`` gives each picture's ``load``, and how the names had to be read; ``repairs`` were made before.
+    """
     chosen = pick_category(document, category, path)
     landmarks = tuple(str(n) for n in chosen["keypoints"])
     images = _images_by_id(document, path)
-    repairs: Repairs = defaultdict(list)
+    repairs = defaultdict(list, repairs or {})
     instances = read_instances(document, chosen, images, path, repairs)
     names = [image["file_name"] for image in images.values()]
-    folders = _folders(path) if images_dir is None else [Path(images_dir)]
-    loads, told = find_pictures(names, folders, str(path))
+    loads, told = find(names)
     if told:
         repairs[f"file names of another machine, read {told}"] = names
     if repairs:
-        warnings.warn(Repaired(str(path), repairs), stacklevel=2)
+        warnings.warn(Repaired(str(path), repairs), stacklevel=3)
     samples = tuple(
         Sample(
             name=image["file_name"],
@@ -141,6 +160,7 @@ def read_json(path: Path) -> Record:
 
 def pick_category(document: Record, wanted: str | int | None, path: Path) -> Record:
     """The category of that name, or the only one that objects use; its keypoints are names."""
+    _name_landmarks(document)
     able = [c for c in document["categories"] if c.get("keypoints") and isinstance(c["keypoints"], list)]
     if wanted is not None:
         named = [c for c in able if c.get("name") == wanted]
@@ -167,6 +187,17 @@ def pick_category(document: Record, wanted: str | int | None, path: Path) -> Rec
 
 def _categories(rows: list[Record]) -> str:
     return ", ".join(f"{str(c.get('name'))[:40]!r} id {str(c.get('id'))[:20]}" for c in rows)
+
+
+def _name_landmarks(document: Record) -> None:
+    """Names for a single category that lists none, as face sets do: its objects say how many."""
+    rows = document["categories"]
+    if len(rows) != 1 or rows[0].get("keypoints"):
+        return
+    tables = (a.get("keypoints") for a in document["annotations"])
+    first = next((t for t in tables if isinstance(t, list) and t and len(t) % 3 == 0), ())
+    if first:
+        rows[0]["keypoints"] = list(names_for(len(first) // 3, str(rows[0].get("name", ""))))
 
 
 def _images_by_id(document: Record, path: Path) -> dict[Any, Record]:

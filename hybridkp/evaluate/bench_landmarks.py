@@ -21,7 +21,7 @@ from .. import memory
 from ..datasets.linter import figure_errors
 from ..datasets.lookup import pictures_stamp
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
-from ..files.lease import clear_abandoned, scratch_folder
+from ..files.lease import clear_abandoned, scratch_folder, work_in
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS
 from ..structures import DataWarning, Detector, InputError, InputErrors, Predictions, Problem
@@ -87,20 +87,39 @@ def bench(
     Raises
     ------
     InputError
-        For unusable data, and when every method failed.  :class:`~hybridkp.structures.InputErrors` for
-        errors of the data that make figures wrong, unless ``problem.anyway``: then they are warned of, and
-        the predictions carry them, so that each report repeats them.
+        For unusable data, when another run works in ``out``, and when every method failed.
+        :class:`~hybridkp.structures.InputErrors` for errors of the data that make figures wrong, unless
+        ``problem.anyway``: then they are warned of, and the predictions carry them, so that each report
+        repeats them.
     """
     items = check_items(methods)
     seeds = [int(s) for s in dict.fromkeys(seeds)]
     errors = _check_parts(problem)
-    out = Path(out)
+    entries = [_Entry(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
+    with work_in(out):
+        return _bench(
+            entries,
+            problem,
+            errors,
+            Path(out),
+            count_workers(n_jobs),
+            warn_failures if progress is None else progress,
+        )
+
+
+def _bench(
+    entries: Sequence[_Entry],
+    problem: Problem,
+    errors: Sequence[str],
+    out: Path,
+    workers: int,
+    tell: BenchProgress,
+) -> list[Predictions]:
+    """:func:`bench`, where nobody else writes."""
     remove_leftovers(out)
     clear_abandoned(out / "cache")
     note_problem(out, problem)
-    tell = progress or warn_failures
     facts = _facts(problem, errors)
-    entries = [_Entry(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
     todo: list[_Entry] = []
     results: dict[tuple[str, int], Predictions] = {}
     for entry in entries:
@@ -112,7 +131,6 @@ def bench(
         else:
             results[name, seed] = kept
     failed: list[str] = []
-    workers = count_workers(n_jobs)
     with ExitStack() as stack:
         # crops are made when the first job needs them, once
         shared = lru_cache(lambda: stack.enter_context(_shared_crops(out, problem, workers)))
@@ -132,7 +150,7 @@ def bench(
         run(untimed, "clock", 1)  # one at a time: no neighbour on the machine while the clock runs
     if not results:
         raise InputError(f"every method failed; {failed[0]} (tracebacks in {out / 'errors'})")
-    found = [results[n, s] for n, _ in items for s in seeds if (n, s) in results]
+    found = [results[e.method, e.seed] for e in entries if (e.method, e.seed) in results]
     note_problem(out, problem, found)
     return found
 

@@ -47,7 +47,11 @@ def read_image(path: str | os.PathLike[str], bits: int | None = None) -> Array:
         from its header, before it takes memory) or under 2 px.
     """
     path = Path(path)
-    data = _read_file(path)
+    return decode_image(_read_file(path), path, bits)
+
+
+def decode_image(data: bytes, path: Path, bits: int | None = None) -> Array:
+    """The same of a picture file's bytes; ``path`` is named in errors."""
     header = _checked(data, path)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
