@@ -401,9 +401,9 @@ def test_every_command_that_reads_data_has_the_readers_options(capsys, recipes, 
     """... and names them where they are needed; a bench lists the errors of its data, a line each."""
     root, photos, lost = (str(part) for part in spoiled)
     out = str(tmp_path / "out")
-    for command in ("tune", "robustness", "report"):
+    for command in ("tune", "robustness", "report", "evaluate", "bench-finders", "data convert"):
         with pytest.raises(SystemExit):
-            cli.main([command, "--help"])
+            cli.main([*command.split(), "--help"])
         assert "--category NAME_OR_ID" in capsys.readouterr().out
     tails = {"bench": ["--out", out], "train": ["--method", "mean", "-o", out + ".hkp"]}
     for command, tail in (tails | {"data check": [], "data info": []}).items():
