@@ -39,6 +39,7 @@ SEEN = [0]  #: run folders so far
 
 
 def read_model(path: Path) -> None:
+    read_meta(path)
     load_model(path).predict_with_score(PICTURES)
 
 
