@@ -18,7 +18,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -94,7 +94,8 @@ def in_processes(
     """
     jobs = (joblib.delayed(_beside)(os.getpid(), work, *arguments) for arguments in calls)
     how = "generator" if ordered else "generator_unordered"
-    found = joblib.Parallel(n_jobs=n_workers, return_as=how, pre_dispatch="n_jobs")(jobs)
+    with _deaf_to_ctrl_c():
+        found = joblib.Parallel(n_jobs=n_workers, return_as=how, pre_dispatch="n_jobs")(jobs)
     with closing(found):
         yield from found
 
@@ -194,7 +195,8 @@ def _run_all(
                 job = waiting.pop()
                 tell("start", job.method, job.seed, "")
                 pool = _process()
-                running[pool.submit(run, job)] = (job, pool)
+                with _deaf_to_ctrl_c():
+                    running[pool.submit(run, job)] = (job, pool)
             done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
             for future in done:
                 job, pool = running.pop(future)
@@ -217,6 +219,19 @@ def _stage(job: SomeJob) -> str:
         return job.stage.read_text(encoding="utf-8")
     except OSError:  # not yet there, or gone with the job that has just ended
         return "starts"
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that the body starts never hear SIGINT, not even while they load; we do, when it ends."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _process() -> Any:
