@@ -40,12 +40,13 @@ TARGETS = {
     "onnx": "ONNX graphs, looked through as ours and as others'",
     "predictions": "stored predictions",
     "coco": "COCO annotations: read, checked, and crops cut",
+    "formats": "other tools' annotations, of every format that the library also writes",
     "pts": "300-W `.pts` files",
     "picture": "pictures of ten kinds",
     "run": "run folders of `bench`, `bench-points` and `tune`: reported and resumed",
     "fits": "remembered fits, predictions and training checkpoints",
 }
-FOLDERS = ("run", "fits")  #: targets of which a case is a folder with one file changed
+FOLDERS = ("run", "fits", "formats")  #: targets of which a case is a folder with one file changed
 #: what a reader said -> how it is counted; the last five must be 0
 WORDS = {"ok": "accepted", "refused": "library errors", "crash": "crashes", "hang": "hangs"}
 WORDS |= {"memory": "over memory", "traceback": "tracebacks", "lines:": "long messages"}
