@@ -6,6 +6,7 @@ this file loads nothing else.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +25,15 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def plain(table: str) -> str:
+    """A Markdown table as a terminal shows it: names as they are given.
+
+    >>> plain(r"| heatmap\\[input_px=96\\] | &lt;8 |")
+    '| heatmap[input_px=96] | <8 |'
+    """
+    return re.sub(r"\\([\\|`*\[\]])", r"\1", table).replace("&lt;", "<").replace("&amp;", "&")
+
+
 def provenance() -> dict[str, str]:
     """What a report says about how it came to be."""
     return {"command": " ".join(["hybridkp", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d")}
@@ -36,7 +46,7 @@ def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path)
     result = write_report(
         predictions, problem.val, out, normalizer=problem.normalizer, provenance=provenance()
     )
-    print(result.to_markdown())
+    print(plain(result.to_markdown()))
     print(f"\nReport: {result.paths['html']} ({TABLE_NOTE})")
 
 
@@ -54,7 +64,7 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
         abouts={n: recipes.describe_method(n, "points") for n in known},
         provenance=provenance(),
     )
-    print(paths["markdown"].read_text().rstrip())
+    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
     print(f"\nReport: {paths['html']} ({TABLE_NOTE})")
 
 

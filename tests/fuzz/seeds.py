@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
