@@ -89,7 +89,7 @@ def dataset_of(
     path: Path,
     find: Callable[[Sequence[str]], tuple[list[Callable[[], Array]], str]],
     name: str | None = None,
-    category: str | None = None,
+    category: str | int | None = None,
     repairs: Repairs | None = None,
 ) -> Dataset:
     """A COCO document as a data set, by the rules of :func:`read_coco`; other formats' readers end here too.
