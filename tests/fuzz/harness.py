@@ -168,7 +168,7 @@ def run(
     sound = seeds.make_seeds(folder)
     known = attacks.make_attacks(folder, sound)
     (folder / "case").mkdir(exist_ok=True)
-    targets: dict[str, dict[str, int]] = {}
+    targets: dict[str, dict[str, Any]] = {}
     failures: list[tuple[str, str, str]] = []
     of_attacks: Counter[str] = Counter()
     for name in only:
@@ -187,7 +187,8 @@ def run(
                 tell(name, number, dict(counts))
         target.reader.close()
         failures += target.failures
-        targets[name] = {word: counts[word] for word in ("cases", "past the header", *WORDS.values())}
+        told = {word: counts[word] for word in ("cases", "past the header", *WORDS.values())}
+        targets[name] = {"words": TARGETS[name]} | told
     of = {word: of_attacks[word] for word in ("cases", *WORDS.values())}
     return {"targets": targets, "attacks": of, "failures": failures}
 
@@ -219,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         found = run(args.cases, Path(folder), args.seed, args.keep, tell, args.only)
     for target, counts in found["targets"].items():
-        print(f"{target:12}", ", ".join(f"{n} {word}" for word, n in counts.items() if n))
+        print(f"{target:12}", ", ".join(f"{n} {word}" for word, n in counts.items() if n and word != "words"))
     print(f"{'attacks':12}", ", ".join(f"{n} {word}" for word, n in found["attacks"].items() if n))
     for failure in found["failures"][:40]:
         print("FAILED", *failure)
