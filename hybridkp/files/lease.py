@@ -221,7 +221,9 @@ def _owner(path: Path) -> dict[str, Any] | None:
             return None
         value = json.loads(path.read_text(encoding="utf-8"))
         known = {"hybridkp": int, "machine": str, "pid": int, "started": str}
-        if not all(isinstance(value[name], kind) for name, kind in known.items()) or value["pid"] <= 0:
+        if not all(isinstance(value[name], kind) for name, kind in known.items()):
+            return None
+        if not 0 < value["pid"] < 2**31:
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -63,6 +63,13 @@ def load_tensors(
         raise InputError(f"{path}: not a {kind} file, or a damaged one; delete it and run again") from None
 
 
+def check_kinds(rest: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    """TypeError for an entry of another type than ``kinds`` says; a bool is no number here."""
+    for name, kind in kinds.items():
+        if not isinstance(rest[name], kind) or isinstance(rest[name], bool):
+            raise TypeError(name)
+
+
 def _seal(arrays: Mapping[str, Array], meta: Mapping[str, str]) -> str:
     """What tells bytes that a disk or a copy has changed; the layout itself has no check."""
     return hashlib.sha256(dump_arrays(arrays, meta)).hexdigest()

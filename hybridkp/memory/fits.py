@@ -10,7 +10,6 @@ source that the estimator stands on, so a stale one cannot come back.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -31,6 +30,7 @@ from sklearn.base import clone
 from .. import files
 from ..datasets.splits import group_folds
 from ..files.lease import work_in
+from ..files.records import load_tensors, save_tensors
 from ..imaging.images import check_batch
 from ..structures import Array, Batch, Detector, InputError, check_xy
 from .resident import peak_bytes, reset_peak
@@ -182,7 +182,7 @@ def out_of_fold(
         else:
             key = _key("fold", detector, images, truth, names, flip, train)
             load = partial(_load_pair, shape=truth[test].shape)
-            found[test], score[test] = _once(folder / f"{key}.npz", predict, _save_pair, load)
+            found[test], score[test] = _once(folder / f"{key}.safetensors", predict, _save_pair, load)
     return found, score
 
 
@@ -290,14 +290,11 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _save_pair(pair: tuple[Array, Array], path: Path) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, xy=pair[0], score=pair[1])
-    files.write_atomic(path, buffer.getvalue())
+    save_tensors(path, "fold", 1, {"xy": pair[0], "score": pair[1]}, {})
 
 
 def _load_pair(path: Path, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    with np.load(path, allow_pickle=False) as data:
-        xy, score = data["xy"], data["score"]
+    xy, score = load_tensors(path, "fold", 1, lambda arrays, _: (arrays["xy"], arrays["score"]))
     if (xy.shape, score.shape) != (shape, shape[:2]) or {xy.dtype.kind, score.dtype.kind} != {"f"}:
         raise InputError(f"holds {xy.shape} and {score.shape} where {shape} is asked for")
     return xy, score
