@@ -6,6 +6,7 @@ this file loads nothing else.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +27,9 @@ def say(text: str) -> None:
 
 def provenance() -> dict[str, str]:
     """What a report says about how it came to be."""
-    return {"command": " ".join(["hybridkp", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d")}
+    # bytes, as the terminal sent them, are UTF-8 also where the locale says otherwise
+    words = [os.fsencode(word).decode("utf-8", "backslashreplace") for word in sys.argv[1:]]
+    return {"command": " ".join(["hybridkp", *words]), "date": time.strftime("%Y-%m-%d")}
 
 
 def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path) -> None:
@@ -54,7 +57,7 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
         abouts={n: recipes.describe_method(n, "points") for n in known},
         provenance=provenance(),
     )
-    print(paths["markdown"].read_text().rstrip())
+    print(paths["markdown"].read_text(encoding="utf-8").rstrip())
     print(f"\nReport: {paths['html']} ({TABLE_NOTE})")
 
 

@@ -65,6 +65,6 @@ def run(args: argparse.Namespace) -> int:
         random_state=args.seed,
         provenance=provenance(),
     )
-    print(paths["markdown"].read_text())
+    print(paths["markdown"].read_text(encoding="utf-8"))
     print(f"Report: {paths['html']}")
     return OK

@@ -25,6 +25,7 @@ _REST: dict[str, type] = {
     **dict.fromkeys(("method", "data", "fingerprint"), str),
     **dict.fromkeys(("params", "failures", "versions"), dict),
     **dict.fromkeys(("n_points", "seed", "peak_bytes"), int),
+    "load": float,
 }
 
 
@@ -45,6 +46,7 @@ class MatchedSet:
     data, fingerprint : name and digest of the pair set
     params : what must be the same for the results to be kept
     peak_bytes : the process's largest resident size, -1 = unknown
+    load : the machine's load average per core when the times were taken, NaN = unknown
     failures : pair name -> one line
     """
 
@@ -60,6 +62,7 @@ class MatchedSet:
     fingerprint: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     peak_bytes: int = -1
+    load: float = float("nan")
     failures: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -156,6 +159,7 @@ def _rows(arrays: dict[str, Array], prefix: str, names: tuple[str, ...], n: int)
 
 
 def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> MatchedSet:
+    rest = {"load": float("nan"), **rest}  # older files have none
     check_kinds(rest, {**_REST, "names": list, "stages": list})
     names, stages = tuple(map(str, rest["names"])), tuple(map(str, rest["stages"]))
     n = len(names)
