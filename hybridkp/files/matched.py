@@ -46,8 +46,8 @@ class MatchedSet:
     data, fingerprint : name and digest of the pair set
     params : what must be the same for the results to be kept
     peak_bytes : the process's largest resident size, -1 = unknown
-    load : the machine's load average per core when the times were taken, NaN = unknown
     failures : pair name -> one line
+    load : the machine's load average per core when the times were taken, NaN = unknown
     """
 
     method: str
@@ -62,9 +62,9 @@ class MatchedSet:
     fingerprint: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     peak_bytes: int = -1
-    load: float = float("nan")
     failures: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    load: float = float("nan")
 
     __repr__ = short_repr
 

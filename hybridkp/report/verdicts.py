@@ -93,7 +93,8 @@ def comparison_note(what: str, groups: str) -> str:
 
 def load_notes(loads: Mapping[str, Sequence[float]], what: str) -> list[str]:
     """What to think of times that were taken while the machine was busy; ``loads``: method -> its runs'."""
-    busy = {name: max(found) for name, found in loads.items() if any(value > LOADED for value in found)}
+    above = {name: [value for value in found if value > LOADED] for name, found in loads.items()}
+    busy = {name: max(values) for name, values in above.items() if values}
     if not busy:
         return []
     return [

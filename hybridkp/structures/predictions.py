@@ -52,8 +52,6 @@ class Predictions:
     fit_seconds: float = float("nan")
     model_bytes: int = -1
     peak_bytes: int = -1
-    load: float = float("nan")
-    fit_load: float = float("nan")
     params: Mapping[str, Any] = field(default_factory=dict)
     dataset: str = ""
     fingerprint: str = ""
@@ -61,6 +59,8 @@ class Predictions:
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)  #: training curves
+    load: float = float("nan")
+    fit_load: float = float("nan")
 
     __repr__ = short_repr
 
