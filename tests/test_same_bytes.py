@@ -50,6 +50,7 @@ def faces() -> Dataset:
     return make_faces(24, (96, 96), random_state=0)
 
 
+@pytest.mark.slow
 def test_stored_results_are_the_same_for_one_job_and_two(faces: Dataset, tmp_path: Path) -> None:
     problem = Problem(faces.subset(range(16)), faces.subset(range(16, 24)), size_hw=(48, 48), max_timed=0)
     made: dict[str, Any] = {name: tiny(name) for name in ("sdm", "hog+svm")}
