@@ -23,6 +23,7 @@ TINY = {"max_epochs": 1, "epoch_pictures": 16, "input_px": 32, "n_trees": 4, "n_
 #: slot -> methods with a part of it; the first that can be made is taken
 FORMS = {
     "start": ["{}"],
+    "backbone": ["heatmap[backbone={}]"],
     "descriptor": ["{}+svm"],
     "reducer": ["hog+{}+svm"],
     "classifier": ["hog+{}"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 
 from hybridkp import checks, evaluate, memory, recipes, runtime
-from hybridkp.datasets import load_pairs, write_coco
+from hybridkp.datasets import FORMATS, load_pairs, write_coco
 from hybridkp.evaluate import Problem, load_problem
 from hybridkp.files import save_model
 from hybridkp.files.lease import LEASE, machine
@@ -69,7 +70,7 @@ def make_seeds(folder: Path) -> dict[str, list[Path]]:
     found["picture"] = _pictures(where / "pictures")
     found["onnx"] = [Path(checks.__file__).parents[1] / "points" / "weights" / "net.onnx"]
     found["onnx"].append(where / "direct.onnx")
-    found["coco"] = [where / "data" / "train.json"]
+    found["coco"] = [where / "data" / "train.json", *_other_tools(where / "data")]
     (where / "a.pts").write_text("version: 1\nn_points: 3\n{\n8.5 8\n20 8\n14.25 16\n}\n")
     cv2.imwrite(str(where / "a.png"), picture())
     found["pts"] = [where / "a.pts"]
@@ -115,6 +116,20 @@ def _data(folder: Path) -> None:
     write_coco(dataset(3, 10), folder / "val.json")
     for i in range(16):
         cv2.imwrite(str(folder / f"p{i}.png"), picture(i))
+
+
+def _other_tools(folder: Path) -> list[Path]:
+    """The same small set as every other tool would have it; read as data sets are."""
+    kinds = (".json", ".xml", ".csv", ".tps", ".slp", ".yaml")
+    found = []
+    for row in FORMATS:
+        if row.write is None or row.name == "coco" or (row.name == "sleap" and not find_spec("h5py")):
+            continue
+        before = set(folder.iterdir())
+        row.write(dataset(1), folder, None)
+        new = set(folder.iterdir()) - before
+        found += sorted(p for p in new if p.suffix in kinds and "config" not in p.name)
+    return found
 
 
 def _run_folders(folder: Path, where: Path) -> None:
