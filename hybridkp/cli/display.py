@@ -6,6 +6,7 @@ this file loads nothing else.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -36,7 +37,9 @@ def plain(table: str) -> str:
 
 def provenance() -> dict[str, str]:
     """What a report says about how it came to be."""
-    return {"command": " ".join(["hybridkp", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d")}
+    # bytes, as the terminal sent them, are UTF-8 also where the locale says otherwise
+    words = [os.fsencode(word).decode("utf-8", "backslashreplace") for word in sys.argv[1:]]
+    return {"command": " ".join(["hybridkp", *words]), "date": time.strftime("%Y-%m-%d")}
 
 
 def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path) -> None:
