@@ -10,7 +10,8 @@ between them::
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
 METHOD METHOD ...`` a few methods on several sets; ``trust-...`` the tables of ``trust_tables.py``.
 Every figure, interval and letter is computed here, from the stored value of each object, by
-``hybridkp.stats``: two pages cannot give two figures.  Each table ends in one line that says where it comes from.
+``hybridkp.stats``: two pages cannot give two figures.  Each table ends in one line that says where it
+comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date
