@@ -20,7 +20,7 @@ from plain_detectors import Failing, PlainMean, plain_dataset
 
 import hybridkp
 from hybridkp import cli
-from hybridkp.cli import options
+from hybridkp.cli import display, options
 from hybridkp.cli.parser import COMMANDS as COMMAND_FILES
 from hybridkp.cli.parser import commands
 from hybridkp.datasets import load_parts, parse_normalizer, thin, write_coco
@@ -317,7 +317,7 @@ def test_methods_are_split_outside_brackets_and_quotes():
         "vote(hog+svm,average[weights=3:1](a,b))",
         'onnx[file="a,b"]',
     ]
-    assert options.methods(" a,,b ,") == ["a", "b"] and options.methods("vote(a,b") == ["vote(a,b"]
+    assert options.methods(" a, b ") == ["a", "b"] and options.methods("vote(a,b") == ["vote(a,b"]
 
 
 def test_expressions_in_examples_are_quoted():
@@ -336,6 +336,36 @@ def test_jobs_default_to_the_usable_cores(capsys):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
         assert "default -1: one per usable core" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--jobs", "0"], "no number of processes"),
+        (["--jobs", "-3"], "no number of processes"),
+        (["--methods", ""], "a method is missing"),
+        (["--methods", "sdm,,mean-shape"], "a method is missing at a comma"),
+    ],
+)
+@pytest.mark.parametrize("command", [["bench"], ["tune", "synthetic", "-o", "out"]])
+def test_values_that_mean_nothing_are_refused(capsys, command, options, words):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, *options])
+    assert ended.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_match_reads_its_method_before_its_pictures(capsys):
+    assert cli.main(["match", "none.png", "none.png", "--method", "sift[rule=rati]"]) == 2
+    assert capsys.readouterr().err.strip() == (
+        "hybridkp: error: method 'sift[rule=rati]', character 6: 'rule' of 'sift' takes mutual or ratio or"
+        " gms: did you mean 'ratio'?"
+    )
+
+
+def test_names_in_the_terminal_are_as_they_are_given():
+    assert (
+        display.plain(r"| heatmap\[input_px=96\] | a\|b | &lt;8 |") == "| heatmap[input_px=96] | a|b | <8 |"
+    )
 
 
 def test_help_keeps_the_names_of_formats(capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .display import OK, Display, provenance
+from .display import OK, Display, plain, provenance
 from .options import DATA, count, methods, reader_options, reading, seed_option
 
 NAME = "bench-finders"
@@ -52,6 +52,6 @@ def run(args: argparse.Namespace) -> int:
         )
     families = {name: recipes.family(name, "finders") for name in names}
     paths = write_finders_report(found, problem.val, out, families=families, provenance=provenance())
-    print(paths["markdown"].read_text().rstrip())
+    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
     print(f"\nReport: {paths['html']}")
     return OK
