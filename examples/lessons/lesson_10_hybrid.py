@@ -53,7 +53,7 @@ for name, descriptor in parts.items():
 # learn their weights from faces that the members did not see in training, so each member is fitted on parts
 # as well; fits are remembered, and none is done twice. A cascade stands beside them, alone.
 
-net = "direct[input_px=32,max_epochs=10,epoch_pictures=400]"
+net = "direct[input_px=32,max_epochs=8,epoch_pictures=300]"
 methods = {
     "regression": "hog+ridge",
     "network": net,
@@ -131,7 +131,7 @@ for pair in stats.compare_all(names, [errors[n][None] for n in names], groups[te
     print(f"{pair.first:10s} - {pair.second:10s} {pair.difference:+.2f}, p = {pair.p_holm:.3f}: {verdict}")
 
 # %%
-# The combinations beat both of their members. And a single better method may still beat the combinations:
+# A combination of unlike members can beat both. And a single better method may still beat the combinations:
 # always compare with the best that you could have had alone.
 #
 # How a figure can be gamed

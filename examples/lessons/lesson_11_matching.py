@@ -70,13 +70,16 @@ plt.tight_layout()
 found = ratio_test(rows_a, rows_b, ratio=0.9)
 points_a, points_b = a.xy[found.index_a], b.xy[found.index_b]
 homography, inlier = estimate_homography(points_a, points_b)[:2]
-corners = np.array(
-    [[0, 0], [left.shape[1] - 1, 0], [left.shape[1] - 1, left.shape[0] - 1], [0, left.shape[0] - 1]], float
-)
-off = np.linalg.norm(
-    apply_homography(homography, corners) - apply_homography(pair.homography, corners), axis=1
-)
-print(f"{int(inlier.sum())} of {len(inlier)} matches agree; corners are {off.mean():.2f} px off")
+good = is_right(found)
+
+
+def off(matrix):
+    """How far a map puts the points of the right matches from where they are, the median in px."""
+    target = apply_homography(pair.homography, points_a[good])
+    return np.nanmedian(np.linalg.norm(apply_homography(matrix, points_a[good]) - target, axis=1))
+
+
+print(f"{int(inlier.sum())} of {len(inlier)} matches agree; the map is {off(homography):.2f} px off")
 plt.figure(figsize=(9, 4))
 plt.imshow(draw_matches(left, right, points_a, points_b, inlier, most=120)[..., ::-1])
 plt.axis("off")
@@ -94,5 +97,4 @@ plt.tight_layout()
 # squares do that.
 
 plain, _ = cv2.findHomography(points_a.astype(np.float64), points_b.astype(np.float64), 0)
-worse = np.linalg.norm(apply_homography(plain, corners) - apply_homography(pair.homography, corners), axis=1)
-print(f"least squares: corners {worse.mean():.0f} px off; RANSAC: {off.mean():.2f} px")
+print(f"least squares: {off(plain):.0f} px off; RANSAC: {off(homography):.2f} px")

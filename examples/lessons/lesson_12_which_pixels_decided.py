@@ -24,7 +24,7 @@ models = {}
 for name, expression in (
     ("regression of the whole crop", "hog+ridge"),
     ("cascade", "sdm"),
-    ("network", "direct[input_px=32,max_epochs=8,epoch_pictures=400]"),
+    ("network", "direct[input_px=32,max_epochs=8,epoch_pictures=300]"),
 ):
     model = hybridkp.make_method(expression)
     models[name] = model.fit(faces.images[:160], faces.xy[:160], groups=faces.groups[:160], flip=faces.flip)

@@ -32,10 +32,9 @@ class Spot(NamedTuple):
 
 
 def spots(truth: Truth, scores: Sequence[Scores], n: int = MOST) -> list[Spot]:
-    """For the landmarks on which the first seeds are farthest apart, the object where they are most so.
+    """For the landmarks on which the first seeds of M methods are farthest apart, the object where they are.
 
-    Objects of ``scores`` (M methods), each object once; errors beyond half a normaliser count as that, so
-    that one lost point does not decide.
+    Each object once.  Errors count as at most ten times the median: wholly lost points are all alike.
     """
     if len(scores) < 2:
         return []
@@ -56,7 +55,7 @@ def spots(truth: Truth, scores: Sequence[Scores], n: int = MOST) -> list[Spot]:
 
 def _cap(error: Array) -> float:
     known = error[np.isfinite(error)]
-    return float(np.percentile(known, 98)) if len(known) else 1.0
+    return 10 * float(np.median(known)) if len(known) else 1.0
 
 
 def context(gallery: Gallery, scores: Sequence[Scores]) -> dict[str, Any]:
