@@ -28,10 +28,10 @@ from .pictures import picture
 
 #: what may become of a point, best first, and in words
 FATES = {
-    "inlier": "matched, and agrees with the map",
-    "outlier": "matched, but the map puts it elsewhere",
-    "dropped": "nearest to each other, but dropped by the rule",
-    "one-sided": "its nearest has another point nearer",
+    "inlier": "matched, in agreement with the map",
+    "outlier": "matched, against the map",
+    "dropped": "nearest to each other, dropped by the rule",
+    "one-sided": "not chosen in return by their nearest",
 }
 SIDE, SHOWN = 150, 4  #: px of a patch on the page; points shown of each fate
 
