@@ -176,7 +176,7 @@ def calibrated(raw: Array, error: Array) -> tuple[float, float]:
 class NetDetector(DetectorMixin, NetEstimator):
     """Base of the whole-picture networks; subclasses store parameters and give net and loss."""
 
-    backbone: str
+    backbone: Any  #: what :func:`~hybridkp.deep.networks.make_backbone` takes
     color: bool
 
     def _build(self, n_landmarks: int) -> nn.Module:

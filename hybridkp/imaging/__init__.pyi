@@ -1,6 +1,7 @@
 from .crops import cut as cut
 from .crops import predict_in_box as predict_in_box
 from .crops import to_picture as to_picture
+from .draw import draw_boxes as draw_boxes
 from .draw import draw_heatmap as draw_heatmap
 from .draw import draw_hog as draw_hog
 from .draw import draw_keypoints as draw_keypoints

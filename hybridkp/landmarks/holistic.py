@@ -94,8 +94,8 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         """(B, K, 2) float32 in crop px; (B, K), see the notes."""
         check_is_fitted(self)
         grey = crops_to_grey(check_crops(images, self.size_hw_))
-        found = row_by_row(self._rows(grey), self.weights_) + self.offset_
-        return found.reshape(len(grey), -1, 2), np.tile(self.score_, (len(grey), 1))
+        found = row_by_row(self._rows(grey), self.weights_.astype(float)) + self.offset_
+        return found.reshape(len(grey), -1, 2).astype(np.float32), np.tile(self.score_, (len(grey), 1))
 
     def contributions(self, image: Array, landmark: int) -> Contributions:
         """How far each cell of the grid pulls a point, along the way that all of them pull it together.

@@ -9,6 +9,7 @@ from .base import Array as Array
 from .base import DataWarning as DataWarning
 from .base import DetectorMixin as DetectorMixin
 from .base import InputError as InputError
+from .base import InputErrors as InputErrors
 from .base import check_start as check_start
 from .base import check_xy as check_xy
 from .base import column as column
