@@ -174,7 +174,10 @@ def summary(name: str) -> str:
     if not level:
         out.append("Every other method is told apart from it.")
     elif len(level) == len(others):
-        out.append("No test tells any other method apart from it.")
+        groups = len(np.unique(run.groups))
+        few = 2.0 ** (1 - groups) * len(run.comparisons) >= 0.05  # the least p that any difference can have
+        why = f": {groups} groups are too few for that" if few else ""
+        out.append(f"No test tells any other method apart from it{why}.")
     else:
         out.append(f"Not told apart from it: {', '.join(f'`{m.name}`' for m in level)}.")
     best: dict[str, Method] = {}
