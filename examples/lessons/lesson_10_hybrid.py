@@ -10,6 +10,8 @@ top learn whom to believe, which is called stacking. The second half of this les
 oneself.
 """
 
+from tempfile import TemporaryDirectory
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -63,7 +65,7 @@ methods = {
     "cascade": "sdm",
 }
 found = {}
-with memory.remember_for_now():
+with TemporaryDirectory() as folder, memory.remember(folder):
     for name, expression in methods.items():
         model = hybridkp.make_method(expression)
         model.fit(images[train], xy[train], groups=groups[train], flip=faces.flip)
