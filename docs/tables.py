@@ -8,10 +8,10 @@ between them::
 
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
-METHOD METHOD ...`` a few methods on several sets; ``trust-...`` the tables of ``trust_tables.py``.
-Every figure, interval and letter is computed here, from the stored value of each object, by
-``hybridkp.stats``: two pages cannot give two figures.  Each table ends in one line that says where it
-comes from.
+METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
+set; ``trust-...`` the tables of ``trust_tables.py``.  Every figure, interval and letter is computed
+here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
+Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date
@@ -39,6 +39,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- results: (?P<what>[^\n]*?) -->\n).*?(<!-- /results -->)", re.DOTALL)
 FAILURE = 8.0  #: %, above which a face counts as failed
 DASH = "–"
+CHOICES = ("classical", "deep", "hybrid")  #: kinds that a reader chooses from
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,10 @@ def summary(name: str) -> str:
     if not level:
         out.append("Every other method is told apart from it.")
     elif len(level) == len(others):
-        out.append("No test tells any other method apart from it.")
+        groups = len(np.unique(run.groups))
+        few = 2.0 ** (1 - groups) * len(run.comparisons) >= 0.05  # the least p that any difference can have
+        why = f": {groups} groups are too few for that" if few else ""
+        out.append(f"No test tells any other method apart from it{why}.")
     else:
         out.append(f"Not told apart from it: {', '.join(f'`{m.name}`' for m in level)}.")
     best: dict[str, Method] = {}
@@ -230,11 +234,30 @@ def side_by_side(names: str, *methods: str) -> str:
     return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}.*"
 
 
+def choose(names: str) -> str:
+    """The best of each kind on each set, and the smallest model that is level with the leader."""
+    headings = ["set", "pictures to learn from", "figure"]
+    headings += [f"best {kind} [95 %]" for kind in CHOICES] + ["small enough"]
+    lines = []
+    for run in map(read, names.split(",")):
+        first, *others = run.ranked()
+        apart = {c.second for c in run.comparisons if c.first == first.name and c.distinguishable}
+        level = [m for m in (first, *others) if m.name not in apart and m.model_bytes >= 0]
+        smallest = min(level, key=lambda m: m.model_bytes)
+        best = [next((m for m in run.ranked() if m.kind == kind), None) for kind in CHOICES]
+        cells = [DASH if m is None else f"`{m.name}`: {run.leading(m)}" for m in best]
+        arrow = "↓" if run.head.lower_is_better else "↑"
+        lines.append([run.name, run.provenance["fit"], f"{run.head.heading} {arrow}", *cells])
+        lines[-1].append(f"`{smallest.name}`, {smallest.model_bytes / 1e6:.1f} MB")
+    return markdown(headings, lines, left=range(len(headings)))
+
+
 KINDS: dict[str, Callable[..., str]] = {
     "table": table,
     "summary": summary,
     "against": against,
     "side-by-side": side_by_side,
+    "choose": choose,
     "trust-cases": trust_tables.cases,
     "trust-faults": trust_tables.faults,
     "trust-kinds": trust_tables.kinds,

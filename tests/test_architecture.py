@@ -80,7 +80,7 @@ ROOMS: dict[str, set[str]] = {
         "structures",
         "tqdm",
     },
-    "explain": {"cv2", "descriptors", "files", "imaging", "numpy", "report", "structures"},
+    "explain": {"cv2", "descriptors", "files", "imaging", "numpy", "points", "report", "structures"},
     "files": {"cv2", "imaging", "lazy", "numpy", "onnxruntime", "sklearn", "structures"},
     "fusion": {
         "datasets",

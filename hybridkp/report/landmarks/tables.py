@@ -7,7 +7,7 @@ file is opened here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,11 +52,16 @@ def columns_of(truth: Truth, level: float, rows: Sequence[Row]) -> list[Column]:
 
 
 def make_rows(
-    truth: Truth, scores: Sequence[Scores], comparisons: Sequence[PairedComparison], level: float
+    truth: Truth,
+    scores: Sequence[Scores],
+    comparisons: Sequence[PairedComparison],
+    level: float,
+    families: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """One row per method in the order of ``scores``."""
     numbers = [{**_accuracy(truth, s, level), **_cost(s)} for s in scores]
-    return ranked_rows([s.method for s in scores], comparisons, numbers)
+    kinds = [(families or {}).get(s.method, "") for s in scores]
+    return ranked_rows([s.method for s in scores], comparisons, numbers, kinds)
 
 
 def _accuracy(truth: Truth, s: Scores, level: float) -> dict[str, float]:

@@ -50,6 +50,8 @@ def write_report(
     title: str | None = None,
     level: float = 0.95,
     metrics: Sequence[Metric] = (),
+    families: Mapping[str, str] | None = None,
+    abouts: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Report:
     """Score stored predictions and write what people and programs read.
@@ -65,6 +67,8 @@ def write_report(
     title : of the page
     level : of the intervals and tests, between 0 and 1
     metrics : rows of yours, shown besides those of :data:`hybridkp.metrics.LANDMARK_METRICS`
+    families : method -> "classical", "deep", "hybrid", ...; shown where they are given
+    abouts : method -> one line on what it is
     provenance : facts for the end of the page, such as command, date, machine; shown as given
 
     Returns
@@ -82,7 +86,7 @@ def write_report(
     truth = gather_truth(dataset, predictions, normalizer, metrics)
     scores = score_methods(truth, predictions)
     comparisons = compare(truth, scores, level) if len(scores) > 1 else []
-    rows = tables.make_rows(truth, scores, comparisons, level)
+    rows = tables.make_rows(truth, scores, comparisons, level, families)
     columns = tables.columns_of(truth, level, rows)
     material = Material(
         head=truth.headline,
@@ -100,6 +104,7 @@ def write_report(
         caption=table_caption(words.caption(truth, level), columns, len(rows)),
         unit=truth.headline.difference_unit,
         terms=terms_of(truth.metrics, columns),
+        tips=abouts or {},
     )
     paths = _write(material, truth, scores, Path(out_dir))
     return Report(rows, list(columns), comparisons, list(material.notes), paths)
