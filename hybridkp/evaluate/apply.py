@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .. import memory
+from .. import memory, runtime
 from ..datasets import coco_document, image_ids
 from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown
@@ -77,7 +77,7 @@ def predict(
 
     Parameters
     ----------
-    model : a model file, or a fitted detector (then ``meta`` may give landmarks, margin, ...)
+    model : a model file or a .hkr file, or a fitted detector (``meta`` may then give landmarks, margin, ...)
     boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; None: the whole picture is the
         box (see :class:`hybridkp.detection.BoxesGiven`)
     out : folder for ``predictions.json`` and, with ``overlays``, ``overlays/*.jpg``
@@ -90,7 +90,10 @@ def predict(
     ``keypoint_visibility``, the probabilities, and a point below one half is x, y, 1: COCO's
     "labelled but not visible", which keeps the point.
     """
-    if isinstance(model, str | os.PathLike):
+    if isinstance(model, str | os.PathLike) and Path(model).suffix.lower() == ".hkr":
+        model = runtime.load(model)
+        meta = {**model.meta, "size_hw": model.size_hw}
+    elif isinstance(model, str | os.PathLike):
         meta = read_meta(model)
         model = load_model(model)
     meta = dict(meta or {})
