@@ -23,6 +23,7 @@ from ..structures import InputError
 from .builder import OPSET, Crop, Graph, Tensor, declared, emit
 from .export import fitted_node
 from .nodes import build
+from .opencv_form import for_opencv
 
 #: operators that ``cv2.dnn`` of 4.14 and 5.0 runs as ONNX means them, in the forms that networks here use
 OPENCV_OPS = frozenset(
@@ -75,6 +76,7 @@ def export_onnx(
         producer_name="hybridkp",
         producer_version=__version__,
     )
+    made = for_opencv(made) if opencv else made
     helper.set_model_props(made, _card(meta or {}, size_hw, pixels))
     onnx.checker.check_model(made, full_check=True)
     write_atomic(path, made.SerializeToString())
