@@ -25,7 +25,7 @@ Node = dict[str, Any]
 Run = Callable[[Array], tuple[Array, Array]]  #: crop (H, W) or BGR (H, W, 3), uint8 -> (K, 2), (K,)
 Combine = Callable[[Array, Array], tuple[Array, Array]]  #: (M, 1, K, 2), (M, 1, K) -> (1, K, 2), (1, K)
 
-ROOMS = ("deep", "fusion", "landmarks")  #: whose folders ``nodes`` are looked into
+ROOMS = ("deep", "detection", "fusion", "landmarks")  #: whose folders ``nodes`` are looked into
 _PACKAGE = __name__.split(".")[0]
 
 
