@@ -14,6 +14,7 @@ import numpy as np
 from ..metrics.boxes import box_overlap
 from ..structures import Array, Sample
 
+CALIBRATED = 20  #: objects that a calibration needs; of fewer it would be a guess
 MOST = 2000  #: boxes that suppression looks at, the best ones
 
 
@@ -89,3 +90,9 @@ def objects_of(sample: Sample) -> tuple[Array, Array]:
     ignore = np.array([i.ignore for i in sample.instances], bool)
     usable = np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1)
     return boxes[usable & ~ignore], boxes[usable & ignore]
+
+
+def calibrating(held_out: Sequence[Sample], everything: Sequence[Sample]) -> Sequence[Sample]:
+    """What scores are calibrated on: what was held out, or everything where that shows too few objects."""
+    enough = sum(len(objects_of(s)[0]) for s in held_out) >= CALIBRATED
+    return held_out if enough else everything

@@ -22,7 +22,7 @@ from ..landmarks.trees import packed, packed_leaves
 from ..metrics.boxes import box_overlap
 from ..stats.calibration import calibrate
 from ..structures import Array, InputError, Sample
-from .boxes_math import corrections, objects_of
+from .boxes_math import calibrating, corrections, objects_of
 from .channels import Cells
 from .windows import FIRST_TREES, WindowModel
 
@@ -230,11 +230,11 @@ def _pictures(samples: Sequence[Sample], mirror: bool) -> Iterator[tuple[Array, 
 
 
 def _split(samples: list[Sample], rng: Any) -> tuple[list[Sample], list[Sample]]:
-    """Samples that teach, and those of whole groups that calibrate; few groups do both."""
+    """Samples that teach, and those of whole groups that calibrate; few objects do both."""
     groups = sorted({s.group for s in samples})
     out = set(rng.permutation(groups)[: int(HELD_OUT * len(groups))].tolist())
     held_out = [s for s in samples if s.group in out]
-    if not any(len(objects_of(s)[0]) for s in held_out):
+    if calibrating(held_out, samples) is samples:
         return samples, samples
     return [s for s in samples if s.group not in out], held_out
 
