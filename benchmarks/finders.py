@@ -24,14 +24,14 @@ from hybridkp.files import write_atomic
 from hybridkp.report import write_finders_report
 from hybridkp.structures import Dataset, InputError, Problem
 
-_NET = "centernet[input_px=192,max_epochs=12]"
+_NET = "centernet[input_px=160,max_epochs=10,epoch_pictures=240]"
 COMMON = ("hog+svm", _NET, f"fused(hog+svm,{_NET})", "verify(hog+svm)")
 #: data set -> training pictures, evaluated pictures, finders besides COMMON
 SETS: dict[str, tuple[int, int, tuple[str, ...]]] = {
-    "scenes": (100, 60, ("acf+svm", "hog+forest", "lbp-faces")),
-    "flies13": (80, 40, ()),
-    "openfield4": (90, 26, ()),
-    "coco_people": (90, 30, ()),
+    "scenes": (50, 40, ("acf+svm", "hog+forest", "lbp-faces")),
+    "flies13": (40, 30, ()),
+    "openfield4": (40, 26, ()),
+    "coco_people": (60, 30, ()),
 }
 
 
@@ -60,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sets", default=",".join(SETS), help="with commas (default: all)")
+    parser.add_argument("--first", type=int, metavar="N", help="only the first N finders of each set")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--results", type=Path, help="folder for NAME-finders.json, for the docs")
     parser.add_argument("--quick", action="store_true", help="a dozen pictures and one finder: does it run")
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in args.sets.split(","):
         n_train, n_val, more = SETS[name]
         names = [recipes.canonical(e, "finders") for e in (*COMMON, *more)]
+        names = names[: args.first]
         if args.quick:
             n_train, n_val, names = 12, 6, ["hog+svm", "cascade"]
         try:

@@ -1,4 +1,4 @@
-"""Finders: what each promises, where its boxes lie, and whole pictures from the command line to the runtime."""
+"""Finders: what each promises, where its boxes lie, and pictures from the command line to the runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The synthetic scenes: the same for the same seed, none to eight faces, points and boxes where they are drawn."""
+"""The synthetic scenes: the same for a seed, none to eight faces, points and boxes where they are drawn."""
 
 from __future__ import annotations
 

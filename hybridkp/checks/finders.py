@@ -39,11 +39,12 @@ def ring_samples(n: int = 24, random_state: int = 0) -> list[Sample]:
                 centre = rng.uniform(radius + 2, np.array(SIZE_HW[::-1]) - radius - 3)
                 apart = [np.hypot(*(i.xy[0] - centre)) > 2.3 * RADIUS_PX[1] for i in instances]
                 if all(apart):
-                    box = [*(centre + 0.5 - radius), 2 * radius, 2 * radius]
-                    instances.append(Instance([centre], box_xywh=box, area=4 * radius**2))
+                    box = np.array([*(centre + 0.5 - radius), 2 * radius, 2 * radius])
+                    instances.append(Instance(centre[None], box_xywh=box, area=4 * radius**2))
                     break
         if index % 6 == 5:
-            instances.append(Instance([[np.nan, np.nan]], box_xywh=[0, 0, 20, 20], area=400.0, ignore=True))
+            nowhere, corner = np.full((1, 2), np.nan), np.array([0.0, 0, 20, 20])
+            instances.append(Instance(nowhere, box_xywh=corner, area=400.0, ignore=True))
         load = partial(_ring_picture, random_state, index, tuple(instances))
         out.append(Sample(f"rings{index}.png", load, tuple(instances), f"group{index // 2}", SIZE_HW))
     return out
@@ -119,10 +120,9 @@ def _shapes(case: _Case) -> None:
 def _finds(case: _Case) -> None:
     outcomes = []
     for sample in case.new:
-        true = [i.box_xywh for i in sample.instances]
-        outcomes.append(
-            box_outcome(true, *case.fitted.find(sample.image), [i.ignore for i in sample.instances])
-        )
+        true, crowd = [i.box_xywh for i in sample.instances], [i.ignore for i in sample.instances]
+        boxes, score = case.fitted.find(sample.image)
+        outcomes.append(box_outcome(true, boxes, score, crowd))
     found = box_figures(outcomes)["ap50"]
     assert found >= case.least_ap50, f"AP50 of {found:.2f} on rings"
 

@@ -261,7 +261,7 @@ class CentreNet(Scheduled):
 
 
 def _rows(samples: Sequence[Sample], side: int, color: bool) -> Batch:
-    """Squares (N, C, S, S) uint8, and corners (N, M, 2, 2) px of objects and of regions that teach nothing."""
+    """Squares (N, C, S, S) uint8, corners (N, M, 2, 2) px of objects, and of regions that teach nothing."""
     pictures, corners = [], []
     for sample in samples:
         square, matrix = square_of(as_uint8(sample.image, sample.name), side, color)

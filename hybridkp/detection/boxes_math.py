@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..metrics.boxes import box_overlap
 from ..structures import Array, Sample
@@ -50,7 +51,7 @@ def corrected(boxes: Array, change: Array) -> Array:
 
 
 def fuse_boxes(
-    boxes: Sequence[Array], scores: Sequence[Array], weights: Sequence[float], overlap: float
+    boxes: Sequence[Array], scores: Sequence[Array], weights: ArrayLike, overlap: float
 ) -> tuple[Array, Array]:
     """Weighted box fusion of M finders' boxes (N_m, 4) and scores (N_m,): clusters become their mean.
 

@@ -255,7 +255,7 @@ def _hard(model: WindowModel, samples: Sequence[Sample], low: float, most: int) 
 
 
 def _calibration(model: WindowModel, samples: Sequence[Sample]) -> Array:
-    """(2,) that turn raw values into the probability of an object, from boxes that are left of each picture."""
+    """(2,) that turn raw values into probabilities, from the boxes that are left of each picture."""
     raw, hit = [], []
     for image, true, ignored in _pictures(samples, False):
         boxes, value = model.judged(image, -np.inf)

@@ -71,9 +71,7 @@ def of_crops(expression: str) -> str:
     """
     tree = read(expression)
     if tree.finder is not None:
-        raise InputError(
-            f"{tree}: boxes are given here, so '{tree.finder}/' has no place; compare finders by bench-finders"
-        )
+        raise InputError(f"{tree}: boxes are given here, so '{tree.finder}/' has no place; see bench-finders")
     return str(tree)
 
 
