@@ -8,7 +8,8 @@ between them::
 
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
-METHOD METHOD ...`` a few methods on several sets.  Every figure, interval
+METHOD METHOD ...`` a few methods on several sets; ``finders NAME`` a bench of finders, with the figures
+that were stored.  Every other figure, interval
 and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two pages
 cannot give two figures.  Each table ends in one line that says where it comes from.
 
@@ -228,11 +229,45 @@ def side_by_side(names: str, *methods: str) -> str:
     return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}.*"
 
 
+def finders(name: str) -> str:
+    """Finders on one set: figures with the intervals that were stored with them, best AP first."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    headings = [
+        "finder",
+        "kind",
+        "AP50:95, % [95 %]",
+        "AP50, %",
+        "recall, %",
+        "AP to the first",
+        "time / people",
+    ]
+    headings += ["fit, s", "model, MB"]
+
+    def cell(row: dict[str, float | None], key: str, digits: int) -> str:
+        text, (low, high) = one(row[key], digits), (row.get(f"{key}_{end}") for end in ("low", "high"))
+        return text if low is None else f"{text} [{one(low, digits)}, {one(high, digits)}]"
+
+    def one(value: float | None, digits: int) -> str:
+        return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+    digits = {"ap": 1, "ap50": 1, "recall": 1, "behind": 1, "time": 2, "fit": 0, "mb": 2}
+    lines = [
+        [f"`{row['finder']}`", row["kind"], *(cell(row, k, n) for k, n in digits.items())]
+        for row in document["finders"]
+    ]
+    about = document["provenance"]
+    keys = ("fit", "date", "machine (that wrote this page)")
+    said = [f"{about[k]} to fit" if k == "fit" else about[k] for k in keys if k in about]
+    facts = "; ".join([", ".join(document["facts"]) + " judged", *said, f"`{about['command']}`"])
+    return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}; [every value](results/{name}.json).*"
+
+
 KINDS: dict[str, Callable[..., str]] = {
     "table": table,
     "summary": summary,
     "against": against,
     "side-by-side": side_by_side,
+    "finders": finders,
 }
 
 

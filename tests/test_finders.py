@@ -146,6 +146,11 @@ def test_arithmetic_of_boxes() -> None:
     moved = boxes * [1, 1, 1.1, 0.8] + [1.5, -0.5, 0, 0]
     np.testing.assert_allclose(corrected(boxes, corrections(boxes, moved)), moved, atol=1e-9)
     assert suppress(np.zeros((0, 4)), np.zeros(0), 0.5).tolist() == []
+    far, close = (
+        np.arange(5)[:, None] * [100.0, 0, 0, 0] + [0, 0, 9, 9],
+        0.5 + 1e-9 * np.array([2.0, 0, 4, 1, 3]),
+    )
+    assert suppress(far, close, 0.5).tolist() == [2, 4, 0, 3, 1], "OpenCV's own floats could not tell them"
     assert suppress(boxes[[0, 0, 0]], np.array([-3.0, -1.0, -2.0]), 0.5).tolist() == [1], "raw values too"
     fused, score = fuse_boxes([boxes[:1], boxes[:1] + 1], [np.array([0.9]), np.array([0.3])], [1, 1], 0.5)
     np.testing.assert_allclose(fused, boxes[:1] + 0.25)

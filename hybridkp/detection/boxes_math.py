@@ -27,8 +27,9 @@ def suppress(boxes: Array, score: Array, overlap: float) -> Array:
     """
     if not len(boxes):
         return np.zeros(0, int)
-    positive = (score - score.min() + 1).tolist()  # OpenCV takes no others
-    kept = cv2.dnn.NMSBoxes(boxes.tolist(), positive, 0.0, overlap, top_k=MOST)
+    rank = np.empty(len(score))  # OpenCV takes positive values, and as float32: these differ there too
+    rank[np.argsort(-score, kind="stable")] = np.arange(len(score), 0, -1)
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), rank.tolist(), 0.0, overlap, top_k=MOST)
     return np.array(kept, int).ravel()
 
 
