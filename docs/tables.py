@@ -262,12 +262,25 @@ def finders(name: str) -> str:
     return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}; [every value](results/{name}.json).*"
 
 
+def whole(name: str) -> str:
+    """Points in found boxes against points in given ones, in words."""
+    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    ratio, low, high = found["ratio"]
+    return (
+        f"`{found['method']}` finds {found['objects'] - found['missed']} of {found['objects']} objects, with"
+        f" {found['false']} false ones, at a score of one half. On those that it finds, its points err by"
+        f" {found['nme_found']:.2f} % NME; by {found['nme_given']:.2f} % in the given boxes: a ratio of"
+        f" {ratio:.2f} [{low:.2f}, {high:.2f}]."
+    )
+
+
 KINDS: dict[str, Callable[..., str]] = {
     "table": table,
     "summary": summary,
     "against": against,
     "side-by-side": side_by_side,
     "finders": finders,
+    "whole": whole,
 }
 
 

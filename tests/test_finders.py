@@ -27,6 +27,7 @@ from hybridkp.structures import Dataset, DataWarning, Finder, InputError, Instan
 LIGHT = "window_cells=6,n_rounds=1,octave=3"
 FINDERS = {
     f"hog+svm[{LIGHT}]": 0.7,
+    f"hog+svm[{LIGHT},fast=true]": 0.7,
     f"acf+forest[{LIGHT},n_estimators=16]": 0.7,
     f"fused(hog+svm[{LIGHT}],acf+svm[{LIGHT}])": 0.7,
     "centernet[input_px=128,max_epochs=10,epoch_pictures=48,batch_size=8,average=0.9]": 0.5,
@@ -77,14 +78,15 @@ def test_a_windows_box_lies_where_its_cells_are() -> None:
     cells, n = Cells(cell_px=4), 6 * 8 * 9
     parts = (np.zeros(n + 1), {}, 0.0, np.zeros((n + 1, 4)), np.array([1.0, 0.0]))
     model = WindowModel(cells, (6, 8), 2.0, 10.0, 4, 0.4, *parts)
-    level = Level(np.zeros((9, 9, 9), np.float32), np.array([0.5, 0.5]), pad=1)
+    level = Level(np.zeros((9, 9, 9), np.float32), np.array([0.5, 0.5]), pad=np.array([1, 1]))
     (box,) = model.boxes(level, np.array([1]), np.array([2]))
     # window: x from (2 - 1) cells = 4 to 36 px of the level, y from 0 to 24; its box is half as large
     np.testing.assert_allclose(box, [(4 + 8) / 0.5, (0 + 6) / 0.5, 16 / 0.5, 12 / 0.5])
-    image = np.zeros((60, 80), np.uint8)
-    for found in model.levels(image):
+    picture = np.zeros((60, 80), np.uint8)
+    for found in (*model.levels(picture), *replace(model, fast=True).levels(picture)):  # corners stay
         h, w = found.cells.shape[:2]
-        assert np.allclose(np.array([w, h]) - 2 * found.pad, np.array([80, 60]) * found.scale // 4)
+        ends = (np.array([w, h]) - 2 * found.pad) * 4 / found.scale
+        assert (np.abs(ends - [80, 60]) < 4 / found.scale).all() and (found.pad > 0).all()
 
 
 def test_a_response_is_the_windows_own_product() -> None:

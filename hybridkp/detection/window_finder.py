@@ -49,6 +49,8 @@ class WindowFinder(BaseEstimator):
     window_cells : of a window, along the mean of its sides; its aspect is that of the training boxes
     context : window side / box side
     octave : levels of the pyramid per factor of two
+    fast : compute cells once an octave and resample them in between (Dollár et al., TPAMI 36(8), 2014): about
+        half the time, and a little less precise
     n_rounds : of hard negatives: what the finder of the round before takes for objects
     n_negatives : windows of the background that a round adds at most
     n_pictures : training pictures that are looked at, evenly chosen
@@ -83,6 +85,7 @@ class WindowFinder(BaseEstimator):
         window_cells: int = 9,
         context: float = 1.3,
         octave: int = 4,
+        fast: bool = False,
         n_rounds: int = 3,
         n_negatives: int = 3000,
         n_pictures: int = 400,
@@ -96,6 +99,7 @@ class WindowFinder(BaseEstimator):
         self.window_cells = window_cells
         self.context = context
         self.octave = octave
+        self.fast = fast
         self.n_rounds = n_rounds
         self.n_negatives = n_negatives
         self.n_pictures = n_pictures
@@ -167,6 +171,7 @@ class WindowFinder(BaseEstimator):
             0.0,
             np.zeros((n + 1, 4)),
             np.array([1.0, 0.0]),
+            bool(self.fast),
         )
 
     def _first(self, model: WindowModel, samples: Sequence[Sample], rng: Any) -> tuple[Taught, Array]:
