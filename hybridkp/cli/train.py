@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from .display import OK
-from .options import DATA, crop_options, param_option, seed_option
+from .options import DATA, crop_options, param_option, reader_options, reading, seed_option
 
 NAME = "train"
 HELP = "train one method and save it to a file"
@@ -32,6 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="part to train on (default train, else everything)")
     seed_option(parser)
     crop_options(parser)
+    reader_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
     made = {name: recipes.make_method(name, quick=args.quick)}
     estimator = recipes.parameterised(made, dict(args.param))[name]
     split = args.split or ("train" if "train" in split_names(args.data) else None)
-    data = thin(load_dataset(args.data, split), args.max_train)
+    data = thin(load_dataset(args.data, split, **reading(args)), args.max_train)
     problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
+    args.resume = "Finished fits are kept beside the model file; give the same command again to go on."
     start = time.perf_counter()
     evaluate.train(estimator, problem, args.out, seed=args.seed, name=name)
     size = args.out.stat().st_size / 1e6

@@ -8,4 +8,5 @@ from .points.export import export_aliked as export_aliked
 from .points.learning import PointLearner as PointLearner
 from .refine import CNNRefiner as CNNRefiner
 from .schedule import Schedule as Schedule
+from .simcc import SimCCNet as SimCCNet
 from .verified import VerifiedFinder as VerifiedFinder

@@ -27,7 +27,7 @@ from .batches import Batch, Rows, picture_tensor, split_rows
 from .devices import draw_seed, n_parameters, pick_device, place, seeded, set_weights, weights_of
 from .export import trace
 from .networks.blocks import Residual, conv, standardise
-from .networks.encoder import Encoder
+from .networks.encoder import EncoderModule
 from .schedule import Schedule, Scheduled
 from .training import train
 
@@ -41,7 +41,7 @@ class CentreModule(nn.Module):
 
     def __init__(self, channels: int, widths: tuple[int, ...], features: int) -> None:
         super().__init__()
-        self.encoder = Encoder(channels, widths)
+        self.encoder = EncoderModule(channels, widths)
         _, *sides, deep = widths
         self.up = nn.ModuleList(nn.ConvTranspose2d(n, features, 4, 2, 1) for n in (deep, features, features))
         self.across = nn.ModuleList(nn.Conv2d(n, features, 1) for n in reversed(sides))

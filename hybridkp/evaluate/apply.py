@@ -52,7 +52,8 @@ def train(
     """Fit ``estimator`` on all objects of a training part and save it; returns the fitted clone.
 
     A :class:`~hybridkp.detection.TopDown` learns both of its halves from the same annotations.  The file
-    also keeps what :func:`predict` needs: landmarks, skeleton, crop size and margin.
+    also keeps what :func:`predict` needs: landmarks, skeleton, crop size and margin.  While it is made,
+    finished fits lie in a hidden folder beside it; a training that is stopped and called again goes on there.
 
     Parameters
     ----------
@@ -61,8 +62,11 @@ def train(
     name : of the method, for the record
     """
     problem = as_problem(data)
-    crops = make_crops(problem.train, problem.size_hw, problem.margin, n_jobs, problem.modalities)
-    with memory.remember_for_now():  # a member that is needed out of fold and fitted too does each fit once
+    cut = problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway
+    crops = make_crops(problem.train, *cut)
+    path = Path(path)
+    # a member that is needed out of fold and fitted too does each fit once, also after a kill
+    with memory.remember_until_done(path.with_name(f".{path.name}.fits")):
         estimator = with_seed(estimator, seed)
         if isinstance(estimator, TopDown):
             detector = fit(estimator.detector, crops.batch, crops.xy, crops.groups, crops.flip)
@@ -70,7 +74,7 @@ def train(
             model = TopDown(finder, detector, problem.size_hw, problem.margin, estimator.min_score)
         else:
             model = fit(estimator, crops.batch, crops.xy, crops.groups, crops.flip)
-    save_model(model, path, model_meta(problem, name))
+        save_model(model, path, model_meta(problem, name))
     return model
 
 

@@ -10,8 +10,10 @@ from .matched import save_matched as save_matched
 from .modelfile import load_model as load_model
 from .modelfile import read_meta as read_meta
 from .modelfile import save_model as save_model
+from .pictures import decode_image as decode_image
 from .pictures import find_images as find_images
 from .pictures import needed_bits as needed_bits
+from .pictures import picture_facts as picture_facts
 from .pictures import picture_size as picture_size
 from .pictures import read_image as read_image
 from .pictures import write_image as write_image

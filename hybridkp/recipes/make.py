@@ -145,7 +145,7 @@ class _Maker:
         layers = list(_layers(row.inside))
         layers = layers[:-1] if alone else layers
         classes = [Construction(row.target, (row.holds,) if row.holds else (), row.space)]
-        classes += [Construction(x.target, (x.part, x.before), x.space) for x in layers]
+        classes += [Construction(x.target, tuple(filter(None, (x.part, x.before))), x.space) for x in layers]
         for each in classes:
             each.values |= {key: value for key, value in self.context.items() if key in each.own}
         for layer, each in zip(layers, classes[1:], strict=True):
