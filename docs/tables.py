@@ -9,9 +9,10 @@ between them::
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
 METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
-set; ``trust-...`` the tables of ``trust_tables.py``.  Every figure, interval and letter is computed
-here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
-Each table ends in one line that says where it comes from.
+set; ``finders NAME`` a bench of finders, with the figures that were stored; ``trust-...`` the tables of
+``trust_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of
+each object, by ``hybridkp.stats``: two pages cannot give two figures.  Each table ends in one line that
+says where it comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date
@@ -252,6 +253,51 @@ def choose(names: str) -> str:
     return markdown(headings, lines, left=range(len(headings)))
 
 
+def finders(name: str) -> str:
+    """Finders on one set: figures with the intervals that were stored with them, best AP first."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    headings = [
+        "finder",
+        "kind",
+        "AP50:95, % [95 %]",
+        "AP50, %",
+        "recall, %",
+        "AP to the first",
+        "time / people",
+    ]
+    headings += ["fit, s", "model, MB"]
+
+    def cell(row: dict[str, float | None], key: str, digits: int) -> str:
+        text, (low, high) = one(row[key], digits), (row.get(f"{key}_{end}") for end in ("low", "high"))
+        return text if low is None else f"{text} [{one(low, digits)}, {one(high, digits)}]"
+
+    def one(value: float | None, digits: int) -> str:
+        return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+    digits = {"ap": 1, "ap50": 1, "recall": 1, "behind": 1, "time": 2, "fit": 0, "mb": 2}
+    lines = [
+        [f"`{row['finder']}`", row["kind"], *(cell(row, k, n) for k, n in digits.items())]
+        for row in document["finders"]
+    ]
+    about = document["provenance"]
+    keys = ("fit", "date", "machine (that wrote this page)")
+    said = [f"{about[k]} to fit" if k == "fit" else about[k] for k in keys if k in about]
+    facts = "; ".join([", ".join(document["facts"]) + " judged", *said, f"`{about['command']}`"])
+    return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}; [every value](results/{name}.json).*"
+
+
+def whole(name: str) -> str:
+    """Points in found boxes against points in given ones, in words."""
+    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    ratio, low, high = found["ratio"]
+    return (
+        f"`{found['method']}` finds {found['objects'] - found['missed']} of {found['objects']} objects, with"
+        f" {found['false']} false ones, at a score of one half. On those that it finds, its points err by"
+        f" {found['nme_found']:.2f} % NME; by {found['nme_given']:.2f} % in the given boxes: a ratio of"
+        f" {ratio:.2f} [{low:.2f}, {high:.2f}]."
+    )
+
+
 KINDS: dict[str, Callable[..., str]] = {
     "table": table,
     "summary": summary,
@@ -261,6 +307,8 @@ KINDS: dict[str, Callable[..., str]] = {
     "trust-cases": trust_tables.cases,
     "trust-faults": trust_tables.faults,
     "trust-kinds": trust_tables.kinds,
+    "finders": finders,
+    "whole": whole,
 }
 
 

@@ -64,18 +64,19 @@ def bench_finders(
     about = {"train": problem.train.fingerprint, "seed": seed, **(settings or {})}
     made: dict[str, FoundBoxes] = {}
     models: dict[str, Finder] = {}
-    with limit_threads(FIT_THREADS), each_fit_once() as kept_fits:
+    with limit_threads(FIT_THREADS), each_fit_once() as fits:
         for name, finder in finders.items():
             path = out / "found" / f"{file_name(name)}.json"
             model_path = out / "models" / f"{file_name(name)}.hkp"
             if path.is_file() and _same(kept := load_found(path), problem, about):
                 made[name], models[name] = kept, load_model(model_path)
+                fits.put(with_seed(finder, seed), problem.train.samples, models[name], kept.fit_seconds)
                 tell("kept", name, seed, "")
                 continue
             tell("start", name, seed, "")
-            start, before = time.perf_counter(), kept_fits.spared
+            start, before = time.perf_counter(), fits.spared
             models[name] = fit_finder(with_seed(finder, seed), problem.train.samples)
-            seconds = time.perf_counter() - start + kept_fits.spared - before
+            seconds = time.perf_counter() - start + fits.spared - before
             model_path.parent.mkdir(parents=True, exist_ok=True)
             save_model(models[name], model_path, {"finder": name})
             found = _ask(name, models[name], problem)
@@ -109,7 +110,7 @@ def _ask(name: str, finder: Finder, problem: Problem) -> FoundBoxes:
 def people_detector() -> Callable[[Array], Any]:
     """OpenCV's HOG people detector with its defaults: what times are given against."""
     hog = cv2.HOGDescriptor()
-    hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+    hog.setSVMDetector(np.array(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32))
     return lambda image: hog.detectMultiScale(image)
 
 
