@@ -108,6 +108,7 @@ ROOMS: dict[str, set[str]] = {
         "matplotlib",
         "metrics",
         "numpy",
+        "pandas",
         "stats",
         "structures",
     },
