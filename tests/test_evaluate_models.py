@@ -6,9 +6,11 @@ import csv
 import importlib.util
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ from hybridkp.files import load_predictions, save_predictions
 from hybridkp.imaging import gaussian_pyramid
 from hybridkp.landmarks import HolisticRegressor, MeanShape
 from hybridkp.metrics import scorer
-from hybridkp.report import write_report
+from hybridkp.report import write_conditions, write_report
 from hybridkp.structures import Dataset, InputError, Instance, Keypoints, Predictions, Sample
 
 #: columns that need a clock, a model's making, or the other methods
@@ -261,6 +263,44 @@ def test_instances_without_points_are_not_asked(tmp_path: Path) -> None:
     found = read_foreign(tmp_path / "r.json", data, "x")
     assert found.instance.tolist() == [1]
     np.testing.assert_array_equal(found.xy[0], seen.xy)
+
+
+# --------------------------------------------------------------------------------------------
+# by condition
+# --------------------------------------------------------------------------------------------
+
+
+def test_conditions_are_measured_and_cut_into_thirds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shape = np.array([[0.0, -20], [15, 10], [-15, 10], [0, 0]])
+    samples, predicted, degrees = [], [], [0, 5, 10, 40, 45, 50, 90, 95, 100]
+    noise = rng.integers(0, 60, (200, 200)).astype(np.uint8)
+    for n, angle in enumerate(degrees):
+        c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        xy = shape @ np.array([[c, s], [-s, c]]) * (1 + n % 3) + 100
+        picture = (noise if n % 2 else cv2.GaussianBlur(noise, (0, 0), 3)) + np.uint8(20 * n)
+        state = [2, 2, 2, 1] if n < 3 else [2] * 4
+        side = 50.0 * (1 + n % 3)
+        box = [100.5 - side / 2, 100.5 - side / 2, side, side]
+        one = Instance(xy, state, box, area=side**2)
+        samples.append(Sample(f"{n}.png", partial(np.copy, picture), (one,), f"g{n}", (200, 200), image_id=n))
+        predicted.append(xy + [0.3 * n, 0])  # worse where it is turned further, and brighter
+    data = Dataset("turned", tuple("abcd"), tuple(samples), normalizer=("pixel",))
+    names = tuple(s.name for s in data)
+    found = Predictions("m", predicted, np.ones((9, 4)), names, np.zeros(9), np.full(9, np.nan))  # type: ignore[arg-type]
+    bands = {(b.condition, b.band): b for b in write_conditions([found], data, tmp_path)}
+    assert [b.objects for b in bands.values()] == [3, 3, 3, 3, 3, 3, 6, 3, 3, 3, 3, 3, 3, 3]
+    assert np.isclose(bands["size", "large"].low, 150) and np.isclose(bands["size", "small"].high, 50)
+    for key in (("turn", "far turned"), ("turn", "upright"), ("light", "dark"), ("hidden", "more hidden")):
+        assert key in bands or key[0] == "hidden", key
+    assert np.isclose(bands["light", "dark"].value.value, 0.3, atol=1e-3), "mean of 0, 0.3 and 0.6 px"
+    assert np.isclose(bands["light", "bright"].value.value, 2.1, atol=1e-3)
+    assert bands["hidden", "more hidden"].objects == 3 and bands["hidden", "all seen"].high == 0
+    assert bands["sharpness", "sharp"].low > bands["sharpness", "blurred"].high
+    turn = bands["turn", "far turned"].low - bands["turn", "upright"].high
+    assert 20 < turn < 100, "degrees"
+    lines = list(csv.DictReader((tmp_path / "conditions.csv").read_text().splitlines()))
+    assert len(lines) == len(bands) and (tmp_path / "conditions.md").read_text().count("**") == 2 * len(bands)
 
 
 # --------------------------------------------------------------------------------------------
