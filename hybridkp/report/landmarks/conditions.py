@@ -30,7 +30,7 @@ CONDITIONS = {
     "light": ("grey levels", ("dark", "medium", "bright")),
     "sharpness": ("grey levels", ("blurred", "medium", "sharp")),
 }
-CROP_PX = 128  #: objects are looked at in crops of this size, so that sharpness does not measure size
+CROP_PX = 128  #: objects are looked at in crops of this size, as detectors do
 
 
 @dataclass(frozen=True)
@@ -73,22 +73,13 @@ def write_conditions(
                 value = summary(values, truth.groups[rows], level)
                 bands.append(Band(condition, name, low, high, int(rows.sum()), s.method, value))
     folder = Path(out_dir)
-    header = [
-        "condition",
-        "band",
-        "low",
-        "high",
-        "objects",
-        "method",
-        truth.headline.key,
-        "ci_low",
-        "ci_high",
-    ]
-    rows = [
+    header = ["condition", "band", "low", "high", "objects", "method"]
+    header += [truth.headline.key, "ci_low", "ci_high"]
+    lines = [
         [b.condition, b.band, b.low, b.high, b.objects, b.method, b.value.value, b.value.low, b.value.high]
         for b in bands
     ]
-    write_atomic(folder / "conditions.csv", tidy_csv(header, rows).encode())
+    write_atomic(folder / "conditions.csv", tidy_csv(header, lines).encode())
     write_atomic(folder / "conditions.md", _markdown(bands, truth).encode())
     return bands
 
@@ -97,8 +88,9 @@ def measure_conditions(truth: Truth) -> dict[str, Array]:
     """Condition -> (B,) of each object, NaN where it cannot be told.
 
     ``size``: square root of the box's area.  ``turn``: degrees in the plane from the mean shape, without
-    sign.  ``hidden``: share of landmarks that are hidden, in per cent, of those labelled.  ``light``: mean grey
-    of the box.  ``sharpness``: standard deviation of the Laplacian in a crop of :data:`CROP_PX`.
+    sign.  ``hidden``: share of the labelled landmarks that are hidden, in per cent.  ``light``: mean grey of
+    the box.  ``sharpness``: standard deviation of the Laplacian in a crop of :data:`CROP_PX`, so as a detector
+    of crops sees it: a small object that is enlarged is not sharp.
     """
     boxes = truth.objects.boxes_xywh
     visibility = truth.objects.visibility
@@ -112,9 +104,8 @@ def measure_conditions(truth: Truth) -> dict[str, Array]:
         if sample is not last:
             image, last = sample.image, sample
         assert image is not None
-        grey = cv2.cvtColor(
-            cut(image, crop_matrix(box, (CROP_PX,) * 2, 1.0), (CROP_PX,) * 2), cv2.COLOR_BGR2GRAY
-        )
+        size_hw = (CROP_PX, CROP_PX)
+        grey = cv2.cvtColor(cut(image, crop_matrix(box, size_hw, 1.0), size_hw), cv2.COLOR_BGR2GRAY)
         light[row], sharp[row] = grey.mean(), cv2.Laplacian(grey, cv2.CV_32F).std()
     return {
         "size": np.sqrt(boxes[:, 2] * boxes[:, 3]),
@@ -160,9 +151,8 @@ def _markdown(bands: Sequence[Band], truth: Truth) -> str:
         row = {b.method: b for b in bands if (b.condition, b.band) == key}
         first = row[methods[0]]
         values = [row[m].value.value for m in methods]
-        best = (
-            (np.nanmin if head.lower_is_better else np.nanmax)(values) if np.isfinite(values).any() else None
-        )
+        known = [v for v in values if np.isfinite(v)]
+        best = (min if head.lower_is_better else max)(known, default=None)
         cells = [_cell(row[m].value, head.digits, row[m].value.value == best) for m in methods]
         unit = CONDITIONS[key[0]][0]
         what = f"{key[0]}: {key[1]} ({first.low:.0f} to {first.high:.0f} {unit})"
