@@ -89,8 +89,8 @@ def measure_conditions(truth: Truth) -> dict[str, Array]:
 
     ``size``: square root of the box's area.  ``turn``: degrees in the plane from the mean shape, without
     sign.  ``hidden``: share of the labelled landmarks that are hidden, in per cent.  ``light``: mean grey of
-    the box.  ``sharpness``: standard deviation of the Laplacian in a crop of :data:`CROP_PX`, so as a detector
-    of crops sees it: a small object that is enlarged is not sharp.
+    the box.  ``sharpness``: standard deviation of the Laplacian in a crop of :data:`CROP_PX`, so as a
+    detector of crops sees it: a small object that is enlarged is not sharp.
     """
     boxes = truth.objects.boxes_xywh
     visibility = truth.objects.visibility
