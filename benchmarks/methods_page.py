@@ -36,8 +36,15 @@ RENAMED = {
 }
 #: parameters that came later, at the values that leave everything as it was
 LATER = {
-    *(("backbone", "unet"), ("backbone", "encoder"), ("features", "hog")),
-    *(("warm_up", 0.05), ("clip_norm", 5.0), ("minutes", None), ("average", 0.0), ("precision", "float32")),
+    *(("backbone", "unet"), ("backbone", "encoder"), ("features", "hog"), ("loss", "peak"), ("loss", "wing")),
+    *(
+        ("warm_up", 0.05),
+        ("clip_norm", 5.0),
+        ("minutes", None),
+        ("clock", "wall"),
+        ("average", 0.0),
+        ("precision", "float32"),
+    ),
 }
 
 HEAD = """\

@@ -11,7 +11,7 @@ cv2 = pytest.importorskip("cv2")
 from sklearn.base import clone  # noqa: E402
 
 from hybridkp import files, memory  # noqa: E402
-from hybridkp.deep import DirectNet, HeatmapNet, PatchCNN, Schedule, training  # noqa: E402
+from hybridkp.deep import DirectNet, HeatmapNet, PatchCNN, Schedule, SimCCNet, training  # noqa: E402
 from hybridkp.deep.augment import Augment, apply_maps, augment, compress, mirror, random_maps, vary_color  # noqa: E402
 from hybridkp.deep.batches import Rows, resize_square, split_rows  # noqa: E402
 from hybridkp.deep.codec import decode, decode_mode, encode  # noqa: E402
@@ -19,14 +19,14 @@ from hybridkp.deep.devices import half_precision, n_parameters  # noqa: E402
 from hybridkp.deep.direct import DirectModule  # noqa: E402
 from hybridkp.deep.heatmap import HeatmapModule  # noqa: E402
 from hybridkp.deep.losses import map_loss  # noqa: E402
-from hybridkp.deep.networks import BACKBONES, Encoder, UNet, make_backbone  # noqa: E402
+from hybridkp.deep.networks import make_backbone  # noqa: E402
 from hybridkp.deep.training import train  # noqa: E402
 from hybridkp.files.records import load_tensors, save_tensors  # noqa: E402
 from hybridkp.stats.calibration import calibrate  # noqa: E402
 from hybridkp.structures import InputError  # noqa: E402
 
 TINY = {"input_px": 32, "max_epochs": 2, "epoch_pictures": 16, "batch_size": 8, "device": "cpu"}
-NETS = [HeatmapNet, DirectNet]
+NETS = [HeatmapNet, DirectNet, SimCCNet]
 SCHEDULED = set(Schedule().get_params())
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -475,8 +475,8 @@ def test_maps_of_a_picture_and_its_mirror_image_are_averaged(decoding, tmp_path)
 
 
 def test_parameter_budgets():
-    assert n_parameters(HeatmapModule(UNet(), 68)) <= 500_000
-    assert n_parameters(DirectModule(Encoder(), 68, 128)) <= 500_000
+    assert n_parameters(HeatmapModule(make_backbone("unet"), 68)) <= 500_000
+    assert n_parameters(DirectModule(make_backbone("encoder"), 68, 128)) <= 500_000
 
 
 def test_score_maps_agree_with_the_points():
@@ -511,47 +511,7 @@ def test_exported_model_gives_the_same_points(net, tmp_path):
     np.testing.assert_allclose(network.forward(["xy", "score"])[0][0], points[0], atol=1e-3)
 
 
-# ------------------------------------------------------------------ parts: backbones and the schedule
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", sorted(BACKBONES))
-def test_backbones_keep_their_contract(name, channels):
-    backbone = make_backbone(name, channels).eval()
-    for height, width in ((64, 64), (48, 80)):
-        pictures = torch.rand(2, channels, height, width)
-        with torch.no_grad():
-            features, local = backbone(pictures), backbone.local(pictures)
-        wanted = (2, backbone.n_features, -(-height // backbone.stride), -(-width // backbone.stride))
-        assert features.shape == wanted and local.shape[2:] == wanted[2:]
-    assert n_parameters(backbone) <= 500_000
-
-
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("name", sorted(BACKBONES))
-def test_any_backbone_serves_any_head_and_every_engine(name, net):
-    runtime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
-    pictures, xy = blobs(6, (48, 40))
-    fitted = small(net, backbone=name, input_px=48, max_epochs=1).fit(pictures, xy)
-    copy = small(net, backbone=name, input_px=48)
-    copy.set_state(fitted.get_state())
-    wanted = fitted.predict(pictures[:1])
-    assert np.array_equal(copy.predict(pictures[:1]), wanted)
-    data, image = fitted.export_onnx(), pictures[:1, None].astype(np.float32)
-    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    np.testing.assert_allclose(session.run(["xy"], {"image": image})[0], wanted, atol=1e-3)
-    network = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-    network.setInput(image)
-    np.testing.assert_allclose(network.forward(["xy", "score"])[0], wanted, atol=1e-3)
-
-
-@pytest.mark.parametrize("net", NETS)
-def test_an_unknown_backbone_is_told_with_a_guess(net):
-    with pytest.raises(InputError, match="no backbone 'unett': did you mean 'unet'"):
-        small(net, backbone="unett").fit(*blobs(4))
-    with pytest.raises(InputError, match=f"no backbone 'zzz': there are {', '.join(sorted(BACKBONES))}"):
-        small(net, backbone="zzz").fit(*blobs(4))
+# ------------------------------------------------------------------ the schedule
 
 
 def test_the_default_schedule_has_parameters_like_any_other():

@@ -147,7 +147,9 @@ def _graphs(tree: Any) -> list[bytes]:
 def ours() -> list[bytes]:
     """Graphs of every kind that our exporters write."""
     pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
     from hybridkp import deep, fusion
+    from hybridkp.runtime.int8 import in_8_bits
 
     p = make_problem(8)
     tiny = deep.Schedule(max_epochs=1, epoch_pictures=16)
@@ -158,7 +160,8 @@ def ours() -> list[bytes]:
     made.append(fusion.Refined(direct, deep.CNNRefiner(schedule=tiny), cv=2))
     fitted = [m.fit(p.images, p.xy, groups=p.groups, flip=p.flip) for m in made]
     graphs = [g for m in fitted for g in _graphs(m.runtime_node())]
-    return [*graphs, *_graphs(fitted[0].maps_node(4))]
+    small = _graphs(in_8_bits(fitted[1].runtime_node(), p.images[:4]))
+    return [*graphs, *small, *_graphs(fitted[0].maps_node(4))]
 
 
 def test_our_graphs_pass_and_their_shapes_are_known(ours: list[bytes]) -> None:

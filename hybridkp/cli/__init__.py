@@ -1,6 +1,6 @@
 """The command line: the only room that prints.
 
-Each command is a thin layer over one public function.  Mistakes end in one line on stderr and exit
+Each command is a thin layer over one public function.  Mistakes end in one line each on stderr and exit
 code 2; a failed method, and what nobody foresaw, in 1; Ctrl-C in 130.  Nothing is written outside ``--out``.
 """
 
@@ -40,14 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except Exception as error:  # a library's own words for a value out of range, a full disk, no memory
-            from ..structures import InputError
+            from ..structures import InputError, InputErrors
 
             if args.debug:
                 raise
-            text = " ".join(str(error).split())
-            if isinstance(error, InputError):
-                say(f"hybridkp: error: {text}")
+            if isinstance(error, InputError | ImportError):
+                first, *more = error.lines if isinstance(error, InputErrors) else (str(error),)
+                say("\n  ".join([f"hybridkp: error: {_line(first)}", *map(_line, more)]))
                 return MISTAKE
+            text = _line(str(error))
             say(f"hybridkp: error: {type(error).__name__}: {text[:300]} (--debug shows where)")
             return FAILED
 
@@ -63,6 +64,10 @@ def _run(argv: Sequence[str] | None, args: argparse.Namespace) -> int:
     code: int = args.run(args)
     sys.stdout.flush()
     return code
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _take_any_character() -> None:

@@ -18,6 +18,7 @@ COMMANDS = (
     "bench",
     "train",
     "predict",
+    "explain",
     "evaluate",
     "export",
     "data_check",
@@ -25,6 +26,7 @@ COMMANDS = (
     "data_info",
     "list",
     "bench_points",
+    "bench_finders",
     "match",
     "tune",
     "robustness",
@@ -41,6 +43,7 @@ EXAMPLES = """\
   hybridkp match left.png right.png -o matches.png
   hybridkp train faces68 --method "hog+svm" -o faces.hkp
   hybridkp predict faces.hkp photos/ --boxes boxes.json -o predictions/
+  hybridkp explain faces.hkp face.jpg -o why.html
   hybridkp evaluate faces.hkp newfaces/ -o runs/new
   hybridkp export faces.hkp -o faces.hkr
   hybridkp data check faces68"""

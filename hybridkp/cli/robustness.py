@@ -12,6 +12,7 @@ from .options import (
     methods_option,
     names,
     normalizer_option,
+    reading,
     run_options,
     seed_option,
 )
@@ -41,7 +42,11 @@ def run(args: argparse.Namespace) -> int:
     from ..report import write_robustness
 
     problem = evaluate.stored_problem(
-        args.out, data=args.data, normalizer=args.normalizer, max_val=args.max_val
+        args.out,
+        data=args.data,
+        normalizer=args.normalizer,
+        max_val=args.max_val,
+        **reading(args),
     )
     methods = [recipes.canonical(name) for name in args.methods or ()]
     models = evaluate.stored_models(args.out, methods or None, args.seed)

@@ -16,6 +16,8 @@ from .options import (
     methods_option,
     normalizer_option,
     param_option,
+    reader_options,
+    reading,
     seed_option,
 )
 
@@ -47,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     param_option(parser)
     crop_options(parser)
     normalizer_option(parser)
+    reader_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         normalizer=args.normalizer,
         size_hw=(args.crop, args.crop),
         margin=args.margin,
+        **reading(args),
     )
     args.resume = f"Finished folds are kept in {args.out}; give the same command again to go on."
     found = {}

@@ -40,6 +40,7 @@ from .synthetic.corruptions import CORRUPTIONS as CORRUPTIONS
 from .synthetic.corruptions import corrupted as corrupted
 from .synthetic.faces import make_faces as make_faces
 from .synthetic.photo_pairs import make_pairs as make_pairs
+from .synthetic.scenes import make_scenes as make_scenes
 from .tables import from_arrays as from_arrays
 from .tables import from_frame as from_frame
 from .tables import to_frame as to_frame

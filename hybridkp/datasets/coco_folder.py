@@ -68,7 +68,7 @@ def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
     write_coco(dataset, root / f"{split or 'annotations'}.json")
 
 
-def tally(root: Path, split: str | None = None, *, category: str | None = None, **_: Any) -> Tally:
+def tally(root: Path, split: str | None = None, *, category: str | int | None = None, **_: Any) -> Tally:
     """Counts by a plain look at the file: pictures, objects with keypoints, points with v > 0."""
     from .coco import pick_category
 

@@ -22,7 +22,8 @@ from .lookup import SHORT_SIDE, Tally
 T = TypeVar("T", Dataset, PairSet)
 
 SYNTHETIC = "synthetic"
-#: pictures of the embedded synthetic set per split, and the seed of each
+SCENES = "scenes"
+#: pictures of the embedded synthetic sets per split, and the seed of each
 SYNTHETIC_SPLITS = {"train": (400, 0), "val": (160, 1_000_003)}
 
 
@@ -73,6 +74,17 @@ def _read_synthetic(_: Path, split: str | None) -> Dataset:
 
     n, seed = SYNTHETIC_SPLITS[str(split)]
     return make_faces(n, random_state=seed, background=f"real-{split}", name=f"{SYNTHETIC}-{split}")
+
+
+def _read_scenes(_: Path, split: str | None) -> Dataset:
+    from .synthetic.scenes import make_scenes
+
+    n, seed = SYNTHETIC_SPLITS[str(split)]
+    return make_scenes(n, random_state=seed, background=f"real-{split}", name=f"{SCENES}-{split}")
+
+
+def _tally_scenes(_: Path, split: str) -> Tally:
+    return Tally(len(found := _read_scenes(_, split)), sum(len(s.instances) for s in found))
 
 
 def _read_synthetic_pairs(_: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
@@ -126,7 +138,7 @@ FORMATS: list[Format[Dataset]] = [
         splits=coco_folder.splits,
         read=coco_folder.read,
         options={
-            "category": "name of the category to read, where several have keypoints",
+            "category": "name or id of the category to read, where several have keypoints",
             "images_dir": "folder of the pictures, where it is not beside the file",
         },
         tally=coco_folder.tally,
@@ -269,6 +281,15 @@ FORMATS: list[Format[Dataset]] = [
         word=SYNTHETIC,
         tally=lambda _, split: Tally(SYNTHETIC_SPLITS[split][0], SYNTHETIC_SPLITS[split][0]),
     ),
+    Format(
+        name=SCENES,
+        words='"scenes"',
+        recognises=_never,
+        splits=lambda _: tuple(SYNTHETIC_SPLITS),
+        read=_read_scenes,
+        word=SCENES,
+        tally=_tally_scenes,
+    ),
 ]
 
 _SHRINK = {"short_side": "px to which larger pictures are shrunk"}
@@ -305,7 +326,7 @@ def formats_help(rows: Collection[Format[Any]] = FORMATS) -> str:
     """What can be read, for help and errors: the words of the rows.
 
     >>> formats_help()  # doctest: +ELLIPSIS
-    'a folder with train.json and val.json, a COCO JSON file, a folder of .pts files, ... or "synthetic"'
+    'a folder with train.json and val.json, a COCO JSON file, a folder of .pts files, ... or "scenes"'
     """
     *words, last = (row.words for row in sorted(rows, key=lambda row: bool(row.word)))
     return f"{', '.join(words)} or {last}" if words else last

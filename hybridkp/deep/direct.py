@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .estimator import NetDetector
 from .heads import CoordinatesHead
-from .losses import laplace, masked_mean, signed_error, wing
+from .losses import POINT_LOSSES, check_loss, laplace, masked_mean, point_loss
 from .networks.backbone import Backbone
 from .networks.blocks import standardise
 from .networks.registry import make_backbone
@@ -34,11 +34,15 @@ class DirectModule(nn.Module):
 
 
 class DirectNet(NetDetector):
-    """Direct regression with the Wing loss, around the training set's mean shape.
+    """Direct regression around the training set's mean shape.
 
     A third output per landmark learns the logarithm of the expected error (Laplace likelihood of
     the detached error), which becomes the score.  Parameters and attributes as in
     :class:`~hybridkp.deep.heatmap.HeatmapNet`, without ``sigma`` and ``decoding``.
+
+    Parameters
+    ----------
+    loss : of the points' errors: "wing" (Feng et al. 2018) or "l2"
     """
 
     schedule_defaults: ClassVar[dict[str, Any]] = {
@@ -54,25 +58,27 @@ class DirectNet(NetDetector):
         self,
         input_px: int = 128,
         color: bool = True,
-        backbone: str = "encoder",
+        backbone: Any = "encoder",
+        loss: str = "wing",
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
         self.input_px = input_px
         self.color = color
         self.backbone = backbone
+        self.loss = loss
         self.schedule = schedule
         self.random_state = random_state
 
     def _build(self, n_landmarks: int) -> nn.Module:
-        return DirectModule(make_backbone(self.backbone, self.n_channels_), n_landmarks, self.input_px)
+        check_loss(self.loss, "coordinates", *POINT_LOSSES)
+        backbone = make_backbone(self.backbone, self.n_channels_, self.input_px)
+        return DirectModule(backbone, n_landmarks, self.input_px)
 
     def _start(self, net: Any, target: Tensor) -> None:
         net.head.mean_xy.copy_(torch.nanmean(target, 0))
 
     def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
         found, raw = (value.float() for value in net(pictures))
-        inside = (xy > -0.1 * self.input_px) & (xy < 1.1 * self.input_px)
-        known = inside.all(-1)  # False for NaN
-        error = signed_error(found, xy, known) * (128 / self.input_px)
-        return masked_mean(wing(error).sum(-1) + 0.2 * laplace(error, raw), known)
+        value, error, known = point_loss(self.loss, found, xy, self.input_px)
+        return masked_mean(value + 0.2 * laplace(error, raw), known)

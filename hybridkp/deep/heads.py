@@ -2,7 +2,7 @@
 
 A head knows how many features there are and at which stride, not which backbone they are from.
 Shapes that pass: features (B, F, h, w) to logits (B, K, h, w), or to points (B, K, 2) in px of the
-network's input with one raw confidence (B, K).
+network's input with one raw confidence (B, K), or to logits over columns and over rows.
 """
 
 from __future__ import annotations
@@ -53,3 +53,24 @@ class CoordinatesHead(nn.Module):
         rows = self.bend(self.squeeze(features).flatten(1))
         out = self.linear(rows).view(-1, self.n_landmarks, 3)
         return self.mean_xy + out[..., :2] * (self.side / 4), out[..., 2].clamp(-6, 6)
+
+
+class AxesHead(nn.Module):
+    """Logits over columns and over rows (B, K, S * split): two one-dimensional maps a landmark.
+
+    One map of the features a landmark, then one full connection for x and one for y that all landmarks share.
+    """
+
+    def __init__(self, backbone: Backbone, n_landmarks: int, side: int, split: int) -> None:
+        super().__init__()
+        at_most = max(1, side // (16 * backbone.stride))  # a full connection from 256 cells or so
+        self.pool = 2 ** (at_most.bit_length() - 1)
+        cells = math.ceil(side / backbone.stride) // self.pool
+        self.maps = nn.Conv2d(backbone.n_features, n_landmarks, 1)
+        self.columns, self.rows = (nn.Linear(cells * cells, side * split) for _ in range(2))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        if self.pool > 1:
+            features = F.avg_pool2d(features, self.pool)
+        flat = self.maps(features).flatten(2)
+        return self.columns(flat), self.rows(flat)

@@ -25,7 +25,7 @@ from .devices import in_parts
 from .estimator import NetDetector, Pipeline, calibrated, mean_error
 from .export import trace
 from .heads import MapsHead
-from .losses import map_loss
+from .losses import MAP_LOSSES, OF_HEIGHTS, POINT_LOSSES, check_loss, masked_mean, point_loss
 from .networks.backbone import Backbone
 from .networks.blocks import standardise
 from .networks.registry import make_backbone
@@ -33,15 +33,20 @@ from .schedule import Schedule
 
 
 class HeatmapModule(nn.Module):
-    """A backbone and one map per landmark."""
+    """A backbone and one map per landmark, for each of the backbone's stages in training.
+
+    ``heights``: what the head gives are heights, of which the positive are a map; else they are its
+    logarithm.
+    """
 
     mode: Tensor
 
-    def __init__(self, backbone: Backbone, n_landmarks: int) -> None:
+    def __init__(self, backbone: Backbone, n_landmarks: int, heights: bool = False) -> None:
         super().__init__()
         self.register_buffer("mode", torch.tensor(False))
-        self.backbone = backbone
+        self.backbone, self.heights = backbone, heights
         self.head = MapsHead(backbone, n_landmarks)
+        self.early = nn.ModuleList(MapsHead(backbone, n_landmarks) for _ in range(backbone.n_stages - 1))
 
     @property
     def at_mode(self) -> bool:
@@ -53,9 +58,19 @@ class HeatmapModule(nn.Module):
         logits: Tensor = self.head(self.backbone(standardise(pictures)))
         return logits
 
+    def staged_logits(self, pictures: Tensor) -> list[Tensor]:
+        """:meth:`logits` of every stage, the last one last."""
+        features = self.backbone.staged(standardise(pictures))
+        return [head(maps) for head, maps in zip([*self.early, self.head], features, strict=True)]
+
     def maps(self, pictures: Tensor) -> Tensor:
         """(B, K, S/s, S/s) probability maps, each summing to 1."""
-        logits = self.logits(pictures)
+        return self.as_maps(self.logits(pictures))
+
+    def as_maps(self, logits: Tensor) -> Tensor:
+        if self.heights:
+            heights = torch.relu(logits) + 1e-6
+            return heights / heights.sum((2, 3), keepdim=True)
         return torch.softmax(logits.flatten(2), -1).view_as(logits)
 
     def read(self, maps: Tensor, at_mode: bool | None = None) -> tuple[Tensor, Tensor]:
@@ -130,13 +145,16 @@ def _reversal(maps: Tensor) -> Tensor:
 class HeatmapNet(NetDetector):
     """Fully convolutional detector with integral (soft-argmax) decoding (Sun et al. 2018).
 
-    The loss is :func:`~hybridkp.deep.losses.map_loss`: cross-entropy and a distance near the truth.
-
     Parameters
     ----------
     input_px : side of the square that the network sees; crops of any size are resampled to it
     color : see colour where the crops have it; False sees grey always
-    backbone : a name of :data:`~hybridkp.deep.networks.BACKBONES`
+    backbone : a name, an architecture such as ``Hourglass(stacks=3)``, or a module of your own: what
+        :func:`~hybridkp.deep.networks.make_backbone` takes
+    loss : of maps "peak" (:func:`~hybridkp.deep.losses.map_loss`, cross-entropy and a distance near the
+        truth),
+        "cross-entropy", "l2-maps" or "adaptive-wing" (Wang et al. 2019); or of the maps' expectations "l2" or
+        "wing" (Feng et al. 2018)
     sigma : spread of the training target in map px (of the "unet", one map px = 4 input px)
     decoding : "mean" (expectation of the whole map), "mode" (:func:`decode_mode`), or "auto": whichever
         errs less on the validation groups, errors above 5 % of the side counting as 5 %
@@ -163,7 +181,8 @@ class HeatmapNet(NetDetector):
         self,
         input_px: int = 128,
         color: bool = True,
-        backbone: str = "unet",
+        backbone: Any = "unet",
+        loss: str = "peak",
         sigma: float = 0.8,
         decoding: str = "auto",
         schedule: Schedule | None = None,
@@ -172,6 +191,7 @@ class HeatmapNet(NetDetector):
         self.input_px = input_px
         self.color = color
         self.backbone = backbone
+        self.loss = loss
         self.sigma = sigma
         self.decoding = decoding
         self.schedule = schedule
@@ -180,7 +200,9 @@ class HeatmapNet(NetDetector):
     def _build(self, n_landmarks: int) -> nn.Module:
         if self.decoding not in ("mean", "mode", "auto"):
             raise InputError(f"decoding must be 'mean', 'mode' or 'auto', got {self.decoding!r}")
-        return HeatmapModule(make_backbone(self.backbone, self.n_channels_), n_landmarks)
+        check_loss(self.loss, "maps", *MAP_LOSSES, *POINT_LOSSES)
+        backbone = make_backbone(self.backbone, self.n_channels_, self.input_px)
+        return HeatmapModule(backbone, n_landmarks, self.loss in OF_HEIGHTS)
 
     def _readings(
         self, net: Any, pictures: Tensor, target: Tensor, device: torch.device
@@ -218,8 +240,16 @@ class HeatmapNet(NetDetector):
         return twice
 
     def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
-        logits = net.logits(pictures).float()
-        return map_loss(logits, rescale(xy, 1 / net.backbone.stride), self.sigma)
+        stages = [self._stage_loss(net, logits.float(), xy) for logits in net.staged_logits(pictures)]
+        return sum(stages[1:], stages[0]) / len(stages)
+
+    def _stage_loss(self, net: HeatmapModule, logits: Tensor, xy: Tensor) -> Tensor:
+        stride = net.backbone.stride
+        if self.loss in MAP_LOSSES:
+            return MAP_LOSSES[self.loss](logits, rescale(xy, 1 / stride), self.sigma)
+        found, _ = decode(net.as_maps(logits), stride)
+        value, _, known = point_loss(self.loss, found, xy, self.input_px)
+        return masked_mean(value, known)
 
     def score_maps(self, images: Any, stride: int = 4) -> Array:
         """(B, K, H // stride, W // stride) float32, each map summing to 1, on the crop's own grid."""

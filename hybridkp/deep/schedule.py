@@ -49,6 +49,9 @@ class Schedule(BaseEstimator):
     #: the schedule follows the clock wherever that is ahead of the steps, and ends in time on any
     #: machine; no two such trainings are the same.  None follows the steps alone
     minutes: float | None = None
+    #: what ``minutes`` count: "wall" is time as it passes, "cpu" that of this process on its processors,
+    #: which is fair where others use the machine too
+    clock: str = "wall"
     device: str = "auto"  #: CUDA, MPS, else CPU; or a torch device name
     #: file written after each epoch; when it exists, the training goes on from it.  None: inside
     #: :func:`hybridkp.memory.remember` the memory gives a place and clears it away

@@ -72,6 +72,14 @@ def _running_mean(module: nn.Module, weight: float) -> AveragedModel | None:
     return AveragedModel(module, multi_avg_fn=blend, use_buffers=True)
 
 
+def _clock(name: str) -> Callable[[], float]:
+    """Seconds since some moment."""
+    clocks = {"wall": time.perf_counter, "cpu": time.process_time}
+    if name not in clocks:
+        raise InputError(f"clock must be 'wall' or 'cpu', got {name!r}")
+    return clocks[name]
+
+
 class _Run:
     """What changes while a module is trained, and how that goes to a checkpoint and back."""
 
@@ -88,13 +96,14 @@ class _Run:
         for elsewhere in ("device", "checkpoint", "verbose"):  # they change no result
             del plan[elsewhere]
         self.about = json.loads(json.dumps({"schedule": plan, "seed": seed, "data": supply.about()}))
-        self.start, self.first = time.perf_counter(), 0
+        self.now = _clock(schedule.clock)
+        self.start, self.first = self.now(), 0
 
     def save(self, path: Path) -> None:
         mean = {} if self.mean is None else self.mean.state_dict()
         parts = {"now": self.module.state_dict(), "mean": mean, "best": self.best}
         parts |= {"optimiser": optimiser_tensors(self.optimiser), "supply": self.supply.tensors()}
-        seconds = time.perf_counter() - self.start
+        seconds = self.now() - self.start
         save_checkpoint(path, parts, {"run": self.about, "history": self.history, "seconds": seconds})
 
     def resume(self, path: Path) -> None:
@@ -113,7 +122,7 @@ class _Run:
         done = (epoch + step / self.supply.n_steps) / self.schedule.max_epochs
         if self.schedule.minutes is None:
             return done
-        return max(done, (time.perf_counter() - self.start) / (60 * self.schedule.minutes))
+        return max(done, (self.now() - self.start) / (60 * self.schedule.minutes))
 
     def over(self, epoch: int) -> bool:
         low = self.history["validation"]

@@ -87,7 +87,8 @@ def robustness(
     """
     if not models:
         raise InputError("no models: train some first, hybridkp bench does")
-    dataset, conditions = as_problem(data).val, _conditions(kinds, severities)
+    problem, conditions = as_problem(data), _conditions(kinds, severities)
+    dataset = problem.val
     meta = {name: _meta(path, dataset) for name, path in models.items()}
     params = {
         name: {
@@ -97,6 +98,7 @@ def robustness(
             "size_hw": [int(v) for v in meta[name]["size_hw"]],
             "margin": float(meta[name]["margin"]),
             "modalities": list(meta[name]["modalities"]),
+            "anyway": problem.anyway,
         }
         for name, path in models.items()
     }
@@ -144,11 +146,12 @@ def _predict(
     """Stores every model's predictions under one condition; those that are there already are kept."""
     harder = condition.of(dataset, random_state)
     todo = [n for n in models if not _kept(paths[n], params[n], harder.fingerprint)]
-    cuts = {n: (tuple(p["size_hw"]), p["margin"], tuple(p["modalities"])) for n, p in params.items()}
+    cuts = {n: (tuple(p["size_hw"]), p["margin"], 1, tuple(p["modalities"])) for n, p in params.items()}
+    anyway = any(p["anyway"] for p in params.values())
     with limit_threads(FIT_THREADS):
-        for size_hw, margin, modalities in dict.fromkeys(cuts[n] for n in todo):
-            crops = make_crops(harder, size_hw, margin, modalities=modalities)
-            for name in (n for n in todo if cuts[n] == (size_hw, margin, modalities)):
+        for cut in dict.fromkeys(cuts[n] for n in todo):
+            crops = make_crops(harder, *cut, anyway)
+            for name in (n for n in todo if cuts[n] == cut):
                 xy, score = load_model(models[name]).predict_with_score(crops.batch)
                 found = Predictions(
                     method=name,

@@ -73,8 +73,9 @@ def stored_problem(
     data: str | None = None,
     normalizer: str | None = None,
     max_val: int | None = None,
+    **options: Any,
 ) -> Problem:
-    """The problem of a bench's folder; what is given replaces what the bench noted.
+    """The problem of a bench's folder; what is given replaces what the bench noted, ``options`` too.
 
     Raises
     ------
@@ -83,7 +84,10 @@ def stored_problem(
     """
     given = {"data": data, "normalizer": normalizer, "max_val": max_val}
     facts = _facts(out) | {name: value for name, value in given.items() if value is not None}
-    return load_problem(**{name: facts[name] for name in _SOURCE})
+    known = facts.get("options")
+    options = {**(known if isinstance(known, dict) else {}), **options}
+    problem = {name: facts[name] for name in _SOURCE}
+    return load_problem(**problem, anyway=facts.get("anyway") is True, **options)
 
 
 def comparable_predictions(

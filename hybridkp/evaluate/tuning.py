@@ -114,7 +114,8 @@ def tune(
     if unknown:
         raise InputError(f"{type(estimator).__name__} has no parameter {unknown[0]!r} to search")
     settings = draw_settings(space, n_trials, random_state, own=known)
-    crops = make_crops(problem.train, problem.size_hw, problem.margin, modalities=problem.modalities)
+    cut = problem.size_hw, problem.margin, 1, problem.modalities, problem.anyway
+    crops = make_crops(problem.train, *cut)
     errors = _Errors(problem, crops, metric)
     workers = min(count_workers(n_jobs), len(settings))
     calls = ((estimator, params, crops, cv, random_state, Path(out) / "cache") for params in settings)

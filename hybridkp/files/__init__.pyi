@@ -1,6 +1,9 @@
 from .atomic import atomic_path as atomic_path
 from .atomic import remove_leftovers as remove_leftovers
 from .atomic import write_atomic as write_atomic
+from .found import FoundBoxes as FoundBoxes
+from .found import load_found as load_found
+from .found import save_found as save_found
 from .matched import MatchedSet as MatchedSet
 from .matched import load_matched as load_matched
 from .matched import save_matched as save_matched
@@ -10,6 +13,7 @@ from .modelfile import save_model as save_model
 from .pictures import decode_image as decode_image
 from .pictures import find_images as find_images
 from .pictures import needed_bits as needed_bits
+from .pictures import picture_facts as picture_facts
 from .pictures import picture_size as picture_size
 from .pictures import read_image as read_image
 from .pictures import write_image as write_image

@@ -18,8 +18,6 @@ import cv2
 import numpy as np
 
 from ..structures import Array, InputError
-from .onnx_check import check_foreign, check_own
-from .onnx_graph import GraphError
 
 ENGINES = ("auto", "onnxruntime", "cv2.dnn")
 
@@ -92,6 +90,9 @@ def open_graph(graph: bytes, engine: str, inputs: Sequence[str] | None, outputs:
     InputError
         When the engine is unknown, not installed, or cannot run the graph.
     """
+    from .onnx_check import check_foreign, check_own  # an application without networks does not wait for it
+    from .onnx_graph import GraphError
+
     if engine not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     if not isinstance(graph, bytes):

@@ -164,6 +164,25 @@ def _conv(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], float
     return [Known(shape)], float(math.prod(shape) * math.prod(weight[1:]))
 
 
+def _conv_transpose(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], float]:
+    picture, weight, attributes = _want(given, 0).shape, _want(given, 1).shape, node.attributes
+    rank = len(picture) - 2
+    step, pads = attributes.get("strides") or [1] * rank, attributes.get("pads") or [0] * (2 * rank)
+    odd = {"output_shape", "output_padding", "auto_pad"} & {
+        k for k, v in attributes.items() if v not in ("NOTSET", [0] * rank)
+    }
+    ones = all(v == 1 for v in (*(attributes.get("dilations") or ()), int(attributes.get("group", 1))))
+    fit = rank >= 1 and len(weight) == rank + 2 and picture[1] == weight[0]
+    fit = fit and len(step) == rank and len(pads) == 2 * rank and min(*step, *weight) >= 1 and min(pads) >= 0
+    if odd or not ones or not fit:
+        raise GraphError("has an operator ConvTranspose that does not fit its inputs")
+    out = [(picture[2 + i] - 1) * step[i] + weight[2 + i] - pads[i] - pads[i + rank] for i in range(rank)]
+    if min(out) < 1:
+        raise GraphError("has an operator ConvTranspose that leaves nothing")
+    cost = math.prod(picture) * math.prod(weight[1:])
+    return [Known((picture[0], weight[1], *out))], float(cost)
+
+
 def _pool(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], float]:
     picture, kernel = _want(given, 0).shape, node.attributes["kernel_shape"]
     rank = len(picture) - 2
@@ -302,6 +321,17 @@ def _expand(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], flo
     return [Known(shape)], float(math.prod(shape))
 
 
+def _batch_norm(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], float]:
+    first = _want(given, 0).shape
+    if len(node.outputs) != 1 or any(_want(given, i).shape != first[1:2] for i in range(1, 5)):
+        raise GraphError("has an operator BatchNormalization that does not fit its inputs")
+    return [Known(first)], float(math.prod(first))
+
+
+def _identity(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], float]:
+    return [_want(given, 0)], 0.0
+
+
 def _tile(node: Node, given: list[Known | None]) -> tuple[Sequence[Known], float]:
     shape = tuple(n * r for n, r in zip(_want(given, 0).shape, _whole(given, 1), strict=True))
     return [Known(shape)], float(math.prod(shape))
@@ -319,12 +349,15 @@ def _depth_to_space(node: Node, given: list[Known | None]) -> tuple[Sequence[Kno
 OWN: dict[str, Rule] = {
     "Add": _elementwise(np.add),
     "AveragePool": _pool,
+    "BatchNormalization": _batch_norm,
     "Clip": _like_first,
     "Concat": _concat,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "DepthToSpace": _depth_to_space,
+    "DequantizeLinear": _like_first,
     "Div": _elementwise(_divide),
     "Einsum": _einsum,
     "Equal": _elementwise(np.equal),
@@ -333,10 +366,12 @@ OWN: dict[str, Rule] = {
     "Flatten": _flatten,
     "Gather": _gather,
     "Gemm": _gemm,
+    "Identity": _identity,
     "Log": _elementwise(),
     "MatMul": _matmul,
     "MaxPool": _pool,
     "Mul": _elementwise(np.multiply),
+    "QuantizeLinear": _like_first,
     "ReduceMean": _reduce,
     "ReduceSum": _reduce,
     "Relu": _elementwise(),
@@ -349,6 +384,7 @@ OWN: dict[str, Rule] = {
     "Sqrt": _elementwise(),
     "Squeeze": _squeeze,
     "Sub": _elementwise(np.subtract),
+    "Tanh": _elementwise(),
     "Tile": _tile,
     "Unsqueeze": _unsqueeze,
     "Where": _elementwise(np.where),

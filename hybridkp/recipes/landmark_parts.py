@@ -32,6 +32,9 @@ _EXPERTS = Inside(
 #: a refiner learns from the out-of-fold points of what stands before it
 _REFINED = Inside(".fusion:Refined", "refiner", "detector", {"cv": 2})
 _MAPS = (".structures:ScoreMaps", "score maps")
+#: a backbone by itself reads points from maps; the textbook's, from full connections
+_HEATMAP = Inside(".deep:HeatmapNet", "backbone", space={**_TRAINING, "sigma": [0.8, 1.2, 1.8]})
+_DIRECT = Inside(".deep:DirectNet", "backbone", space=_TRAINING)
 
 _STARTS = (
     Row("start", "mean-shape", ".landmarks:MeanShape", "the mean training shape: the floor", "floor"),
@@ -125,6 +128,17 @@ _STARTS = (
         "direct",
         ".deep:DirectNet",
         "direct coordinate regression by a small CNN",
+        "deep",
+        _LONG,
+        quick=_SHORT,
+        space=_TRAINING,
+        slow=True,
+    ),
+    Row(
+        "start",
+        "simcc",
+        ".deep:SimCCNet",
+        "coordinate classification: a distribution over columns and one over rows",
         "deep",
         _LONG,
         quick=_SHORT,
@@ -275,6 +289,24 @@ _RULES = (
     ),
 )
 
+#: each the backbone of any network, and with a head of its own a start
+_NETWORKS = (
+    *(
+        Row("backbone start", name, target, about, "deep", _LONG, _SHORT, inside=inside, slow=True)
+        for name, target, about, inside in (
+            ("plain", ".deep.networks:Plain", "textbook CNN: convolutions and pooling", _DIRECT),
+            ("deconv", ".deep.networks:Deconv", "residual network, transposed convolutions", _HEATMAP),
+            ("unpool", ".deep.networks:Unpool", "max-pooling, and max-unpooling back", _HEATMAP),
+            ("hourglass", ".deep.networks:Hourglass", "stacked hourglasses, a loss each", _HEATMAP),
+            ("hrnet", ".deep.networks:HRNet", "parallel resolutions with exchange", _HEATMAP),
+            ("pyramid", ".deep.networks:Pyramid", "a trunk per pyramid level, fused", _HEATMAP),
+        )
+    ),
+    Row("backbone", "unet", ".deep.networks:UNet", "U-shaped network, that of heatmap", "deep"),
+    Row("backbone", "encoder", ".deep.networks:Encoder", "residual network, that of direct", "deep"),
+    Row("backbone", "dense", ".deep.networks:Dense", "local features without context", "deep"),
+)
+
 _OTHERS = (
     Row(
         "maps",
@@ -307,6 +339,7 @@ _LISTED = (
     Listed("hog-cnn+svm", "HOG and a CNN embedding concatenated, linear SVMs"),
     Listed("heatmap-96", "the heat-map network on pictures of 96 px: quicker", "heatmap[input_px=96]"),
     Listed("heatmap-80", "the same on pictures of 80 px: quicker still", "heatmap[input_px=80]"),
+    Listed("unet", "the U-shaped network: heatmap, by its backbone's name", "heatmap"),
     Listed("heatmap-flip", "heatmap on the picture and its mirror image", "heatmap:flip"),
     Listed("deeppose", "direct, then a CNN on patches around its points (cf. DeepPose)", "direct:cnn"),
     Listed("heatmap:flip:sdm", "heatmap-flip, then two stages of cascaded regression"),
@@ -345,9 +378,15 @@ LANDMARKS = Task(
     start="start",
     first="descriptor",
     last="classifier",
-    rows=(*_STARTS, *_EXPERT_PARTS, *_STEPS, *_RULES, *_OTHERS),
+    rows=(*_STARTS, *_NETWORKS, *_EXPERT_PARTS, *_STEPS, *_RULES, *_OTHERS),
     listed=_LISTED,
-    nested={"start": "start", "net": "start", "maps": "maps", "descriptor": "descriptor"},
+    nested={
+        "start": "start",
+        "backbone": "backbone",
+        "net": "start",
+        "maps": "maps",
+        "descriptor": "descriptor",
+    },
 )
 
 #: what ``hybridkp bench`` runs with ``--quick``; longest first, so that two processes end together
@@ -355,8 +394,8 @@ QUICK: tuple[str, ...] = (
     *("heatmap", "vote", "heatmap:flip:sdm", "sdm", "hog+svm"),
     *("direct", "hog+ridge", "mean-shape"),
 )
-#: what it runs without ``--methods``: all of the list once, but a peer and a control
+#: what it runs without ``--methods``: all of the list once, but a peer, a control and the zoo of networks
 DEFAULT: tuple[str, ...] = (
     *(row.name for row in _STARTS if row.family != "peer"),
-    *(each.name for each in _LISTED if each.name not in ("sdm-fast", "hog+svm:subpixel")),
+    *(each.name for each in _LISTED if each.name not in ("sdm-fast", "unet", "hog+svm:subpixel")),
 )

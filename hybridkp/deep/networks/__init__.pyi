@@ -1,6 +1,14 @@
+from .backbone import Architecture as Architecture
 from .backbone import Backbone as Backbone
+from .deconv import Deconv as Deconv
+from .dense import Dense as Dense
 from .dense import DenseTrunk as DenseTrunk
 from .encoder import Encoder as Encoder
-from .registry import BACKBONES as BACKBONES
+from .hourglass import Hourglass as Hourglass
+from .hrnet import HRNet as HRNet
+from .plain import Plain as Plain
+from .pyramid import Pyramid as Pyramid
+from .registry import architectures as architectures
 from .registry import make_backbone as make_backbone
 from .unet import UNet as UNet
+from .unpool import Unpool as Unpool

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -30,6 +31,11 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.norm(self.second(self.first(x))))
+
+
+def upsampled(maps: Tensor, like: Tensor) -> Tensor:
+    """(B, F, h, w) to the size of ``like`` (B, *, H, W), each value repeated."""
+    return F.interpolate(maps, [int(n) for n in like.shape[-2:]], mode="nearest")
 
 
 def standardise(pictures: Tensor) -> Tensor:

@@ -6,10 +6,28 @@ to (B, F, H // 2, W // 2).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
-from .backbone import Backbone
+from .backbone import Architecture, Backbone
 from .blocks import conv
+
+
+@dataclass(repr=False, eq=False)  # as its base has them
+class Dense(Architecture):
+    """Local features of 18 x 18 px at stride 2, without any context: the control of all that see more.
+
+    Parameters
+    ----------
+    n_features : number of output maps
+    """
+
+    n_features: int = 48
+
+    def build(self, channels: int, side: int) -> Backbone:
+        self.check(n_features=(1, 512))
+        return DenseTrunk(channels, self.n_features)
 
 
 class DenseTrunk(Backbone):

@@ -6,13 +6,35 @@ standardised pictures (B, C, H, W) to (B, F, H/32, W/32).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
-from .backbone import Backbone
+from ...structures import InputError
+from .backbone import Architecture, Backbone
 from .blocks import Residual, conv
 
 
-class Encoder(Backbone):
+@dataclass(repr=False, eq=False)  # as its base has them
+class Encoder(Architecture):
+    """Residual network (He et al. 2016) to stride 32: stages of half the size each, short cuts, batch norm.
+
+    Departures: three residual blocks of plain 3 x 3 convolutions in all; no pooling before the first.
+
+    Parameters
+    ----------
+    widths : maps at strides 2, 4, 8, 16 and 32
+    """
+
+    widths: tuple[int, ...] = (24, 40, 64, 80, 96)
+
+    def build(self, channels: int, side: int) -> Backbone:
+        if len(self.widths) != 5 or not all(isinstance(w, int) and 1 <= w <= 512 for w in self.widths):
+            raise InputError(f"encoder: widths must be five whole numbers from 1 to 512, got {self.widths}")
+        return EncoderModule(channels, self.widths)
+
+
+class EncoderModule(Backbone):
     """Each stride halves the maps of the one before; ``widths`` are the channels of the five."""
 
     stride = 32

@@ -1,0 +1,129 @@
+"""Which network for how much training?  Backbones and heads side by side, each with the same processor time.
+
+Every network is trained on the same crops with the same schedule, which follows the clock: a network that is
+twice as fast sees twice as many pictures.  The clock is the processor time of one thread, so that other jobs of
+the machine do not count.  Nothing is chosen on the evaluated part: all parameters are defaults.  A killed run
+goes on where it stopped, and a finished one only measures and publishes.
+
+Published (see ``publish_results.py``): each object's figure, and for each network its weights, the multiply-adds
+of one picture (counted in the exported graph), the size of the model file, and how many times as long as
+``heatmap`` it takes from picture and box to points: exported, on ONNX Runtime, one thread, processor time, the
+median of the rounds' ratios (see ``landmark_times.py``).
+
+examples:
+  python benchmarks/networks.py --set faces68 --seconds 300 --out runs/networks -o docs/results/networks_faces68.json
+  python benchmarks/networks.py --methods "heatmap,hourglass[stacks=1],pyramid[fusion=convgru]" --out runs/networks
+  python benchmarks/networks.py --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import landmark_sets as sets
+import landmark_times as times
+import numpy as np
+import publish_results
+
+from hybridkp import recipes
+from hybridkp.evaluate import make_crops
+from hybridkp.evaluate.stored import model_path
+from hybridkp.files import load_model, write_atomic
+from hybridkp.files.onnx_check import multiply_adds
+from hybridkp.memory.threads import limit_threads
+from hybridkp.structures import InputError, Problem
+
+METHODS = (
+    *("heatmap", "hourglass", "hrnet", "pyramid", "pyramid[fusion=single]", "deconv", "unpool"),
+    *("simcc", "direct", "plain"),
+)
+REFERENCE = "heatmap"
+QUICK = ("heatmap", "plain[width=8]")
+
+
+def networks(names: Sequence[str], input_px: int, seconds: float) -> dict[str, Any]:
+    """Expression with the input's size written out -> network that trains for so long."""
+    out = {}
+    for name in names:
+        net = recipes.make_method(name)
+        if "input_px" not in net.get_params(deep=False):
+            raise InputError(
+                f"{name!r} is no network by itself: give starts such as {', '.join(METHODS[:3])}"
+            )
+        part, _, inside = name.partition("[")
+        inside = ",".join([f"input_px={input_px}", *filter(None, [inside.rstrip("]")])])
+        by_clock = {"minutes": seconds / 60, "clock": "cpu", "max_epochs": 100_000, "patience": 100_000}
+        settings = {"input_px": input_px, **{f"schedule__{key}": value for key, value in by_clock.items()}}
+        out[recipes.canonical(f"{part}[{inside}]")] = net.set_params(**settings)
+    return out
+
+
+def costs(models: dict[str, Path], problem: Problem, rounds: int) -> dict[str, dict[str, float]]:
+    """Weights, multiply-adds and the ratio of milliseconds to the reference, of every trained network."""
+    out: dict[str, dict[str, float]] = {}
+    for name, path in models.items():
+        model = load_model(path)
+        epochs = len(model.history_["loss"])
+        multiplied = round(multiply_adds(model.export_onnx()))
+        out[name] = {"parameters": model.n_parameters_, "multiply_adds": multiplied, "epochs": epochs}
+    with tempfile.TemporaryDirectory() as folder, limit_threads(1):
+        calls = times.contenders(list(models.values()), Path(folder), ("onnxruntime",))
+        crops = make_crops(problem.val, problem.size_hw, problem.margin)
+        objects = [
+            (problem.val.samples[s].image, crops.boxes[i]) for i, s in list(enumerate(crops.sample))[:20]
+        ]
+        took = {name: ms for (name, _), ms in times.measure(calls, objects, rounds).items()}
+    base = next((ms for name, ms in took.items() if name.split("[")[0] == REFERENCE), None)
+    for name, ms in took.items():
+        out[name]["ms_ratio"] = float("nan") if base is None else round(float(np.median(ms / base)), 2)
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser.add_argument("--set", default="faces68", help='folder of the real data, or "synthetic"')
+    parser.add_argument(
+        "--methods", type=sets.names_of, default=list(METHODS), help="networks, as expressions"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=300.0, help="processor time to train each (%(default)s)"
+    )
+    parser.add_argument(
+        "--input-px", type=int, default=64, help="side of what the networks see (%(default)s)"
+    )
+    parser.add_argument("--seeds", default="0", help="numbers, with commas (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/networks"), help="folder of the run (%(default)s)"
+    )
+    parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
+    parser.add_argument("--quick", action="store_true", help="two tiny networks on drawn faces, seconds")
+    args = parser.parse_args(arguments)
+    names, rounds = args.methods, 60
+    if args.quick:
+        args.set, args.seconds, args.input_px, names, rounds = "synthetic", 1.0, 32, list(QUICK), 4
+    small = (40, 10) if args.quick else (None, None)
+    problem = sets.load_problem(args.set, *small, max_timed=0)
+    folder, seeds = args.out / problem.name, [int(seed) for seed in args.seeds.split(",")]
+    found = sets.run(networks(names, args.input_px, args.seconds), problem, folder, seeds=seeds)
+    models = {p.method: model_path(folder, p.method, p.seed) for p in reversed(found)}  # the first seed's
+    measured = costs(models, problem, rounds)
+    published = publish_results.publish(folder, None, {name: name for name in models})
+    for row in published["methods"]:
+        row |= measured[row["method"]]
+    published["provenance"] |= {"budget": f"{args.seconds:g} s of one core to train each"}
+    if args.publish:
+        write_atomic(args.publish, publish_results.as_text(published))
+    sign = 1 if sets.score(problem, found).headline.lower_is_better else -1
+    for row in sorted(published["methods"], key=lambda r: sign * np.nanmean(*r["values"].values())):
+        ((key, values),) = row["values"].items()
+        print(f"{row['method']}: {key} {np.nanmean(np.array(values, float)):.4g}, {measured[row['method']]}")
+
+
+if __name__ == "__main__":
+    sys.exit(sets.fail_in_a_line(main))
