@@ -18,12 +18,14 @@ from ..structures import Array, InputError
 from .text import MAX_BYTES
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
+#: opcodes of a pickle that stand for text and whole numbers
+_VALUES = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "INT", "LONG", "BININT", "BININT1", "BININT2"}
 BROKEN = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 @contextmanager
 def open_hdf(file: Path, what: str) -> Iterator[Any]:
-    """The opened file; whatever fails inside is an :class:`InputError` of one line that says ``what`` it is."""
+    """The opened file; whatever fails inside is an :class:`InputError` of one line that names ``what``."""
     try:
         import h5py
     except ImportError:
@@ -67,7 +69,9 @@ def _appendable(group: Any, file: Path) -> tuple[list[tuple[str, ...]], list[str
     """pandas' ``format="table"``: a table of records, the columns in an attribute."""
     table = whole(group, "table", file)
     axes = _plain(bytes(group.attrs["non_index_axes"]), file)
-    columns = [tuple(map(str, column)) for column in axes[0][1]]
+    columns = [tuple(column) for column in axes[0][1]]
+    if not all(isinstance(part, str) for column in columns for part in column):
+        raise InputError(f"{file}: its columns' names are no text; save it again in its tool")
     names = [name for name in table.dtype.names or () if not name.startswith("values_block")]
     index = ["/".join(_text(row[name]) for name in names) for row in table]
     return columns, index, _checked(table["values_block_0"], index, columns, file)
@@ -106,18 +110,10 @@ def _plain(data: bytes, file: Path) -> Any:
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     mark = object()
-    for opcode, argument, _ in pickletools.genops(data):
+    for opcode, given, _ in pickletools.genops(data):
+        argument: Any = given
         name = opcode.name
-        if name in (
-            "UNICODE",
-            "BINUNICODE",
-            "SHORT_BINUNICODE",
-            "INT",
-            "LONG",
-            "BININT",
-            "BININT1",
-            "BININT2",
-        ):
+        if name in _VALUES:
             stack.append(argument)
         elif name == "MARK":
             stack.append(mark)
@@ -133,9 +129,7 @@ def _plain(data: bytes, file: Path) -> Any:
             stack.append([] if name == "EMPTY_LIST" else ())
         elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
             n = int(name[-1])
-            items = tuple(stack[-n:])
-            del stack[-n:]
-            stack.append(items)
+            stack[-n:] = [tuple(stack[-n:])]
         elif name == "APPEND":
             item = stack.pop()
             stack[-1].append(item)
