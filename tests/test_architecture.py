@@ -145,6 +145,7 @@ ROOMS: dict[str, set[str]] = {
         "matplotlib",
         "metrics",
         "numpy",
+        "pandas",
         "stats",
         "structures",
     },

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,7 @@ def read(
         name = str(document.get("imagePath") or file.with_suffix(".png").name).replace("\\", "/")
         size = document.get("imageHeight"), document.get("imageWidth")
         name = name.removeprefix("../")
-        there = any((folder / name).is_file() for folder in folders)
+        there = any(os.path.isfile(folder / name) for folder in folders)
         load = partial(load_embedded, str(file)) if embedded and not there else None
         found.picture(name, size if None not in size else None, load=load)
         for points, box in _objects(document, file, found.repairs):
