@@ -148,7 +148,11 @@ def ours() -> list[bytes]:
     """Graphs of every kind that our exporters write."""
     pytest.importorskip("torch")
     pytest.importorskip("onnxruntime")
+    import torch
+
     from hybridkp import deep, fusion
+    from hybridkp.deep.centre import CentreModule
+    from hybridkp.deep.export import trace
     from hybridkp.runtime.int8 import in_8_bits
 
     p = make_problem(8)
@@ -161,7 +165,9 @@ def ours() -> list[bytes]:
     fitted = [m.fit(p.images, p.xy, groups=p.groups, flip=p.flip) for m in made]
     graphs = [g for m in fitted for g in _graphs(m.runtime_node())]
     small = _graphs(in_8_bits(fitted[1].runtime_node(), p.images[:4]))
-    return [*graphs, *small, *_graphs(fitted[0].maps_node(4))]
+    finder = CentreModule(1, (8,) * 5, 8)
+    centre = trace(finder, {"image": torch.zeros(1, 1, 64, 64)}, outputs=("change", "centre"))
+    return [*graphs, *small, *_graphs(fitted[0].maps_node(4)), centre]
 
 
 def test_our_graphs_pass_and_their_shapes_are_known(ours: list[bytes]) -> None:
