@@ -137,12 +137,21 @@ def main() -> None:
                 ratio = took["cv2.dnn"] / np.maximum(took["onnxruntime"], 1e-6)
                 print(f"  {name}: cv2.dnn / onnxruntime = {quartiles(ratio)}", flush=True)
     _starts(folder)
+    _import_ratio()
 
 
 def _torch_threads(n: int) -> None:
     import torch
 
     torch.set_num_threads(n)
+
+
+def _import_ratio(rounds: int = 7) -> None:
+    """How much longer an application's imports take than OpenCV's own, both in every round."""
+    with_cv2, with_ours = "import cv2, numpy", "import cv2, numpy; from hybridkp import runtime; runtime.load"
+    took = [[fresh(code)[0] for code in (with_cv2, with_ours)] for _ in range(rounds)]
+    ratio = np.array([ours / theirs for theirs, ours in took])
+    print(f"\n`from hybridkp import runtime` after `import cv2`: {quartiles(ratio)} times `import cv2`")
 
 
 def _starts(folder: Path) -> None:

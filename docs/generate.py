@@ -23,6 +23,7 @@ from sphinx.errors import PycodeError
 from sphinx.pycode import ModuleAnalyzer
 
 import hybridkp
+from hybridkp.datasets import FORMATS
 from hybridkp.lazy import stub_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,7 @@ def write_pages(folder: Path) -> None:
     rooms = room_table()
     _write(folder / "_generated" / "map.md", map_page(rooms))
     _write(folder / "_generated" / "adding.md", additions.table(additions.pages()))
+    _write(folder / "_generated" / "formats.md", formats_table())
     names = sorted(room for room in rooms if (PACKAGE / room / "__init__.pyi").is_file())
     _write(folder / "api" / "index.rst", api_index(names))
     for room in names:
@@ -50,6 +52,20 @@ def _write(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
+
+
+def formats_table() -> str:
+    """The rows of the table of formats: whose, what is kept, and where its half pixel is."""
+    words = {"objects": "several objects", "hidden": "hidden points", "groups": "groups", "boxes": "boxes"}
+    lines = ["| format | of | written | keeps besides points | centre of the top-left pixel | options |"]
+    lines.append("|:---|:---|:---|:---|:---|:---|")
+    for row in FORMATS:
+        if row.tool:
+            kept = ", ".join(text for key, text in words.items() if key in row.keeps) if row.write else ""
+            options = ", ".join(f"`{name}`" for name in row.options)
+            written = "yes" if row.write else "–"
+            lines.append(f"| `{row.name}` | {row.tool} | {written} | {kept} | {row.centre} | {options} |")
+    return "\n".join([*lines, ""])
 
 
 # --------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from . import deep as deep
 from . import descriptors as descriptors
 from . import detection as detection
 from . import evaluate as evaluate
+from . import explain as explain
 from . import files as files
 from . import fusion as fusion
 from . import imaging as imaging

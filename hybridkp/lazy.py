@@ -14,6 +14,24 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+#: what is imported under another name than pip's, and what comes with an extra
+PIP_NAMES = {
+    "cv2": "opencv-contrib-python",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "dlib": "hybridkp[peers]",
+    "onnx": "hybridkp[onnx]",
+    "onnxruntime": "hybridkp[onnx]",
+}
+
+
+def missing(what: str, library: str) -> str:
+    """One line for a library that is not installed, with the cure."""
+    return (
+        f"{what} needs {library}, which is not installed: pip install {PIP_NAMES.get(library, library)}"
+        " (pip install hybridkp brings everything that training and comparing need)"
+    )
+
 
 def stub_names(text: str) -> dict[str, str]:
     """Public name -> submodule that defines it, "" for a submodule itself, of a stub's text."""
@@ -34,7 +52,13 @@ def attach_stub(
     def load(name: str) -> Any:
         if name not in where:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = import_module(f".{where[name] or name}", package)
+        try:
+            module = import_module(f".{where[name] or name}", package)
+        except ModuleNotFoundError as error:
+            library = (error.name or package).partition(".")[0]
+            if library == package.partition(".")[0]:
+                raise
+            raise ModuleNotFoundError(missing(f"{package}.{name}", library), name=library) from None
         value = getattr(module, name) if where[name] else module
         setattr(sys.modules[package], name, value)  # the next time it is simply there
         return value

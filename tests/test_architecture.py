@@ -23,8 +23,20 @@ ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
     "checks": {"cv2", "datasets", "files", "imaging", "metrics", "numpy", "sklearn", "structures"},
-    "cli": {"datasets", "evaluate", "files", "imaging", "recipes", "report", "runtime", "structures", "tqdm"},
-    "datasets": {"cv2", "files", "imaging", "numpy", "skimage", "structures"},
+    "cli": {
+        "datasets",
+        "detection",
+        "evaluate",
+        "explain",
+        "files",
+        "imaging",
+        "recipes",
+        "report",
+        "runtime",
+        "structures",
+        "tqdm",
+    },
+    "datasets": {"cv2", "files", "h5py", "imaging", "numpy", "pandas", "skimage", "structures", "yaml"},
     "deep": {
         "cv2",
         "files",
@@ -34,7 +46,6 @@ ROOMS: dict[str, set[str]] = {
         "numpy",
         "points",
         "runtime",
-        "safetensors",
         "sklearn",
         "stats",
         "structures",
@@ -42,7 +53,7 @@ ROOMS: dict[str, set[str]] = {
         "tqdm",
     },
     "descriptors": {"cv2", "imaging", "numpy", "skimage", "structures"},
-    "detection": {"imaging", "numpy", "structures"},
+    "detection": {"cv2", "imaging", "landmarks", "numpy", "runtime", "sklearn", "stats", "structures"},
     "evaluate": {
         "cv2",
         "datasets",
@@ -53,11 +64,13 @@ ROOMS: dict[str, set[str]] = {
         "memory",
         "metrics",
         "numpy",
+        "runtime",
         "sklearn",
         "stats",
         "structures",
         "tqdm",
     },
+    "explain": {"cv2", "descriptors", "files", "imaging", "numpy", "report", "structures"},
     "files": {"cv2", "imaging", "lazy", "numpy", "onnxruntime", "sklearn", "structures"},
     "fusion": {
         "datasets",
@@ -99,7 +112,17 @@ ROOMS: dict[str, set[str]] = {
     "metrics": {"numpy", "structures"},
     "peers": {"dlib", "imaging", "numpy", "sklearn", "structures"},
     "points": {"cv2", "descriptors", "files", "imaging", "numpy", "sklearn", "structures"},
-    "recipes": {"deep", "descriptors", "fusion", "landmarks", "peers", "points", "sklearn", "structures"},
+    "recipes": {
+        "deep",
+        "descriptors",
+        "detection",
+        "fusion",
+        "landmarks",
+        "peers",
+        "points",
+        "sklearn",
+        "structures",
+    },
     "report": {
         "cv2",
         "datasets",
@@ -112,14 +135,14 @@ ROOMS: dict[str, set[str]] = {
         "stats",
         "structures",
     },
-    "runtime": {"files", "imaging", "numpy", "structures"},
+    "runtime": {"files", "imaging", "numpy", "onnx", "onnxruntime", "structures"},
     "stats": {"numpy", "scipy", "structures"},
     "structures": {"cv2", "numpy"},
 }
 
 #: what an application reaches, besides the nodes of runtime files
 LIGHT_DOORS = (
-    *("runtime:load", "runtime:export_runtime", "runtime:RuntimeDetector"),
+    *("runtime:load", "runtime:export_runtime", "runtime:RuntimeDetector", "runtime:RuntimePictureDetector"),
     *("points:NetFeature", "points:FeatureMatcher", "points:TwoStageMatcher", "points:GridRefinedMatcher"),
     *("points:UnionMatcher", "points:FallbackMatcher", "points:EccMatcher", "points:RefinedMatcher"),
     *("points:as_feature2d", "points:FromFeature2D", "points:SIFTFeature", "points:ORBFeature"),
@@ -299,7 +322,11 @@ def test_runtime_needs_neither_torch_nor_sklearn() -> None:
 
 
 PACKAGES = sorted(
-    {".".join(("hybridkp", *p.relative_to(ROOT).parts[:-1])) for p in SOURCES if p.parent.name != "nodes"}
+    {
+        ".".join(("hybridkp", *p.relative_to(ROOT).parts[:-1]))
+        for p in SOURCES
+        if p.parent.name not in ("nodes", "graphs")
+    }
     - {"hybridkp.cli"}
 )
 

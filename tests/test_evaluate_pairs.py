@@ -292,6 +292,7 @@ def spoiled(path, change):
     arrays, rest = load(data), json.loads(meta["matches"])
     change(arrays, rest, meta)
     meta["matches"] = json.dumps(rest)
+    meta.pop("sha256")  # as if it had been written so
     path.write_bytes(save(arrays, metadata=meta))
 
 

@@ -162,9 +162,11 @@ def _graphs(tree: Any) -> list[bytes]:
 def ours() -> list[bytes]:
     """Graphs of every kind that our exporters write."""
     pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
     from hybridkp import deep, fusion
     from hybridkp.deep.export import export_onnx
     from hybridkp.deep.networks import Pyramid
+    from hybridkp.runtime.int8 import in_8_bits
 
     p = make_problem(8)
     tiny = deep.Schedule(max_epochs=1, epoch_pictures=16)
@@ -176,7 +178,9 @@ def ours() -> list[bytes]:
     fitted = [m.fit(p.images, p.xy, groups=p.groups, flip=p.flip) for m in made]
     graphs = [g for m in fitted for g in _graphs(m.runtime_node())]
     zoo = [deep.HeatmapNet(32, backbone=b)._make(2).eval() for b in ("deconv", Pyramid(fusion="convgru"))]
-    return [*graphs, *_graphs(fitted[0].maps_node(4)), *(export_onnx(net, (1, 32, 32)) for net in zoo)]
+    small = _graphs(in_8_bits(fitted[1].runtime_node(), p.images[:4]))
+    graphs += [*small, *_graphs(fitted[0].maps_node(4))]
+    return [*graphs, *(export_onnx(net, (1, 32, 32)) for net in zoo)]
 
 
 def test_our_graphs_pass_and_their_shapes_are_known(ours: list[bytes]) -> None:

@@ -212,7 +212,7 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"run\.safetensors: checkpoint of another training"):
         fit(learner(max_epochs=1, epoch_pairs=2, checkpoint=path, seed=1))
     path.write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"run\.safetensors: not a training checkpoint"):
+    with pytest.raises(InputError, match=r"run\.safetensors: not a checkpoint file"):
         fit(learner(max_epochs=1, epoch_pairs=2, checkpoint=path))
 
 

@@ -224,7 +224,7 @@ _MISTAKES = {
     "vote(sdm,sdm-fast)": "'sdm' stands twice",
     "vote[guard=true]": r"'vote' is short for vote\(sdm,heatmap:flip\)",
     "average[weights=1:2:3](sdm,heatmap)": "has 2 members: give as many weights",
-    "yolo/heatmap": "there is no finder 'yolo': boxes are given",
+    "yolo/heatmap": "there is no finder 'yolo'",
     "vote(sdm,heatmap": r"character 5: this '\(' is never closed",
     "vote(sdm]": r"the '\(' of character 5 is still open",
     "heatmap[sigma=1": r"this '\[' is never closed",

@@ -22,7 +22,16 @@ from sklearn.exceptions import NotFittedError
 from ..files import load_model, save_model
 from ..imaging.geometry import flip_image, rescale
 from ..imaging.pyramid import gaussian_pyramid
-from ..structures import Array, InputError, Keypoints
+from ..structures import (
+    Array,
+    Contributing,
+    InputError,
+    InputGradients,
+    Keypoints,
+    Staged,
+    Voices,
+    supports,
+)
 
 Checks = Iterator[tuple[str, Callable[[], None]]]
 
@@ -234,6 +243,22 @@ def _beats_mean_shape(lazy: _Lazy) -> None:
     assert error < 0.9 * floor, f"mean error {error:.2f} px, the mean shape has {floor:.2f}"
 
 
+def _explains_itself(lazy: _Lazy) -> None:
+    """Of the promises that the room ``explain`` asks for, those that the detector makes."""
+    model, images = lazy.fitted, lazy.images[:2]
+    if supports(model, Staged):
+        last = model.stages(images)[-1].xy
+        np.testing.assert_allclose(last, model.predict(images), atol=1e-4, err_msg="the last stage")
+    if supports(model, Voices):
+        total = np.sum([voice.weight for voice in model.voices(images)], axis=0)
+        np.testing.assert_allclose(total, 1, atol=1e-5, err_msg="weights must sum to 1")
+    if supports(model, Contributing):
+        found = model.contributions(images[0], 0)
+        assert found.xy.shape == (len(found.value), 2) and np.isfinite(found.total)
+    if supports(model, InputGradients):
+        assert model.input_gradients(images, 0).shape == images.shape[:3]
+
+
 DETECTOR_CHECKS: dict[str, Callable[[_Lazy], None]] = {
     "says that it is not fitted": _unfitted,
     "shapes, dtypes and ranges": _shapes,
@@ -245,6 +270,7 @@ DETECTOR_CHECKS: dict[str, Callable[[_Lazy], None]] = {
     "saves and loads": _saves,
     "missing points, one landmark": _missing_points_and_one_landmark,
     "beats the mean shape": _beats_mean_shape,
+    "explains itself": _explains_itself,
 }
 
 

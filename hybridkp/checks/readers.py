@@ -260,6 +260,8 @@ def make_annotated(folder: Path, keeps: tuple[str, ...] = KEEPS, random_state: i
             if "missing" in keeps:
                 state[2 + n % 3] = NOT_LABELLED
             box = np.array([0.5, 1.25, w - 2.0, h - 3.0] if "boxes" in keeps else [np.nan] * 4)
+            if "fractions" not in keeps:
+                xy, box = np.round(xy), np.round(box)
             instances.append(Instance(xy, state, box, area=float(w * h)))
         samples.append(
             Sample(
@@ -296,7 +298,10 @@ def _round_trip(row: Format[Dataset], split: str | None) -> None:
         assert [Path(s.name).stem for s in data] == [Path(s.name).stem for s in made], (
             "pictures, in their order"
         )
-        assert data.landmarks == made.landmarks
+        assert len(data.landmarks) == len(made.landmarks), "landmarks"
+        assert "names" not in row.keeps or data.landmarks == made.landmarks, (
+            "the landmarks' names, in their order"
+        )
         for a, b in zip(made, data, strict=True):
             _same(a, b, row.keeps)
 

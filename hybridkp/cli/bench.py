@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files.lease import work_in
 from .display import FAILED, OK, Display, say, show_report
 from .options import (
     DATA,
@@ -14,6 +15,8 @@ from .options import (
     methods_option,
     normalizer_option,
     param_option,
+    reader_options,
+    reading,
     seeds_option,
 )
 
@@ -23,6 +26,7 @@ EXAMPLES = """\
   hybridkp bench
   hybridkp bench faces68 --methods "mean-shape,hog+svm,heatmap:flip:sdm" --seeds 0,1 --out runs/faces
   hybridkp bench mouse17 --normalizer pixel --quick
+  hybridkp bench farm.json --category cow --images photos/ --methods sdm
   hybridkp bench faces68 --methods "heatmap[input_px=64],vote(sdm,heatmap:flip)" --param max_epochs=20
 A run that was stopped goes on when the same command is given again: finished methods are kept, a
 network goes on after its last whole epoch."""
@@ -53,6 +57,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     crop_options(parser)
     normalizer_option(parser)
+    reader_options(parser)
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="go on although the data have errors that make figures wrong; the report repeats them",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,14 +87,17 @@ def run(args: argparse.Namespace) -> int:
         size_hw=(args.crop, args.crop),
         margin=args.margin,
         max_timed=20 if quick else 50,
+        anyway=args.anyway,
+        **reading(args),
     )
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{'-quick' if quick else ''}"
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
-    with Display(len(methods) * len(set(args.seeds))) as display:
-        predictions = evaluate.bench(
-            methods, problem, out=out, seeds=args.seeds, n_jobs=args.jobs, progress=display
-        )
-    show_report(predictions, problem, out)
+    with work_in(out):
+        with Display(len(methods) * len(set(args.seeds))) as display:
+            predictions = evaluate.bench(
+                methods, problem, out=out, seeds=args.seeds, n_jobs=args.jobs, progress=display
+            )
+        show_report(predictions, problem, out)
     for name in display.failed:
         say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
     return FAILED if display.failed else OK

@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from ..files.lease import work_in
 from .display import FAILED, OK, Display, say, show_points_report
 from .options import counts, jobs_option, methods_option, seeds_option
 
@@ -47,24 +48,25 @@ def run(args: argparse.Namespace) -> int:
     stem = f"{Path(args.data).resolve().stem}-points{'-quick' if args.quick else ''}"
     out = args.out or Path("hybridkp-out") / stem
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
-    evaluate.note_pairs(out, args.data, args.short_side, args.quick)
-    with Display(len(names) * len(set(budgets)) * len(set(args.seeds))) as display:
-        found = evaluate.bench_pairs(
-            [(name, partial(recipes.make_matcher, name)) for name in names],
-            pairs,
-            out=out,
-            n_points=budgets,
-            seeds=args.seeds,
-            n_jobs=args.jobs,
-            progress=display,
-        )
-    for matched in found:
-        if matched.failures:
-            say(
-                f"hybridkp: note: {matched.label} raised at {len(matched.failures)} of {len(matched)} pairs,"
-                f" which count as not matched; see {out / 'errors'}"
+    with work_in(out):
+        evaluate.note_pairs(out, args.data, args.short_side, args.quick)
+        with Display(len(names) * len(set(budgets)) * len(set(args.seeds))) as display:
+            found = evaluate.bench_pairs(
+                [(name, partial(recipes.make_matcher, name)) for name in names],
+                pairs,
+                out=out,
+                n_points=budgets,
+                seeds=args.seeds,
+                n_jobs=args.jobs,
+                progress=display,
             )
-    show_points_report(found, pairs, out)
+        for matched in found:
+            if matched.failures:
+                say(
+                    f"hybridkp: note: {matched.label} raised at {len(matched.failures)} of {len(matched)}"
+                    f" pairs, which count as not matched; see {out / 'errors'}"
+                )
+        show_points_report(found, pairs, out)
     for name in display.failed:
         say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
     return FAILED if display.failed else OK

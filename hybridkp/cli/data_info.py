@@ -7,7 +7,7 @@ import json
 import textwrap
 
 from .display import OK
-from .options import DATA
+from .options import DATA, reader_options, reading
 
 NAME = "data info"
 HELP = "what is in a data set"
@@ -16,13 +16,15 @@ EXAMPLES = "  hybridkp data info faces68\n  hybridkp data info synthetic"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="PATH", help=DATA)
+    reader_options(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
 
 
 def run(args: argparse.Namespace) -> int:
     from ..datasets import describe_dataset, split_names
 
-    facts = [describe_dataset(args.data, split) for split in split_names(args.data) or (None,)]
+    splits = split_names(args.data) or (None,)
+    facts = [describe_dataset(args.data, split, **reading(args)) for split in splits]
     if args.json:
         print(json.dumps(facts, indent=1))
         return OK

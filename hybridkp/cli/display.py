@@ -1,6 +1,7 @@
 """What commands say: one-line notes and bars on stderr, and results on stdout.
 
-Nothing is computed here; predictions and matches come in, a report's files and its table go out.
+Nothing is computed here; predictions and matches come in, a report's files and its table go out.  Loading
+this file loads nothing else.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from ..structures import InputError
 
 if TYPE_CHECKING:
     from ..files import MatchedSet
@@ -62,6 +61,7 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
 def _is_method(name: str) -> bool:
     """Whether a name stored by some bench is one that the recipes know, and can say something about."""
     from .. import recipes
+    from ..structures import InputError
 
     try:
         return bool(recipes.canonical(name, "points"))

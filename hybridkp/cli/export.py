@@ -7,18 +7,38 @@ from pathlib import Path
 
 from ..structures import InputError
 from .display import OK
+from .options import DATA
 
 NAME = "export"
-HELP = "a model file for OpenCV applications (runtime)"
+HELP = "a model file for applications: .hkr for OpenCV and Python, .onnx for any language"
 EXAMPLES = """\
   hybridkp export faces.hkp -o faces.hkr
-In Python then: hybridkp.runtime.load("faces.hkr").detect(image, box), without torch and scikit-learn."""
+  hybridkp export faces.hkp -o faces.onnx
+  hybridkp export faces.hkp -o faces.onnx --opencv
+  hybridkp export faces.hkp -o faces8.onnx --int8 --calibrate faces68
+In Python then: hybridkp.runtime.load("faces.hkr").detect(image, box), without torch and scikit-learn.
+An .onnx file takes crops, "image" (B, 3, H, W) float32 BGR, and gives "xy" (B, K, 2) and "score" (B, K)."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="a model file of train or bench")
     parser.add_argument(
-        "-o", "--out", type=Path, required=True, help="runtime file to write, such as model.hkr"
+        "-o", "--out", type=Path, required=True, help="file to write: model.hkr, or model.onnx"
+    )
+    parser.add_argument(
+        "--opencv", action="store_true", help=".onnx: for cv2.dnn, one crop at a time, its operators alone"
+    )
+    parser.add_argument(
+        "--pixels",
+        choices=("float", "uint8"),
+        default="float",
+        help=".onnx: crops as (B, 3, H, W) float32 (default), or as OpenCV has them, (B, H, W, 3) uint8",
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="networks' convolutions in 8 bits; needs --calibrate"
+    )
+    parser.add_argument(
+        "--calibrate", metavar="DATA", help=f"--int8: pictures like those in use, labelled; {DATA}"
     )
 
 
@@ -26,10 +46,27 @@ def run(args: argparse.Namespace) -> int:
     from ..files import load_model, read_meta
     from ..runtime import export_runtime
 
+    graph = args.out.suffix.lower() == ".onnx"
+    if not graph and (args.opencv or args.pixels != "float"):
+        raise InputError(f"{args.out}: --opencv and --pixels are for .onnx files: give -o model.onnx")
+    if args.int8 != bool(args.calibrate):
+        raise InputError("--int8 and --calibrate DATA go together: 8 bits are set, and judged, on pictures")
     model, meta = load_model(args.model), read_meta(args.model)
+    kind = type(model).__name__
     try:
-        export_runtime(model, args.out, meta)
+        if args.int8:
+            from ..datasets import load_dataset
+            from ..evaluate import int8_model
+
+            model, said = int8_model(model, load_dataset(args.calibrate), float(meta.get("margin", 1.25)))
+            print(said)
+        if graph:
+            from ..runtime import export_onnx
+
+            export_onnx(model, args.out, meta, opencv=args.opencv, pixels=args.pixels)
+        else:
+            export_runtime(model, args.out, meta)
     except InputError as error:
         raise InputError(f"{args.model}: {error}") from None
-    print(f"{args.out}: {type(model).__name__}, {args.out.stat().st_size / 1e6:.2f} MB")
+    print(f"{args.out}: {meta.get('method', kind)}, {args.out.stat().st_size / 1e6:.2f} MB")
     return OK

@@ -11,6 +11,7 @@ HELP = "the methods that can be named"
 EXAMPLES = """\
   hybridkp list
   hybridkp list --task points
+  hybridkp list --task finders
   hybridkp list --parts
 A method is an expression of parts, quoted: "hog+svm", "heatmap:flip:sdm", "heatmap[input_px=64]:sdm",
 "vote(hog+svm,heatmap:flip)". The list shows single parts and well-known combinations; all others are
@@ -19,7 +20,7 @@ methods too, or are refused with the reason."""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--task", choices=("landmarks", "points"), default="landmarks", help="default: landmarks"
+        "--task", choices=("landmarks", "points", "finders"), default="landmarks", help="default: landmarks"
     )
     parser.add_argument(
         "--parts", action="store_true", help="what methods are made of, and where it may stand"

@@ -16,6 +16,22 @@ from ..datasets import formats_help
 DATA = formats_help()
 
 
+def reader_options(parser: argparse.ArgumentParser) -> None:
+    """How data are read; every command that reads a data set has them, :func:`reading` hands them on."""
+    parser.add_argument(
+        "--category", metavar="NAME_OR_ID", help="which category to read, where several have keypoints"
+    )
+    parser.add_argument(
+        "--images", metavar="DIR", help="where the pictures lie, if not beside the annotations"
+    )
+
+
+def reading(args: argparse.Namespace) -> dict[str, Any]:
+    """The reader's options that were given, by the names that ``load_dataset`` takes."""
+    given = {"category": args.category, "images_dir": args.images}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def methods_option(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--methods", type=methods, metavar="A,B", help=text)
 
@@ -56,6 +72,7 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     """A bench's folder, and where its data are now."""
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")
     parser.add_argument("--data", metavar="PATH", help="the data, when they have moved since")
+    reader_options(parser)
 
 
 def normalizer_option(parser: argparse.ArgumentParser) -> None:

@@ -18,17 +18,21 @@ COMMANDS = (
     "bench",
     "train",
     "predict",
+    "explain",
+    "evaluate",
     "export",
     "data_check",
+    "data_convert",
     "data_info",
     "list",
     "bench_points",
+    "bench_finders",
     "match",
     "tune",
     "robustness",
     "report",
 )
-GROUPS = {"data": "look at annotated data"}
+GROUPS = {"data": "look at annotated data, and convert them"}
 
 DESCRIPTION = "Classical, deep and hybrid keypoint detectors, side by side on your data."
 EXAMPLES = """\
@@ -39,6 +43,8 @@ EXAMPLES = """\
   hybridkp match left.png right.png -o matches.png
   hybridkp train faces68 --method "hog+svm" -o faces.hkp
   hybridkp predict faces.hkp photos/ --boxes boxes.json -o predictions/
+  hybridkp explain faces.hkp face.jpg -o why.html
+  hybridkp evaluate faces.hkp newfaces/ -o runs/new
   hybridkp export faces.hkp -o faces.hkr
   hybridkp data check faces68"""
 

@@ -18,10 +18,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="a model file of train or bench")
     parser.add_argument("pictures", nargs="+", help="files, folders or globs")
     parser.add_argument(
-        "--boxes", type=Path, help="COCO JSON with the objects' boxes (default: whole picture)"
+        "--boxes",
+        type=Path,
+        help="COCO JSON with the objects' boxes (default: the model's finder, else the whole picture)",
     )
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="folder for predictions.json and overlays/"
+    )
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        metavar="P",
+        help="leave out what the model's finder is less sure of, 0 to 1 (default: as trained, 0.5)",
     )
     parser.add_argument("--overlays", action=argparse.BooleanOptionalAction, default=True)
 
@@ -31,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     from ..files import find_images
 
     pictures = [path for text in args.pictures for path in find_images(text)]
-    document = predict(args.model, pictures, boxes=args.boxes, out=args.out, overlays=args.overlays)
+    document = predict(
+        args.model, pictures, boxes=args.boxes, out=args.out, overlays=args.overlays, min_score=args.min_score
+    )
     print(
         f"{len(document['annotations'])} objects in {len(pictures)} pictures: {args.out / 'predictions.json'}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .display import OK, say, show_points_report, show_report
-from .options import normalizer_option, run_options
+from .options import normalizer_option, reading, run_options
 
 NAME = "report"
 HELP = "make the report again from stored predictions"
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
         show_points_report(*evaluate.comparable_matches(args.out, args.data), args.out)
         return OK
     evaluate.stored_predictions(args.out)  # a folder without any says so before its data are read
-    problem = evaluate.stored_problem(args.out, data=args.data, normalizer=args.normalizer)
+    problem = evaluate.stored_problem(args.out, data=args.data, normalizer=args.normalizer, **reading(args))
     good, others = evaluate.comparable_predictions(args.out, problem)
     if others:
         say(

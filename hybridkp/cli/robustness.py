@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..files.lease import work_in
 from .display import OK, Bar, provenance
 from .options import (
     count,
@@ -11,6 +12,7 @@ from .options import (
     methods_option,
     names,
     normalizer_option,
+    reading,
     run_options,
     seed_option,
 )
@@ -40,13 +42,17 @@ def run(args: argparse.Namespace) -> int:
     from ..report import write_robustness
 
     problem = evaluate.stored_problem(
-        args.out, data=args.data, normalizer=args.normalizer, max_val=args.max_val
+        args.out,
+        data=args.data,
+        normalizer=args.normalizer,
+        max_val=args.max_val,
+        **reading(args),
     )
     methods = [recipes.canonical(name) for name in args.methods or ()]
     models = evaluate.stored_models(args.out, methods or None, args.seed)
     folder = args.out / "robustness"
     args.resume = f"Finished conditions are kept in {folder}; give the same command again to go on."
-    with Bar("condition") as bar:
+    with work_in(folder), Bar("condition") as bar:
         predictions = evaluate.robustness(
             models,
             problem,

@@ -7,19 +7,23 @@ import time
 from pathlib import Path
 
 from .display import OK
-from .options import DATA, crop_options, param_option, seed_option
+from .options import DATA, crop_options, param_option, reader_options, reading, seed_option
 
 NAME = "train"
 HELP = "train one method and save it to a file"
 EXAMPLES = """\
   hybridkp train faces68 --method "hog+svm" -o faces.hkp
   hybridkp train faces68 --method "heatmap[input_px=192]:flip:sdm" --param max_epochs=100 -o faces.hkp
+  hybridkp train scenes --method sdm --finder hog+svm -o faces.hkp
   hybridkp train synthetic --method mean-shape --max-train 100 -o mean.hkp"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help=DATA)
     parser.add_argument("--method", required=True, help='a method as in "hybridkp list"')
+    parser.add_argument(
+        "--finder", help='also learn to find the objects: a finder as in "hybridkp list --task finders"'
+    )
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="model file to write, such as model.hkp"
     )
@@ -28,18 +32,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="part to train on (default train, else everything)")
     seed_option(parser)
     crop_options(parser)
+    reader_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, split_names, thin
 
-    name = recipes.canonical(args.method)
+    name = recipes.canonical(f"{args.finder}/{args.method}" if args.finder else args.method)
     made = {name: recipes.make_method(name, quick=args.quick)}
     estimator = recipes.parameterised(made, dict(args.param))[name]
     split = args.split or ("train" if "train" in split_names(args.data) else None)
-    data = thin(load_dataset(args.data, split), args.max_train)
+    data = thin(load_dataset(args.data, split, **reading(args)), args.max_train)
     problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
+    args.resume = "Finished fits are kept beside the model file; give the same command again to go on."
     start = time.perf_counter()
     evaluate.train(estimator, problem, args.out, seed=args.seed, name=name)
     size = args.out.stat().st_size / 1e6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files.lease import work_in
 from ..structures import InputError
 from .display import OK, Bar, provenance, say
 from .options import (
@@ -15,6 +16,8 @@ from .options import (
     methods_option,
     normalizer_option,
     param_option,
+    reader_options,
+    reading,
     seed_option,
 )
 
@@ -46,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     param_option(parser)
     crop_options(parser)
     normalizer_option(parser)
+    reader_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,12 +72,13 @@ def run(args: argparse.Namespace) -> int:
         normalizer=args.normalizer,
         size_hw=(args.crop, args.crop),
         margin=args.margin,
+        **reading(args),
     )
     args.resume = f"Finished folds are kept in {args.out}; give the same command again to go on."
     found = {}
     for name, estimator in made.items():
         space = {k: v for k, v in recipes.search_space(name).items() if k.split("__")[-1] not in params}
-        with Bar("trial", f"{name}: ") as bar:
+        with work_in(args.out), Bar("trial", f"{name}: ") as bar:
             found[name] = evaluate.tune(
                 estimator,
                 space,

@@ -2,6 +2,7 @@ from .coco import read_coco as read_coco
 from .coco_writer import coco_document as coco_document
 from .coco_writer import image_ids as image_ids
 from .coco_writer import write_coco as write_coco
+from .convert import convert_dataset as convert_dataset
 from .formats import FORMATS as FORMATS
 from .formats import KEEPS as KEEPS
 from .formats import PAIR_FORMATS as PAIR_FORMATS
@@ -11,7 +12,7 @@ from .formats import recognise_format as recognise_format
 from .formats import register_format as register_format
 from .hpatches import read_hpatches as read_hpatches
 from .info import describe_dataset as describe_dataset
-from .layouts import Layout as Layout
+from .layouts import named as named
 from .layouts import recognise as recognise
 from .linter.check import check_dataset as check_dataset
 from .linter.findings import Finding as Finding
@@ -27,6 +28,8 @@ from .pts import read_pts as read_pts
 from .pts import read_pts_folder as read_pts_folder
 from .repairs import Mismatched as Mismatched
 from .repairs import Repaired as Repaired
+from .schemes import LAYOUTS as LAYOUTS
+from .schemes import Layout as Layout
 from .splits import group_folds as group_folds
 from .splits import group_split as group_split
 from .synthetic.bundled import BENCH_PICTURES as BENCH_PICTURES
@@ -37,3 +40,7 @@ from .synthetic.corruptions import CORRUPTIONS as CORRUPTIONS
 from .synthetic.corruptions import corrupted as corrupted
 from .synthetic.faces import make_faces as make_faces
 from .synthetic.photo_pairs import make_pairs as make_pairs
+from .synthetic.scenes import make_scenes as make_scenes
+from .tables import from_arrays as from_arrays
+from .tables import from_frame as from_frame
+from .tables import to_frame as to_frame

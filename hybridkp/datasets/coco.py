@@ -12,6 +12,8 @@ import json
 import re
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import numpy as np
 
 from ..structures import Array, Dataset, InputError, Sample
 from .coco_objects import Record, read_instances, size_hw_of
-from .layouts import infer_flip, parse_normalizer, recognise
+from .layouts import infer_flip, names_for, parse_normalizer, recognise
 from .lookup import find_pictures
 from .repairs import Repaired, Repairs
 from .text import read_text
@@ -32,7 +34,7 @@ def read_coco(
     images_dir: str | Path | None = None,
     name: str | None = None,
     *,
-    category: str | None = None,
+    category: str | int | None = None,
 ) -> Dataset:
     """A COCO keypoint file as a lazy :class:`~hybridkp.structures.Dataset`.
 
@@ -42,7 +44,7 @@ def read_coco(
     images_dir : where ``file_name`` is looked up; otherwise ``<json's folder>/images``, the
         json's folder, and COCO's own ``<..>/<split><year>``, in this order
     name : default ``<folder>-<file stem>``
-    category : which category, when several have keypoints; default the only one
+    category : name or id of the category, when several have keypoints; default the only one in use
 
     Notes
     -----
@@ -76,18 +78,35 @@ def read_coco(
     """
     path = Path(json_path)
     document = read_json(path)
+    folders = _folders(path) if images_dir is None else [Path(images_dir)]
+    return dataset_of(
+        document, path, partial(find_pictures, candidates=folders, where=str(path)), name, category
+    )
+
+
+def dataset_of(
+    document: Record,
+    path: Path,
+    find: Callable[[Sequence[str]], tuple[list[Callable[[], Array]], str]],
+    name: str | None = None,
+    category: str | int | None = None,
+    repairs: Repairs | None = None,
+) -> Dataset:
+    """A COCO document as a data set, by the rules of :func:`read_coco`; other formats' readers end here too.
+
+    ``find`` gives each picture's ``load``, and how the names had to be read; ``repairs`` were made before.
+    """
     chosen = pick_category(document, category, path)
     landmarks = tuple(str(n) for n in chosen["keypoints"])
     images = _images_by_id(document, path)
-    repairs: Repairs = defaultdict(list)
+    repairs = defaultdict(list, repairs or {})
     instances = read_instances(document, chosen, images, path, repairs)
     names = [image["file_name"] for image in images.values()]
-    folders = _folders(path) if images_dir is None else [Path(images_dir)]
-    loads, told = find_pictures(names, folders, str(path))
+    loads, told = find(names)
     if told:
         repairs[f"file names of another machine, read {told}"] = names
     if repairs:
-        warnings.warn(Repaired(str(path), repairs), stacklevel=2)
+        warnings.warn(Repaired(str(path), repairs), stacklevel=3)
     samples = tuple(
         Sample(
             name=image["file_name"],
@@ -139,25 +158,46 @@ def read_json(path: Path) -> Record:
     return document
 
 
-def pick_category(document: Record, wanted: str | None, path: Path) -> Record:
+def pick_category(document: Record, wanted: str | int | None, path: Path) -> Record:
     """The category of that name, or the only one that objects use; its keypoints are names."""
+    _name_landmarks(document)
     able = [c for c in document["categories"] if c.get("keypoints") and isinstance(c["keypoints"], list)]
     if wanted is not None:
-        able = [c for c in able if c.get("name") == wanted]
+        named = [c for c in able if c.get("name") == wanted]
+        there = _categories(able)
+        able = named or [c for c in able if str(c.get("id")) == str(wanted)]
+        if not able and there:
+            raise InputError(f"{path}: no category {wanted!r} with keypoints (there: {there})")
     if not able:
-        what = f"no category {wanted!r} with keypoints" if wanted else "no category lists its keypoints"
-        raise InputError(f"{path}: {what}; add 'keypoints': [names] to the category")
+        raise InputError(f"{path}: no category lists its keypoints; add 'keypoints': [names] to the category")
     if len(able) > 1:
         used = [a.get("category_id") for a in document["annotations"]]
         able = [c for c in able if c.get("id") in used] or able[:1]
     if len(able) > 1:
-        there = ", ".join(repr(c.get("name")) for c in able)
-        raise InputError(f"{path}: several categories have keypoints ({there}); pass category=")
+        raise InputError(
+            f"{path}: several categories have keypoints ({_categories(able)}); choose one by name or id:"
+            " --category, in Python category="
+        )
     names = [str(n) for n in able[0]["keypoints"]]
     if len(set(names)) != len(names):
         twice = next(n for n, count in Counter(names).items() if count > 1)
         raise InputError(f"{path}: the landmark name {twice!r} occurs twice; names must differ")
     return able[0]
+
+
+def _categories(rows: list[Record]) -> str:
+    return ", ".join(f"{str(c.get('name'))[:40]!r} id {str(c.get('id'))[:20]}" for c in rows)
+
+
+def _name_landmarks(document: Record) -> None:
+    """Names for a single category that lists none, as face sets do: its objects say how many."""
+    rows = document["categories"]
+    if len(rows) != 1 or rows[0].get("keypoints"):
+        return
+    tables = (a.get("keypoints") for a in document["annotations"])
+    first = next((t for t in tables if isinstance(t, list) and t and len(t) % 3 == 0), ())
+    if first:
+        rows[0]["keypoints"] = list(names_for(len(first) // 3, str(rows[0].get("name", ""))))
 
 
 def _images_by_id(document: Record, path: Path) -> dict[Any, Record]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..structures import Dataset, InputError
 from .lookup import Tally, in_order, split_of
+from .text import read_head
 
 
 def splits(root: Path) -> dict[str, Path]:
@@ -38,7 +39,9 @@ def recognises(root: Path) -> float:
     """Sure of files with the names of splits, half sure of any other JSON."""
     if root.is_file():
         return 0.5 * (root.suffix.lower() in (".json", ".coco"))
-    return 1.0 if splits(root) else 0.5 * bool(_undivided(root))
+    if any(read_head(file).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") for file in splits(root).values()):
+        return 1.0
+    return 0.5 * bool(_undivided(root))
 
 
 def read(root: Path, split: str | None = None, **options: Any) -> Dataset:
@@ -65,7 +68,7 @@ def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
     write_coco(dataset, root / f"{split or 'annotations'}.json")
 
 
-def tally(root: Path, split: str | None = None, *, category: str | None = None, **_: Any) -> Tally:
+def tally(root: Path, split: str | None = None, *, category: str | int | None = None, **_: Any) -> Tally:
     """Counts by a plain look at the file: pictures, objects with keypoints, points with v > 0."""
     from .coco import pick_category
 

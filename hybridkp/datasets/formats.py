@@ -7,20 +7,23 @@ before a row is asked to, and what is heavy (OpenCV too) is imported then: help 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..structures import Dataset, InputError
 from ..structures.pairs import PairSet
-from . import coco_folder, pts
+from . import coco_folder, cvat, imglab, label_studio, labelme, mpii, poses_csv, pts, sleap, tps, yolo
 from .lookup import SHORT_SIDE, Tally
 
 T = TypeVar("T", Dataset, PairSet)
 
 SYNTHETIC = "synthetic"
-#: pictures of the embedded synthetic set per split, and the seed of each
+SCENES = "scenes"
+#: pictures of the embedded synthetic sets per split, and the seed of each
 SYNTHETIC_SPLITS = {"train": (400, 0), "val": (160, 1_000_003)}
 
 
@@ -43,6 +46,8 @@ class Format(Generic[T]):
     tally : path, split, options -> :class:`~hybridkp.datasets.Tally`, counted without the reader
     write : dataset, folder, split -> None; what ``read`` then finds in that folder
     keeps : what ``write`` has a place for, of :data:`KEEPS`
+    tool : whose format it is, for the table of formats; "" leaves the row out of it
+    centre : what the files call the centre of the top-left pixel, and who says so
     """
 
     name: str
@@ -55,10 +60,13 @@ class Format(Generic[T]):
     tally: Callable[..., Tally] | None = None
     write: Callable[[T, Path, str | None], None] | None = None
     keeps: Collection[str] = ()
+    tool: str = ""
+    centre: str = ""
 
 
-#: several objects a picture, hidden points, points not labelled, groups, the pictures' sizes, boxes
-KEEPS = ("objects", "hidden", "missing", "groups", "sizes", "boxes")
+#: several objects a picture, hidden points, points not labelled, groups, the pictures' sizes, boxes, the
+#: landmarks' names, parts of a pixel
+KEEPS = ("objects", "hidden", "missing", "groups", "sizes", "boxes", "names", "fractions")
 
 
 def _read_synthetic(_: Path, split: str | None) -> Dataset:
@@ -66,6 +74,17 @@ def _read_synthetic(_: Path, split: str | None) -> Dataset:
 
     n, seed = SYNTHETIC_SPLITS[str(split)]
     return make_faces(n, random_state=seed, background=f"real-{split}", name=f"{SYNTHETIC}-{split}")
+
+
+def _read_scenes(_: Path, split: str | None) -> Dataset:
+    from .synthetic.scenes import make_scenes
+
+    n, seed = SYNTHETIC_SPLITS[str(split)]
+    return make_scenes(n, random_state=seed, background=f"real-{split}", name=f"{SCENES}-{split}")
+
+
+def _tally_scenes(_: Path, split: str) -> Tally:
+    return Tally(len(found := _read_scenes(_, split)), sum(len(s.instances) for s in found))
 
 
 def _read_synthetic_pairs(_: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
@@ -94,6 +113,22 @@ def _never(_: Path) -> float:
     return 0.0
 
 
+LOOKED_AT = 2000  #: files of a folder that nobody knows
+#: ending -> what a file of it may be, when no reader knows it
+_HINTS = {
+    ".csv": "a table of frame numbers holds predictions: evaluate --predictions takes it",
+    ".h5": "DeepLabCut's HDF5 is read through the CSV beside it",
+    ".mat": "MATLAB files: convert them to COCO JSON, or MPII's JSON",
+    ".json": "a JSON of another tool: export as COCO",
+    ".txt": "YOLO's texts need their data.yaml with kpt_shape",
+    ".mp4": "films: label frames of them first",
+}
+
+_ORIGIN = {
+    "origin": "what the files call the centre of the top-left pixel, where it is not the format's usual"
+}
+_IMAGES = {"images_dir": "folder of the pictures, where it is not beside the file"}
+
 #: annotated pictures; asked in this order
 FORMATS: list[Format[Dataset]] = [
     Format(
@@ -103,12 +138,14 @@ FORMATS: list[Format[Dataset]] = [
         splits=coco_folder.splits,
         read=coco_folder.read,
         options={
-            "category": "name of the category to read, where several have keypoints",
+            "category": "name or id of the category to read, where several have keypoints",
             "images_dir": "folder of the pictures, where it is not beside the file",
         },
         tally=coco_folder.tally,
         write=coco_folder.write,
         keeps=KEEPS,
+        tool="COCO, Roboflow, FiftyOne",
+        centre="0 (COCO: coordinates are 0-indexed)",
     ),
     Format(
         name="300w",
@@ -118,6 +155,122 @@ FORMATS: list[Format[Dataset]] = [
         read=pts.read,
         options={"origin": "what the files call the centre of the top-left pixel: 1 (300-W) or 0"},
         tally=pts.tally,
+        tool="300-W, iBUG, menpo",
+        centre="1 (made in MATLAB; origin=0 for others)",
+    ),
+    Format(
+        name="labelme",
+        words="labelme JSON",
+        recognises=labelme.recognises,
+        splits=labelme.splits,
+        read=labelme.read,
+        options=_ORIGIN | _IMAGES,
+        tally=labelme.tally,
+        write=labelme.write,
+        keeps=("objects", "missing", "sizes", "boxes", "names", "fractions"),
+        tool="labelme",
+        centre="½ (its canvas draws pixel i from i to i + 1)",
+    ),
+    Format(
+        name="label-studio",
+        words="Label Studio JSON",
+        recognises=label_studio.recognises,
+        splits=label_studio.splits,
+        read=label_studio.read,
+        options=_ORIGIN | _IMAGES,
+        tally=label_studio.tally,
+        write=label_studio.write,
+        keeps=("objects", "missing", "sizes", "boxes", "names", "fractions"),
+        tool="Label Studio",
+        centre="½ (per cent of the size, 0 at the outer edge)",
+    ),
+    Format(
+        name="cvat",
+        words="CVAT XML",
+        recognises=cvat.recognises,
+        splits=cvat.splits,
+        read=cvat.read,
+        options=_ORIGIN | _IMAGES,
+        tally=cvat.tally,
+        write=cvat.write,
+        keeps=("objects", "hidden", "missing", "sizes", "boxes", "names", "fractions"),
+        tool="CVAT",
+        centre="½ (its canvas draws pixel i from i to i + 1)",
+    ),
+    Format(
+        name="yolo-pose",
+        words="YOLO-pose with its data.yaml",
+        recognises=yolo.recognises,
+        splits=yolo.splits,
+        read=yolo.read,
+        tally=yolo.tally,
+        write=yolo.write,
+        keeps=("objects", "hidden", "missing", "sizes", "boxes", "names", "fractions"),
+        tool="Ultralytics, Roboflow",
+        centre="0 (its converter divides COCO's numbers)",
+    ),
+    Format(
+        name="dlc",
+        words="a DeepLabCut or lightning-pose project",
+        recognises=poses_csv.recognises,
+        splits=poses_csv.splits,
+        read=poses_csv.read,
+        options=_ORIGIN | _IMAGES,
+        tally=poses_csv.tally,
+        write=poses_csv.write,
+        keeps=("objects", "missing", "names", "fractions"),
+        tool="DeepLabCut, lightning-pose",
+        centre="0 (napari and matplotlib centre pixel i at i)",
+    ),
+    Format(
+        name="sleap",
+        words="SLEAP .slp",
+        recognises=sleap.recognises,
+        splits=sleap.splits,
+        read=sleap.read,
+        options=_ORIGIN | _IMAGES,
+        tally=sleap.tally,
+        write=sleap.write,
+        keeps=("objects", "missing", "names", "fractions"),
+        tool="SLEAP",
+        centre="0 since format 1.1, before it ½ (SLEAP's source)",
+    ),
+    Format(
+        name="imglab",
+        words="dlib imglab XML",
+        recognises=imglab.recognises,
+        splits=imglab.splits,
+        read=imglab.read,
+        options=_ORIGIN | _IMAGES,
+        tally=imglab.tally,
+        write=imglab.write,
+        keeps=("objects", "missing", "sizes", "boxes", "names"),
+        tool="dlib imglab",
+        centre="0 (dlib's points are pixel indices)",
+    ),
+    Format(
+        name="tps",
+        words="TPS",
+        recognises=tps.recognises,
+        splits=tps.splits,
+        read=tps.read,
+        options=_IMAGES,
+        tally=tps.tally,
+        write=tps.write,
+        keeps=("missing", "sizes", "fractions"),
+        tool="tpsDig, geomorph",
+        centre="x 0; y = height - row (ml-morph's conversion)",
+    ),
+    Format(
+        name="mpii",
+        words="MPII JSON",
+        recognises=mpii.recognises,
+        splits=mpii.splits,
+        read=mpii.read,
+        options=_ORIGIN | _IMAGES,
+        tally=mpii.tally,
+        tool="MPII Human Pose",
+        centre="1 (MATLAB's; HRNet's reader takes 1 off)",
     ),
     Format(
         name=SYNTHETIC,
@@ -127,6 +280,15 @@ FORMATS: list[Format[Dataset]] = [
         read=_read_synthetic,
         word=SYNTHETIC,
         tally=lambda _, split: Tally(SYNTHETIC_SPLITS[split][0], SYNTHETIC_SPLITS[split][0]),
+    ),
+    Format(
+        name=SCENES,
+        words='"scenes"',
+        recognises=_never,
+        splits=lambda _: tuple(SYNTHETIC_SPLITS),
+        read=_read_scenes,
+        word=SCENES,
+        tally=_tally_scenes,
     ),
 ]
 
@@ -163,8 +325,8 @@ def register_format(row: Format[Dataset]) -> None:
 def formats_help(rows: Collection[Format[Any]] = FORMATS) -> str:
     """What can be read, for help and errors: the words of the rows.
 
-    >>> formats_help()
-    'a folder with train.json and val.json, a COCO JSON file, a folder of .pts files or "synthetic"'
+    >>> formats_help()  # doctest: +ELLIPSIS
+    'a folder with train.json and val.json, a COCO JSON file, a folder of .pts files, ... or "scenes"'
     """
     *words, last = (row.words for row in sorted(rows, key=lambda row: bool(row.word)))
     return f"{', '.join(words)} or {last}" if words else last
@@ -183,7 +345,7 @@ def recognise_format(path: str | Path, rows: Collection[Format[T]] = FORMATS) ->
         return word
     root = Path(path).expanduser()
     if root.exists() and not (root.is_file() or root.is_dir()):
-        raise InputError(f"{path}: neither a regular file nor a folder; expected {formats_help(rows)}")
+        raise InputError(f"{path}: neither a regular file nor a folder; name one of them")
     best, most = None, 0.0
     for row in rows if root.exists() else ():
         sure = row.recognises(root)
@@ -195,9 +357,20 @@ def recognise_format(path: str | Path, rows: Collection[Format[T]] = FORMATS) ->
     if best is None and len(places) == 1:
         return places[0]  # nobody else could read it: its own words say best what is wrong
     if best is None:
-        what = "nothing known in it" if root.exists() else "no such file or folder"
+        what = f"nothing known in it ({looks_like(root)})" if root.exists() else "no such file or folder"
         raise InputError(f"{path}: {what}; expected {formats_help(rows)}")
     return best
+
+
+def looks_like(root: Path) -> str:
+    """What lies at a path that nobody can read: the kinds of files, and what the usual ones would be."""
+    files = [root] if root.is_file() else [p for p in islice(root.rglob("*"), LOOKED_AT) if p.is_file()]
+    kinds = Counter(file.suffix.lower() or "no ending" for file in files)
+    if not kinds:
+        return "an empty folder"
+    told = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(4))
+    hints = [hint for kind, hint in _HINTS.items() if kind in kinds]
+    return "; ".join([told, *hints[:1]])
 
 
 def read_format(row: Format[T], path: str | Path, split: str | None, options: Mapping[str, Any]) -> T:

@@ -82,6 +82,11 @@ def refuse(message: str) -> Array:
     raise InputError(message)
 
 
+def refusal_of(load: Callable[[], Array]) -> str:
+    """Why a ``Sample.load`` of :func:`find_pictures` will refuse; "" where it will not."""
+    return str(load.args[0]) if isinstance(load, partial) and load.func is refuse else ""
+
+
 def loader(path: Path) -> Callable[[], Array]:
     """The ``Sample.load`` of a file."""
     return partial(load_picture, str(path))
@@ -153,7 +158,7 @@ def find_pictures(
         tried = ", ".join(str(c) for c in folders)
         raise InputError(
             f"{where}: none of its {len(names)} pictures (first: {names[0][:200]}) is in {tried};"
-            " put them there or pass images_dir"
+            " put them there or say where: --images, in Python images_dir"
         )
     folder, (told, read) = best or (folders[0], ways[0])
     return [_load(folder / read(name), roots, where) for name in names], told

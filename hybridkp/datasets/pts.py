@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ..structures import Array, Dataset, InputError, Instance, Sample
-from .layouts import IBUG_68
 from .lookup import SUFFIXES, Tally, in_order, loader, split_of
+from .schemes import IBUG_68
 from .text import read_text
 
 #: one face of several in a photograph: HELEN's 100032540_1, AFW's 1051618982_2
@@ -155,6 +155,8 @@ def recognises(root: Path) -> float:
     """Sure of a .pts file and of named folders of them; other folders may hold such files by the way."""
     if root.is_file():
         return float(root.suffix.lower() == ".pts")
+    if next(root.glob("*/annot/*.pts"), None) is not None:
+        return 0.9
     return 0.9 if splits(root) else 0.4 * (next(root.rglob("*.pts"), None) is not None)
 
 
@@ -186,20 +188,26 @@ def _sample(file: Path, base: Path, origin: float) -> Sample:
         raise InputError(f"{file}: needs at least two different points to make a box from")
     grow = 0.1 * max(tight[2:])
     box = np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow])
-    relative = picture.relative_to(base)
+    relative = picture.relative_to(base if picture.is_relative_to(base) else base.parent)
+    film = relative.parent.parent if file.parent.name == "annot" else None  # its frames are one group
+    group = film if film is not None else relative.parent / photo_group(file.stem)
     return Sample(
         name=relative.as_posix(),
         load=loader(picture),
         instances=(Instance(xy, box_xywh=box, area=float(box[2] * box[3])),),
-        group=(relative.parent / photo_group(file.stem)).as_posix(),
+        group=group.as_posix(),
     )
 
 
 def _picture_of(file: Path) -> Path:
     def spellings(suffixes: Iterable[str]) -> Iterable[Path]:
-        for suffix in suffixes:
-            yield file.with_suffix(suffix)
-            yield file.with_suffix(suffix.upper())
+        beside = [
+            file.parent.parent / name / file.name for name in ("imgs", "images")
+        ]  # 300-VW's annot/, imgs/
+        for place in (file, *(beside if file.parent.name == "annot" else ())):
+            for suffix in suffixes:
+                yield place.with_suffix(suffix)
+                yield place.with_suffix(suffix.upper())
 
     for candidate in spellings(SUFFIXES):
         if candidate.is_file():

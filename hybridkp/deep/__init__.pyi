@@ -1,3 +1,4 @@
+from .centre import CentreNet as CentreNet
 from .direct import DirectNet as DirectNet
 from .embedding import CNNEmbedding as CNNEmbedding
 from .feature_maps import HeatmapFeatures as HeatmapFeatures
@@ -8,3 +9,4 @@ from .points.learning import PointLearner as PointLearner
 from .refine import CNNRefiner as CNNRefiner
 from .schedule import Schedule as Schedule
 from .simcc import SimCCNet as SimCCNet
+from .verified import VerifiedFinder as VerifiedFinder

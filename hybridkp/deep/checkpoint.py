@@ -1,47 +1,47 @@
 """The file that a training goes on from: named parts of tensors, and JSON about the run.
 
-One safetensors file, replaced atomically.  Whose run it is, is checked; what the parts mean is the
-training's business.
+One file of :mod:`hybridkp.files.records`, replaced atomically.  Whose run it is, is checked; what the parts
+mean is the training's business.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+import torch
 from torch import Tensor
 
-from ..files import write_atomic
-from ..structures import InputError
+from ..files.records import load_tensors, save_tensors
+from ..structures import Array, InputError
 
 Parts = dict[str, dict[str, Tensor]]
 
 
 def save_checkpoint(path: Path, parts: Mapping[str, Mapping[str, Tensor]], about: dict[str, Any]) -> None:
     """Write ``parts`` (part -> name -> tensor) and ``about``, whose ``run`` tells trainings apart."""
-    tensors = {f"{part}.{name}": v for part, values in parts.items() for name, v in values.items()}
-    tensors = {name: v.detach().cpu().contiguous().clone() for name, v in tensors.items()}
-    write_atomic(path, save(tensors, {"hybridkp": json.dumps(about)}))
+    arrays = {
+        f"{part}.{k}": v.detach().cpu().numpy() for part, values in parts.items() for k, v in values.items()
+    }
+    save_tensors(path, "checkpoint", 1, arrays, about)
 
 
 def load_checkpoint(path: Path, run: Any) -> tuple[Parts, dict[str, Any]]:
     """The inverse; :class:`InputError` for a file that is none, or that of another ``run``."""
-    try:
-        with safe_open(path, "pt") as stream:
-            about = json.loads((stream.metadata() or {})["hybridkp"])
-            tensors = {k: stream.get_tensor(k) for k in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a training checkpoint; delete it to start afresh") from error
+    parts, about = load_tensors(path, "checkpoint", 1, _built)
     if about["run"] != run:
         raise InputError(f"{path}: checkpoint of another training (other data, seed or parameters)")
+    return parts, about
+
+
+def _built(arrays: dict[str, Array], about: dict[str, Any]) -> tuple[Parts, dict[str, Any]]:
     parts: Parts = {}
-    for key, value in tensors.items():
+    for key, value in arrays.items():
         part, _, name = key.partition(".")
-        parts.setdefault(part, {})[name] = value
+        parts.setdefault(part, {})[name] = torch.from_numpy(value)
+    if not {"run", "history", "seconds"} <= about.keys():
+        raise KeyError("run")
     return parts, about
 
 

@@ -245,6 +245,20 @@ class NetDetector(DetectorMixin, NetEstimator):
         """(B, C, H, W) uint8 of crops of the size of the fit."""
         return picture_tensor(check_crops(images, self.size_hw_), self.n_channels_)
 
+    def input_gradients(self, images: Any, landmark: int) -> Array:
+        """(B, H, W) float32: px that a point moves per grey level of a pixel, over x, y and all channels."""
+        check_is_fitted(self)
+        module = self.module_
+        place(module, self._device)
+        out = []
+        for crop in self._crops(images).split(1):
+            pixels = crop.to(self._device).float().requires_grad_()
+            point = module(pixels)[0][0, landmark]
+            rows = [torch.autograd.grad(one, pixels, retain_graph=True)[0] for one in point]
+            out.append(torch.stack(rows).square().sum((0, 1, 2)).sqrt())
+        gradients: Array = torch.stack(out).cpu().numpy()
+        return gradients
+
     def export_onnx(self, path: Any = None, opset: int = 17) -> bytes:
         """The whole prediction as an ONNX model; also written to ``path`` when given.
 

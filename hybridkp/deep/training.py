@@ -14,6 +14,7 @@ import copy
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -157,6 +158,34 @@ class _Run:
         self.history["learning_rate"].append(rate)
 
 
+class _Checkpoint:
+    """Where a run is kept: in the file that a user named, or in the memory's, which may fail without harm."""
+
+    def __init__(self, run: _Run, named: Any, remembered: Path | None) -> None:
+        self.run, self.named = run, named is not None
+        self.path = remembered if named is None else Path(named)
+
+    def resume(self) -> None:
+        if self.path is not None and self.path.exists():
+            try:
+                self.run.resume(self.path)
+            except InputError as error:
+                self._told(error, "trained from the start")
+
+    def save(self) -> None:
+        if self.path is not None:
+            try:
+                self.run.save(self.path)
+            except InputError as error:
+                self._told(error, "trained on without it")
+                self.path = None
+
+    def _told(self, error: InputError, what: str) -> None:
+        if self.named:
+            raise error
+        warnings.warn(f"{error}; {what}", RuntimeWarning, stacklevel=4)
+
+
 def train(
     module: nn.Module,
     supply: Supply,
@@ -179,10 +208,8 @@ def train(
     history : ``loss``, ``validation`` and ``learning_rate``, one number per epoch
     """
     run = _Run(module, supply, loss, schedule, seed)
-    path = memory.checkpoint(f"{run.about} {module}")
-    path = path if schedule.checkpoint is None else Path(schedule.checkpoint)
-    if path is not None and path.exists():
-        run.resume(path)
+    kept = _Checkpoint(run, schedule.checkpoint, memory.checkpoint(f"{run.about} {module}"))
+    kept.resume()
     epochs, quiet = schedule.max_epochs, not schedule.verbose
     bar = tqdm(total=epochs, initial=run.first, disable=quiet, file=sys.stderr, unit="epoch")
     with seeded(seed, run.device), bar:
@@ -196,8 +223,7 @@ def train(
                 run.best = copy.deepcopy(run.kept.state_dict())
             bar.update()
             bar.set_postfix(loss=run.history["loss"][-1], validation=value)
-            if path is not None:
-                run.save(path)
+            kept.save()
     module.load_state_dict(run.best)
     module.eval()
     return run.history

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..imaging.geometry import extract_patches
+from ..imaging.geometry import extract_patches, grid_offsets
 from ..imaging.opencv import create_hog
 from ..imaging.pyramid import level_points, sub_pyramid
 from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
@@ -118,6 +118,12 @@ class HOG(Parameters):
     def reach_px(self) -> int:
         """How far from the point a row looks, in px of the level."""
         return cells_reach(self.cells, self.cell_px)
+
+    def feature_places(self) -> tuple[Array, float]:
+        """(D, 2) offsets of each feature's cell from the point, px of the finest level, and a cell's side."""
+        side = float(self.cell_px * 2**self.level)
+        places = grid_offsets(self.cells, side)
+        return np.repeat(places.reshape(-1, 2), self.n_orientations, axis=0), side
 
     def _check(self) -> None:
         if self.backend not in ("dense", "opencv", "skimage"):

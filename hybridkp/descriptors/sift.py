@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..imaging.geometry import grid_offsets
 from ..imaging.opencv import create_sift
 from ..imaging.pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
@@ -102,6 +103,13 @@ class SIFT(Parameters):
         kept, rows = _sift().compute(cv2.convertScaleAbs(image), points)
         out = aligned(kept, rows, len(points))[:n]
         return root_sift(out) if self.root else out
+
+    def feature_places(self) -> tuple[Array, float]:
+        """(128, 2) offsets of each feature's cell from an upright point, px, and a cell's side."""
+        if self.size_px is None:
+            raise InputError("SIFT: places are known with a size_px of its own only")
+        side = 1.5 * self.size_px * 2**self.level
+        return np.repeat(grid_offsets(4, side).reshape(-1, 2), 8, axis=0), side
 
 
 def root_sift(rows: Array) -> Array:

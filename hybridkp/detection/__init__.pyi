@@ -1,2 +1,9 @@
 from .boxes import BoxesGiven as BoxesGiven
+from .boxes_math import fuse_boxes as fuse_boxes
+from .channels import Cells as Cells
+from .fused import FusedFinder as FusedFinder
+from .ready_made import CascadeFinder as CascadeFinder
+from .ready_made import FaceNetFinder as FaceNetFinder
 from .top_down import TopDown as TopDown
+from .window_finder import WindowFinder as WindowFinder
+from .windows import WindowModel as WindowModel

@@ -14,19 +14,30 @@ import numpy as np
 
 from ..imaging.crops import batch_of_one, predict_in_box, usable_box
 from ..imaging.images import as_uint8
-from ..structures import HIDDEN, VISIBLE, Array, DataWarning, Finder, Instance, Visibility, supports
+from ..structures import (
+    HIDDEN,
+    VISIBLE,
+    Array,
+    DataWarning,
+    Finder,
+    Instance,
+    Parameters,
+    Visibility,
+    supports,
+)
 
 
-class TopDown:
+class TopDown(Parameters):
     """A finder and a detector of crops as one detector of whole pictures.
 
     Parameters
     ----------
-    finder : fitted; see :class:`~hybridkp.structures.Finder`
-    detector : fitted; one crop is asked about at a time.  With ``predict_with_visibility``
+    finder : see :class:`~hybridkp.structures.Finder`
+    detector : of crops; one crop is asked about at a time.  With ``predict_with_visibility``
         (:class:`~hybridkp.structures.Visibility`) the instances also say how visible each point is.
     size_hw : of the crops; None = those that the detector was fitted on (``size_hw_``)
     margin : crop side / box side
+    min_score : boxes whose score is lower are left out
 
     Examples
     --------
@@ -34,13 +45,24 @@ class TopDown:
     """
 
     def __init__(
-        self, finder: Finder, detector: Any, size_hw: tuple[int, int] | None = None, margin: float = 1.25
+        self,
+        finder: Finder,
+        detector: Any,
+        size_hw: tuple[int, int] | None = None,
+        margin: float = 1.25,
+        min_score: float = 0.5,
     ) -> None:
-        height, width = detector.size_hw_ if size_hw is None else size_hw
         self.finder = finder
         self.detector = detector
-        self.size_hw = (int(height), int(width))
-        self.margin = float(margin)
+        self.size_hw = size_hw
+        self.margin = margin
+        self.min_score = min_score
+
+    @property
+    def size_hw_(self) -> tuple[int, int]:
+        """(h, w) of the crops."""
+        height, width = self.detector.size_hw_ if self.size_hw is None else self.size_hw
+        return int(height), int(width)
 
     def detect(self, image: Any, *, name: str = "") -> list[Instance]:
         """The objects of a picture.
@@ -63,6 +85,7 @@ class TopDown:
         else:
             image = shown = as_uint8(image, name or "picture")
         found, scores = self.finder.find(shown, name=name)
+        found, scores = found[scores >= self.min_score], scores[scores >= self.min_score]
         boxes = [usable_box(box, shown.shape[:2])[0] for box in found]
         if any(box is None for box in boxes):
             warnings.warn(f"{name}: a box outside the picture is left out", DataWarning, stacklevel=2)
@@ -70,7 +93,7 @@ class TopDown:
         return [self._in_box(image, box, float(score)) for box, score in pairs if box is not None]
 
     def _in_box(self, image: Any, box: Array, box_score: float) -> Instance:
-        xy, score, seen = predict_in_box(self._predict, image, box, self.size_hw, self.margin)
+        xy, score, seen = predict_in_box(self._predict, image, box, self.size_hw_, self.margin)
         known = score[np.isfinite(score)]
         return Instance(
             xy,
@@ -89,3 +112,13 @@ class TopDown:
             return xy[0], score[0], seen[0]
         xy, score = self.detector.predict_with_score(batch_of_one(crop))
         return xy[0], score[0], None
+
+    def runtime_node(self) -> dict[str, Any]:
+        return {
+            "kind": "detection.top_down",
+            "finder": self.finder.runtime_node(),  # type: ignore[attr-defined]
+            "detector": self.detector.runtime_node(),
+            "size_hw": list(self.size_hw_),
+            "margin": float(self.margin),
+            "min_score": float(self.min_score),
+        }

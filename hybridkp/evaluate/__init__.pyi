@@ -1,12 +1,17 @@
 from .apply import predict as predict
 from .apply import predictions_to_coco as predictions_to_coco
 from .apply import train as train
+from .bench_finders import bench_finders as bench_finders
 from .bench_landmarks import bench as bench
 from .bench_points import bench_pairs as bench_pairs
+from .conditions import CLEAN as CLEAN
 from .conditions import Condition as Condition
 from .conditions import robustness as robustness
 from .crops import Crops as Crops
 from .crops import make_crops as make_crops
+from .foreign import read_foreign as read_foreign
+from .int8 import int8_model as int8_model
+from .judging import evaluate as evaluate
 from .problem import Problem as Problem
 from .problem import load_problem as load_problem
 from .processes import file_name as file_name

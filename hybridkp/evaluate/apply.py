@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,18 @@ from ..datasets import coco_document, image_ids
 from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown
 from ..files import load_model, read_image, read_meta, save_model, write_atomic
-from ..imaging.draw import draw_landmarks
+from ..imaging.draw import draw_boxes, draw_landmarks
 from ..structures import (
     Array,
     Dataset,
+    DataWarning,
     InputError,
     Instance,
     Predictions,
     Problem,
     Sample,
     as_problem,
+    clone,
     object_keys,
 )
 from .bench_landmarks import with_seed
@@ -48,7 +51,9 @@ def train(
 ) -> Any:
     """Fit ``estimator`` on all objects of a training part and save it; returns the fitted clone.
 
-    The file also keeps what :func:`predict` needs: landmarks, skeleton, crop size and margin.
+    A :class:`~hybridkp.detection.TopDown` learns both of its halves from the same annotations.  The file
+    also keeps what :func:`predict` needs: landmarks, skeleton, crop size and margin.  While it is made,
+    finished fits lie in a hidden folder beside it; a training that is stopped and called again goes on there.
 
     Parameters
     ----------
@@ -57,10 +62,19 @@ def train(
     name : of the method, for the record
     """
     problem = as_problem(data)
-    crops = make_crops(problem.train, problem.size_hw, problem.margin, n_jobs, problem.modalities)
-    with memory.remember_for_now():  # a member that is needed out of fold and fitted too does each fit once
-        model = fit(with_seed(estimator, seed), crops.batch, crops.xy, crops.groups, crops.flip)
-    save_model(model, path, model_meta(problem, name))
+    cut = problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway
+    crops = make_crops(problem.train, *cut)
+    path = Path(path)
+    # a member that is needed out of fold and fitted too does each fit once, also after a kill
+    with memory.remember_until_done(path.with_name(f".{path.name}.fits")):
+        estimator = with_seed(estimator, seed)
+        if isinstance(estimator, TopDown):
+            detector = fit(estimator.detector, crops.batch, crops.xy, crops.groups, crops.flip)
+            finder = clone(estimator.finder).fit(problem.train.samples)
+            model = TopDown(finder, detector, problem.size_hw, problem.margin, estimator.min_score)
+        else:
+            model = fit(estimator, crops.batch, crops.xy, crops.groups, crops.flip)
+        save_model(model, path, model_meta(problem, name))
     return model
 
 
@@ -72,14 +86,17 @@ def predict(
     out: str | os.PathLike[str] | None = None,
     overlays: bool = True,
     meta: Mapping[str, Any] | None = None,
+    min_score: float | None = None,
 ) -> dict[str, Any]:
     """Landmarks of every boxed object in ``pictures`` as a COCO document.
 
     Parameters
     ----------
     model : a model file, or a fitted detector (then ``meta`` may give landmarks, margin, ...)
-    boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; None: the whole picture is the
-        box (see :class:`hybridkp.detection.BoxesGiven`)
+    boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; None: the model's own finder, or,
+        with a :class:`~hybridkp.structures.DataWarning`, the whole picture is taken as one object
+        (see :class:`hybridkp.detection.BoxesGiven`)
+    min_score : boxes of the model's finder whose score is lower are left out; None: as it was trained
     out : folder for ``predictions.json`` and, with ``overlays``, ``overlays/*.jpg``
 
     Returns
@@ -94,8 +111,7 @@ def predict(
         meta = read_meta(model)
         model = load_model(model)
     meta = dict(meta or {})
-    finder = BoxesGiven.read(boxes) if isinstance(boxes, str | os.PathLike) else BoxesGiven(boxes)
-    detector = TopDown(finder, model, meta.get("size_hw"), meta.get("margin", 1.25))
+    detector = _whole_pictures(model, boxes, meta, min_score)
     skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
     samples = []
     names: set[str] = set()
@@ -113,6 +129,23 @@ def predict(
     if out is not None:
         write_atomic(Path(out) / "predictions.json", json.dumps(document, allow_nan=False, indent=1))
     return document
+
+
+def _whole_pictures(model: Any, boxes: Any, meta: Mapping[str, Any], min_score: float | None) -> TopDown:
+    """A model as a detector of whole pictures: by boxes that are given, by its finder, or by none."""
+    if isinstance(model, TopDown) and boxes is None:
+        least = model.min_score if min_score is None else min_score
+        return TopDown(model.finder, model.detector, model.size_hw, model.margin, least)
+    if boxes is None:
+        warnings.warn(
+            "no boxes, and the model has no finder: each picture is taken as one object, whatever it shows;"
+            " give --boxes, or train with --finder",
+            DataWarning,
+            stacklevel=3,
+        )
+    given = BoxesGiven.read(boxes) if isinstance(boxes, str | os.PathLike) else BoxesGiven(boxes)
+    detector = model.detector if isinstance(model, TopDown) else model
+    return TopDown(given, detector, meta.get("size_hw"), meta.get("margin", 1.25))
 
 
 def predictions_to_coco(predictions: Predictions, dataset: Dataset) -> list[dict[str, Any]]:
@@ -161,6 +194,8 @@ def _rounded(values: Array | None) -> list[float]:
 
 def _draw(image: Array, instances: Iterable[Instance], skeleton: Array, path: Path) -> None:
     for instance in instances:
+        whole = (instance.box_xywh == [0, 0, image.shape[1], image.shape[0]]).all()
+        image = image if whole else draw_boxes(image, instance.box_xywh)
         image = draw_landmarks(image, instance.xy, skeleton=skeleton)
     ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not ok:

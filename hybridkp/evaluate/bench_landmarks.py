@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import memory
+from ..datasets.linter import figure_errors
 from ..datasets.lookup import pictures_stamp
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
-from ..files.lease import clear_abandoned, scratch_folder
+from ..files.lease import clear_abandoned, scratch_folder, work_in
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS
-from ..structures import DataWarning, Detector, InputError, Predictions, Problem
+from ..structures import DataWarning, Detector, InputError, InputErrors, Predictions, Problem
 from .crops import Crops, loaders, make_crops
 from .processes import (
     BenchProgress,
@@ -60,6 +61,9 @@ def bench(
 ) -> list[Predictions]:
     """Fit each method on the problem's training part, predict its judged part, and store that in ``out``.
 
+    Before anything is fitted, the data are asked for the errors that make every figure wrong
+    (:func:`hybridkp.datasets.linter.figure_errors`: each picture file is read once, none is decoded).
+
     Everything that could differ is shared: crops, boxes, groups, seeds (each ``random_state``
     parameter, nested ones too, is set to the seed).  Each method and seed runs in a fresh
     process.  The clock covers decoded picture and box -> crop -> points, one object at a time,
@@ -83,18 +87,39 @@ def bench(
     Raises
     ------
     InputError
-        For unusable data, and when every method failed.
+        For unusable data, when another run works in ``out``, and when every method failed.
+        :class:`~hybridkp.structures.InputErrors` for errors of the data that make figures wrong, unless
+        ``problem.anyway``: then they are warned of, and the predictions carry them, so that each report
+        repeats them.
     """
     items = check_items(methods)
     seeds = [int(s) for s in dict.fromkeys(seeds)]
-    _check_parts(problem)
-    out = Path(out)
+    errors = _check_parts(problem)
+    entries = [_Entry(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
+    with work_in(out):
+        return _bench(
+            entries,
+            problem,
+            errors,
+            Path(out),
+            count_workers(n_jobs),
+            warn_failures if progress is None else progress,
+        )
+
+
+def _bench(
+    entries: Sequence[_Entry],
+    problem: Problem,
+    errors: Sequence[str],
+    out: Path,
+    workers: int,
+    tell: BenchProgress,
+) -> list[Predictions]:
+    """:func:`bench`, where nobody else writes."""
     remove_leftovers(out)
     clear_abandoned(out / "cache")
     note_problem(out, problem)
-    tell = progress or warn_failures
-    facts = _facts(problem)
-    entries = [_Entry(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
+    facts = _facts(problem, errors)
     todo: list[_Entry] = []
     results: dict[tuple[str, int], Predictions] = {}
     for entry in entries:
@@ -106,7 +131,6 @@ def bench(
         else:
             results[name, seed] = kept
     failed: list[str] = []
-    workers = count_workers(n_jobs)
     with ExitStack() as stack:
         # crops are made when the first job needs them, once
         shared = lru_cache(lambda: stack.enter_context(_shared_crops(out, problem, workers)))
@@ -126,7 +150,7 @@ def bench(
         run(untimed, "clock", 1)  # one at a time: no neighbour on the machine while the clock runs
     if not results:
         raise InputError(f"every method failed; {failed[0]} (tracebacks in {out / 'errors'})")
-    found = [results[n, s] for n, _ in items for s in seeds if (n, s) in results]
+    found = [results[e.method, e.seed] for e in entries if (e.method, e.seed) in results]
     note_problem(out, problem, found)
     return found
 
@@ -145,7 +169,8 @@ def with_seed(estimator: Any, seed: int) -> Any:
 # --------------------------------------------------------------------------------------------
 
 
-def _check_parts(problem: Problem) -> None:
+def _check_parts(problem: Problem) -> list[str]:
+    """The errors that make figures wrong, a line each; raised unless the problem says anyway."""
     train, val = problem.train, problem.val
     for part in (train, val):
         if len(part) == 0:
@@ -158,9 +183,16 @@ def _check_parts(problem: Problem) -> None:
             DataWarning,
             stacklevel=3,
         )
+    found = [f.line for f in figure_errors({"train": train, problem.split: val})]
+    if found and not problem.anyway:
+        cure = "mend them (hybridkp data check says more), or go on all the same with anyway (--anyway)"
+        raise InputErrors(f"{problem.name}: its data have errors that make every figure wrong; {cure}", found)
+    for line in found:
+        warnings.warn(f"{problem.name}: {line}", DataWarning, stacklevel=3)
+    return found
 
 
-def _facts(problem: Problem) -> dict[str, Any]:
+def _facts(problem: Problem, errors: Sequence[str]) -> dict[str, Any]:
     train, val = problem.train, problem.val
     params = {
         "size_hw": list(problem.size_hw),
@@ -171,6 +203,7 @@ def _facts(problem: Problem) -> dict[str, Any]:
         "train": train.name,
         "train_fingerprint": train.fingerprint,
         "n_train": len(train),
+        "data_errors": list(errors),
         "pictures": pictures_stamp(train) + pictures_stamp(val),
         "flip": None if train.flip is None else train.flip.tolist(),
     }
@@ -193,7 +226,7 @@ def _shared_crops(out: Path, problem: Problem, n_jobs: int) -> Iterator[tuple[Pa
     """Crops of both parts in a folder that workers map into memory; removed at the end."""
     with scratch_folder(out / "cache", "crops") as folder:
         first, crops = (
-            make_crops(part, problem.size_hw, problem.margin, n_jobs, problem.modalities)
+            make_crops(part, problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway)
             for part in (problem.train, problem.val)
         )
         arrays = {"train-xy": first.xy, "val-matrix": crops.matrix}

@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import memory
 from ..files import load_matched, remove_leftovers, save_matched, write_atomic
+from ..files.lease import work_in
 from ..files.matched import MatchedSet, no_result
 from ..memory.sources import fingerprint as source_fingerprint
 from ..memory.threads import limit_threads
@@ -84,14 +85,12 @@ def bench_pairs(
     Raises
     ------
     InputError
-        For unreadable pairs, and when every method failed.
+        For unreadable pairs, when another run works in ``out``, and when every method failed.
     """
     items = check_items(methods)
     if not len(pairs):
         raise InputError(f"{pairs.name}: has no pairs")
     out, workers = Path(out), count_workers(n_jobs)
-    tell = warn_failures if progress is None else progress
-    remove_leftovers(out)
     fingerprint = pairs.fingerprint  # reads every picture: bad ones are named before anything runs
     asked = [
         _job(name, method, n, seed, pairs, fingerprint, out, workers, max_timed)
@@ -99,11 +98,18 @@ def bench_pairs(
         for n in _budgets(method, n_points)
         for seed in dict.fromkeys(int(s) for s in seeds)
     ]
+    with work_in(out):
+        return _bench(asked, out, workers, warn_failures if progress is None else progress)
+
+
+def _bench(asked: Sequence[PairsJob], out: Path, workers: int, tell: BenchProgress) -> list[MatchedSet]:
+    """:func:`bench_pairs`, where nobody else writes."""
+    remove_leftovers(out)
     results: dict[Path, MatchedSet] = {}
     todo = []
     for job in asked:
-        params = job.facts["params"]
-        kept = still_good(job.path, load_matched, job.method, job.seed, params, fingerprint, tell)
+        params, data = job.facts["params"], job.facts["fingerprint"]
+        kept = still_good(job.path, load_matched, job.method, job.seed, params, data, tell)
         if kept is None:
             todo.append(job)
         else:
@@ -115,10 +121,9 @@ def bench_pairs(
         tell("timed" if job.mode == "clock" else "done", job.method, job.seed, lost)
 
     failed = run_jobs(todo, run_pairs, workers, tell, out, done)
-    if max_timed > 0:  # one at a time: no neighbour on the machine while the clock runs
-        untimed = [j for j in asked if j.path in results and np.isnan(results[j.path].cpu_seconds).all()]
-        clocks = [replace(job, mode="clock") for job in untimed]
-        failed += run_jobs(clocks, run_pairs, 1, tell, out, done)
+    there = [j for j in asked if j.max_timed > 0 and j.path in results]
+    untimed = [replace(j, mode="clock") for j in there if np.isnan(results[j.path].cpu_seconds).all()]
+    failed += run_jobs(untimed, run_pairs, 1, tell, out, done)  # one at a time: the clock runs
     for folder in (out / "cache", out / "logs"):
         with contextlib.suppress(OSError):  # something of worth is in it
             folder.rmdir()

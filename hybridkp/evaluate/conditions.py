@@ -10,20 +10,21 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from ..datasets import CORRUPTIONS, corrupted
 from ..datasets.synthetic.corruptions import SEVERITIES
-from ..files import load_model, load_predictions, read_meta, save_predictions
+from ..files import load_model, load_predictions, read_meta, remove_leftovers, save_predictions
+from ..files.lease import work_in
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Dataset, InputError, Predictions, Problem, as_problem
 from .crops import make_crops
-from .processes import Progress, count_workers, file_name, versions
+from .processes import Progress, count_workers, file_name, in_processes, versions
 
 #: what may decide a prediction: a model file does not say which of these rooms it needs
 _SOURCE = (
@@ -44,6 +45,9 @@ class Condition(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}-{self.severity}"
+
+
+CLEAN = Condition("clean", 0)  #: the pictures as they are
 
 
 def robustness(
@@ -83,7 +87,8 @@ def robustness(
     """
     if not models:
         raise InputError("no models: train some first, hybridkp bench does")
-    dataset, conditions = as_problem(data).val, _conditions(kinds, severities)
+    problem, conditions = as_problem(data), _conditions(kinds, severities)
+    dataset = problem.val
     meta = {name: _meta(path, dataset) for name, path in models.items()}
     params = {
         name: {
@@ -93,17 +98,18 @@ def robustness(
             "size_hw": [int(v) for v in meta[name]["size_hw"]],
             "margin": float(meta[name]["margin"]),
             "modalities": list(meta[name]["modalities"]),
+            "anyway": problem.anyway,
         }
         for name, path in models.items()
     }
     workers = count_workers(n_jobs)
     paths = {c: {n: Path(out) / str(c) / f"{file_name(n)}.safetensors" for n in models} for c in conditions}
-    jobs = (delayed(_predict)(c, models, params, dataset, paths[c], int(random_state)) for c in conditions)
-    for done, condition in enumerate(
-        Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs")(jobs), 1
-    ):
-        if progress:
-            progress(str(condition), done, len(conditions))
+    calls = ((c, models, params, dataset, paths[c], int(random_state)) for c in conditions)
+    with work_in(out), closing(in_processes(_predict, calls, workers, ordered=False)) as found:
+        remove_leftovers(out)
+        for done, condition in enumerate(found, 1):
+            if progress:
+                progress(str(condition), done, len(conditions))
     return {c: [load_predictions(path) for path in paths[c].values()] for c in conditions}
 
 
@@ -116,7 +122,7 @@ def _conditions(kinds: Sequence[str] | None, severities: Sequence[int]) -> list[
     if wrong:
         raise InputError(f"severity {wrong[0]}: give 1, 2, 3 or 4")
     harder = [Condition(kind, int(s)) for kind in kinds for s in dict.fromkeys(severities)]
-    return [Condition("clean", 0), *harder]
+    return [CLEAN, *harder]
 
 
 def _meta(path: str | os.PathLike[str], dataset: Dataset) -> dict[str, Any]:
@@ -140,11 +146,12 @@ def _predict(
     """Stores every model's predictions under one condition; those that are there already are kept."""
     harder = condition.of(dataset, random_state)
     todo = [n for n in models if not _kept(paths[n], params[n], harder.fingerprint)]
-    cuts = {n: (tuple(p["size_hw"]), p["margin"], tuple(p["modalities"])) for n, p in params.items()}
+    cuts = {n: (tuple(p["size_hw"]), p["margin"], 1, tuple(p["modalities"])) for n, p in params.items()}
+    anyway = any(p["anyway"] for p in params.values())
     with limit_threads(FIT_THREADS):
-        for size_hw, margin, modalities in dict.fromkeys(cuts[n] for n in todo):
-            crops = make_crops(harder, size_hw, margin, modalities=modalities)
-            for name in (n for n in todo if cuts[n] == (size_hw, margin, modalities)):
+        for cut in dict.fromkeys(cuts[n] for n in todo):
+            crops = make_crops(harder, *cut, anyway)
+            for name in (n for n in todo if cuts[n] == cut):
                 xy, score = load_model(models[name]).predict_with_score(crops.batch)
                 found = Predictions(
                     method=name,

@@ -16,6 +16,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 
+from ..datasets.linter import OTHER_SIZE_CURE, other_size
 from ..imaging.crops import cut_modalities, to_picture, usable_box
 from ..imaging.geometry import apply_affine, crop_matrix
 from ..imaging.images import as_uint8
@@ -71,6 +72,7 @@ def make_crops(
     margin: float = 1.25,
     n_jobs: int = 1,
     modalities: Sequence[str] = ("image",),
+    anyway: bool = False,
 ) -> Crops:
     """Every object of ``dataset`` as a crop of one size.
 
@@ -80,14 +82,18 @@ def make_crops(
     * an object whose box lies wholly outside its picture is left out;
     * a missing box, or one without area, becomes the whole picture.
 
+    With ``anyway``, two things that are errors otherwise are such cases, too: a picture of another size
+    than its annotation says is cut as it is, and the objects of one that cannot be read are left out.
+
     A box that reaches out of the picture is fine: beyond it the border pixel repeats.  Further
     ``modalities`` are cut by the same map as the picture, in their own dtype.
 
     Raises
     ------
     InputError
-        For unreadable pictures, a modality that a sample lacks or that has not its picture's size, and
-        when nothing is left.
+        For unreadable pictures, pictures of another size than their annotation says (scaled down, turned,
+        or another picture of the same name), a modality that a sample lacks or that has not its picture's
+        size, and when nothing is left.
     """
     size_hw = (int(size_hw[0]), int(size_hw[1]))
     if min(size_hw) < 8 or not margin > 0:
@@ -95,10 +101,10 @@ def make_crops(
             f"crops of {size_hw[0]} x {size_hw[1]} px with margin {margin}: need 8 px and margin > 0"
         )
     found = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_sample_crops)(s, size_hw, margin, modalities) for s in dataset.samples
+        delayed(_sample_crops)(s, size_hw, margin, modalities, anyway) for s in dataset.samples
     )
     rows = [(i, *row) for i, sample in enumerate(found) for row in sample[0]]
-    _warn(dataset.name, np.array([sample[1] for sample in found]).reshape(-1, 3).sum(0))
+    _warn(dataset.name, np.array([sample[1] for sample in found]).reshape(-1, 5).sum(0))
     if not rows:
         raise InputError(
             f"{dataset.name}: no object with a labelled landmark: nothing to train or evaluate on"
@@ -149,18 +155,30 @@ def load_modalities(loads: Mapping[str, Callable[[], Array]], name: str = "pictu
 
 
 def _sample_crops(
-    sample: Sample, size_hw: tuple[int, int], margin: float, modalities: Sequence[str]
-) -> tuple[list[tuple[int, dict[str, Array], Array, Array]], tuple[int, int, int]]:
-    """[(instance, modality -> crop, matrix, box)] and the counts (unlabelled, outside, without box)."""
+    sample: Sample, size_hw: tuple[int, int], margin: float, modalities: Sequence[str], anyway: bool
+) -> tuple[list[tuple[int, dict[str, Array], Array, Array]], tuple[int, ...]]:
+    """[(instance, modality -> crop, matrix, box)] and the counts of :func:`_warn`."""
     rows: list[tuple[int, dict[str, Array], Array, Array]] = []
-    unlabelled = outside = boxless = 0
+    unlabelled = outside = boxless = unread = 0
+    other = ""
     picture: Any = None
     for j, instance in enumerate(sample.instances):
         if instance.ignore or not np.isfinite(instance.xy).all(axis=1).any():
             unlabelled += 1
             continue
         if picture is None:
-            picture = load_modalities(loaders(sample, modalities), sample.name)
+            try:
+                picture = load_modalities(loaders(sample, modalities), sample.name)
+            except InputError:
+                if not anyway:
+                    raise
+                unread = len(sample.instances) - j
+                break
+            other = other_size(sample.size_hw, picture["image"].shape[:2])
+            if other and not anyway:
+                raise InputError(
+                    f"{sample.name}: is not as large as its annotation says ({other}); {OTHER_SIZE_CURE}"
+                )
         box, whole = usable_box(instance.box_xywh, picture["image"].shape[:2])
         boxless += whole
         if box is None:
@@ -168,7 +186,7 @@ def _sample_crops(
             continue
         matrix = crop_matrix(box, size_hw, margin)
         rows.append((j, cut_modalities(picture, matrix, size_hw), matrix, box))
-    return rows, (unlabelled, outside, boxless)
+    return rows, (unlabelled, outside, boxless, unread, bool(other))
 
 
 def _warn(name: str, counts: Array) -> None:
@@ -176,6 +194,8 @@ def _warn(name: str, counts: Array) -> None:
         "{} objects without labelled landmarks (or crowds) are left out",
         "{} objects whose box lies outside the picture are left out",
         "{} objects have no box with area: the whole picture is taken",
+        "{} objects in pictures that cannot be read are left out",
+        "{} pictures of another size than their annotation says are taken as they are",
     )
     found = [text.format(n) for text, n in zip(texts, counts.tolist(), strict=True) if n]
     if found:

@@ -6,6 +6,7 @@ Reads annotations, not pictures; learns nothing and judges nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..datasets import load_parts, parse_normalizer, thin
 from ..structures import Normalizer, Problem
@@ -22,6 +23,8 @@ def load_problem(
     margin: float = 1.25,
     modalities: Sequence[str] = ("image",),
     max_timed: int = 50,
+    anyway: bool = False,
+    **options: Any,
 ) -> Problem:
     """Both parts of a data set, thinned evenly, with their crops and their normaliser.
 
@@ -32,6 +35,8 @@ def load_problem(
     max_train, max_val : at most so many pictures
     normalizer : "box", "pixel", two landmarks as "I,J", a :data:`hybridkp.structures.Normalizer`, or None
         for the data's own
+    anyway : see :class:`~hybridkp.structures.Problem`
+    options : the reader's, as of :func:`hybridkp.datasets.load_dataset`: ``category``, ``images_dir``
 
     Raises
     ------
@@ -44,9 +49,10 @@ def load_problem(
     >>> len(problem.train), len(problem.val), problem.normalizer
     (10, 4, ('box',))
     """
-    train, val = load_parts(data, split)
+    train, val = load_parts(data, split, **options)
     train, val = thin(train, max_train), thin(val, max_val)
     chosen = parse_normalizer(normalizer, train) if isinstance(normalizer, str) else normalizer
+    noted = {"data": data, "split": split, "max_val": max_val, "normalizer": normalizer, "anyway": anyway}
     return Problem(
         train,
         val,
@@ -56,6 +62,7 @@ def load_problem(
         modalities=tuple(modalities),
         split=split,
         max_timed=max_timed,
+        anyway=anyway,
         name=data,
-        source={"data": data, "split": split, "max_val": max_val, "normalizer": normalizer},
+        source={**noted, "options": {name: str(value) for name, value in options.items()}},
     )

@@ -16,8 +16,9 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -56,6 +57,7 @@ class AnyJob(Protocol):
 
 SomeJob = TypeVar("SomeJob", bound=AnyJob)
 Stored = TypeVar("Stored")
+Result = TypeVar("Result")
 
 
 def run_jobs(
@@ -81,6 +83,21 @@ def run_jobs(
             failed.append(f"{job.method}: {one_line(error)}")
             tell("failed", job.method, job.seed, one_line(error))
     return failed
+
+
+def in_processes(
+    work: Callable[..., Result], calls: Iterable[tuple[Any, ...]], n_workers: int, ordered: bool = True
+) -> Generator[Result, None, None]:
+    """``work(*arguments)`` of each call as they end; one worker is this process.
+
+    Whatever ends this (Ctrl-C, a kill) ends the workers.
+    """
+    jobs = (joblib.delayed(_beside)(os.getpid(), work, *arguments) for arguments in calls)
+    how = "generator" if ordered else "generator_unordered"
+    with _deaf_to_ctrl_c():
+        found = joblib.Parallel(n_jobs=n_workers, return_as=how, pre_dispatch="n_jobs")(jobs)
+    with closing(found):
+        yield from found
 
 
 def still_good(
@@ -178,7 +195,8 @@ def _run_all(
                 job = waiting.pop()
                 tell("start", job.method, job.seed, "")
                 pool = _process()
-                running[pool.submit(run, job)] = (job, pool)
+                with _deaf_to_ctrl_c():
+                    running[pool.submit(run, job)] = (job, pool)
             done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
             for future in done:
                 job, pool = running.pop(future)
@@ -203,6 +221,19 @@ def _stage(job: SomeJob) -> str:
         return "starts"
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that the body starts never hear SIGINT, not even while they load; we do, when it ends."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _process() -> Any:
     """joblib's own process pool, one worker, with its native threads bounded before they start."""
     from joblib.externals.loky import ProcessPoolExecutor
@@ -219,6 +250,17 @@ def _process() -> Any:
 # --------------------------------------------------------------------------------------------
 # inside the process
 # --------------------------------------------------------------------------------------------
+
+
+def _beside(parent: int, work: Callable[..., Result], *arguments: Any) -> Result:
+    """A call of :func:`in_processes`, where it runs."""
+    if os.getpid() != parent and parent not in _WATCHED:
+        _WATCHED.add(parent)
+        _start_worker(parent)
+    return work(*arguments)
+
+
+_WATCHED: set[int] = set()  #: parents whose end this worker waits for
 
 
 def _start_worker(parent: int) -> None:

@@ -20,10 +20,15 @@ from ..structures import DataWarning, InputError, PairSet, Predictions, Problem
 from .problem import load_problem
 from .processes import file_name
 
-#: what a bench notes of its problem, so that it can be loaded again
-_SOURCE = ("data", "split", "max_val", "normalizer")
+#: what a bench notes of its problem, so that it can be loaded again, and of what kinds it is
+_SOURCE: dict[str, tuple[type, ...]] = {
+    "data": (str,),
+    "split": (str,),
+    "max_val": (int, type(None)),
+    "normalizer": (str, list, type(None)),
+}
 #: what a bench of interest points notes of its pairs
-_PAIRS = ("task", "data", "short_side", "quick")
+_PAIRS: dict[str, tuple[type, ...]] = {"task": (str,), "data": (str,), "short_side": (int,), "quick": (bool,)}
 QUICK_PAIRS = 2  #: of each sequence in a quick bench
 #: parameters of stored predictions that belong to one method
 _OWN = ("estimator", "estimator_source")
@@ -68,8 +73,9 @@ def stored_problem(
     data: str | None = None,
     normalizer: str | None = None,
     max_val: int | None = None,
+    **options: Any,
 ) -> Problem:
-    """The problem of a bench's folder; what is given replaces what the bench noted.
+    """The problem of a bench's folder; what is given replaces what the bench noted, ``options`` too.
 
     Raises
     ------
@@ -78,7 +84,10 @@ def stored_problem(
     """
     given = {"data": data, "normalizer": normalizer, "max_val": max_val}
     facts = _facts(out) | {name: value for name, value in given.items() if value is not None}
-    return load_problem(**{name: facts[name] for name in _SOURCE})
+    known = facts.get("options")
+    options = {**(known if isinstance(known, dict) else {}), **options}
+    problem = {name: facts[name] for name in _SOURCE}
+    return load_problem(**problem, anyway=facts.get("anyway") is True, **options)
 
 
 def comparable_predictions(
@@ -187,12 +196,12 @@ def comparable_matches(
     return found, pairs
 
 
-def _facts(out: str | os.PathLike[str], names: Sequence[str] = _SOURCE) -> dict[str, Any]:
-    """What a bench noted about its data; ``names`` have to be there."""
+def _facts(out: str | os.PathLike[str], kinds: Mapping[str, tuple[type, ...]] = _SOURCE) -> dict[str, Any]:
+    """What a bench noted about its data; all of ``kinds`` has to be there, and of these kinds."""
     try:
-        facts = json.loads((Path(out) / "bench.json").read_text())
-        if not isinstance(facts, Mapping) or any(name not in facts for name in names):
-            raise ValueError("bench.json")
+        facts = json.loads((Path(out) / "bench.json").read_text(encoding="utf-8"))
+        if not all(isinstance(facts[name], its) for name, its in kinds.items()):
+            raise TypeError("bench.json")
         return dict(facts)
-    except (OSError, ValueError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise InputError(f"{out}: its bench.json is missing or damaged; run the bench again") from None

@@ -66,7 +66,7 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
 def read_trials(path: str | os.PathLike[str]) -> list[Trial]:
     """What :func:`tune` wrote; :class:`InputError` for anything else."""
     try:
-        rows = json.loads(Path(path).read_text())["trials"]
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))["trials"]
         numbers = [f.name for f in fields(Trial) if f.name not in ("params", "metric")]
         return [
             Trial(dict(r["params"]), str(r["metric"]), **{name: _number(r[name]) for name in numbers})
@@ -74,8 +74,8 @@ def read_trials(path: str | os.PathLike[str]) -> list[Trial]:
         ]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); run the search again") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: holds no trials; run the search again") from None
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        raise InputError(f"{path}: holds no trials, or damaged ones; run the search again") from None
 
 
 def write_trials(trials: Sequence[Trial], path: str | os.PathLike[str], method: str = "") -> None:

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from .. import memory
+from ..files import remove_leftovers
+from ..files.lease import work_in
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..metrics import Metric, metric_of, metrics_for, objects_of
 from ..stats import paired_difference
 from ..structures import Array, InputError, Problem
 from .bench_landmarks import with_seed
 from .crops import Crops, make_crops
-from .processes import Progress, count_workers
+from .processes import Progress, count_workers, in_processes
 from .trials import FILE, LEVEL, Trial, write_trials
 
 Space = Mapping[str, Sequence[Any]]  #: parameter (``a__b`` for nested ones) -> values to choose from
@@ -113,17 +114,15 @@ def tune(
     if unknown:
         raise InputError(f"{type(estimator).__name__} has no parameter {unknown[0]!r} to search")
     settings = draw_settings(space, n_trials, random_state, own=known)
-    crops = make_crops(problem.train, problem.size_hw, problem.margin, modalities=problem.modalities)
+    cut = problem.size_hw, problem.margin, 1, problem.modalities, problem.anyway
+    crops = make_crops(problem.train, *cut)
     errors = _Errors(problem, crops, metric)
     workers = min(count_workers(n_jobs), len(settings))
-    jobs = (
-        delayed(_predict_held_out)(estimator, params, crops, cv, random_state, Path(out) / "cache")
-        for params in settings
-    )
+    calls = ((estimator, params, crops, cv, random_state, Path(out) / "cache") for params in settings)
     trials: list[Trial] = []
     first = np.zeros(0)
-    found = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="n_jobs")(jobs)
-    with closing(found):  # Ctrl-C: the trials that still run end with us
+    with work_in(out), closing(in_processes(_predict_held_out, calls, workers)) as found:
+        remove_leftovers(out)
         for params, (xy, seconds) in zip(settings, found, strict=True):
             own = errors(xy)
             first = first if trials else own

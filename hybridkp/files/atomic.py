@@ -6,17 +6,15 @@ full disk or Ctrl-C leaves the old file, or nothing.  Formats never live here.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 
 from ..structures import InputError
-from .lease import PATIENCE, alive, machine, seconds_since
+from .lease import PATIENCE, alive, here, seconds_since, temporary_prefix
 
 _TEMPORARY = re.compile(r"\..*\.hybridkp-([0-9a-f]{8})-(\d+)-[^.]*\.part")
 
@@ -36,7 +34,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.name[:80]}.hybridkp-{_here()}-{os.getpid()}-"  # for remove_leftovers
+        prefix = temporary_prefix(path.name)  # for remove_leftovers
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -73,16 +71,10 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
         found = _TEMPORARY.fullmatch(path.name)
         if found is None or not path.is_file() or path.is_symlink():
             continue
-        seen = found[1] == _here()
+        seen = found[1] == here()
         with suppress(OSError):
             if not alive(int(found[2])) if seen else seconds_since(path) > PATIENCE:
                 path.unlink()
-
-
-@lru_cache
-def _here() -> str:
-    """8 hex digits of this machine (see :func:`~hybridkp.files.lease.machine`)."""
-    return hashlib.sha256(machine().encode()).hexdigest()[:8]
 
 
 def _umask() -> int:

@@ -7,6 +7,7 @@ who ask.  Never here: pictures, training.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,6 @@ import cv2
 import numpy as np
 
 from ..structures import Array, InputError
-from .onnx_check import check_foreign, check_own
-from .onnx_graph import GraphError
 
 ENGINES = ("auto", "onnxruntime", "cv2.dnn")
 
@@ -91,6 +90,9 @@ def open_graph(graph: bytes, engine: str, inputs: Sequence[str] | None, outputs:
     InputError
         When the engine is unknown, not installed, or cannot run the graph.
     """
+    from .onnx_check import check_foreign, check_own  # an application without networks does not wait for it
+    from .onnx_graph import GraphError
+
     if engine not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     if not isinstance(graph, bytes):
@@ -102,15 +104,36 @@ def open_graph(graph: bytes, engine: str, inputs: Sequence[str] | None, outputs:
             check_own(graph, {"image": OPEN_SHAPE})
     except GraphError as error:
         raise InputError(f"the network {error}") from None
+    open_it = _on_onnxruntime if engine_used(engine) == "onnxruntime" else _on_opencv
+    return _in_each_process(lambda: open_it(graph, inputs, list(outputs)))
+
+
+def engine_used(engine: str) -> str:
+    """The engine that "auto" stands for here; another is itself, where it is installed."""
     if engine != "cv2.dnn":
         try:
-            return _on_onnxruntime(graph, inputs, list(outputs))
+            import onnxruntime  # noqa: F401
+
+            return "onnxruntime"
         except ImportError:
             if engine == "onnxruntime":
                 raise InputError(
                     "onnxruntime is not installed: install hybridkp[onnx], or use engine='cv2.dnn'"
                 ) from None
-    return _on_opencv(graph, inputs, list(outputs))
+    return "cv2.dnn"
+
+
+def _in_each_process(opened: Callable[[], Ask]) -> Ask:
+    """``opened()``, and again in a forked child: an engine's threads and a held lock are no use there."""
+    run, owner = opened(), os.getpid()
+
+    def ask(*values: Array) -> list[Array]:
+        nonlocal run, owner
+        if os.getpid() != owner:
+            run, owner = opened(), os.getpid()
+        return run(*values)
+
+    return ask
 
 
 def _on_onnxruntime(graph: bytes, inputs: Sequence[str] | None, outputs: list[str]) -> Ask:
@@ -183,12 +206,24 @@ def reason(error: Exception) -> str:
     return " ".join(text.split())[:200]
 
 
+_QUIET = threading.Lock()
+_quiet: list[int] = []  # a level for each body that runs now; the first is the caller's own
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without OpenCV's remarks on standard error; its complaints come as exceptions."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    """Without OpenCV's remarks on standard error; its complaints come as exceptions.
+
+    The level is one for the process: the last of several threads brings the caller's back.
+    """
+    logging = cv2.utils.logging
+    with _QUIET:
+        _quiet.append(_quiet[0] if _quiet else logging.getLogLevel())
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        with _QUIET:
+            level = _quiet.pop()
+            if not _quiet:
+                logging.setLogLevel(level)

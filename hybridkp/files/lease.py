@@ -3,19 +3,23 @@
 A lease is a small file that says who holds it (host, boot, process) and whose time stamp is its
 heartbeat.  On one machine a lease is judged by its process; from another machine or container, where
 the process cannot be seen, by its heartbeat.  Nothing is ever removed that does not carry a lease of
-ours inside and lie directly in the folder that was named.
+ours inside and lie directly in the folder that was named.  A run's own folder has another mark, and is never
+removed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import shutil
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,9 @@ from ..structures import InputError
 BEAT = 20.0  #: seconds between heartbeats
 PATIENCE = 900.0  #: seconds without a heartbeat after which an owner that cannot be seen counts as dead
 LEASE = "hybridkp-lease.json"  #: inside every scratch folder
+RUN = "hybridkp-run.json"  #: inside a folder that a run works in, while it does
+
+_WORKING: ContextVar[frozenset[Path]] = ContextVar("hybridkp_working", default=frozenset())
 
 
 class Held(InputError):
@@ -40,6 +47,17 @@ def machine() -> str:
     with suppress(OSError):
         parts.append(str(os.stat("/proc/self/ns/pid").st_ino))
     return "/".join(parts)
+
+
+@lru_cache
+def here() -> str:
+    """8 hex digits of :func:`machine`, for names of files."""
+    return hashlib.sha256(machine().encode()).hexdigest()[:8]
+
+
+def temporary_prefix(name: str) -> str:
+    """How the name of a temporary file of this process begins; it ends in ``.part`` (``atomic.py``)."""
+    return f".{name[:80]}.hybridkp-{here()}-{os.getpid()}-"
 
 
 def alive(pid: int, started: str = "") -> bool:
@@ -64,7 +82,7 @@ def abandoned(path: Path) -> bool:
     owner = _owner(path)
     if owner is None:
         return False
-    if owner["machine"] == machine():
+    if owner["machine"] == machine() and os.name == "posix":  # elsewhere nobody can be asked
         return not alive(owner["pid"], owner["started"])
     return seconds_since(path) > PATIENCE
 
@@ -79,7 +97,10 @@ def hold(path: str | os.PathLike[str], beat: float = BEAT) -> Iterator[Path]:
         When somebody who lives holds it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be made ({error.strerror}): choose another folder") from None
     text = json.dumps(
         {"hybridkp": 1, "machine": machine(), "pid": os.getpid(), "started": _started(os.getpid())}
     )
@@ -99,6 +120,28 @@ def hold(path: str | os.PathLike[str], beat: float = BEAT) -> Iterator[Path]:
         with suppress(OSError):
             if path.read_text(encoding="utf-8") == text:
                 path.unlink()
+
+
+@contextmanager
+def work_in(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Only this run writes in ``folder`` while the body runs; what it calls may ask for the same again.
+
+    Raises
+    ------
+    Held
+        When another process, or another thread of this one, works there.
+    """
+    path = Path(folder).absolute()
+    working = _WORKING.get()
+    if path in working:
+        yield Path(folder)
+        return
+    with hold(path / RUN):
+        token = _WORKING.set(working | {path})
+        try:
+            yield Path(folder)
+        finally:
+            _WORKING.reset(token)
 
 
 @contextmanager
@@ -131,25 +174,45 @@ def clear_abandoned(cache: str | os.PathLike[str]) -> list[Path]:
 
 
 def _create(path: Path, text: str) -> None:
-    """Write a lease that was not there, or whose owner is dead."""
+    """Write a lease that was not there, or whose owner is dead; it is there with its text, or not at all."""
     for _ in range(2):
         try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            _write_new(path, text)
+            return
         except FileExistsError:
             if not abandoned(path):
-                raise Held(f"{path.parent}: another process works there ({_who(path)})") from None
-            # whoever renames it first takes it; the others find it gone, or somebody's new one
-            with suppress(FileNotFoundError):
-                aside = path.with_name(f".{path.name}.{os.getpid()}")
-                os.rename(path, aside)
-                aside.unlink()
-            continue
+                break
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        return
-    raise Held(f"{path.parent}: another process works there ({_who(path)})")
+        _take_away(path)
+    raise Held(f"{path.parent}: another process works there ({_who(path)}): wait, or choose another folder")
+
+
+def _write_new(path: Path, text: str) -> None:
+    """:class:`FileExistsError` where there is one; a kill or a full disk leaves none."""
+    temporary = path.with_name(f"{temporary_prefix(path.name)}{uuid.uuid4().hex}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError):  # a file system without links
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(text)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _take_away(path: Path) -> None:
+    """Remove a dead owner's lease; what somebody who was quicker has written since goes back."""
+    aside = path.with_name(f"{temporary_prefix(path.name)}{uuid.uuid4().hex}.part")
+    with suppress(FileNotFoundError):
+        os.rename(path, aside)
+        if not abandoned(aside):
+            with suppress(OSError):
+                os.link(aside, path)
+        aside.unlink()
 
 
 def _owner(path: Path) -> dict[str, Any] | None:
@@ -167,7 +230,9 @@ def _owner(path: Path) -> dict[str, Any] | None:
 
 def _who(path: Path) -> str:
     owner = _owner(path)
-    return f"process {owner['pid']} on {owner['machine'].split('/')[0]}" if owner else str(path)
+    if owner is None:
+        return f"if none does, remove {path}"
+    return f"process {owner['pid']} on {owner['machine'].split('/')[0]}, {seconds_since(path):.0f} s ago"
 
 
 def _started(pid: int) -> str:

@@ -16,12 +16,16 @@ import numpy as np
 
 from ..structures import Array, InputError, Keypoints, short_repr
 from ..structures.pairs import Matched
-from .records import load_tensors, save_tensors
+from .records import check_kinds, load_tensors, save_tensors
 
 MATCHED_FORMAT = 1
 _POINTS = ("xy", "score", "size", "angle", "octave")
 _MATCHES = ("xy_a", "xy_b", "score", "inlier")
-_REST = ("method", "n_points", "seed", "data", "fingerprint", "params", "peak_bytes", "failures", "versions")
+_REST: dict[str, type] = {
+    **dict.fromkeys(("method", "data", "fingerprint"), str),
+    **dict.fromkeys(("params", "failures", "versions"), dict),
+    **dict.fromkeys(("n_points", "seed", "peak_bytes"), int),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +156,8 @@ def _rows(arrays: dict[str, Array], prefix: str, names: tuple[str, ...], n: int)
 
 
 def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> MatchedSet:
-    names, stages = tuple(rest["names"]), tuple(rest["stages"])
+    check_kinds(rest, {**_REST, "names": list, "stages": list})
+    names, stages = tuple(map(str, rest["names"])), tuple(map(str, rest["stages"]))
     n = len(names)
     homography, seconds = arrays["homography"], arrays["seconds"]
     if homography.shape != (n, 3, 3) or seconds.shape != (n, len(stages)):

@@ -20,11 +20,11 @@ MAX_MULTIPLY_ADDS = 100e9  #: of one run: some ten seconds of one core
 #: Absent on purpose: operators that call out (functions, custom domains), random and training ones.
 FOREIGN = frozenset(
     """Abs Acos And ArgMax ArgMin Asin Atan Cast CastLike Ceil Celu
-    Cos CumSum DequantizeLinear Dropout DynamicQuantizeLinear Elu Erf Floor GatherElements
+    Cos CumSum Dropout DynamicQuantizeLinear Elu Erf Floor GatherElements
     GatherND Gelu GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GridSample GroupNormalization
     HardSigmoid HardSwish If InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less
     LessOrEqual LogSoftmax Loop LpNormalization MatMulInteger Max Mean Min Mish Mod Neg NonMaxSuppression
-    NonZero Not OneHot Or PRelu Pad Pow QLinearConv QLinearMatMul QuantizeLinear Range Reciprocal ReduceL1
+    NonZero Not OneHot Or PRelu Pad Pow QLinearConv QLinearMatMul Range Reciprocal ReduceL1
     ReduceL2 ReduceLogSumExp ReduceMax ReduceMin ReduceProd ReduceSumSquare Round ScatterElements ScatterND
     Selu Sign Sin Softplus SpaceToDepth Split Sum TopK Transpose Trilu Unique Xor""".split()  # noqa: SIM905
 )

@@ -168,11 +168,17 @@ def _conv_transpose(node: Node, given: list[Known | None]) -> tuple[Sequence[Kno
     picture, weight, attributes = _want(given, 0).shape, _want(given, 1).shape, node.attributes
     rank = len(picture) - 2
     step, pads = attributes.get("strides") or [1] * rank, attributes.get("pads") or [0] * (2 * rank)
-    plain = not attributes.get("output_padding") and not attributes.get("output_shape")
+    odd = {"output_shape", "output_padding", "auto_pad"} & {
+        k for k, v in attributes.items() if v not in ("NOTSET", [0] * rank)
+    }
     ones = all(v == 1 for v in (*(attributes.get("dilations") or ()), int(attributes.get("group", 1))))
-    if not plain or not ones or picture[1] != weight[0] or min(*step, *weight) < 1 or min(*pads, 0) < 0:
+    fit = rank >= 1 and len(weight) == rank + 2 and picture[1] == weight[0]
+    fit = fit and len(step) == rank and len(pads) == 2 * rank and min(*step, *weight) >= 1 and min(pads) >= 0
+    if odd or not ones or not fit:
         raise GraphError("has an operator ConvTranspose that does not fit its inputs")
     out = [(picture[2 + i] - 1) * step[i] + weight[2 + i] - pads[i] - pads[i + rank] for i in range(rank)]
+    if min(out) < 1:
+        raise GraphError("has an operator ConvTranspose that leaves nothing")
     cost = math.prod(picture) * math.prod(weight[1:])
     return [Known((picture[0], weight[1], *out))], float(cost)
 
@@ -351,6 +357,7 @@ OWN: dict[str, Rule] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "DepthToSpace": _depth_to_space,
+    "DequantizeLinear": _like_first,
     "Div": _elementwise(_divide),
     "Einsum": _einsum,
     "Equal": _elementwise(np.equal),
@@ -364,6 +371,7 @@ OWN: dict[str, Rule] = {
     "MatMul": _matmul,
     "MaxPool": _pool,
     "Mul": _elementwise(np.multiply),
+    "QuantizeLinear": _like_first,
     "ReduceMean": _reduce,
     "ReduceSum": _reduce,
     "Relu": _elementwise(),

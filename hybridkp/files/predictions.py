@@ -10,10 +10,17 @@ from dataclasses import fields
 from typing import Any
 
 from ..structures import Array, Predictions
-from .records import load_tensors, save_tensors
+from .records import check_kinds, load_tensors, save_tensors
 
 PREDICTIONS_FORMAT = 1
 _ARRAYS = ("xy", "score", "instance", "seconds")
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("method", "dataset", "fingerprint", "split"), str),
+    **dict.fromkeys(("params", "versions", "history"), dict),
+    **dict.fromkeys(("seed", "model_bytes", "peak_bytes"), int),
+    "fit_seconds": (int, float),
+    "names": list,
+}
 
 
 def save_predictions(predictions: Predictions, path: str | os.PathLike[str]) -> None:
@@ -29,6 +36,7 @@ def load_predictions(path: str | os.PathLike[str]) -> Predictions:
 
 
 def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> Predictions:
-    rest["names"] = tuple(rest["names"])
+    check_kinds(rest, _KINDS)
+    rest["names"] = tuple(str(name) for name in rest["names"])
     rest |= {name: arrays[name] for name in _ARRAYS}
     return Predictions(**rest)

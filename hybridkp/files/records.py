@@ -6,6 +6,7 @@ The grammar that stored results share; what the entries mean is the business of
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from .arrays import dump_arrays, load_arrays
 from .atomic import write_atomic
 
 Built = TypeVar("Built")
+_SEAL = "sha256"
 
 
 def save_tensors(
@@ -30,7 +32,7 @@ def save_tensors(
 ) -> None:
     """Write ``arrays`` and the plain values ``rest`` under the name ``kind``, whole or not at all."""
     meta = {"format": str(version), kind: json.dumps(dict(rest), default=_plain)}
-    write_atomic(path, dump_arrays(arrays, meta))
+    write_atomic(path, dump_arrays(arrays, meta | {_SEAL: _seal(arrays, meta)}))
 
 
 def load_tensors(
@@ -45,6 +47,9 @@ def load_tensors(
     """
     try:
         arrays, meta = load_arrays(Path(path).read_bytes())
+        seal = meta.pop(_SEAL, None)  # older files have none
+        if seal is not None and seal != _seal(arrays, meta):
+            raise ValueError("other bytes than were written")
         found = int(meta["format"])
         rest: dict[str, Any] = json.loads(meta[kind])
         if found != version:
@@ -56,6 +61,18 @@ def load_tensors(
         raise InputError(f"{path}: {error}") from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError):
         raise InputError(f"{path}: not a {kind} file, or a damaged one; delete it and run again") from None
+
+
+def check_kinds(rest: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    """TypeError for an entry of another type than ``kinds`` says; a bool is no number here."""
+    for name, kind in kinds.items():
+        if not isinstance(rest[name], kind) or isinstance(rest[name], bool):
+            raise TypeError(name)
+
+
+def _seal(arrays: Mapping[str, Array], meta: Mapping[str, str]) -> str:
+    """What tells bytes that a disk or a copy has changed; the layout itself has no check."""
+    return hashlib.sha256(dump_arrays(arrays, meta)).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -150,6 +150,12 @@ class GatedVote(LearnedCombination):
         sees = self.confidence, self.agreement
         return gated_vote(xy, score, rule["side"], sees, gate, rule["calibration"])
 
+    def _counts(self, xy: Array, score: Array) -> Array:
+        features = gate_features(xy, score, self.side_, self.confidence, self.agreement)
+        return gate_weights(
+            features, np.asarray(np.isfinite(xy).all(-1)), self.centre_, self.slope_, self.bias_
+        )
+
     def runtime_node(self) -> dict[str, Any]:
         sees = {"confidence": bool(self.confidence), "agreement": bool(self.agreement)}
         learned = "centre", "slope", "bias", "calibration"

@@ -17,7 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 from .. import memory
 from ..datasets.splits import group_folds
 from ..imaging.images import check_batch
-from ..structures import Array, DetectorMixin, InputError, NamedMembers, OutOfFold, check_xy, supports
+from ..structures import (
+    Array,
+    DetectorMixin,
+    InputError,
+    NamedMembers,
+    OutOfFold,
+    Stage,
+    Voice,
+    check_xy,
+    stages_of,
+    supports,
+)
 
 Members = Sequence[tuple[str, Any]]
 Rule = dict[str, Any]  #: what a combination has learned, by name without the trailing underscore
@@ -30,6 +41,7 @@ class Combination(NamedMembers, DetectorMixin, BaseEstimator):
     """Fits members once, whoever else needs them (see :mod:`hybridkp.memory`)."""
 
     members: Members
+    _step: ClassVar[str] = "all members together"  #: what people call it
 
     def _check_members(self) -> None:
         names = [name for name, _ in self.members]
@@ -51,6 +63,29 @@ class Combination(NamedMembers, DetectorMixin, BaseEstimator):
         images = check_batch(images, self.size_hw_)
         pairs = [member.predict_with_score(images) for member in self.members_]
         return images, np.stack([p[0] for p in pairs]).astype(float), np.stack([p[1] for p in pairs])
+
+    def held(self) -> list[tuple[str, Any]]:
+        """The members, by their names."""
+        check_is_fitted(self, "members_")
+        names = [name for name, _ in self.members]
+        kept = getattr(self, "kept_", range(len(names)))
+        return [(names[m], member) for m, member in zip(kept, self.members_, strict=True)]
+
+    def voices(self, images: Any) -> list[Voice]:
+        """What each member (that the guard kept) said, and how much it counted."""
+        _, xy, score = self._ask(images)
+        weight = self._counts(xy, score) if len(xy) > 1 else np.ones(score.shape)
+        return [Voice(name, *each) for (name, _), *each in zip(self.held(), xy, weight, strict=True)]
+
+    def _counts(self, xy: Array, score: Array) -> Array:
+        """(M, B, K) how much each member counts, summing to 1: here all the same that said something."""
+        given = np.isfinite(xy).all(-1)
+        return given / np.maximum(given.sum(0), 1)
+
+    def stages(self, images: Any) -> list[Stage]:
+        """What all say together; before it, of a combination of one, the stages of that one."""
+        before = stages_of(self.members_[0], images) if len(self.members_) == 1 else []
+        return [*before, Stage(self._step, self.predict(images))]
 
     def _node(self, kind: str, *learned: str, **others: Any) -> dict[str, Any]:
         """A node of the members with what was ``learned``, by name without the trailing underscore."""

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..imaging.images import check_batch, flip_batch
-from ..structures import Array, DetectorMixin, Mirrored, check_xy, supports
+from ..structures import Array, DetectorMixin, Mirrored, Stage, check_xy, stages_of, supports
 from .nodes.mirror import mirror_mean
 
 
@@ -62,6 +62,17 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
             return xy, score
         other, confidence = self.detector_.predict_with_score(flip_batch(images))
         return mirror_mean(xy, score, other, confidence, self.flip_, images.shape[2])
+
+    def held(self) -> list[tuple[str, Any]]:
+        return [("without the mirror" if self._asked() is self.detector_ else "both", self._asked())]
+
+    def stages(self, images: Any) -> list[Stage]:
+        """The detector's, and the mean with the mirror image, where there is one."""
+        before = stages_of(self.detector_, images, "the picture alone")
+        return [
+            *before,
+            *([] if self.flip_ is None else [Stage("with its mirror image", self.predict(images))]),
+        ]
 
     @available_if(lambda self: supports(self.detector, Mirrored))
     def score_maps(self, images: Any, stride: int = 4) -> Array:

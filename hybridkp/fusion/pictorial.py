@@ -21,10 +21,20 @@ from ..datasets.splits import group_folds
 from ..imaging.geometry import flip_points, resize_points
 from ..imaging.images import check_batch
 from ..stats.calibration import FAR, NEAR, calibrate
-from ..structures import Array, DetectorMixin, InputError, ScoreMaps, check_xy, supports
+from ..structures import (
+    Array,
+    DetectorMixin,
+    InputError,
+    Message,
+    ScoreMaps,
+    Stage,
+    check_xy,
+    stages_of,
+    supports,
+)
 from .kernels import logit, recalibrated
 from .members import group_loss, mean_and_error
-from .nodes.pictorial import Tree, marginals, read_mode
+from .nodes.pictorial import LEAST, Tree, marginals, messages_to, read_mode
 
 _BLOCK = 16  # pictures whose messages are held at a time
 
@@ -210,6 +220,37 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         xy, mass = self._read(maps, Tree.of(self.parent_, self.kernel_), self.power_)
         return xy.astype(np.float32), recalibrated(mass, self.calibration_, True)
 
+    def held(self) -> list[tuple[str, Any]]:
+        return [("before the tree", self.detector_)]
+
+    def stages(self, images: Any) -> list[Stage]:
+        """The detector's, and the points of the tree, where it is used."""
+        before = stages_of(self.detector_, images, "maps alone")
+        return [
+            *before,
+            *([] if np.isnan(self.power_) else [Stage("tree of landmarks", self.predict(images))]),
+        ]
+
+    def messages(self, images: Any, landmark: int) -> list[Message]:
+        """What each neighbour of a landmark says of its place in the first crop, and what that changes."""
+        check_is_fitted(self, "power_")
+        if np.isnan(self.power_):
+            return []
+        maps = self.detector_.score_maps(check_batch(images, self.size_hw_)[:1], stride=self.stride)
+        tree = Tree.of(self.parent_, self.kernel_)
+        found = messages_to(maps, tree, self.power_, landmark)
+        alone = _shares_of((maps[0, landmark].astype(float) + LEAST) ** self.power_)
+        whole = self._point(np.prod([alone, *found.values()], axis=0))
+        out = []
+        for other, message in found.items():
+            without = np.prod([alone, *(m for k, m in found.items() if k != other)], axis=0)
+            out.append(Message(other, message, whole - self._point(without)))
+        return out
+
+    def _point(self, belief: Array) -> Array:
+        """(2,) crop px of a belief (h, w)."""
+        return resize_points(read_mode(_shares_of(belief)[None, None])[0][0, 0], self.stride)
+
     def runtime_node(self) -> dict[str, Any]:
         if np.isnan(self.power_):
             inside: dict[str, Any] = self.detector_.runtime_node()
@@ -223,6 +264,11 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
             "power": self.power_,
             "calibration": self.calibration_,
         }
+
+
+def _shares_of(belief: Array) -> Array:
+    shares: Array = belief / belief.sum()
+    return shares
 
 
 def spanning_tree(shapes: Array) -> Array:

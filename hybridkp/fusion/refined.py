@@ -6,6 +6,7 @@ training pictures.  Shapes that pass: crops (B, H, W[, 3]) uint8, points (B, K, 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..imaging.images import check_batch
-from ..structures import Array, Detector, DetectorMixin, InputError, Refiner, check_xy
+from ..structures import Array, Detector, DetectorMixin, InputError, Refiner, Stage, check_xy, stages_of
 
 
 class Refined(DetectorMixin, BaseEstimator):
@@ -66,6 +67,14 @@ class Refined(DetectorMixin, BaseEstimator):
         check_is_fitted(self, "detector_")
         images = check_batch(images, self.size_hw_)
         return self.refiner_.refine(images, self.detector_.predict(images))
+
+    def held(self) -> list[tuple[str, Any]]:
+        return [("before", self.detector_)]
+
+    def stages(self, images: Any) -> list[Stage]:
+        """The detector's, and the points that the refiner moved."""
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self.refiner_).__name__)
+        return [*stages_of(self.detector_, images), Stage(name, self.predict(images))]
 
     def runtime_node(self) -> dict[str, Any]:
         parts: tuple[Any, Any] = (self.detector_, self.refiner_)

@@ -63,6 +63,7 @@ class ShapeVote(LearnedCombination):
     """
 
     _corrects: ClassVar[bool] = True
+    _step: ClassVar[str] = "model of shapes"
     _learned: ClassVar[tuple[str, ...]] = ("mean", "modes", "residual", "slope", "level", "calibration")
 
     def __init__(self, members: Members, cv: int = 2, spread: float = 0.0075, guard: bool = True):
@@ -107,6 +108,15 @@ class ShapeVote(LearnedCombination):
 
     def _combine(self, rule: Rule, xy: Array, score: Array) -> tuple[Array, Array]:
         return shaped(xy, score, rule)
+
+    def _counts(self, xy: Array, score: Array) -> Array:
+        """By noise and distance from the shape, against each other; not what the shape itself counts."""
+        rule = {name: getattr(self, f"{name}_") for name in self._learned}
+        variance = noise(score, rule)
+        square = ((xy - most_probable(xy, variance, rule)[0]) ** 2).sum(-1)
+        weight = 1 / (variance * (DEGREES_OF_FREEDOM + np.nan_to_num(square) / variance))
+        weight = weight * np.isfinite(xy).all(-1)
+        return weight / np.maximum(weight.sum(0), 1e-12)
 
     def runtime_node(self) -> dict[str, Any]:
         return self._node("shape_vote", *self._learned)

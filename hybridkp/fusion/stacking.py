@@ -125,6 +125,11 @@ class Stacking(LearnedCombination):
         moved = np.stack([r.predict(rows[:, j]) for j, r in enumerate(rule["regressors"])], axis=1)
         return corrected(base, linear, moved), mean_confidence(xy, score, rule["calibration"])
 
+    def _counts(self, xy: Array, score: Array) -> Array:
+        """Of the base, which the regressors then correct."""
+        weight = np.isfinite(xy).all(-1) * self.base_[:, None]
+        return weight / np.maximum(weight.sum(0), 1e-12)
+
     def runtime_node(self) -> dict[str, Any]:
         if self.regressors_ and self.alone_ < 0:
             raise InputError("Stacking cannot be exported with another regressor: use regressor=None")

@@ -18,7 +18,7 @@ from ..stats.calibration import NEAR, calibrate
 from ..structures import Array, InputError, check_xy
 from .kernels import logit, recalibrated, weighted_points
 from .members import Combination, LearnedCombination, Members, Rule
-from .nodes.votes import full_vote, full_weights, vote, vote_weights
+from .nodes.votes import full_counts, full_vote, full_weights, vote, vote_counts, vote_weights
 
 
 class Average(Combination):
@@ -54,6 +54,10 @@ class Average(Combination):
         """(B, K, 2) and (B, K), the mean of the members' points and scores."""
         _, xy, score = self._ask(images)
         return weighted_points(xy, np.broadcast_to(self._shares()[:, None, None], score.shape), score)
+
+    def _counts(self, xy: Array, score: Array) -> Array:
+        weight = super()._counts(xy, score) * self._shares()[:, None, None]
+        return weight / np.maximum(weight.sum(0), 1e-12)
 
     def runtime_node(self) -> dict[str, Any]:
         return self._node("average", weights=self._shares())
@@ -175,6 +179,11 @@ class WeightedVote(LearnedCombination):
         combine = full_vote if self.covariance == "full" else vote
         fused, confidence = combine(xy, score, rule["variance"], rule["correlation"], factors)
         return fused, recalibrated(confidence, rule["calibration"], np.isfinite(fused).all(-1))
+
+    def _counts(self, xy: Array, score: Array) -> Array:
+        counts = full_counts if self.covariance == "full" else vote_counts
+        factors = self.factor_ if self.confidence else None
+        return counts(xy, score, self.variance_, self.correlation_, factors)
 
     def runtime_node(self) -> dict[str, Any]:
         factors = self.factor_ if self.confidence else []

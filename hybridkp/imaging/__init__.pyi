@@ -1,6 +1,7 @@
 from .crops import cut as cut
 from .crops import predict_in_box as predict_in_box
 from .crops import to_picture as to_picture
+from .draw import draw_boxes as draw_boxes
 from .draw import draw_heatmap as draw_heatmap
 from .draw import draw_hog as draw_hog
 from .draw import draw_keypoints as draw_keypoints
@@ -30,6 +31,8 @@ from .geometry import scale_of as scale_of
 from .geometry import similarity as similarity
 from .geometry import subpixel_peak as subpixel_peak
 from .geometry import warp as warp
+from .glyphs import draw_cells as draw_cells
+from .glyphs import draw_signed as draw_signed
 from .images import as_uint8 as as_uint8
 from .images import check_batch as check_batch
 from .images import check_crops as check_crops

@@ -31,12 +31,13 @@ _FAR = 2**20  # px; a stroke that starts further away is clamped there, so that 
 Color = tuple[int, int, int]
 
 
-def _canvas(image: Array) -> Array:
+def canvas_of(image: Array) -> Array:
+    """A picture to draw on, BGR, its own array."""
     image = as_uint8(image)
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
 
 
-def _unit(image: Array) -> float:
+def stroke_unit(image: Array) -> float:
     """One stroke width in px: 1 for a crop of up to 200 px, 5 for a picture of 1000."""
     return max(1.0, min(image.shape[:2]) / 200)
 
@@ -61,7 +62,7 @@ def _disc(canvas: Array, point: Array, radius: float, color: Color, thickness: i
     cv2.circle(canvas, (x, y), r, color, thickness, cv2.LINE_AA, _SHIFT)
 
 
-def _lines(canvas: Array, start: Array, end: Array, color: Color, width: float) -> None:
+def draw_lines(canvas: Array, start: Array, end: Array, color: Color, width: float) -> None:
     """All strokes of one colour at once, (N, 2) to (N, 2); those with NaN are left out."""
     seen = np.isfinite(start).all(1) & np.isfinite(end).all(1)
     if seen.any():
@@ -73,6 +74,21 @@ def _shade(color: Color, score: float) -> Color:
     strength = 0.35 + 0.65 * float(np.clip(score, 0, 1))
     b, g, r = (round(c * strength) for c in color)
     return b, g, r
+
+
+def draw_boxes(image: Array, boxes_xywh: ArrayLike, color: Color = POINT_COLOR) -> Array:
+    """Boxes (N, 4) as outlines along their edges; (H, W, 3) uint8 BGR, a new array.
+
+    >>> draw_boxes(np.zeros((20, 20), np.uint8), [[4, 4, 8, 8]])[4, 4:12].max() > 0
+    True
+    """
+    canvas = canvas_of(image)
+    boxes = np.asarray(boxes_xywh, np.float64).reshape(-1, 4)
+    low, high = boxes[:, :2] - 0.5, boxes[:, :2] + boxes[:, 2:] - 0.5  # edges, from pixels' centres
+    corners = [low, np.stack([high[:, 0], low[:, 1]], 1), high, np.stack([low[:, 0], high[:, 1]], 1)]
+    for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
+        draw_lines(canvas, start, end, color, 1.2 * stroke_unit(canvas))
+    return canvas
 
 
 def draw_landmarks(
@@ -107,9 +123,9 @@ def draw_landmarks(
     InputError
         When ``xy`` and ``truth`` or ``score`` differ in K, or the skeleton leaves 0..K-1.
     """
-    canvas = _canvas(image)
+    canvas = canvas_of(image)
     points = _points(xy, "xy")
-    unit = _unit(canvas)
+    unit = stroke_unit(canvas)
     size = max(1.2, 0.008 * min(canvas.shape[:2])) if radius is None else float(radius)
     edges = np.zeros((0, 2), int) if skeleton is None else np.asarray(skeleton, int).reshape(-1, 2)
     if edges.size and (edges.min() < 0 or edges.max() >= len(points)):
@@ -117,12 +133,12 @@ def draw_landmarks(
     confidence = np.ones(len(points)) if score is None else np.asarray(score, float).reshape(-1)
     if len(confidence) != len(points):
         raise InputError(f"score must have shape ({len(points)},), got {confidence.shape}")
-    _lines(canvas, points[edges[:, 0]], points[edges[:, 1]], _shade(color, 0.4), 0.7 * unit)
+    draw_lines(canvas, points[edges[:, 0]], points[edges[:, 1]], _shade(color, 0.4), 0.7 * unit)
     if truth is not None:
         target = _points(truth, "truth")
         if target.shape != points.shape:
             raise InputError(f"truth must have shape {points.shape}, got {target.shape}")
-        _lines(canvas, target, points, (255, 255, 255), 0.7 * unit)
+        draw_lines(canvas, target, points, (255, 255, 255), 0.7 * unit)
         for point in target[np.isfinite(target).all(1)]:
             _disc(canvas, point, size + 0.6 * unit, (0, 0, 0))
             _disc(canvas, point, size, truth_color)
@@ -148,7 +164,7 @@ def draw_heatmap(image: Array, heatmap: ArrayLike, *, strength: float = 0.75) ->
     -------
     (H, W, 3) uint8 BGR, a new array
     """
-    canvas = _canvas(image)
+    canvas = canvas_of(image)
     maps = np.nan_to_num(np.asarray(heatmap, np.float32))
     if maps.ndim not in (2, 3):
         raise InputError(f"heatmap must have shape (h, w) or (K, h, w), got {maps.shape}")
@@ -227,7 +243,7 @@ def draw_hog(image: Array, cell: int = 8, n_orientations: int = 9) -> Array:
         raise InputError(f"draw_hog needs cell >= 2 and n_orientations >= 1, got {cell}, {n_orientations}")
     histograms = hog_histograms(image, cell, n_orientations)
     if histograms.size == 0:
-        return _canvas(image)
+        return canvas_of(image)
     side = cell * max(1, -(-16 // cell))
     middle, reach = (side - 1) / 2, side / 2 - 1
     glyphs = np.zeros((n_orientations, side, side), np.uint8)
@@ -249,8 +265,8 @@ def draw_keypoints(image: Array, keypoints: Keypoints, *, color: Color = POINT_C
 
     Points with NaN are left out; sizes under 2 px are drawn as 2 px.
     """
-    canvas = _canvas(image)
-    width = max(1, round(0.6 * _unit(canvas)))
+    canvas = canvas_of(image)
+    width = max(1, round(0.6 * stroke_unit(canvas)))
     shown = np.isfinite(keypoints.xy).all(1)
     xy = keypoints.xy[shown].astype(np.float64)
     radius = np.maximum(np.nan_to_num(keypoints.size[shown].astype(np.float64)), 2) / 2
@@ -258,7 +274,7 @@ def draw_keypoints(image: Array, keypoints: Keypoints, *, color: Color = POINT_C
         _disc(canvas, point, r, color, width)
     angle = np.radians(keypoints.angle[shown].astype(np.float64))
     direction = np.stack([np.cos(angle), np.sin(angle)], 1)  # NaN where there is no angle
-    _lines(canvas, xy, xy + radius[:, None] * direction, color, width)
+    draw_lines(canvas, xy, xy + radius[:, None] * direction, color, width)
     return canvas
 
 
@@ -296,7 +312,7 @@ def draw_matches(
     InputError
         When ``xy_a``, ``xy_b`` and ``right`` differ in M.
     """
-    a, b = _canvas(image_a), _canvas(image_b)
+    a, b = canvas_of(image_a), canvas_of(image_b)
     start, end = _points(xy_a, "xy_a"), _points(xy_b, "xy_b")
     state = np.full(len(start), np.nan) if right is None else np.asarray(right, float).reshape(-1)
     if not len(start) == len(end) == len(state):
@@ -306,19 +322,19 @@ def draw_matches(
     end = end + [a.shape[1] + gap, 0]
     rows = np.flatnonzero(np.isfinite(start).all(1) & np.isfinite(end).all(1))
     rows = rows[evenly(len(rows), most)]
-    unit = 0.5 * (_unit(a) + _unit(b))
+    unit = 0.5 * (stroke_unit(a) + stroke_unit(b))
     neutral = POINT_COLOR if right is None else UNKNOWN_COLOR
     unknown = rows[np.isnan(state[rows])]
-    _lines(canvas, start[unknown], end[unknown], neutral, 0.4 * unit)
+    draw_lines(canvas, start[unknown], end[unknown], neutral, 0.4 * unit)
     good, bad = rows[state[rows] > 0], rows[state[rows] == 0]
-    _lines(canvas, start[good], end[good], RIGHT_COLOR, 0.6 * unit)
+    draw_lines(canvas, start[good], end[good], RIGHT_COLOR, 0.6 * unit)
     for point in np.concatenate([start[good], end[good]]):
         _disc(canvas, point, 1.5 * unit, (0, 0, 0))
         _disc(canvas, point, 1.1 * unit, RIGHT_COLOR)
-    _lines(canvas, *_dashes(start[bad], end[bad], 5 * unit), WRONG_COLOR, 0.8 * unit)
+    draw_lines(canvas, *_dashes(start[bad], end[bad], 5 * unit), WRONG_COLOR, 0.8 * unit)
     ends = np.concatenate([start[bad], end[bad]])
     for arm in 1.8 * unit * np.array([[1, 1], [1, -1]]):
-        _lines(canvas, ends - arm, ends + arm, WRONG_COLOR, unit)
+        draw_lines(canvas, ends - arm, ends + arm, WRONG_COLOR, unit)
     return canvas
 
 
@@ -344,7 +360,7 @@ def tile(pictures: Sequence[Array], columns: int, *, gap: int = 4, ground: int =
     """Pictures of any size in a grid of equal cells, row by row, each centred in its cell."""
     if not pictures or columns < 1:
         raise InputError("tile needs at least one picture and one column")
-    rows = [_canvas(p) for p in pictures]
+    rows = [canvas_of(p) for p in pictures]
     h, w = max(p.shape[0] for p in rows), max(p.shape[1] for p in rows)
     n_rows = -(-len(rows) // columns)
     canvas = np.full((n_rows * (h + gap) - gap, columns * (w + gap) - gap, 3), ground, np.uint8)

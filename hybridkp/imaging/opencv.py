@@ -21,7 +21,7 @@ def create_sift(n_features: int = 0, **options: Any) -> Any:
 
 def create_hog(window: int, block: int, stride: int, cell: int, bins: int = 9) -> Any:
     """``cv2.HOGDescriptor`` with every default that differs between 4.x and 5.x set."""
-    return cv2.HOGDescriptor(
+    return contrib("HOGDescriptor")(
         _winSize=(window, window),
         _blockSize=(block, block),
         _blockStride=(stride, stride),
@@ -38,8 +38,18 @@ def create_hog(window: int, block: int, stride: int, cell: int, bins: int = 9) -
 
 
 def contrib(name: str) -> Any:
-    """A factory that 4.x keeps in ``cv2`` and 5.x in ``cv2.xfeatures2d`` (AKAZE, KAZE, BRISK)."""
-    factory = getattr(cv2, name, None) or getattr(getattr(cv2, "xfeatures2d", None), name, None)
-    if factory is None:
-        raise ImportError(f"this OpenCV ({cv2.__version__}) has no {name}: install opencv-contrib-python")
-    return factory
+    """What 4.x or 5.x keeps in ``cv2`` and the other in ``cv2.xfeatures2d``, or only contrib has.
+
+    Raises
+    ------
+    ImportError
+        Where this OpenCV lacks it, with the cure.
+    """
+    found = getattr(cv2, name, None)
+    if found is None:
+        found = getattr(getattr(cv2, "xfeatures2d", None), name, None)
+    if found is None:
+        raise ImportError(
+            f"this OpenCV ({cv2.__version__}) has no {name}: install opencv-contrib-python in its place"
+        )
+    return found

@@ -17,7 +17,16 @@ from ..descriptors import HOG
 from ..imaging.geometry import apply_affine
 from ..imaging.images import check_crops, crops_to_grey
 from ..imaging.pyramid import gaussian_pyramid
-from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError, Keypoints
+from ..structures import (
+    Array,
+    Descriptor,
+    Detector,
+    DetectorMixin,
+    InputError,
+    Keypoints,
+    Stage,
+    stages_of,
+)
 from .candidates import hog_layout, is_dense_hog
 from .descent import descend, moved, stage_rows
 from .holistic import HolisticRegressor
@@ -135,6 +144,21 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         start = given_starts(self.start_.predict(grey), self.shape_)
         stages = list(zip(self.scales, self.weights_, self.offsets_, strict=True))
         return descend(grey, start, stages, self.curve_, self.shape_.mean_, self._describe)
+
+    def stages(self, images: Any) -> list[Stage]:
+        """The start's points and those after each step."""
+        check_is_fitted(self)
+        grey = crops_to_grey(check_crops(images, self.size_hw_))
+        start = given_starts(self.start_.predict(grey), self.shape_)
+        steps = list(zip(self.scales, self.weights_, self.offsets_, strict=True))
+        shape = self.curve_, self.shape_.mean_, self._describe
+        found = [descend(grey, start, steps[: i + 1], *shape)[0] for i in range(len(steps))]
+        names = [f"cascade step {i}" for i in range(1, len(found) + 1)]
+        return stages_of(self.start_, grey) + [Stage(*each) for each in zip(names, found, strict=True)]
+
+    def held(self) -> list[tuple[str, Any]]:
+        """What gives the first points."""
+        return [("start", self.start_)]
 
     def runtime_node(self) -> dict[str, Any]:
         descriptor = self._descriptor()

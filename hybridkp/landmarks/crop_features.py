@@ -15,7 +15,7 @@ from ..imaging.geometry import rescale, sample_bilinear
 from ..structures import Array
 from .fast_descent import grid_channels
 
-_STEP, _CELL = 8, 12  # px of the resized crop: between cells, and a cell's side (they overlap)
+STEP, CELL = 8, 12  #: px of the resized crop: between cells, and a cell's side (they overlap)
 
 
 def grid_rows(grey: Array, grid: int, n_orientations: int) -> Array:
@@ -25,13 +25,13 @@ def grid_rows(grey: Array, grid: int, n_orientations: int) -> Array:
     """
     h, w = grey.shape[1:]
     gh, gw = (max(1, round(grid * side / min(h, w))) for side in (h, w))
-    x, y = rescale(np.arange(gw), _STEP), rescale(np.arange(gh), _STEP)
+    x, y = rescale(np.arange(gw), STEP), rescale(np.arange(gh), STEP)
     places = np.stack(np.meshgrid(x, y), axis=-1)
-    method = cv2.INTER_AREA if min(h, w) > grid * _STEP else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if min(h, w) > grid * STEP else cv2.INTER_LINEAR
     out = np.empty((len(grey), gh, gw, n_orientations), np.float32)
     for row, picture in zip(out, grey, strict=True):
-        resized = cv2.resize(picture, (gw * _STEP, gh * _STEP), interpolation=method)
-        maps = orientation_maps(resized.astype(np.float32), n_orientations, _CELL, clip=None)
+        resized = cv2.resize(picture, (gw * STEP, gh * STEP), interpolation=method)
+        maps = orientation_maps(resized.astype(np.float32), n_orientations, CELL, clip=None)
         cells = sample_bilinear(maps, places)
         energy = cv2.blur(np.linalg.norm(cells, axis=-1), (3, 3), borderType=cv2.BORDER_REPLICATE)
         row[:] = cells / (energy + np.float32(1.0))[..., None]

@@ -17,7 +17,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from ..memory.threads import limit_threads
 from ..structures import Array
-from .trees import packed, packed_leaves
+from .trees import packed, packed_leaves, path_contributions
 
 _LINEAR = (LinearSVC, LogisticRegression, RidgeClassifier, SGDClassifier)
 _FORESTS = (RandomForestClassifier, ExtraTreesClassifier)
@@ -96,6 +96,20 @@ class Experts:
                 total = np.sum([positive_scores(models[j], x) for models in tables], axis=0)
                 out[:, j] = total.reshape(n, p) / len(tables)
         return out
+
+    def contributions(self, row: Array, landmark: int) -> tuple[str, float, Array]:
+        """A landmark's score of one row (D,), taken apart: what it is, the rest, each feature's part (D,)."""
+        if self.linear:
+            parts = self.mean_weights[landmark] * row
+            return "score of the linear expert", float(self.mean_bias[landmark]), parts
+        trees, unit = self.state["trees"], np.float32(self.state["unit"])
+        root = trees["root"][:, landmark].ravel()
+        return "share of the forest for yes", *path_contributions(trees, row * unit, root, trees["share"])
+
+
+def can_be_taken_apart(classifier: Any) -> bool:
+    """Whether :meth:`Experts.contributions` knows an unfitted classifier."""
+    return classifier is None or is_linear(classifier) or isinstance(classifier, _FORESTS)
 
 
 def _rms_norm(rows: Array) -> float:

@@ -17,7 +17,8 @@ from ..imaging.geometry import flip_image, flip_points
 from ..imaging.images import check_batch, check_crops, crops_to_grey
 from ..memory import TooFewLabels, fitted, out_of_fold
 from ..stats.calibration import FAR
-from ..structures import Array, Detector, DetectorMixin, InputError, OutOfFold, supports
+from ..structures import Array, Detector, DetectorMixin, InputError, OutOfFold, stages_of, supports
+from ..structures import Stage as Step
 from .fast_descent import Reader, ShapeFrame, Stage, as_complex, as_points, descend, rings_pattern
 from .holistic import HolisticRegressor
 from .preparing import fitted_shape, given_starts, mean_error, mirrored, perturbed, prepare, step_curve
@@ -335,10 +336,22 @@ class FastCascade(DetectorMixin, BaseEstimator):
         if not any(self.parts_):
             found: tuple[Array, Array] = self.start_.predict_with_score(batch)
             return found
+        return self._descend(batch, self._stages())
+
+    def stages(self, images: Any) -> list[Step]:
+        """The start's points and those after each step; a step that moves nothing is left out."""
+        check_is_fitted(self)
+        batch = check_batch(images, self.size_hw_)
+        found, steps = stages_of(self.start_, batch), self._stages()
+        for i in np.flatnonzero(self.parts_):
+            found.append(Step(f"cascade step {i + 1}", self._descend(batch, steps[: i + 1])[0]))
+        return found
+
+    def _descend(self, batch: Any, stages: list[Stage]) -> tuple[Array, Array]:
         images = check_crops(batch)
         grey = crops_to_grey(images)
         start = given_starts(self.start_.predict(batch), self.shape_)  # as it was fitted: colour may count
-        reader, stages = self._reader(), self._stages()
+        reader = self._reader()
         xy, score = np.empty(start.shape, np.float32), np.empty(start.shape[:2], np.float32)
         for first in range(0, len(grey), _BLOCK):
             block = slice(first, first + _BLOCK)
@@ -348,6 +361,10 @@ class FastCascade(DetectorMixin, BaseEstimator):
                 found = descend(picture, start[first + n], stages, reader, self.curve_, own)
                 xy[first + n], score[first + n] = found
         return xy, score
+
+    def held(self) -> list[tuple[str, Any]]:
+        """What gives the first points."""
+        return [("start", self.start_)]
 
     def runtime_node(self) -> dict[str, Any]:
         start: dict[str, Any] = self.start_.runtime_node()

@@ -25,7 +25,9 @@ NOISE = 4.0  #: grey levels per px of the 2 px central difference; weaker gradie
 
 HALVE_FROM = 3.0  #: px; maps smoothed so much are kept at half the resolution
 
-_CELL_PX = 5  # px of the resized crop per cell of :func:`grid_channels`; odd, so that a cell has a centre
+TURNS, PLACES = 4096, 64  #: steps of a frame's turn, and of its centre per px
+
+CELL_PX = 5  #: px of the resized crop per cell of :func:`grid_channels`; odd, so that a cell has a centre
 
 
 # --------------------------------------------------------------------------------------------
@@ -34,14 +36,15 @@ _CELL_PX = 5  # px of the resized crop per cell of :func:`grid_channels`; odd, s
 
 
 @lru_cache(maxsize=64)
-def _directions(n: int) -> Array:
+def directions(n: int) -> Array:
     """(3, n) float32: what (gx, gy, magnitude) are multiplied with."""
     angle = 2 * np.pi * np.arange(n) / n
     return np.stack([np.cos(angle), np.sin(angle), np.full(n, -LOBE)]).astype(np.float32)
 
 
 @lru_cache(maxsize=64)
-def _gaussian(sigma: float) -> Array:
+def gaussian_taps(sigma: float) -> Array:
+    """(n, 1) float32 weights of sum 1."""
     return cv2.getGaussianKernel(2 * int(np.ceil(2 * sigma)) + 1, sigma, cv2.CV_32F)
 
 
@@ -76,7 +79,7 @@ def channel_maps(frame: Array, n_orientations: int, sigmas: Sequence[float]) -> 
     contrast = contrast + np.float32(NOISE)
     for plane in (gx, gy, magnitude):
         plane /= contrast
-    channels = cv2.merge([gx, gy, magnitude]).reshape(-1, 3) @ _directions(n_orientations)
+    channels = cv2.merge([gx, gy, magnitude]).reshape(-1, 3) @ directions(n_orientations)
     np.maximum(channels, 0, out=channels)
     current, shrink, variance, out = channels.reshape(*frame.shape, n_orientations), 1, 0.0, []
     for sigma in sigmas:
@@ -85,7 +88,7 @@ def channel_maps(frame: Array, n_orientations: int, sigmas: Sequence[float]) -> 
             current = cv2.resize(current[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
             shrink, variance = 2, variance + 0.25
         if sigma**2 > variance:
-            kernel = _gaussian(float(np.sqrt(sigma**2 - variance)) / shrink)
+            kernel = gaussian_taps(float(np.sqrt(sigma**2 - variance)) / shrink)
             current = cv2.sepFilter2D(current, -1, kernel, kernel, borderType=border)
         variance = max(variance, sigma**2)
         out.append((current, shrink))
@@ -98,11 +101,11 @@ def grid_channels(grey: Array, grid: int, n_orientations: int) -> Array:
     ``grid`` cells lie along the shorter side, which is resized to 5 px per cell first.
     """
     gh, gw = (max(1, round(grid * side / min(grey.shape))) for side in grey.shape)
-    size = gw * _CELL_PX, gh * _CELL_PX
-    shrinks = min(grey.shape) > grid * _CELL_PX
+    size = gw * CELL_PX, gh * CELL_PX
+    shrinks = min(grey.shape) > grid * CELL_PX
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    ((channels, _),) = channel_maps(small, n_orientations, (_CELL_PX / 2,))
-    return np.sqrt(channels[_CELL_PX // 2 :: _CELL_PX, _CELL_PX // 2 :: _CELL_PX]).ravel()
+    ((channels, _),) = channel_maps(small, n_orientations, (CELL_PX / 2,))
+    return np.sqrt(channels[CELL_PX // 2 :: CELL_PX, CELL_PX // 2 :: CELL_PX]).ravel()
 
 
 # --------------------------------------------------------------------------------------------
@@ -118,6 +121,11 @@ def as_complex(xy: Array) -> Array:
 def as_points(z: Array) -> Array:
     """(...) complex128 as (..., 2) float64."""
     return np.ascontiguousarray(z)[..., None].view(np.float64)
+
+
+def on_lattice(z: complex, steps: int) -> complex:
+    """The nearest number whose parts are whole multiples of 1 / ``steps``."""
+    return complex(round(z.real * steps) / steps, round(z.imag * steps) / steps)
 
 
 class ShapeFrame(NamedTuple):
@@ -140,10 +148,14 @@ class ShapeFrame(NamedTuple):
         return ratio * (min(max(size, 1 / MAX_ZOOM), MAX_ZOOM) / size) if size > 1e-9 else 1.0 + 0.0j
 
     def frame_pose(self, z: Array, scale: float) -> tuple[complex, complex]:
-        """(a, b) so that ``a z + b`` lies in the frame: the mean shape's crop, resized by ``scale``."""
-        a = scale / self.turn(z)
+        """(a, b) so that ``a z + b`` lies in the frame: the mean shape's crop, resized by ``scale``.
+
+        Turn and centre lie on a lattice: a last bit of the points, which no two machines share, then
+        hardly ever changes the frame's pixels, let alone what is read there.
+        """
+        a = scale / on_lattice(self.turn(z), TURNS)
         landed = complex(rescale(self.centre.real, scale), rescale(self.centre.imag, scale))
-        return a, landed - a * (z.sum() / len(z))
+        return a, landed - a * on_lattice(z.sum() / len(z), PLACES)
 
 
 def warp_frame(grey: Array, a: complex, b: complex, scale: float) -> Array:

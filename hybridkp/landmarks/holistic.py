@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ..imaging.geometry import rescale
 from ..imaging.images import check_crops, crops_to_grey
-from ..structures import Array, DetectorMixin, InputError
+from ..structures import Array, Contributions, DetectorMixin, InputError
 from .crop_features import FEATURES
 from .linear import row_by_row
 from .preparing import fitted_shape, hit_rates, mirrored, prepare
@@ -93,8 +94,24 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         """(B, K, 2) float32 in crop px; (B, K), see the notes."""
         check_is_fitted(self)
         grey = crops_to_grey(check_crops(images, self.size_hw_))
-        found = row_by_row(self._rows(grey), self.weights_) + self.offset_
-        return found.reshape(len(grey), -1, 2), np.tile(self.score_, (len(grey), 1))
+        found = row_by_row(self._rows(grey), self.weights_.astype(float)) + self.offset_
+        return found.reshape(len(grey), -1, 2).astype(np.float32), np.tile(self.score_, (len(grey), 1))
+
+    def contributions(self, image: Array, landmark: int) -> Contributions:
+        """How far each cell of the grid pulls a point, along the way that all of them pull it together.
+
+        The rest is 0: the way begins where the point would be in a crop without any edge.
+        """
+        grey = crops_to_grey(check_crops(np.asarray(image)[None], self.size_hw_))
+        h, w = self.size_hw_
+        gh, gw = (max(1, round(self.grid * side / min(h, w))) for side in (h, w))
+        parts = self._rows(grey)[0][:, None] * self.weights_[:, 2 * landmark : 2 * landmark + 2]
+        pull = parts.reshape(gh * gw, -1, 2).sum(1)
+        way = pull.sum(0)
+        value = pull @ way / max(float(np.linalg.norm(way)), 1e-9)
+        places = np.meshgrid(rescale(np.arange(gw), w / gw), rescale(np.arange(gh), h / gh))
+        xy = np.stack(places, axis=-1).reshape(-1, 2)
+        return Contributions("px of the way that the whole crop gives", xy, value, min(w / gw, h / gh), 0.0)
 
     def runtime_node(self) -> dict[str, Any]:
         return {

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import apply_affine, invert_affine
 from ..imaging.images import check_crops, crops_to_grey
-from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError
+from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError, Stage, stages_of
 from . import response
 from .candidates import fitted_descriptor
 from .frames import frame_maps, frame_size, to_frame
@@ -116,12 +116,15 @@ class LevelSearch(DetectorMixin, BaseEstimator):
         self.levels_.append({**learned, **state})
         return apply_affine(invert_affine(maps), moved), raw
 
-    def _search(self, images: Any) -> tuple[Array, Array, Array, Array]:
-        """Points (B, K, 2), raw scores (B, K); the last level's posteriors and places in the crop."""
+    def _search(self, images: Any, n_levels: int | None = None) -> tuple[Array, Array, Array, Array]:
+        """Points (B, K, 2), raw scores (B, K); the last level's posteriors and places in the crop.
+
+        ``n_levels``: of the first so many levels alone.
+        """
         check_is_fitted(self)
         grey = crops_to_grey(check_crops(images, self.size_hw_))
         current = given_starts(self.start_.predict(grey), self.shape_)
-        levels = [{**state, "window": self._window(i)} for i, state in enumerate(self.levels_)]
+        levels = [{**state, "window": self._window(i)} for i, state in enumerate(self.levels_[:n_levels])]
 
         def respond(level: int, frames: list[Array], points: Array) -> Array:
             return self._windows(level, self.levels_[level], frames, points, None)
@@ -132,6 +135,18 @@ class LevelSearch(DetectorMixin, BaseEstimator):
         """(B, K, 2) float32 in crop px and (B, K) float32 probability, see the notes."""
         xy, raw, _, _ = self._search(images)
         return xy.astype(np.float32), found_score(raw, self.curve_)
+
+    def stages(self, images: Any) -> list[Stage]:
+        """The start's points and those after each level of the search."""
+        check_is_fitted(self)
+        found = stages_of(self.start_, crops_to_grey(check_crops(images, self.size_hw_)))
+        for i, scale in enumerate(self.scales):
+            found.append(Stage(f"search at scale {scale:g}", self._search(images, i + 1)[0]))
+        return [s._replace(xy=np.asarray(s.xy, np.float32)) for s in found]
+
+    def held(self) -> list[tuple[str, Any]]:
+        """What gives the first points."""
+        return [("start", self.start_)]
 
     def score_maps(self, images: Any, stride: int = 4) -> Array:
         """(B, K, H / stride, W / stride) float32 posteriors of the last level, each of sum 1.

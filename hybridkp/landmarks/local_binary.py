@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import apply_affine
 from ..imaging.images import check_crops, crops_to_grey
-from ..structures import Array, Detector, DetectorMixin, InputError
+from ..structures import Array, Detector, DetectorMixin, InputError, Stage, stages_of
 from .binary_descent import descend_binary, leaf_columns, pixel_values, smoothed
 from .descent import moved
 from .frames import frame_maps
@@ -212,6 +212,22 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
         grey = crops_to_grey(check_crops(images, self.size_hw_))
         start = given_starts(self.start_.predict(grey), self.shape_)
         return descend_binary(grey, start, self.stages_, self.curve_, self.shape_.mean_, self.smoothing)
+
+    def stages(self, images: Any) -> list[Stage]:
+        """The start's points and those after each step."""
+        check_is_fitted(self)
+        grey = crops_to_grey(check_crops(images, self.size_hw_))
+        start = given_starts(self.start_.predict(grey), self.shape_)
+        rest = self.curve_, self.shape_.mean_, self.smoothing
+        found = stages_of(self.start_, grey)
+        for i in range(1, len(self.stages_) + 1):
+            xy, _ = descend_binary(grey, start, self.stages_[:i], *rest)
+            found.append(Stage(f"cascade step {i}", xy))
+        return found
+
+    def held(self) -> list[tuple[str, Any]]:
+        """What gives the first points."""
+        return [("start", self.start_)]
 
     def runtime_node(self) -> dict[str, Any]:
         return {

@@ -10,9 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 
 from ..descriptors import HOG
-from ..structures import Array, Descriptor, Detector, InputError
+from ..imaging.geometry import apply_affine, invert_affine, scale_of
+from ..imaging.images import check_crops, crops_to_grey
+from ..structures import Array, Contributions, Descriptor, Detector, InputError, Placed, supports
 from .candidates import (
     describe_places,
     hardest,
@@ -21,8 +24,10 @@ from .candidates import (
     training_places,
     window_places,
 )
-from .experts import Experts, default_classifier, is_linear
+from .experts import Experts, can_be_taken_apart, default_classifier, is_linear
+from .frames import frame_maps, frame_size, to_frame
 from .level_search import LevelSearch
+from .preparing import given_starts
 from .search import dense_windows
 from .shape import PointDistribution
 
@@ -224,6 +229,23 @@ class PatchDetector(LevelSearch):
         weights = experts.mean_weights if fold is None else experts.state["weights"][fold]
         bias = experts.mean_bias if fold is None else experts.state["bias"][fold]
         return dense_windows(frame, points, weights, bias, radius, **hog_layout(self.descriptor_))
+
+    @available_if(lambda self: can_be_taken_apart(self.classifier) and supports(self._descriptor(), Placed))
+    def contributions(self, image: Array, landmark: int) -> Contributions:
+        """What each cell around the point adds to the last level's expert there, to the nearest px."""
+        images = check_crops(np.asarray(image)[None])
+        before, found = (np.asarray(stage.xy, float) for stage in self.stages(images)[-2:])
+        state, shape = self.levels_[-1], self.shape_
+        maps = frame_maps(given_starts(before, shape), shape.mean_, state["scale"])
+        frame = to_frame(crops_to_grey(images)[0], maps[0], frame_size(self.size_hw_, state["scale"]))
+        place = np.rint(apply_affine(maps[0], found[0, landmark]))
+        row = describe_places(self.descriptor_, frame, place[None, None], self.n_levels)[0, 0]
+        what, rest, parts = Experts(state).contributions(row, landmark)
+        offset, side = self.descriptor_.feature_places()
+        cells, of = np.unique(offset, axis=0, return_inverse=True)
+        xy = apply_affine(invert_affine(maps[0]), place + cells)
+        value = np.bincount(of.ravel(), parts, len(cells))
+        return Contributions(what, xy, value, side / float(scale_of(maps[0])), rest)
 
     def runtime_node(self) -> dict[str, Any]:
         steps = [self._window(i)[1] for i in range(len(self.levels_))]

@@ -6,6 +6,6 @@ from .fits import describe as describe
 from .fits import fitted as fitted
 from .fits import out_of_fold as out_of_fold
 from .fits import remember as remember
-from .fits import remember_for_now as remember_for_now
+from .fits import remember_until_done as remember_until_done
 from .fits import source_of as source_of
 from .fits import stopwatch as stopwatch

@@ -10,15 +10,16 @@ source that the estimator stands on, so a stale one cannot come back.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import math
 import os
 import shutil
-import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from sklearn.base import clone
 
 from .. import files
 from ..datasets.splits import group_folds
+from ..files.lease import work_in
+from ..files.records import load_tensors, save_tensors
 from ..imaging.images import check_batch
 from ..structures import Array, Batch, Detector, InputError, check_xy
 from .resident import peak_bytes, reset_peak
@@ -58,13 +61,21 @@ def remember(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def remember_for_now() -> Iterator[None]:
-    """:func:`remember` in a temporary folder while the body runs, unless somebody remembers already."""
+def remember_until_done(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """:func:`remember` in a folder of our own, which goes with the body, unless somebody remembers already.
+
+    What is killed or stopped (Ctrl-C) leaves it: the same body goes on there.
+    """
     if _FOLDER.get() is not None:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="hybridkp-") as folder, remember(folder):
-        yield
+    with work_in(folder), remember(folder):
+        try:
+            yield
+        except Exception:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class TooFewLabels(InputError):
@@ -115,8 +126,15 @@ def fitted(
     folder = _FOLDER.get()
     if folder is None:
         return fit()
+
+    def load(path: Path) -> Any:
+        model = files.load_model(path)
+        if type(model) is not type(detector):
+            raise InputError(f"holds a {type(model).__name__}, not a {type(detector).__name__}")
+        return model
+
     key = _key("fit", detector, images, xy, groups, flip)
-    return _once(folder / f"{key}.hkp", fit, files.save_model, files.load_model)
+    return _once(folder / f"{key}.hkp", fit, files.save_model, load)
 
 
 def out_of_fold(
@@ -163,7 +181,8 @@ def out_of_fold(
             found[test], score[test] = predict()
         else:
             key = _key("fold", detector, images, truth, names, flip, train)
-            found[test], score[test] = _once(folder / f"{key}.npz", predict, _save_pair, _load_pair)
+            load = partial(_load_pair, shape=truth[test].shape)
+            found[test], score[test] = _once(folder / f"{key}.safetensors", predict, _save_pair, load)
     return found, score
 
 
@@ -177,24 +196,51 @@ def _once(
     save: Callable[[Any, Path], Any],
     load: Callable[[Path], Any],
 ) -> Any:
-    """Read ``path`` or compute and write it, one process at a time; credits what was spared."""
+    """Read ``path`` or compute and write it, one process at a time; credits what was spared.
+
+    What cannot be read any more is told and computed again.
+    """
     global _CREDIT, _PEAK
-    cost = path.with_suffix(".json")
+    cost, progress = path.with_suffix(".json"), path.with_suffix(".progress")
     with _lock(path.with_suffix(".lock")):
-        if cost.exists():
-            start = time.perf_counter()
-            value = load(path)
-            spared = json.loads(cost.read_text())
-            _CREDIT += max(0.0, spared["seconds"] - (time.perf_counter() - start))
-            _PEAK = max(_PEAK, spared["peak_bytes"])
-            shutil.rmtree(path.with_suffix(".progress"), ignore_errors=True)  # killed just before that
-            return value
-        with stopwatch() as watch, _progress(path.with_suffix(".progress")):
-            value = compute()
-        save(value, path)
-        files.write_atomic(cost, json.dumps(vars(watch)))  # it says "done"
-        shutil.rmtree(path.with_suffix(".progress"), ignore_errors=True)
+        start = time.perf_counter()
+        kept = _read(path, cost, load) if os.path.lexists(cost) else None
+        if kept is not None:
+            value, seconds, peak = kept
+            _CREDIT += max(0.0, seconds - (time.perf_counter() - start))
+            _PEAK = max(_PEAK, peak)
+        else:
+            with stopwatch() as watch, _progress(progress):
+                value = compute()
+            try:
+                save(value, path)
+                files.write_atomic(cost, json.dumps(vars(watch)))  # it says "done"
+            except InputError as error:
+                if not isinstance(error.__cause__, IsADirectoryError):
+                    raise
+                _tell(error, "not kept")
+        shutil.rmtree(progress, ignore_errors=True)  # also what was killed just before that
         return value
+
+
+def _read(path: Path, cost: Path, load: Callable[[Path], Any]) -> tuple[Any, float, int] | None:
+    """What is kept, its seconds and its peak of memory; None, and the reason told, where it is damaged."""
+    try:
+        facts = json.loads(cost.read_text(encoding="utf-8"))
+        seconds, peak = facts["seconds"], facts["peak_bytes"]
+        if not (isinstance(seconds, float) and 0 <= seconds < math.inf and isinstance(peak, int)):
+            raise ValueError(f"{cost.name} holds no time")
+        return load(path), seconds, peak
+    except Exception as error:  # whatever damage can cause in a reader
+        _tell(
+            f"{path}: damaged ({' '.join(f'{type(error).__name__}: {error}'.split())[:200]})",
+            "computed again",
+        )
+        return None
+
+
+def _tell(reason: object, what: str) -> None:
+    warnings.warn(f"{reason}; {what}", RuntimeWarning, stacklevel=2)
 
 
 @contextmanager
@@ -226,24 +272,32 @@ def credit(seconds: float) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """An advisory lock that the system drops when the holder dies."""
+    """An advisory lock that the system drops when the holder dies, where there are such."""
     if fcntl is None:
         yield
         return
-    with open(path, "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            handle = stack.enter_context(open(path, "wb"))
+        except IsADirectoryError as error:
+            _tell(f"{path}: cannot be locked ({error.strerror})", "another process may compute the same")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror}): give another place") from None
+        else:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def _save_pair(pair: tuple[Array, Array], path: Path) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, xy=pair[0], score=pair[1])
-    files.write_atomic(path, buffer.getvalue())
+    save_tensors(path, "fold", 1, {"xy": pair[0], "score": pair[1]}, {})
 
 
-def _load_pair(path: Path) -> tuple[Array, Array]:
-    with np.load(path, allow_pickle=False) as data:
-        return data["xy"], data["score"]
+def _load_pair(path: Path, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    xy, score = load_tensors(path, "fold", 1, lambda arrays, _: (arrays["xy"], arrays["score"]))
+    if (xy.shape, score.shape) != (shape, shape[:2]) or {xy.dtype.kind, score.dtype.kind} != {"f"}:
+        raise InputError(f"holds {xy.shape} and {score.shape} where {shape} is asked for")
+    return xy, score
 
 
 def _key(kind: str, detector: Any, *data: Any) -> str:

@@ -166,21 +166,40 @@ def _match(picture: Picture, ignore: Array) -> tuple[Array, Array]:
     return matched, to_ignored
 
 
-def _curves(pictures: Sequence[Picture], low: float, high: float) -> tuple[Array, Array] | None:
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of one picture's predictions, best first, at T thresholds."""
+
+    score: Array  # (D,)
+    hit: Array  # (T, D) bool, matched
+    skip: Array  # (T, D) bool, not counted
+    n_objects: int  #: that count
+
+    __repr__ = short_repr
+
+
+def outcome(picture: Picture, low: float = 0.0, high: float = 1e10) -> Outcome:
+    """One picture matched; objects and predictions whose area is outside low..high do not count."""
+    ignore = picture.ignore | (picture.area < low) | (picture.area > high)
+    hit, to_ignored = _match(picture, ignore)
+    outside = (picture.predicted_area < low) | (picture.predicted_area > high)
+    return Outcome(picture.score, hit, to_ignored | (~hit & outside), int((~ignore).sum()))
+
+
+def pooled(outcomes: Sequence[Outcome]) -> tuple[Array, Array, Array]:
+    """Scores (D,), hit and skip (T, D) of all pictures' predictions, best first."""
+    score = np.concatenate([o.score for o in outcomes])
+    order = np.argsort(-score, kind="stable")
+    hit, skip = (np.concatenate([getattr(o, n) for o in outcomes], axis=1) for n in ("hit", "skip"))
+    return score[order], hit[:, order], skip[:, order]
+
+
+def curves_of(outcomes: Sequence[Outcome]) -> tuple[Array, Array] | None:
     """(T, 101) precision at the recall thresholds and (T,) final recall; None without objects."""
-    scores, matched, ignored, n_objects = [], [], [], 0
-    for picture in pictures:
-        ignore = picture.ignore | (picture.area < low) | (picture.area > high)
-        hit, to_ignored = _match(picture, ignore)
-        outside = (picture.predicted_area < low) | (picture.predicted_area > high)
-        scores.append(picture.score)
-        matched.append(hit)
-        ignored.append(to_ignored | (~hit & outside))
-        n_objects += int((~ignore).sum())
+    n_objects = sum(o.n_objects for o in outcomes)
     if n_objects == 0:
         return None
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    hit, skip = np.concatenate(matched, axis=1)[:, order], np.concatenate(ignored, axis=1)[:, order]
+    order, hit, skip = pooled(outcomes)
     true = np.cumsum(hit & ~skip, axis=1, dtype=np.float64)
     false = np.cumsum(~hit & ~skip, axis=1, dtype=np.float64)
     precision = np.zeros((len(_THRESHOLDS), len(_RECALLS)))
@@ -200,7 +219,7 @@ def figures(categories: Sequence[Sequence[Picture]]) -> dict[str, float]:
     """The ten figures, averaged over the categories that have objects in the area range."""
     precision, recall = {}, {}
     for name, (low, high) in _AREAS.items():
-        curves = [c for pictures in categories if (c := _curves(pictures, low, high)) is not None]
+        curves = [c for pictures in categories if (c := curves_of([outcome(p, low, high) for p in pictures]))]
         if curves:
             precision[name] = np.mean([c[0] for c in curves], axis=(0, 2))
             recall[name] = np.mean([c[1] for c in curves], axis=0)

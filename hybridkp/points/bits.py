@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..descriptors.sift import cv2_points
+from ..imaging.opencv import contrib
 from ..structures import Array, InputError, Keypoints
 from .local import TiledFeature, aligned_rows, within_reach
 
@@ -54,8 +54,8 @@ class _Boosted(_Bits):
 
     def _make(self) -> Any:
         name = type(self).__name__
-        sizes = {n: getattr(cv2.xfeatures2d, f"{name}_SIZE_{n}_BITS") for n in (256, 512)}
-        return getattr(cv2.xfeatures2d, name).create(1.0, sizes[self.n_bits])
+        sizes = {n: contrib(f"{name}_SIZE_{n}_BITS") for n in (256, 512)}
+        return contrib(name).create(1.0, sizes[self.n_bits])
 
 
 class BEBLID(_Boosted):
@@ -116,7 +116,7 @@ class BRIEF(_Bits):
         return self.n_bits // 8
 
     def _make(self) -> Any:
-        return cv2.xfeatures2d.BriefDescriptorExtractor.create(self.n_features, self.turned)
+        return contrib("BriefDescriptorExtractor").create(self.n_features, self.turned)
 
 
 class FREAK(_Bits):
@@ -134,4 +134,4 @@ class FREAK(_Bits):
         return 64
 
     def _make(self) -> Any:
-        return cv2.xfeatures2d.FREAK.create()
+        return contrib("FREAK").create()

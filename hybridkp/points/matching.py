@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from ..imaging.geometry import apply_homography
+from ..imaging.opencv import contrib
 from ..structures import Array, InputError, Keypoints
 from ..structures.pairs import Features
 
@@ -141,9 +142,7 @@ def gms(
     )
     sizes = (features_a.size_hw[::-1], features_b.size_hw[::-1])
     points = tuple(_inside(features).to_cv2() for features in (features_a, features_b))
-    kept = cv2.xfeatures2d.matchGMS(
-        sizes[0], sizes[1], points[0], points[1], pairs, rotation, scale, threshold
-    )
+    kept = contrib("matchGMS")(sizes[0], sizes[1], points[0], points[1], pairs, rotation, scale, threshold)
     index_a = np.array([m.queryIdx for m in kept], np.intp)
     score = _alone(_root(near.first[index_a], norm), _root(near.second[index_a], norm))
     found = _best_first(index_a, near.best[index_a], score)

@@ -6,7 +6,10 @@ picture.  Never here: plain graphs (:mod:`hybridkp.files.graphs`), estimators (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -53,7 +56,7 @@ def lightglue(path: str, changed: int, size: int, threshold: float) -> Any:
 def run_feature(net: Any, image: Array, path: str | Path) -> tuple[Array, Array, Array]:
     """What OpenCV's own net object finds: points (N, 2) in OpenCV's px, rows (N, D), scores (N,)."""
     try:
-        with quiet():
+        with one_at_a_time(), quiet():
             found, rows = net.detectAndCompute(image, None)
     except cv2.error as error:
         raise InputError(f"{path} is not a net of this kind: {reason(error)}") from None
@@ -105,6 +108,26 @@ def to_picture(xy: Array, coordinates: str, net_hw: SizeHW, seen_hw: SizeHW, siz
 def unit(rows: Array) -> Array:
     """Rows of unit length; zero rows stay zero."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """The body alone: an object of OpenCV's own nets holds its inputs, and all threads share it."""
+    with _busy:
+        yield
+
+
+def _forget() -> None:
+    """In a forked child: a lock that another thread of the parent held stays locked, its net half-asked."""
+    global _busy
+    _busy = threading.Lock()
+    for kept in (aliked, disk, lightglue):
+        kept.cache_clear()
+
+
+_busy = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _needs_opencv_5(name: str) -> None:

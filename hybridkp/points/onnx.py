@@ -288,8 +288,9 @@ class LightGlue(Parameters):
             matcher = netfiles.lightglue(*stamp(self.path), float(self.threshold))
             a, b = features_a, features_b
             try:
-                matcher.setPairInfo(a.keypoints.xy, b.keypoints.xy, a.size_hw[::-1], b.size_hw[::-1])
-                found = matcher.match(np.ascontiguousarray(a.rows), np.ascontiguousarray(b.rows))
+                with netfiles.one_at_a_time():
+                    matcher.setPairInfo(a.keypoints.xy, b.keypoints.xy, a.size_hw[::-1], b.size_hw[::-1])
+                    found = matcher.match(np.ascontiguousarray(a.rows), np.ascontiguousarray(b.rows))
             except cv2.error as error:
                 raise InputError(f"{self.path} cannot match these rows: {reason(error)}") from None
         pairs = np.array([(m.queryIdx, m.trainIdx) for m in found], np.intp).reshape(-1, 2)

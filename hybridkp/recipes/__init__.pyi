@@ -1,3 +1,4 @@
+from .finder_parts import FINDERS_DEFAULT as FINDERS_DEFAULT
 from .grammar import split as split
 from .landmark_parts import DEFAULT as DEFAULT
 from .landmark_parts import QUICK as QUICK
@@ -13,6 +14,7 @@ from .listing import methods_table as methods_table
 from .listing import parts_table as parts_table
 from .listing import tuned_names as tuned_names
 from .make import make_descriptor as make_descriptor
+from .make import make_finder as make_finder
 from .make import make_matcher as make_matcher
 from .make import make_method as make_method
 from .make import make_refiner as make_refiner

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 from sklearn.base import clone
 
-from ..structures import Detector, PairMatcher
+from ..structures import Finder, PairMatcher
+from .finder_parts import FINDERS
 from .grammar import Experts, Method, Part, Start, Value, fault
 from .making import Construction, Made, fit_kind, is_protocol, load, reduced
 from .parts import Inside, Params, Row, Task
@@ -21,19 +22,38 @@ from .reading import read, task_of
 def make(expression: str, task: str = "landmarks", quick: bool = False, **context: Any) -> Made:
     """The estimator of an expression with its places; ``context`` goes to every part that has it."""
     tree = read(expression, task)
-    return _Maker(expression, task_of(task), quick, context).method(tree)
+    made = _Maker(expression, task_of(task), quick, context).method(tree)
+    if tree.finder is None:
+        return made
+    finder = _Maker(expression, FINDERS, quick, context).start(tree.finder)
+    whole = Construction(".detection:TopDown", ("finder", "detector"))
+    made = whole.build({"finder": finder, "detector": made})
+    made.places[""] = str(tree)
+    return made
 
 
-def make_method(expression: str, quick: bool = False) -> Detector:
+def make_method(expression: str, quick: bool = False) -> Any:
     """A fresh, unfitted detector; ``quick`` trains shorter where the expression says nothing.
+
+    With a finder in front, ``"hog+svm/sdm"``, it is a :class:`~hybridkp.detection.TopDown` of whole pictures,
+    which :func:`~hybridkp.evaluate.train` fits.
 
     Raises :class:`InputError` for whatever is wrong with the expression, and shows where.
 
     >>> make_method("sdm[alpha=0.2]").alpha
     0.2
     """
-    detector: Detector = clone(make(expression, quick=quick).estimator)
-    return detector
+    return clone(make(expression, quick=quick).estimator)
+
+
+def make_finder(expression: str, quick: bool = False) -> Finder:
+    """A fresh, unfitted finder of objects in whole pictures.
+
+    >>> make_finder("hog+svm[window_cells=8]").window_cells
+    8
+    """
+    finder: Finder = clone(make(expression, "finders", quick).estimator)
+    return finder
 
 
 def make_matcher(expression: str, n_points: int = 1024, random_state: int = 0) -> PairMatcher:

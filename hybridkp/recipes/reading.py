@@ -13,12 +13,13 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from ..structures import InputError
+from .finder_parts import FINDERS
 from .grammar import MAX_PARTS, Experts, Method, Part, Rule, Start, Value, count_parts, fault, parse
 from .landmark_parts import LANDMARKS
 from .parts import Row, Task
 from .point_parts import POINTS
 
-TASKS: dict[str, Task] = {task.name: task for task in (LANDMARKS, POINTS)}
+TASKS: dict[str, Task] = {task.name: task for task in (LANDMARKS, POINTS, FINDERS)}
 GIVEN = "given"  #: the finder that takes the boxes as they are; it need not be written
 
 
@@ -42,18 +43,28 @@ class Reader:
         self.text, self.task = text, task
 
     def whole(self) -> Method:
-        out = self.method(parse(self.text, self.task.names))
+        found = parse(self.text, self.task.names | (FINDERS.names if self.task is LANDMARKS else set()))
+        finder = found.finder
+        out = self.method(replace(found, finder=None))
+        if finder is not None and str(finder) != GIVEN:
+            out = replace(out, finder=self.finder(finder))
         if count_parts(out) > MAX_PARTS:
             raise fault(self.text, 0, f"more than {MAX_PARTS} parts, with its short names written out")
         return out
 
     def method(self, node: Method) -> Method:
-        finder = node.finder
-        if finder is not None and str(finder) != GIVEN:
-            self.stop(finder.at, f"there is no finder '{finder}'", f"boxes are given: '{GIVEN}/', or nothing")
+        if node.finder is not None and str(node.finder) != GIVEN:
+            self.stop(
+                node.finder.at, "a finder stands in front of the whole method", f"finder/{self.task.name}"
+            )
         start = self.start(node.start)
         steps = tuple(self.part("step", part) for part in node.steps)
         return Method(start.start, (*start.steps, *steps))
+
+    def finder(self, node: Start) -> Start:
+        if self.task is not LANDMARKS:
+            self.stop(node.at, f"there is no finder '{node}'", f"boxes are given: '{GIVEN}/', or nothing")
+        return Reader(self.text, FINDERS).start(node).start
 
     def start(self, node: Start) -> Method:
         if isinstance(node, Rule):
@@ -88,7 +99,7 @@ class Reader:
                     f"{task.first}s need a {task.last}",
                     f"{whole}+{next(iter(task.by_slot[task.last]))}",
                 )
-            self.unknown(node.at, whole, "method", self.starts())
+            self.unknown(node.at, whole, self.word, self.starts())
         if task.find("step", last.name) and not task.find(task.last, last.name):
             before = self.text[: last.at].rstrip().removesuffix("+")
             self.stop(
@@ -143,9 +154,14 @@ class Reader:
         """All that may stand alone: parts, short names, and the list's expressions."""
         return (*self.task.by_slot[self.task.start], *(each.name for each in self.task.listed))
 
+    @property
+    def word(self) -> str:
+        """What a whole expression of the task is called."""
+        return "finder" if self.task is FINDERS else "method"
+
     def misplaced(self, slot: str, node: Part) -> NoReturn:
         task, name = self.task, node.name
-        word = "method" if slot == task.start else slot
+        word = self.word if slot == task.start else slot
         if slot == task.start and task.find("rule", name):
             self.stop(node.at, f"'{name}' has no members", f"{name}(a,b)")
         if slot == task.start and task.find(task.first, name):
@@ -165,14 +181,11 @@ class Reader:
         if near:
             hint = f"did you mean {self.text[:at] + near[0] + self.text[at + len(name) :]!r}?"
         else:
-            listed = (
-                "`hybridkp list` shows them"
-                if task.name == "landmarks"
-                else "`hybridkp list --task points` shows them"
-            )
-            hint = listed if word == "method" else f"there are {', '.join(names)}"
+            listed = "" if task is LANDMARKS else f" --task {task.name}"
+            shown = word == self.word
+            hint = f"`hybridkp list{listed}` shows them" if shown else f"there are {', '.join(names)}"
         if name == self.text.strip():
-            raise InputError(f"unknown method {name!r}: {hint}")
+            raise InputError(f"unknown {self.word} {name!r}: {hint}")
         self.stop(at, f"there is no {word} '{name}'", hint)
 
     def stop(self, at: int, message: str, hint: str = "") -> NoReturn:
@@ -207,4 +220,4 @@ def rows_of(node: Any, task: Task) -> list[Row]:
             add(task.last, start.last)
 
     visit(node, task.start)
-    return out
+    return out if node.finder is None else [*rows_of(Method(node.finder), FINDERS), *out]

@@ -42,14 +42,23 @@ def with_settings(expression: str, estimator: Any, found: Mapping[str, Params]) 
 
     ``found`` maps expressions to parameters, nested or, where there is only one of it, by its last name;
     what was found for the larger expression wins.
+
+    Raises
+    ------
+    InputError
+        For a parameter that is not there, or a value of another kind than its own.
     """
     known = {canonical(name): params for name, params in found.items()}
     places = make(expression).places if found else {}
     for place in sorted(places, key=lambda p: -len(p.split("__")) if p else 1):
         params = known.get(places[place], {})
         inner = estimator.get_params(deep=True)[place] if place and params else estimator
-        for key, value in params.items():
-            inner.set_params(**{_nested(inner, key): value})
+        nested = {_nested(inner, key): value for key, value in params.items()}
+        check_parameters([inner], {key.split("__")[-1]: value for key, value in nested.items()})
+        ghost = nested.keys() - inner.get_params(deep=True)
+        if ghost:
+            raise InputError(f"{places[place]} has no parameter {min(ghost)!r}: search its settings again")
+        inner.set_params(**nested)
     return estimator
 
 

@@ -1,3 +1,4 @@
+from .finders import write_finders_report as write_finders_report
 from .landmarks.severity import write_robustness as write_robustness
 from .landmarks.writer import Report as Report
 from .landmarks.writer import write_report as write_report

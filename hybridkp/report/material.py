@@ -39,6 +39,7 @@ class Material:
     caption: str  #: of the table
     unit: str  #: of differences, in words
     terms: Sequence[tuple[str, str]] = ()  #: what the columns mean
+    alarms: Sequence[str] = ()  #: errors of the data that make every figure wrong
     tips: Mapping[str, str] = field(default_factory=dict)  #: method -> one line
 
     @property
@@ -56,6 +57,7 @@ class Material:
         """The page as text: what both tasks have, and the task's ``own`` context."""
         context = {
             **{name: getattr(self, name) for name in ("title", "facts", "rows", "columns", "notes", "about")},
+            "alarms": self.alarms,
             "opening": opening(self.head, self.columns[0], self.rows, self.main, self.what),
             "table_caption": self.caption,
             "level": f"{100 * self.level:g} %",
@@ -93,15 +95,17 @@ class Material:
         facts = {**self.about, "title": self.title, "headline": self.head.key, "level": self.level}
         facts |= {
             "notes": list(self.notes),
+            "data_errors": list(self.alarms),
             "metrics": {m.key: m.words for m in self.metrics},
             **(about or {}),
         }
+        notes = [*(f"Error of the data, figures are wrong: {line}" for line in self.alarms), *self.notes]
         json = cells.to_json(self.rows, self.main, about=facts, extra=extra or {}, **more)
         pairs = cells.pairs_to_csv(self.comparisons, self.head.difference_unit)
         table, minus = stem or "results", f"{stem}-" if stem else ""
         files: dict[str, tuple[str, str | bytes]] = {
             "html": (f"{stem or 'index'}.html", html),
-            "markdown": (f"{table}.md", cells.to_markdown(self.rows, self.columns, self.notes)),
+            "markdown": (f"{table}.md", cells.to_markdown(self.rows, self.columns, notes)),
             "csv": (f"{table}.csv", cells.to_csv(self.rows)),
             "json": (f"{table}.json", json),
             "pairs": (f"{minus}pairs.csv", pairs),

@@ -22,15 +22,18 @@ WIDE, NARROW = (9.6, 5.2), (3.6, 4.6)  #: inches of a plot on a laptop, on a pho
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(room: str) -> jinja2.Environment:
     """Kept, since compiling the templates takes longer than filling them."""
-    folder = jinja2.PackageLoader("hybridkp", "report")
-    return jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined)
+    folders = jinja2.ChoiceLoader([jinja2.PackageLoader("hybridkp", name) for name in (room, "report")])
+    return jinja2.Environment(loader=folders, autoescape=True, undefined=jinja2.StrictUndefined)
 
 
-def render_page(template: str, context: Mapping[str, Any]) -> str:
-    """The page as text; ``context`` has all that ``page.html`` and the task's own template show."""
-    environment = _environment()
+def render_page(template: str, context: Mapping[str, Any], room: str = "report") -> str:
+    """The page as text; ``context`` has all that the template and those that it extends show.
+
+    ``room`` may have templates of its own, on this room's ``shell.html``.
+    """
+    environment = _environment(room)
     style = environment.loader.get_source(environment, "style.css")[0]  # type: ignore[union-attr]
     shared: dict[str, Any] = {"style": style, "cell": cell, "sort_key": _sort_key, "tips": {}}
     return environment.get_template(template).render({**shared, **context})

@@ -5,26 +5,36 @@ Reading builds arrays and ONNX sessions from known kinds of node (``nodes.py``);
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..files.arrays import load_arrays
+from ..files.graphs import engine_used
 from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
-from ..structures import Array, InputError, Keypoints
-from .export import FORMAT
+from ..structures import Array, InputError, Instance, Keypoints
 from .nodes import Run, build
+from .values import FORMAT
 
 MARGIN = 1.25  #: crop side / box side, where the file does not say
 
 
-def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector:
+WHOLE = "detection.top_down"  #: the kind of node that takes whole pictures
+
+
+def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector | RuntimePictureDetector:
     """The detector that :func:`~hybridkp.runtime.export_runtime` wrote.
+
+    A file of a detector alone gives a :class:`RuntimeDetector`, which is told where an object is; one that
+    also holds a finder gives a :class:`RuntimePictureDetector`, which finds all objects of a picture.
 
     Parameters
     ----------
@@ -35,7 +45,20 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector:
     InputError
         For anything that is not a whole runtime file of this format.
     """
-    parts = _parts(path)
+    file = Path(path)
+    try:
+        if file.exists() and not file.is_file():
+            raise InputError(f"{path}: is {'a folder' if file.is_dir() else 'no file'}, not a runtime file")
+        return _detector(file.read_bytes(), engine, str(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such runtime file; write one with `hybridkp export`") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _detector(data: bytes, engine: str, path: str) -> RuntimeDetector | RuntimePictureDetector:
+    """The detector of a runtime file's bytes; ``path`` is for complaints."""
+    parts = _parts(data, path)
     try:
         manifest = json.loads(parts["manifest.json"])
         version = manifest["runtime"]
@@ -48,7 +71,13 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector:
         size_hw = _size(manifest["size_hw"])
         meta = _meta(manifest["meta"])
         run = build(_fill(manifest["root"], load_arrays(parts["arrays.safetensors"])[0], parts), engine)
-        xy, score = run(np.zeros((*size_hw, 3), np.uint8))  # parts that do not fit together show now
+        blank, whole = np.zeros((*size_hw, 3), np.uint8), manifest["root"]["kind"] == WHOLE
+        if whole:
+            run.detect(blank)
+        # parts that do not fit together show now
+        xy, score = (
+            (rows[0] for rows in run.detector.predict_with_score(blank[None])) if whole else run(blank)
+        )
         k = len(xy)
         if xy.shape != (k, 2) or score.shape != (k,) or len(meta.get("landmarks") or range(k)) != k:
             raise ValueError("landmarks")
@@ -56,23 +85,19 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:  # whatever a file that is not ours can cause
         raise InputError(f"{path}: damaged runtime file ({type(error).__name__}): export it again") from None
-    return RuntimeDetector(run, size_hw, meta)
+    runs_on = engine_used(engine) if any(name.endswith(".onnx") for name in parts) else "NumPy"
+    kind = RuntimePictureDetector if whole else RuntimeDetector
+    return kind(run, size_hw, meta, k, runs_on, (data, engine, path))
 
 
-def _parts(path: str | os.PathLike[str]) -> dict[str, bytes]:
+def _parts(data: bytes, path: str) -> dict[str, bytes]:
     """The members of the zip; stored ones only, so that the file's own size bounds them."""
     try:
-        with zipfile.ZipFile(path) as file:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
             infos = file.infolist()
             if any(i.compress_type != zipfile.ZIP_STORED or i.compress_size != i.file_size for i in infos):
                 raise ValueError("compressed")
             return {info.filename: file.read(info) for info in infos}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such runtime file; write one with `hybridkp export`") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a runtime file") from None
-    except PermissionError:
-        raise InputError(f"{path}: may not be read (permissions)") from None
     except Exception:  # zipfile raises half a dozen kinds on damaged files
         raise InputError(f"{path}: not a hybridkp runtime file, or a truncated one") from None
 
@@ -107,23 +132,85 @@ def _fill(node: Any, arrays: dict[str, Array], parts: dict[str, bytes]) -> Any:
     return node
 
 
-class RuntimeDetector:
-    """Landmarks of one object at a time; use one of these per thread (``cv2.dnn`` is not shared).
+class _Loaded:
+    """What every detector of a runtime file knows of itself; threads may share one, processes get a copy.
+
+    On ``cv2.dnn`` the threads that share a detector wait for each other in its network, on ONNX Runtime
+    they do not: ``copy.deepcopy`` gives another that shares nothing.  It pickles as its file's bytes, so
+    that a copy is read as carefully as a file.
+    """
+
+    def __init__(
+        self,
+        run: Any,
+        size_hw: tuple[int, int],
+        meta: dict[str, Any],
+        n_landmarks: int,
+        engine: str,
+        source: tuple[bytes, str, str],
+    ):
+        self._run = run
+        self.size_hw = size_hw
+        self.meta = meta
+        self.engine = engine
+        self._n_landmarks = n_landmarks
+        self._source = source
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[bytes, str, str]]:
+        return _detector, self._source
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.size_hw))
+        method = self.meta.get("method", "unnamed")
+        kind = type(self).__name__
+        return f"{kind}({method}, {self._n_landmarks} landmarks, crops of {size} px, on {self.engine})"
+
+    @property
+    def landmarks(self) -> list[str]:
+        return [str(name) for name in self.meta.get("landmarks", [])]
+
+
+class RuntimePictureDetector(_Loaded):
+    """All objects of a picture, with their landmarks; threads may share one, processes are sent a copy.
+
+    Attributes
+    ----------
+    size_hw : (H, W) of the crops that its detector was trained on
+    meta : what was stored with the model: ``landmarks`` (names), ``margin``, ...
+    engine : what its networks run on, "NumPy" where it has none
+    """
+
+    def detect(self, image: Array) -> list[Instance]:
+        """The objects of (H, W) or (H, W, 3) BGR, best first; none is an empty list.
+
+        Each has ``box_xywh`` (4,), ``score``, ``xy`` (K, 2) in picture px and ``keypoint_scores`` (K,).
+
+        Raises
+        ------
+        InputError
+            For what is no picture.
+        """
+        if image is None:
+            raise InputError("picture: got None, as cv2.imread gives for a file it cannot read")
+        found: list[Instance] = self._run.detect(image)
+        return found
+
+
+class RuntimeDetector(_Loaded):
+    """Landmarks of one object at a time; threads may share one, processes are sent a copy.
+
+    On ``cv2.dnn`` the threads that share a detector wait for each other in its network, on ONNX Runtime
+    they do not: ``copy.deepcopy`` gives another that shares nothing.  It pickles as its file's bytes, so
+    that a copy is read as carefully as a file.
 
     Attributes
     ----------
     size_hw : (H, W) of the crops that it was trained on
     meta : what was stored with the model: ``landmarks`` (names), ``margin``, ...
+    engine : what its networks run on, "NumPy" where it has none
     """
 
-    def __init__(self, run: Run, size_hw: tuple[int, int], meta: dict[str, Any]):
-        self._run = run
-        self.size_hw = size_hw
-        self.meta = meta
-
-    @property
-    def landmarks(self) -> list[str]:
-        return [str(name) for name in self.meta.get("landmarks", [])]
+    _run: Run
 
     def detect(self, image: Array, box_xywh: ArrayLike | None = None) -> Keypoints:
         """Landmarks of the object in a box (default: the whole picture), in picture px.

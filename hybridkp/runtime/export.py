@@ -19,8 +19,7 @@ from .. import __version__
 from ..files import atomic_path
 from ..files.arrays import dump_arrays
 from ..structures import InputError
-
-FORMAT = 1  #: the runtime file's own format number
+from .values import FORMAT
 
 
 def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, Any] | None = None) -> Path:
@@ -37,15 +36,7 @@ def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, 
     InputError
         When the model, or a member of it, cannot run without scikit-learn or torch.
     """
-    try:
-        tree = model.runtime_node()
-    except AttributeError as error:
-        lacking = type(error.obj).__name__
-        if error.name not in ("runtime_node", "maps_node"):
-            raise InputError(f"{lacking} is not fitted: only a trained detector can be exported") from None
-        raise InputError(
-            f"{lacking} cannot be exported to the runtime: use its model file with load_model"
-        ) from None
+    tree = fitted_node(model)
     arrays: dict[str, Any] = {}
     graphs: dict[str, bytes] = {}
     manifest = {
@@ -65,6 +56,25 @@ def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, 
         for name, graph in graphs.items():
             file.writestr(name, graph)
     return Path(path)
+
+
+def fitted_node(model: Any) -> Any:
+    """The tree of a fitted detector that can run without scikit-learn and torch.
+
+    Raises
+    ------
+    InputError
+        For another one, by the part's name.
+    """
+    try:
+        return model.runtime_node()
+    except AttributeError as error:
+        lacking = type(error.obj).__name__
+        if error.name not in ("runtime_node", "maps_node"):
+            raise InputError(f"{lacking} is not fitted: only a trained detector can be exported") from None
+        raise InputError(
+            f"{lacking} cannot be exported to the runtime: use its model file with load_model"
+        ) from None
 
 
 def _strip(node: Any, arrays: dict[str, Any], graphs: dict[str, bytes]) -> Any:

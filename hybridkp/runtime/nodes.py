@@ -25,7 +25,7 @@ Node = dict[str, Any]
 Run = Callable[[Array], tuple[Array, Array]]  #: crop (H, W) or BGR (H, W, 3), uint8 -> (K, 2), (K,)
 Combine = Callable[[Array, Array], tuple[Array, Array]]  #: (M, 1, K, 2), (M, 1, K) -> (1, K, 2), (1, K)
 
-ROOMS = ("deep", "fusion", "landmarks")  #: whose folders ``nodes`` are looked into
+ROOMS = ("deep", "detection", "fusion", "landmarks")  #: whose folders ``nodes`` are looked into
 _PACKAGE = __name__.split(".")[0]
 
 
@@ -69,14 +69,16 @@ def on_planes(node: Node, engine: str, outputs: Sequence[str]) -> Callable[[Arra
     if channels == 2:
         raise ValueError("a picture has 1 channel or 3")
 
-    def run(picture: Array) -> list[Array]:
-        if channels == 1:
-            return ask(to_grey(picture)[None, None].astype(np.float32))
-        if picture.ndim == 2:
-            picture = np.repeat(picture[..., None], channels, 2)
-        return ask(np.ascontiguousarray(np.moveaxis(picture, 2, 0)[None], np.float32))
+    return lambda picture: ask(planes(picture, channels))
 
-    return run
+
+def planes(picture: Array, channels: int) -> Array:
+    """A crop, grey or BGR, as networks take it: (1, channels, H, W) float32."""
+    if channels == 1:
+        return to_grey(picture)[None, None].astype(np.float32)
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., None], channels, 2)
+    return np.ascontiguousarray(np.moveaxis(picture, 2, 0)[None], np.float32)
 
 
 def combination(node: Node, engine: str, rule_of: Callable[[Node, int], Combine]) -> Run:

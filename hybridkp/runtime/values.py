@@ -11,6 +11,8 @@ import numpy as np
 
 from ..structures import Array
 
+FORMAT = 1  #: the runtime file's own format number
+
 
 def whole(node: dict[str, Any], name: str, low: int, high: int) -> int:
     """The integer ``name`` of a node."""

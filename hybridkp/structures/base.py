@@ -5,7 +5,7 @@ Import these names from :mod:`hybridkp.structures`; they live apart to keep that
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -20,6 +20,14 @@ class InputError(ValueError):
 
     The command line prints it without a traceback.
     """
+
+
+class InputErrors(InputError):
+    """Several mistakes of one input: what follows from them, and a line for each in ``lines``."""
+
+    def __init__(self, message: str, lines: Iterable[str]):
+        self.lines = (message, *lines)
+        super().__init__("; ".join(self.lines))
 
 
 class DataWarning(UserWarning):

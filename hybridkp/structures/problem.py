@@ -27,6 +27,8 @@ class Problem:
     modalities : what detectors see; further ones than "image" come from ``Sample.modalities``
     split : the name of the judged part, for the record
     max_timed : objects on the clock
+    anyway : go on where pictures have another size than their annotation says, and where the data have
+        other errors that make figures wrong; the report repeats them
     name : default: that of ``train``
     source : how :func:`hybridkp.evaluate.load_problem` made it, so that it can be made again
 
@@ -45,6 +47,7 @@ class Problem:
     modalities: tuple[str, ...] = ("image",)
     split: str = "val"
     max_timed: int = 50
+    anyway: bool = False
     name: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .annotated import Instance, Sample
 from .base import Array
+from .causes import Contributions, Message, Stage, Voice
 from .keypoints import Keypoints, Pyramid
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -202,6 +203,75 @@ class Visibility(Protocol):
     def predict_with_visibility(self, images: Any) -> tuple[Array, Array, Array]:
         """(B, K, 2) points, (B, K) scores, (B, K) probability that the landmark is visible."""
         ...
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A detector that comes to its points in steps."""
+
+    def stages(self, images: Any) -> list[Stage]:
+        """The points after each step, in their order; the last are those of ``predict``."""
+        ...
+
+
+@runtime_checkable
+class Holds(Protocol):
+    """A fitted detector that has others inside."""
+
+    def held(self) -> list[tuple[str, Any]]:
+        """(name, fitted detector), in the order in which they are asked."""
+        ...
+
+
+@runtime_checkable
+class Voices(Protocol):
+    """A combination that says what each of its members said, and how much it counted."""
+
+    def voices(self, images: Any) -> list[Voice]: ...
+
+
+@runtime_checkable
+class Contributing(Protocol):
+    """A detector that can be taken apart: what each place of a crop added to what it found."""
+
+    def contributions(self, image: Array, landmark: int) -> Contributions:
+        """``image`` is one crop (H, W[, 3])."""
+        ...
+
+
+@runtime_checkable
+class InputGradients(Protocol):
+    """A network that says how far a point would move if a pixel changed."""
+
+    def input_gradients(self, images: Any, landmark: int) -> Array:
+        """(B, H, W) float32: px of movement per grey level, the length over x, y and channels."""
+        ...
+
+
+@runtime_checkable
+class Messages(Protocol):
+    """A tree of landmarks that says who moved whom."""
+
+    def messages(self, images: Any, landmark: int) -> list[Message]:
+        """What each neighbour of a landmark says in the first of the crops; empty where no tree is used."""
+        ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A descriptor each of whose features looks at one place."""
+
+    def feature_places(self) -> tuple[Array, float]:
+        """(D, 2) offsets from the point, px of the described picture, and the side of a place."""
+        ...
+
+
+def stages_of(detector: Any, images: Any, name: str = "start") -> list[Stage]:
+    """The stages of any fitted detector; one that has none is a stage of its own, called ``name``."""
+    if supports(detector, Staged):
+        found: list[Stage] = detector.stages(images)
+        return found
+    return [Stage(name, detector.predict(images))]
 
 
 @runtime_checkable

@@ -1,70 +1,55 @@
 """Strangers' files by the thousand: each read in a process with limits, with success or our own error.
 
-``python tests/fuzz/harness.py --cases 20000`` damages sound files of every kind (``seeds.py``,
-``mutate.py``) and reads them.  A crash, a hang, more than the memory, and any error but the library's own
-fail; such a case is kept in ``--keep``.  The short run of the tests is ``test_fuzz.py``.
+``python -m tests.fuzz --cases 20000`` damages sound files of every kind (``seeds.py``, ``mutate.py``), adds
+the known attacks (``attacks.py``) and reads them all (``worker.py``).  A crash, a hang, more than the
+memory, and any error but the library's own fail; such a file is kept in ``--keep``.  The short run of the
+tests is ``test_fuzz.py``; the figures of the long one stand in ``docs/results/trust_fuzz.json``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import random
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import attacks
+import mutate
+import seeds
 
 HERE = Path(__file__).parent
 SECONDS = 20.0  #: for one file
 MEMORY = 3 << 30  #: bytes of address space of the reading process
 
-#: target -> how a file of it is read; the words run in the limited process, ``path`` is the file
-TARGETS: dict[str, str] = {
-    "model": "m = load_model(path); m.predict_with_score(PICTURES)",
-    "runtime": "d = runtime.load(path, engine='cv2.dnn'); d.detect(PICTURES[0])",
-    "onnx": "d = Path(path).read_bytes(); check_foreign(d); check_own(d, {'image': (1, 1, 64, 64)})",
-    "predictions": "load_predictions(path)",
-    "coco": "d = load_dataset(path); make_crops(d, (16, 16)) if len(d) else None; list(check_dataset(path))",
-    "pts": "read_pts(path)",
-    "picture": "read_image(path)",
+#: target -> what a file of it is
+TARGETS = {
+    "model": "model files, `.hkp`: read, and asked about two pictures",
+    "runtime": "runtime files, `.hkr`: read by `cv2.dnn`, and asked about a picture",
+    "onnx": "ONNX graphs, looked through as ours and as others'",
+    "predictions": "stored predictions",
+    "coco": "COCO annotations: read, checked, and crops cut",
+    "pts": "300-W `.pts` files",
+    "picture": "pictures of ten kinds",
+    "run": "run folders of `bench`, `bench-points` and `tune`: reported and resumed",
+    "fits": "remembered fits, predictions and training checkpoints",
 }
-WORKER = """
-import os, resource, sys, warnings
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-sys.path[:0] = {path!r}
-from pathlib import Path
-import numpy as np
-from hybridkp import runtime
-from hybridkp.datasets import check_dataset, load_dataset, read_pts
-from hybridkp.evaluate import make_crops
-from hybridkp.files import load_model, load_predictions, read_image
-from hybridkp.files.onnx_check import check_foreign, check_own
-from hybridkp.structures import InputError
-import cv2, sklearn.svm
-cv2.setNumThreads(1)
-warnings.simplefilter("ignore")
-PICTURES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory}))
-resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-print("ready", flush=True)
-for line in sys.stdin:
-    path = line.strip()
-    try:
-        {read}
-        print("ok", flush=True)
-    except InputError as error:
-        text = str(error)
-        print("refused" if len(text) < 1000 and "\\n" not in text else "a message of many lines", flush=True)
-    except MemoryError:
-        print("memory", flush=True)
-    except BaseException as error:
-        print("traceback", type(error).__name__, str(error)[:200].replace("\\n", " "), flush=True)
-"""
+FOLDERS = ("run", "fits")  #: targets of which a case is a folder with one file changed
+#: what a reader said -> how it is counted; the last five must be 0
+WORDS = {"ok": "accepted", "refused": "library errors", "crash": "crashes", "hang": "hangs"}
+WORDS |= {"memory": "over memory", "traceback": "tracebacks", "lines:": "long messages"}
+GOOD = ("ok", "refused")
 
 
 class Reader:
@@ -75,10 +60,15 @@ class Reader:
         self.process: Any = None
 
     def _start(self) -> None:
-        code = WORKER.format(path=sys.path, memory=MEMORY, read=TARGETS[self.target])
-        pipe = subprocess.PIPE
+        command = [sys.executable, str(HERE / "worker.py"), self.target, str(MEMORY)]
+        paths = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
         )
         if self._line(120) != "ready":
             raise RuntimeError(f"the reader of {self.target} does not start")
@@ -87,8 +77,8 @@ class Reader:
         ready, _, _ = select.select([self.process.stdout], [], [], seconds)
         return self.process.stdout.readline().strip() if ready else "hang"
 
-    def read(self, path: Path) -> str:
-        """``ok``, ``refused``, or what went wrong."""
+    def read(self, path: Path) -> tuple[bool, str]:
+        """Whether the reader came behind the header, and ``ok``, ``refused``, or what went wrong."""
         if self.process is None:
             self._start()
         self.process.stdin.write(f"{path}\n")
@@ -96,7 +86,9 @@ class Reader:
         said = self._line(SECONDS)
         if said in ("", "hang"):
             self.close()
-        return said or "crash"
+            return True, said or "crash"
+        past, _, said = said.partition(" ")
+        return past == "past", said
 
     def close(self) -> None:
         if self.process is not None:
@@ -105,69 +97,122 @@ class Reader:
             self.process = None
 
 
+class Target:
+    """The cases of one target: where their files lie, who reads them, and what was said."""
+
+    def __init__(self, name: str, folder: Path, keep: Path | None) -> None:
+        self.name, self.folder, self.keep = name, folder, keep
+        self.reader = Reader(name)
+        self.failures: list[tuple[str, str, str]] = []
+
+    def judge(self, source: Path, name: str, data: bytes, counts: Counter[str]) -> None:
+        """Read ``data`` in place of the sound file ``source``, and count."""
+        path, changed = self._lay(source, name, data)
+        whole = self.name in FOLDERS and mutate.opens(changed)
+        past, said = self.reader.read(path)
+        word = said.split()[0]
+        counts.update({"cases": 1, "past the header": int(past or whole), WORDS[word]: 1})
+        if word not in GOOD:
+            self.failures.append((self.name, name, said))
+            if self.keep is not None:
+                self.keep.mkdir(parents=True, exist_ok=True)
+                kept = self.keep / f"{self.name}-{len(self.failures)}-{Path(name).name}"
+                kept.write_bytes(data)
+
+    def _lay(self, source: Path, name: str, data: bytes) -> tuple[Path, Path]:
+        """(what is read, the file that is not as it was)."""
+        if self.name not in FOLDERS:
+            beside = {"coco": "seeds/data", "pts": "seeds"}.get(self.name, "case")
+            path = self.folder / beside / f"case{Path(name).suffix}"
+            path.write_bytes(data)
+            return path, path
+        root = self.folder / "seeds" / self.name
+        inside = source.relative_to(root)
+        case = self.folder / "case" / inside.parts[0]
+        shutil.rmtree(case, ignore_errors=True)
+        shutil.copytree(root / inside.parts[0], case)
+        path = case.parent / inside
+        path.write_bytes(data)
+        return case, path
+
+
 def run(
-    cases: int, folder: Path, seed: int = 0, keep: Path | None = None, tell: Any = None
+    cases: int,
+    folder: Path,
+    seed: int = 0,
+    keep: Path | None = None,
+    tell: Callable[..., None] | None = None,
+    only: Collection[str] = tuple(TARGETS),
 ) -> dict[str, Any]:
-    """Read ``cases`` damaged files, shared among the targets, and every known attack.
+    """Read every known attack and ``cases`` damaged files, shared among the targets.
 
-    Returns target -> counts of what was said, with the failures' files and words under ``failures``.
+    Returns
+    -------
+    dict : ``targets`` (target -> counts), ``attacks`` (the same for the known ones), ``failures`` (target,
+        file, words)
     """
-    sys.path.insert(0, str(HERE))
-    import mutate
-    import seeds
-
-    sound = seeds.make_seeds(folder / "seeds")
-    known = seeds.attacks(folder / "attacks")
-    counts: dict[str, Counter[str]] = {target: Counter() for target in TARGETS}
-    failures: list[tuple[str, str, str]] = []
+    sound = seeds.make_seeds(folder)
+    known = attacks.make_attacks(folder, sound)
     (folder / "case").mkdir(exist_ok=True)
-    for target in TARGETS:
-        reader = Reader(target)
-        rng = random.Random(f"{seed} {target}")
-
-        def judge(path: Path, reader: Reader = reader, target: str = target) -> None:
-            said = reader.read(path)
-            counts[target][said.split()[0]] += 1
-            if said not in ("ok", "refused"):
-                failures.append((target, path.name, said))
-                if keep is not None:
-                    keep.mkdir(parents=True, exist_ok=True)
-                    (keep / f"{target}-{len(failures)}{path.suffix}").write_bytes(path.read_bytes())
-
-        for path in (*sound[target], *known.get(target, ())):
-            judge(path)
-        for number in range(cases // len(TARGETS)):
-            source = rng.choice(sound[target])
-            # beside the sound one: what it refers to is there
-            path = (
-                folder / "seeds" if target in ("coco", "pts") else folder / "case"
-            ) / f"case{source.suffix}"
-            path.write_bytes(mutate.of_name(source.name)(source.read_bytes(), rng))
-            judge(path)
-            if tell and number % 200 == 0:
-                tell(target, number, dict(counts[target]))
-        reader.close()
-    return {"counts": {t: dict(c) for t, c in counts.items()}, "failures": failures}
+    targets: dict[str, dict[str, int]] = {}
+    failures: list[tuple[str, str, str]] = []
+    of_attacks: Counter[str] = Counter()
+    for name in only:
+        target, rng, counts = Target(name, folder, keep), random.Random(f"{seed} {name}"), Counter[str]()
+        for source, file, data in known.get(name, ()):
+            target.judge(source, file, data, of_attacks)
+        undamaged: Counter[str] = Counter()
+        for source in sound[name]:
+            target.judge(source, source.name, source.read_bytes(), undamaged)
+        assert undamaged["accepted"] == len(sound[name]), f"{name}: a sound file is refused"
+        for number in range(cases // len(only)):
+            source = rng.choice(sound[name])
+            damage = mutate.of_name(source.name)
+            target.judge(source, source.name, damage(source.read_bytes(), rng), counts)
+            if tell and number % 100 == 0:
+                tell(name, number, dict(counts))
+        target.reader.close()
+        failures += target.failures
+        targets[name] = {word: counts[word] for word in ("cases", "past the header", *WORDS.values())}
+    of = {word: of_attacks[word] for word in ("cases", *WORDS.values())}
+    return {"targets": targets, "attacks": of, "failures": failures}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cases", type=int, default=20_000)
+def provenance(seed: int) -> str:
+    """One line: when, on what, with which versions."""
+    import cv2
+    import numpy
+    import sklearn
+
+    import hybridkp
+
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    of = f"hybridkp {hybridkp.__version__}, OpenCV {cv2.__version__}, NumPy {numpy.__version__}"
+    return f"{time.strftime('%Y-%m-%d')}, {machine}, {of}, scikit-learn {sklearn.__version__}; seed {seed}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.split("\n")[0])
+    parser.add_argument("--cases", type=int, default=20_000, help="damaged files, of all targets together")
+    parser.add_argument("--only", nargs="+", choices=TARGETS, default=list(TARGETS), help="these targets")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for files that fail")
-    parser.add_argument("-o", "--out", type=Path, help="JSON with the counts")
-    args = parser.parse_args()
+    parser.add_argument("--json", type=Path, help="file for the counts")
+    parser.add_argument("--quiet", action="store_true", help="no word until the end")
+    args = parser.parse_args(arguments)
     begin = time.time()
+    tell = None if args.quiet else lambda *words: print(*words, flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        found = run(args.cases, Path(folder), args.seed, args.keep, lambda *words: print(*words, flush=True))
-    found |= {"cases": sum(sum(c.values()) for c in found["counts"].values()), "seed": args.seed}
-    found["seconds"] = round(time.time() - begin)
-    for target, counts in found["counts"].items():
-        print(f"{target:12}", counts)
-    for target, name, said in found["failures"][:40]:
-        print("FAILED", target, name, said)
-    if args.out:
-        args.out.write_text(json.dumps(found, indent=1))
+        found = run(args.cases, Path(folder), args.seed, args.keep, tell, args.only)
+    for target, counts in found["targets"].items():
+        print(f"{target:12}", ", ".join(f"{n} {word}" for word, n in counts.items() if n))
+    print(f"{'attacks':12}", ", ".join(f"{n} {word}" for word, n in found["attacks"].items() if n))
+    for failure in found["failures"][:40]:
+        print("FAILED", *failure)
+    if args.json:
+        limits = {"seconds for a file": SECONDS, "bytes of memory": MEMORY}
+        facts = {"provenance": provenance(args.seed), "seconds": round(time.time() - begin), "limits": limits}
+        args.json.write_text(json.dumps(facts | found, indent=1) + "\n")
     return 1 if found["failures"] else 0
 
 

@@ -7,13 +7,20 @@ protobuf, so that what lies behind the header is reached.  Everything is drawn f
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import json
+import re
 import struct
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
+
+import numpy as np
+
+from hybridkp.files.arrays import dump_arrays, load_arrays
 
 NASTY: list[Any] = [
     None,
@@ -126,13 +133,30 @@ def json_text(data: bytes, rng: Random) -> bytes:
 
 
 def safetensors(data: bytes, rng: Random) -> bytes:
-    """The header's JSON changed and its length set right; the tensors as they are."""
-    if rng.random() < 0.15:
-        return raw(data, rng)
+    """The header's JSON changed and its length set right, or values of the tensors; sealed again, mostly."""
+    out = raw(data, rng) if rng.random() < 0.1 else _tensors(data, rng)
+    return sealed(out) if rng.random() < 0.9 else out
+
+
+def sealed(data: bytes) -> bytes:
+    """With the digest that the library writes, where it writes one: an attacker can compute it too."""
+    try:
+        arrays, about = load_arrays(data)
+        if about.pop("sha256", None) is None:
+            return data
+        about["sha256"] = hashlib.sha256(dump_arrays(arrays, about)).hexdigest()
+        return dump_arrays(arrays, about)
+    except Exception:  # whatever damage can cause
+        return data
+
+
+def _tensors(data: bytes, rng: Random) -> bytes:
     (size,) = struct.unpack("<Q", data[:8])
+    if rng.random() < 0.4 and len(data) > 8 + size:
+        return values(data, rng, 8 + size)
     header = json.loads(data[8 : 8 + size])
     about = header.get("__metadata__", {})
-    inner = [key for key, text in about.items() if text[:1] in "{["]
+    inner = [key for key, text in about.items() if text[:1] in ("{", "[")]
     if inner and rng.random() < 0.6:  # what we keep in the metadata is JSON again
         key = rng.choice(inner)
         about[key] = json.dumps(tree(json.loads(about[key]), rng))
@@ -140,6 +164,28 @@ def safetensors(data: bytes, rng: Random) -> bytes:
         header = tree(header, rng)
     text = json.dumps(header).encode("utf-8", "surrogatepass")
     return struct.pack("<Q", len(text)) + text + data[8 + size :]
+
+
+def values(data: bytes, rng: Random, start: int = 0) -> bytes:
+    """A few numbers behind ``start`` changed, in place."""
+    out = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        packed = rng.choice((np.float32, np.float64, np.int32, np.int64))
+        number = packed(rng.choice((0, -1, 1, 2**30, -(2**31) + 1)))
+        if rng.random() < 0.4 and packed in (np.float32, np.float64):
+            number = packed(rng.choice((np.nan, np.inf, -np.inf, 1e30, 1e-30)))
+        piece = number.tobytes()
+        at = rng.randrange(start, max(start + 1, len(out) - len(piece) + 1))
+        at -= (at - start) % len(piece)
+        out[at : at + len(piece)] = piece
+    return bytes(out)
+
+
+def picture(data: bytes, rng: Random) -> bytes:
+    """Bytes changed, half of the time behind the first hundred; what is long stays whole."""
+    if rng.random() < 0.4:
+        return raw(data, rng)
+    return values(data, rng, min(100 if rng.random() < 0.7 else 16, len(data) // 2))
 
 
 def zipped(data: bytes, rng: Random) -> bytes:
@@ -259,8 +305,38 @@ def lines(data: bytes, rng: Random) -> bytes:
     return "\n".join(rows).encode("utf-8", "surrogatepass")
 
 
+def npy(data: bytes, rng: Random) -> bytes:
+    """The header of a NumPy array changed, with its length set right."""
+    if rng.random() < 0.3 or data[:6] != b"\x93NUMPY":
+        return raw(data, rng)
+    (size,) = struct.unpack("<H", data[8:10])
+    text = data[10 : 10 + size].decode("latin-1").strip()
+    wrong = rng.choice(("9" * 10, "-1", "2**40", "()", "'|O'", "'<U9'", "True", "0"))
+    found = sorted({*re.findall(r"\d+|'[<|>][a-z]\d'|False", text)})
+    text = text.replace(rng.choice(found), wrong, 1).ljust(size - 1) + "\n"
+    return data[:8] + struct.pack("<H", len(text)) + text.encode("latin-1") + data[10 + size :]
+
+
 def of_name(name: str) -> Mutate:
     """How a file of that name is damaged."""
     ends: dict[str, Mutate] = {".json": json_text, ".safetensors": safetensors, ".onnx": protobuf}
-    ends |= {".hkp": zipped, ".hkr": zipped, ".pts": lines, ".txt": lines}
+    ends |= {".hkp": zipped, ".hkr": zipped, ".npy": npy, ".pts": lines}
+    ends |= dict.fromkeys((".png", ".jpg", ".bmp", ".tiff", ".webp", ".pgm", ".ppm", ".jp2", ".gif"), picture)
     return next((how for end, how in ends.items() if name.endswith(end)), raw)
+
+
+def opens(path: Path) -> bool:
+    """Whether a container is whole: what is damaged then lies behind its header."""
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".json":
+            return bool(json.loads(data)) and data[:1] == b"{"
+        if path.suffix == ".safetensors":
+            (size,) = struct.unpack("<Q", data[:8])
+            return bool(json.loads(data[8 : 8 + size])["__metadata__"])
+        if path.suffix == ".hkp":
+            with zipfile.ZipFile(path) as file:
+                return file.testzip() is None
+        return data[:6] == b"\x93NUMPY"
+    except Exception:  # whatever damage can cause
+        return False

@@ -1,34 +1,35 @@
-"""Sound files of every kind that the library reads, small, and every attack that was found once."""
+"""Sound files and folders of every kind that the library reads, small, and every attack that was found once.
+
+Everything is made anew by the library itself, into one folder; ``attacks.py`` has what is made by hand.
+"""
 
 from __future__ import annotations
 
-import struct
-import zlib
+import json
+import shutil
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from hybridkp import checks, runtime
-from hybridkp.datasets import write_coco
-from hybridkp.evaluate import Problem, bench
+from hybridkp import checks, evaluate, memory, recipes, runtime
+from hybridkp.datasets import FORMATS, load_pairs, write_coco
+from hybridkp.evaluate import Problem, load_problem
 from hybridkp.files import save_model
+from hybridkp.files.lease import LEASE, machine
+from hybridkp.landmarks import HolisticRegressor, MeanShape, PatchDetector
 from hybridkp.structures import Dataset, Instance, Sample
+
+METHODS = {"mean": MeanShape(), "hog+ridge": HolisticRegressor(grid=4)}  #: of the bench's folder
+MATCHERS = {"orb": partial(recipes.make_matcher, "orb")}
+CHECKPOINT = "network.safetensors"  #: of a training, among the remembered fits
 
 
 def picture(seed: int = 0, h: int = 24, w: int = 32) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
-
-
-class Load:
-    """A picture that pickles."""
-
-    def __init__(self, seed: int):
-        self.seed = seed
-
-    def __call__(self) -> np.ndarray:
-        return picture(self.seed)
 
 
 def dataset(n: int = 4, first: int = 0) -> Dataset:
@@ -36,87 +37,153 @@ def dataset(n: int = 4, first: int = 0) -> Dataset:
     for i in range(first, first + n):
         xy = np.array([[8.0, 8], [20, 8], [14, 16]]) + i % 3
         one = Instance(xy, box_xywh=[4, 4, 22, 18], area=396.0)
-        samples.append(Sample(f"p{i}.png", Load(i), (one,), f"g{i}", (24, 32), image_id=i + 1))
+        samples.append(Sample(f"p{i}.png", partial(picture, i), (one,), f"g{i}", (24, 32), image_id=i + 1))
     return Dataset("tiny", ("a", "b", "c"), tuple(samples), np.array([[0, 1]]), normalizer=("box",))
 
 
+def problem(folder: Path) -> Problem:
+    """That of the bench's folder; ``folder`` is the one that all is made in."""
+    return load_problem(str(folder / "seeds" / "data"), size_hw=(32, 32), max_timed=0)
+
+
+def remembered() -> HolisticRegressor:
+    """Whose fits are remembered."""
+    return HolisticRegressor(grid=4)
+
+
+def network(checkpoint: Path | None) -> Any:
+    """A network that goes on from a file."""
+    from hybridkp.deep import DirectNet, Schedule
+
+    quick = Schedule(max_epochs=1, epoch_pictures=1, checkpoint=checkpoint, device="cpu")
+    return DirectNet(input_px=32, color=False, schedule=quick)
+
+
 def make_seeds(folder: Path) -> dict[str, list[Path]]:
-    """Target -> sound files."""
+    """Target -> sound files; those of "run" and "fits" lie in a folder ``seeds/TARGET/KIND`` each."""
+    where = folder / "seeds"
+    where.mkdir(parents=True, exist_ok=True)
+    found = _models(where)
+    _data(where / "data")
+    _run_folders(folder, where / "run")
+    found["predictions"] = sorted((where / "run" / "bench" / "predictions").iterdir())
+    found["picture"] = _pictures(where / "pictures")
+    found["onnx"] = [Path(checks.__file__).parents[1] / "points" / "weights" / "net.onnx"]
+    found["onnx"].append(where / "direct.onnx")
+    found["coco"] = [where / "data" / "train.json", *_other_tools(where / "data")]
+    (where / "a.pts").write_text("version: 1\nn_points: 3\n{\n8.5 8\n20 8\n14.25 16\n}\n")
+    cv2.imwrite(str(where / "a.png"), picture())
+    found["pts"] = [where / "a.pts"]
+    _fits(where / "fits" / "fits")
+    for target in ("run", "fits"):
+        files = sorted(p for p in (where / target).rglob("*") if p.is_file() and p.suffix != ".lock")
+        found[target] = [p for p in files if not (target == "run" and p.parent == where / "run/bench/cache")]
+    return found
+
+
+def _models(where: Path) -> dict[str, list[Path]]:
+    from sklearn.calibration import CalibratedClassifierCV
     from sklearn.svm import SVC
+    from sklearn.tree import DecisionTreeClassifier
 
-    from hybridkp.landmarks import HolisticRegressor, MeanShape, PatchDetector
-
-    folder.mkdir(parents=True, exist_ok=True)
     p = checks.make_problem(12)
-    found: dict[str, list[Path]] = {"model": [], "runtime": [], "onnx": [], "predictions": []}
-    models = {"mean": MeanShape(), "ridge": HolisticRegressor(grid=4), "svc": PatchDetector(classifier=SVC())}
+    found: dict[str, list[Path]] = {"model": [], "runtime": []}
+    trees = CalibratedClassifierCV(DecisionTreeClassifier(max_depth=4, random_state=0), cv=2)
+    models = {"mean": MeanShape(), "ridge": remembered(), "svc": PatchDetector(classifier=SVC())}
+    models |= {
+        "trees": PatchDetector(classifier=trees),
+        "sdm": recipes.make_method("sdm", quick=True),
+        "net": network(None),
+    }
     for name, model in models.items():
         model.fit(p.images, p.xy, groups=p.groups, flip=p.flip)
-        found["model"].append(folder / f"{name}.hkp")
+        found["model"].append(where / f"{name}.hkp")
         save_model(model, found["model"][-1], {"landmarks": list("abcde")})
-        if name != "svc":
-            found["runtime"].append(folder / f"{name}.hkr")
+        if name not in ("svc", "trees"):
+            found["runtime"].append(where / f"{name}.hkr")
             runtime.export_runtime(model, found["runtime"][-1])
-    problem = Problem(dataset(), dataset(3, 10), size_hw=(32, 32))
-    bench({"mean": MeanShape()}, problem, out=folder / "bench", n_jobs=1)
-    found["predictions"] = sorted((folder / "bench" / "predictions").iterdir())
-    found |= _pictures(folder / "pictures")
-    found["onnx"] = [Path(checks.__file__).parents[1] / "points" / "weights" / "net.onnx"]
-    found["coco"] = [write_coco(dataset(), folder / "train.json")]  # type: ignore[list-item]
-    found["coco"] = [folder / "train.json"]
-    (folder / "a.pts").write_text("version: 1\nn_points: 3\n{\n8.5 8\n20 8\n14.25 16\n}\n")
-    cv2.imwrite(str(folder / "a.png"), picture())
-    for i in range(4):
+    from zipfile import ZipFile
+
+    with ZipFile(where / "net.hkr") as file:
+        graph = next(name for name in file.namelist() if name.endswith(".onnx"))
+        (where / "direct.onnx").write_bytes(file.read(graph))
+    return found
+
+
+def _data(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    write_coco(dataset(), folder / "train.json")
+    write_coco(dataset(3, 10), folder / "val.json")
+    for i in range(16):
         cv2.imwrite(str(folder / f"p{i}.png"), picture(i))
-    return found | {"pts": [folder / "a.pts"]}
 
 
-def _pictures(folder: Path) -> dict[str, list[Path]]:
+def _other_tools(folder: Path) -> list[Path]:
+    """The same small set as every other tool would have it; read as data sets are."""
+    kinds = (".json", ".xml", ".csv", ".tps", ".slp", ".yaml")
+    found = []
+    for row in FORMATS:
+        if row.write is None or row.name == "coco" or (row.name == "sleap" and not find_spec("h5py")):
+            continue
+        before = set(folder.iterdir())
+        row.write(dataset(1), folder, None)
+        new = set(folder.iterdir()) - before
+        found += sorted(p for p in new if p.suffix in kinds and "config" not in p.name)
+    return found
+
+
+def _run_folders(folder: Path, where: Path) -> None:
+    """What ``bench``, ``bench-points`` and ``tune`` leave, with what a kill leaves there too."""
+    evaluate.bench(METHODS, problem(folder), out=where / "bench")
+    left = where / "bench" / "cache" / "crops-abandoned"
+    left.mkdir(parents=True)
+    owner = {"hybridkp": 1, "machine": machine(), "pid": 2**22 - 1, "started": "1"}
+    (left / LEASE).write_text(json.dumps(owner))
+    (left / "rows.json").write_text(json.dumps({"groups": ["a"], "flip": None}))
+    np.save(left / "val-matrix.npy", np.zeros((3, 2, 3)))
+
+    sequence = folder / "seeds" / "pairs" / "v_one"
+    sequence.mkdir(parents=True)
+    scene = cv2.resize(picture(3, 12, 16), (160, 120), interpolation=cv2.INTER_NEAREST)
+    for i in (1, 2, 3):
+        cv2.imwrite(str(sequence / f"{i}.png"), scene)
+    for i in (2, 3):
+        np.savetxt(sequence / f"H_1_{i}", np.eye(3))
+    pairs, out = load_pairs(str(sequence.parent)), where / "points"
+    evaluate.note_pairs(out, str(sequence.parent), 480, False)
+    evaluate.bench_pairs(MATCHERS, pairs, out=out, n_points=[64], max_timed=0)
+    (out / "cache").mkdir(exist_ok=True)
+    for path in sorted((out / "matched").iterdir()):
+        shutil.copy(path, out / "cache")
+
+    method = recipes.make_method("hog+ridge")
+    out = where / "tuned" / "hog+ridge"
+    evaluate.tune(
+        method, {"alpha": [1.0, 10.0, 100.0]}, problem(folder), out=out, n_trials=3, cv=2, name="hog+ridge"
+    )
+    shutil.rmtree(out / "cache")
+
+
+def _fits(folder: Path) -> None:
+    p = checks.make_problem(12)
+    with memory.remember(folder):
+        memory.fitted(remembered(), p.images, p.xy, groups=p.groups, flip=p.flip)
+        memory.out_of_fold(remembered(), p.images, p.xy, groups=p.groups, flip=p.flip, cv=2)
+    network(folder / CHECKPOINT).fit(p.images, p.xy)
+
+
+def _pictures(folder: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     made = []
     options: list[tuple[str, Any]] = [(".png", picture()), (".jpg", picture()), (".bmp", picture())]
     options += [(".tiff", picture()), (".webp", picture()), (".pgm", picture()[..., 0]), (".ppm", picture())]
-    options += [(".jp2", picture(0, 64, 64)), (".png", picture().astype(np.uint16) * 16)]
+    options += [(".jp2", picture(0, 64, 64)), (".gif", picture()), (".png", picture().astype(np.uint16) * 16)]
     for i, (end, image) in enumerate(options):
         path = folder / f"{i}{end}"
-        if cv2.imwrite(str(path), image):
+        try:
+            written = cv2.imwrite(str(path), image)
+        except cv2.error:  # not every OpenCV writes GIF
+            written = False
+        if written:
             made.append(path)
-    return {"picture": made}
-
-
-def attacks(folder: Path) -> dict[str, list[Path]]:
-    """Known attacks as they are: each must be refused (or harmless) at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files: dict[str, tuple[str, bytes]] = {
-        "bomb.gif": (
-            "picture",
-            b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + bytes(6) + b"\x3b",
-        ),
-        "bomb.png": ("picture", _png(2**31 - 1, 2**31 - 1)),
-        "wide.png": ("picture", _png(100_000, 100_000)),
-        "digits.json": ("coco", b'{"images": [{"id": ' + b"9" * 5000 + b', "file_name": "a.png"}]}'),
-        "surrogate.json": (
-            "coco",
-            b'{"images":[{"id":1,"file_name":"\\ud800.png","width":9,"height":9}],"annotations":[],"categories":[]}',
-        ),
-        "deep.json": ("coco", b"[" * 100_000),
-        "zero.pts": ("pts", b"version: 1\nn_points: 99999999999\n{\n}\n"),
-    }
-    out: dict[str, list[Path]] = {}
-    for name, (target, data) in files.items():
-        (folder / name).write_bytes(data)
-        out.setdefault(target, []).append(folder / name)
-    return out
-
-
-def _png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
-    )
+    return made

@@ -20,13 +20,22 @@ from ...structures import NOT_LABELLED, Dataset, DataWarning, InputError
 from ..layouts import infer_flip
 from ..load import load_dataset, split_names
 from ..repairs import AREA_RULE, Mismatched, Repaired
+from .errors import (
+    LEAK,
+    RARE,
+    doubles,
+    k_finding,
+    label_finding,
+    labelled_share,
+    never_labelled,
+    picture_errors,
+)
 from .findings import SEVERITIES, Finding, finding
 from .orientation import swapped_sides
-from .pixels import Print, look_alikes, read_prints, same_pixels
+from .pixels import Pictures, Print, look_alikes, read_prints, same_pixels
 from .scales import better_reading, objects_of, same_places, share_in_box, wrong_scale
 
 TINY = 32  #: px, the box's longer side under which an object counts as tiny
-RARE = 0.1  #: labelled share under which a landmark counts as rare
 
 
 def check_dataset(path: str | Path, **options: Any) -> list[Finding]:
@@ -72,12 +81,7 @@ def check_dataset(path: str | Path, **options: Any) -> list[Finding]:
 
 def _refused(error: InputError, split: str) -> list[Finding]:
     out = [finding("error", "unreadable", str(error), "nothing can be scored", [split], "see the message")]
-    if isinstance(error, Mismatched):
-        message = f"{split}: {len(error.names)} instances with another number of landmarks"
-        effect = "columns would be compared with other landmarks: the file is refused"
-        cure = "give every instance all landmarks, v = 0 where one is missing"
-        out.append(finding("error", "wrong-k", message, effect, _of(split, error.names), cure))
-    return out
+    return out + (k_finding(error.names, split) if isinstance(error, Mismatched) else [])
 
 
 def _mended(warning: Warning | str, split: str) -> list[Finding]:
@@ -115,25 +119,9 @@ def _annotations(dataset: Dataset, split: str) -> list[Finding]:
         _groups(dataset, split) + _mirrors(dataset, split) + _scales(dataset, split) + _places(dataset, split)
     )
     rows = [(s.name, i) for s in dataset for i in s.instances]
-    share = np.mean([i.visibility > NOT_LABELLED for _, i in rows], axis=0)
-    for severity, code, hit, what, effect in (
-        (
-            "error",
-            "never-labelled",
-            share == 0,
-            "never labelled",
-            "no method can learn it or be judged on it",
-        ),
-        (
-            *("warning", "rarely-labelled", (share > 0) & (share < RARE)),
-            f"labelled in under {RARE:.0%} of the instances",
-            "its error rests on few examples: noisy, and learned badly",
-        ),
-    ):
-        if hit.any():
-            names = [f"{dataset.landmarks[k]} ({share[k]:.0%})" for k in np.flatnonzero(hit)]
-            cure = "label more, or drop the landmark"
-            out.append(finding(severity, code, f"{split}: {hit.sum()} landmarks {what}", effect, names, cure))
+    share = labelled_share(dataset)
+    rare = (share > 0) & (share < RARE)
+    out += never_labelled(dataset, split) + label_finding(dataset, split, share, rare, "warning")
     tiny = [name for name, i in rows if max(i.box_xywh[2:]) < TINY]
     if tiny:
         out.append(
@@ -304,37 +292,15 @@ def _doubled(dataset: Dataset, split: str) -> list[Finding]:
 # --------------------------------------------------------------------------------------------
 
 
-def _files(pictures: Any, split: str) -> list[Finding]:
-    out = []
-    for severity, code, names, what, effect, cure in (
-        (
-            *(
-                "error",
-                "unreadable-picture",
-                [why for _, why in pictures.unreadable],
-                "pictures cannot be read",
-            ),
-            *("the run stops there", "restore the files or remove their entries"),
-        ),
-        (
-            *("error", "turned-picture", pictures.turned),
-            "pictures have width and height exchanged against the annotation (EXIF orientation?)",
-            "points lie in another frame than the pixels: every error there is huge",
-            "turn the pixels for good and drop the EXIF tag, or annotate the picture as shown",
-        ),
-        (
-            *("warning", "pixel-range", pictures.changed, "pictures lose bits or a channel when read"),
-            *("they look other than their file says", "write 8-bit colour or grey, or 16 bits in full"),
-        ),
-        (
-            *("error", "wrong-size", [f"{n} (said {w})" for n, w in pictures.resized]),
-            "pictures have another size than the annotation says",
-            "points are scaled against the pixels",
-            "annotate the pictures that are there, or scale the points",
-        ),
-    ):
-        if names:
-            out.append(finding(severity, code, f"{split}: {len(names)} {what}", effect, names, cure))
+def _files(pictures: Pictures, split: str) -> list[Finding]:
+    out = picture_errors(pictures, split)
+    if names := pictures.changed:
+        message = f"{split}: {len(names)} pictures lose bits or a channel when read"
+        effect, cure = (
+            "they look other than their file says",
+            "write 8-bit colour or grey, or 16 bits in full",
+        )
+        out.append(finding("warning", "pixel-range", message, effect, names, cure))
     return out
 
 
@@ -346,31 +312,14 @@ def _across(loaded: dict[str, Dataset], prints: list[Print]) -> list[Finding]:
         for sample in dataset:
             homes.setdefault(sample.group, set()).add(split)
     shared = [g for g, where in homes.items() if len(where) > 1 and not _is_file_name(g, loaded)]
-    leak = "the test has been seen in training: every figure is too good, most of all the biggest model's"
     if shared:
         out.append(
             finding(
                 *("error", "group-in-two-splits", f"{len(shared)} groups lie in more than one split"),
-                *(leak, shared, "move each group to one split"),
+                *(LEAK, shared, "move each group to one split"),
             )
         )
-    for code, pairs, what in (
-        ("same-picture", same_pixels(prints), "pairs with identical pixels"),
-        ("look-alikes", look_alikes(prints), "pairs that look like one picture"),
-    ):
-        pairs = [p for p in pairs if p[0].split != p[1].split or p[0].group != p[1].group]
-        crossing = [p for p in pairs if p[0].split != p[1].split]
-        if crossing:
-            severity = "error" if code == "same-picture" else "warning"
-            names = [f"{a.split}/{a.name} = {b.split}/{b.name}" for a, b in crossing]
-            text = f"{len(crossing)} {what} lie across splits"
-            out.append(finding(severity, f"{code}-across-splits", text, leak, names, "keep one of each"))
-        within = [p for p in pairs if p[0].split == p[1].split]
-        if within:
-            names = [f"{a.split}/{a.name} = {b.name}" for a, b in within]
-            effect = "they count double, and inner splits may part them: give them one group"
-            out.append(finding("warning", code, f"{len(within)} {what}", effect, names, "keep one of each"))
-    return out
+    return out + doubles(same_pixels(prints), "same-picture") + doubles(look_alikes(prints), "look-alikes")
 
 
 def _is_file_name(group: str, loaded: dict[str, Dataset]) -> bool:

@@ -30,6 +30,12 @@ class Finding:
     where: tuple[str, ...]
     cure: str
 
+    @property
+    def line(self) -> str:
+        """One line: what, where (two examples), and the cure."""
+        names = f", such as {' and '.join(self.where[:2])}" if self.where else ""
+        return f"{self.message} [{self.code}]{names}: {self.cure}"
+
     def __str__(self) -> str:
         names = f"\n    where:  {', '.join(self.where)}" if self.where else ""
         return (

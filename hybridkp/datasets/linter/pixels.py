@@ -19,6 +19,10 @@ from ...structures import Array, Dataset, InputError
 THUMB = 24  #: side of the thumbnails that near-duplicates are found with, px
 SAME_CORRELATION = 0.985  #: correlation of two thumbnails from which the pictures count as the same
 MAX_HASH_BITS = 40  #: of 256 bits of the difference hash that may differ
+TABLES, KEY_BITS = 24, 10  #: of random projections
+BESIDE = 8  #: neighbours in a table that each picture is compared with
+
+OTHER_SIZE_CURE = "restore the pictures that were annotated, or scale the points to those that are there"
 
 
 class Print(NamedTuple):
@@ -38,8 +42,28 @@ class Pictures(NamedTuple):
     prints: list[Print]
     unreadable: list[tuple[str, str]]
     turned: list[str]  #: width and height of the file are exchanged against the annotation
-    resized: list[tuple[str, str]]
+    resized: list[str]  #: with both sizes
     changed: list[str]  #: bits or channels were left out
+
+    def compare(self, name: str, said_hw: tuple[int, int] | None, size_hw: tuple[int, ...]) -> None:
+        """Note the picture if its size is not the one that its annotation says."""
+        words = other_size(said_hw, size_hw)
+        if words and said_hw == size_hw[::-1]:
+            self.turned.append(name)
+        elif words:
+            self.resized.append(f"{name} ({words})")
+
+
+def other_size(said_hw: tuple[int, int] | None, size_hw: tuple[int, ...]) -> str:
+    """Both sizes in words, "" where they agree or the annotation says none.
+
+    >>> other_size((60, 40), (40, 60))
+    'said 40x60, is 60x40: turned (EXIF orientation?)'
+    """
+    if said_hw is None or tuple(said_hw) == tuple(size_hw):
+        return ""
+    turned = ": turned (EXIF orientation?)" if tuple(said_hw) == tuple(size_hw)[::-1] else ""
+    return f"said {said_hw[1]}x{said_hw[0]}, is {size_hw[1]}x{size_hw[0]}{turned}"
 
 
 def read_prints(dataset: Dataset, split: str) -> Pictures:
@@ -54,13 +78,7 @@ def read_prints(dataset: Dataset, split: str) -> Pictures:
             out.unreadable.append((sample.name, str(error)))
             continue
         out.changed.extend(str(w.message) for w in caught)
-        size = image.shape[:2]
-        if sample.size_hw is not None and size != tuple(sample.size_hw):
-            if size == tuple(sample.size_hw)[::-1]:
-                out.turned.append(sample.name)
-            else:
-                said = f"{sample.size_hw[1]}x{sample.size_hw[0]}, is {size[1]}x{size[0]}"
-                out.resized.append((sample.name, said))
+        out.compare(sample.name, sample.size_hw, image.shape[:2])
         out.prints.append(_print(image, split, sample.name, sample.group))
     return out
 
@@ -92,19 +110,32 @@ def look_alikes(prints: list[Print]) -> list[tuple[Print, Print]]:
     """Pairs that a person would call the same picture (rescaled, recompressed), pixels differing.
 
     Both must agree: the correlation of the thumbnails (:data:`SAME_CORRELATION`) and the difference hash
-    (:data:`MAX_HASH_BITS` of 256).
+    (:data:`MAX_HASH_BITS` of 256).  Linear in the number of pictures: only those are compared that lie side
+    by side in one of :data:`TABLES` sorted tables of random projections (Charikar 2002).  Of many that are
+    all alike not each pair is given, but enough to join them.
     """
-    if len(prints) < 2:
+    n = len(prints)
+    if n < 2:
         return []
     thumbs = np.stack([p.thumb for p in prints])
-    signs = np.stack([p.bits for p in prints]).astype(np.float32) * 2 - 1
-    pairs = []
-    block = 512
-    for start in range(0, len(prints), block):
-        near = thumbs[start : start + block] @ thumbs.T >= SAME_CORRELATION
-        near &= signs[start : start + block] @ signs.T >= 256 - 2 * MAX_HASH_BITS
-        for i, j in np.argwhere(np.triu(near, start + 1)):
-            a, b = prints[start + i], prints[j]
-            if a.digest != b.digest:
-                pairs.append((a, b))
-    return pairs
+    bits = np.stack([p.bits for p in prints])
+    centred = thumbs - thumbs.mean(0)
+    rng = np.random.default_rng(0)
+    found: list[Array] = []
+    for _ in range(TABLES):
+        values = centred @ rng.standard_normal((thumbs.shape[1], KEY_BITS + 1)).astype(np.float32)
+        key = (values[:, :-1] > 0) @ (1 << np.arange(KEY_BITS))
+        order = np.lexsort((values[:, -1], key))
+        for step in range(1, min(BESIDE, n - 1) + 1):
+            a, b = order[:-step], order[step:]
+            for alike in (
+                lambda a, b: key[a] == key[b],  # noqa: B023
+                lambda a, b: np.einsum("ij,ij->i", thumbs[a], thumbs[b]) >= SAME_CORRELATION,
+                lambda a, b: (bits[a] != bits[b]).sum(1) <= MAX_HASH_BITS,
+            ):
+                near = alike(a, b)
+                a, b = a[near], b[near]
+            found.append(np.minimum(a, b).astype(np.int64) * n + np.maximum(a, b))
+    rows = np.unique(np.concatenate(found))
+    pairs = ((prints[i], prints[j]) for i, j in zip(*np.divmod(rows, n), strict=True))
+    return [(a, b) for a, b in pairs if a.digest != b.digest]

@@ -6,3 +6,4 @@ from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import corrupted as corrupted
 from .faces import make_faces as make_faces
 from .photo_pairs import make_pairs as make_pairs
+from .scenes import make_scenes as make_scenes

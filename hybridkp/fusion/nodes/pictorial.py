@@ -52,6 +52,23 @@ def marginals(maps: Array, tree: Tree, power: float) -> Array:
     The belief of a pictorial structure (Felzenszwalb & Huttenlocher, IJCV 2005): the product of a
     landmark's own map and of the messages of its neighbours, up the tree and down again.
     """
+    return _beliefs(maps, tree, power)[0]
+
+
+def messages_to(maps: Array, tree: Tree, power: float, landmark: int) -> dict[int, Array]:
+    """Neighbour -> what it says of a landmark's place, (h, w) of sum 1, in the first of the pictures.
+
+    The belief is the product of these and of the landmark's own map to the power of ``power``.
+    """
+    _, up, down = _beliefs(maps[:1], tree, power)
+    children = np.flatnonzero(tree.parent == landmark).tolist()
+    found = {k: up[0, k] for k in children}
+    parent = int(tree.parent[landmark])
+    return found if parent < 0 else {parent: down[0, landmark], **found}
+
+
+def _beliefs(maps: Array, tree: Tree, power: float) -> tuple[Array, Array, Array]:
+    """The marginals; the messages of landmarks to their parents; those of parents to them."""
     h, w = maps.shape[2:]
 
     def through(part: Array, which: Array, up: bool) -> Array:
@@ -60,7 +77,7 @@ def marginals(maps: Array, tree: Tree, power: float) -> Array:
         return _shares(np.maximum(np.fft.irfft2(moved, s=(2 * h, 2 * w))[..., :h, :w], 1e-12))
 
     belief = _shares((maps.astype(np.float64) + LEAST) ** power)
-    message = np.ones_like(belief)
+    message, back = np.ones_like(belief), np.ones_like(belief)
     for which in reversed(tree.levels):
         message[:, which] = through(belief[:, which], which, up=True)
         for k in which:  # landmarks, not pixels: siblings share a parent
@@ -68,8 +85,9 @@ def marginals(maps: Array, tree: Tree, power: float) -> Array:
         belief = _shares(belief)
     for which in tree.levels:
         others = _shares(belief[:, tree.parent[which]] / message[:, which])
-        belief[:, which] = _shares(belief[:, which] * through(others, which, up=False))
-    return belief
+        back[:, which] = through(others, which, up=False)
+        belief[:, which] = _shares(belief[:, which] * back[:, which])
+    return belief, message, back
 
 
 def _shares(maps: Array) -> Array:

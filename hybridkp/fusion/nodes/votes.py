@@ -39,12 +39,17 @@ def vote(
 
     ``variance`` is (M, K); ``factors[m]`` is the curve score -> factor on member m's variance.
     """
+    return weighted_points(xy, vote_counts(xy, score, variance, correlation, factors), score)
+
+
+def vote_counts(
+    xy: Array, score: Array, variance: Array, correlation: Array, factors: list[dict[str, Array]] | None
+) -> Array:
+    """(M, B, K) the weights of :func:`vote`."""
     spread = np.broadcast_to(variance[:, None], score.shape).copy()
     for m, curve in enumerate(factors or []):
         spread[m] *= np.interp(score[m], curve["x"], curve["y"])
-    given: Array = np.asarray(np.isfinite(xy).all(-1))
-    weights = vote_weights(spread, correlation, given)
-    return weighted_points(xy, weights, score)
+    return vote_weights(spread, correlation, np.asarray(np.isfinite(xy).all(-1)))
 
 
 # --------------------------------------------------------------------------------------------
@@ -86,6 +91,20 @@ def full_vote(
     A member without a prediction is given :data:`ABSENT` times its variance; its correlation with the
     others is left in place, which changes their weights a little.
     """
+    return _full(xy, score, variance, correlation, factors)[:2]
+
+
+def full_counts(
+    xy: Array, score: Array, variance: Array, correlation: Array, factors: list[dict[str, Array]] | None
+) -> Array:
+    """(M, B, K) the weights of :func:`full_vote`: half the trace of each matrix, not below 0."""
+    return _full(xy, score, variance, correlation, factors)[2]
+
+
+def _full(
+    xy: Array, score: Array, variance: Array, correlation: Array, factors: list[dict[str, Array]] | None
+) -> tuple[Array, Array, Array]:
+    """Points, scores and the members' weights of :func:`full_vote`."""
     m, b, k, _ = xy.shape
     spread = np.broadcast_to(variance[:, None], (2 * m, b, k)).copy().reshape(m, 2, b, k)
     for i, curve in enumerate(factors or []):
@@ -98,7 +117,8 @@ def full_vote(
     fused[~given.any(0)] = np.nan
     weights = np.maximum(weights, 0) * given
     weights = weights / np.maximum(weights.sum(0), 1e-12)
-    return fused.astype(np.float32), (np.nan_to_num(score) * weights).sum(0).astype(np.float32)
+    confidence = (np.nan_to_num(score) * weights).sum(0)
+    return fused.astype(np.float32), confidence.astype(np.float32), weights
 
 
 # --------------------------------------------------------------------------------------------

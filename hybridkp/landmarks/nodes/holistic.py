@@ -21,7 +21,7 @@ def make(node: Node, engine: str) -> Run:
         whole(node, "n_orientations", 2, 64),
     )
     score = array(node["score"], -1).astype(np.float32)
-    weights = array(node["weights"], -1, 2 * len(score))
+    weights = array(node["weights"], -1, 2 * len(score)).astype(float)  # the last bits decide what follows
     offset = array(node["offset"], 2 * len(score))
 
     def run(grey: Array) -> tuple[Array, Array]:

@@ -52,6 +52,12 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
     return out
 
 
+def alarms(scores: Sequence[Scores]) -> list[str]:
+    """Errors of the data that a bench was told to go on with; the predictions carry them."""
+    runs = [run for s in scores for run in s.runs]
+    return list(dict.fromkeys(str(line) for run in runs for line in run.params.get("data_errors", ())))
+
+
 def caption(truth: Truth, level: float) -> str:
     """What the results table shows and how it is sorted."""
     order = "lowest error first" if truth.headline.lower_is_better else "highest first"

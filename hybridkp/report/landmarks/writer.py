@@ -93,6 +93,7 @@ def write_report(
         comparisons={truth.headline.key: comparisons},
         level=level,
         notes=words.notes(truth, scores, level),
+        alarms=words.alarms(scores),
         about=_about(truth, scores, provenance or {}),
         title=title or f"{dataset.name}: {count(len(rows), 'method')} compared",
         facts=_facts(truth, scores),

@@ -1,0 +1,92 @@
+"""Finders on several data sets: what docs/finders.md shows.
+
+Each set is benched as ``hybridkp bench-finders`` does it; of a COCO file that says which of its pictures are
+annotated completely, the others are left out. ``--out`` keeps every finder's boxes, so that a run that was
+stopped goes on.
+
+examples:
+  python benchmarks/finders.py --out runs/finders --results docs/results
+  python benchmarks/finders.py --sets scenes --quick --out runs/quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import landmark_sets as sets
+
+from hybridkp import evaluate, recipes
+from hybridkp.files import write_atomic
+from hybridkp.report import write_finders_report
+from hybridkp.structures import Dataset, InputError, Problem
+
+_NET = "centernet[input_px=192,max_epochs=12]"
+COMMON = ("hog+svm", _NET, f"fused(hog+svm,{_NET})", "verify(hog+svm)")
+#: data set -> training pictures, evaluated pictures, finders besides COMMON
+SETS: dict[str, tuple[int, int, tuple[str, ...]]] = {
+    "scenes": (100, 60, ("acf+svm", "hog+forest", "lbp-faces")),
+    "flies13": (80, 40, ()),
+    "openfield4": (90, 26, ()),
+    "coco_people": (90, 30, ()),
+}
+
+
+def complete(dataset: Dataset, file: Path) -> Dataset:
+    """The pictures that the file does not call incomplete."""
+    if not file.is_file():
+        return dataset
+    images = json.loads(file.read_text(encoding="utf-8"))["images"]
+    partly = {image["file_name"] for image in images if image.get("complete") is False}
+    return dataset.subset([not any(s.name.endswith(n) for n in partly) for s in dataset])
+
+
+def problem_of(name: str, max_train: int, max_val: int) -> Problem:
+    from hybridkp.datasets import thin
+
+    root = Path(name) if name == "scenes" else sets.data_root() / name
+    whole = evaluate.load_problem(str(root))
+    train, val = (
+        complete(part, root / f"{split}.json") for part, split in ((whole.train, "train"), (whole.val, "val"))
+    )
+    return replace(whole, train=thin(train, max_train), val=thin(val, max_val))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sets", default=",".join(SETS), help="with commas (default: all)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--results", type=Path, help="folder for NAME-finders.json, for the docs")
+    parser.add_argument("--quick", action="store_true", help="a dozen pictures and one finder: does it run")
+    args = parser.parse_args(argv)
+    for name in args.sets.split(","):
+        n_train, n_val, more = SETS[name]
+        names = [recipes.canonical(e, "finders") for e in (*COMMON, *more)]
+        if args.quick:
+            n_train, n_val, names = 12, 6, ["hog+svm", "cascade"]
+        try:
+            problem = problem_of(name, n_train, n_val)
+        except InputError as error:
+            print(f"{name}: left out ({error})", file=sys.stderr)
+            continue
+        made = {e: recipes.make_finder(e) for e in names}
+        found = evaluate.bench_finders(
+            made, problem, args.out / name, progress=lambda *what: print(*what, file=sys.stderr)
+        )
+        families = {e: recipes.family(e, "finders") for e in names}
+        command = f"python benchmarks/finders.py --sets {name}"
+        facts = {"command": command, "fit": f"{len(problem.train)} pictures"}
+        paths = write_finders_report(found, problem.val, args.out / name, families=families, provenance=facts)
+        print(paths["markdown"].read_text())
+        if args.results:
+            write_atomic(args.results / f"{name}-finders.json", paths["json"].read_bytes())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,55 @@
+"""``hybridkp bench-finders``: finders of objects in whole pictures, compared."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .display import OK, Display, provenance
+from .options import DATA, count, methods, seed_option
+
+NAME = "bench-finders"
+HELP = "compare finders of objects in whole pictures"
+EXAMPLES = """\
+  hybridkp bench-finders                       embedded scenes of faces
+  hybridkp bench-finders flies13 --finders "hog+svm,centernet,fused(hog+svm,centernet)" --out runs/flies
+  hybridkp bench-finders scenes --finders "hog+svm,lbp-faces" --max-train 60 --max-val 30
+A run that was stopped goes on when the same command is given again: finished finders are kept."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", nargs="?", default="scenes", help=DATA + ' (default "scenes")')
+    parser.add_argument(
+        "--finders", type=methods, metavar="A,B", help='finders as in "hybridkp list --task finders"'
+    )
+    parser.add_argument("--quick", action="store_true", help="short training")
+    parser.add_argument("--split", default="val", help="evaluated part of the data (default val)")
+    parser.add_argument(
+        "--max-train", type=count, metavar="N", help="train on so many pictures, evenly chosen"
+    )
+    parser.add_argument(
+        "--max-val", type=count, metavar="N", help="evaluate on so many pictures, evenly chosen"
+    )
+    seed_option(parser)
+    parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-finders)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import evaluate, recipes
+    from ..report import write_finders_report
+
+    names = [recipes.canonical(name, "finders") for name in args.finders or recipes.FINDERS_DEFAULT]
+    names = list(dict.fromkeys(names))
+    made = {name: recipes.make_finder(name, quick=args.quick) for name in names}
+    problem = evaluate.load_problem(args.data, args.split, max_train=args.max_train, max_val=args.max_val)
+    out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}-finders"
+    args.resume = f"Finished finders are kept in {out}; give the same command again to go on."
+    with Display(len(made)) as display:
+        found = evaluate.bench_finders(
+            made, problem, out, seed=args.seed, settings={"quick": args.quick}, progress=display
+        )
+    families = {name: recipes.family(name, "finders") for name in names}
+    paths = write_finders_report(found, problem.val, out, families=families, provenance=provenance())
+    print(paths["markdown"].read_text().rstrip())
+    print(f"\nReport: {paths['html']}")
+    return OK

@@ -1,0 +1,44 @@
+"""``hybridkp data convert``: annotated data from one tool's format into another's."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .display import OK, Bar
+from .options import DATA
+
+NAME = "data convert"
+HELP = "write data in another tool's format, pictures and all"
+EXAMPLES = """\
+  hybridkp data convert labelme/ -o coco/
+  hybridkp data convert project.slp -o yolo/ --to yolo-pose
+  hybridkp data convert dlc-project/ -o cvat/ --to cvat
+  hybridkp data convert landmarks.tps -o coco/ --images photos/"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    from ..datasets import FORMATS
+
+    able = [row.name for row in FORMATS if row.write is not None]
+    parser.add_argument("data", metavar="PATH", help=DATA)
+    parser.add_argument("-o", "--out", type=Path, required=True, help="a new or empty folder")
+    parser.add_argument(
+        "--to", metavar="FORMAT", default="coco", help=f"{', '.join(able)} (default %(default)s)"
+    )
+    parser.add_argument(
+        "--images", metavar="DIR", help="where the pictures lie, if not beside the annotations"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..datasets import convert_dataset, recognise_format
+
+    options = {} if args.images is None else {"images_dir": args.images}
+    with Bar("picture") as bar:
+        parts = convert_dataset(args.data, args.out, args.to, progress=bar, **options)
+    objects = sum(len(sample.instances) for part in parts for sample in part)
+    pictures = sum(map(len, parts))
+    way = f"{recognise_format(args.data).name} -> {args.to}"
+    print(f"{args.out}: {objects} objects in {pictures} pictures, {way}")
+    return OK

@@ -1,0 +1,73 @@
+"""``hybridkp evaluate``: trained models and others' predictions on new data, in one table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .display import OK, Bar, say, show_report
+from .options import DATA, count, normalizer_option
+
+NAME = "evaluate"
+HELP = "score trained models, and others' predictions, on data; writes a report"
+EXAMPLES = """\
+  hybridkp evaluate faces.hkp newfaces/ -o runs/new
+  hybridkp evaluate runs/faces faces68 --split test -o runs/test
+  hybridkp evaluate faces.hkp faces68 --predictions theirs=results.json -o runs/both
+  hybridkp evaluate mouse17 --predictions dlc=film_dlc.csv --predictions lp=film_lp.csv -o runs/films"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="[MODEL ...] DATA",
+        help=f"model files, or folders of a bench; last the data: {DATA}",
+    )
+    parser.add_argument(
+        "--predictions",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a row of somebody else's: COCO results, a CSV of DeepLabCut, lightning-pose or SLEAP, a folder"
+        " of YOLO texts; may be given several times",
+    )
+    parser.add_argument("--split", help="judged part (default: val where there is one, else all)")
+    parser.add_argument("--max-val", type=count, metavar="N", help="so many pictures, evenly chosen")
+    parser.add_argument(
+        "--images", metavar="DIR", help="where the pictures lie, if not beside the annotations"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for predictions and the report")
+    normalizer_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import evaluate
+    from ..datasets import load_dataset, parse_normalizer, split_names, thin
+    from ..structures import InputError, Problem
+
+    *models, data = args.paths
+    if data.endswith(".hkp"):
+        raise InputError(f"{data}: is a model; the data come last: hybridkp evaluate MODEL ... DATA")
+    splits = split_names(data)
+    split = args.split or ("val" if "val" in splits else splits[-1] if splits else None)
+    options = {} if args.images is None else {"images_dir": args.images}
+    dataset = thin(load_dataset(data, split, **options), args.max_val)
+    args.resume = f"Finished predictions are kept in {args.out}."
+    with Bar("model") as bar:
+        found = evaluate.evaluate(
+            models, dataset, out=args.out, predictions=dict(args.predictions), split=split or "", progress=bar
+        )
+    if split is None:
+        say(f"hybridkp: note: {data} has no splits: all of it is judged; see that no model trained on it")
+    problem = Problem(dataset, dataset, normalizer=parse_normalizer(args.normalizer, dataset))
+    show_report(found, problem, args.out)
+    return OK
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not (name.strip() and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE")
+    return name.strip(), path

@@ -1,0 +1,51 @@
+"""``hybridkp explain``: why a model put a landmark where it did, as a page to look at."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..structures import InputError
+from .display import OK, say
+
+NAME = "explain"
+HELP = "why a model put a landmark where it did: one page with its stages, maps and decisive pixels"
+EXAMPLES = """\
+  hybridkp explain faces.hkp face.jpg -o why.html
+  hybridkp explain faces.hkp street.jpg --boxes boxes.json --object 2 --landmark nose -o why.html"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="a model file of train or bench")
+    parser.add_argument("picture", type=Path)
+    parser.add_argument(
+        "--landmark",
+        metavar="K",
+        help="number from 0, or name (default: the one that the model is surest of)",
+    )
+    parser.add_argument(
+        "--boxes", type=Path, help="COCO JSON with the objects' boxes (default: whole picture)"
+    )
+    parser.add_argument(
+        "--object", type=int, default=0, metavar="N", help="which of the boxes, from 0 (default 0)"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="page to write, such as why.html")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..detection import BoxesGiven
+    from ..explain import page
+    from ..files import read_image
+
+    box = None
+    if args.boxes is not None:
+        found, _ = BoxesGiven.read(args.boxes).find(read_image(args.picture), name=str(args.picture))
+        if not 0 <= args.object < len(found):
+            raise InputError(
+                f"{args.boxes}: has {len(found)} boxes of {args.picture}; --object counts from 0"
+            )
+        box = found[args.object]
+    say("asking the model about some 300 crops with something hidden ...")
+    page(args.model, args.picture, args.out, landmark=args.landmark, box_xywh=box)
+    print(args.out)
+    return OK

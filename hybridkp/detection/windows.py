@@ -1,0 +1,206 @@
+"""A learned window, slid over the pyramid of a picture: what :class:`.WindowFinder` learns is applied here.
+
+All windows of a level are judged at once: a linear rule as a convolution over its cells, trees as gathers
+from them.  NumPy and OpenCV only: an exported finder runs from here.  Pictures (h, w[, 3]) uint8 come in,
+boxes (N, 4) and scores (N,) go out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from ..structures import Array, InputError, short_repr
+from .boxes_math import corrected, suppress
+from .channels import Cells
+
+MOST_ZOOM = 3.0  #: a picture is enlarged at most so much for its smallest objects
+CANDIDATES = 300  #: windows of a picture that are looked at more closely, the best ones
+FIRST_TREES = 8  #: that every window is shown to; the others are for those that pass
+
+
+class Level(NamedTuple):
+    """One level of a picture, padded, as cells."""
+
+    cells: Array  #: (H, W, C) float32
+    scale: Array  #: (2,) level px per picture px, x and y
+    pad: int  #: cells added on each side
+
+
+class Windows(NamedTuple):
+    """Windows of a picture."""
+
+    box: Array  #: (N, 4) picture px
+    raw: Array  #: (N,) the rule's own value
+    rows: Array  #: (N, h * w * C) their cells
+
+
+@dataclass(frozen=True, eq=False)
+class WindowModel:
+    """What is slid, and how its answers become boxes.
+
+    Parameters
+    ----------
+    channels : of the cells
+    window_hw : cells
+    context : window side / box side
+    least_px : square root of the area of the smallest box that is looked for
+    octave : levels of the pyramid per factor of two
+    overlap : of two boxes, above which the better one stays
+    linear : (h * w * C + 1,) weights and, last, their offset; empty where there are trees
+    trees : as :func:`hybridkp.landmarks.trees.packed` makes them with leaves' ``value``; empty where linear
+    reject : a window whose first trees' mean is lower is given up
+    regression : (h * w * C + 1, 4), the correction of a box from its window's cells
+    calibration : (2,), raw value to probability
+    """
+
+    channels: Cells
+    window_hw: tuple[int, int]
+    context: float
+    least_px: float
+    octave: int
+    overlap: float
+    linear: Array
+    trees: dict[str, Any]
+    reject: float
+    regression: Array
+    calibration: Array
+
+    __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        (h, w), n = self.window_hw, self.n_features
+        sane = 2 <= h <= 64 and 2 <= w <= 64 and 1 <= self.channels.cell_px <= 32
+        sane &= 1 <= self.context <= 4 and self.least_px >= 1 and 1 <= self.octave <= 16
+        sane &= 2 <= self.channels.n_orientations <= 64 and 0 < self.overlap <= 1
+        sane &= (
+            self.regression.shape == (n + 1, 4) and self.calibration.shape == (2,) and self.calibration[0] > 0
+        )
+        sane &= self.linear.shape == (0,) if self.trees else self.linear.shape == (n + 1,)
+        arrays = (self.linear, self.regression, self.calibration)
+        if not sane or not all(a.dtype.kind == "f" and np.isfinite(a).all() for a in arrays):
+            raise InputError("a window finder's parts do not fit together: train it again")
+        if self.trees:
+            _check_trees(self.trees, n)
+
+    @property
+    def n_features(self) -> int:
+        return self.window_hw[0] * self.window_hw[1] * self.channels.n_channels
+
+    def find(self, image: Array, least: float) -> tuple[Array, Array]:
+        """Boxes (N, 4) of a uint8 picture and their probabilities (N,) of at least ``least``."""
+        slope, offset = self.calibration
+        least = min(max(least, 1e-9), 1 - 1e-9)
+        boxes, raw = self.judged(image, float((np.log(least / (1 - least)) - offset) / slope))
+        return boxes, 1 / (1 + np.exp(-(slope * raw + offset)))
+
+    def judged(self, image: Array, least_raw: float) -> tuple[Array, Array]:
+        """Corrected boxes (N, 4) and raw values (N,), best first, that no better one overlaps."""
+        found = self.windows(image, least_raw)
+        boxes = corrected(found.box, found.rows @ self.regression[:-1] + self.regression[-1])
+        kept = suppress(boxes, found.raw, self.overlap)
+        return boxes[kept], found.raw[kept]
+
+    def windows(self, image: Array, least_raw: float) -> Windows:
+        """The :data:`CANDIDATES` best windows of a picture whose raw value is at least ``least_raw``."""
+        box, raw, rows = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros((0, self.n_features), np.float32)]
+        for level in self.levels(image):
+            y, x, value = self.response(level.cells, least_raw)
+            best = np.argsort(-value, kind="stable")[:CANDIDATES]
+            y, x = y[best], x[best]
+            box.append(self.boxes(level, y, x))
+            raw.append(value[best])
+            rows.append(self.rows(level.cells, y, x))
+        boxes, raws = np.concatenate(box), np.concatenate(raw)
+        order = np.argsort(-raws, kind="stable")[:CANDIDATES]
+        return Windows(boxes[order], raws[order], np.concatenate(rows)[order])
+
+    def levels(self, image: Array) -> Iterator[Level]:
+        """The pyramid, from the level in which the smallest object fills the window's box."""
+        cell, (h, w) = self.channels.cell_px, self.window_hw
+        pad = max(1, min(h, w) // 3)
+        base = cell * float(np.sqrt(h * w)) / self.context
+        scale, step = min(base / self.least_px, MOST_ZOOM), 2 ** (-1 / self.octave)
+        height, width = image.shape[:2]
+        while True:
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            if size[0] // cell + 2 * pad < w or size[1] // cell + 2 * pad < h:
+                return
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            level = image if size == (width, height) else cv2.resize(image, size, interpolation=how)
+            edge = pad * cell
+            level = cv2.copyMakeBorder(level, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+            yield Level(self.channels.cells(level), np.array(size) / [width, height], pad)
+            scale *= step
+
+    def response(self, cells: Array, least: float) -> tuple[Array, Array, Array]:
+        """Rows, columns and raw values of all windows of (H, W, C) with a value of at least ``least``."""
+        h, w = self.window_hw
+        if self.trees:
+            return self._by_trees(cells, least)
+        table = self.linear[:-1].reshape(h * w, -1).astype(np.float32) @ cells.reshape(-1, cells.shape[2]).T
+        planes = table.reshape(h, w, *cells.shape[:2])
+        high, wide = cells.shape[0] - h + 1, cells.shape[1] - w + 1
+        value = np.full((high, wide), self.linear[-1], np.float32)
+        for i in range(h):  # over the window's cells, not over windows
+            for j in range(w):
+                value += planes[i, j, i : i + high, j : j + wide]
+        y, x = np.nonzero(value >= least)
+        return y, x, value[y, x]
+
+    def _by_trees(self, cells: Array, least: float) -> tuple[Array, Array, Array]:
+        h, w = self.window_hw
+        high, wide, c = cells.shape[0] - h + 1, cells.shape[1] - w + 1, cells.shape[2]
+        y, x = (grid.ravel() for grid in np.mgrid[:high, :wide])
+        trees, flat = self.trees, np.ascontiguousarray(cells).ravel()
+        row, rest = np.divmod(trees["feature"], w * c)
+        offset = row * cells.shape[1] * c + rest  # from a window's first value to the node's
+        start = (y * cells.shape[1] + x) * c
+
+        def mean(start: Array, root: Array) -> Array:
+            node = np.broadcast_to(root, (len(start), len(root)))
+            for _ in range(trees["depth"]):
+                above = flat[start[:, None] + offset[node]] > trees["threshold"][node]
+                node = np.where(above, trees["right"][node], trees["left"][node])
+            return trees["value"][node].mean(1, dtype=float)
+
+        first = mean(start, trees["root"][:FIRST_TREES])
+        passed = first >= self.reject
+        y, x, start = y[passed], x[passed], start[passed]
+        value = mean(start, trees["root"])
+        kept = value >= least
+        return y[kept], x[kept], value[kept]
+
+    def rows(self, cells: Array, y: Array, x: Array) -> Array:
+        """(N, h * w * C) float32, the cells of windows."""
+        view = np.lib.stride_tricks.sliding_window_view(cells, self.window_hw, (0, 1))  # (.., .., C, h, w)
+        return view[y, x].transpose(0, 2, 3, 1).reshape(len(y), self.n_features)
+
+    def boxes(self, level: Level, y: Array, x: Array) -> Array:
+        """(N, 4) of windows, picture px."""
+        side = np.array(self.window_hw[::-1]) * self.channels.cell_px
+        corner = (np.stack([x, y], 1) - level.pad) * self.channels.cell_px
+        size = side / self.context
+        low = (corner + (side - size) / 2) / level.scale
+        return np.concatenate([low, np.broadcast_to(size / level.scale, low.shape)], 1)
+
+
+def _check_trees(trees: dict[str, Any], n_features: int) -> None:
+    """Whether trees that may come from a file can be walked."""
+    columns = [np.asarray(trees[name]) for name in ("feature", "left", "right", "root")]
+    n = len(columns[0])
+    whole = all(c.ndim == 1 and c.dtype.kind in "iu" and len(c) for c in columns)
+    floats = all(
+        trees[name].shape == (n,) and trees[name].dtype.kind == "f" and np.isfinite(trees[name]).all()
+        for name in ("threshold", "value")
+    )
+    ends = (n_features, n, n, n)
+    inside = all((c >= 0).all() and (c < end).all() for c, end in zip(columns, ends, strict=True))
+    if not (whole and floats and inside and len(columns[1]) == len(columns[2]) == n):
+        raise InputError("a window finder's trees are damaged: train it again")
+    if not 0 <= int(trees["depth"]) <= 64:
+        raise InputError("a window finder's trees are too deep: train it again")

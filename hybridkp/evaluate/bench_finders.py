@@ -1,0 +1,133 @@
+"""Finders on whole pictures: fitted on one part, asked on the other, timed against one known detector.
+
+Boxes are stored before anybody computes a metric; a finder whose boxes are there already, for the same
+data and settings, is not run again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..detection.fitting import each_fit_once, fit_finder
+from ..files import FoundBoxes, load_found, load_model, save_found, save_model
+from ..imaging.images import as_uint8
+from ..memory.threads import FIT_THREADS, limit_threads
+from ..structures import Array, Finder, InputError, Problem
+from .bench_landmarks import with_seed
+from .processes import file_name
+
+TIMED_HW = 480, 640  #: px of the pictures on the clock
+TIMED = 12  #: of them
+
+Progress = Callable[[str, str, int, str], None]  #: event, finder, seed, detail
+
+
+def bench_finders(
+    finders: Mapping[str, Finder],
+    problem: Problem,
+    out: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> list[FoundBoxes]:
+    """Fit every finder on ``problem.train`` and store what it finds in ``problem.val``.
+
+    Parameters
+    ----------
+    finders : expression -> unfitted finder
+    out : folder; gets ``found/NAME.json`` and ``models/NAME.hkp``
+    seed : every ``random_state`` is set to it
+    settings : further facts that must be the same for stored boxes to be kept
+
+    Returns
+    -------
+    one :class:`~hybridkp.files.FoundBoxes` a finder.  All are timed at the end, picture by picture in turn
+    with OpenCV's HOG people detector, in one thread, so that what else the machine does meets all alike.
+
+    Raises
+    ------
+    InputError
+        For data without objects, and what a finder says of them.
+    """
+    out, tell = Path(out), progress or (lambda *_: None)
+    if not any(len(s.instances) for s in problem.val):
+        raise InputError(f"{problem.val.name}: no picture shows an object")
+    about = {"train": problem.train.fingerprint, "seed": seed, **(settings or {})}
+    made: dict[str, FoundBoxes] = {}
+    models: dict[str, Finder] = {}
+    with limit_threads(FIT_THREADS), each_fit_once() as kept_fits:
+        for name, finder in finders.items():
+            path = out / "found" / f"{file_name(name)}.json"
+            model_path = out / "models" / f"{file_name(name)}.hkp"
+            if path.is_file() and _same(kept := load_found(path), problem, about):
+                made[name], models[name] = kept, load_model(model_path)
+                tell("kept", name, seed, "")
+                continue
+            tell("start", name, seed, "")
+            start, before = time.perf_counter(), kept_fits.spared
+            models[name] = fit_finder(with_seed(finder, seed), problem.train.samples)
+            seconds = time.perf_counter() - start + kept_fits.spared - before
+            model_path.parent.mkdir(parents=True, exist_ok=True)
+            save_model(models[name], model_path, {"finder": name})
+            found = _ask(name, models[name], problem)
+            size = model_path.stat().st_size
+            made[name] = replace(found, fit_seconds=seconds, model_bytes=size, settings=about)
+            save_found(made[name], path)
+            tell("done", name, seed, "")
+        if any(np.isnan(f.time_ratio) for f in made.values()):
+            for name, ratio in _clock(models, problem).items():
+                made[name] = replace(made[name], time_ratio=ratio)
+                save_found(made[name], out / "found" / f"{file_name(name)}.json")
+    return list(made.values())
+
+
+def _same(found: FoundBoxes, problem: Problem, about: Mapping[str, Any]) -> bool:
+    return found.fingerprint == problem.val.fingerprint and dict(found.settings) == about
+
+
+def _ask(name: str, finder: Finder, problem: Problem) -> FoundBoxes:
+    pairs = [finder.find(as_uint8(s.image, s.name), name=s.name) for s in problem.val]
+    return FoundBoxes(
+        name,
+        tuple(s.name for s in problem.val),
+        tuple(boxes for boxes, _ in pairs),
+        tuple(score for _, score in pairs),
+        data=problem.val.name,
+        fingerprint=problem.val.fingerprint,
+    )
+
+
+def people_detector() -> Callable[[Array], Any]:
+    """OpenCV's HOG people detector with its defaults: what times are given against."""
+    hog = cv2.HOGDescriptor()
+    hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+    return lambda image: hog.detectMultiScale(image)
+
+
+def _clock(models: Mapping[str, Finder], problem: Problem) -> dict[str, float]:
+    """The median over pictures of each finder's time, divided by the people detector's on that picture."""
+    height, width = TIMED_HW
+    chosen = np.unique(np.linspace(0, len(problem.val) - 1, TIMED).astype(int))
+    images = [as_uint8(problem.val.samples[i].image) for i in chosen]
+    images = [cv2.resize(i, (width, height), interpolation=cv2.INTER_AREA) for i in images]
+    calls: dict[str, Callable[[Array], Any]] = {
+        "": people_detector(),
+        **{n: f.find for n, f in models.items()},
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for image in [images[0], *images]:  # the first one warms up
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call(image)
+            seconds[name].append(time.perf_counter() - start)
+    table = {name: np.array(values[1:]) for name, values in seconds.items()}
+    return {name: float(np.median(table[name] / table[""])) for name in models}

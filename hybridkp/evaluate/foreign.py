@@ -1,0 +1,343 @@
+"""Predictions that another program wrote, as rows beside ours: the same objects, the same metrics and tests.
+
+Read are COCO results (and COCO annotations, such as ``hybridkp predict`` writes), DeepLabCut's and
+lightning-pose's tables of predictions, SLEAP's analysis CSV, Ultralytics' texts, and our own stored
+predictions.  Whole-picture programs do not say which annotated object they mean.  Where a picture has one, it
+gets the most confident; else they are given out in the order of their confidence, each to the free annotated
+object of highest OKS, if that is at least :data:`LIKE`, as COCO's evaluation does.  An annotated object that
+gets none has no points, which every metric charges.  Points are 0-based px as in each program's labels (see
+:mod:`hybridkp.datasets.formats`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..datasets import image_ids
+from ..datasets.text import number, read_any_json, read_csv, read_head, read_text
+from ..files import load_predictions
+from ..metrics import oks_matrix
+from ..structures import Array, Dataset, InputError, Predictions, Sample
+
+LIKE = 0.1  #: OKS from which an object that was found may stand for an annotated one
+
+
+class Found(NamedTuple):
+    """One object that a program found: (K, 2) px, NaN = gave none, (K,) scores, and its own score."""
+
+    xy: Array
+    score: Array
+    confidence: float
+
+
+Objects = dict[int, list[Found]]  #: row of the data set's samples -> what was found there
+
+
+def _nothing() -> defaultdict[int, list[Found]]:
+    return defaultdict(list)
+
+
+def read_foreign(path: str | os.PathLike[str], dataset: Dataset, name: str) -> Predictions:
+    """The predictions in a file (or a folder of texts) for the objects of ``dataset``, called ``name``.
+
+    Raises
+    ------
+    InputError
+        A file of no known kind, other landmarks, or no picture of the data set in it.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise InputError(f"{place}: no such file of predictions")
+    if place.suffix == ".safetensors":
+        return _own(place, dataset, name)
+    read = next((read for is_one, read in _KINDS if is_one(place)), None)
+    if read is None:
+        raise InputError(
+            f"{place}: no predictions that are known: COCO results (.json), a CSV of DeepLabCut,"
+            " lightning-pose or SLEAP, a folder of Ultralytics' .txt, or a .safetensors of ours"
+        )
+    found = read(place, dataset)
+    if not found:
+        raise InputError(f"{place}: speaks of no picture of {dataset.name}; give predictions for these data")
+    return _rows(found, dataset, name, place)
+
+
+def _own(path: Path, dataset: Dataset, name: str) -> Predictions:
+    stored = load_predictions(path)
+    if stored.fingerprint != dataset.fingerprint:
+        raise InputError(f"{path}: predictions of other data than {dataset.name}")
+    return replace(stored, method=name)
+
+
+# --------------------------------------------------------------------------------------------
+# found objects -> annotated ones
+# --------------------------------------------------------------------------------------------
+
+
+def _rows(found: Objects, dataset: Dataset, name: str, path: Path) -> Predictions:
+    k = len(dataset.landmarks)
+    xy, score, names, instance = [], [], [], []
+    for row, sample in enumerate(dataset):
+        wanted = [n for n, i in enumerate(sample.instances) if not i.ignore and i.visibility.any()]
+        given = _given_out(sample, wanted, found.get(row, []), dataset.sigmas)
+        for n, one in zip(wanted, given, strict=True):
+            xy.append(np.full((k, 2), np.nan) if one is None else one.xy)
+            score.append(np.zeros(k) if one is None else one.score)
+            names.append(sample.name)
+            instance.append(n)
+    return Predictions(
+        method=name,
+        xy=np.array(xy).reshape(-1, k, 2),
+        score=np.array(score).reshape(-1, k),
+        names=tuple(names),
+        instance=np.array(instance, int),
+        seconds=np.full(len(names), np.nan),
+        params={"file": path.name},
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+    )
+
+
+def _given_out(
+    sample: Sample, wanted: Sequence[int], found: Sequence[Found], sigmas: Array
+) -> list[Found | None]:
+    """For each annotated object the one that it gets, the most confident choosing first."""
+    ordered = sorted(found, key=lambda one: -one.confidence)
+    if len(sample.instances) == 1:
+        return [ordered[0] if ordered else None for _ in wanted]
+    out: list[Found | None] = [None] * len(wanted)
+    if not wanted or not found:
+        return out
+    truth = [sample.instances[n] for n in wanted]
+    areas = [i.area if np.isfinite(i.area) and i.area > 0 else _area(i.xy) for i in truth]
+    likeness = oks_matrix([i.xy for i in truth], [one.xy for one in ordered], areas, sigmas)
+    for column, one in enumerate(ordered):
+        free = np.array([given is None for given in out])
+        best = int(np.argmax(np.where(free, likeness[:, column], -1)))
+        if free[best] and likeness[best, column] >= LIKE:
+            out[best] = one
+    return out
+
+
+def _area(xy: Array) -> float:
+    return float(max(np.prod(np.nanmax(xy, 0) - np.nanmin(xy, 0)), 1.0))
+
+
+# --------------------------------------------------------------------------------------------
+# which picture is meant
+# --------------------------------------------------------------------------------------------
+
+
+def _by_name(dataset: Dataset) -> Callable[[str], int | None]:
+    """Row of a picture by its name, by as much of its end as tells it apart, else by its last part alone."""
+    whole = {sample.name.replace("\\", "/"): row for row, sample in enumerate(dataset)}
+    ends: dict[str, list[int]] = defaultdict(list)
+    for name, row in whole.items():
+        parts = name.split("/")
+        for n in range(len(parts)):
+            ends["/".join(parts[n:])].append(row)
+
+    def find(name: str) -> int | None:
+        parts = name.replace("\\", "/").split("/")
+        for n in range(len(parts)):
+            rows = ends.get("/".join(parts[n:]), [])
+            if len(rows) == 1:
+                return rows[0]
+        return None
+
+    return find
+
+
+def _by_frame(dataset: Dataset, path: Path) -> Callable[[int], int | None]:
+    """Row of a frame by the number at the end of its picture's name."""
+    rows: dict[int, list[int]] = defaultdict(list)
+    for row, sample in enumerate(dataset):
+        digits = re.search(r"(\d+)$", Path(sample.name).stem)
+        if digits:
+            rows[int(digits[1])].append(row)
+    if any(len(same) > 1 for same in rows.values()):
+        raise InputError(f"{path}: counts frames, and {dataset.name} has several films; judge one at a time")
+    return lambda frame: rows[frame][0] if frame in rows else None
+
+
+def _columns(parts: Iterable[str], dataset: Dataset, path: Path) -> dict[str, int]:
+    """Landmark -> its place in the data set; those of others' that the data lack are left out."""
+    plain = {re.sub(r"[\s_\-]", "", name.lower()): k for k, name in enumerate(dataset.landmarks)}
+    out = {p: plain[q] for p in parts if (q := re.sub(r"[\s_\-]", "", p.lower())) in plain}
+    missing = [name for k, name in enumerate(dataset.landmarks) if k not in out.values()]
+    if missing:
+        theirs = ", ".join(list(dict.fromkeys(parts))[:6])
+        raise InputError(
+            f"{path}: has no landmark {missing[0]!r} of {dataset.name} (has {theirs}); rename them to match"
+        )
+    return out
+
+
+# --------------------------------------------------------------------------------------------
+# the kinds of files
+# --------------------------------------------------------------------------------------------
+
+
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() == ".json"
+
+
+def _coco(path: Path, dataset: Dataset) -> Objects:
+    document = read_any_json(path)
+    rows: Any = document.get("annotations") if isinstance(document, dict) else document
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: not COCO results: expected a list of objects with image_id and keypoints")
+    ids = {str(key): row for row, key in enumerate(image_ids(dataset))}
+    if isinstance(document, dict):  # a file with its own pictures is matched by their names
+        find = _by_name(dataset)
+        images = [i for i in document.get("images") or [] if isinstance(i, dict)]
+        its = {str(i.get("id")): find(str(i.get("file_name"))) for i in images}
+        ids = {key: row for key, row in its.items() if row is not None}
+    k, found = len(dataset.landmarks), _nothing()
+    for n, row in enumerate(rows):
+        at = ids.get(str(row.get("image_id")))
+        if at is None or row.get("category_id", dataset.category_id) != dataset.category_id:
+            continue
+        who = f"{path}: object {n}"
+        keypoints = row.get("keypoints")
+        if not isinstance(keypoints, list) or len(keypoints) != 3 * k:
+            size = len(keypoints) if isinstance(keypoints, list) else 0
+            raise InputError(f"{who}: {size} keypoint numbers, not {3 * k} (x, y, score for each of {k})")
+        table = np.array([number(v, who) for v in keypoints]).reshape(k, 3)
+        scores = row.get("keypoint_scores")
+        score = table[:, 2] if scores is None else np.array([number(v, who) for v in scores])
+        if score.shape != (k,):
+            raise InputError(f"{who}: {len(score)} keypoint_scores for {k} landmarks")
+        table[(table == 0).all(1), :2] = np.nan  # as COCO writes a point that was not given
+        found[at].append(Found(table[:, :2], score, _confidence(row.get("score"), score, who)))
+    return found
+
+
+def _confidence(value: Any, score: Array, who: str) -> float:
+    given = number(value, who)
+    return given if np.isfinite(given) else float(np.nan_to_num(score).mean())
+
+
+def _is_poses(path: Path) -> bool:
+    return path.suffix.lower() == ".csv" and read_head(path).lstrip(b"\xef\xbb\xbf").startswith(b"scorer,")
+
+
+def _poses(path: Path, dataset: Dataset) -> Objects:
+    """DeepLabCut and lightning-pose: x, y, likelihood; the first cells name the picture or count frames."""
+    rows = read_csv(path)
+    head = {row[0]: row for row in rows[:5] if row and row[0] in ("individuals", "bodyparts", "coords")}
+    if not {"bodyparts", "coords"} <= head.keys():
+        raise InputError(f"{path}: needs the header rows scorer, bodyparts, coords")
+    coords, parts, people = head["coords"], head["bodyparts"], head.get("individuals", [])
+    first = next((i for i, cell in enumerate(coords) if cell in ("x", "y")), len(coords))
+    width = min(len(coords), len(parts))
+    place = _columns(parts[first:width], dataset, path)
+    by_name = _by_name(dataset)
+    by_frame: Any = None
+    k, found = len(dataset.landmarks), _nothing()
+    for n, row in enumerate(rows[len(head) + 1 :], len(head) + 2):
+        if not row or not any(row):
+            continue
+        picture = "/".join(filter(None, row[:first]))
+        if re.fullmatch(r"\d+(\.0)?", picture):
+            by_frame = by_frame or _by_frame(dataset, path)
+            at = by_frame(int(float(picture)))
+        else:
+            at = by_name(picture)
+        if at is None:
+            continue
+        tables: dict[str, Array] = {}
+        for i in range(first, min(width, len(row))):
+            if coords[i] in ("x", "y", "likelihood") and parts[i] in place:
+                table = tables.setdefault(people[i] if i < len(people) else "", np.full((k, 3), np.nan))
+                table[place[parts[i]], ("x", "y", "likelihood").index(coords[i])] = number(
+                    row[i], f"{path}: line {n}"
+                )
+        found[at] += [one for table in tables.values() if (one := _found(table)) is not None]
+    return found
+
+
+def _found(table: Array) -> Found | None:
+    """(K, 3) of x, y, score as an object; None where no point is given."""
+    known = np.asarray(np.isfinite(table[:, :2]).all(1))
+    if not known.any():
+        return None
+    score = np.where(known, np.nan_to_num(table[:, 2], nan=1.0), 0.0)
+    return Found(np.where(known[:, None], table[:, :2], np.nan), score, float(score[known].mean()))
+
+
+def _is_sleap(path: Path) -> bool:
+    head = read_head(path, 4096)
+    return path.suffix.lower() == ".csv" and b"frame_idx" in head.partition(b"\n")[0]
+
+
+def _sleap(path: Path, dataset: Dataset) -> Objects:
+    """SLEAP's analysis CSV: a row an instance; frames go by the number at the end of a picture's name."""
+    header, *rows = read_csv(path)
+    at = {name: i for i, name in enumerate(header)}
+    parts = list(dict.fromkeys(name.rpartition(".")[0] for name in header if name.endswith(".x")))
+    place, frame_of = _columns(parts, dataset, path), _by_frame(dataset, path)
+    k, found = len(dataset.landmarks), _nothing()
+    for n, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise InputError(f"{path}: line {n}: {len(row)} cells instead of {len(header)}")
+        frame = number(row[at["frame_idx"]], f"{path}: line {n}")
+        sample = frame_of(int(frame)) if 0 <= frame < 1e9 else None
+        if sample is None:
+            continue
+        table = np.full((k, 3), np.nan)
+        for part, landmark in place.items():
+            for c, key in enumerate(("x", "y", "score")):
+                if f"{part}.{key}" in at:
+                    table[landmark, c] = number(row[at[f"{part}.{key}"]], f"{path}: line {n}")
+        one = _found(table)
+        if one is not None:
+            whole = (
+                number(row[at["instance.score"]], f"{path}: line {n}") if "instance.score" in at else np.nan
+            )
+            found[sample].append(one._replace(confidence=whole) if np.isfinite(whole) else one)
+    return found
+
+
+def _is_yolo(path: Path) -> bool:
+    return path.is_dir() and next(path.glob("*.txt"), None) is not None
+
+
+def _yolo(path: Path, dataset: Dataset) -> Objects:
+    """Ultralytics' ``save_txt``: class, box, x y (score) of each point divided by the size, (confidence)."""
+    k, found = len(dataset.landmarks), _nothing()
+    stems: Mapping[str, Path] = {file.stem: file for file in sorted(path.glob("*.txt"))}
+    for row, sample in enumerate(dataset):
+        file = stems.get(Path(sample.name).stem)
+        if file is None:
+            continue
+        h, w = sample.size_hw or sample.image.shape[:2]
+        for n, line in enumerate(read_text(file).splitlines(), 1):
+            cells = np.array([number(cell, f"{file}: line {n}") for cell in line.split()])
+            if not len(cells):
+                continue
+            rests = {d: len(cells) - 5 - d * k for d in (3, 2)}
+            dims, rest = next(((d, r) for d, r in rests.items() if r in (0, 1)), (0, 0))
+            if not dims:
+                raise InputError(f"{file}: line {n}: {len(cells)} numbers do not fit {k} landmarks")
+            points = cells[5 : 5 + dims * k].reshape(k, dims)
+            score = points[:, 2] if dims == 3 else np.ones(k)
+            xy = np.where((points[:, :2] == 0).all(1, keepdims=True), np.nan, points[:, :2] * [w, h])
+            found[row].append(Found(xy, score, float(cells[-1]) if rest else float(score.mean())))
+    return found
+
+
+_KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path, Dataset], Objects]], ...] = (
+    (_is_json, _coco),
+    (_is_poses, _poses),
+    (_is_sleap, _sleap),
+    (_is_yolo, _yolo),
+)

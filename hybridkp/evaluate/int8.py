@@ -1,0 +1,81 @@
+"""8-bit networks that are as good as the ones that they come from, or a refusal.
+
+Half of the groups of a data set calibrate, the other half judges; a model and labelled pictures go in, a
+model for the exporters comes out.  What is quantised, and how, is in :mod:`hybridkp.runtime.int8`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..runtime.export import fitted_node
+from ..runtime.nodes import Run, build
+from ..stats import bootstrap_interval
+from ..structures import Array, Dataset, InputError
+from .crops import Crops, make_crops
+
+MOST = 0.01  #: growth of the held-out error, in parts of it, that is still taken
+CALIBRATING = 200  #: crops at most that ranges are read from
+
+
+@dataclass(frozen=True)
+class ExportedTree:
+    """What the exporters ask of a fitted detector: its tree, and the size of its crops."""
+
+    tree: dict[str, Any]
+    size_hw_: tuple[int, int]
+
+    def runtime_node(self) -> dict[str, Any]:
+        return self.tree
+
+
+def int8_model(model: Any, data: Dataset, margin: float = 1.25, random_state: int = 0) -> tuple[Any, str]:
+    """A fitted detector's tree with its networks' convolutions in 8 bits, and what that costs in words.
+
+    Parameters
+    ----------
+    model : a fitted detector that can be exported
+    data : labelled pictures like those in use; groups are drawn into halves by ``random_state``, one to
+        calibrate, the other to judge
+
+    Raises
+    ------
+    InputError
+        When the model has no network, a half has fewer than 8 groups, or the held-out error may
+        grow by more than 1 % of itself (the upper end of its 95 % interval over groups).
+    """
+    from ..runtime.int8 import in_8_bits, n_networks
+
+    tree, (h, w) = fitted_node(model), model.size_hw_
+    if not n_networks(tree):
+        raise InputError("has no network of crops: there is nothing to put into 8 bits")
+    crops = make_crops(data, (int(h), int(w)), margin)
+    names = np.unique(crops.groups)
+    drawn = np.random.default_rng(random_state).permutation(names)[: len(names) // 2]
+    mine = np.isin(crops.groups, drawn)
+    if len(drawn) < 8:
+        raise InputError(f"8 bits are set and judged on 8 groups each at least, got {len(names)} in all")
+    small = in_8_bits(tree, crops.images[mine][:CALIBRATING])
+    before, after = (_errors(build(node), crops, ~mine) for node in (tree, small))
+    middle = float(np.nanmean(before))
+    grown = bootstrap_interval((after - before) / middle, crops.groups[~mine], random_state=random_state)
+    said = f"{100 * grown.value:+.2f} % [{100 * grown.low:+.2f}, {100 * grown.high:+.2f}]"
+    if not grown.high <= MOST:
+        raise InputError(
+            f"in 8 bits the error of {grown.n} held-out objects grows by {said}, at most {100 * MOST:g} % is"
+            " taken: give more pictures, or export without --int8"
+        )
+    return ExportedTree(small, (int(h), int(w))), (
+        f"8 bits: the error of {grown.n} objects in {grown.n_groups} groups, held out of the calibration,"
+        f" grows by {said} of {middle:.2f} px"
+    )
+
+
+def _errors(run: Run, crops: Crops, rows: Array) -> Array:
+    """(B,) mean distance to the labelled points, px of the crop."""
+    found = np.stack([run(crop)[0] for crop in crops.images[rows]])
+    away: Array = np.linalg.norm(found - crops.xy[rows], axis=-1)
+    return np.nanmean(away, axis=1)

@@ -1,0 +1,232 @@
+"""The report of finders: stored boxes held against the data, a table with intervals, and pictures.
+
+Reads nothing but stored boxes and the data that they belong to.  Figures are those of
+:mod:`hybridkp.metrics.boxes`; intervals resample whole groups of pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import FoundBoxes
+from ..imaging.draw import RIGHT_COLOR, TRUTH_COLOR, WRONG_COLOR, draw_boxes
+from ..imaging.images import as_uint8
+from ..metrics import BOX_FIGURES, box_figures, box_outcome, box_overlap
+from ..metrics.oks import Outcome
+from ..stats.resampling import counts, tails
+from ..structures import Array, Dataset, InputError
+from .cells import Column, Row, number
+from .embed import Picture, jpeg_uri
+from .output import about_page, write_files
+from .rendering import render_page
+
+RESAMPLES = 300
+SURE = 0.5  #: score above which a box is drawn
+SHOWN = 3  #: pictures of each finder
+
+_TERMS = {
+    "ap": "COCO's average precision, mean over overlaps (IoU) of 0.50 to 0.95, objects of all sizes",
+    "ap50": "the same at an overlap of 0.50",
+    "recall": "share of the objects found by the surest boxes of which one in ten pictures is false, IoU 0.50",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FinderScore:
+    """One finder's figures in percent, with the draws that intervals and differences come from."""
+
+    finder: str
+    found: FoundBoxes
+    value: dict[str, float]
+    draws: dict[str, Array]  #: figure -> (R,) on resampled groups; empty with fewer than two groups
+
+    def interval(self, figure: str, level: float, n_groups: int) -> tuple[float, float]:
+        return _ends(self.draws[figure], level, n_groups)
+
+
+def score_finders(dataset: Dataset, founds: Sequence[FoundBoxes]) -> list[FinderScore]:
+    """Figures of every finder, best AP first; all resample the same groups.
+
+    Raises
+    ------
+    InputError
+        No boxes, or boxes of other data.
+    """
+    if not founds:
+        raise InputError("no finder has stored boxes: run `hybridkp bench-finders`")
+    codes = np.unique([str(g) for g in dataset.groups], return_inverse=True)[1]
+    out = []
+    for found in founds:
+        if found.fingerprint != dataset.fingerprint:
+            raise InputError(f"{found.finder}: its boxes are of other data ({found.data})")
+        outcomes = [
+            box_outcome(
+                np.array([i.box_xywh for i in sample.instances]).reshape(-1, 4),
+                found.boxes[p],
+                found.scores[p],
+                [i.ignore for i in sample.instances],
+            )
+            for p, sample in enumerate(dataset)
+        ]
+        value = {k: 100 * v for k, v in box_figures(outcomes).items()}
+        out.append(FinderScore(found.finder, found, value, _draws(outcomes, codes)))
+    return sorted(out, key=lambda s: -s.value["ap"])
+
+
+def _draws(outcomes: Sequence[Outcome], codes: Array) -> dict[str, Array]:
+    n_groups = int(codes.max(initial=-1)) + 1
+    if n_groups < 2:
+        return {name: np.zeros(0) for name in BOX_FIGURES}
+    rng, rows = np.random.default_rng(0), np.arange(len(outcomes))
+    drawn = [
+        box_figures([outcomes[i] for i in np.repeat(rows, weight[codes].astype(int))])
+        for block in counts(rng, n_groups, RESAMPLES)
+        for weight in block
+    ]
+    return {name: 100 * np.array([d[name] for d in drawn]) for name in BOX_FIGURES}
+
+
+def _ends(draws: Array, level: float, n_groups: int) -> tuple[float, float]:
+    known = draws[np.isfinite(draws)]
+    if n_groups < 2 or not len(known):
+        return math.nan, math.nan
+    low, high = np.quantile(known, tails(level, n_groups)).tolist()
+    return low, high
+
+
+def finder_rows(
+    dataset: Dataset, scores: Sequence[FinderScore], families: Mapping[str, str], level: float = 0.95
+) -> list[Row]:
+    """One row a finder: figures with intervals, and the difference of its AP to the first one's."""
+    n_groups, first, rows = len(set(dataset.groups.tolist())), scores[0], []
+    for rank, score in enumerate(scores, 1):
+        numbers: dict[str, float] = {}
+        for name in BOX_FIGURES:
+            numbers[name] = score.value[name]
+            numbers[f"{name}_low"], numbers[f"{name}_high"] = score.interval(name, level, n_groups)
+        numbers["behind"] = score.value["ap"] - first.value["ap"] if score is not first else math.nan
+        gap = score.draws["ap"] - first.draws["ap"] if score is not first else np.zeros(0)
+        numbers["behind_low"], numbers["behind_high"] = _ends(gap, level, n_groups)
+        numbers["time"], numbers["fit"] = score.found.time_ratio, score.found.fit_seconds
+        size = score.found.model_bytes
+        numbers["mb"] = size / 1e6 if size >= 0 else math.nan
+        rows.append(Row(rank, score.finder, "", numbers, families.get(score.finder, "")))
+    return rows
+
+
+COLUMNS = (
+    *(
+        Column(k, BOX_FIGURES[k], "%", 1, _TERMS[k], f"{k}_low", f"{k}_high")
+        for k in ("ap", "ap50", "recall")
+    ),
+    Column("behind", "AP to the first", "points", 1, "paired", "behind_low", "behind_high"),
+    Column(
+        *("time", "time / people", "", 2),
+        "seconds for a picture of 640 x 480 in one thread, divided by those of OpenCV's HOG people detector",
+    ),
+    Column("fit", "fit", "s", 0, "seconds of the training"),
+    Column("mb", "model", "MB", 2, "size of the model file"),
+)
+
+
+def finder_table(rows: Sequence[Row]) -> str:
+    """The table in Markdown."""
+    lines = [
+        ["finder", "kind", *(c.heading for c in COLUMNS)],
+        [":---", ":---", *("---:" for _ in COLUMNS)],
+    ]
+    for row in rows:
+        cells = [number(row.numbers[c.key], c.digits) for c in COLUMNS]
+        for i, c in enumerate(COLUMNS):
+            if c.low and math.isfinite(row.numbers[c.low]):
+                ends = (number(row.numbers[k], c.digits) for k in (c.low, c.high))
+                cells[i] += f" [{', '.join(ends)}]"
+        lines.append([f"`{row.method}`", row.family, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_finders_report(
+    founds: Sequence[FoundBoxes],
+    dataset: Dataset,
+    out: str | os.PathLike[str],
+    *,
+    families: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> dict[str, Path]:
+    """Score stored boxes and write ``index.html``, ``results.md`` and ``results.json`` into ``out``.
+
+    Returns
+    -------
+    dict
+        "html", "markdown", "json" -> path.
+    """
+    scores = score_finders(dataset, founds)
+    rows = finder_rows(dataset, scores, families or {})
+    table, n_groups = finder_table(rows), len(set(dataset.groups.tolist()))
+    n_objects = sum(not i.ignore for s in dataset for i in s.instances)
+    facts = [f"{len(dataset)} pictures", f"{n_objects} objects", f"{n_groups} groups"]
+    notes = [
+        "Boxes were stored first and scored here. A crowd region counts for nothing.",
+        f"Intervals (95 %): {RESAMPLES} resamples of whole groups"
+        + ("." if n_groups >= 10 else f"; there are only {n_groups} groups, so they say little."),
+    ]
+    about = about_page({"data": dataset.name}, provenance or {}, [])
+    html = render_page(
+        "finders.html",
+        {
+            "title": f"{dataset.name}: {len(rows)} finders compared",
+            "facts": facts,
+            "opening": f"{rows[0].method} leads with AP50:95 {number(rows[0].numbers['ap'], 1)} %.",
+            "table_caption": "Best AP first; each figure with its 95 % interval over groups.",
+            "rows": rows,
+            "columns": COLUMNS,
+            "terms": [(c.title, c.tip) for c in COLUMNS],
+            "notes": notes,
+            "about": about,
+            "cases": [(s.finder, _cases(dataset, s.found)) for s in scores],
+        },
+    )
+    numbers = [
+        {"finder": r.method, "kind": r.family}
+        | {k: None if math.isnan(v) else float(f"{v:.4g}") for k, v in r.numbers.items()}
+        for r in rows
+    ]
+    document = {"task": "finders", "provenance": about, "facts": facts, "finders": numbers}
+    files = {
+        "html": ("index.html", html),
+        "markdown": ("results.md", f"# {dataset.name}\n\n{' · '.join(facts)}\n\n{table}\n"),
+        "json": ("results.json", json.dumps(document, indent=1, allow_nan=False)),
+    }
+    return write_files(Path(out), files)
+
+
+def _cases(dataset: Dataset, found: FoundBoxes) -> list[Picture]:
+    """The pictures in which a finder is wrong most often, and the first in which it is right throughout."""
+    wrong, parts = [], []
+    for p, sample in enumerate(dataset):
+        true = np.array([i.box_xywh for i in sample.instances if not i.ignore]).reshape(-1, 4)
+        boxes = found.boxes[p][found.scores[p] >= SURE]
+        near = box_overlap(boxes, true) >= 0.5
+        hit, missed = near.any(1), ~near.any(0)
+        parts.append((true, boxes, hit, missed))
+        wrong.append(int((~hit).sum() + missed.sum()))
+    order = np.argsort(-np.array(wrong), kind="stable")
+    chosen = [int(p) for p in order[: SHOWN - 1] if wrong[p]]
+    chosen += [p for p, w in enumerate(wrong) if w == 0 and len(parts[p][0])][:1]
+    return [_picture(dataset, p, *parts[p]) for p in chosen]
+
+
+def _picture(dataset: Dataset, p: int, true: Array, boxes: Array, hit: Array, missed: Array) -> Picture:
+    sample = dataset.samples[p]
+    image = draw_boxes(as_uint8(sample.image, sample.name), true[missed], TRUTH_COLOR)
+    image = draw_boxes(draw_boxes(image, boxes[hit], RIGHT_COLOR), boxes[~hit], WRONG_COLOR)
+    words = f"{int(hit.sum())} right, {int((~hit).sum())} false, {int(missed.sum())} missed"
+    return Picture(jpeg_uri(image), f"{sample.name}: {words}", sample.name, words)

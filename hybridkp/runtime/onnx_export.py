@@ -1,0 +1,148 @@
+"""A whole detector as one ONNX file: crops in, points and scores out, for any language with an ONNX engine.
+
+The tree of a runtime file (``export.py``) is written operator by operator, each part by its room's ``graphs``
+folder, so that the file computes what :class:`~hybridkp.runtime.RuntimeDetector` computes.  Needs the
+onnx package; what is written does not need us.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from .. import __version__
+from ..files.atomic import write_atomic
+from ..structures import InputError
+from .builder import OPSET, Crop, Graph, Tensor, declared, emit
+from .export import fitted_node
+from .nodes import build
+
+#: operators that ``cv2.dnn`` of 4.14 and 5.0 runs as ONNX means them, in the forms that networks here use
+OPENCV_OPS = frozenset(
+    """Add AveragePool Clip Concat Constant Conv Div Flatten Gather Gemm Identity Log MatMul Mul ReduceMean
+    ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Sqrt Squeeze Sub""".split()  # noqa: SIM905
+)
+INPUTS = ("float", "uint8")
+
+
+def export_onnx(
+    model: Any,
+    path: str | os.PathLike[str],
+    meta: Mapping[str, Any] | None = None,
+    *,
+    opencv: bool = False,
+    pixels: str = "float",
+) -> Path:
+    """Write a fitted detector as one ONNX graph of opset 17.
+
+    Parameters
+    ----------
+    model : a fitted detector of a kind that the runtime knows
+    meta : as in :func:`.export_runtime`; becomes the file's metadata (``hybridkp.landmarks``, ...)
+    opencv : for ``cv2.dnn``: one crop at a time, and only operators that it runs
+    pixels : "float": input ``image`` (B, 3, H, W) float32, BGR, whole numbers 0..255, as
+        ``cv2.dnn.blobFromImages`` gives them; "uint8": (B, H, W, 3), as crops of OpenCV are
+
+    Returns
+    -------
+    Path; the graph's outputs are ``xy`` (B, K, 2) in crop px, an integer being a pixel's centre, and
+    ``score`` (B, K) in 0..1.  B is free: a crop at a time goes through the body of one ``Scan``.
+
+    Raises
+    ------
+    InputError
+        When a part of the model has no ONNX form, by its name, or ``cv2.dnn`` lacks an operator.
+    """
+    if pixels not in INPUTS or (opencv and pixels != "float"):
+        raise InputError(f"pixels must be one of {', '.join(INPUTS)}, for cv2.dnn float; got {pixels!r}")
+    node, size_hw = fitted_node(model), tuple(int(v) for v in model.size_hw_)
+    k = len(build(node)(np.zeros((*size_hw, 3), np.uint8))[0])
+    graph = _flat(node, size_hw, k) if opencv else _free(node, size_hw, k, pixels)
+    if opencv:
+        for name in sorted({n.op_type for n in graph.node} - OPENCV_OPS):
+            raise InputError(f"cv2.dnn has no operator {name} as this model needs it: leave out --opencv")
+    made = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=8,  # what engines of the last years read with opset 17
+        producer_name="hybridkp",
+        producer_version=__version__,
+    )
+    helper.set_model_props(made, _card(meta or {}, size_hw, pixels))
+    onnx.checker.check_model(made, full_check=True)
+    write_atomic(path, made.SerializeToString())
+    return Path(path)
+
+
+def _card(meta: Mapping[str, Any], size_hw: tuple[int, ...], pixels: str) -> dict[str, str]:
+    """The model card: text by name; what the application needs to make crops, and what the model is."""
+    facts = {
+        "size_hw": list(size_hw),
+        "margin": 1.25,
+        "color_order": "BGR",
+        "normalisation": "none: grey levels 0 to 255",
+        "layout": "NCHW float32" if pixels == "float" else "NHWC uint8",
+        "points": "x, y in px of the crop, an integer is a pixel's centre",
+        "license": "of the data that it was trained on; the program is Apache-2.0",
+        **meta,
+        "version": __version__,
+    }
+    try:
+        text = {k: v if isinstance(v, str) else json.dumps(v, allow_nan=False) for k, v in facts.items()}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"meta must hold plain values that JSON knows: {error}") from None
+    return {f"hybridkp.{k}": v for k, v in text.items()}
+
+
+def _body(node: dict[str, Any], g: Graph, bgr: Tensor, size_hw: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    h, w = size_hw
+    return emit(node, Crop(bgr, (h, w)))
+
+
+def _flat(node: dict[str, Any], size_hw: tuple[int, ...], k: int) -> Any:
+    """One crop, no loop: (1, 3, H, W) to (1, K, 2) and (1, K)."""
+    g = Graph()
+    image = Tensor(g, "image", np.float32)
+    xy, score = _body(node, g, image.reshape(3, *size_hw), size_hw)
+    _named(g, xy.reshape(1, k, 2), "xy")
+    _named(g, score.reshape(1, k), "score")
+    return g.finish(
+        "hybridkp",
+        [declared("image", np.float32, [1, 3, *size_hw])],
+        [declared("xy", np.float32, [1, k, 2]), declared("score", np.float32, [1, k])],
+    )
+
+
+def _free(node: dict[str, Any], size_hw: tuple[int, ...], k: int, pixels: str) -> Any:
+    """Any number of crops, one after the other through the body of a Scan."""
+    h, w = size_hw
+    inner, outer = Graph(), Graph()
+    dtype, shape = (np.float32, [3, h, w]) if pixels == "float" else (np.uint8, [h, w, 3])
+    bgr = Tensor(inner, "crop", dtype)
+    if pixels == "uint8":
+        bgr = bgr.to(np.float32).transpose(2, 0, 1)
+    xy, score = _body(node, inner, bgr, size_hw)
+    _named(inner, xy, "crop_xy")
+    _named(inner, score, "crop_score")
+    body = inner.finish(
+        "crop",
+        [declared("crop", dtype, shape)],
+        [declared("crop_xy", np.float32, [k, 2]), declared("crop_score", np.float32, [k])],
+    )
+    outer.nodes.append(helper.make_node("Scan", ["image"], ["xy", "score"], body=body, num_scan_inputs=1))
+    return outer.finish(
+        "hybridkp",
+        [declared("image", dtype, ["B", *shape])],
+        [declared("xy", np.float32, ["B", k, 2]), declared("score", np.float32, ["B", k])],
+    )
+
+
+def _named(g: Graph, tensor: Tensor, name: str) -> None:
+    g.nodes.append(helper.make_node("Identity", [tensor.name], [name]))

@@ -1,0 +1,286 @@
+"""Commands killed at random moments: nothing finished is lost, and what goes on ends as if nothing had been.
+
+``python -m tests.faults --kills 100 --json faults.json`` from the top of the repository; the first kills are
+those of ``test_faults.py``.  Real processes of the real command line, tiny data, every moment from one seed.
+Unix only: a kill takes the process group, or the command alone, whose workers then have to end by themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridkp import __version__
+from hybridkp.files import load_matched, load_predictions
+
+TINY = "--crop 48 --max-train 16"
+NET = "--param max_epochs=3 --param epoch_pictures=16 --param input_px=32"
+#: kind -> its command; {out} is a folder that only this run has, with whatever the command needs in it
+COMMANDS = {
+    "bench": f"bench synthetic --methods mean-shape,vote(hog+ridge,mean-shape) {TINY} --max-val 4 --jobs 1"
+    " --out {out}/run",
+    "tune": f"tune synthetic --methods hog+ridge --trials 3 --cv 2 {TINY} --jobs 2 -o {{out}}/tuned",
+    "train": f"train synthetic --method vote(direct,hog+ridge) {NET} {TINY} -o {{out}}/model.hkp",
+    "robustness": "robustness {out}/run --kinds blur,jpeg --jobs 2",
+    "bench-points": "bench-points --quick --methods orb,net --points 60 --short-side 96 --jobs 2"
+    " --out {out}/pairs",
+}
+BEGINNINGS = {"robustness": "bench"}  #: a kind that goes on from what another leaves
+FINISHED = (
+    "**/predictions/*.safetensors",
+    "**/robustness/*/*.safetensors",
+    "**/cache/*.json",
+    "**/*.fits/*.json",
+)
+#: what a measurement says of this machine at this hour, and not of the data
+MEASURED = {"seconds", "fit_seconds", "cpu_seconds", "peak_bytes", "versions", "load"}
+PATIENCE = 120.0  #: seconds for a command, and for orphans to end
+
+
+@dataclass
+class Figures:
+    """What was tried, and every kind of harm that was looked for."""
+
+    seed: int
+    kills: dict[str, int] = field(default_factory=dict)  #: by kind of command
+    interrupts: int = 0
+    resumed: int = 0  #: runs that went on to their end
+    lost: list[str] = field(default_factory=list)  #: finished, and gone, changed or made again
+    unequal: list[str] = field(default_factory=list)  #: results that differ from an undisturbed run's
+    left: list[str] = field(default_factory=list)  #: half-written files, leases, orphans
+    words: list[str] = field(default_factory=list)  #: tracebacks, or more than a line
+
+    @property
+    def harm(self) -> list[str]:
+        return [*self.lost, *self.unequal, *self.left, *self.words]
+
+    def as_json(self) -> dict[str, Any]:
+        counts = {name: len(getattr(self, name)) for name in ("lost", "unequal", "left", "words")}
+        own = {"seed": self.seed, "kills": sum(self.kills.values()), "kills_by_command": self.kills}
+        return own | {
+            "interrupts": self.interrupts,
+            "resumed": self.resumed,
+            **counts,
+            "hybridkp": __version__,
+        }
+
+
+class Faults:
+    """Runs commands in ``folder``, disturbs them, and counts."""
+
+    def __init__(self, folder: Path, seed: int = 0) -> None:
+        self.folder, self.rng, self.figures = folder, np.random.default_rng(seed), Figures(seed)
+        self.whole: dict[str, tuple[Path, float]] = {}  #: kind -> an undisturbed run's folder and seconds
+        self.lives = 0
+
+    def undisturbed(self, kind: str) -> tuple[Path, float]:
+        if kind not in self.whole:
+            out = self.fresh(kind)
+            start = time.perf_counter()
+            self.finish(kind, out)
+            self.whole[kind] = out, time.perf_counter() - start
+        return self.whole[kind]
+
+    def fresh(self, kind: str) -> Path:
+        self.lives += 1
+        out = self.folder / f"{self.lives}-{kind}"
+        if kind in BEGINNINGS:
+            shutil.copytree(self.undisturbed(BEGINNINGS[kind])[0], out)
+        else:
+            out.mkdir(parents=True)
+        return out
+
+    def life(self, kind: str, kills: int, interrupts: int = 0) -> None:
+        """One folder: kills and Ctrl-C, each at a random moment of the run that goes on there, then its end."""
+        wanted, seconds = self.undisturbed(kind)
+        out = self.fresh(kind)
+        finished: dict[str, tuple[int, int]] = {}
+        for fault in self.rng.permutation([self.kill] * kills + [self.interrupt] * interrupts):
+            with started(kind, out) as process:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.3 + self.rng.uniform(0, 0.9) * seconds)
+                if process.returncode is None:
+                    fault(kind, process)
+            finished = self.look(kind, out, finished)
+        self.finish(kind, out)
+        self.look(kind, out, finished)
+        self.figures.resumed += 1
+        self.compare(kind, out, wanted)
+
+    def kill(self, kind: str, process: subprocess.Popen[str]) -> None:
+        """Kill -9 of all its processes at once, or of the command alone."""
+        alone = self.rng.integers(2)
+        (process.kill if alone else lambda: os.killpg(process.pid, signal.SIGKILL))()
+        process.wait()
+        if not ended(process.pid):
+            self.figures.left.append(f"{kind}: workers outlive their parent")
+        self.figures.kills[kind] = self.figures.kills.get(kind, 0) + 1
+
+    def interrupt(self, kind: str, process: subprocess.Popen[str]) -> None:
+        """Ctrl-C as a terminal sends it, to all its processes at once: one line, and the exit code for it."""
+        os.killpg(process.pid, signal.SIGINT)
+        text = process.communicate(timeout=PATIENCE)[1]
+        lines = [line for line in text.splitlines() if not line.startswith("[") and "note:" not in line]
+        stopped = process.returncode == 130 and len(lines) == 1 and lines[0].startswith("hybridkp: stopped. ")
+        if not stopped and (process.returncode or lines):
+            self.figures.words.append(f"{kind}: {process.returncode}, {text[-3000:]}")
+        self.figures.interrupts += 1
+
+    def finish(self, kind: str, out: Path) -> None:
+        done = subprocess.run(arguments(kind, out), capture_output=True, text=True, timeout=PATIENCE * 4)
+        if done.returncode:
+            raise AssertionError(f"{kind} ended with {done.returncode}: {done.stderr[-2000:]}")
+
+    def look(self, kind: str, out: Path, before: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        """What is finished now; what was so before must be the same file, unless its run tidied it away."""
+        now = {
+            str(path.relative_to(out)): (path.stat().st_ino, path.stat().st_mtime_ns)
+            for pattern in FINISHED
+            for path in out.glob(pattern)
+        }
+        over = kind == "train" and (out / "model.hkp").exists()
+        self.figures.lost += [
+            f"{kind}: {n}" for n, stamp in before.items() if now.get(n) != stamp and not over
+        ]
+        return now
+
+    def compare(self, kind: str, out: Path, wanted: Path) -> None:
+        found, right = results(out), results(wanted)
+        differ = {name for name in found.keys() | right.keys() if found.get(name) != right.get(name)}
+        self.figures.unequal += [f"{kind}: {name}" for name in sorted(differ)]
+        litter = ("*.part", "hybridkp-run.json", "crops-*", "*.progress", ".*.fits")
+        self.figures.left += [
+            f"{kind}: {p.relative_to(out)}" for pattern in litter for p in out.rglob(pattern)
+        ]
+
+
+# --------------------------------------------------------------------------------------------
+# processes
+# --------------------------------------------------------------------------------------------
+
+
+def arguments(kind: str, out: Path) -> list[str]:
+    return [sys.executable, "-m", "hybridkp", *(word.format(out=out) for word in COMMANDS[kind].split())]
+
+
+@contextmanager
+def started(kind: str, out: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process group of its own, of which nothing is left afterwards."""
+    process = subprocess.Popen(
+        arguments(kind, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def ended(group: int) -> bool:
+    """Whether all processes of a group end by themselves."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+# --------------------------------------------------------------------------------------------
+# results
+# --------------------------------------------------------------------------------------------
+
+
+def results(out: Path) -> dict[str, str]:
+    """Each stored result of a folder, and a digest of what in it is no measurement of time or memory."""
+    found = {}
+    for path in sorted(p for p in out.rglob("*") if p.is_file()):
+        value: Any = None
+        if path.suffix == ".safetensors":
+            value = plain((load_matched if path.parent.name == "matched" else load_predictions)(path))
+        elif path.suffix == ".npz":
+            with np.load(path) as arrays:
+                value = {name: plain(arrays[name]) for name in arrays.files}
+        elif path.name == "trials.json":
+            value = [
+                {k: v for k, v in t.items() if k not in MEASURED}
+                for t in json.loads(path.read_bytes())["trials"]
+            ]
+        elif path.suffix == ".hkp":
+            value = hashlib.sha256(path.read_bytes()).hexdigest()
+        if value is not None:
+            text = json.dumps(value, sort_keys=True, default=repr)
+            found[str(path.relative_to(out))] = hashlib.sha256(text.encode()).hexdigest()
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON that tells any two apart."""
+    if isinstance(value, np.ndarray):
+        return [
+            str(value.dtype),
+            value.shape,
+            hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest(),
+        ]
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.name not in MEASURED}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items() if k not in MEASURED}
+    return value
+
+
+def run(folder: Path, kills: int, interrupts: int, seed: int = 0, per_life: int = 2) -> Figures:
+    """Kills in rotation over the commands until there were so many, and Ctrl-C in the first lives."""
+    faults = Faults(folder, seed)
+    for number in count():
+        left = kills - sum(faults.figures.kills.values())
+        if left <= 0:
+            return faults.figures
+        kind = list(COMMANDS)[number % len(COMMANDS)]
+        faults.life(kind, min(per_life, left), int(number < interrupts))
+    return faults.figures
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--interrupts", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="where the figures go")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        figures = run(Path(folder), args.kills, args.interrupts, args.seed)
+    text = json.dumps(figures.as_json(), indent=1) + "\n"
+    if args.json:
+        args.json.write_text(text, encoding="utf-8")
+    print(text, *figures.harm, sep="\n")
+    return int(bool(figures.harm))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""Models and others' predictions on new data: a bench's own rows to the bit, foreign rows beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybridkp.checks import make_annotated
+from hybridkp.cli import main
+from hybridkp.datasets import convert_dataset, load_dataset, make_faces, write_coco
+from hybridkp.evaluate import (
+    Problem,
+    bench,
+    evaluate,
+    predictions_to_coco,
+    read_foreign,
+    stored_models,
+    train,
+)
+from hybridkp.files import load_predictions, save_predictions
+from hybridkp.landmarks import HolisticRegressor, MeanShape
+from hybridkp.report import write_report
+from hybridkp.structures import Dataset, InputError, Instance, Predictions, Sample
+
+#: columns that need a clock, a model's making, or the other methods
+OF_OTHERS = {"rank", "letters", "ms", "ms_q1", "ms_q3", "fit_s", "model_mb", "peak_mb"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Faces on disk as COCO, a bench of one method on them, and a model of another."""
+    root = tmp_path_factory.mktemp("faces")
+    convert_dataset(make_faces(16, (96, 96), random_state=0), root / "all")
+    data = load_dataset(root / "all")
+    write_coco(data.subset(range(10)), root / "all" / "train.json")
+    write_coco(data.subset(range(10, 16)), root / "all" / "val.json")
+    (root / "all" / "annotations.json").unlink()
+    train_part = load_dataset(root / "all", "train")
+    problem = Problem(train_part, load_dataset(root / "all", "val"), size_hw=(64, 64))
+    bench({"ridge": HolisticRegressor(grid=4)}, problem, out=root / "run")
+    train(MeanShape(), problem, root / "mean.hkp", name="mean")
+    return root
+
+
+@pytest.fixture(scope="module")
+def val(folder: Path) -> Dataset:
+    return load_dataset(folder / "all", "val")
+
+
+@pytest.fixture(scope="module")
+def stored(folder: Path) -> Predictions:
+    return load_predictions(folder / "run" / "predictions" / "ridge-0.safetensors")
+
+
+def test_on_the_benchs_part_it_is_the_bench_to_the_bit(
+    folder: Path, val: Dataset, stored: Predictions, tmp_path: Path
+) -> None:
+    (found,) = evaluate([folder / "run"], val, out=tmp_path, split="val")
+    np.testing.assert_array_equal(found.xy, stored.xy)
+    np.testing.assert_array_equal(found.score, stored.score)
+    np.testing.assert_array_equal(found.instance, stored.instance)
+    for name in ("method", "names", "fingerprint", "dataset", "split"):
+        assert getattr(found, name) == getattr(stored, name)
+
+
+def test_the_command_writes_the_benchs_figures_beside_foreign_ones(
+    folder: Path, val: Dataset, stored: Predictions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    near = replace(stored, method="near", xy=np.array([s.instances[0].xy + 0.25 for s in val]))
+    (tmp_path / "near.json").write_text(json.dumps(predictions_to_coco(near, val)))
+    models = [str(stored_models(folder / "run")["ridge"]), str(folder / "mean.hkp")]
+    words = ["evaluate", *models, str(folder / "all"), "--predictions", f"near={tmp_path / 'near.json'}"]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
+    assert rows[0]["method"] == "near" and len(rows) == 3
+    assert (tmp_path / "out" / "pairs.csv").read_text().count("near") == 2, "a paired test with each"
+    write_report([stored], val, tmp_path / "bench")
+    (bench_row,) = csv.DictReader((tmp_path / "bench" / "results.csv").read_text().splitlines())
+    ours = next(row for row in rows if row["method"] == "ridge")
+    assert bench_row["nme_percent"] and bench_row["oks_ap_percent"]
+    for key in bench_row.keys() - OF_OTHERS:
+        assert ours[key] == bench_row[key], key
+    assert "Report:" in capsys.readouterr().out
+    assert main(["evaluate", str(folder / "all"), models[0], "-o", str(tmp_path)]) == 2
+    assert "the data come last" in capsys.readouterr().err
+
+
+def test_names_of_models(folder: Path, val: Dataset, tmp_path: Path) -> None:
+    train(MeanShape(), Problem(val, size_hw=(64, 64)), tmp_path / "other.hkp", name="mean")
+    models = [folder / "mean.hkp", tmp_path / "other.hkp"]
+    found = evaluate(models, val, out=tmp_path / "out")
+    assert [p.method for p in found] == ["mean (mean)", "mean (other)"]
+    with pytest.raises(InputError, match="nothing to judge"):
+        evaluate([], val, out=tmp_path)
+    with pytest.raises(InputError, match="two rows are called 'mean'"):
+        evaluate(models[:1], val, out=tmp_path, predictions={"mean": "x.json"})
+
+
+# --------------------------------------------------------------------------------------------
+# foreign rows
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Dataset:
+    """Frames of one film with one to three objects, as their annotations say."""
+    made = make_annotated(tmp_path)
+    samples = tuple(
+        Sample(f"film/img{n:03}.png", s.load, s.instances, s.group, s.size_hw, image_id=s.image_id)
+        for n, s in enumerate(made)
+    )
+    return Dataset("film", made.landmarks, samples)
+
+
+def shifted(sample: Sample, n: int) -> Any:
+    """What somebody found: the truth moved by an eighth of a pixel, and a score."""
+    return np.column_stack([sample.instances[n].xy + 0.125, np.full(5, 0.75)])
+
+
+def judged(found: Predictions, data: Dataset) -> None:
+    """Every labelled point lies an eighth of a pixel from the truth, in every object."""
+    wanted = [(s.name, n) for s in data for n in range(len(s.instances))]
+    assert list(zip(found.names, found.instance.tolist(), strict=True)) == wanted
+    truth = np.array([i.xy for s in data for i in s.instances])
+    labelled = np.isfinite(truth).all(2)
+    np.testing.assert_allclose(found.xy[labelled], (truth + 0.125)[labelled], atol=1e-4)
+    assert found.fingerprint == data.fingerprint
+
+
+def rows_in_disorder(data: Dataset) -> list[tuple[int, Any]]:
+    """(row of the sample, (5, 3)), the last object of a picture first."""
+    return [(row, shifted(s, n)) for row, s in enumerate(data) for n in reversed(range(len(s.instances)))]
+
+
+def test_coco_results(animals: Dataset, tmp_path: Path) -> None:
+    rows = [
+        {
+            "image_id": animals.samples[row].image_id,
+            "category_id": 1,
+            "score": 0.5,
+            "keypoints": np.nan_to_num(table * [1, 1, 1]).ravel().tolist(),
+        }
+        for row, table in rows_in_disorder(animals)
+    ]
+    noise = {"image_id": rows[-1]["image_id"], "category_id": 1, "score": 0.9, "keypoints": [900.0] * 15}
+    (tmp_path / "results.json").write_text(json.dumps([noise, *rows, {**noise, "image_id": 999}]))
+    judged(read_foreign(tmp_path / "results.json", animals, "theirs"), animals)
+
+
+def test_our_own_results_come_back(val: Dataset, stored: Predictions, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(predictions_to_coco(stored, val)))
+    again = read_foreign(tmp_path / "r.json", val, "again")
+    np.testing.assert_allclose(again.xy, stored.xy, atol=1e-3)
+    save_predictions(stored, tmp_path / "p.safetensors")
+    same = read_foreign(tmp_path / "p.safetensors", val, "same")
+    assert same.method == "same" and np.array_equal(same.xy, stored.xy)
+
+
+@pytest.mark.parametrize("counted", [False, True], ids=["pictures", "frame numbers"])
+def test_deeplabcut_and_lightning_pose(animals: Dataset, tmp_path: Path, counted: bool) -> None:
+    order = [4, 2, 0, 1, 3]  # columns in an order of their own
+    columns = [(who, animals.landmarks[k]) for who in "ABC" for k in order]
+    lines = [["scorer", *["net"] * 45], ["individuals", *[who for who, _ in columns for _ in range(3)]]]
+    lines.append(["bodyparts", *[part for _, part in columns for _ in range(3)]])
+    lines.append(["coords", *["x", "y", "likelihood"] * 15])
+    for n, sample in enumerate(animals):
+        tables = [shifted(sample, i)[order] for i in reversed(range(len(sample.instances)))]
+        cells = ["" if np.isnan(v) else repr(float(v)) for table in tables for v in table.ravel()]
+        name = str(n) if counted else f"labeled-data/film/img{n:03}.png"
+        lines.append([name, *cells, *[""] * (45 - len(cells))])
+    lines.append(["77" if counted else "labeled-data/film/none.png", *["1"] * 45])
+    (tmp_path / "p.csv").write_text("\n".join(map(",".join, lines)))
+    judged(read_foreign(tmp_path / "p.csv", animals, "dlc"), animals)
+
+
+def test_sleap_analysis(animals: Dataset, tmp_path: Path) -> None:
+    head = [
+        "track",
+        "frame_idx",
+        "instance.score",
+        *(f"{m}.{c}" for m in animals.landmarks for c in ("x", "y", "score")),
+    ]
+    lines = [head] + [
+        ["", str(row), "0.5", *("nan" if np.isnan(v) else repr(float(v)) for v in table.ravel())]
+        for row, table in rows_in_disorder(animals)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(map(",".join, lines)))
+    judged(read_foreign(tmp_path / "a.csv", animals, "sleap"), animals)
+
+
+@pytest.mark.parametrize("confidence", [True, False])
+def test_yolo_texts(animals: Dataset, tmp_path: Path, confidence: bool) -> None:
+    (tmp_path / "labels").mkdir()
+    lines: dict[int, list[str]] = {}
+    for row, table in rows_in_disorder(animals):
+        h, w = animals.samples[row].size_hw or (0, 0)
+        table = np.nan_to_num(table / [w, h, 1])
+        cells = [0, 0.5, 0.5, 1, 1, *table.ravel().tolist(), *([0.5] if confidence else [])]
+        lines.setdefault(row, []).append(" ".join(map(str, cells)))
+    for row, texts in lines.items():
+        (tmp_path / "labels" / f"img{row:03}.txt").write_text("\n".join(texts))
+    judged(read_foreign(tmp_path / "labels", animals, "yolo"), animals)
+
+
+def test_what_was_not_found_has_no_points(animals: Dataset, tmp_path: Path) -> None:
+    one = next(s for s in animals if len(s.instances) == 2)
+    far = np.full((5, 3), 5000.0).ravel().tolist()
+    rows = [{"image_id": one.image_id, "category_id": 1, "keypoints": far, "score": 1.0}]
+    (tmp_path / "r.json").write_text(json.dumps(rows))
+    found = read_foreign(tmp_path / "r.json", animals, "far")
+    assert np.isnan(found.xy).all() and len(found.names) == sum(len(s.instances) for s in animals)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.txt", "hello", "no predictions that are known"),
+        ("x.json", "[1, 2]", "expected a list of objects"),
+        ("x.json", '[{"image_id": 3, "category_id": 1, "keypoints": [1, 2]}]', "2 keypoint numbers, not 15"),
+        ("x.json", "[]", "speaks of no picture of film"),
+        (
+            "x.csv",
+            "scorer,a,a,a\nbodyparts,q,q,q\ncoords,x,y,likelihood\n0,1,2,1\n",
+            "has no landmark 'nose'",
+        ),
+        ("x.csv", "track,frame_idx,instance.score,a.x\n,0,1\n", "has no landmark 'nose'"),
+    ],
+)
+def test_mistakes_are_one_line(animals: Dataset, tmp_path: Path, name: str, content: str, words: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError) as caught:
+        read_foreign(tmp_path / name, animals, "theirs")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_instances_without_points_are_not_asked(tmp_path: Path) -> None:
+    seen = Instance([[1, 1], [30, 30]], box_xywh=[0, 0, 40, 40], area=1600)
+    blank = Instance([[np.nan] * 2] * 2, box_xywh=[0, 0, 9, 9], area=81, ignore=True)
+    sample = Sample("a.png", lambda: np.zeros((40, 40), np.uint8), (blank, seen), "a", (40, 40), image_id=1)
+    data = Dataset("two", ("a", "b"), (sample,))
+    rows = [{"image_id": 1, "category_id": 1, "keypoints": [1, 1, 1, 30, 30, 1], "score": 1}]
+    (tmp_path / "r.json").write_text(json.dumps(rows))
+    found = read_foreign(tmp_path / "r.json", data, "x")
+    assert found.instance.tolist() == [1]
+    np.testing.assert_array_equal(found.xy[0], seen.xy)

@@ -1,0 +1,18 @@
+"""The first kills of ``faults.py``: runs go on where they were, to the same bits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from faults import COMMANDS, run
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills process groups")
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_by_kills_and_ctrl_c(tmp_path: Path) -> None:
+    figures = run(tmp_path, kills=20, interrupts=4, per_life=4)
+    assert sum(figures.kills.values()) == 20 and figures.kills.keys() == COMMANDS.keys()
+    assert figures.interrupts and not figures.harm, "\n".join(figures.harm)

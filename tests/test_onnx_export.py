@@ -1,0 +1,314 @@
+"""Whole detectors as one ONNX file: the same numbers from an engine alone, a card, and clear refusals."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("torch")
+
+import onnx
+
+from hybridkp import cli, fusion, runtime
+from hybridkp.checks import make_problem
+from hybridkp.deep import CNNRefiner, DirectNet, HeatmapFeatures, HeatmapNet
+from hybridkp.evaluate import int8_model
+from hybridkp.files import save_model
+from hybridkp.landmarks import (
+    CascadedRegressor,
+    FastCascade,
+    HolisticRegressor,
+    LocalBinaryFeatures,
+    MeanShape,
+    PatchDetector,
+)
+from hybridkp.runtime import export_onnx
+from hybridkp.runtime.builder import Graph, Tensor, declared
+from hybridkp.structures import InputError
+
+PROBLEM = make_problem(16)
+HELD_OUT = make_problem(24, random_state=1).images
+SMALL = {"max_epochs": 1, "epoch_pictures": 16, "device": "cpu"}
+#: kinds that look at an interpolated frame
+WARPING = {"sdm", "chain", "further maps", "average", "vote", "vote, full covariance", "gated", "stack"}
+WARPING |= {"shape"}
+OPENCV_4 = int(cv2.__version__.split(".")[0]) < 5
+
+
+def heatmap(**options):
+    return HeatmapNet(input_px=32, **options, schedule=HeatmapNet.default_schedule(**SMALL))
+
+
+def fast(**options):
+    return FastCascade(scales=(0.5, 1.0), **options)
+
+
+def pair():
+    return [("a", fast(start=MeanShape())), ("b", HolisticRegressor())]
+
+
+def chain():
+    """heatmap:flip:tree:shape:sdm, with every step made to stay."""
+    inside = fusion.PictorialStructure(fusion.MirrorAverage(heatmap()), guard=False)
+    return fast(start=fusion.ShapeVote([("x", inside)], guard=False), clip=2.0)
+
+
+def refined():
+    return fusion.Refined(MeanShape(), CNNRefiner(48, schedule=CNNRefiner.default_schedule(**SMALL)), cv=2)
+
+
+KINDS = {
+    "mean-shape": MeanShape,
+    "hog+ridge": HolisticRegressor,
+    "channels+ridge": lambda: HolisticRegressor("channels"),
+    "sdm": lambda: fast(start=HolisticRegressor("channels")),
+    "lbf": lambda: LocalBinaryFeatures(radii=(0.2, 0.1), n_trees=2, max_depth=3),
+    "direct": lambda: DirectNet(input_px=48, schedule=DirectNet.default_schedule(**SMALL)),
+    "heatmap": heatmap,
+    "heatmap:flip": lambda: fusion.MirrorAverage(heatmap()),
+    "hog+ridge:flip": lambda: fusion.MirrorAverage(HolisticRegressor()),
+    "tree": lambda: fusion.PictorialStructure(heatmap(), guard=False),
+    "chain": chain,
+    "further maps": lambda: fast(start=MeanShape(), maps=HeatmapFeatures(heatmap(), level="encoder")),
+    "cnn": refined,
+    "average": lambda: fusion.Average(pair(), weights=(2, 1)),
+    "vote": lambda: fusion.WeightedVote(pair()),
+    "vote, full covariance": lambda: fusion.WeightedVote(pair(), covariance="full"),
+    "gated": lambda: fusion.GatedVote(pair(), guard=False),
+    "stack": lambda: fusion.Stacking(pair(), n_neighbours=2, guard=False),
+    "shape": lambda: fusion.ShapeVote(pair(), guard=False),
+}
+FITTED: dict[str, object] = {}
+
+
+def fitted(kind):
+    if kind not in FITTED:
+        p = PROBLEM
+        FITTED[kind] = KINDS[kind]().fit(p.images, p.xy, groups=p.groups, flip=p.flip)
+    return FITTED[kind]
+
+
+def one_by_one(model):
+    """In a batch, the estimator's own products round differently."""
+    pairs = [model.predict_with_score(image[None]) for image in HELD_OUT]
+    return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
+
+
+def blob(crops):
+    return cv2.dnn.blobFromImages([np.ascontiguousarray(crop) for crop in crops])
+
+
+#: what an application has: the engine, NumPy, a file
+ALONE = """
+import sys, json
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1])
+for name in ("hybridkp", "cv2", "torch", "sklearn"):
+    assert name not in sys.modules
+crops = np.load("crops.npy")
+xy, score = session.run(["xy", "score"], {"image": crops})
+one = session.run(["xy"], {"image": crops[2:3]})[0]
+assert np.array_equal(one[0], xy[2]), "batch free"
+np.savez("found.npz", xy=xy, score=score)
+print(json.dumps(session.get_modelmeta().custom_metadata_map))
+"""
+
+
+def alone(path, crops):
+    np.save(path.parent / "crops.npy", crops)
+    program = [sys.executable, "-c", ALONE, path.name]
+    done = subprocess.run(program, cwd=path.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = np.load(path.parent / "found.npz")
+    return found["xy"], found["score"], json.loads(done.stdout)
+
+
+def in_engine(path, crops):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options).run(["xy", "score"], {"image": crops})
+
+
+# --------------------------------------------------------------------------------------------
+# the same numbers
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_part_says_the_same_in_onnx(tmp_path, kind):
+    path = export_onnx(fitted(kind), tmp_path / "m.onnx")
+    xy, score = in_engine(path, blob(HELD_OUT))
+    wanted, confidence = one_by_one(fitted(kind))
+    off = np.abs(xy - wanted).max(axis=(1, 2))
+    if OPENCV_4 and kind in WARPING:  # it interpolates in steps of 1/32 px, the graphs as OpenCV 5 does
+        assert np.median(off) < 0.1
+        return
+    # a cascade reads the nearest pixel: of 24 crops one may fall on the other side of an edge
+    assert np.sort(off)[-2] <= 1e-3 and off.max() < 0.1, off
+    assert np.sort(np.abs(score - confidence).max(axis=1))[-2] <= 1e-3
+
+
+def test_the_engine_alone_is_enough_and_reads_the_card(tmp_path):
+    meta = {"landmarks": ["a", "b"], "margin": 1.3, "trained_on": "toy"}
+    path = export_onnx(fitted("chain"), tmp_path / "face.onnx", meta)
+    xy, _, card = alone(path, blob(HELD_OUT))
+    wanted, _ = one_by_one(fitted("chain"))
+    assert xy.shape == wanted.shape and np.median(np.abs(xy - wanted)) < (0.05 if OPENCV_4 else 1e-4)
+    assert json.loads(card["hybridkp.landmarks"]) == ["a", "b"]
+    assert json.loads(card["hybridkp.margin"]) == 1.3 and json.loads(card["hybridkp.size_hw"]) == [64, 64]
+    assert {"hybridkp.color_order", "hybridkp.license", "hybridkp.version"} <= set(card)
+
+
+def test_names_shapes_and_opset_are_declared(tmp_path):
+    model = onnx.load(str(export_onnx(fitted("sdm"), tmp_path / "m.onnx")))
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+    shapes = {
+        v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in (*model.graph.input, *model.graph.output)
+    }
+    k = PROBLEM.xy.shape[1]
+    assert shapes == {"image": ["B", 3, 64, 64], "xy": ["B", k, 2], "score": ["B", k]}
+
+
+def test_crops_may_come_as_opencv_has_them(tmp_path):
+    path = export_onnx(fitted("hog+ridge"), tmp_path / "m.onnx", pixels="uint8")
+    crops = np.stack(
+        [image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) for image in HELD_OUT]
+    )
+    np.testing.assert_allclose(in_engine(path, crops)[0], one_by_one(fitted("hog+ridge"))[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["direct", "heatmap", "heatmap:flip"])
+def test_stock_opencv_runs_networks(tmp_path, kind):
+    path = export_onnx(fitted(kind), tmp_path / "m.onnx", opencv=True)
+    net = cv2.dnn.readNetFromONNX(str(path))
+    for crop, wanted in zip(HELD_OUT[:4], one_by_one(fitted(kind))[0], strict=False):
+        net.setInput(cv2.dnn.blobFromImage(crop))
+        outputs = net.forward(net.getUnconnectedOutLayersNames())
+        points = max(outputs, key=np.size).reshape(-1, 2)
+        np.testing.assert_allclose(points, wanted, atol=1e-3)
+
+
+def test_what_opencv_cannot_run_is_refused_by_the_operators_name(tmp_path):
+    with pytest.raises(InputError, match=r"cv2\.dnn has no operator \w+ as this model needs it"):
+        export_onnx(fitted("sdm"), tmp_path / "m.onnx", opencv=True)
+    assert not list(tmp_path.iterdir())
+
+
+# --------------------------------------------------------------------------------------------
+# the command
+# --------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_ends_in_onnx_gets_an_onnx_file(tmp_path, capsys):
+    save_model(fitted("sdm"), tmp_path / "m.hkp", {"landmarks": ["a"], "method": "sdm"})
+    assert cli.main(["export", str(tmp_path / "m.hkp"), "-o", str(tmp_path / "m.onnx")]) == 0
+    assert "m.onnx: sdm, " in capsys.readouterr().out
+    assert onnx.load(str(tmp_path / "m.onnx")).producer_name == "hybridkp"
+    with pytest.raises(InputError, match="not a hybridkp runtime file"):
+        runtime.load(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--opencv"], "are for .onnx"),
+        (["--int8"], "go together"),
+        (["--calibrate", "synthetic"], "go together"),
+    ],
+)
+def test_options_that_do_not_fit(tmp_path, capsys, options, match):
+    save_model(fitted("mean-shape"), tmp_path / "m.hkp")
+    assert cli.main(["export", str(tmp_path / "m.hkp"), "-o", str(tmp_path / "m.hkr"), *options]) == 2
+    assert match in capsys.readouterr().err
+
+
+def test_a_part_without_an_onnx_form_is_named(tmp_path):
+    p = PROBLEM
+    model = PatchDetector(scales=(1.0,), n_hard=0).fit(p.images, p.xy)
+    with pytest.raises(InputError, match=r"patches \(landmarks\) has no ONNX form"):
+        both = fusion.Average([("a", model), ("b", MeanShape())])
+        export_onnx(both.fit(p.images, p.xy), tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="CascadedRegressor is not fitted"):
+        export_onnx(CascadedRegressor(), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+# --------------------------------------------------------------------------------------------
+# 8 bits
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def faces():
+    from hybridkp.datasets import make_faces
+
+    return make_faces(40, (72, 72))
+
+
+@pytest.fixture(scope="module")
+def trained(faces):
+    from hybridkp.evaluate import make_crops
+
+    crops = make_crops(faces, (64, 64))
+    net = HeatmapNet(input_px=64, schedule=HeatmapNet.default_schedule(**{**SMALL, "epoch_pictures": 64}))
+    return net.fit(crops.images, crops.xy, groups=crops.groups)
+
+
+def test_8_bits_are_small_and_judged_on_other_groups(tmp_path, faces, trained):
+    small, said = int8_model(trained, faces)
+    assert "held out of the calibration" in said and "10 groups" in said
+    plain = export_onnx(trained, tmp_path / "32.onnx")
+    path = export_onnx(small, tmp_path / "8.onnx")
+    assert path.stat().st_size < 0.4 * plain.stat().st_size
+    off = np.abs(in_engine(path, blob(HELD_OUT))[0] - in_engine(plain, blob(HELD_OUT))[0])
+    assert 0 < np.median(off) < 0.5
+    runs = runtime.load(runtime.export_runtime(small, tmp_path / "8.hkr"), "onnxruntime")
+    np.testing.assert_allclose(
+        runs.predict_with_score(HELD_OUT)[0], in_engine(path, blob(HELD_OUT))[0], atol=1e-3
+    )
+
+
+def test_8_bits_that_cost_too_much_are_refused(faces, trained, monkeypatch):
+    import hybridkp.evaluate.int8 as judge
+
+    monkeypatch.setattr(judge, "MOST", -1.0)
+    with pytest.raises(InputError, match=r"grows by .* at most"):
+        judge.int8_model(trained, faces)
+    with pytest.raises(InputError, match="no network"):
+        judge.int8_model(MeanShape().fit(HELD_OUT, np.zeros((24, 5, 2)) + 9), faces)
+    with pytest.raises(InputError, match="8 groups each"):
+        judge.int8_model(trained, faces.subset(range(10)))
+
+
+# --------------------------------------------------------------------------------------------
+# the writer
+# --------------------------------------------------------------------------------------------
+
+
+def test_tensors_read_like_numpy():
+    import onnxruntime
+    from onnx import helper
+
+    g = Graph()
+    x = Tensor(g, "x", np.float64)
+    y = (2.0 - x) * x.clip(-1, 1) / (x * x + 1.0) + g.where(x > 0.5, x.slice(0, -1, -(2**31), -1), 0.0)
+    g.nodes.append(helper.make_node("Identity", [y.name], ["y"]))
+    graph = g.finish("g", [declared("x", np.float64, [5])], [declared("y", np.float64, [5])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    value = np.array([-3.0, -0.5, 0.0, 0.7, 2.0])
+    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": value})[0]
+    wanted = (2 - value) * np.clip(value, -1, 1) / (value**2 + 1) + np.where(value > 0.5, value[::-1], 0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    assert len(g.constants) == len(
+        {c.SerializeToString().replace(c.name.encode(), b"") for c in g.constants.values()}
+    ), "equal constants are kept once"
