@@ -106,11 +106,10 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("side", [48, 64])
 @pytest.mark.parametrize("name", NAMES)
-def test_any_backbone_serves_any_head_in_every_engine(name: str, side: int) -> None:
+def test_any_backbone_serves_any_head_in_every_engine(name: str) -> None:
     torch.manual_seed(0)
-    for head in HEADS.values():
+    for head, side in zip(HEADS.values(), (48, 64, 64, 48), strict=True):
         net = head(make_backbone(name, 3, side), side)
         if hasattr(net.head, "linear"):  # as trained: at first it gives the mean shape
             torch.nn.init.normal_(net.head.linear.weight, std=0.1)
@@ -120,7 +119,7 @@ def test_any_backbone_serves_any_head_in_every_engine(name: str, side: int) -> N
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_any_fusion_of_any_levels_in_every_engine(fusion: str) -> None:
     torch.manual_seed(0)
-    for levels, shared in ((1, True), (3, True), (2, False)):
+    for levels, shared in ((3, True), (2, False)):
         backbone = make_backbone(Pyramid(levels=levels, fusion=fusion, shared=shared, width=16), 1, 48)
         assert_every_engine_agrees(shaken(Pipeline(HeatmapModule(backbone, 4), 48)), 1, 48)
 
@@ -361,7 +360,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A small network that knows the five marks, in a file."""
     path = tmp_path_factory.mktemp("learned") / "marks.hkp"
     marks = make_problem(40, random_state=5, side=32)
-    net = parts(HeatmapNet(backbone=HRNet(branches=2, width=8)), **SHORT, max_epochs=6, learning_rate=6e-3)
+    net = parts(HeatmapNet(backbone=HRNet(branches=2, width=8)), **SHORT, max_epochs=4, learning_rate=6e-3)
     files.save_model(net.fit(marks.images, marks.xy, groups=marks.groups), path, {"landmarks": MARKS})
     return path
 

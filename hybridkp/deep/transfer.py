@@ -49,8 +49,8 @@ class Pretrained(Parameters):
             raise InputError(f"{self.file}: has changed since it was given as a start: give it again")
         source = _network(self.file)
         old, new = source.state_dict(), net.state_dict()
-        took = _copy(old, new, [name for name in new if name.startswith("backbone.")])
-        if not took:
+        same = type(source.backbone) is type(net.backbone)
+        if not same or not _copy(old, new, [name for name in new if name.startswith("backbone.")]):
             raise InputError(
                 f"{self.file}: its backbone, a {type(source.backbone).__name__}, shares no weights with "
                 f"{type(net.backbone).__name__}: start from a model of the same one"
@@ -102,9 +102,9 @@ def _digest(file: str | os.PathLike[str]) -> str:
 
 
 def _copy(old: dict[str, Tensor], new: dict[str, Tensor], names: list[str]) -> int:
-    """How many tensors of these names have the same shape in both, and were copied."""
+    """How many weights of these names have the same shape in both, and were copied; counters are none."""
     fitting = [name for name in names if name in old and old[name].shape == new[name].shape]
     with torch.no_grad():
         for name in fitting:
             new[name].copy_(old[name])
-    return len(fitting)
+    return sum(new[name].ndim > 1 for name in fitting)
