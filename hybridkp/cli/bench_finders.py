@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files.lease import work_in
 from .display import OK, Display, provenance
 from .options import DATA, count, methods, seed_option
 
@@ -44,12 +45,12 @@ def run(args: argparse.Namespace) -> int:
     problem = evaluate.load_problem(args.data, args.split, max_train=args.max_train, max_val=args.max_val)
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}-finders"
     args.resume = f"Finished finders are kept in {out}; give the same command again to go on."
-    with Display(len(made)) as display:
+    with work_in(out), Display(len(made)) as display:
         found = evaluate.bench_finders(
             made, problem, out, seed=args.seed, settings={"quick": args.quick}, progress=display
         )
     families = {name: recipes.family(name, "finders") for name in names}
     paths = write_finders_report(found, problem.val, out, families=families, provenance=provenance())
-    print(paths["markdown"].read_text().rstrip())
+    print(paths["markdown"].read_text(encoding="utf-8").rstrip())
     print(f"\nReport: {paths['html']}")
     return OK
