@@ -44,10 +44,18 @@ def provenance() -> dict[str, str]:
 
 def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path) -> None:
     """Write the landmarks' report and print its table."""
+    from .. import recipes
     from ..report import write_report
 
+    known = [n for n in dict.fromkeys(p.method for p in predictions) if _is_method(n, "landmarks")]
     result = write_report(
-        predictions, problem.val, out, normalizer=problem.normalizer, provenance=provenance()
+        predictions,
+        problem.val,
+        out,
+        normalizer=problem.normalizer,
+        families={n: recipes.family(n) for n in known},
+        abouts={n: recipes.describe_method(n) for n in known},
+        provenance=provenance(),
     )
     print(plain(result.to_markdown()))
     print(f"\nReport: {result.paths['html']} ({TABLE_NOTE})")
@@ -58,7 +66,7 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
     from .. import recipes
     from ..report import write_points_report
 
-    known = [n for n in dict.fromkeys(m.method for m in found) if _is_method(n)]
+    known = [n for n in dict.fromkeys(m.method for m in found) if _is_method(n, "points")]
     paths = write_points_report(
         found,
         pairs,
@@ -71,13 +79,13 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
     print(f"\nReport: {paths['html']} ({TABLE_NOTE})")
 
 
-def _is_method(name: str) -> bool:
+def _is_method(name: str, task: str) -> bool:
     """Whether a name stored by some bench is one that the recipes know, and can say something about."""
     from .. import recipes
     from ..structures import InputError
 
     try:
-        return bool(recipes.canonical(name, "points"))
+        return bool(recipes.canonical(name, task))
     except InputError:
         return False
 

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .. import memory
+from .. import memory, runtime
 from ..datasets import coco_document, image_ids
 from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown
@@ -92,7 +92,7 @@ def predict(
 
     Parameters
     ----------
-    model : a model file, or a fitted detector (then ``meta`` may give landmarks, margin, ...)
+    model : a model file or a .hkr file, or a fitted detector (``meta`` may then give landmarks, margin, ...)
     boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; None: the model's own finder, or,
         with a :class:`~hybridkp.structures.DataWarning`, the whole picture is taken as one object
         (see :class:`hybridkp.detection.BoxesGiven`).  Pictures without boxes are left out with one
@@ -108,7 +108,11 @@ def predict(
     ``keypoint_visibility``, the probabilities, and a point below one half is x, y, 1: COCO's
     "labelled but not visible", which keeps the point.
     """
-    if isinstance(model, str | os.PathLike):
+    if isinstance(model, str | os.PathLike) and Path(model).suffix.lower() == ".hkr":
+        loaded = runtime.load(model)
+        meta = {**loaded.meta, "size_hw": loaded.size_hw}
+        model = loaded.top_down if isinstance(loaded, runtime.RuntimePictureDetector) else loaded
+    elif isinstance(model, str | os.PathLike):
         meta = read_meta(model)
         model = load_model(model)
     meta = dict(meta or {})

@@ -15,6 +15,7 @@ from ..metrics import Metric
 from ..stats import PairedComparison, indistinguishable_sets
 from .cells import Column, Row, cell, number, p_value
 
+GROUPS = {"object": "group", "pair": "sequence"}  #: what is drawn and flipped, by what is scored
 MOST_SENTENCES = 12  #: about pairs; the table has them all
 LOADED = 1.25  #: load average per core; a bench that is alone on its machine stays below
 
@@ -70,7 +71,20 @@ def opening(
     if not close:
         p = p_value(max(c.p_holm for c in others))
         return f"{first} It is better than every other method (Holm p {p if '<' in p else '≤ ' + p})."
-    return f"{first} It cannot be told apart from {listed(close)}."
+    return f"{first} It cannot be told apart from {listed(shortened(close))}{_why(comparisons, what)}."
+
+
+def shortened(names: Sequence[str], most: int = 5) -> list[str]:
+    """The first names, and how many more there are."""
+    return list(names) if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} others"]
+
+
+def _why(pairs: Sequence[PairedComparison], what: str) -> str:
+    """Whether so few groups could have told anything apart: G groups give no p below 2 / 2^G."""
+    groups = min(c.n_groups for c in pairs)
+    if 2.0 ** (1 - groups) * len(pairs) >= 0.05:
+        return f": {count(groups, GROUPS[what])} {'is' if groups == 1 else 'are'} too few to tell"
+    return ""
 
 
 def listed(names: Sequence[str]) -> str:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..files.arrays import load_arrays
 from ..files.graphs import engine_used
@@ -20,12 +19,9 @@ from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import Array, InputError, Instance, Keypoints
 from .nodes import Run, build
-from .values import FORMAT
+from .values import FORMAT, WHOLE
 
 MARGIN = 1.25  #: crop side / box side, where the file does not say
-
-
-WHOLE = "detection.top_down"  #: the kind of node that takes whole pictures
 
 
 def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector | RuntimePictureDetector:
@@ -161,6 +157,11 @@ class RuntimePictureDetector(_Loaded):
     engine : what its networks run on, "NumPy" where it has none
     """
 
+    @property
+    def top_down(self) -> Any:
+        """The finder and the detector that it is made of, a :class:`hybridkp.detection.TopDown`."""
+        return self._run
+
     def detect(self, image: Array) -> list[Instance]:
         """The objects of (H, W) or (H, W, 3) BGR, best first; none is an empty list.
 
@@ -193,19 +194,28 @@ class RuntimeDetector(_Loaded):
 
     _run: Run
 
-    def detect(self, image: Array, box_xywh: ArrayLike | None = None) -> Keypoints:
-        """Landmarks of the object in a box (default: the whole picture), in picture px.
+    @overload
+    def detect(self, image: Array, box_xywh: Sequence[float] | None = None) -> Keypoints: ...
+
+    @overload
+    def detect(self, image: Array, box_xywh: Sequence[Sequence[float]]) -> list[Keypoints]: ...
+
+    @overload
+    def detect(self, image: Array, box_xywh: Array) -> Any: ...  # its shape decides
+
+    def detect(self, image: Array, box_xywh: Any = None) -> Any:
+        """Landmarks of the object in a box (default: the whole picture), or in each of many, in picture px.
 
         Parameters
         ----------
         image : (H, W) or (H, W, 3) BGR, as ``cv2.imread`` and ``cv2.VideoCapture`` give it
-        box_xywh : (4,) x, y, width, height, as OpenCV's face detectors give it
+        box_xywh : (4,) x, y, width, height, as OpenCV's face detectors give it; or (N, 4)
 
         Returns
         -------
         Keypoints
             K points in the landmarks' order; ``label`` is the landmark's index, ``score`` its
-            confidence in 0..1; ``.to_cv2()`` gives ``cv2.KeyPoint``.
+            confidence in 0..1; ``.to_cv2()`` gives ``cv2.KeyPoint``.  Of (N, 4) boxes a list of N.
 
         Raises
         ------
@@ -218,10 +228,16 @@ class RuntimeDetector(_Loaded):
             raise InputError("picture: got None, as cv2.imread gives for a file it cannot read")
         image = as_uint8(image)
         h, w = image.shape[:2]
-        box = np.array([0, 0, w, h] if box_xywh is None else box_xywh, float)
-        if box.shape != (4,):
-            raise InputError(f"a box is (4,): x, y, width, height; got {box.shape}, give one box at a time")
-        if is_outside(box, (h, w)):
+        boxes = np.array([0, 0, w, h] if box_xywh is None else box_xywh, float)
+        if boxes.size == 0 and boxes.ndim <= 2:
+            return []
+        if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
+            raise InputError(f"a box is (4,): x, y, width, height, and many are (N, 4); got {boxes.shape}")
+        return self._in_box(image, boxes) if boxes.ndim == 1 else [self._in_box(image, box) for box in boxes]
+
+    def _in_box(self, image: Array, box: Array) -> Keypoints:
+        if is_outside(box, image.shape[:2]):
+            h, w = image.shape[:2]
             raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
         xy, score = predict_in_box(self._run, image, box, self.size_hw, float(self.meta["margin"]))
         size = np.full(len(xy), 0.05 * box[2:].max())
