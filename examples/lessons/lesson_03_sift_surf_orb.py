@@ -4,8 +4,9 @@ SIFT, SURF and ORB side by side
 
 **Question.** A picture is turned, blurred or made noisy. Whose points are found again?
 
-All three look for distinctive spots and describe them so that they can be recognised. SIFT sums gradients in sixteen
-cells. SURF does nearly the same with box filters. ORB compares pairs of pixels and keeps one bit for each.
+All three look for distinctive spots and describe them so that they can be recognised. SIFT sums gradients
+in sixteen cells. SURF does nearly the same with box filters. ORB compares pairs of pixels and keeps one bit
+for each.
 """
 
 import time
@@ -46,8 +47,8 @@ plt.tight_layout()
 # %%
 # Found again
 # -----------
-# The picture is changed by a known map. Two points match when each is the other's nearest by descriptor. A match is
-# right when it is within 3 pixels of where the map says.
+# The picture is changed by a known map. Two points match when each is the other's nearest by descriptor. A
+# match is right when it is within 3 pixels of where the map says.
 
 
 def right_matches(feature, changed, matrix):
@@ -90,20 +91,21 @@ axes[0].legend()
 plt.tight_layout()
 
 # %%
-# Read the panels for what *you* expect in your pictures, and look at the time above. And look at the first picture
-# again: where ORB's circles lie in a heap, many matches say one and the same thing. A count of right matches does
-# not see that. It is one reason why benchmarks also ask whether a map between the pictures can be found.
+# Read the panels for what *you* expect in your pictures, and look at the time above. And look at the first
+# picture again: where ORB's circles lie in a heap, many matches say one and the same thing. A count of
+# right matches does not see that. It is one reason why benchmarks also ask whether a map between the
+# pictures can be found.
 #
 # Exercise
 # --------
-# Landmarks of upright faces never turn much. What does it cost a descriptor to be ready for every rotation? Compare
-# SURF with and without orientation: for angles, and for blur without any rotation.
+# Landmarks of upright faces never turn much. What does it cost a descriptor to be ready for every rotation?
+# Compare SURF with and without orientation: for angles, and for blur without any rotation.
 
 # %%
 # A solution
 # ----------
-# An upright window has nothing to estimate, so nothing can be estimated wrongly: it holds better where the picture
-# is not turned. With larger angles it is lost.
+# An upright window has nothing to estimate, so nothing can be estimated wrongly: it holds better where the
+# picture is not turned. With larger angles it is lost.
 
 both = {"with orientation": SURFFeature(n_points=300), "upright": SURFFeature(n_points=300, upright=True)}
 _, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)

@@ -2,11 +2,12 @@
 Patch experts: a support vector machine against a forest
 ========================================================
 
-**Question.** A classifier learns what the corner of an eye looks like. Which kind should it be, and how many faces
-does it need?
+**Question.** A classifier learns what the corner of an eye looks like. Which kind should it be, and how
+many faces does it need?
 
-A patch expert is a classifier with one job: is this small window centred on *my* landmark, or not? Slid over a region,
-it gives a response map. A linear support vector machine weighs the features; a forest asks yes-and-no questions.
+A patch expert is a classifier with one job: is this small window centred on *my* landmark, or not? Slid
+over a region, it gives a response map. A linear support vector machine weighs the features; a forest asks
+yes-and-no questions.
 """
 
 import matplotlib.pyplot as plt
@@ -30,8 +31,8 @@ hog = HOG(cells=4, cell_px=4)
 # %%
 # What an expert learns from
 # --------------------------
-# From each face one window at the landmark, and four windows somewhere near it. Near, because far away everything
-# is easy to tell from an eye.
+# From each face one window at the landmark, and four windows somewhere near it. Near, because far away
+# everything is easy to tell from an eye.
 
 rng = np.random.default_rng(0)
 
@@ -130,13 +131,12 @@ plt.ylabel("error of the best place, px")
 plt.legend(fontsize=8)
 plt.tight_layout()
 for name, found in middle.items():
-    print(
-        f"{name:10s} with 200 faces: median {np.median(found[-1]):.2f} px, {np.mean(found[-1] > 5):.0%} of them lost by > 5 px"
-    )
+    print(f"{name:10s} median {np.median(found[-1]):.2f} px, {np.mean(found[-1] > 5):.0%} off by > 5 px")
 
 # %%
-# The mean is far above the median: most answers are near, some are lost altogether. A single expert cannot know
-# better, because other places look like a corner of an eye too. The next lesson puts the landmarks together.
+# The mean is far above the median: most answers are near, some are lost altogether. A single expert cannot
+# know better, because other places look like a corner of an eye too. The next lesson puts the landmarks
+# together.
 #
 # Exercise
 # --------
@@ -145,8 +145,8 @@ for name, found in middle.items():
 # %%
 # A solution
 # ----------
-# A sum of two is better than the worse of them. Whether it beats the better one depends on how differently they err:
-# these two read the same features, so they often err together. Lesson 10 comes back to this.
+# A sum of two is better than the worse of them. Whether it beats the better one depends on how differently
+# they err: these two read the same features, so they often err together. Lesson 10 comes back to this.
 
 
 def added(b):

@@ -4,8 +4,8 @@ Heat maps and deconvolution
 
 **Question.** A network could give two numbers for a point. Why do most give a whole map?
 
-A map can say "here, or perhaps there", and every place of it is trained. But a map needs resolution, and networks
-shrink their pictures on the way. Deconvolution, or transposed convolution, makes them large again.
+A map can say "here, or perhaps there", and every place of it is trained. But a map needs resolution, and
+networks shrink their pictures on the way. Deconvolution, or transposed convolution, makes them large again.
 """
 
 import matplotlib.pyplot as plt
@@ -28,8 +28,8 @@ K = truth.shape[1]
 # %%
 # Three networks with one body
 # ----------------------------
-# The body shrinks 48 pixels to 12. The first head goes on to coordinates. The second writes maps of 12 x 12. The third
-# doubles the size by a transposed convolution and writes maps of 24 x 24.
+# The body shrinks 48 pixels to 12. The first head goes on to coordinates. The second writes maps of 12 x
+# 12. The third doubles the size by a transposed convolution and writes maps of 24 x 24.
 
 
 def block(inside, outside, step=1):
@@ -143,8 +143,8 @@ plt.tight_layout()
 # %%
 # What a transposed convolution does
 # ----------------------------------
-# Each cell of the small map stamps the kernel onto the large one. Where stamps overlap unevenly, as with a kernel of 3
-# and a step of 2, a flat map becomes a chessboard. A kernel of 4 overlaps evenly.
+# Each cell of the small map stamps the kernel onto the large one. Where stamps overlap unevenly, as with a
+# kernel of 3 and a step of 2, a flat map becomes a chessboard. A kernel of 4 overlaps evenly.
 
 _, axes = plt.subplots(1, 2, figsize=(6, 2.8))
 flat = torch.ones(1, 1, 8, 8)
@@ -158,8 +158,8 @@ plt.tight_layout()
 # %%
 # Exercise
 # --------
-# Reading only the brightest cell of a map throws away what is between the cells. How much does that cost on each of the
-# two maps?
+# Reading only the brightest cell of a map throws away what is between the cells. How much does that cost on
+# each of the two maps?
 
 # %%
 # A solution

@@ -4,8 +4,8 @@ Several scales at once
 
 **Question.** A fine window is exact but short-sighted. A coarse one sees far but roughly. Why choose?
 
-An expert that starts near its landmark needs details. One that starts far away needs to see more of the face, and can
-do without them. Putting several levels of the pyramid side by side gives both.
+An expert that starts near its landmark needs details. One that starts far away needs to see more of the
+face, and can do without them. Putting several levels of the pyramid side by side gives both.
 """
 
 import matplotlib.pyplot as plt
@@ -48,8 +48,8 @@ plt.tight_layout()
 # %%
 # Near and far
 # ------------
-# A point is put near the corner of the mouth, off by up to so many pixels. A linear regression from the HOG row there
-# says where the corner is. It is trained and tested for each distance anew.
+# A point is put near the corner of the mouth, off by up to so many pixels. A linear regression from the HOG
+# row there says where the corner is. It is trained and tested for each distance anew.
 
 train, test = range(160), range(160, 220)
 
@@ -88,23 +88,23 @@ plt.xscale("log")
 plt.yscale("log")
 plt.xticks(distances, [str(d) for d in distances])
 plt.yticks((0.5, 1, 2, 4, 8, 16), ("0.5", "1", "2", "4", "8", "16"))
+plt.minorticks_off()
 plt.xlabel("off by up to, px")
 plt.ylabel("error after one step, px")
 plt.legend(fontsize=8)
 plt.tight_layout()
 best = {far: min(windows, key=lambda name: found[name][i]) for i, far in enumerate(distances)}
 for i, far in enumerate(distances):
-    print(
-        f"off by up to {far:2d} px: best single level {best[far]} {found[best[far]][i]:.2f}, all {found['all three'][i]:.2f}"
-    )
+    print(f"off by up to {far:2d} px: {best[far]} {found[best[far]][i]:.2f}, all {found['all three'][i]:.2f}")
 
 # %%
-# (0.765 is the mean distance of a random point of a square, of side 2, from its middle.) Which single level is best
-# depends on the distance. All three together need no choice.
+# (0.765 is the mean distance of a random point of a square, of side 2, from its middle.) Which single level
+# is best depends on the distance. All three together need no choice.
 #
 # Exercise
 # --------
-# Cascades use scales one after the other. Do two steps, coarse then fine, do better than one step with all levels?
+# Cascades use scales one after the other. Do two steps, coarse then fine, do better than one step with all
+# levels?
 
 # %%
 # A solution
@@ -134,6 +134,4 @@ def two_steps(far, left):
 
 
 i = distances.index(12)
-print(
-    f"off by up to 12 px: one step with all levels {found['all three'][i]:.2f} px, coarse then fine {two_steps(12, 6):.2f} px"
-)
+print(f"off by up to 12 px: all levels {found['all three'][i]:.2f} px, then fine {two_steps(12, 6):.2f} px")

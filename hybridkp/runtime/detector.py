@@ -5,18 +5,16 @@ Reading builds arrays and ONNX sessions from known kinds of node (``nodes.py``);
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from ..files.arrays import load_arrays
 from ..files.graphs import engine_used
+from ..files.zipped import file_bytes, members
 from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import Array, InputError, Instance, Keypoints
@@ -41,20 +39,15 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector 
     InputError
         For anything that is not a whole runtime file of this format.
     """
-    file = Path(path)
-    try:
-        if file.exists() and not file.is_file():
-            raise InputError(f"{path}: is {'a folder' if file.is_dir() else 'no file'}, not a runtime file")
-        return _detector(file.read_bytes(), engine, str(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such runtime file; write one with `hybridkp export`") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return _detector(file_bytes(path, "runtime file", "write one with `hybridkp export`"), engine, str(path))
 
 
 def _detector(data: bytes, engine: str, path: str) -> RuntimeDetector | RuntimePictureDetector:
     """The detector of a runtime file's bytes; ``path`` is for complaints."""
-    parts = _parts(data, path)
+    try:
+        parts = members(data)
+    except Exception:  # zipfile raises half a dozen kinds on damaged files
+        raise InputError(f"{path}: not a hybridkp runtime file, or a truncated one") from None
     try:
         manifest = json.loads(parts["manifest.json"])
         version = manifest["runtime"]
@@ -84,18 +77,6 @@ def _detector(data: bytes, engine: str, path: str) -> RuntimeDetector | RuntimeP
     runs_on = engine_used(engine) if any(name.endswith(".onnx") for name in parts) else "NumPy"
     kind = RuntimePictureDetector if whole else RuntimeDetector
     return kind(run, size_hw, meta, k, runs_on, (data, engine, path))
-
-
-def _parts(data: bytes, path: str) -> dict[str, bytes]:
-    """The members of the zip; stored ones only, so that the file's own size bounds them."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
-            infos = file.infolist()
-            if any(i.compress_type != zipfile.ZIP_STORED or i.compress_size != i.file_size for i in infos):
-                raise ValueError("compressed")
-            return {info.filename: file.read(info) for info in infos}
-    except Exception:  # zipfile raises half a dozen kinds on damaged files
-        raise InputError(f"{path}: not a hybridkp runtime file, or a truncated one") from None
 
 
 def _size(value: Any) -> tuple[int, int]:

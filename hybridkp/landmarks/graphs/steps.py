@@ -37,7 +37,7 @@ def _on_lattice(z: Complex, steps: int) -> Complex:
 
 
 def laid_on(mean: ShapeFrame, z: Complex, k: int) -> Complex:
-    """(1,) as :func:`..frames.frame_maps` at scale 1: scale and turn that lay (K,) points over the mean shape."""
+    """(1,) as :func:`..frames.frame_maps` at scale 1: what lays (K,) points over the mean shape."""
     g = z.re.graph
     one, none = np.ones(1), np.zeros(1)
     off = z - z.sum(0, keep=True).scaled(1 / k)
