@@ -8,10 +8,10 @@ between them::
 
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
-METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME``
-the best of each kind on each set.  Every figure, interval
-and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two pages
-cannot give two figures.  Each table ends in one line that says where it comes from.
+METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
+set; ``trust-...`` the tables of ``trust_tables.py``.  Every figure, interval and letter is computed
+here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
+Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date
@@ -29,6 +29,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
+import trust_tables
 
 from hybridkp import stats
 
@@ -257,6 +258,9 @@ KINDS: dict[str, Callable[..., str]] = {
     "against": against,
     "side-by-side": side_by_side,
     "choose": choose,
+    "trust-cases": trust_tables.cases,
+    "trust-faults": trust_tables.faults,
+    "trust-kinds": trust_tables.kinds,
 }
 
 

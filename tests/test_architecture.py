@@ -53,7 +53,17 @@ ROOMS: dict[str, set[str]] = {
         "tqdm",
     },
     "descriptors": {"cv2", "imaging", "numpy", "skimage", "structures"},
-    "detection": {"cv2", "imaging", "landmarks", "numpy", "runtime", "sklearn", "stats", "structures"},
+    "detection": {
+        "cv2",
+        "datasets",
+        "imaging",
+        "landmarks",
+        "numpy",
+        "runtime",
+        "sklearn",
+        "stats",
+        "structures",
+    },
     "evaluate": {
         "cv2",
         "datasets",

@@ -6,6 +6,8 @@ this file loads nothing else.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -24,9 +26,20 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def plain(table: str) -> str:
+    """A Markdown table as a terminal shows it: names as they are given.
+
+    >>> plain(r"| heatmap\\[input_px=96\\] | &lt;8 |")
+    '| heatmap[input_px=96] | <8 |'
+    """
+    return re.sub(r"\\([\\|`*\[\]])", r"\1", table).replace("&lt;", "<").replace("&amp;", "&")
+
+
 def provenance() -> dict[str, str]:
     """What a report says about how it came to be."""
-    return {"command": " ".join(["hybridkp", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d")}
+    # bytes, as the terminal sent them, are UTF-8 also where the locale says otherwise
+    words = [os.fsencode(word).decode("utf-8", "backslashreplace") for word in sys.argv[1:]]
+    return {"command": " ".join(["hybridkp", *words]), "date": time.strftime("%Y-%m-%d")}
 
 
 def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path) -> None:
@@ -44,7 +57,7 @@ def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path)
         abouts={n: recipes.describe_method(n) for n in known},
         provenance=provenance(),
     )
-    print(result.to_markdown())
+    print(plain(result.to_markdown()))
     print(f"\nReport: {result.paths['html']} ({TABLE_NOTE})")
 
 
@@ -62,7 +75,7 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
         abouts={n: recipes.describe_method(n, "points") for n in known},
         provenance=provenance(),
     )
-    print(paths["markdown"].read_text().rstrip())
+    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
     print(f"\nReport: {paths['html']} ({TABLE_NOTE})")
 
 

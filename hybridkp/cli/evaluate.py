@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, Bar, say, show_report
-from .options import DATA, count, normalizer_option
+from .options import DATA, count, normalizer_option, reader_options, reading
 
 NAME = "evaluate"
 HELP = "score trained models, and others' predictions, on data; writes a report"
@@ -35,9 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", help="judged part (default: val where there is one, else all)")
     parser.add_argument("--max-val", type=count, metavar="N", help="so many pictures, evenly chosen")
-    parser.add_argument(
-        "--images", metavar="DIR", help="where the pictures lie, if not beside the annotations"
-    )
+    reader_options(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for predictions and the report")
     normalizer_option(parser)
 
@@ -52,8 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{data}: is a model; the data come last: hybridkp evaluate MODEL ... DATA")
     splits = split_names(data)
     split = args.split or ("val" if "val" in splits else splits[-1] if splits else None)
-    options = {} if args.images is None else {"images_dir": args.images}
-    dataset = thin(load_dataset(data, split, **options), args.max_val)
+    dataset = thin(load_dataset(data, split, **reading(args)), args.max_val)
     args.resume = f"Finished predictions are kept in {args.out}."
     with Bar("model") as bar:
         found = evaluate.evaluate(

@@ -84,8 +84,9 @@ def _only(root: Path) -> Path:
 def _picture(task: Record, file: Path, n: int) -> str:
     """The picture's path, whoever wrote it: ``?d=`` of local files, a URL's path, ``\\`` for ``/``."""
     data = task.get("data")
-    values = list(data.values()) if isinstance(data, dict) else []
-    text = next((v for key in ("image", "img", "picture") for v in [dict(data or {}).get(key)] if v), None)
+    named = data if isinstance(data, dict) else {}
+    values = list(named.values())
+    text = next((v for key in ("image", "img", "picture") for v in [named.get(key)] if v), None)
     text = text or next((v for v in values if isinstance(v, str)), None)
     if not isinstance(text, str) or not text:
         raise InputError(f"{file}: task {str(task.get('id', n))[:20]} names no picture in its data")
