@@ -116,7 +116,7 @@ def apart(row: dict[str, Any]) -> dict[str, str]:
 
 def old_names() -> list[dict[str, Any]]:
     """The names before the grammar: task, name, expression, what it was, and why that differs if it does."""
-    found: list[dict[str, Any]] = json.loads(OLD.read_text())
+    found: list[dict[str, Any]] = json.loads(OLD.read_text(encoding="utf-8"))
     return found
 
 
@@ -156,8 +156,8 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     if parser.parse_args().check:
-        return int(PAGE.read_text() != page())
-    PAGE.write_text(page())
+        return int(PAGE.read_text(encoding="utf-8") != page())
+    PAGE.write_text(page(), encoding="utf-8")
     return 0
 
 

@@ -41,7 +41,7 @@ start = time.process_time()
 {code}
 took = time.process_time() - start
 try:
-    with open("/proc/self/status") as file:  # getrusage would give the parent's peak
+    with open("/proc/self/status", encoding="ascii") as file:  # getrusage would give the parent's peak
         megabytes = next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
 except OSError:
     megabytes = float("nan")

@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate
+from docutils import nodes
 from sphinx.application import Sphinx
 
 import hybridkp
@@ -18,9 +19,12 @@ author = "the hybridkp authors"
 copyright = "the hybridkp authors; Apache-2.0"
 version = release = hybridkp.__version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build", "_generated"]
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+extensions = [
+    *("myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"),
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_generated", "sg_execution_times.rst", "lessons/sg_execution_times.rst"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # signatures hold them; docstrings say shapes
@@ -33,6 +37,21 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+
+
+#: every lesson is run; what fails fails the build
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/lessons",
+    "gallery_dirs": "lessons",
+    "filename_pattern": "/lesson_",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,
+    "matplotlib_animations": False,
+}
+HIDDEN = "A solution"  #: the section of a lesson that is folded away until it is asked for
 
 
 def theirs(app: Sphinx, what: str, name: str, value: object, skip: bool, options: object) -> bool | None:
@@ -49,8 +68,18 @@ def plain(app: Sphinx, what: str, name: str, value: object, options: object, lin
         lines[i] = "".join(parts)
 
 
+def fold_solutions(app: Sphinx, doctree: nodes.document) -> None:
+    """A lesson's solution opens with a click; a notebook shows it below its heading."""
+    for section in list(doctree.findall(nodes.section)):
+        if section[0].astext() == HIDDEN:
+            opened = f'<details class="solution"><summary>{HIDDEN}</summary>'
+            before, after = (nodes.raw("", html, format="html") for html in (opened, "</details>"))
+            section.replace_self([before, *section.children[1:], after])
+
+
 def setup(app: Sphinx) -> None:
     """Pages that follow from the code are written before the first page is read."""
     generate.write_pages(Path(__file__).parent)
+    app.connect("doctree-read", fold_solutions, priority=100)  # before the tables of contents are made
     app.connect("autodoc-skip-member", theirs)
     app.connect("autodoc-process-docstring", plain, priority=900)  # after numpydoc

@@ -25,6 +25,7 @@ from sphinx.pycode import ModuleAnalyzer
 import hybridkp
 from hybridkp.datasets import FORMATS
 from hybridkp.lazy import stub_names
+from hybridkp.metrics import LANDMARK_METRICS, POINT_METRICS, Metric
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(hybridkp.__file__).parent
@@ -40,6 +41,7 @@ def write_pages(folder: Path) -> None:
     """Every generated page, each only where it changed, so that a second build is quick."""
     rooms = room_table()
     _write(folder / "_generated" / "map.md", map_page(rooms))
+    _write(folder / "_generated" / "metrics.md", metrics_page())
     _write(folder / "_generated" / "adding.md", additions.table(additions.pages()))
     _write(folder / "_generated" / "formats.md", formats_table())
     names = sorted(room for room in rooms if (PACKAGE / room / "__init__.pyi").is_file())
@@ -52,6 +54,23 @@ def _write(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
+
+
+def metrics_page() -> str:
+    """A definition for every metric of both tasks, from the rows that compute them."""
+    words: dict[str, str] = {}
+    for m in (*LANDMARK_METRICS, *POINT_METRICS):
+        words.setdefault(m.title, _meaning(m))
+    return "\n\n".join(f"**{title}**\n: {text}" for title, text in sorted(words.items(), key=_first)) + "\n"
+
+
+def _meaning(metric: Metric) -> str:
+    text = metric.meaning.partition(": ")[2] or metric.meaning or metric.words
+    return _plain(f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
+
+
+def _first(item: tuple[str, str]) -> str:
+    return item[0].lower()
 
 
 def formats_table() -> str:

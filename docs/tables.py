@@ -8,10 +8,11 @@ between them::
 
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
-METHOD METHOD ...`` a few methods on several sets; ``networks NAME`` a run of networks with what each costs.
-Every figure, interval
-and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two pages
-cannot give two figures.  Each table ends in one line that says where it comes from.
+METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
+set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` a bench of finders, with
+the figures that were stored; ``trust-...`` the tables of ``trust_tables.py``.  Every other figure,
+interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two
+pages cannot give two figures.  Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date
@@ -29,6 +30,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
+import trust_tables
 
 from hybridkp import stats
 
@@ -38,6 +40,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- results: (?P<what>[^\n]*?) -->\n).*?(<!-- /results -->)", re.DOTALL)
 FAILURE = 8.0  #: %, above which a face counts as failed
 DASH = "–"
+CHOICES = ("classical", "deep", "hybrid")  #: kinds that a reader chooses from
 COSTS = ("parameters", "multiply_adds", "ms_ratio", "epochs")
 
 
@@ -176,7 +179,10 @@ def summary(name: str) -> str:
     if not level:
         out.append("Every other method is told apart from it.")
     elif len(level) == len(others):
-        out.append("No test tells any other method apart from it.")
+        groups = len(np.unique(run.groups))
+        few = 2.0 ** (1 - groups) * len(run.comparisons) >= 0.05  # the least p that any difference can have
+        why = f": {groups} groups are too few for that" if few else ""
+        out.append(f"No test tells any other method apart from it{why}.")
     else:
         out.append(f"Not told apart from it: {', '.join(f'`{m.name}`' for m in level)}.")
     best: dict[str, Method] = {}
@@ -250,11 +256,80 @@ def side_by_side(names: str, *methods: str) -> str:
     return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}.*"
 
 
+def choose(names: str) -> str:
+    """The best of each kind on each set, and the smallest model that is level with the leader."""
+    headings = ["set", "pictures to learn from", "figure"]
+    headings += [f"best {kind} [95 %]" for kind in CHOICES] + ["small enough"]
+    lines = []
+    for run in map(read, names.split(",")):
+        first, *others = run.ranked()
+        apart = {c.second for c in run.comparisons if c.first == first.name and c.distinguishable}
+        level = [m for m in (first, *others) if m.name not in apart and m.model_bytes >= 0]
+        smallest = min(level, key=lambda m: m.model_bytes)
+        best = [next((m for m in run.ranked() if m.kind == kind), None) for kind in CHOICES]
+        cells = [DASH if m is None else f"`{m.name}`: {run.leading(m)}" for m in best]
+        arrow = "↓" if run.head.lower_is_better else "↑"
+        lines.append([run.name, run.provenance["fit"], f"{run.head.heading} {arrow}", *cells])
+        lines[-1].append(f"`{smallest.name}`, {smallest.model_bytes / 1e6:.1f} MB")
+    return markdown(headings, lines, left=range(len(headings)))
+
+
+def finders(name: str) -> str:
+    """Finders on one set: figures with the intervals that were stored with them, best AP first."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    headings = [
+        "finder",
+        "kind",
+        "AP50:95, % [95 %]",
+        "AP50, %",
+        "recall, %",
+        "AP to the first",
+        "time / people",
+    ]
+    headings += ["fit, s", "model, MB"]
+
+    def cell(row: dict[str, float | None], key: str, digits: int) -> str:
+        text, (low, high) = one(row[key], digits), (row.get(f"{key}_{end}") for end in ("low", "high"))
+        return text if low is None else f"{text} [{one(low, digits)}, {one(high, digits)}]"
+
+    def one(value: float | None, digits: int) -> str:
+        return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+    digits = {"ap": 1, "ap50": 1, "recall": 1, "behind": 1, "time": 2, "fit": 0, "mb": 2}
+    lines = [
+        [f"`{row['finder']}`", row["kind"], *(cell(row, k, n) for k, n in digits.items())]
+        for row in document["finders"]
+    ]
+    about = document["provenance"]
+    keys = ("fit", "date", "machine (that wrote this page)")
+    said = [f"{about[k]} to fit" if k == "fit" else about[k] for k in keys if k in about]
+    facts = "; ".join([", ".join(document["facts"]) + " judged", *said, f"`{about['command']}`"])
+    return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}; [every value](results/{name}.json).*"
+
+
+def whole(name: str) -> str:
+    """Points in found boxes against points in given ones, in words."""
+    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    ratio, low, high = found["ratio"]
+    return (
+        f"`{found['method']}` finds {found['objects'] - found['missed']} of {found['objects']} objects, with"
+        f" {found['false']} false ones, at a score of one half. On those that it finds, its points err by"
+        f" {found['nme_found']:.2f} % NME; by {found['nme_given']:.2f} % in the given boxes: a ratio of"
+        f" {ratio:.2f} [{low:.2f}, {high:.2f}]."
+    )
+
+
 KINDS: dict[str, Callable[..., str]] = {
     "table": table,
     "summary": summary,
     "against": against,
     "side-by-side": side_by_side,
+    "choose": choose,
+    "trust-cases": trust_tables.cases,
+    "trust-faults": trust_tables.faults,
+    "trust-kinds": trust_tables.kinds,
+    "finders": finders,
+    "whole": whole,
     "networks": networks,
 }
 

@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from typing import Any
 import numpy as np
 
 from hybridkp import __version__
-from hybridkp.files import load_matched, load_predictions
+from hybridkp.files.arrays import load_arrays
+from hybridkp.files.lease import RUN
 
 TINY = "--crop 48 --max-train 16"
 NET = "--param max_epochs=3 --param epoch_pictures=16 --param input_px=32"
@@ -49,7 +51,7 @@ FINISHED = (
     "**/*.fits/*.json",
 )
 #: what a measurement says of this machine at this hour, and not of the data
-MEASURED = {"seconds", "fit_seconds", "cpu_seconds", "peak_bytes", "versions", "load"}
+MEASURED = {"seconds", "fit_seconds", "cpu_seconds", "stages", "peak_bytes", "versions", "load", "fit_load"}
 PATIENCE = 120.0  #: seconds for a command, and for orphans to end
 
 
@@ -59,7 +61,8 @@ class Figures:
 
     seed: int
     kills: dict[str, int] = field(default_factory=dict)  #: by kind of command
-    interrupts: int = 0
+    interrupts: int = 0  #: Ctrl-C
+    full_disks: int = 0  #: runs of which every file ended at some length
     resumed: int = 0  #: runs that went on to their end
     lost: list[str] = field(default_factory=list)  #: finished, and gone, changed or made again
     unequal: list[str] = field(default_factory=list)  #: results that differ from an undisturbed run's
@@ -75,6 +78,7 @@ class Figures:
         own = {"seed": self.seed, "kills": sum(self.kills.values()), "kills_by_command": self.kills}
         return own | {
             "interrupts": self.interrupts,
+            "full_disks": self.full_disks,
             "resumed": self.resumed,
             **counts,
             "hybridkp": __version__,
@@ -106,16 +110,17 @@ class Faults:
             out.mkdir(parents=True)
         return out
 
-    def life(self, kind: str, kills: int, interrupts: int = 0) -> None:
-        """One folder: kills and Ctrl-C, each at a random moment of the run that goes on there, then its end."""
+    def life(self, kind: str, kills: int, others: int = 0) -> None:
+        """One folder: a run is killed, stopped and has no disk at random moments, goes on, and ends."""
         wanted, seconds = self.undisturbed(kind)
         out = self.fresh(kind)
         finished: dict[str, tuple[int, int]] = {}
-        for fault in self.rng.permutation([self.kill] * kills + [self.interrupt] * interrupts):
-            with started(kind, out) as process:
+        for fault in self.rng.permutation([self.kill] * kills + [self.interrupt, self.fill] * others):
+            limit = int(10 ** self.rng.uniform(2, 4.5)) if fault == self.fill else None
+            with started(kind, out, limit) as process:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(0.3 + self.rng.uniform(0, 0.9) * seconds)
-                if process.returncode is None:
+                if process.returncode is None or limit:
                     fault(kind, process)
             finished = self.look(kind, out, finished)
         self.finish(kind, out)
@@ -133,7 +138,14 @@ class Faults:
         self.figures.kills[kind] = self.figures.kills.get(kind, 0) + 1
 
     def interrupt(self, kind: str, process: subprocess.Popen[str]) -> None:
-        """Ctrl-C as a terminal sends it, to all its processes at once: one line, and the exit code for it."""
+        """Ctrl-C as a terminal sends it, to all its processes at once: one line, and the exit code for it.
+
+        What comes before the command's first line of code is Python's to answer.
+        """
+        while process.poll() is None and not has_begun(process.pid):
+            time.sleep(0.02)
+        if process.returncode is not None:
+            return
         os.killpg(process.pid, signal.SIGINT)
         text = process.communicate(timeout=PATIENCE)[1]
         lines = [line for line in text.splitlines() if not line.startswith("[") and "note:" not in line]
@@ -141,6 +153,14 @@ class Faults:
         if not stopped and (process.returncode or lines):
             self.figures.words.append(f"{kind}: {process.returncode}, {text[-3000:]}")
         self.figures.interrupts += 1
+
+    def fill(self, kind: str, process: subprocess.Popen[str]) -> None:
+        """No file may become longer than some bytes, as on a full disk: it ends by itself, with a line."""
+        text = process.communicate(timeout=PATIENCE * 4)[1]
+        last = text.splitlines()[-1:] or [""]
+        if process.returncode and (not last[0].startswith("hybridkp: error: ") or "Traceback" in text):
+            self.figures.words.append(f"{kind}, full disk: {process.returncode}, {text[-3000:]}")
+        self.figures.full_disks += 1
 
     def finish(self, kind: str, out: Path) -> None:
         done = subprocess.run(arguments(kind, out), capture_output=True, text=True, timeout=PATIENCE * 4)
@@ -153,6 +173,7 @@ class Faults:
             str(path.relative_to(out)): (path.stat().st_ino, path.stat().st_mtime_ns)
             for pattern in FINISHED
             for path in out.glob(pattern)
+            if path.name != RUN
         }
         over = kind == "train" and (out / "model.hkp").exists()
         self.figures.lost += [
@@ -164,7 +185,7 @@ class Faults:
         found, right = results(out), results(wanted)
         differ = {name for name in found.keys() | right.keys() if found.get(name) != right.get(name)}
         self.figures.unequal += [f"{kind}: {name}" for name in sorted(differ)]
-        litter = ("*.part", "hybridkp-run.json", "crops-*", "*.progress", ".*.fits")
+        litter = ("*.part", RUN, "crops-*", "*.progress", ".*.fits")
         self.figures.left += [
             f"{kind}: {p.relative_to(out)}" for pattern in litter for p in out.rglob(pattern)
         ]
@@ -180,14 +201,21 @@ def arguments(kind: str, out: Path) -> list[str]:
 
 
 @contextmanager
-def started(kind: str, out: Path) -> Iterator[subprocess.Popen[str]]:
+def started(kind: str, out: Path, limit: int | None = None) -> Iterator[subprocess.Popen[str]]:
     """The command in a process group of its own, of which nothing is left afterwards."""
+
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a runner in the background hands down an ignored one
+        if limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
     process = subprocess.Popen(
         arguments(kind, out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=prepare,
     )
     try:
         yield process
@@ -195,6 +223,14 @@ def started(kind: str, out: Path) -> Iterator[subprocess.Popen[str]]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def has_begun(pid: int) -> bool:
+    """Whether a command has come to load what it works with; True where the system does not say."""
+    try:
+        return "numpy" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError:
+        return True
 
 
 def ended(group: int) -> bool:
@@ -218,63 +254,49 @@ def results(out: Path) -> dict[str, str]:
     """Each stored result of a folder, and a digest of what in it is no measurement of time or memory."""
     found = {}
     for path in sorted(p for p in out.rglob("*") if p.is_file()):
-        value: Any = None
+        data = path.read_bytes()
         if path.suffix == ".safetensors":
-            value = plain((load_matched if path.parent.name == "matched" else load_predictions)(path))
-        elif path.suffix == ".npz":
-            with np.load(path) as arrays:
-                value = {name: plain(arrays[name]) for name in arrays.files}
+            arrays, meta = load_arrays(data)
+            value: Any = {name: [str(a.dtype), a.shape, a.tobytes()] for name, a in arrays.items()}
+            value |= {name: json.loads(text) for name, text in meta.items() if name != "sha256"}
         elif path.name == "trials.json":
-            value = [
-                {k: v for k, v in t.items() if k not in MEASURED}
-                for t in json.loads(path.read_bytes())["trials"]
-            ]
+            value = json.loads(data)
         elif path.suffix == ".hkp":
-            value = hashlib.sha256(path.read_bytes()).hexdigest()
-        if value is not None:
-            text = json.dumps(value, sort_keys=True, default=repr)
-            found[str(path.relative_to(out))] = hashlib.sha256(text.encode()).hexdigest()
+            value = data
+        else:
+            continue
+        text = json.dumps(_lasting(value), sort_keys=True, default=repr)
+        found[str(path.relative_to(out))] = hashlib.sha256(text.encode()).hexdigest()
     return found
 
 
-def plain(value: Any) -> Any:
-    """A result as JSON that tells any two apart."""
-    if isinstance(value, np.ndarray):
-        return [
-            str(value.dtype),
-            value.shape,
-            hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest(),
-        ]
-    if hasattr(value, "__dataclass_fields__"):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.name not in MEASURED}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+def _lasting(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items() if k not in MEASURED}
-    return value
+        return {name: _lasting(v) for name, v in value.items() if name not in MEASURED}
+    return [_lasting(v) for v in value] if isinstance(value, list) else value
 
 
-def run(folder: Path, kills: int, interrupts: int, seed: int = 0, per_life: int = 2) -> Figures:
-    """Kills in rotation over the commands until there were so many, and Ctrl-C in the first lives."""
+def run(folder: Path, kills: int, others: int, seed: int = 0, per_life: int = 2) -> Figures:
+    """So many kills, in rotation over the commands; Ctrl-C and a full disk in the first lives."""
     faults = Faults(folder, seed)
     for number in count():
         left = kills - sum(faults.figures.kills.values())
         if left <= 0:
             return faults.figures
         kind = list(COMMANDS)[number % len(COMMANDS)]
-        faults.life(kind, min(per_life, left), int(number < interrupts))
+        faults.life(kind, min(per_life, left), int(number < others))
     return faults.figures
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--interrupts", type=int, default=5)
+    parser.add_argument("--others", type=int, default=5, help="Ctrl-C, and full disks")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="where the figures go")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        figures = run(Path(folder), args.kills, args.interrupts, args.seed)
+        figures = run(Path(folder), args.kills, args.others, args.seed)
     text = json.dumps(figures.as_json(), indent=1) + "\n"
     if args.json:
         args.json.write_text(text, encoding="utf-8")

@@ -112,7 +112,9 @@ def check_page(path: Path) -> Page:
     assert not re.search(r"https?://|//[a-z]+\.|@import|url\((?!#)", html)
     for tag, name, value in page.attributes:
         if name in ("src", "href", "srcset", "data", "action"):
-            assert value.startswith(("data:image/jpeg;base64,", "#")), (tag, name, value)
+            beside = tag == "a" and "/" not in value and (path.parent / value).is_file()
+            assert beside or value.startswith(("data:image/jpeg;base64,", "#")), (tag, name, value)
+            assert not value.startswith("#") or ("id", value[1:]) in [a[1:] for a in page.attributes]
         assert not name.startswith("on")
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))

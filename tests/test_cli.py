@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from plain_detectors import Failing, PlainMean, plain_dataset
 
 import hybridkp
 from hybridkp import cli
-from hybridkp.cli import options
+from hybridkp.cli import display, options
 from hybridkp.cli.parser import COMMANDS as COMMAND_FILES
 from hybridkp.cli.parser import commands
 from hybridkp.datasets import load_parts, parse_normalizer, thin, write_coco
@@ -315,7 +317,7 @@ def test_methods_are_split_outside_brackets_and_quotes():
         "vote(hog+svm,average[weights=3:1](a,b))",
         'onnx[file="a,b"]',
     ]
-    assert options.methods(" a,,b ,") == ["a", "b"] and options.methods("vote(a,b") == ["vote(a,b"]
+    assert options.methods(" a, b ") == ["a", "b"] and options.methods("vote(a,b") == ["vote(a,b"]
 
 
 def test_expressions_in_examples_are_quoted():
@@ -334,6 +336,36 @@ def test_jobs_default_to_the_usable_cores(capsys):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
         assert "default -1: one per usable core" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--jobs", "0"], "no number of processes"),
+        (["--jobs", "-3"], "no number of processes"),
+        (["--methods", ""], "a method is missing"),
+        (["--methods", "sdm,,mean-shape"], "a method is missing at a comma"),
+    ],
+)
+@pytest.mark.parametrize("command", [["bench"], ["tune", "synthetic", "-o", "out"]])
+def test_values_that_mean_nothing_are_refused(capsys, command, options, words):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, *options])
+    assert ended.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_match_reads_its_method_before_its_pictures(capsys):
+    assert cli.main(["match", "none.png", "none.png", "--method", "sift[rule=rati]"]) == 2
+    assert capsys.readouterr().err.strip() == (
+        "hybridkp: error: method 'sift[rule=rati]', character 6: 'rule' of 'sift' takes mutual or ratio or"
+        " gms: did you mean 'ratio'?"
+    )
+
+
+def test_names_in_the_terminal_are_as_they_are_given():
+    assert (
+        display.plain(r"| heatmap\[input_px=96\] | a\|b | &lt;8 |") == "| heatmap[input_px=96] | a|b | <8 |"
+    )
 
 
 def test_help_keeps_the_names_of_formats(capsys):
@@ -376,3 +408,68 @@ def test_what_nobody_foresaw_is_one_line(capsys, monkeypatch, recipes, folder, t
     assert err == "hybridkp: error: RuntimeError: stride must be positive (--debug shows where)\n"
     with pytest.raises(RuntimeError):
         cli.main([*command, "--debug"])
+
+
+@pytest.fixture
+def spoiled(folder, tmp_path):
+    """The pictures are in another folder, one of them too small, and a second category has keypoints."""
+    root = tmp_path / "spoiled"
+    shutil.copytree(folder, root)
+    (root / "images").rename(tmp_path / "photos")
+    lost = sorted((tmp_path / "photos").iterdir())[0]
+    cv2.imwrite(str(lost), cv2.resize(cv2.imread(str(lost)), (30, 25)))
+    for split in ("train", "val"):
+        document = json.loads((root / f"{split}.json").read_text())
+        document["categories"].append({"id": 7, "name": "rod", "keypoints": ["tip", "base"]})
+        row = document["annotations"][0] | {"id": 999, "category_id": 7, "num_keypoints": 2}
+        document["annotations"].append(row | {"keypoints": [5, 5, 2, 20, 20, 2]})
+        (root / f"{split}.json").write_text(json.dumps(document))
+    return root, tmp_path / "photos", lost.name
+
+
+def test_every_command_that_reads_data_has_the_readers_options(capsys, recipes, tmp_path, spoiled):
+    """... and names them where they are needed; a bench lists the errors of its data, a line each."""
+    root, photos, lost = (str(part) for part in spoiled)
+    out = str(tmp_path / "out")
+    for command in ("tune", "robustness", "report", "evaluate", "bench-finders", "data convert"):
+        with pytest.raises(SystemExit):
+            cli.main([*command.split(), "--help"])
+        assert "--category NAME_OR_ID" in capsys.readouterr().out
+    tails = {"bench": ["--out", out], "train": ["--method", "mean", "-o", out + ".hkp"]}
+    for command, tail in (tails | {"data check": [], "data info": []}).items():
+        start = [*command.split(), root, *tail]
+        assert cli.main(start) in (1, 2)
+        shown = " ".join(capsys.readouterr())
+        assert "'rod' id 7" in shown and "--category" in shown
+        assert cli.main([*start, "--category", "rod"]) in (1, 2)
+        assert "--images" in " ".join(capsys.readouterr())
+    read = ["--category", "1", "--images", photos]
+    assert cli.main(["data", "info", root, *read]) == 0
+    assert cli.main(["data", "check", root, *read]) == 1
+    assert "[wrong-size]" in capsys.readouterr().out
+    assert cli.main(["train", root, *tails["train"], *read]) == 2
+    assert re.search(rf"error: {lost}: is not as large .*said 60x50, is 30x25", capsys.readouterr().err)
+    assert cli.main(["bench", root, *tails["bench"], *read]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "--anyway" in lines[0] and "[wrong-size], such as " + lost in lines[1] and len(lines) == 2
+    assert not list(Path(out).glob("*"))
+
+
+def test_boxes_of_other_pictures_are_a_mistake(capsys, tmp_path, folder):
+    from hybridkp.evaluate import train
+    from hybridkp.landmarks import MeanShape
+
+    train(MeanShape(), plain_dataset("d", 6), tmp_path / "m.hkp")
+    picture = sorted((folder / "images").iterdir())[0]
+    names = {"images\\" + picture.name: 0, "else\\where.png": 2}
+    for name, code in names.items():
+        boxes = {
+            "images": [{"id": 1, "file_name": name}],
+            "annotations": [{"image_id": 1, "bbox": [5, 5, 30, 30]}],
+        }
+        (tmp_path / "b.json").write_text(json.dumps(boxes))
+        argv = ["predict", tmp_path / "m.hkp", picture, "--boxes", tmp_path / "b.json", "-o", tmp_path / "p"]
+        assert cli.main([str(a) for a in argv]) == code
+        shown = capsys.readouterr()
+        assert ("1 objects in 1 pictures" in shown.out) == (code == 0)
+        assert len(shown.err.splitlines()) == (code > 0)

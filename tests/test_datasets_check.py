@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hybridkp.datasets import Finding, check_dataset
-from hybridkp.structures import InputError
+from hybridkp.datasets import Finding, check_dataset, load_dataset
+from hybridkp.datasets.linter import figure_errors
+from hybridkp.datasets.linter.pixels import SAME_CORRELATION, THUMB, Print, look_alikes
+from hybridkp.structures import DataWarning, InputError, Instance
 
 NAMES = ["nose", "left_eye", "right_eye", "left_mouth", "right_mouth", "chin"]
 SHAPE = np.array([[40, 45], [55, 30], [25, 30], [52, 58], [28, 58], [40, 72]], float)
@@ -254,6 +258,102 @@ def test_mirror_pairs_that_contradict_the_names(made: Maker) -> None:
     for document in made.documents.values():
         document["categories"][0]["flip_indices"] = list(range(6))
     assert made.check()["mirror-names"].where == ("left_eye", "right_eye", "left_mouth", "right_mouth")
+
+
+def test_mirror_pairs_that_contradict_a_known_scheme(made: Maker) -> None:
+    row = {"id": 1, "name": "face", "keypoints": [f"p{i}" for i in range(68)]}
+    row |= {"flip_indices": list(range(68))}
+    for document in made.documents.values():
+        document["categories"] = [row]
+        for annotation in document["annotations"]:
+            annotation["keypoints"] = np.resize(annotation["keypoints"], 3 * 68).tolist()
+    assert made.check()["mirror-names"].severity == "warning"
+
+
+# --------------------------------------------------------------------------------------------
+# the errors that a bench looks for, and look-alikes
+# --------------------------------------------------------------------------------------------
+
+
+def errors(made: Maker) -> dict[str, Finding]:
+    made.check()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        parts = {split: load_dataset(made.root, split) for split in ("train", "val")}
+    return {f.code: f for f in figure_errors(parts)}
+
+
+def test_errors_that_make_figures_wrong_are_found_without_decoding(made: Maker) -> None:
+    assert errors(made) == {}
+    (made.root / "images" / "train0.png").write_bytes(b"no picture")
+    made.save("train1.png", np.rot90(made.image("train1.png")))
+    made.save("train2.png", cv2.resize(made.image("train2.png"), (40, 45)))
+    made.save("val1.png", made.image("train3.png"))
+    for row in range(8):
+        table = made.points("train", row)
+        table[5] = 0
+        made.put_points("train", row, table)
+    found = errors(made)
+    assert set(found) == {
+        *(
+            "unreadable-picture",
+            "turned-picture",
+            "wrong-size",
+            "never-labelled",
+            "same-picture-across-splits",
+        )
+    }
+    assert all(f.severity == "error" and "\n" not in f.line for f in found.values())
+    assert "train2.png (said 80x90, is 40x45)" in found["wrong-size"].line
+    assert found["same-picture-across-splits"].where == ("train/train3.png = val/val1.png",)
+
+
+def test_a_landmark_that_only_the_judged_part_lacks_is_no_error(made: Maker) -> None:
+    for row in range(4):
+        table = made.points("val", row)
+        table[5] = 0
+        made.put_points("val", row, table)
+    assert errors(made) == {}
+
+
+def test_objects_of_another_number_of_landmarks(made: Maker) -> None:
+    made.check()
+    data = load_dataset(made.root, "train")
+    short = replace(data.samples[2], instances=(Instance(SHAPE[:4], box_xywh=[20, 25, 42, 50]),))
+    data = replace(data, samples=(*data.samples[:2], short))
+    assert [f.code for f in figure_errors({"train": data})] == ["wrong-k"]
+
+
+def test_look_alikes_are_those_of_all_pairs() -> None:
+    """Pairs are found in sorted tables; what is joined is what comparing all with all joins."""
+    rng = np.random.default_rng(3)
+    prints = []
+    for kind in range(60):
+        base = rng.normal(0, 1, THUMB**2)
+        bits = rng.random(256) < 0.5
+        for copy in range(1 + kind % 4):
+            thumb = base + rng.normal(0, 0.08, THUMB**2)
+            thumb = (thumb - thumb.mean()) / np.linalg.norm(thumb - thumb.mean())
+            name = f"{kind}-{copy}"
+            prints.append(Print("train", name, name, name, thumb.astype(np.float32), bits))
+    order = rng.permutation(len(prints))
+    pairs = {tuple(sorted((a.name, b.name))) for a, b in look_alikes([prints[i] for i in order])}
+    every = {
+        tuple(sorted((a.name, b.name)))
+        for i, a in enumerate(prints)
+        for b in prints[:i]
+        if a.thumb @ b.thumb >= SAME_CORRELATION
+    }
+    assert len(every) > 100 and pairs == every
+
+
+def test_a_film_is_told_once(made: Maker) -> None:
+    frame = made.image("train0.png")
+    for i in range(6):
+        made.save(f"train{i}.png", np.clip(frame.astype(int) + i, 0, 255).astype(np.uint8))
+    found = made.check()["look-alikes"]
+    assert found.where == ("train/train0.png = train/train1.png and 4 more",)
+    assert found.message.startswith("5 pictures look like one of another group")
 
 
 def test_numbers_and_letters_that_nobody_can_mean(made: Maker) -> None:

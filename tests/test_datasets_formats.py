@@ -341,6 +341,10 @@ def two_categories(coco: Path) -> Path:
 def test_one_of_two_categories_by_name(two_categories: Path) -> None:
     with pytest.raises(InputError, match=r"several categories.*'mouse' id 1, 'rod' id 7.*--category"):
         load_dataset(two_categories, "train")
+    for wanted in ("7", 7):
+        assert load_dataset(two_categories, "train", category=wanted).category == "rod"
+    with pytest.raises(InputError, match=r"no category 'cow'.*'mouse' id 1, 'rod' id 7"):
+        load_dataset(two_categories, category="cow")
     rods = load_dataset(two_categories, category="rod")
     assert rods.landmarks == ("tip", "base") and sum(len(s.instances) for s in rods) == 2
     assert len(load_parts(str(two_categories), "val", category="rod")[0]) == 4

@@ -92,6 +92,19 @@ class Hidden(PlainMean):
         return xy, score, np.tile(np.float32([0.9, 0.2, 0.5]), (len(xy), 1))
 
 
+def test_boxes_by_names_of_other_machines(tmp_path):
+    names = ["images\\0.png", "C:\\data\\1.png", "my%20face.png"]
+    boxes = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [{"image_id": i, "bbox": [i, 2, 9, 9]} for i in range(3)],
+    }
+    (tmp_path / "b.json").write_text(json.dumps(boxes))
+    finder = BoxesGiven.read(tmp_path / "b.json")
+    for i, name in enumerate(("/here/images/0.png", "1.png", "/here/my face.png")):
+        assert finder.find(np.zeros((9, 9), np.uint8), name=name)[0].tolist() == [[i, 2, 9, 9]]
+    assert finder.given("2.png") is None
+
+
 def test_hidden_points_keep_their_place():
     model = Hidden().fit(CROPS.images, CROPS.xy)
     (found,) = TopDown(BoxesGiven(), model).detect(Picture(0)())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -27,6 +28,25 @@ PUBLISHED = sorted(p for p in (ROOT / "docs" / "results").glob("*.json") if '"fo
 
 def test_every_table_is_what_the_stored_values_say() -> None:
     assert tables.main(["--check"]) == 0
+
+
+def test_every_kind_of_fault_has_tests_that_exist() -> None:
+    kinds = json.loads((ROOT / "docs" / "kinds.json").read_text(encoding="utf-8"))
+    assert list(kinds) == [str(n) for n in range(1, 23)]
+    for number, (words, *tests) in kinds.items():
+        assert words.endswith(".") and tests, number
+        for test in tests:
+            file, _, name = test.partition("::")
+            functions = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8")).body
+            assert name in {f.name for f in functions if isinstance(f, ast.FunctionDef)}, test
+
+
+def test_the_harness_found_no_harm() -> None:
+    found = json.loads((ROOT / "docs" / "results" / "trust_fuzz.json").read_text(encoding="utf-8"))
+    assert found["failures"] == []
+    for counts in (*found["targets"].values(), found["attacks"]):
+        assert counts["cases"] == counts["accepted"] + counts["library errors"] > 0
+        assert counts.get("past the header", counts["cases"]) >= counts["cases"] / 4, counts
 
 
 def test_published_files_are_small_and_say_where_they_come_from() -> None:

@@ -27,7 +27,7 @@ from hybridkp.evaluate import (
 from hybridkp.evaluate.bench_landmarks import with_seed
 from hybridkp.files import load_model, load_predictions, read_image, read_meta, save_predictions
 from hybridkp.imaging.geometry import apply_affine, crop_matrix
-from hybridkp.structures import Dataset, DataWarning, InputError, Instance, Sample
+from hybridkp.structures import Dataset, DataWarning, InputError, InputErrors, Instance, Sample
 
 TRAIN, VAL = plain_dataset("train", 12), plain_dataset("val", 6, seed=100)
 
@@ -105,6 +105,34 @@ def test_nothing_left_is_an_error():
             make_crops(Dataset("d", ("a",), samples))
     with pytest.raises(InputError, match="margin"):
         make_crops(TRAIN, margin=0)
+
+
+def test_pictures_of_another_size_are_refused():
+    """Picture(0) has 50 rows and 60 columns."""
+    instance = Instance([[20.0, 20.0]], box_xywh=[10, 10, 20, 20])
+    for said, words in (
+        ((100, 120), "said 120x100, is 60x50"),
+        ((60, 50), "said 50x60, is 60x50: turned"),
+    ):
+        data = Dataset("d", ("a",), (Sample("s.png", Picture(0), (instance,), "g", said),))
+        with pytest.raises(InputError, match=rf"s\.png: .*{words}.*scale the points"):
+            make_crops(data)
+        with pytest.raises(InputError, match="is not as large"):
+            train(PlainMean(), data, "never.hkp")
+        with pytest.warns(DataWarning, match="1 pictures of another size"):
+            assert len(make_crops(data, anyway=True)) == 1
+    assert len(make_crops(Dataset("d", ("a",), (Sample("s", Picture(0), (instance,), "g", (50, 60)),)))) == 1
+
+
+def test_unreadable_pictures_are_left_out_only_when_told(tmp_path):
+    from hybridkp.datasets.lookup import loader
+
+    lost = replace(TRAIN.samples[0], load=loader(tmp_path / "lost.png"))
+    data = replace(TRAIN, samples=(lost, *TRAIN.samples[1:]))
+    with pytest.raises(InputError, match=r"lost\.png"):
+        make_crops(data)
+    with pytest.warns(DataWarning, match="1 objects in pictures that cannot be read"):
+        assert make_crops(data, anyway=True).names == tuple(s.name for s in TRAIN.samples[1:])
 
 
 # --------------------------------------------------------------------------------------------
@@ -269,6 +297,39 @@ def test_what_a_bench_refuses(tmp_path):
         bench({"bad": Failing()}, Problem(TRAIN, TRAIN), out=tmp_path, progress=lambda *_: None)
 
 
+def test_errors_of_the_data_stop_a_bench_before_it_begins(tmp_path):
+    """... unless it is told to go on: then the predictions carry them, and the report repeats them."""
+    from hybridkp.report import write_report
+
+    said = [replace(s, size_hw=(100, 120)) for s in on_disk(VAL, tmp_path).samples]
+    problem = Problem(on_disk(TRAIN, tmp_path), replace(VAL, samples=tuple(said)), max_timed=0)
+    out = tmp_path / "out"
+    with pytest.raises(InputErrors, match="make every figure wrong") as caught:
+        bench({"mean": PlainMean()}, problem, out=out)
+    first, line = caught.value.lines
+    assert "--anyway" in first and "6 pictures have another size" in line and "said 120x100" in line
+    assert not out.exists()
+    with pytest.warns(DataWarning, match="another size"):
+        found = bench({"mean": PlainMean()}, replace(problem, anyway=True), out=out)
+    assert found[0].params["data_errors"] == [line]
+    paths = write_report(found, problem.val, tmp_path / "report").paths
+    assert json.loads(paths["json"].read_text())["about"]["data_errors"] == [line]
+    assert "6 pictures have another size" in paths["markdown"].read_text()
+    assert "6 pictures have another size" in paths["html"].read_text()
+
+
+def on_disk(data, folder):
+    """The same data set with its pictures in files."""
+    from hybridkp.datasets.lookup import loader
+
+    samples = []
+    for sample in data:
+        path = folder / f"{sample.name}.png"
+        path.write_bytes(cv2.imencode(".png", sample.image)[1].tobytes())
+        samples.append(replace(sample, load=loader(path)))
+    return replace(data, samples=tuple(samples))
+
+
 KILLED = """
 import sys; sys.path.insert(0, {tests!r})
 from plain_detectors import *
@@ -392,17 +453,20 @@ def test_predict_without_boxes_takes_the_whole_picture(tmp_path, model):
     detector, meta = model
     path = tmp_path / "p.png"
     path.write_bytes(cv2.imencode(".png", Picture(0)())[1].tobytes())
-    document = predict(detector, [path], meta=meta)
+    with pytest.warns(DataWarning, match="taken as one object"):
+        document = predict(detector, [path], meta=meta)
+        bare = predict(detector, [path], meta={})
     assert document["annotations"][0]["bbox"] == [0, 0, 60, 50]
-    assert predict(detector, [path], meta={})["categories"][0]["keypoints"] == ["point0", "point1", "point2"]
+    assert bare["categories"][0]["keypoints"] == ["point0", "point1", "point2"]
 
 
 def test_predict_says_which_picture_has_no_box(tmp_path, model):
     detector, meta = model
     path = tmp_path / "p.png"
     path.write_bytes(cv2.imencode(".png", Picture(0)())[1].tobytes())
-    with pytest.warns(DataWarning, match=r"p\.png: has no box"):
-        assert predict(detector, [path], boxes={}, meta=meta)["annotations"] == []
+    for boxes in ({}, {"q.png": [[0, 0, 5, 5]]}):
+        with pytest.raises(InputError, match=r"boxes of none of the 1 pictures.*p\.png"):
+            predict(detector, [path], boxes=boxes, meta=meta)
     with pytest.warns(DataWarning, match=r"p\.png: a box outside"):
         assert predict(detector, [path], boxes={"p.png": [[99, 0, 5, 5]]}, meta=meta)["annotations"] == []
     for text in ("", "[]", '{"images": []}', '{"images": [{}], "annotations": []}'):

@@ -13,6 +13,7 @@ import pytest
 from hybridkp import InputError, explain, make_method
 from hybridkp.checks import make_problem
 from hybridkp.cli import main
+from hybridkp.datasets import make_pairs
 from hybridkp.descriptors import HOG, SIFT
 from hybridkp.explain.evidence import inside, spread
 from hybridkp.explain.hiding import GRID, on_grid
@@ -22,6 +23,7 @@ from hybridkp.fusion.nodes.pictorial import Tree, marginals, messages_to
 from hybridkp.imaging import draw_cells, draw_signed, gaussian_pyramid
 from hybridkp.landmarks import HolisticRegressor, MeanShape, PatchDetector
 from hybridkp.landmarks.experts import Experts
+from hybridkp.recipes import make_matcher
 from hybridkp.structures import Contributing, Contributions, Keypoints, Placed, supports
 
 PROBLEM = make_problem(40)
@@ -314,3 +316,48 @@ def test_rays_point_where_they_should() -> None:
     assert down[28, 20] > 100 and down[20, 28] < 50 and down[5, 20] > 50, "the cell has a border"
     with pytest.raises(InputError, match="need as many rays"):
         draw_cells(dark, (20, 20), [[0, 0]], 30, rays, [0])
+
+
+# --------------------------------------------------------------------------------------------
+# pairs
+# --------------------------------------------------------------------------------------------
+
+
+def _two_pictures() -> tuple[Any, Any]:
+    pair = next(p for p in make_pairs(160) if p.change == "rotation")
+    return pair.load_a(), pair.load_b()
+
+
+@pytest.mark.parametrize("method", ["sift[rule=ratio,ratio=0.8]", "orb"])
+def test_every_point_has_a_fate(method) -> None:
+    matcher = make_matcher(method, 150)
+    e = explain.explain_pair(matcher, *_two_pictures())
+    found = e.found
+    assert (e.fate == "inlier").sum() == found.inlier.sum() > 20
+    assert np.isin(e.fate, ["inlier", "outlier"]).sum() == len(found.xy_a), "every match is one of the points"
+    good = e.fate == "inlier"
+    np.testing.assert_allclose(
+        sorted(map(tuple, found.keypoints_b.xy[e.nearest[good]].tolist())),
+        sorted(map(tuple, found.xy_b[found.inlier].tolist())),
+    )
+    assert e.off[good].max() < matcher.threshold_px + 0.1 and (e.distance[:, 0] <= e.distance[:, 1]).all()
+    if matcher.rule == "ratio":
+        assert e.ratio[np.isin(e.fate, ["inlier", "outlier"])].max() <= 0.8 + 1e-6
+        assert e.ratio[e.fate == "dropped"].min() >= 0.8 - 1e-6
+
+
+def test_a_page_of_a_pair(tmp_path, capsys) -> None:
+    paths = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    for path, image in zip(paths, _two_pictures(), strict=True):
+        cv2.imwrite(path, image)
+    out = tmp_path / "why.html"
+    assert main(["explain", "--pair", *paths, "--method", "orb", "-o", str(out)]) == 0
+    html = out.read_text()
+    assert "Why orb matched these points" in html and "nearest bits, median" in html
+    assert html.count("<img") == len(re.findall('src="data:image/jpeg', html)) > 4
+    assert main(["explain", "--pair", *paths, "--method", "sift:grid", "-o", str(out)]) == 2
+    assert "pages of pairs are of one feature" in capsys.readouterr().err
+    for wrong in (["explain", "-o", str(out)], ["explain", "m.hkp", "--pair", *paths, "-o", str(out)]):
+        assert main(wrong) == 2
+    with pytest.raises(InputError, match="nothing to compare"):
+        explain.explain_pair(make_matcher("orb"), np.zeros((50, 50), np.uint8), np.zeros((50, 50), np.uint8))

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills process groups
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_by_kills_and_ctrl_c(tmp_path: Path) -> None:
-    figures = run(tmp_path, kills=20, interrupts=4, per_life=4)
+def test_nothing_is_lost_by_kills_ctrl_c_and_full_disks(tmp_path: Path) -> None:
+    figures = run(tmp_path, kills=20, others=2, per_life=4)
     assert sum(figures.kills.values()) == 20 and figures.kills.keys() == COMMANDS.keys()
-    assert figures.interrupts and not figures.harm, "\n".join(figures.harm)
+    assert figures.interrupts and figures.full_disks and not figures.harm, "\n".join(figures.harm)

@@ -41,6 +41,7 @@ from hybridkp.files import (
     save_predictions,
     write_atomic,
 )
+from hybridkp.files.records import save_tensors
 from hybridkp.structures import InputError, Instance, Predictions
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (24, 40, 3), dtype=np.uint8)
@@ -398,6 +399,23 @@ def test_predictions_there_and_back(tmp_path):
     for name in ("method", "names", "fit_seconds", "model_bytes", "history", "seed", "peak_bytes"):
         assert getattr(after, name) == getattr(before, name)
     assert after.params["c"] == 0.5 and after.params["size_hw"] == [128, 128]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("params", [1]), ("seed", "x"), ("seed", True), ("names", 7), ("versions", None), ("fit_seconds", {})],
+)
+def test_predictions_with_other_types_are_refused(tmp_path, name, value):
+    arrays = {"xy": np.zeros((1, 2, 2)), "score": np.zeros((1, 2)), "instance": np.zeros(1, np.int64)}
+    rest = {"method": "m", "names": ["a"], "seed": 0, "split": "", "dataset": "", "fingerprint": ""}
+    rest |= {"params": {}, "versions": {}, "history": {}, "fit_seconds": 1}
+    rest |= {"model_bytes": 1, "peak_bytes": 1}
+    path = tmp_path / "p.safetensors"
+    save_tensors(path, "predictions", 1, arrays | {"seconds": np.zeros(1)}, rest)
+    assert load_predictions(path).names == ("a",)
+    save_tensors(path, "predictions", 1, arrays | {"seconds": np.zeros(1)}, rest | {name: value})
+    with pytest.raises(InputError, match="damaged"):
+        load_predictions(path)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 60, -3])

@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from hybridkp.files import lease
-from hybridkp.files.lease import LEASE, Held, abandoned, clear_abandoned, hold, scratch_folder
+from hybridkp.files.lease import LEASE, RUN, Held, abandoned, clear_abandoned, hold, scratch_folder, work_in
+from hybridkp.structures import InputError
 
 
 def owned(folder: Path, **changed: object) -> Path:
@@ -131,3 +133,62 @@ def test_the_heart_beats(tmp_path: Path) -> None:
         while path.stat().st_mtime < 2 and time.time() < deadline:
             time.sleep(0.01)
         assert path.stat().st_mtime > 2
+
+
+def test_a_lease_is_there_with_its_text_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one, of a kill or a full disk at its first moment, would protect its folder for ever."""
+
+    def full(self: Path, *_: object, **__: object) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as m:
+        m.setattr(Path, "write_text", full)
+        with pytest.raises(InputError, match="No space left"), hold(tmp_path / RUN):
+            pass
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as m:  # a disk without links
+        m.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
+        with hold(tmp_path / RUN) as path, pytest.raises(Held), hold(path):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_that_take_over_one_loses(tmp_path: Path) -> None:
+    """Who judged the old lease dead, and comes when the new one lies there, puts it back."""
+    path = owned(tmp_path / "f", pid=dead_pid()) / LEASE
+    assert abandoned(path)
+    with hold(path):
+        text = path.read_text(encoding="utf-8")
+        lease._take_away(path)
+        assert path.read_text(encoding="utf-8") == text
+    assert not path.exists()
+
+
+def test_a_runs_folder_is_held_for_what_it_calls_and_for_nobody_else(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    def another() -> None:
+        try:
+            with work_in(tmp_path):
+                heard.append("worked")
+        except Held as error:
+            heard.append(str(error))
+
+    with work_in(tmp_path), work_in(tmp_path):
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join()
+        assert len(heard) == 1 and f"{tmp_path}: another process works there" in heard[0]
+    another()
+    assert heard[1:] == ["worked"] and list(tmp_path.iterdir()) == []
+
+
+def test_no_folder_of_a_run_is_ever_removed(tmp_path: Path) -> None:
+    """A bench's results may lie in another's cache; what marks them is no mark of a scratch folder."""
+    folder = tmp_path / "results"
+    owned(folder, pid=dead_pid())
+    (folder / LEASE).rename(folder / RUN)
+    assert clear_abandoned(tmp_path) == [] and folder.is_dir()

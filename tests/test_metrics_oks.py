@@ -226,3 +226,30 @@ def test_arrays_and_coco_agree() -> None:
         crowd=lists["crowd"],
     )
     assert found == metrics.oks_ap_from_coco(truth, results, sigmas)
+
+
+def test_categories_of_other_landmarks_are_not_judged() -> None:
+    """A file with a face of 2 points and a rod of 3: the results are of faces alone."""
+    points = [10.0, 10, 2, 30, 10, 2]
+    common = {"image_id": 1, "area": 400.0, "bbox": [0, 0, 40, 20]}
+    truth = {
+        "images": [{"id": 1}],
+        "categories": [
+            {"id": 3, "name": "face", "keypoints": ["a", "b"]},
+            {"id": 5, "name": "rod", "keypoints": ["a", "b", "c"]},
+        ],
+        "annotations": [
+            common | {"category_id": 3, "keypoints": points},
+            common | {"category_id": 5, "keypoints": [*points, 5, 5, 2]},
+        ],
+    }
+    found = [{"image_id": 1, "category_id": 3, "keypoints": points, "score": 1.0}]
+    for category in (None, "face", 3, "3"):
+        assert metrics.oks_ap_from_coco(truth, found, [0.1] * 2, category=category)["AP"] > 0.99
+    assert metrics.oks_ap_from_coco(truth, found, [0.1] * 3, category="rod")["AP"] == 0
+    with pytest.raises(InputError, match="category 3, which has not 3 keypoints"):
+        metrics.oks_ap_from_coco(truth, found, [0.1] * 3)
+    with pytest.raises(InputError, match=r"no category 'cow'.*'face' with 2"):
+        metrics.oks_ap_from_coco(truth, found, [0.1] * 2, category="cow")
+    with pytest.raises(InputError, match="no category of 4 keypoints"):
+        metrics.oks_ap_from_coco(truth, [], [0.1] * 4)

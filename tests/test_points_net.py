@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from hybridkp.datasets import make_pairs
+from hybridkp.imaging.geometry import apply_homography
 from hybridkp.points.dense import peaks, sample_rows, soft_argmax
 from hybridkp.points.net import SHIPPED, NetFeature, open_net
 from hybridkp.structures import InputError, Keypoints
@@ -262,6 +264,27 @@ def test_stock_opencv_finds_the_same_points(aliked_file: Path) -> None:
     assert _near(keypoints.xy, xy) > 0.97
     nearest = np.linalg.norm(xy[:, None] - keypoints.xy, axis=2).argmin(1)
     assert np.median((rows * want[nearest]).sum(1)) > 0.999
+
+
+@pytest.mark.skipif(not OPENCV_5, reason=f"OpenCV {cv2.__version__} has no cv2.ALIKED, 5 has")
+def test_the_line_of_the_readme_gives_right_matches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hybridkp.deep  # the line names it
+
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    export, use = 'hybridkp.deep.export_aliked("net.onnx")', 'cv2.ALIKED_create("net.onnx")'
+    assert export in readme and use in readme
+    monkeypatch.chdir(tmp_path)
+    eval(export, {"hybridkp": hybridkp})
+    feature = eval(use, {"cv2": cv2})
+    pair = next(iter(make_pairs()))
+    left, right = pair.load_a(), pair.load_b()
+    (points_a, rows_a), (points_b, rows_b) = (feature.detectAndCompute(p, None) for p in (left, right))
+    matches = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True).match(rows_a, rows_b)
+    strong = [m for m in matches if min(points_a[m.queryIdx].response, points_b[m.trainIdx].response) > 0.02]
+    a = np.array([points_a[m.queryIdx].pt for m in strong])
+    b = np.array([points_b[m.trainIdx].pt for m in strong])
+    off = np.linalg.norm(apply_homography(pair.homography, a) - b, axis=1)
+    assert len(strong) > 200 and np.nanmean(off < 3) > 0.8, np.nanmean(off < 3)
 
 
 def test_the_module_comes_back_from_the_shipped_graph() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_a_tree_is_its_text(tree: Method) -> None:
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.lists(_METHODS.map(str), max_size=4))
+@given(st.lists(_METHODS.map(str), min_size=1, max_size=4))
 def test_a_list_is_split_at_its_outermost_commas(texts: list[str]) -> None:
     assert split(",".join(texts)) == texts
 
@@ -291,3 +292,23 @@ def test_old_names_are_expressions_that_make_the_same(row: dict[str, Any]) -> No
 
 def test_the_page_is_made_from_the_parts() -> None:
     assert methods_page.PAGE.read_text() == methods_page.page(), "run python benchmarks/methods_page.py"
+
+
+@pytest.mark.parametrize(
+    ("expression", "task", "words"),
+    [
+        ("heatmap[schedule=3]", "landmarks", "takes what cannot be written here: give its own parameters"),
+        ("sift[rul=ratio]", "points", "character 6: 'sift' has no parameter 'rul': did you mean 'rule'?"),
+        ("net[x=1]", "points", "character 5: 'net' has no parameter 'x': there are "),
+        (
+            "orb+beblid[rule=rati]:net",
+            "points",
+            "'rule' of 'beblid' takes mutual or ratio or gms: did you mean",
+        ),
+    ],
+)
+def test_wrong_parameters_are_told_with_their_place(expression, task, words):
+    make = recipes.make_method if task == "landmarks" else partial(recipes.make_matcher, n_points=64)
+    with pytest.raises(InputError) as error:
+        make(expression)
+    assert words in str(error.value)

@@ -15,9 +15,12 @@ import pytest
 from report_helpers import NAMES, answer, bare, check_page, make_data, rows_of, unlabel
 
 from hybridkp import stats as statistics
+from hybridkp.metrics import LANDMARK_METRICS
 from hybridkp.metrics import landmarks as metrics
 from hybridkp.report import plots, verdicts, write_report
-from hybridkp.report.landmarks.scores import gather_truth
+from hybridkp.report.cells import Column, ranked_rows
+from hybridkp.report.landmarks.disagreement import spots
+from hybridkp.report.landmarks.scores import gather_truth, score_methods
 from hybridkp.structures import InputError
 
 
@@ -338,3 +341,55 @@ def test_real_faces(tmp_path):
     report = write_report([answer(data, name, 2 + i) for i, name in enumerate(names)], data, tmp_path)
     check_page(report.paths["html"])
     assert {r.method for r in report.rows} == set(names)
+
+
+# --------------------------------------------------------------------------------------------
+# why
+# --------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_methods_are_and_where_its_parts_are(data, tmp_path, plain_page) -> None:
+    predictions = [answer(data, "first", 1.0), answer(data, "second", 6.0)]
+    kinds, abouts = {"first": "classical"}, {"first": "a <line> on it"}
+    report = write_report(predictions, data, tmp_path, families=kinds, abouts=abouts)
+    html = report.paths["html"].read_text(encoding="utf-8")
+    check_page(report.paths["html"])
+    assert report.rows[0].family == "classical" and "<dd>a &lt;line&gt; on it</dd>" in html
+    assert (
+        '<nav aria-label="contents">' in html
+        and '<a href="#spots">The same, landmark by landmark</a>' in html
+    )
+    assert '<a href="results.csv">' in html and "p (Holm)</dt>" in html
+    alone = write_report(predictions[:1], data, tmp_path / "alone").paths["html"].read_text(encoding="utf-8")
+    assert "p (Holm)</dt>" not in alone and 'id="spots"' not in alone
+
+
+def test_landmarks_on_which_methods_disagree(data) -> None:
+    near, far = answer(data, "near", 0.5), answer(data, "far", 0.5)
+    xy = far.xy.copy()
+    xy[3, 2] += 5
+    xy[5, 1] += 3
+    truth = gather_truth(data, [near, replace(far, xy=xy)], None)
+    scores = score_methods(truth, [near, replace(far, xy=xy)])
+    first, second = spots(truth, scores, 2)
+    assert (first.row, first.landmark) == (3, 2) and (second.row, second.landmark) == (5, 1)
+    assert len({spot.row for spot in spots(truth, scores)}) == len(spots(truth, scores)), "each object once"
+    assert spots(truth, scores[:1]) == [] and first.error.shape == (2,)
+
+
+@pytest.mark.parametrize(("groups", "few"), [(6, True), (8, False)])
+def test_too_few_groups_are_called_that(groups: int, few: bool) -> None:
+    """Three pairs and six groups: the least p is 3 * 2 / 2**6, above 5 %."""
+    values = [np.ones(groups), np.full(groups, 1.1), np.full(groups, 1.1)]
+    values[1][0] = values[2][1] = 0.5
+    pairs = statistics.compare_all(["a", "b", "c"], values, np.arange(groups))
+    head = LANDMARK_METRICS[0]
+    rows = ranked_rows(["a", "b", "c"], pairs, [{head.key: 1.0}] * 3)
+    column = Column(head.key, head.title, head.unit, head.digits, "")
+    words = verdicts.opening(head, column, rows, pairs, "object")
+    assert ("6 groups are too few to tell." in words) == few and "cannot be told apart" in words
+
+
+def test_long_lists_are_cut() -> None:
+    assert verdicts.shortened(list("abcde")) == list("abcde")
+    assert verdicts.shortened(list("abcdefg")) == ["a", "b", "c", "d", "3 others"]

@@ -261,12 +261,36 @@ def test_pictures_of_every_kind(cascade):
         (HELD_OUT[0], (0, 0, 0, 10), "positive width"),
         (HELD_OUT[0], (0, 0, np.nan, 10), "finite"),
         (HELD_OUT[0], (64, 0, 10, 10), "outside the picture"),
-        (HELD_OUT[0], [(0, 0, 10, 10)], "one box at a time"),
+        (HELD_OUT[0], [(0, 0, 10)], "many are"),
+        (HELD_OUT[0], [(0, 0, 10, 10), (64, 0, 10, 10)], "outside the picture"),
     ],
 )
 def test_bad_pictures_and_boxes(cascade, image, box, match):
     with pytest.raises(InputError, match=match):
         runtime.load(cascade).detect(image, box)
+
+
+def test_many_boxes_at_once(cascade):
+    detector = runtime.load(cascade)
+    boxes = [(0, 0, 64, 64), (5, 3, 50, 60)]
+    both = detector.detect(HELD_OUT[0], boxes)
+    for box, found in zip(boxes, both, strict=True):
+        np.testing.assert_array_equal(found.xy, detector.detect(HELD_OUT[0], box).xy)
+    assert detector.detect(HELD_OUT[0], np.zeros((0, 4))) == []
+
+
+def test_the_command_predicts_with_a_runtime_file(tmp_path):
+    save_model(fitted("cascade"), tmp_path / "m.hkp", {"landmarks": list("abcde"), "size_hw": [64, 64]})
+    cv2.imwrite(str(tmp_path / "p.png"), HELD_OUT[0])
+    assert cli.main(["export", str(tmp_path / "m.hkp"), "-o", str(tmp_path / "m.hkr")]) == 0
+    found = []
+    for name in ("m.hkp", "m.hkr"):
+        out = tmp_path / name.replace(".", "-")
+        picture = str(tmp_path / "p.png")
+        assert cli.main(["predict", str(tmp_path / name), picture, "-o", str(out), "--no-overlays"]) == 0
+        found.append(json.loads((out / "predictions.json").read_text()))
+    assert found[0]["annotations"][0]["keypoints"] == pytest.approx(found[1]["annotations"][0]["keypoints"])
+    assert found[1]["categories"][0]["keypoints"] == list("abcde")
 
 
 def test_crops_of_another_size(cascade):

@@ -47,15 +47,17 @@ ENGINES = [
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder, p = tmp_path_factory.mktemp("exported"), PROBLEM
+def fitted() -> dict[str, Any]:
+    p = PROBLEM
+    return {k: make().fit(p.images, p.xy, groups=p.groups, flip=p.flip) for k, make in KINDS.items()}
+
+
+@pytest.fixture(scope="module")
+def exported(fitted: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder, names = tmp_path_factory.mktemp("exported"), [f"p{i}" for i in range(5)]
     return {
-        name: runtime.export_runtime(
-            make().fit(p.images, p.xy, groups=p.groups, flip=p.flip),
-            folder / f"{name}.hkr",
-            {"method": name, "landmarks": [f"p{i}" for i in range(5)]},
-        )
-        for name, make in KINDS.items()
+        kind: runtime.export_runtime(model, folder / f"{kind}.hkr", {"method": kind, "landmarks": names})
+        for kind, model in fitted.items()
     }
 
 
@@ -168,6 +170,20 @@ def _texture(seed: int) -> Any:
     rng = np.random.default_rng(seed)
     drawn = cv2.GaussianBlur(rng.uniform(0, 255, (120, 160)), (0, 0), 2)
     return cv2.normalize(drawn, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+@pytest.mark.usefixtures("impatient", "one_torch_thread")
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_threads_share_an_estimator(fitted: dict[str, Any], kind: str) -> None:
+    model = fitted[kind]
+
+    def ask(i: int) -> Any:
+        return model.predict(HELD_OUT[i % 6 : i % 6 + 1])
+
+    alone = [ask(i) for i in range(6)]
+    np.testing.assert_array_equal(in_two_threads(ask, 24), [alone[i % 6] for i in range(24)])
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(twin.predict(HELD_OUT[:1]), alone[0])
 
 
 TEXTURES = [_texture(seed) for seed in range(4)]

@@ -4,8 +4,8 @@ Pixels and scale
 
 **Question.** A picture is made smaller. Where does a point go, and what happens to fine stripes?
 
-Detectors look at pictures in several sizes. Two things go wrong when a size is changed carelessly: points move by
-half a pixel, and stripes appear that were never there.
+Detectors look at pictures in several sizes. Two things go wrong when a size is changed carelessly: points
+move by half a pixel, and stripes appear that were never there.
 """
 
 import cv2
@@ -18,9 +18,9 @@ from hybridkp.imaging import gaussian_pyramid, resize_points, to_grey
 # %%
 # Where a pixel is
 # ----------------
-# A pixel is a little square, and its number is the place of its centre. So a picture of width W reaches from
-# -1/2 to W - 1/2. Resizing keeps the *borders* together, not the centres of the first pixels: x becomes
-# (x + 1/2) s - 1/2.
+# A pixel is a little square, and its number is the place of its centre. So a picture of width W reaches
+# from -1/2 to W - 1/2. Resizing keeps the *borders* together, not the centres of the first pixels: x
+# becomes (x + 1/2) s - 1/2.
 #
 # Here is a soft spot at a known place. It is measured again on every level of a pyramid.
 
@@ -44,9 +44,9 @@ for scale in pyramid.scale[1:]:
 # %%
 # Stripes that were never there
 # -----------------------------
-# Rings that get finer towards the border. To keep every fourth pixel is not enough: a stripe that is finer than
-# the new grid comes back as a coarse one. This is aliasing. It is cured by blurring first, by about as much as
-# the coarser grid cannot carry.
+# Rings that get finer towards the border. To keep every fourth pixel is not enough: a stripe that is finer
+# than the new grid comes back as a coarse one. This is aliasing. It is cured by blurring first, by about as
+# much as the coarser grid cannot carry.
 
 y, x = np.mgrid[-1:1:512j, -1:1:512j]
 rings = (127.5 + 127.5 * np.cos(np.pi * 110 * (x**2 + y**2))).astype(np.uint8)
@@ -55,7 +55,10 @@ careful = gaussian_pyramid(rings, n_levels=3).levels[2]
 
 _, axes = plt.subplots(1, 3, figsize=(10, 3.6))
 for ax, picture, title in zip(
-    axes, (rings, careless, careful), ("the picture", "every fourth pixel", "blurred, then every fourth"), strict=True
+    axes,
+    (rings, careless, careful),
+    ("the picture", "every fourth pixel", "blurred, then every fourth"),
+    strict=True,
 ):
     ax.imshow(picture, cmap="gray", vmin=0, vmax=255)
     ax.set_title(title, fontsize=10)
@@ -65,8 +68,8 @@ plt.tight_layout()
 # %%
 # How many levels?
 # ----------------
-# A descriptor looks at a window of fixed size, 24 pixels say. On a coarser level the same window sees more of the
-# object, and fewer of its details. The lens below shows what is inside the window on each level.
+# A descriptor looks at a window of fixed size, 24 pixels say. On a coarser level the same window sees more
+# of the object, and fewer of its details. The lens below shows what is inside the window on each level.
 
 image = to_grey(bundled_picture("astronaut"))
 eye = np.array([207.0, 104.0])
@@ -80,13 +83,13 @@ for ax, level, scale in zip(axes, pyramid.levels, pyramid.scale, strict=True):
 plt.tight_layout()
 
 # %%
-# Fine levels say *exactly where*; coarse ones say *which part of the object*. Methods that search from coarse to
-# fine need both.
+# Fine levels say *exactly where*; coarse ones say *which part of the object*. Methods that search from
+# coarse to fine need both.
 #
 # Exercise
 # --------
-# A detector works on a level of scale 1/4 and is exact to 0.1 pixel there. How exact is it in the picture, and from
-# which scale on does forgetting the halves cost more than that?
+# A detector works on a level of scale 1/4 and is exact to 0.1 pixel there. How exact is it in the picture,
+# and from which scale on does forgetting the halves cost more than that?
 
 # %%
 # A solution

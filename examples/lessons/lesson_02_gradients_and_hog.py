@@ -4,8 +4,8 @@ Gradients and HOG
 
 **Question.** Why do classical methods look at edges, and not at grey values?
 
-Because the light changes, and the edges stay. The histogram of oriented gradients, HOG, goes one step further: it
-forgets where exactly in a small cell an edge was, and how bright the picture is.
+Because the light changes, and the edges stay. The histogram of oriented gradients, HOG, goes one step
+further: it forgets where exactly in a small cell an edge was, and how bright the picture is.
 """
 
 import cv2
@@ -23,7 +23,6 @@ face = faces.images[3]
 # One face in two lights
 # ----------------------
 # The same face, with a shadow from the left. Below each: HOG, a stroke along every edge, cell by cell.
-
 
 
 def in_shadow(pictures, depth):
@@ -44,8 +43,8 @@ plt.tight_layout()
 # %%
 # How alike are the two, in numbers? The correlation of grey values, and of HOG rows.
 
-size = dict(_winSize=(64, 64), _blockSize=(16, 16), _blockStride=(8, 8), _cellSize=(8, 8), _nbins=9)
-hog = cv2.HOGDescriptor(*size.values())
+# window, block, step between blocks, cell, and the number of directions
+hog = cv2.HOGDescriptor((64, 64), (16, 16), (8, 8), (8, 8), 9)
 
 
 def rows_of(pictures):
@@ -63,14 +62,17 @@ print(f"HOG:         {alike(rows_of([face]), rows_of([shadowed])):.2f}")
 # %%
 # Does it matter for finding points?
 # ----------------------------------
-# A linear regression from each to the landmarks: once from grey values, once from HOG. It learns from 180 faces as
-# they are, and is asked about 40 others, in deeper and deeper shadow.
+# A linear regression from each to the landmarks: once from grey values, once from HOG. It learns from 180
+# faces as they are, and is asked about 40 others, in deeper and deeper shadow.
 
 train, test = slice(0, 180), slice(180, 220)
 
 
 def grey_rows(pictures):
-    return np.stack([cv2.resize(to_grey(p), (32, 32), interpolation=cv2.INTER_AREA).ravel() for p in pictures]) / 255
+    return (
+        np.stack([cv2.resize(to_grey(p), (32, 32), interpolation=cv2.INTER_AREA).ravel() for p in pictures])
+        / 255
+    )
 
 
 class Linear:
@@ -96,7 +98,9 @@ plt.figure(figsize=(6, 3.2))
 for name, model in models.items():
     errors = [model.error(in_shadow(faces.images[test], depth), faces.xy[test]) for depth in depths]
     plt.plot(depths, errors, "o-", label=name)
-    print(f"{name:12s} {errors[0]:.2f} px, in the deepest shadow {errors[-1]:.2f} px: {errors[-1] / errors[0]:.2f} times")
+    print(
+        f"{name:12s} {errors[0]:.2f} px, in deep shadow {errors[-1]:.2f}: {errors[-1] / errors[0]:.2f} times"
+    )
 plt.axhline(floor, color="gray", ls="--", label="the mean shape: nothing learned")
 plt.xlabel("depth of the shadow")
 plt.ylabel("mean error, px")
@@ -106,18 +110,19 @@ plt.tight_layout()
 
 # %%
 # Both lose, and HOG is nearer at every depth. These faces were all photographed in one even light. Try
-# ``light=1`` above: a regression that has *seen* many lights in training minds a shadow much less. Invariance can
-# be built in, or learned from data.
+# ``light=1`` above: a regression that has *seen* many lights in training minds a shadow much less.
+# Invariance can be built in, or learned from data.
 #
 # Exercise
 # --------
-# Does HOG survive a picture that is turned by a few degrees? Turn the test faces, turn their landmarks with them,
-# and draw the error over the angle.
+# Does HOG survive a picture that is turned by a few degrees? Turn the test faces, turn their landmarks with
+# them, and draw the error over the angle.
 
 # %%
 # A solution
 # ----------
-# HOG forgives what stays within a cell and an orientation bin of 20 degrees. Beyond that it sees another picture.
+# HOG forgives what stays within a cell and an orientation bin of 20 degrees. Beyond that it sees another
+# picture.
 
 angles, errors = np.arange(0, 31, 5), []
 for angle in angles:

@@ -4,8 +4,9 @@ SIFT, SURF and ORB side by side
 
 **Question.** A picture is turned, blurred or made noisy. Whose points are found again?
 
-All three look for distinctive spots and describe them so that they can be recognised. SIFT sums gradients in sixteen
-cells. SURF does nearly the same with box filters. ORB compares pairs of pixels and keeps one bit for each.
+All three look for distinctive spots and describe them so that they can be recognised. SIFT sums gradients
+in sixteen cells. SURF does nearly the same with box filters. ORB compares pairs of pixels and keeps one bit
+for each.
 """
 
 import time
@@ -19,7 +20,11 @@ from hybridkp.imaging import apply_affine, draw_keypoints, rotation_about, to_gr
 from hybridkp.points import ORBFeature, SIFTFeature, SURFFeature, mutual_nearest
 
 image = cv2.resize(to_grey(bundled_picture("astronaut")), (320, 320), interpolation=cv2.INTER_AREA)
-features = {"SIFT": SIFTFeature(n_points=300), "SURF": SURFFeature(n_points=300), "ORB": ORBFeature(n_points=300)}
+features = {
+    "SIFT": SIFTFeature(n_points=300),
+    "SURF": SURFFeature(n_points=300),
+    "ORB": ORBFeature(n_points=300),
+}
 
 # %%
 # Where they look
@@ -32,7 +37,9 @@ for ax, (name, feature) in zip(axes, features.items(), strict=True):
     points, rows = feature.detect_and_describe(image)
     took = 1000 * (time.perf_counter() - begin)
     ax.imshow(draw_keypoints(image, points)[..., ::-1])
-    ax.set_title(f"{name}: {rows.shape[1]} {'bytes' if rows.dtype == np.uint8 else 'numbers'} a point", fontsize=10)
+    ax.set_title(
+        f"{name}: {rows.shape[1]} {'bytes' if rows.dtype == np.uint8 else 'numbers'} a point", fontsize=10
+    )
     ax.set_axis_off()
     print(f"{name}: {len(points)} points in {took:.0f} ms on this machine")
 plt.tight_layout()
@@ -40,8 +47,8 @@ plt.tight_layout()
 # %%
 # Found again
 # -----------
-# The picture is changed by a known map. Two points match when each is the other's nearest by descriptor. A match is
-# right when it is within 3 pixels of where the map says.
+# The picture is changed by a known map. Two points match when each is the other's nearest by descriptor. A
+# match is right when it is within 3 pixels of where the map says.
 
 
 def right_matches(feature, changed, matrix):
@@ -84,20 +91,21 @@ axes[0].legend()
 plt.tight_layout()
 
 # %%
-# Read the panels for what *you* expect in your pictures, and look at the time above. And look at the first picture
-# again: where ORB's circles lie in a heap, many matches say one and the same thing. A count of right matches does
-# not see that. It is one reason why benchmarks also ask whether a map between the pictures can be found.
+# Read the panels for what *you* expect in your pictures, and look at the time above. And look at the first
+# picture again: where ORB's circles lie in a heap, many matches say one and the same thing. A count of
+# right matches does not see that. It is one reason why benchmarks also ask whether a map between the
+# pictures can be found.
 #
 # Exercise
 # --------
-# Landmarks of upright faces never turn much. What does it cost a descriptor to be ready for every rotation? Compare
-# SURF with and without orientation: for angles, and for blur without any rotation.
+# Landmarks of upright faces never turn much. What does it cost a descriptor to be ready for every rotation?
+# Compare SURF with and without orientation: for angles, and for blur without any rotation.
 
 # %%
 # A solution
 # ----------
-# An upright window has nothing to estimate, so nothing can be estimated wrongly: it holds better where the picture
-# is not turned. With larger angles it is lost.
+# An upright window has nothing to estimate, so nothing can be estimated wrongly: it holds better where the
+# picture is not turned. With larger angles it is lost.
 
 both = {"with orientation": SURFFeature(n_points=300), "upright": SURFFeature(n_points=300, upright=True)}
 _, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)

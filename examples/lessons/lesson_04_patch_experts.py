@@ -2,11 +2,12 @@
 Patch experts: a support vector machine against a forest
 ========================================================
 
-**Question.** A classifier learns what the corner of an eye looks like. Which kind should it be, and how many faces
-does it need?
+**Question.** A classifier learns what the corner of an eye looks like. Which kind should it be, and how
+many faces does it need?
 
-A patch expert is a classifier with one job: is this small window centred on *my* landmark, or not? Slid over a region,
-it gives a response map. A linear support vector machine weighs the features; a forest asks yes-and-no questions.
+A patch expert is a classifier with one job: is this small window centred on *my* landmark, or not? Slid
+over a region, it gives a response map. A linear support vector machine weighs the features; a forest asks
+yes-and-no questions.
 """
 
 import matplotlib.pyplot as plt
@@ -30,8 +31,8 @@ hog = HOG(cells=4, cell_px=4)
 # %%
 # What an expert learns from
 # --------------------------
-# From each face one window at the landmark, and four windows somewhere near it. Near, because far away everything
-# is easy to tell from an eye.
+# From each face one window at the landmark, and four windows somewhere near it. Near, because far away
+# everything is easy to tell from an eye.
 
 rng = np.random.default_rng(0)
 
@@ -53,7 +54,11 @@ def response(expert, b, centre):
     axis = np.arange(-RADIUS, RADIUS + 1)
     places = centre + np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     rows = hog.describe(pyramids[b], Keypoints(places))
-    score = expert.decision_function(rows) if hasattr(expert, "decision_function") else expert.predict_proba(rows)[:, 1]
+    score = (
+        expert.decision_function(rows)
+        if hasattr(expert, "decision_function")
+        else expert.predict_proba(rows)[:, 1]
+    )
     return score.reshape(len(axis), -1), places
 
 
@@ -78,7 +83,9 @@ for ax, (name, expert) in zip(axes[1:], experts.items(), strict=True):
     whole = np.zeros((96, 96), np.float32)
     x, y = np.rint(places).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < 96) & (y < 96)
-    whole[y[inside], x[inside]] = np.exp(scores - scores.max()).ravel()[inside] if name != "forest" else scores.ravel()[inside]
+    whole[y[inside], x[inside]] = (
+        np.exp(scores - scores.max()).ravel()[inside] if name != "forest" else scores.ravel()[inside]
+    )
     ax.imshow(draw_heatmap(faces.images[show], whole)[..., ::-1])
     ax.set_title(name, fontsize=10)
 for ax in axes:
@@ -110,7 +117,13 @@ for size in sizes:
 plt.figure(figsize=(6, 3.2))
 for name, found in middle.items():
     plt.plot(sizes, [np.mean(f) for f in found], "o-", label=f"{name}, mean")
-    plt.plot(sizes, [np.median(f) for f in found], "o--", color=plt.gca().lines[-1].get_color(), label=f"{name}, median")
+    plt.plot(
+        sizes,
+        [np.median(f) for f in found],
+        "o--",
+        color=plt.gca().lines[-1].get_color(),
+        label=f"{name}, median",
+    )
 plt.xscale("log")
 plt.xticks(sizes, [str(s) for s in sizes])
 plt.xlabel("faces to learn from")
@@ -118,11 +131,12 @@ plt.ylabel("error of the best place, px")
 plt.legend(fontsize=8)
 plt.tight_layout()
 for name, found in middle.items():
-    print(f"{name:10s} with 200 faces: median {np.median(found[-1]):.2f} px, {np.mean(found[-1] > 5):.0%} of them lost by > 5 px")
+    print(f"{name:10s} median {np.median(found[-1]):.2f} px, {np.mean(found[-1] > 5):.0%} off by > 5 px")
 
 # %%
-# The mean is far above the median: most answers are near, some are lost altogether. A single expert cannot know
-# better, because other places look like a corner of an eye too. The next lesson puts the landmarks together.
+# The mean is far above the median: most answers are near, some are lost altogether. A single expert cannot
+# know better, because other places look like a corner of an eye too. The next lesson puts the landmarks
+# together.
 #
 # Exercise
 # --------
@@ -131,8 +145,8 @@ for name, found in middle.items():
 # %%
 # A solution
 # ----------
-# A sum of two is better than the worse of them. Whether it beats the better one depends on how differently they err:
-# these two read the same features, so they often err together. Lesson 10 comes back to this.
+# A sum of two is better than the worse of them. Whether it beats the better one depends on how differently
+# they err: these two read the same features, so they often err together. Lesson 10 comes back to this.
 
 
 def added(b):

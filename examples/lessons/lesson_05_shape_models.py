@@ -4,8 +4,9 @@ Shape models
 
 **Question.** One of twenty points is lost. Can the other nineteen say where it must be?
 
-Faces differ, but not in every way: eyes do not lie below mouths. A point distribution model learns from examples in
-which few ways shapes vary, and turns an unlikely shape into the nearest likely one. It never looks at a pixel.
+Faces differ, but not in every way: eyes do not lie below mouths. A point distribution model learns from
+examples in which few ways shapes vary, and turns an unlikely shape into the nearest likely one. It never
+looks at a pixel.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,7 @@ data = hybridkp.make_faces(260, random_state=2)
 faces = make_crops(data, size_hw=(96, 96))
 train, test = faces.xy[:200], faces.xy[200:]
 model = PointDistribution(variance=0.95).fit(train)
-print(f"{train.shape[1]} points are {2 * train.shape[1]} numbers; {len(model.sigma_)} modes hold 95 % of how they vary")
+print(f"{train.shape[1]} points, {2 * train.shape[1]} numbers; {len(model.sigma_)} modes hold 95 % of it all")
 
 # %%
 # The ways in which faces vary
@@ -45,8 +46,8 @@ for mode, ax in enumerate(axes):
 plt.tight_layout()
 
 # %%
-# The first modes are the turning head; then come mouth and brows. Place, size and angle are no modes: shapes were
-# laid onto each other before.
+# The first modes are the turning head; then come mouth and brows. Place, size and angle are no modes:
+# shapes were laid onto each other before.
 #
 # A lost point
 # ------------
@@ -76,7 +77,9 @@ for name, shapes in (("as found", seen), ("likely shape", plain), ("told whom to
 
 b = 7
 _, axes = plt.subplots(1, 3, figsize=(10, 3.4))
-for ax, shape, title in zip(axes, (seen[b], plain[b], told[b]), ("what was found", "likely shape", "told whom to doubt"), strict=True):
+for ax, shape, title in zip(
+    axes, (seen[b], plain[b], told[b]), ("what was found", "likely shape", "told whom to doubt"), strict=True
+):
     ax.imshow(faces.images[200 + b][..., ::-1])
     draw(ax, test[b], color="cyan")
     draw(ax, shape, color="gold")
@@ -85,13 +88,14 @@ for ax, shape, title in zip(axes, (seen[b], plain[b], told[b]), ("what was found
 plt.tight_layout()
 
 # %%
-# Told whom to doubt, the model puts the point back. Not told, it spreads the error over all. So detectors that use a
-# shape model also need to know how sure they are of each point; all of this library's give a score.
+# Told whom to doubt, the model puts the point back. Not told, it spreads the error over all. So detectors
+# that use a shape model also need to know how sure they are of each point; all of this library's give a
+# score.
 #
 # Exercise
 # --------
-# A stiff model forbids too much, a soft one too little. How many modes serve best when *every* point is off by some
-# noise?
+# A stiff model forbids too much, a soft one too little. How many modes serve best when *every* point is off
+# by some noise?
 
 # %%
 # A solution

@@ -4,8 +4,9 @@ Cascades, step by step
 
 **Question.** A regression has put the points roughly right. Why look again?
 
-Because now one can look *at the points* instead of at the whole picture, and a second regression can learn what the
-first one leaves over. A cascade does that several times. Each step is linear; together they are not.
+Because now one can look *at the points* instead of at the whole picture, and a second regression can learn
+what the first one leaves over. A cascade does that several times. Each step is linear; together they are
+not.
 """
 
 import matplotlib.pyplot as plt
@@ -41,8 +42,8 @@ for ax, stage in zip(axes, stages, strict=True):
 plt.tight_layout()
 
 # %%
-# Over all test faces: every step helps, and each looks closer than the one before. The band holds the middle half of
-# the faces.
+# Over all test faces: every step helps, and each looks closer than the one before. The band holds the
+# middle half of the faces.
 
 off = np.array([np.linalg.norm(s.xy - xy[test], axis=-1).mean(1) for s in stages])
 plt.figure(figsize=(6, 3.2))
@@ -58,9 +59,9 @@ plt.tight_layout()
 # %%
 # Why the training needs care
 # ---------------------------
-# A regression makes smaller errors on the faces that it learned from than on new ones. If the second step learned
-# from *those*, it would meet larger errors in use than it has ever seen. So each step here learns from what the step
-# before says of faces that were held out. How large is the difference?
+# A regression makes smaller errors on the faces that it learned from than on new ones. If the second step
+# learned from *those*, it would meet larger errors in use than it has ever seen. So each step here learns
+# from what the step before says of faces that were held out. How large is the difference?
 
 seen = np.linalg.norm(model.start_.predict(images[train]) - xy[train], axis=-1).mean()
 held_out = model.history_["held-out error (px)"][0]
@@ -75,8 +76,8 @@ print(f"on the test faces: {off[0].mean():.2f} px")
 # %%
 # A solution
 # ----------
-# The steps repair much of a poor start, but not all of it: where the points begin too far away, what is seen around
-# them says nothing about where to go.
+# The steps repair much of a poor start, but not all of it: where the points begin too far away, what is
+# seen around them says nothing about where to go.
 
 poor = CascadedRegressor(scales=(0.7, 1.0, 1.25), start=MeanShape())
 poor.fit(images[train], xy[train], groups=faces.groups[train], flip=faces.flip)

@@ -4,8 +4,9 @@ From a convolution by hand to a network
 
 **Question.** What does a convolutional network compute, and how far does it see?
 
-A convolution slides a small table of weights over the picture and writes down a weighted sum at every place. With
-weights that somebody thought of it finds edges. A network stacks several of them and *learns* the weights.
+A convolution slides a small table of weights over the picture and writes down a weighted sum at every
+place. With weights that somebody thought of it finds edges. A network stacks several of them and *learns*
+the weights.
 """
 
 import matplotlib.pyplot as plt
@@ -51,15 +52,16 @@ print(f"largest difference from torch: {np.abs(mine - theirs).max():.1e}")
 # %%
 # How far it sees
 # ---------------
-# One 3 x 3 layer sees 3 pixels, two see 5, three see 7: every layer adds 2. After a step of 2 (a layer that keeps
-# every second place) each further layer adds twice as much. Here this *receptive field* is measured: which pixels of
-# the picture change one output?
+# One 3 x 3 layer sees 3 pixels, two see 5, three see 7: every layer adds 2. After a step of 2 (a layer that
+# keeps every second place) each further layer adds twice as much. Here this *receptive field* is measured:
+# which pixels of the picture change one output?
 
 
 def layers(depth, kernel, stride=1):
     steps, channels = [], 1
     for i in range(depth):
-        steps += [nn.Conv2d(channels, 16, kernel, stride if i == 0 else 1, padding=kernel // 2), nn.ReLU()]
+        steps += [nn.Conv2d(channels, 16, kernel, stride if i == 0 else 1, padding=kernel // 2)]
+        steps += [nn.BatchNorm2d(16), nn.ReLU()]
         channels = 16
     return nn.Sequential(*steps)
 
@@ -67,20 +69,21 @@ def layers(depth, kernel, stride=1):
 def field(net):
     """Side of the square of pixels that the middle output depends on."""
     picture = torch.rand(1, 1, 48, 48, requires_grad=True)
-    out = net(picture).sum(1)
+    out = net.eval()(picture).sum(1)
     out[0, out.shape[1] // 2, out.shape[2] // 2].backward()
     rows = picture.grad.abs().sum((0, 1, 3)).nonzero()
     return int(rows.max() - rows.min() + 1)
 
 
 for depth, kernel, stride in ((1, 3, 1), (3, 3, 1), (3, 5, 1), (3, 3, 2), (6, 3, 2)):
-    print(f"{depth} layers of {kernel} x {kernel}, first step {stride}: sees {field(layers(depth, kernel, stride))} px")
+    print(f"{depth} x {kernel} x {kernel}, step {stride}: sees {field(layers(depth, kernel, stride))} px")
 
 # %%
 # A plain network that finds a nose
 # ---------------------------------
-# Layers as above, and a last one that writes a map: where is the tip of the nose? The map is trained to be a
-# probability; the point is its mean place. Three nets that differ in how far they see:
+# Layers as above, and a last one that writes a map: where is the tip of the nose? The map is trained to be
+# a probability, high where the nose is; the point is its mean place. Three nets that differ in how far they
+# see:
 
 
 class Finder(nn.Module):
@@ -88,13 +91,16 @@ class Finder(nn.Module):
         super().__init__()
         self.body, self.last = layers(depth, kernel, stride=2), nn.Conv2d(16, 1, 1)
 
+    def logs(self, pictures):
+        """Logarithms of the probabilities of all places, in a row."""
+        return torch.log_softmax(self.last(self.body(pictures)).flatten(1), 1)
+
     def maps(self, pictures):
-        logits = self.last(self.body(pictures))[:, 0]
-        return torch.softmax(logits.flatten(1), 1).view_as(logits)
+        return self.logs(pictures).exp().view(-1, 24, 24)
 
     def forward(self, pictures):
         maps = self.maps(pictures)
-        axis = 2 * torch.arange(maps.shape[-1]) + 0.5  # where the places of the map are in the picture
+        axis = 2 * torch.arange(24) + 0.5  # where the places of the map are in the picture
         return torch.stack([maps.sum(1) @ axis, maps.sum(2) @ axis], 1)
 
 
@@ -102,13 +108,14 @@ target = torch.from_numpy(faces.xy[:, k].astype(np.float32))
 train, test = torch.arange(0, 180), torch.arange(180, 240)
 
 
-def trained(depth, kernel, epochs=16):
+def trained(depth, kernel, epochs=14):
     torch.manual_seed(0)
     net = Finder(depth, kernel)
     optimizer = torch.optim.Adam(net.parameters(), 5e-3)
     for _ in range(epochs):
         for batch in train[torch.randperm(len(train))].split(20):
-            loss = (net(grey[batch]) - target[batch]).norm(dim=1).mean()
+            x, y = (target[batch] / 2).long().clamp(0, 23).T
+            loss = F.nll_loss(net.logs(grey[batch]), 24 * y + x)  # the place of the map where the nose is
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -116,12 +123,14 @@ def trained(depth, kernel, epochs=16):
 
 
 nets = {depth: trained(depth, 3) for depth in (1, 3, 6)}
-_, axes = plt.subplots(1, 4, figsize=(11, 3))
+_, axes = plt.subplots(1, 4, figsize=(11, 3.4))
 for ax, (depth, net) in zip(axes[:3], nets.items(), strict=True):
     with torch.no_grad():
         error = (net(grey[test]) - target[test]).norm(dim=1).mean().item()
         ax.imshow(net.maps(grey[test[:1]])[0].numpy(), cmap="inferno")
-    ax.set_title(f"{depth} layers, sees {field(layers(depth, 3, 2))} px:\n{error:.1f} px off on average", fontsize=9)
+    ax.set_title(
+        f"{depth} layers, sees {field(layers(depth, 3, 2))} px:\n{error:.1f} px off on average", fontsize=9
+    )
     ax.set_axis_off()
 axes[3].imshow(draw_landmarks(faces.images[180], faces.xy[180, k : k + 1])[..., ::-1])
 axes[3].set_title("the face", fontsize=9)
@@ -143,8 +152,8 @@ plt.tight_layout()
 # %%
 # Exercise
 # --------
-# Two ways to see farther: more layers, or larger kernels. Compare three layers of 5 x 5 with six of 3 x 3: how far do
-# they see, how many weights do they have, how well do they find noses?
+# Two ways to see farther: more layers, or larger kernels. Compare three layers of 5 x 5 with six of 3 x 3:
+# how far do they see, how many weights do they have, how well do they find noses?
 
 # %%
 # A solution

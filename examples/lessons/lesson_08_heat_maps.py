@@ -4,8 +4,8 @@ Heat maps and deconvolution
 
 **Question.** A network could give two numbers for a point. Why do most give a whole map?
 
-A map can say "here, or perhaps there", and every place of it is trained. But a map needs resolution, and networks
-shrink their pictures on the way. Deconvolution, or transposed convolution, makes them large again.
+A map can say "here, or perhaps there", and every place of it is trained. But a map needs resolution, and
+networks shrink their pictures on the way. Deconvolution, or transposed convolution, makes them large again.
 """
 
 import matplotlib.pyplot as plt
@@ -28,8 +28,8 @@ K = truth.shape[1]
 # %%
 # Three networks with one body
 # ----------------------------
-# The body shrinks 48 pixels to 12. The first head goes on to coordinates. The second writes maps of 12 x 12. The third
-# doubles the size by a transposed convolution and writes maps of 24 x 24.
+# The body shrinks 48 pixels to 12. The first head goes on to coordinates. The second writes maps of 12 x
+# 12. The third doubles the size by a transposed convolution and writes maps of 24 x 24.
 
 
 def block(inside, outside, step=1):
@@ -63,7 +63,9 @@ class Coordinates(nn.Module):
 class Maps(nn.Module):
     def __init__(self, larger):
         super().__init__()
-        up = [nn.ConvTranspose2d(32, 32, 4, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()] if larger else []
+        up = (
+            [nn.ConvTranspose2d(32, 32, 4, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()] if larger else []
+        )
         self.body, self.last = nn.Sequential(body(), *up), nn.Conv2d(32, K, 1)
 
     def logs(self, pictures):
@@ -107,7 +109,11 @@ def trained(make, epochs=16):
     return net.eval()
 
 
-makers = {"coordinates": Coordinates, "maps, 12 x 12": lambda: Maps(False), "maps, 24 x 24": lambda: Maps(True)}
+makers = {
+    "coordinates": Coordinates,
+    "maps, 12 x 12": lambda: Maps(False),
+    "maps, 24 x 24": lambda: Maps(True),
+}
 nets = {name: trained(make) for name, make in makers.items()}
 with torch.no_grad():
     errors = {name: (net(grey[test]) - truth[test]).norm(dim=2).numpy() for name, net in nets.items()}
@@ -123,7 +129,11 @@ large = np.repeat(np.repeat(faces.images[180 + b], 6, 0), 6, 1)
 _, axes = plt.subplots(1, 3, figsize=(10, 3.6))
 with torch.no_grad():
     for ax, (name, net) in zip(axes, nets.items(), strict=True):
-        drawn = large if name == "coordinates" else draw_heatmap(large, net.maps(grey[test[b : b + 1]])[0].numpy())
+        drawn = (
+            large
+            if name == "coordinates"
+            else draw_heatmap(large, net.maps(grey[test[b : b + 1]])[0].numpy())
+        )
         found = resize_points(net(grey[test[b : b + 1]])[0].numpy(), 6)
         ax.imshow(draw_landmarks(drawn, found, truth=resize_points(faces.xy[180 + b], 6))[..., ::-1])
         ax.set_title(f"{name}: {errors[name][b].mean():.2f} px", fontsize=10)
@@ -133,8 +143,8 @@ plt.tight_layout()
 # %%
 # What a transposed convolution does
 # ----------------------------------
-# Each cell of the small map stamps the kernel onto the large one. Where stamps overlap unevenly, as with a kernel of 3
-# and a step of 2, a flat map becomes a chessboard. A kernel of 4 overlaps evenly.
+# Each cell of the small map stamps the kernel onto the large one. Where stamps overlap unevenly, as with a
+# kernel of 3 and a step of 2, a flat map becomes a chessboard. A kernel of 4 overlaps evenly.
 
 _, axes = plt.subplots(1, 2, figsize=(6, 2.8))
 flat = torch.ones(1, 1, 8, 8)
@@ -148,8 +158,8 @@ plt.tight_layout()
 # %%
 # Exercise
 # --------
-# Reading only the brightest cell of a map throws away what is between the cells. How much does that cost on each of the
-# two maps?
+# Reading only the brightest cell of a map throws away what is between the cells. How much does that cost on
+# each of the two maps?
 
 # %%
 # A solution

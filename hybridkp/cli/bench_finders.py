@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .display import OK, Display, provenance
-from .options import DATA, count, methods, seed_option
+from ..files.lease import work_in
+from .display import OK, Display, plain, provenance
+from .options import DATA, count, methods, reader_options, reading, seed_option
 
 NAME = "bench-finders"
 HELP = "compare finders of objects in whole pictures"
@@ -31,6 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--max-val", type=count, metavar="N", help="evaluate on so many pictures, evenly chosen"
     )
     seed_option(parser)
+    reader_options(parser)
     parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-finders)")
 
 
@@ -41,15 +43,16 @@ def run(args: argparse.Namespace) -> int:
     names = [recipes.canonical(name, "finders") for name in args.finders or recipes.FINDERS_DEFAULT]
     names = list(dict.fromkeys(names))
     made = {name: recipes.make_finder(name, quick=args.quick) for name in names}
-    problem = evaluate.load_problem(args.data, args.split, max_train=args.max_train, max_val=args.max_val)
+    limits = {"max_train": args.max_train, "max_val": args.max_val}
+    problem = evaluate.load_problem(args.data, args.split, **limits, **reading(args))
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}-finders"
     args.resume = f"Finished finders are kept in {out}; give the same command again to go on."
-    with Display(len(made)) as display:
+    with work_in(out), Display(len(made)) as display:
         found = evaluate.bench_finders(
             made, problem, out, seed=args.seed, settings={"quick": args.quick}, progress=display
         )
     families = {name: recipes.family(name, "finders") for name in names}
     paths = write_finders_report(found, problem.val, out, families=families, provenance=provenance())
-    print(paths["markdown"].read_text().rstrip())
+    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
     print(f"\nReport: {paths['html']}")
     return OK

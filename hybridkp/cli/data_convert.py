@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, Bar
-from .options import DATA
+from .options import DATA, reader_options, reading
 
 NAME = "data convert"
 HELP = "write data in another tool's format, pictures and all"
@@ -26,17 +26,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", metavar="FORMAT", default="coco", help=f"{', '.join(able)} (default %(default)s)"
     )
-    parser.add_argument(
-        "--images", metavar="DIR", help="where the pictures lie, if not beside the annotations"
-    )
+    reader_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from ..datasets import convert_dataset, recognise_format
 
-    options = {} if args.images is None else {"images_dir": args.images}
     with Bar("picture") as bar:
-        parts = convert_dataset(args.data, args.out, args.to, progress=bar, **options)
+        parts = convert_dataset(args.data, args.out, args.to, progress=bar, **reading(args))
     objects = sum(len(sample.instances) for part in parts for sample in part)
     pictures = sum(map(len, parts))
     way = f"{recognise_format(args.data).name} -> {args.to}"

@@ -6,6 +6,8 @@ this file loads nothing else.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -24,19 +26,38 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def plain(table: str) -> str:
+    """A Markdown table as a terminal shows it: names as they are given.
+
+    >>> plain(r"| heatmap\\[input_px=96\\] | &lt;8 |")
+    '| heatmap[input_px=96] | <8 |'
+    """
+    return re.sub(r"\\([\\|`*\[\]])", r"\1", table).replace("&lt;", "<").replace("&amp;", "&")
+
+
 def provenance() -> dict[str, str]:
     """What a report says about how it came to be."""
-    return {"command": " ".join(["hybridkp", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d")}
+    # bytes, as the terminal sent them, are UTF-8 also where the locale says otherwise
+    words = [os.fsencode(word).decode("utf-8", "backslashreplace") for word in sys.argv[1:]]
+    return {"command": " ".join(["hybridkp", *words]), "date": time.strftime("%Y-%m-%d")}
 
 
 def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path) -> None:
     """Write the landmarks' report and print its table."""
+    from .. import recipes
     from ..report import write_report
 
+    known = [n for n in dict.fromkeys(p.method for p in predictions) if _is_method(n, "landmarks")]
     result = write_report(
-        predictions, problem.val, out, normalizer=problem.normalizer, provenance=provenance()
+        predictions,
+        problem.val,
+        out,
+        normalizer=problem.normalizer,
+        families={n: recipes.family(n) for n in known},
+        abouts={n: recipes.describe_method(n) for n in known},
+        provenance=provenance(),
     )
-    print(result.to_markdown())
+    print(plain(result.to_markdown()))
     print(f"\nReport: {result.paths['html']} ({TABLE_NOTE})")
 
 
@@ -45,7 +66,7 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
     from .. import recipes
     from ..report import write_points_report
 
-    known = [n for n in dict.fromkeys(m.method for m in found) if _is_method(n)]
+    known = [n for n in dict.fromkeys(m.method for m in found) if _is_method(n, "points")]
     paths = write_points_report(
         found,
         pairs,
@@ -54,17 +75,17 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
         abouts={n: recipes.describe_method(n, "points") for n in known},
         provenance=provenance(),
     )
-    print(paths["markdown"].read_text().rstrip())
+    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
     print(f"\nReport: {paths['html']} ({TABLE_NOTE})")
 
 
-def _is_method(name: str) -> bool:
+def _is_method(name: str, task: str) -> bool:
     """Whether a name stored by some bench is one that the recipes know, and can say something about."""
     from .. import recipes
     from ..structures import InputError
 
     try:
-        return bool(recipes.canonical(name, "points"))
+        return bool(recipes.canonical(name, task))
     except InputError:
         return False
 

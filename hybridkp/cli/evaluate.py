@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, Bar, say, show_report
-from .options import DATA, count, normalizer_option
+from .options import DATA, count, normalizer_option, reader_options, reading
 
 NAME = "evaluate"
 HELP = "score trained models, and others' predictions, on data; writes a report"
@@ -14,6 +14,7 @@ EXAMPLES = """\
   hybridkp evaluate faces.hkp newfaces/ -o runs/new
   hybridkp evaluate runs/faces faces68 --split test -o runs/test
   hybridkp evaluate faces.hkp faces68 --predictions theirs=results.json -o runs/both
+  hybridkp evaluate runs/faces faces68 --conditions -o runs/where
   hybridkp evaluate mouse17 --predictions dlc=film_dlc.csv --predictions lp=film_lp.csv -o runs/films"""
 
 
@@ -35,8 +36,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", help="judged part (default: val where there is one, else all)")
     parser.add_argument("--max-val", type=count, metavar="N", help="so many pictures, evenly chosen")
+    reader_options(parser)
     parser.add_argument(
-        "--images", metavar="DIR", help="where the pictures lie, if not beside the annotations"
+        "--conditions",
+        action="store_true",
+        help="also a table by size, turn, hidden share, light and sharpness of the objects",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for predictions and the report")
     normalizer_option(parser)
@@ -52,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{data}: is a model; the data come last: hybridkp evaluate MODEL ... DATA")
     splits = split_names(data)
     split = args.split or ("val" if "val" in splits else splits[-1] if splits else None)
-    options = {} if args.images is None else {"images_dir": args.images}
-    dataset = thin(load_dataset(data, split, **options), args.max_val)
+    dataset = thin(load_dataset(data, split, **reading(args)), args.max_val)
     args.resume = f"Finished predictions are kept in {args.out}."
     with Bar("model") as bar:
         found = evaluate.evaluate(
@@ -63,6 +66,11 @@ def run(args: argparse.Namespace) -> int:
         say(f"hybridkp: note: {data} has no splits: all of it is judged; see that no model trained on it")
     problem = Problem(dataset, dataset, normalizer=parse_normalizer(args.normalizer, dataset))
     show_report(found, problem, args.out)
+    if args.conditions:
+        from ..report import write_conditions
+
+        write_conditions(found, dataset, args.out, normalizer=problem.normalizer)
+        print(f"\n{(args.out / 'conditions.md').read_text(encoding='utf-8').rstrip()}")
     return OK
 
 

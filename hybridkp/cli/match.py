@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     ending = None if args.out is None else args.out.suffix.lower()
     if ending is not None and ending not in (".json", *PICTURES):
         raise InputError(f"{args.out}: give a name that ends in .json, {' or '.join(PICTURES)}")
+    matcher = make_matcher(args.method, args.points, args.seed)
     image_a, image_b = read_image(args.a), read_image(args.b)
-    found = make_matcher(args.method, args.points, args.seed).match(image_a, image_b)
+    found = matcher.match(image_a, image_b)
     if ending == ".json":
         write_atomic(args.out, json.dumps(_document(found, args), indent=1, allow_nan=False))
     elif ending is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import formats_help
+from ..structures import InputError
 
 DATA = formats_help()
 
@@ -49,7 +50,7 @@ def seed_option(parser: argparse.ArgumentParser, text: str = "of all random choi
 def jobs_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=jobs,
         metavar="N",
         default=-1,
         help="processes at a time, one thread each (default -1: one per usable core)",
@@ -115,7 +116,19 @@ def methods(text: str) -> list[str]:
     """Expressions between commas; a comma inside brackets or quotes belongs to its expression."""
     from ..recipes import split
 
-    return split(text)
+    try:
+        return split(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def jobs(text: str) -> int:
+    if text.strip() == "-1":
+        return -1
+    try:
+        return count(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text} is no number of processes: 1 or more, or -1") from None
 
 
 def names(text: str) -> list[str]:

@@ -15,7 +15,7 @@ EXAMPLES = """\
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a model file of train or bench")
+    parser.add_argument("model", type=Path, help="a model file of train or bench, or a .hkr file of export")
     parser.add_argument("pictures", nargs="+", help="files, folders or globs")
     parser.add_argument(
         "--boxes",

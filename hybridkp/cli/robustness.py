@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..files.lease import work_in
-from .display import OK, Bar, provenance
+from .display import OK, Bar, plain, provenance
 from .options import (
     count,
     jobs_option,
@@ -70,6 +70,6 @@ def run(args: argparse.Namespace) -> int:
         random_state=args.seed,
         provenance=provenance(),
     )
-    print(paths["markdown"].read_text())
+    print(plain(paths["markdown"].read_text(encoding="utf-8")))
     print(f"Report: {paths['html']}")
     return OK

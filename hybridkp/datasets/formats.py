@@ -7,6 +7,7 @@ before a row is asked to, and what is heavy (OpenCV too) is imported then: help 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -117,7 +118,6 @@ LOOKED_AT = 2000  #: files of a folder that nobody knows
 #: ending -> what a file of it may be, when no reader knows it
 _HINTS = {
     ".csv": "a table of frame numbers holds predictions: evaluate --predictions takes it",
-    ".h5": "DeepLabCut's HDF5 is read through the CSV beside it",
     ".mat": "MATLAB files: convert them to COCO JSON, or MPII's JSON",
     ".json": "a JSON of another tool: export as COCO",
     ".txt": "YOLO's texts need their data.yaml with kpt_shape",
@@ -343,12 +343,16 @@ def recognise_format(path: str | Path, rows: Collection[Format[T]] = FORMATS) ->
     word = next((row for row in rows if row.word == str(path)), None)
     if word is not None:
         return word
-    root = Path(path).expanduser()
-    if root.exists() and not (root.is_file() or root.is_dir()):
+    root = Path(os.path.expanduser(path))
+    there = os.path.exists(root)  # unlike Path's own, also of a name that no file can have
+    if there and not (root.is_file() or root.is_dir()):
         raise InputError(f"{path}: neither a regular file nor a folder; name one of them")
     best, most = None, 0.0
-    for row in rows if root.exists() else ():
-        sure = row.recognises(root)
+    for row in rows if there else ():
+        try:
+            sure = row.recognises(root)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check its rights") from None
         if sure > most:
             best, most = row, sure
         if most >= 1:
@@ -357,8 +361,8 @@ def recognise_format(path: str | Path, rows: Collection[Format[T]] = FORMATS) ->
     if best is None and len(places) == 1:
         return places[0]  # nobody else could read it: its own words say best what is wrong
     if best is None:
-        what = f"nothing known in it ({looks_like(root)})" if root.exists() else "no such file or folder"
-        raise InputError(f"{path}: {what}; expected {formats_help(rows)}")
+        what = f"nothing known in it ({looks_like(root)})" if there else "no such file or folder"
+        raise InputError(f"{path!s:.300}: {what}; expected {formats_help(rows)}")
     return best
 
 
@@ -379,4 +383,4 @@ def read_format(row: Format[T], path: str | Path, split: str | None, options: Ma
         if name not in row.options:
             there = ", ".join(row.options) or "none"
             raise InputError(f"{path}: {row.words}: takes no option {name!r} (takes: {there})")
-    return row.read(Path(path).expanduser(), split, **options)
+    return row.read(Path(os.path.expanduser(path)), split, **options)

@@ -5,6 +5,7 @@ Asks the rows what lies there and joins splits; knows no format itself.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from .lookup import SHORT_SIDE, with_one_depth
 
 def split_names(path: str | Path) -> tuple[str, ...]:
     """The splits found at ``path``, in the order train, val, test; empty when it is undivided."""
-    return tuple(recognise_format(path).splits(Path(path).expanduser()))
+    return tuple(recognise_format(path).splits(Path(os.path.expanduser(path))))
 
 
 def load_dataset(path: str | Path, split: str | None = None, **options: Any) -> Dataset:
@@ -44,7 +45,7 @@ def load_dataset(path: str | Path, split: str | None = None, **options: Any) -> 
         No such path, nothing readable there, no such split (names those there are), or an option that
         the format does not have.
     """
-    row, root = recognise_format(path), Path(path).expanduser()
+    row, root = recognise_format(path), Path(os.path.expanduser(path))
     splits = tuple(row.splits(root))
     if split is not None and split not in splits:
         there = ", ".join(splits) or "none: the data are undivided"

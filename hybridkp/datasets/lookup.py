@@ -142,7 +142,8 @@ def find_pictures(
 
     One folder and one way of reading for all names: the pair that finds most of :data:`TRIED` of them
     wins, the most literal first.  Ways: as they stand; ``\\`` for ``/``; ``%20`` for a blank; without
-    leading parts of the folder that *all* names share, so that two different names never become one.
+    leading parts of the folder that *all* names share; without any folder, where all names stay different.
+    Two different names never become one.
     A name that leaves the candidates is refused when its picture is asked for.
 
     Raises
@@ -211,7 +212,20 @@ def _ways(names: Sequence[str]) -> list[Way]:
         (f"without {PurePosixPath(*shared[:n])}", partial(_without, last, n))
         for n in range(1, len(shared) + 1)
     ]
-    return out + cut
+    last_parts = {PurePosixPath(last(name)).name for name in names}
+    alone = (
+        [("without their folders", partial(_last_part, last))] if len(last_parts) == len(set(names)) else []
+    )
+    return out + cut + (alone if any(parents) else [])
+
+
+def plain_name(name: str) -> str:
+    """A picture's name as Windows, a URL or a server wrote it, with / between its parts.
+
+    >>> plain_name("C:\\\\data\\\\my%20face.png")
+    'C:/data/my face.png'
+    """
+    return _unquoted(name)
 
 
 def _slashes(name: str) -> str:
@@ -224,3 +238,7 @@ def _unquoted(name: str) -> str:
 
 def _without(text: Callable[[str], str], n: int, name: str) -> str:
     return str(PurePosixPath(*PurePosixPath(text(name)).parts[n:]))
+
+
+def _last_part(text: Callable[[str], str], name: str) -> str:
+    return PurePosixPath(text(name)).name

@@ -10,8 +10,6 @@ refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,12 @@ import numpy as np
 from ..structures import NOT_LABELLED, Array, Dataset, InputError
 from .collect import Collected
 from .films import load_frame
+from .hdf import BROKEN, MAGIC, open_hdf, whole
 from .lookup import Tally, find_pictures, in_order, path_of, split_of
-from .text import MAX_BYTES, read_head
+from .text import read_head
 
-MAGIC, SLP = b"\x89HDF\r\n\x1a\n", "labels.slp"
+SLP = "labels.slp"
 FILMS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv")
-_BROKEN = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 FRAME = [
     (n, t)
     for n, t in zip(
@@ -103,48 +101,18 @@ def _only(root: Path) -> Path:
     return files[0]
 
 
-@contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    try:
-        import h5py
-    except ImportError:
-        raise InputError(f"{file}: SLEAP's files need h5py: pip install 'hybridkp[formats]'") from None
-    try:
-        with h5py.File(file, "r") as opened:
-            yield opened
-    except InputError:
-        raise
-    except _BROKEN as error:
-        what = " ".join(str(error).split())[:100]
-        raise InputError(
-            f"{file}: not a .slp file that can be read ({what}); save it again in SLEAP"
-        ) from None
-
-
 def _tables(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The metadata and the tables, each bounded before it is read."""
-    with _opened(file) as opened:
-        import h5py
-
-        def whole(name: str) -> Any:
-            link = opened.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink) or not isinstance(opened[name], h5py.Dataset):
-                raise InputError(f"{file}: has no table '{name}' of its own; save it again in SLEAP")
-            table = opened[name]
-            if table.external or table.is_virtual:
-                raise InputError(f"{file}: '{name}' lies in another file; save it again as one file")
-            if table.size * max(table.dtype.itemsize, 16) > MAX_BYTES:
-                raise InputError(f"{file}: '{name}' claims {table.size} rows; no labels are so many")
-            return table[()]
-
+    with open_hdf(file, "a .slp file") as opened:
         about = json.loads(opened["metadata"].attrs["json"])
         about["format_id"] = float(opened["metadata"].attrs.get("format_id", 1.0))
-        tables = {name: whole(name) for name in ("frames", "instances", "points", "pred_points")}
+        names = ("frames", "instances", "points", "pred_points")
+        tables = {name: whole(opened, name, file) for name in names}
         for name, columns in (("frames", FRAME), ("instances", INSTANCE[:-1]), ("points", POINT)):
             missing = {key for key, _ in columns} - set(tables[name].dtype.names or ())
             if missing:
                 raise InputError(f"{file}: '{name}' has no column {sorted(missing)[0]}")
-        tables["videos"] = [json.loads(text) for text in whole("videos_json")]
+        tables["videos"] = [json.loads(text) for text in whole(opened, "videos_json", file)]
         if not isinstance(about, dict):
             raise InputError(f"{file}: its metadata are no object")
         return about, tables
@@ -161,7 +129,7 @@ def _skeleton(about: dict[str, Any], file: Path) -> tuple[list[str], list[list[i
         edges = [
             [place[int(link["source"])], place[int(link["target"])]] for link in _body(skeleton["links"])
         ]
-    except _BROKEN:
+    except BROKEN:
         raise InputError(f"{file}: its metadata name no skeleton; save it again in SLEAP") from None
     return names, edges
 

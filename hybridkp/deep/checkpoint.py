@@ -6,7 +6,8 @@ mean is the training's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,33 @@ def _built(arrays: dict[str, Array], about: dict[str, Any]) -> tuple[Parts, dict
     for key, value in arrays.items():
         part, _, name = key.partition(".")
         parts.setdefault(part, {})[name] = torch.from_numpy(value)
-    if not {"run", "history", "seconds"} <= about.keys():
+    if not {"run", "history"} <= about.keys() or not 0 <= float(about["seconds"]) < math.inf:
         raise KeyError("run")
     return parts, about
+
+
+def check_like(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """ValueError unless names, shapes and types are those of ``own``."""
+    if {k: (v.shape, v.dtype) for k, v in tensors.items()} != {k: (v.shape, v.dtype) for k, v in own.items()}:
+        raise ValueError("weights of another network")
+
+
+def check_history(history: Any, own: Mapping[str, Any]) -> None:
+    """ValueError unless it has the lists of ``own``, of numbers and all of one length."""
+    if not isinstance(history, dict) or history.keys() != own.keys():
+        raise ValueError("another history")
+    if len({len(values) for values in history.values()}) != 1:
+        raise ValueError("a history of another length")
+    if not all(isinstance(v, int | float) for values in history.values() for v in values):
+        raise ValueError("a history that is no numbers")
+
+
+def check_moments(tensors: Mapping[str, Tensor], weights: Sequence[Tensor]) -> None:
+    """ValueError unless each is one number, or of the shape of its weight."""
+    for key, value in tensors.items():
+        index = int(key.split(".")[0])
+        if not 0 <= index < len(weights) or value.shape not in ((), weights[index].shape):
+            raise ValueError("an optimiser's memory of another network")
 
 
 def optimiser_tensors(optimiser: Any) -> dict[str, Tensor]:

@@ -26,7 +26,15 @@ from tqdm import tqdm
 
 from .. import memory
 from ..structures import InputError
-from .checkpoint import load_checkpoint, optimiser_tensors, restore_optimiser, save_checkpoint
+from .checkpoint import (
+    check_history,
+    check_like,
+    check_moments,
+    load_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
 from .devices import half_precision, pick_device, place, seeded
 from .schedule import Schedule
 
@@ -107,12 +115,21 @@ class _Run:
         save_checkpoint(path, parts, {"run": self.about, "history": self.history, "seconds": seconds})
 
     def resume(self, path: Path) -> None:
+        """Go on from a file; :class:`InputError`, and nothing changed, where its parts are not ours."""
         parts, about = load_checkpoint(path, self.about)
+        mean = {} if self.mean is None else self.mean.state_dict()
+        try:
+            check_history(about["history"], self.history)
+            for name, own in (("now", self.module.state_dict()), ("mean", mean), ("best", self.best)):
+                check_like(parts.get(name, {}), own)
+            check_moments(parts["optimiser"], list(self.module.parameters()))
+            self.supply.restore(parts.get("supply", {}))
+        except (LookupError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: a damaged checkpoint ({error}); delete it to start afresh") from None
         self.module.load_state_dict(parts["now"])
         if self.mean is not None:
             self.mean.load_state_dict(parts["mean"])
         restore_optimiser(self.optimiser, parts["optimiser"])
-        self.supply.restore(parts.get("supply", {}))
         self.best, self.history = parts["best"], about["history"]
         memory.credit(about["seconds"])
         self.start -= about["seconds"]

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..imaging.pyramid import sub_pyramid
 from ..structures import Array, Descriptor, InputError, Keypoints, NamedMembers, Parameters, Pyramid
+from .pictures import OfPictures
 
 
-class Concat(NamedMembers, Parameters):
+class Concat(OfPictures, NamedMembers, Parameters):
     """Several descriptors of the same points, side by side.
 
     Parameters
@@ -79,7 +80,7 @@ class Concat(NamedMembers, Parameters):
             raise InputError(f"Concat: {len(self.parts)} parts but {len(self.weights)} weights")
 
 
-class MultiLevel(Parameters):
+class MultiLevel(OfPictures, Parameters):
     """The same points, described on several pyramid levels, as one row: detail and context.
 
     Parameters

@@ -10,11 +10,12 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from ..datasets.lookup import plain_name
 from ..structures import Array, DataWarning, InputError, Sample
 
 
@@ -41,7 +42,10 @@ class BoxesGiven:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> BoxesGiven:
-        """Boxes of a COCO JSON file; also by names without folders, where these name one picture only."""
+        """Boxes of a COCO JSON file; also by names without folders, where these name one picture only.
+
+        Names may be written as another machine does: see :func:`~hybridkp.datasets.lookup.plain_name`.
+        """
         try:
             document = json.loads(Path(path).read_bytes())
             names = {image["id"]: str(image["file_name"]) for image in document["images"]}
@@ -57,9 +61,10 @@ class BoxesGiven:
             raise InputError(
                 f"{path}: needs COCO JSON with images (id, file_name) and annotations (bbox)"
             ) from None
-        count = Counter(Path(name).name for name in table)
-        short = {Path(name).name: rows for name, rows in table.items() if count[Path(name).name] == 1}
-        return cls({**short, **table})
+        plain = {name: PurePosixPath(plain_name(name)) for name in table}
+        count = Counter(path.name for path in plain.values())
+        short = {plain[name].name: rows for name, rows in table.items() if count[plain[name].name] == 1}
+        return cls({**short, **{str(plain[name]): rows for name, rows in table.items()}, **table})
 
     def fit(self, samples: Iterable[Sample]) -> BoxesGiven:
         """Nothing to learn."""
@@ -69,11 +74,15 @@ class BoxesGiven:
         """Boxes (N, 4) of the picture of that name, and scores (N,) of 1."""
         if self.boxes is None:
             return np.array([[0.0, 0.0, image.shape[1], image.shape[0]]]), np.ones(1)
-        path = Path(name)
-        ends = ["/".join(path.parts[i:]) for i in range(len(path.parts))]  # the longest that is there
-        found = next((self.boxes[key] for key in (name, path.as_posix(), *ends) if key in self.boxes), None)
+        found = self.given(name)
         if found is None:
             warnings.warn(f"{name}: has no box, left out", DataWarning, stacklevel=2)
             return np.zeros((0, 4)), np.zeros(0)
-        boxes = np.reshape(np.asarray(found, float), (-1, 4))
-        return boxes, np.ones(len(boxes))
+        return found, np.ones(len(found))
+
+    def given(self, name: str) -> Array | None:
+        """The boxes (N, 4) of the picture of that name; None where it has none."""
+        path, boxes = Path(name), self.boxes or {}
+        ends = ["/".join(path.parts[i:]) for i in range(len(path.parts))]  # the longest that is there
+        found = next((boxes[key] for key in (name, path.as_posix(), *ends) if key in boxes), None)
+        return None if found is None else np.reshape(np.asarray(found, float), (-1, 4))

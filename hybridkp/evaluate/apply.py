@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from .. import memory
+from .. import memory, runtime
 from ..datasets import coco_document, image_ids
 from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown
@@ -92,10 +92,11 @@ def predict(
 
     Parameters
     ----------
-    model : a model file, or a fitted detector (then ``meta`` may give landmarks, margin, ...)
+    model : a model file or a .hkr file, or a fitted detector (``meta`` may then give landmarks, margin, ...)
     boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; None: the model's own finder, or,
         with a :class:`~hybridkp.structures.DataWarning`, the whole picture is taken as one object
-        (see :class:`hybridkp.detection.BoxesGiven`)
+        (see :class:`hybridkp.detection.BoxesGiven`).  Pictures without boxes are left out with one
+        :class:`~hybridkp.structures.DataWarning`; that no picture has any is an InputError
     min_score : boxes of the model's finder whose score is lower are left out; None: as it was trained
     out : folder for ``predictions.json`` and, with ``overlays``, ``overlays/*.jpg``
 
@@ -107,7 +108,11 @@ def predict(
     ``keypoint_visibility``, the probabilities, and a point below one half is x, y, 1: COCO's
     "labelled but not visible", which keeps the point.
     """
-    if isinstance(model, str | os.PathLike):
+    if isinstance(model, str | os.PathLike) and Path(model).suffix.lower() == ".hkr":
+        loaded = runtime.load(model)
+        meta = {**loaded.meta, "size_hw": loaded.size_hw}
+        model = loaded.top_down if isinstance(loaded, runtime.RuntimePictureDetector) else loaded
+    elif isinstance(model, str | os.PathLike):
         meta = read_meta(model)
         model = load_model(model)
     meta = dict(meta or {})
@@ -115,9 +120,11 @@ def predict(
     skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
     samples = []
     names: set[str] = set()
-    for number, path in enumerate(map(Path, pictures), 1):
+    paths = [Path(p) for p in pictures]
+    boxless = _boxless(detector.finder, paths, boxes)
+    for number, path in enumerate(paths, 1):
         image = read_image(path)
-        instances = tuple(detector.detect(image, name=str(path)))
+        instances = () if path in boxless else tuple(detector.detect(image, name=str(path)))
         samples.append(
             Sample(str(path), loader(path), instances, str(path), image.shape[:2], image_id=number)
         )
@@ -129,6 +136,24 @@ def predict(
     if out is not None:
         write_atomic(Path(out) / "predictions.json", json.dumps(document, allow_nan=False, indent=1))
     return document
+
+
+def _boxless(finder: Any, paths: Sequence[Path], boxes: Any) -> set[Path]:
+    """The pictures that have no boxes, told once; :class:`InputError` when no picture has any."""
+    if not isinstance(finder, BoxesGiven) or finder.boxes is None or not paths:
+        return set()
+    missing = [path for path in paths if finder.given(str(path)) is None]
+    if len(missing) == len(paths):
+        where = boxes if isinstance(boxes, str | os.PathLike) else "boxes"
+        first = next(iter(finder.boxes), "it is empty")
+        raise InputError(
+            f"{where}: has boxes of none of the {len(paths)} pictures (first: {paths[0]}; in the file:"
+            f" {str(first)[:200]}); names must end alike"
+        )
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        warnings.warn(f"{missing[0]}{more}: has no box, left out", DataWarning, stacklevel=3)
+    return set(missing)
 
 
 def _whole_pictures(model: Any, boxes: Any, meta: Mapping[str, Any], min_score: float | None) -> TopDown:

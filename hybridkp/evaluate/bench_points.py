@@ -34,6 +34,7 @@ from .processes import (
     end_soon,
     error_path,
     file_name,
+    load_per_core,
     one_line,
     peak_bytes,
     reset_peak,
@@ -314,6 +315,7 @@ def _joined(
         size_hw_b=np.concatenate([old.size_hw_b, np.array([r.size_hw_b for r in rows]).reshape(-1, 2)]),
         cpu_seconds=np.concatenate([old.cpu_seconds, [r.cpu_seconds for r in rows]]),
         peak_bytes=max(peak_bytes(), old.peak_bytes),
+        load=load_per_core(),
         failures=dict(failures),
         versions=versions(),
         **job.facts,
@@ -337,4 +339,4 @@ def _clocked(job: PairsJob) -> MatchedSet:
         result = _match(job.matcher, images, True)
         results[row] = replace(results[row], seconds=result.matched.seconds)
         cpu[row] = result.cpu_seconds
-    return replace(found, results=tuple(results), cpu_seconds=cpu)
+    return replace(found, results=tuple(results), cpu_seconds=cpu, load=load_per_core())

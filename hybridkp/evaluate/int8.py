@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.export import fitted_node
+from ..runtime.export import crops_node
 from ..runtime.nodes import Run, build
 from ..stats import bootstrap_interval
 from ..structures import Array, Dataset, InputError
@@ -49,7 +49,7 @@ def int8_model(model: Any, data: Dataset, margin: float = 1.25, random_state: in
     """
     from ..runtime.int8 import in_8_bits, n_networks
 
-    tree, (h, w) = fitted_node(model), model.size_hw_
+    tree, (h, w) = crops_node(model), model.size_hw_
     if not n_networks(tree):
         raise InputError("has no network of crops: there is nothing to put into 8 bits")
     crops = make_crops(data, (int(h), int(w)), margin)

@@ -25,6 +25,7 @@ from typing import Any, Protocol, TypeVar
 import joblib
 
 from ..files import write_atomic
+from ..memory.resident import load_per_core as load_per_core
 from ..memory.resident import peak_bytes as peak_bytes
 from ..memory.resident import reset_peak as reset_peak
 from ..memory.threads import FIT_THREADS
@@ -92,10 +93,16 @@ def in_processes(
 
     Whatever ends this (Ctrl-C, a kill) ends the workers.
     """
-    jobs = (joblib.delayed(_beside)(os.getpid(), work, *arguments) for arguments in calls)
-    how = "generator" if ordered else "generator_unordered"
+    jobs = (joblib.delayed(work)(*arguments) for arguments in calls)
+    pool = joblib.Parallel(
+        n_jobs=n_workers,
+        return_as="generator" if ordered else "generator_unordered",
+        pre_dispatch="n_jobs",
+        initializer=_start_worker,
+        initargs=(os.getpid(),),
+    )
     with _deaf_to_ctrl_c():
-        found = joblib.Parallel(n_jobs=n_workers, return_as=how, pre_dispatch="n_jobs")(jobs)
+        found = pool(jobs)
     with closing(found):
         yield from found
 
@@ -250,17 +257,6 @@ def _process() -> Any:
 # --------------------------------------------------------------------------------------------
 # inside the process
 # --------------------------------------------------------------------------------------------
-
-
-def _beside(parent: int, work: Callable[..., Result], *arguments: Any) -> Result:
-    """A call of :func:`in_processes`, where it runs."""
-    if os.getpid() != parent and parent not in _WATCHED:
-        _WATCHED.add(parent)
-        _start_worker(parent)
-    return work(*arguments)
-
-
-_WATCHED: set[int] = set()  #: parents whose end this worker waits for
 
 
 def _start_worker(parent: int) -> None:

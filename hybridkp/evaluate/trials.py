@@ -98,7 +98,9 @@ def found_settings(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     if not paths:
         raise InputError(f"{folder}: holds no trials; run hybridkp tune --out {folder} first")
     found = {path: best_trial(read_trials(path)) for path in paths}
-    names = {path: json.loads(path.read_text()).get("method") or path.parent.name for path in paths}
+    names = {
+        path: json.loads(path.read_text(encoding="utf-8")).get("method") or path.parent.name for path in paths
+    }
     return {str(names[path]): dict(trial.params) for path, trial in found.items()}
 
 

@@ -21,7 +21,7 @@ from ..imaging.crops import batch_of_one, predict_in_box, to_picture
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Array, Batch, InputError, Predictions, Problem
 from .crops import load_modalities
-from .processes import divert_messages, end_soon, peak_bytes, reset_peak, versions
+from .processes import divert_messages, end_soon, load_per_core, peak_bytes, reset_peak, versions
 
 WARM_UP = 3  #: predictions made before the clock starts
 LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
@@ -68,13 +68,14 @@ def _do(job: Job) -> None:
         _say(job, "fits" if job.mode != "clock" else "is read")
         with memory.stopwatch() as watch:
             model = _fitted(job)
+        load = load_per_core()
         if job.mode == "clock":
             found = load_predictions(job.predictions)
         else:
-            found = _predicted(model, job, images, watch)
+            found = replace(_predicted(model, job, images, watch), fit_load=load)
         if job.mode != "predict" or not _recallable(job.estimator):
             _say(job, "is timed")
-            found = replace(found, seconds=_clock(model, job, len(images)))
+            found = replace(found, seconds=_clock(model, job, len(images)), load=load_per_core())
     save_predictions(found, job.predictions)
 
 
@@ -113,7 +114,7 @@ def _recallable(estimator: Any) -> bool:
 
 def _fitted(job: Job) -> Any:
     xy = np.load(job.crops / "train-xy.npy", mmap_mode="r")
-    rows = json.loads((job.crops / "rows.json").read_text())
+    rows = json.loads((job.crops / "rows.json").read_text(encoding="utf-8"))
     return fit(job.estimator, _seen(job, "train"), xy, rows["groups"], rows["flip"])
 
 

@@ -4,4 +4,7 @@ from .evidence import explain as explain
 from .hiding import Deletion as Deletion
 from .hiding import deletion_test as deletion_test
 from .hiding import occlusion as occlusion
+from .pairs import PairExplanation as PairExplanation
+from .pairs import explain_pair as explain_pair
+from .pairs import pair_page as pair_page
 from .writer import page as page

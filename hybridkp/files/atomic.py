@@ -53,9 +53,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Write ``data`` (text as UTF-8) to ``path``, whole or not at all; see :func:`atomic_path`."""
+    """Write ``data`` to ``path``, whole or not at all; see :func:`atomic_path`.
+
+    Text is written as UTF-8; what is no character (a byte of a file's name, say) as an escape.
+    """
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
         file.flush()
         os.fsync(file.fileno())
 

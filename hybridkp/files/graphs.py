@@ -140,7 +140,7 @@ def _on_onnxruntime(graph: bytes, inputs: Sequence[str] | None, outputs: list[st
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = max(1, cv2.getNumThreads())
+    options.intra_op_num_threads = _threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
@@ -164,6 +164,12 @@ def _on_onnxruntime(graph: bytes, inputs: Sequence[str] | None, outputs: list[st
             raise InputError(f"the network takes {took}, got {got} ({type(error).__name__})") from None
 
     return ask
+
+
+def _threads() -> int:
+    """As many as OpenCV may have here, and no more than the caller's ``OMP_NUM_THREADS``."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cv2.getNumThreads(), int(said) if said.isdecimal() else cv2.getNumThreads()))
 
 
 def _on_opencv(graph: bytes, inputs: Sequence[str] | None, outputs: list[str]) -> Ask:

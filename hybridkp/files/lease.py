@@ -43,7 +43,7 @@ def machine() -> str:
     """What processes must share to see each other: host, boot and process namespace."""
     parts = [platform.node()]
     with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip())
     with suppress(OSError):
         parts.append(str(os.stat("/proc/self/ns/pid").st_ino))
     return "/".join(parts)
@@ -221,7 +221,9 @@ def _owner(path: Path) -> dict[str, Any] | None:
             return None
         value = json.loads(path.read_text(encoding="utf-8"))
         known = {"hybridkp": int, "machine": str, "pid": int, "started": str}
-        if not all(isinstance(value[name], kind) for name, kind in known.items()) or value["pid"] <= 0:
+        if not all(isinstance(value[name], kind) for name, kind in known.items()):
+            return None
+        if not 0 < value["pid"] < 2**31:
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -238,7 +240,7 @@ def _who(path: Path) -> str:
 def _started(pid: int) -> str:
     """When a process started, in the kernel's ticks; "" where the system does not say."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
 

@@ -25,6 +25,7 @@ _REST: dict[str, type] = {
     **dict.fromkeys(("method", "data", "fingerprint"), str),
     **dict.fromkeys(("params", "failures", "versions"), dict),
     **dict.fromkeys(("n_points", "seed", "peak_bytes"), int),
+    "load": float,
 }
 
 
@@ -46,6 +47,7 @@ class MatchedSet:
     params : what must be the same for the results to be kept
     peak_bytes : the process's largest resident size, -1 = unknown
     failures : pair name -> one line
+    load : the machine's load average per core when the times were taken, NaN = unknown
     """
 
     method: str
@@ -62,6 +64,7 @@ class MatchedSet:
     peak_bytes: int = -1
     failures: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    load: float = float("nan")
 
     __repr__ = short_repr
 
@@ -156,6 +159,7 @@ def _rows(arrays: dict[str, Array], prefix: str, names: tuple[str, ...], n: int)
 
 
 def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> MatchedSet:
+    rest = {"load": float("nan"), **rest}  # older files have none
     check_kinds(rest, {**_REST, "names": list, "stages": list})
     names, stages = tuple(map(str, rest["names"])), tuple(map(str, rest["stages"]))
     n = len(names)

@@ -12,7 +12,6 @@ import os
 import warnings
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ..structures import InputError
 from .arrays import dump_arrays, load_arrays
 from .atomic import atomic_path
 from .modelnodes import FormatError, Reader, Writer, is_estimator
+from .zipped import file_bytes, members
 
 FORMAT = 1  #: a promise: format 1 stays readable
 MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
@@ -87,8 +87,10 @@ def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
     manifest, arrays = _open(path)
     try:
         meta = Reader(arrays).decode(manifest["meta"], 0)
-    except FormatError as error:
+    except (FormatError, InputError) as error:
         raise InputError(f"{path}: {error}") from None
+    except Exception as error:  # as in load_model
+        raise InputError(f"{path}: damaged model file ({type(error).__name__}: {_line(error)})") from None
     if not isinstance(meta, dict):
         raise InputError(f"{path}: damaged model file (meta is not a dict)")
     return meta
@@ -128,47 +130,32 @@ def _add(file: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 def _open(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Any]:
     """(manifest, arrays), each checked."""
-    path = Path(path)
+    data = file_bytes(path, "model file", "check the path")
     try:
-        with zipfile.ZipFile(path) as file:
-            parts = _read_parts(file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such model file; check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a model file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except FormatError as error:
-        raise InputError(f"{path}: {error}") from None
+        parts = members(data)
+    except ValueError as error:
+        raise InputError(f"{path}: not a hybridkp model file: {_line(error)}") from None
     except Exception:  # zipfile raises half a dozen kinds on damaged files
         raise InputError(f"{path}: not a hybridkp model file, or a truncated one") from None
     try:
-        manifest = _manifest(parts.pop(MANIFEST))
-        return manifest, _arrays(parts.pop(ARRAYS, None))
+        manifest = _manifest(_known(parts))
+        return manifest, _arrays(parts.get(ARRAYS))
     except (FormatError, InputError) as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
         raise InputError(f"{path}: damaged model file ({type(error).__name__}: {_line(error)})") from None
 
 
-def _read_parts(file: zipfile.ZipFile) -> dict[str, bytes]:
-    """The bytes of the known members.  Stored members only, so the file's own size bounds them."""
-    infos = file.infolist()
-    names = [info.filename for info in infos]
-    if MANIFEST not in names:
+def _known(parts: dict[str, bytes]) -> bytes:
+    """The manifest, of no other members than ours."""
+    if MANIFEST not in parts:
         raise FormatError("a zip, but not a hybridkp model file (no manifest)")
-    strange = [n for n in names if n not in (MANIFEST, ARRAYS)]
-    if strange or len(set(names)) != len(names):
-        raise FormatError(
-            f"the file has members that do not belong there ({str((strange or names)[0])[:60]!r})"
-        )
-    if any(
-        info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size for info in infos
-    ):
-        raise FormatError("compressed members are not part of the format")
-    if file.getinfo(MANIFEST).file_size > MAX_MANIFEST:
+    strange = [name for name in parts if name not in (MANIFEST, ARRAYS)]
+    if strange:
+        raise FormatError(f"the file has members that do not belong there ({strange[0][:60]!r})")
+    if len(parts[MANIFEST]) > MAX_MANIFEST:
         raise FormatError("the manifest is too large")
-    return {name: file.read(name) for name in names}
+    return parts[MANIFEST]
 
 
 def _manifest(data: bytes) -> dict[str, Any]:

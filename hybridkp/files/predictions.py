@@ -18,7 +18,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("method", "dataset", "fingerprint", "split"), str),
     **dict.fromkeys(("params", "versions", "history"), dict),
     **dict.fromkeys(("seed", "model_bytes", "peak_bytes"), int),
-    "fit_seconds": (int, float),
+    **dict.fromkeys(("fit_seconds", "load", "fit_load"), (int, float)),
     "names": list,
 }
 
@@ -36,6 +36,7 @@ def load_predictions(path: str | os.PathLike[str]) -> Predictions:
 
 
 def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> Predictions:
+    rest = {"load": float("nan"), "fit_load": float("nan"), **rest}  # older files have none
     check_kinds(rest, _KINDS)
     rest["names"] = tuple(str(name) for name in rest["names"])
     rest |= {name: arrays[name] for name in _ARRAYS}

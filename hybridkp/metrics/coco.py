@@ -57,11 +57,31 @@ def _coco_predictions(results: Sequence[Mapping[str, Any]], k: int) -> dict[str,
     }
 
 
+def _fitting(categories: Sequence[Mapping[str, Any]], k: int) -> list[Mapping[str, Any]]:
+    """Those that do not list another number of keypoints than K."""
+    return [c for c in categories if not c.get("keypoints") or len(c["keypoints"]) == k]
+
+
+def _judged(categories: Sequence[Mapping[str, Any]], wanted: Any, k: int) -> list[Any]:
+    """Ids of the categories that are judged, sorted: by name, else by id, else all that have K keypoints."""
+    if wanted is None:
+        chosen = _fitting(categories, k)
+    else:
+        chosen = [c for c in categories if c.get("name") == wanted]
+        chosen = chosen or [c for c in categories if str(c["id"]) == str(wanted)]
+    if not chosen and categories:
+        there = ", ".join(f"{c.get('name')!r} with {len(c.get('keypoints') or ())}" for c in categories)
+        what = f"no category of {k} keypoints" if wanted is None else f"no category {wanted!r}"
+        raise InputError(f"{what} in the truth (there: {there})")
+    return sorted(c["id"] for c in chosen)
+
+
 def oks_ap_from_coco(
     truth: Mapping[str, Any],
     results: Sequence[Mapping[str, Any]],
     sigmas: ArrayLike | None = None,
     *,
+    category: Any = None,
     max_detections: int = 20,
 ) -> dict[str, float]:
     """The ten figures from COCO's own structures, already parsed from JSON.
@@ -75,6 +95,9 @@ def oks_ap_from_coco(
         A ``bbox`` gives the prediction's area, else its points' box does.
     sigmas : (K,), optional
         Default: COCO's constants for 17 landmarks; any other K needs its own.
+    category : name or id of the one category to judge, optional
+        Default: every category that does not list another number of keypoints than there are sigmas;
+        results of others are an error.
     max_detections : int
 
     Returns
@@ -84,7 +107,8 @@ def oks_ap_from_coco(
     Raises
     ------
     InputError
-        A result for an unknown picture, a missing entry, points that do not fit the sigmas.
+        A result for an unknown picture, a missing entry, points that do not fit the sigmas, no such
+        category.
     """
     if sigmas is None:
         sigmas = COCO_PERSON_SIGMAS
@@ -99,15 +123,22 @@ def oks_ap_from_coco(
     for annotation in truth["annotations"]:
         objects[annotation["category_id"], annotation["image_id"]].append(annotation)
     known = set(pictures)
+    judged = _judged(truth["categories"], category, k)
+    others = {c["id"] for c in truth["categories"]} - set(judged if category is None else ())
     for result in results:
         if result["image_id"] not in known:
             raise InputError(f"a result names picture {result['image_id']}, which the truth does not have")
+        if category is None and result.get("category_id") in others:
+            raise InputError(
+                f"a result of category {result['category_id']}, which has not {k} keypoints; leave it out, or"
+                " pass category="
+            )
         predictions[result["category_id"], result["image_id"]].append(result)
     categories = []
-    for category in sorted(c["id"] for c in truth["categories"]):
+    for one in judged:
         rows = []
         for image in pictures:
-            key = category, image
+            key = one, image
             try:
                 columns = _coco_objects(objects[key], k) | _coco_predictions(predictions[key], k)
             except KeyError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class FeatureMatcher(Parameters):
     def __init__(
         self,
         feature: LocalFeature,
-        rule: str = "mutual",
+        rule: Literal["mutual", "ratio", "gms"] = "mutual",
         ratio: float = 0.9,
         threshold_px: float = 3.0,
         ranked: bool = True,

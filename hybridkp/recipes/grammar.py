@@ -114,6 +114,11 @@ def split(text: str) -> list[str]:
 
     >>> split("sdm,vote(sdm,heatmap[input_px=64,sigma=1])")
     ['sdm', 'vote(sdm,heatmap[input_px=64,sigma=1])']
+
+    Raises
+    ------
+    InputError
+        Where an expression is missing: for an empty text, and between two commas.
     """
     depth, found = 0, [""]
     for token in re.findall(r'"(?:\\.|[^"\\])*"?|.', text, re.S):
@@ -122,7 +127,10 @@ def split(text: str) -> list[str]:
             found.append("")
         else:
             found[-1] += token
-    return [expression for item in found if (expression := item.strip())]
+    expressions = [item.strip() for item in found]
+    if not all(expressions):
+        raise InputError(f"{text.strip()!r}: a method is missing" + " at a comma" * (len(found) > 1))
+    return expressions
 
 
 def count_parts(node: Any) -> int:

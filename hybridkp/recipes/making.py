@@ -5,8 +5,10 @@ No expression is read here; only what is written in one pair of brackets passes 
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
+from ast import literal_eval
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -145,9 +147,17 @@ def fit_kind(annotation: str, value: Any) -> tuple[Any, str]:
     ((0.5,), '')
     >>> fit_kind("int", "ten")
     ('ten', 'a whole number')
+    >>> fit_kind("Literal['mutual', 'ratio']", "rati")
+    ('rati', "mutual or ratio: did you mean 'ratio'?")
     """
     words = []
     for kind in re.split(r"\s*\|\s*(?![^\[]*\])", annotation.strip("'")):
+        if kind.startswith("Literal["):
+            known = literal_eval(f"({kind[8:-1]},)")
+            if value in known:
+                return value, ""
+            near = difflib.get_close_matches(str(value), known, n=1)
+            words.append(" or ".join(known) + f": did you mean '{near[0]}'?" * bool(near))
         if kind == "Any" or (_plain_kind(value) in _accepted(kind)):
             return float(value) if kind == "float" else value, ""
         if re.match(r"(tuple|list|Sequence)\[", kind) and kind.count("tuple") < 2:
@@ -158,7 +168,9 @@ def fit_kind(annotation: str, value: Any) -> tuple[Any, str]:
                 return tuple(map(float, items)) if "float" in kind else items, ""
         elif kind in _KINDS:
             words.append(_KINDS[kind])
-    return value, " or ".join(words) or "what cannot be written here"
+    if set(words) <= {"none"}:
+        return value, "what cannot be written here: give its own parameters by their names"
+    return value, " or ".join(words)
 
 
 def _accepted(kind: str) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def check_parameters(estimators: Sequence[Any], params: Params) -> None:
     for name, value in params.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
             raise InputError(f"no method here has a parameter {name!r}: {hint}")
         kinds = {_kind(own) for own in known[name]}
         if "" not in kinds | {_kind(value)} and _kind(value) not in kinds:

@@ -41,6 +41,7 @@ class Material:
     terms: Sequence[tuple[str, str]] = ()  #: what the columns mean
     alarms: Sequence[str] = ()  #: errors of the data that make every figure wrong
     tips: Mapping[str, str] = field(default_factory=dict)  #: method -> one line
+    stem: str = ""  #: what files are called after, in place of index, results and pairs
 
     @property
     def main(self) -> Sequence[PairedComparison]:
@@ -62,12 +63,19 @@ class Material:
             "table_caption": self.caption,
             "level": f"{100 * self.level:g} %",
             "unit": self.unit,
-            "terms": self.terms,
+            "terms": [*self.terms, *(STATISTICS if len(self.rows) > 1 else ())],
             "tips": self.tips,
+            "downloads": list(self._names().values())[1:],
             **(trade_off_context(self.points(), self.head, self.what) if timed else {}),
             **pairs_context(self.head, self.rows, self.main),
         }
         return render_page(template, {**context, **own})
+
+    def _names(self) -> dict[str, str]:
+        """Kind of file -> its name; the page first."""
+        table, minus = self.stem or "results", f"{self.stem}-" if self.stem else ""
+        names = {"html": f"{self.stem or 'index'}.html", "markdown": f"{table}.md", "csv": f"{table}.csv"}
+        return {**names, "json": f"{table}.json", "pairs": f"{minus}pairs.csv"}
 
     def overview(self, strip: Sequence[tuple[str, Array]]) -> bytes:
         """The README's picture: the trade-off above a strip of captioned pictures."""
@@ -82,16 +90,18 @@ class Material:
         folder: Path,
         html: str,
         *,
-        stem: str = "",
         overview: bytes | None = None,
         about: Mapping[str, Any] | None = None,
         extra: Mapping[str, Mapping[str, Any]] | None = None,
+        objects: str | None = None,
         **more: Any,
     ) -> dict[str, Path]:
-        """Page, tables and picture into ``folder``; ``about``, ``extra`` and ``more`` are for the JSON file.
+        """Page, tables and picture into ``folder``; ``about``, ``extra`` and ``more`` are for the JSON file,
+        ``objects`` is a CSV with a line for each thing that was judged.
 
         The files are called index, results and pairs; with a ``stem`` they are called after it.
         """
+        names = self._names()
         facts = {**self.about, "title": self.title, "headline": self.head.key, "level": self.level}
         facts |= {
             "notes": list(self.notes),
@@ -102,17 +112,35 @@ class Material:
         notes = [*(f"Error of the data, figures are wrong: {line}" for line in self.alarms), *self.notes]
         json = cells.to_json(self.rows, self.main, about=facts, extra=extra or {}, **more)
         pairs = cells.pairs_to_csv(self.comparisons, self.head.difference_unit)
-        table, minus = stem or "results", f"{stem}-" if stem else ""
+        tables = cells.to_markdown(self.rows, self.columns, notes), cells.to_csv(self.rows), json, pairs
         files: dict[str, tuple[str, str | bytes]] = {
-            "html": (f"{stem or 'index'}.html", html),
-            "markdown": (f"{table}.md", cells.to_markdown(self.rows, self.columns, notes)),
-            "csv": (f"{table}.csv", cells.to_csv(self.rows)),
-            "json": (f"{table}.json", json),
-            "pairs": (f"{minus}pairs.csv", pairs),
+            kind: (name, text) for (kind, name), text in zip(names.items(), (html, *tables), strict=True)
         }
+        if objects is not None:
+            files["objects"] = (f"{self.stem}-objects.csv" if self.stem else "objects.csv", objects)
         if overview is not None:
             files["overview"] = ("overview.png", overview)
         return write_files(folder, files)
+
+
+#: what stands in every table of two methods and more
+STATISTICS = (
+    (
+        "Interval",
+        "In brackets: how far the mean would move with other pictures of the same kind, found by drawing"
+        " whole groups (one photograph, person or film each) again and again.",
+    ),
+    (
+        "same",
+        "Methods that share a letter could not be told apart by paired tests. That is no proof that they are"
+        " equal: with few groups nothing can be told apart.",
+    ),
+    (
+        "p (Holm)",
+        "How often chance alone would show such a difference, made stricter because many pairs are tested at"
+        " once (Holm 1979).",
+    ),
+)
 
 
 def check_level(level: float) -> None:

@@ -51,7 +51,7 @@ def _machine() -> str:
     """The processor's name and how many cores this process may count on."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), name)
     return f"{name}, {os.cpu_count()} cores"
 

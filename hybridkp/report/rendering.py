@@ -7,6 +7,7 @@ builds itself pass unescaped.  No file is written here and nothing is computed.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -18,6 +19,7 @@ from ..structures import Array
 from . import plots
 from .cells import Column, Row, cell
 
+TOC = jinja2.utils.markupsafe.Markup("<!-- contents -->")  #: where the list of sections goes
 WIDE, NARROW = (9.6, 5.2), (3.6, 4.6)  #: inches of a plot on a laptop, on a phone
 
 
@@ -35,8 +37,22 @@ def render_page(template: str, context: Mapping[str, Any], room: str = "report")
     """
     environment = _environment(room)
     style = environment.loader.get_source(environment, "style.css")[0]  # type: ignore[union-attr]
-    shared: dict[str, Any] = {"style": style, "cell": cell, "sort_key": _sort_key, "tips": {}}
-    return environment.get_template(template).render({**shared, **context})
+    shared: dict[str, Any] = {
+        "style": style,
+        "cell": cell,
+        "sort_key": _sort_key,
+        "tips": {},
+        "downloads": (),
+        "toc": TOC,
+    }
+    return _with_contents(environment.get_template(template).render({**shared, **context}))
+
+
+def _with_contents(page: str) -> str:
+    """The page with links to its own sections where the shell has left room for them."""
+    found = re.findall(r'<h2 id="([\w-]+)">(.*?)</h2>', page)
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in found)
+    return page.replace(TOC, f'<nav aria-label="contents"><ul>{links}</ul></nav>', 1)
 
 
 def _sort_key(row: Row, column: Column) -> str:

@@ -6,7 +6,7 @@ Takes any task's rows and paired comparisons; nothing is computed that these do 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from ..metrics import Metric
 from ..stats import PairedComparison, indistinguishable_sets
 from .cells import Column, Row, cell, number, p_value
 
+GROUPS = {"object": "group", "pair": "sequence"}  #: what is drawn and flipped, by what is scored
 MOST_SENTENCES = 12  #: about pairs; the table has them all
+LOADED = 1.25  #: load average per core; a bench that is alone on its machine stays below
 
 
 def excludes_zero(c: PairedComparison) -> bool:
@@ -69,7 +71,20 @@ def opening(
     if not close:
         p = p_value(max(c.p_holm for c in others))
         return f"{first} It is better than every other method (Holm p {p if '<' in p else '≤ ' + p})."
-    return f"{first} It cannot be told apart from {listed(close)}."
+    return f"{first} It cannot be told apart from {listed(shortened(close))}{_why(comparisons, what)}."
+
+
+def shortened(names: Sequence[str], most: int = 5) -> list[str]:
+    """The first names, and how many more there are."""
+    return list(names) if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} others"]
+
+
+def _why(pairs: Sequence[PairedComparison], what: str) -> str:
+    """Whether so few groups could have told anything apart: G groups give no p below 2 / 2^G."""
+    groups = min(c.n_groups for c in pairs)
+    if 2.0 ** (1 - groups) * len(pairs) >= 0.05:
+        return f": {count(groups, GROUPS[what])} {'is' if groups == 1 else 'are'} too few to tell"
+    return ""
 
 
 def listed(names: Sequence[str]) -> str:
@@ -88,6 +103,19 @@ def comparison_note(what: str, groups: str) -> str:
         f" {groups}, p corrected by Holm for all comparisons of one table. Methods that share a letter could"
         " not be told apart; that is not a proof that they are equal."
     )
+
+
+def load_notes(loads: Mapping[str, Sequence[float]], what: str) -> list[str]:
+    """What to think of times that were taken while the machine was busy; ``loads``: method -> its runs'."""
+    above = {name: [value for value in found if value > LOADED] for name, found in loads.items()}
+    busy = {name: max(values) for name, values in above.items() if values}
+    if not busy:
+        return []
+    return [
+        f"{what} of {listed(list(busy))} were taken on a busy machine, with a load average of up to"
+        f" {max(busy.values()):.1f} per core (above {LOADED:g} processes wait): they are too long, nobody"
+        " knows by how much. Compare them with nothing; take them again on a quiet machine."
+    ]
 
 
 def set_sentences(rows: Sequence[Row], comparisons: Sequence[PairedComparison]) -> list[tuple[str, str]]:

@@ -5,29 +5,23 @@ Reading builds arrays and ONNX sessions from known kinds of node (``nodes.py``);
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..files.arrays import load_arrays
 from ..files.graphs import engine_used
+from ..files.zipped import file_bytes, members
 from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import Array, InputError, Instance, Keypoints
 from .nodes import Run, build
-from .values import FORMAT
+from .values import FORMAT, WHOLE
 
 MARGIN = 1.25  #: crop side / box side, where the file does not say
-
-
-WHOLE = "detection.top_down"  #: the kind of node that takes whole pictures
 
 
 def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector | RuntimePictureDetector:
@@ -45,20 +39,15 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector 
     InputError
         For anything that is not a whole runtime file of this format.
     """
-    file = Path(path)
-    try:
-        if file.exists() and not file.is_file():
-            raise InputError(f"{path}: is {'a folder' if file.is_dir() else 'no file'}, not a runtime file")
-        return _detector(file.read_bytes(), engine, str(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such runtime file; write one with `hybridkp export`") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return _detector(file_bytes(path, "runtime file", "write one with `hybridkp export`"), engine, str(path))
 
 
 def _detector(data: bytes, engine: str, path: str) -> RuntimeDetector | RuntimePictureDetector:
     """The detector of a runtime file's bytes; ``path`` is for complaints."""
-    parts = _parts(data, path)
+    try:
+        parts = members(data)
+    except Exception:  # zipfile raises half a dozen kinds on damaged files
+        raise InputError(f"{path}: not a hybridkp runtime file, or a truncated one") from None
     try:
         manifest = json.loads(parts["manifest.json"])
         version = manifest["runtime"]
@@ -88,18 +77,6 @@ def _detector(data: bytes, engine: str, path: str) -> RuntimeDetector | RuntimeP
     runs_on = engine_used(engine) if any(name.endswith(".onnx") for name in parts) else "NumPy"
     kind = RuntimePictureDetector if whole else RuntimeDetector
     return kind(run, size_hw, meta, k, runs_on, (data, engine, path))
-
-
-def _parts(data: bytes, path: str) -> dict[str, bytes]:
-    """The members of the zip; stored ones only, so that the file's own size bounds them."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
-            infos = file.infolist()
-            if any(i.compress_type != zipfile.ZIP_STORED or i.compress_size != i.file_size for i in infos):
-                raise ValueError("compressed")
-            return {info.filename: file.read(info) for info in infos}
-    except Exception:  # zipfile raises half a dozen kinds on damaged files
-        raise InputError(f"{path}: not a hybridkp runtime file, or a truncated one") from None
 
 
 def _size(value: Any) -> tuple[int, int]:
@@ -180,6 +157,11 @@ class RuntimePictureDetector(_Loaded):
     engine : what its networks run on, "NumPy" where it has none
     """
 
+    @property
+    def top_down(self) -> Any:
+        """The finder and the detector that it is made of, a :class:`hybridkp.detection.TopDown`."""
+        return self._run
+
     def detect(self, image: Array) -> list[Instance]:
         """The objects of (H, W) or (H, W, 3) BGR, best first; none is an empty list.
 
@@ -212,19 +194,28 @@ class RuntimeDetector(_Loaded):
 
     _run: Run
 
-    def detect(self, image: Array, box_xywh: ArrayLike | None = None) -> Keypoints:
-        """Landmarks of the object in a box (default: the whole picture), in picture px.
+    @overload
+    def detect(self, image: Array, box_xywh: Sequence[float] | None = None) -> Keypoints: ...
+
+    @overload
+    def detect(self, image: Array, box_xywh: Sequence[Sequence[float]]) -> list[Keypoints]: ...
+
+    @overload
+    def detect(self, image: Array, box_xywh: Array) -> Any: ...  # its shape decides
+
+    def detect(self, image: Array, box_xywh: Any = None) -> Any:
+        """Landmarks of the object in a box (default: the whole picture), or in each of many, in picture px.
 
         Parameters
         ----------
         image : (H, W) or (H, W, 3) BGR, as ``cv2.imread`` and ``cv2.VideoCapture`` give it
-        box_xywh : (4,) x, y, width, height, as OpenCV's face detectors give it
+        box_xywh : (4,) x, y, width, height, as OpenCV's face detectors give it; or (N, 4)
 
         Returns
         -------
         Keypoints
             K points in the landmarks' order; ``label`` is the landmark's index, ``score`` its
-            confidence in 0..1; ``.to_cv2()`` gives ``cv2.KeyPoint``.
+            confidence in 0..1; ``.to_cv2()`` gives ``cv2.KeyPoint``.  Of (N, 4) boxes a list of N.
 
         Raises
         ------
@@ -237,10 +228,16 @@ class RuntimeDetector(_Loaded):
             raise InputError("picture: got None, as cv2.imread gives for a file it cannot read")
         image = as_uint8(image)
         h, w = image.shape[:2]
-        box = np.array([0, 0, w, h] if box_xywh is None else box_xywh, float)
-        if box.shape != (4,):
-            raise InputError(f"a box is (4,): x, y, width, height; got {box.shape}, give one box at a time")
-        if is_outside(box, (h, w)):
+        boxes = np.array([0, 0, w, h] if box_xywh is None else box_xywh, float)
+        if boxes.size == 0 and boxes.ndim <= 2:
+            return []
+        if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
+            raise InputError(f"a box is (4,): x, y, width, height, and many are (N, 4); got {boxes.shape}")
+        return self._in_box(image, boxes) if boxes.ndim == 1 else [self._in_box(image, box) for box in boxes]
+
+    def _in_box(self, image: Array, box: Array) -> Keypoints:
+        if is_outside(box, image.shape[:2]):
+            h, w = image.shape[:2]
             raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
         xy, score = predict_in_box(self._run, image, box, self.size_hw, float(self.meta["margin"]))
         size = np.full(len(xy), 0.05 * box[2:].max())

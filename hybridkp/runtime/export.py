@@ -19,7 +19,7 @@ from .. import __version__
 from ..files import atomic_path
 from ..files.arrays import dump_arrays
 from ..structures import InputError
-from .values import FORMAT
+from .values import FORMAT, WHOLE
 
 
 def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, Any] | None = None) -> Path:
@@ -75,6 +75,14 @@ def fitted_node(model: Any) -> Any:
         raise InputError(
             f"{lacking} cannot be exported to the runtime: use its model file with load_model"
         ) from None
+
+
+def crops_node(model: Any) -> Any:
+    """:func:`fitted_node` of a detector of crops; a model with a finder of its own is refused."""
+    node = fitted_node(model)
+    if node["kind"] == WHOLE:
+        raise InputError("finds objects itself, and such a file takes crops: export to a .hkr file instead")
+    return node
 
 
 def _strip(node: Any, arrays: dict[str, Any], graphs: dict[str, bytes]) -> Any:

@@ -21,8 +21,9 @@ from .. import __version__
 from ..files.atomic import write_atomic
 from ..structures import InputError
 from .builder import OPSET, Crop, Graph, Tensor, declared, emit
-from .export import fitted_node
+from .export import crops_node
 from .nodes import build
+from .opencv_form import for_opencv
 
 #: operators that ``cv2.dnn`` of 4.14 and 5.0 runs as ONNX means them, in the forms that networks here use
 OPENCV_OPS = frozenset(
@@ -62,7 +63,7 @@ def export_onnx(
     """
     if pixels not in INPUTS or (opencv and pixels != "float"):
         raise InputError(f"pixels must be one of {', '.join(INPUTS)}, for cv2.dnn float; got {pixels!r}")
-    node, size_hw = fitted_node(model), tuple(int(v) for v in model.size_hw_)
+    node, size_hw = crops_node(model), tuple(int(v) for v in model.size_hw_)
     k = len(build(node)(np.zeros((*size_hw, 3), np.uint8))[0])
     graph = _flat(node, size_hw, k) if opencv else _free(node, size_hw, k, pixels)
     if opencv:
@@ -75,6 +76,7 @@ def export_onnx(
         producer_name="hybridkp",
         producer_version=__version__,
     )
+    made = for_opencv(made) if opencv else made
     helper.set_model_props(made, _card(meta or {}, size_hw, pixels))
     onnx.checker.check_model(made, full_check=True)
     write_atomic(path, made.SerializeToString())

@@ -12,6 +12,7 @@ import numpy as np
 from ..structures import Array
 
 FORMAT = 1  #: the runtime file's own format number
+WHOLE = "detection.top_down"  #: the kind of node that takes whole pictures
 
 
 def whole(node: dict[str, Any], name: str, low: int, high: int) -> int:

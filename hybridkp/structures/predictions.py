@@ -38,8 +38,9 @@ class Predictions:
     covers decoded picture and box -> crop -> points in the picture; NaN where not timed.
     ``fit_seconds`` is wall clock and counts work that a memory spared; ``model_bytes`` the size
     of the model file and ``peak_bytes`` the process's largest resident size in fit and predict,
-    remembered work included (-1 = unknown).  Row b belongs to ``names[b]`` / ``instance[b]``,
-    the latter counting the objects of that sample from 0.
+    remembered work included (-1 = unknown).  ``load`` is the machine's load average per core when
+    ``seconds`` were taken, ``fit_load`` when ``fit_seconds`` were (NaN = unknown).  Row b belongs to
+    ``names[b]`` / ``instance[b]``, the latter counting the objects of that sample from 0.
     """
 
     method: str
@@ -58,6 +59,8 @@ class Predictions:
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)  #: training curves
+    load: float = float("nan")
+    fit_load: float = float("nan")
 
     __repr__ = short_repr
 

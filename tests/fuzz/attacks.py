@@ -23,6 +23,7 @@ import seeds
 from onnx import TensorProto, helper
 
 from hybridkp.files.arrays import dump_arrays, load_arrays
+from hybridkp.files.lease import LEASE
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 Files = dict[str, bytes]
@@ -57,6 +58,10 @@ def make_attacks(folder: Path, sound: dict[str, list[Path]]) -> dict[str, list[t
         add("run", {f"{key}-{value}.json": json.dumps(facts).encode()}, bench)
     for text in ("null", "[]", "7", '{"data": ' + "9" * 5000 + "}", "[" * 100_000, '{"data": "\\ud800"}'):
         add("run", {f"state-{text[:9]}.json": text.encode()}, bench)
+    lease = next(path for path in sound["run"] if path.name == LEASE)
+    for value in (2**31, 2**70, -1, True, "1"):
+        owner = json.loads(lease.read_bytes()) | {"pid": value}
+        add("run", {f"pid-{value!s:.9}.json": json.dumps(owner).encode()}, lease)
     trials = where / "run" / "tuned" / "hog+ridge" / "trials.json"
     for key, value in (("params", {"ghost": 1}), ("params", {"alpha": "x"}), ("metric", "ghost")):
         table = json.loads(trials.read_bytes())
@@ -73,7 +78,9 @@ def make_attacks(folder: Path, sound: dict[str, list[Path]]) -> dict[str, list[t
                 {"other.hkp": (where / "svc.hkp").read_bytes(), "mean.hkp": _bytes(where, "mean.hkp")},
                 path,
             )
-        elif path.name != seeds.CHECKPOINT:
+        elif path.name == seeds.CHECKPOINT:
+            add("fits", checkpoints(path.read_bytes()), path)
+        else:
             add("fits", folds(path.read_bytes()), path)
     return found
 
@@ -130,6 +137,7 @@ def models(where: Path) -> Files:
         "children.hkp": _model(trees, of("DecisionTreeClassifier", children), evil),
         "system.hkp": _model(svc, lambda m: m["root"].update({"class": "os:system"}), evil),
         "packed.hkp": _model(svc, lambda m: None, {"bomb": np.zeros(2**24)}, zipfile.ZIP_DEFLATED),
+        "meta.hkp": _model(svc, lambda m: m.update(meta={"$": "dataclass"}), {}),
         "deep.hkp": _zip({"manifest.json": b'{"format":1,"root":' + b"[" * 100_000}),
         "empty.hkp": b"PK\x05\x06" + bytes(18),
     }
@@ -358,6 +366,24 @@ def folds(sound: bytes) -> Files:
     files = {f"{name}.safetensors": mutate.sealed(dump_arrays(its, about)) for name, its in out.items()}
     claim = sound.replace(b'"shape":[6,5,2]', b'"shape":[6,5,9]', 1)
     return files | {"claim.safetensors": claim, "pickle.safetensors": pickle.dumps(print)}
+
+
+def checkpoints(sound: bytes) -> Files:
+    """A training's, of the right run, with another history or other weights."""
+    arrays, about = load_arrays(sound)
+    inner = json.loads(about["checkpoint"])
+    histories = [dict.fromkeys(inner["history"], 7), {k: ["x"] for k in inner["history"]}, {}, None]
+    told = [about | {"checkpoint": json.dumps(inner | {"history": history})} for history in histories]
+    told.append(about | {"checkpoint": json.dumps(inner | {"seconds": "x"})})
+    out = {f"told-{i}.safetensors": mutate.sealed(dump_arrays(arrays, each)) for i, each in enumerate(told)}
+    first = next(name for name in arrays if name.startswith("now.") and arrays[name].ndim > 1)
+    moment = next(name for name in arrays if name.startswith("optimiser.") and arrays[name].ndim)
+    for i, name in enumerate((first, moment)):
+        cut = {key: value[:1] if key == name else value for key, value in arrays.items()}
+        lost = {key: value for key, value in arrays.items() if key != name}
+        out[f"cut-{i}.safetensors"] = mutate.sealed(dump_arrays(cut, about))
+        out[f"lost-{i}.safetensors"] = mutate.sealed(dump_arrays(lost, about))
+    return out
 
 
 def _pts(number: str) -> bytes:

@@ -30,7 +30,8 @@ import mutate
 import seeds
 
 HERE = Path(__file__).parent
-SECONDS = 20.0  #: for one file
+SECONDS = 20.0  #: of processor time for one file; a busy machine makes nothing a hang
+WAIT = 60 * SECONDS  #: of anything, for one file
 MEMORY = 3 << 30  #: bytes of address space of the reading process
 
 #: target -> what a file of it is
@@ -40,12 +41,13 @@ TARGETS = {
     "onnx": "ONNX graphs, looked through as ours and as others'",
     "predictions": "stored predictions",
     "coco": "COCO annotations: read, checked, and crops cut",
+    "formats": "other tools' annotations, of every format that the library also writes",
     "pts": "300-W `.pts` files",
     "picture": "pictures of ten kinds",
     "run": "run folders of `bench`, `bench-points` and `tune`: reported and resumed",
     "fits": "remembered fits, predictions and training checkpoints",
 }
-FOLDERS = ("run", "fits")  #: targets of which a case is a folder with one file changed
+FOLDERS = ("run", "fits", "formats")  #: targets of which a case is a folder with one file changed
 #: what a reader said -> how it is counted; the last five must be 0
 WORDS = {"ok": "accepted", "refused": "library errors", "crash": "crashes", "hang": "hangs"}
 WORDS |= {"memory": "over memory", "traceback": "tracebacks", "lines:": "long messages"}
@@ -70,12 +72,24 @@ class Reader:
             text=True,
             env={**os.environ, "PYTHONPATH": paths},
         )
-        if self._line(120) != "ready":
+        if self._line() != "ready":
             raise RuntimeError(f"the reader of {self.target} does not start")
 
-    def _line(self, seconds: float) -> str:
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        return self.process.stdout.readline().strip() if ready else "hang"
+    def _line(self) -> str:
+        begin, spent = time.monotonic(), self._spent()
+        while time.monotonic() - begin < WAIT and self._spent() - spent < SECONDS:
+            if select.select([self.process.stdout], [], [], 0.5)[0]:
+                return str(self.process.stdout.readline().strip())
+        return "hang"
+
+    def _spent(self) -> float:
+        """Seconds of processor time; 0 of a process that has ended."""
+        try:
+            text = Path(f"/proc/{self.process.pid}/stat").read_text()
+        except OSError:
+            return 0.0
+        ticks = text.rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
     def read(self, path: Path) -> tuple[bool, str]:
         """Whether the reader came behind the header, and ``ok``, ``refused``, or what went wrong."""
@@ -83,7 +97,7 @@ class Reader:
             self._start()
         self.process.stdin.write(f"{path}\n")
         self.process.stdin.flush()
-        said = self._line(SECONDS)
+        said = self._line()
         if said in ("", "hang"):
             self.close()
             return True, said or "crash"
@@ -154,7 +168,7 @@ def run(
     sound = seeds.make_seeds(folder)
     known = attacks.make_attacks(folder, sound)
     (folder / "case").mkdir(exist_ok=True)
-    targets: dict[str, dict[str, int]] = {}
+    targets: dict[str, dict[str, Any]] = {}
     failures: list[tuple[str, str, str]] = []
     of_attacks: Counter[str] = Counter()
     for name in only:
@@ -173,7 +187,8 @@ def run(
                 tell(name, number, dict(counts))
         target.reader.close()
         failures += target.failures
-        targets[name] = {word: counts[word] for word in ("cases", "past the header", *WORDS.values())}
+        told = {word: counts[word] for word in ("cases", "past the header", *WORDS.values())}
+        targets[name] = {"words": TARGETS[name]} | told
     of = {word: of_attacks[word] for word in ("cases", *WORDS.values())}
     return {"targets": targets, "attacks": of, "failures": failures}
 
@@ -205,12 +220,12 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         found = run(args.cases, Path(folder), args.seed, args.keep, tell, args.only)
     for target, counts in found["targets"].items():
-        print(f"{target:12}", ", ".join(f"{n} {word}" for word, n in counts.items() if n))
+        print(f"{target:12}", ", ".join(f"{n} {word}" for word, n in counts.items() if n and word != "words"))
     print(f"{'attacks':12}", ", ".join(f"{n} {word}" for word, n in found["attacks"].items() if n))
     for failure in found["failures"][:40]:
         print("FAILED", *failure)
     if args.json:
-        limits = {"seconds for a file": SECONDS, "bytes of memory": MEMORY}
+        limits = {"seconds of processor time": SECONDS, "bytes of memory": MEMORY}
         facts = {"provenance": provenance(args.seed), "seconds": round(time.time() - begin), "limits": limits}
         args.json.write_text(json.dumps(facts | found, indent=1) + "\n")
     return 1 if found["failures"] else 0

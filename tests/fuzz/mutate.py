@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import numpy as np
 
@@ -299,9 +300,9 @@ def lines(data: bytes, rng: Random) -> bytes:
         elif kind == 1:
             rows.insert(at, rows[rng.randrange(len(rows))])
         else:
-            words = rows[at].split(" ")
+            words = re.split(r"([ ,;:=\"<>]+)", rows[at])
             words[rng.randrange(len(words))] = str(rng.choice(NASTY))
-            rows[at] = " ".join(words)
+            rows[at] = "".join(words)
     return "\n".join(rows).encode("utf-8", "surrogatepass")
 
 
@@ -321,6 +322,7 @@ def of_name(name: str) -> Mutate:
     """How a file of that name is damaged."""
     ends: dict[str, Mutate] = {".json": json_text, ".safetensors": safetensors, ".onnx": protobuf}
     ends |= {".hkp": zipped, ".hkr": zipped, ".npy": npy, ".pts": lines}
+    ends |= dict.fromkeys((".txt", ".csv", ".tps", ".yaml", ".xml"), lines)
     ends |= dict.fromkeys((".png", ".jpg", ".bmp", ".tiff", ".webp", ".pgm", ".ppm", ".jp2", ".gif"), picture)
     return next((how for end, how in ends.items() if name.endswith(end)), raw)
 
@@ -337,6 +339,10 @@ def opens(path: Path) -> bool:
         if path.suffix == ".hkp":
             with zipfile.ZipFile(path) as file:
                 return file.testzip() is None
-        return data[:6] == b"\x93NUMPY"
+        if path.suffix == ".xml":
+            return fromstring(data) is not None
+        if path.suffix == ".npy":
+            return data[:6] == b"\x93NUMPY"
+        return bool(data.decode().strip())
     except Exception:  # whatever damage can cause
         return False

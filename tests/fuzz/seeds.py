@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from hybridkp.evaluate import Problem, load_problem
 from hybridkp.files import save_model
 from hybridkp.files.lease import LEASE, machine
 from hybridkp.landmarks import HolisticRegressor, MeanShape, PatchDetector
-from hybridkp.structures import Dataset, Instance, Sample
+from hybridkp.structures import Dataset, InputError, Instance, Sample
 
 METHODS = {"mean": MeanShape(), "hog+ridge": HolisticRegressor(grid=4)}  #: of the bench's folder
 MATCHERS = {"orb": partial(recipes.make_matcher, "orb")}
@@ -60,7 +59,7 @@ def network(checkpoint: Path | None) -> Any:
 
 
 def make_seeds(folder: Path) -> dict[str, list[Path]]:
-    """Target -> sound files; those of "run" and "fits" lie in a folder ``seeds/TARGET/KIND`` each."""
+    """Target -> sound files; those of the targets that are folders lie in ``seeds/TARGET/KIND``."""
     where = folder / "seeds"
     where.mkdir(parents=True, exist_ok=True)
     found = _models(where)
@@ -70,13 +69,16 @@ def make_seeds(folder: Path) -> dict[str, list[Path]]:
     found["picture"] = _pictures(where / "pictures")
     found["onnx"] = [Path(checks.__file__).parents[1] / "points" / "weights" / "net.onnx"]
     found["onnx"].append(where / "direct.onnx")
-    found["coco"] = [where / "data" / "train.json", *_other_tools(where / "data")]
+    found["coco"] = [where / "data" / "train.json"]
     (where / "a.pts").write_text("version: 1\nn_points: 3\n{\n8.5 8\n20 8\n14.25 16\n}\n")
     cv2.imwrite(str(where / "a.png"), picture())
     found["pts"] = [where / "a.pts"]
     _fits(where / "fits" / "fits")
-    for target in ("run", "fits"):
-        files = sorted(p for p in (where / target).rglob("*") if p.is_file() and p.suffix != ".lock")
+    _formats(where / "formats")
+    for target in ("run", "fits", "formats"):
+        files = sorted(
+            p for p in (where / target).rglob("*") if p.is_file() and p.suffix not in (".lock", ".png")
+        )
         found[target] = [p for p in files if not (target == "run" and p.parent == where / "run/bench/cache")]
     return found
 
@@ -118,20 +120,6 @@ def _data(folder: Path) -> None:
         cv2.imwrite(str(folder / f"p{i}.png"), picture(i))
 
 
-def _other_tools(folder: Path) -> list[Path]:
-    """The same small set as every other tool would have it; read as data sets are."""
-    kinds = (".json", ".xml", ".csv", ".tps", ".slp", ".yaml")
-    found = []
-    for row in FORMATS:
-        if row.write is None or row.name == "coco" or (row.name == "sleap" and not find_spec("h5py")):
-            continue
-        before = set(folder.iterdir())
-        row.write(dataset(1), folder, None)
-        new = set(folder.iterdir()) - before
-        found += sorted(p for p in new if p.suffix in kinds and "config" not in p.name)
-    return found
-
-
 def _run_folders(folder: Path, where: Path) -> None:
     """What ``bench``, ``bench-points`` and ``tune`` leave, with what a kill leaves there too."""
     evaluate.bench(METHODS, problem(folder), out=where / "bench")
@@ -170,6 +158,21 @@ def _fits(folder: Path) -> None:
         memory.fitted(remembered(), p.images, p.xy, groups=p.groups, flip=p.flip)
         memory.out_of_fold(remembered(), p.images, p.xy, groups=p.groups, flip=p.flip, cv=2)
     network(folder / CHECKPOINT).fit(p.images, p.xy)
+
+
+def _formats(where: Path) -> None:
+    """A folder for each format that the library writes."""
+    for row in FORMATS:
+        if row.write is None or row.name == "coco":
+            continue
+        folder = where / row.name
+        folder.mkdir(parents=True)
+        for i in range(4):
+            cv2.imwrite(str(folder / f"p{i}.png"), picture(i))
+        try:
+            row.write(dataset(), folder, "train")
+        except InputError:  # needs a package that is not there
+            shutil.rmtree(folder)
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -39,6 +39,7 @@ SEEN = [0]  #: run folders so far
 
 
 def read_model(path: Path) -> None:
+    read_meta(path)
     load_model(path).predict_with_score(PICTURES)
 
 
@@ -141,6 +142,7 @@ READERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "onnx": (read_onnx, "hybridkp.files.onnx_check:Known"),
     "predictions": (load_predictions, "hybridkp.files.predictions:_built"),
     "coco": (read_coco, "hybridkp.datasets.coco:pick_category"),
+    "formats": (read_coco, ""),
     "pts": (read_pts, "hybridkp.datasets.pts:_row"),
     "picture": (read_image, "cv2:imdecode"),
     "run": (read_run, ""),

@@ -17,9 +17,10 @@ import numpy as np
 
 from ...imaging.images import RangeWarning
 from ...structures import NOT_LABELLED, Dataset, DataWarning, InputError
-from ..layouts import infer_flip
+from ..layouts import infer_flip, recognise
 from ..load import load_dataset, split_names
 from ..repairs import AREA_RULE, Mismatched, Repaired
+from .appearance import better_place
 from .errors import (
     LEAK,
     RARE,
@@ -171,16 +172,20 @@ def _scales(dataset: Dataset, split: str) -> list[Finding]:
     ):
         if words:
             out.append(finding("warning", code, f"{split}: {words}", effect, found.names, cure))
+    if words := better_place(dataset):
+        cure = "write points in px of the picture: x to the right, y down, as the pixels lie in the file"
+        out.append(finding("warning", "other-place", f"{split}: {words}", effect, found.names, cure))
     return out
 
 
 def _mirrors(dataset: Dataset, split: str) -> list[Finding]:
-    """Mirror pairs against the words left and right in the landmarks' names."""
-    named = infer_flip(dataset.landmarks)
+    """Mirror pairs against the words left and right in the landmarks' names, or against a known scheme."""
+    layout = recognise(dataset.landmarks, dataset.category)
+    named = layout.flip if layout else infer_flip(dataset.landmarks)
     if dataset.flip is None or named is None or np.array_equal(named, dataset.flip):
         return []
     wrong = [dataset.landmarks[k] for k in np.flatnonzero(named != dataset.flip)]
-    message = f"{split}: flip_indices contradict left and right in the names of {len(wrong)} landmarks"
+    message = f"{split}: flip_indices contradict the names of {len(wrong)} landmarks"
     effect = "mirrored pictures teach the wrong side: the worst slip for methods that mirror"
     return [
         finding("warning", "mirror-names", message, effect, wrong, "mend flip_indices, or leave them out")

@@ -18,7 +18,8 @@ STILL = 0.6  #: the same in the middle: things that stand still before a still c
 CORNER_PX = 1.5  #: "0, 0" and "1, 1" are missing points that somebody forgot to mark
 SHORT = 0.68  #: of the picture: where no point of a split lies beyond it, and ...
 NEAR = 0.36  #: ... the cloud's middle is nearer to the corner, points are of a smaller picture
-BETTER = 1.25  #: times the overlap with the points' own boxes that another reading must reach
+BETTER = 1.25  #: times the overlap with the points' own boxes that another reading must reach, ...
+MANY, MOSTLY, CLEARLY = 30, 0.8, 1.03  #: ... or so many objects, the share and times by which it is better
 
 
 class Objects(NamedTuple):
@@ -86,10 +87,14 @@ def better_reading(found: Objects) -> str | None:
         "boxes or points look like y, x": (box, tight[:, [1, 0, 3, 2]]),
         "points look as if y went upwards": (box, upward),
     }
-    plain = np.median(overlap(box, tight))
+    plain = overlap(box, tight)
     for words, (read, points) in readings.items():
         fits = (read[:, 2:] > 0).all(1) & (read[:, :2] + read[:, 2:] <= size + 2).all(1)
-        if (read is box or fits.mean() > 0.95) and np.median(overlap(read, points)) > BETTER * plain:
+        if read is not box and fits.mean() <= 0.95:
+            continue
+        then = overlap(read, points)
+        mostly = len(then) >= MANY and (then > CLEARLY * plain).mean() > MOSTLY
+        if mostly or np.median(then) > BETTER * np.median(plain):
             return words
     return None
 

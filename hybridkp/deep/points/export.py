@@ -123,7 +123,7 @@ class AlikedGraph(nn.Module):
 
 def export_aliked(
     path: str | os.PathLike[str],
-    size_hw: tuple[int, int] = (480, 640),
+    size_hw: tuple[int, int] = (640, 640),
     n_points: int = 1024,
     weights: str | os.PathLike[str] | None = None,
 ) -> None:
@@ -134,17 +134,16 @@ def export_aliked(
     There are always N rows: where the picture has fewer points, the rest have score 0 and a C++
     application drops them by ``response``::
 
-        cv::ALIKED::Params params;
-        params.inputSize = cv::Size(640, 480);  // as exported
-        auto feature = cv::ALIKED::create("net_480x640.onnx", params);
+        auto feature = cv::ALIKED::create("net.onnx");
         feature->detectAndCompute(image, cv::noArray(), keypoints, descriptors);
         auto weak = [](const cv::KeyPoint& k) { return k.response < 0.02f; };
 
     Parameters
     ----------
     path : the file to write, replaced atomically
-    size_hw : the graph's picture size, multiples of 16.  OpenCV resizes other pictures to it, and
-        takes points back without the half pixel: use the application's own size
+    size_hw : the graph's picture size, multiples of 16.  The default is the size that ``cv2.ALIKED`` has by
+        default; of another one it must be told (``params.inputSize``), or its matches are wrong.  OpenCV
+        resizes pictures to it, and takes points back without the half pixel: best is the application's size
     n_points : N
     weights : as in :func:`load_points`
 

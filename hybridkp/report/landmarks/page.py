@@ -14,7 +14,7 @@ from ...structures import Array
 from .. import plots
 from ..material import Material
 from ..rendering import curves_context
-from . import pictures, reliability, shapes
+from . import disagreement, pictures, reliability, shapes
 from .scores import Scores, Truth, error_curve, landmark_errors, mean_shape
 
 
@@ -26,7 +26,7 @@ def render(
     judged: Mapping[str, reliability.Reliability | None],
 ) -> str:
     """The page as text; ``judged`` says by method whether its scores can be believed."""
-    disagree = pictures.choose_disagreement(truth, scores)
+    rows = pictures.choose_disagreement(truth, scores)
     return m.page(
         "landmarks.html",
         legend=(
@@ -34,7 +34,8 @@ def render(
             " Below each picture its own error."
         ),
         cases=[(n, p) for n, p in pictures.method_pictures(gallery, scores) if p],
-        disagreement=pictures.disagreement_pictures(gallery, scores, disagree),
+        disagreement=pictures.disagreement_pictures(gallery, scores, rows),
+        **disagreement.context(gallery, scores),
         training=_training(scores),
         reliability=reliability.panels(judged),
         few=reliability.FEW,

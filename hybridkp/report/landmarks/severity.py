@@ -111,13 +111,14 @@ def write_robustness(
         facts=[f"{len(table.kinds)} corruptions", f"{table.values.shape[2]} objects", "no retraining"],
         caption=f"{head.title}, mean over the severities of a corruption; sorted by their mean.",
         unit=head.difference_unit,
+        stem="robustness",
     )
     panels = {
         "wide": _panels_svg(table, order.tolist(), "severity-wide", WIDE[0], 4),
         "narrow": _panels_svg(table, order.tolist(), "severity-narrow", NARROW[0], 1),
     }
     html = material.page("severity.html", timed=False, panels=panels)
-    return material.write(Path(out_dir), html, stem="robustness")
+    return material.write(Path(out_dir), html)
 
 
 def _score(

@@ -7,13 +7,13 @@ file is opened here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...metrics import Metric, point_errors
 from ...stats import PairedComparison, average_over_seeds
-from ..cells import Column, Row, cost_numbers, mean, median, ranked_rows, shown_columns
+from ..cells import Column, Row, cost_numbers, mean, median, ranked_rows, shown_columns, tidy_csv
 from .scores import Scores, Truth, summary
 
 
@@ -52,11 +52,16 @@ def columns_of(truth: Truth, level: float, rows: Sequence[Row]) -> list[Column]:
 
 
 def make_rows(
-    truth: Truth, scores: Sequence[Scores], comparisons: Sequence[PairedComparison], level: float
+    truth: Truth,
+    scores: Sequence[Scores],
+    comparisons: Sequence[PairedComparison],
+    level: float,
+    families: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """One row per method in the order of ``scores``."""
     numbers = [{**_accuracy(truth, s, level), **_cost(s)} for s in scores]
-    return ranked_rows([s.method for s in scores], comparisons, numbers)
+    kinds = [(families or {}).get(s.method, "") for s in scores]
+    return ranked_rows([s.method for s in scores], comparisons, numbers, kinds)
 
 
 def _accuracy(truth: Truth, s: Scores, level: float) -> dict[str, float]:
@@ -99,3 +104,20 @@ def _cost(s: Scores) -> dict[str, float]:
         "model_mb": float(np.mean(size)) / 1e6 if size else math.nan,
         "fit_s": float(np.mean(fit)) if fit else math.nan,
     }
+
+
+def objects_csv(truth: Truth, scores: Sequence[Scores]) -> str:
+    """Tidy: a line for each method, seed and object, with the headline's value in shown units.
+
+    Empty where the object was not scored; ``confidence`` is the mean score of the object's points.
+    """
+    header = ["method", "seed", "picture", "object", "group", truth.headline.key, "confidence"]
+    rows = [
+        [s.method, run.seed, key[0], key[1], group, value * truth.headline.scale, confidence]
+        for s in scores
+        for run, values, confidences in zip(s.runs, s.values, s.confidence, strict=True)
+        for key, group, value, confidence in zip(
+            truth.keys, truth.groups.tolist(), values.tolist(), confidences.tolist(), strict=True
+        )
+    ]
+    return tidy_csv(header, rows)

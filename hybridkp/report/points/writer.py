@@ -63,7 +63,7 @@ def write_points_report(
         ``overview.png``
     families : method -> "classical", "deep", "hybrid", "control", ...; hybrids are also compared with the
         best method that is neither hybrid nor control, and with each control
-    abouts : method -> one line, shown when a mouse rests on its name
+    abouts : method -> one line on what it is
     title : of the page
     level : of the intervals and tests, between 0 and 1
     reference : the method that times and differences are given against, where it is among them

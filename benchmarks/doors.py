@@ -1,0 +1,118 @@
+"""Which exported file holds which method, tried: every method fitted a little, written through every door, compared.
+
+    python benchmarks/doors.py -o docs/results/doors.json
+
+Drawn faces, crops of 64 px; nothing is left out by a guard, so that every part of a method is in its file.  A
+door holds a method when a crop's points are those of the library: the table shows the 95th percentile over
+held-out crops of the largest difference of a crop's points.  Networks are hardly trained: that does not matter
+here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from hybridkp import memory, recipes, runtime
+from hybridkp.datasets import make_faces
+from hybridkp.evaluate import int8_model, make_crops
+from hybridkp.structures import InputError
+
+METHODS = (
+    *("mean-shape", "hog+ridge", "sdm", "sdm-hog", "lbf", "hough-forest", "hog+svm", "direct", "heatmap"),
+    *("heatmap:flip", "heatmap:flip:tree", "heatmap:flip:shape", "heatmap:flip:sdm"),
+    *("heatmap:flip:tree:shape:sdm", "heatmap:flip:sdm[maps=encoder]", "direct:cnn", "sdm:flip"),
+    *("average(sdm,direct)", "vote(sdm,heatmap:flip)", "gated(sdm,heatmap:flip)", "stack(sdm,heatmap:flip)"),
+    *("shape(sdm,heatmap:flip)", "product(sdm,heatmap:flip)"),
+)
+TINY = {"max_epochs": 1, "epoch_pictures": 16, "input_px": 64, "guard": False, "device": "cpu"}
+
+
+def fitted(name: str, crops: Any) -> Any:
+    method = recipes.make_method(name, quick=True)
+    for parameter, value in TINY.items():
+        try:
+            method = recipes.parameterised({name: method}, {parameter: value})[name]
+        except InputError:  # this method has no such parameter
+            continue
+    return method.fit(crops.images, crops.xy, groups=crops.groups, flip=crops.flip)
+
+
+def tried(door: Callable[[], Any], wanted: Any) -> float | str:
+    """The 95th percentile of the crops' largest differences in px, or why the door does not hold it."""
+    try:
+        found = door()
+    except InputError as error:
+        return str(error)
+    return float(np.quantile(np.abs(found - wanted).max(axis=(1, 2)), 0.95))
+
+
+def doors(model: Any, faces: Any, crops: Any, folder: Path) -> dict[str, float | str]:
+    one = [model.predict_with_score(image[None])[0] for image in crops.images]
+    wanted = np.concatenate(one)
+    blob = cv2.dnn.blobFromImages(list(crops.images))
+
+    def hkr() -> Any:
+        file = runtime.export_runtime(model, folder / "m.hkr")
+        return runtime.load(file).predict_with_score(crops.images)[0]
+
+    def onnx(given: Any = model) -> Any:
+        file = runtime.export_onnx(given, folder / "m.onnx")
+        return onnxruntime.InferenceSession(str(file)).run(["xy"], {"image": blob})[0]
+
+    def opencv() -> Any:
+        net = cv2.dnn.readNetFromONNX(str(runtime.export_onnx(model, folder / "o.onnx", opencv=True)))
+        found = []
+        for crop in crops.images:
+            net.setInput(cv2.dnn.blobFromImage(crop))
+            outputs = net.forward(net.getUnconnectedOutLayersNames())
+            found.append(max(outputs, key=np.size).reshape(-1, 2))
+        return np.stack(found)
+
+    def int8() -> Any:
+        return onnx(int8_model(model, faces)[0])
+
+    return {
+        name: tried(door, wanted)
+        for name, door in {".hkr": hkr, ".onnx": onnx, "cv2.dnn": opencv, "int8": int8}.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--methods", default="", help="some of them, with semicolons")
+    options = parser.parse_args()
+    faces = make_faces(40, (72, 72))
+    crops, held_out = (
+        make_crops(faces, (64, 64)),
+        make_crops(make_faces(40, (72, 72), random_state=9), (64, 64)),
+    )
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder, memory.remember_for_now():
+        for name in options.methods.split(";") if options.methods else METHODS:
+            try:
+                rows[name] = doors(fitted(name, crops), faces, held_out, Path(folder))
+            except InputError as error:
+                rows[name] = {"fit": str(error)}
+            print(name, rows[name], flush=True)
+    facts = {
+        "opencv": cv2.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    facts["crops"] = len(held_out)
+    options.out.write_text(json.dumps({"provenance": facts, "methods": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
