@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
         command = f"python benchmarks/finders.py --sets {name}"
         facts = {"command": command, "fit": f"{len(problem.train)} pictures"}
         paths = write_finders_report(found, problem.val, args.out / name, families=families, provenance=facts)
-        print(paths["markdown"].read_text())
+        print(paths["markdown"].read_text(encoding="utf-8"))
         if args.results:
             write_atomic(args.results / f"{name}-finders.json", paths["json"].read_bytes())
     return 0

@@ -9,10 +9,10 @@ between them::
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
 METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
-set; ``finders NAME`` a bench of finders, with the figures that were stored; ``trust-...`` the tables of
-``trust_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of
-each object, by ``hybridkp.stats``: two pages cannot give two figures.  Each table ends in one line that
-says where it comes from.
+set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` a bench of finders, with
+the figures that were stored; ``doors`` which exported file holds which method;
+``trust-...`` the tables of ``trust_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two
+pages cannot give two figures.  Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date
@@ -41,6 +41,7 @@ BLOCK = re.compile(r"(<!-- results: (?P<what>[^\n]*?) -->\n).*?(<!-- /results --
 FAILURE = 8.0  #: %, above which a face counts as failed
 DASH = "–"
 CHOICES = ("classical", "deep", "hybrid")  #: kinds that a reader chooses from
+COSTS = ("parameters", "multiply_adds", "ms_ratio", "epochs")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Method:
     name: str
     kind: str
     model_bytes: int
+    costs: dict[str, float]  #: of a network: parameters, multiply_adds, ms_ratio, epochs
     fit_seconds: float
     values: dict[str, np.ndarray]
 
@@ -130,6 +132,7 @@ def read(name: str) -> Run:
             name=row["method"],
             kind=row["kind"],
             model_bytes=row["model_bytes"],
+            costs={key: row[key] for key in COSTS if key in row},
             fit_seconds=np.nan if row["fit_seconds"] is None else row["fit_seconds"],
             values={key: np.array(v, float) for key, v in row["values"].items()},  # null is NaN
         )
@@ -218,6 +221,24 @@ def against(name: str, reference: str, kind: str = "") -> str:
     return f"{lead}\n\n{markdown(headings, lines, left=(0, 1))}\n\n{source(run)}"
 
 
+def networks(name: str) -> str:
+    """The networks of a run, best first, with letters as in :func:`table` and what each costs."""
+    run = read(name)
+    rows, head = run.ranked(), run.head
+    letters = stats.letter_display([m.name for m in rows], run.comparisons)
+    headings = ["network", f"{head.heading} [95 %]", "same", "weights, M", "multiply-adds, M", "ms, ratio"]
+    lines = [
+        [
+            *(f"`{m.name}`", run.leading(m), letters[m.name], f"{m.costs['parameters'] / 1e6:.2f}"),
+            *(f"{m.costs['multiply_adds'] / 1e6:.0f}", f"{m.costs['ms_ratio']:.2f}"),
+            *(f"{m.model_bytes / 1e6:.1f}", f"{m.costs['epochs']:.0f}"),
+        ]
+        for m in rows
+    ]
+    text = markdown([*headings, "model, MB", "epochs"], lines, left=(0, 2))
+    return f"{text}\n\n{source(run)}"
+
+
 def side_by_side(names: str, *methods: str) -> str:
     """A few methods on several sets, each with the set's own figure."""
     runs = [read(name) for name in names.split(",")]
@@ -233,6 +254,21 @@ def side_by_side(names: str, *methods: str) -> str:
     made = "; ".join(dict.fromkeys(", ".join(_facts(r, "date", "machine")) for r in runs))
     text = markdown(["method", "kind", *headings], lines, left=(0, 1))
     return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}.*"
+
+
+def doors() -> str:
+    """Which exported file holds which method, from ``benchmarks/doors.py``."""
+    document = json.loads((RESULTS / "doors.json").read_text(encoding="utf-8"))
+    names = list(next(iter(document["methods"].values())))
+    lines = []
+    for method, found in document["methods"].items():
+        cells = ["–" if isinstance(found[n], str) else f"{found[n]:.0e}" for n in names]
+        lines.append([f"`{method}`", *cells])
+    facts = document["provenance"]
+    source = f"*{facts['crops']} crops of drawn faces; OpenCV {facts['opencv']}, ONNX Runtime"
+    source += f" {facts['onnxruntime']}; {facts['date']}; `python benchmarks/doors.py`; "
+    source += "[every value, and why](results/doors.json).*"
+    return f"{markdown(['method', *names], lines, [0])}\n\n{source}"
 
 
 def choose(names: str) -> str:
@@ -299,6 +335,7 @@ def whole(name: str) -> str:
 
 
 KINDS: dict[str, Callable[..., str]] = {
+    "doors": doors,
     "table": table,
     "summary": summary,
     "against": against,
@@ -309,6 +346,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "trust-kinds": trust_tables.kinds,
     "finders": finders,
     "whole": whole,
+    "networks": networks,
 }
 
 
@@ -329,7 +367,7 @@ def _sizes(run: Run) -> str:
 def source(run: Run) -> str:
     """The one line under a table that says where it comes from."""
     parts = [f"{' '.join(_facts(run, 'data', 'split'))}: {_sizes(run)}"]
-    parts += [f"seed {seeds}" for seeds in _facts(run, "seeds")]
+    parts += [f"seed {seeds}" for seeds in _facts(run, "seeds")] + _facts(run, "budget")
     parts += _facts(run, "date", "machine", "versions")
     parts += [f"`{command}` with these methods" for command in _facts(run, "command")]
     return f"*{'; '.join(parts)}; [every value](results/{run.name}.json).*"

@@ -161,7 +161,9 @@ def _record(dataset: Dataset, sample: Sample, up: str) -> Record:
 
 def tally(root: Path, split: str | None = None, **_: Any) -> Tally:
     """Counts by a plain look: a picture a file, an object a group, a point a shape."""
-    documents = [json.loads(f.read_text()) for f in _files(splits(root)[split] if split else root)]
+    documents = [
+        json.loads(f.read_text(encoding="utf-8")) for f in _files(splits(root)[split] if split else root)
+    ]
     points = [[s for s in d["shapes"] if s["shape_type"] == "point"] for d in documents]
     objects = sum(len({s.get("group_id") for s in shapes}) for shapes in points)
     return Tally(len(documents), objects, sum(map(len, points)))

@@ -183,7 +183,7 @@ def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
 def tally(root: Path, split: str | None = None, **_: Any) -> Tally:
     """Counts by a plain look: a picture a row, a point two cells with a number."""
     files = [splits(root)[split]] if split else _tables(root)
-    lines = [line for file in files for line in file.read_text().splitlines()]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     rows = [line.split(",") for line in lines if ".png," in line or ".jpg," in line]
     filled = sum(cell.replace(".", "").replace("-", "").isdigit() for row in rows for cell in row)
     return Tally(len(rows), None, filled // 2)

@@ -122,6 +122,6 @@ def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
 
 def tally(root: Path, split: str | None = None, **_: Any) -> Tally:
     """Counts by a plain look: a picture an IMAGE=, a point a line of two numbers."""
-    text = (splits(root)[split] if split else _only(root)).read_text()
+    text = (splits(root)[split] if split else _only(root)).read_text(encoding="utf-8")
     n = len(re.findall(r"^IMAGE=", text, re.M))
     return Tally(n, n, len(re.findall(r"^\d[\d.]* -?[\d.]+\s*$", text, re.M)))

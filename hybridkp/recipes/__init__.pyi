@@ -25,4 +25,5 @@ from .settings import parameterised as parameterised
 from .settings import search_space as search_space
 from .settings import untuned as untuned
 from .settings import with_parameters as with_parameters
+from .settings import with_pretrained as with_pretrained
 from .settings import with_settings as with_settings

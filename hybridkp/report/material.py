@@ -117,7 +117,7 @@ class Material:
             kind: (name, text) for (kind, name), text in zip(names.items(), (html, *tables), strict=True)
         }
         if objects is not None:
-            files["objects"] = (f"{minus}objects.csv", objects)
+            files["objects"] = (f"{self.stem}-objects.csv" if self.stem else "objects.csv", objects)
         if overview is not None:
             files["overview"] = ("overview.png", overview)
         return write_files(folder, files)
