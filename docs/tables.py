@@ -10,9 +10,9 @@ between them::
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
 METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
 set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` a bench of finders, with
-the figures that were stored; ``doors`` which exported file holds which method;
-``trust-...`` the tables of ``trust_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two
-pages cannot give two figures.  Each table ends in one line that says where it comes from.
+the figures that were stored; ``doors`` which exported file holds which method; ``whole NAME`` points in found boxes against given ones;
+``trust-...`` the tables of ``trust_tables.py``.  Every other figure, interval and letter is computed
+here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.  Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date
@@ -328,8 +328,8 @@ def whole(name: str) -> str:
     ratio, low, high = found["ratio"]
     return (
         f"At a score of one half `{found['method']}` finds {found['objects'] - found['missed']} of"
-        f" {found['objects']} objects; false finds: {found['false']}. On those that it finds, its points err by"
-        f" {found['nme_found']:.2f} % NME; by {found['nme_given']:.2f} % in the given boxes: a ratio of"
+        f" {found['objects']} objects; false finds: {found['false']}. On those that it finds, its points err"
+        f" by {found['nme_found']:.2f} % NME; by {found['nme_given']:.2f} % in the given boxes: a ratio of"
         f" {ratio:.2f} [{low:.2f}, {high:.2f}]."
     )
 
