@@ -16,22 +16,27 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import landmark_sets as sets
+import numpy as np
 
 from hybridkp import evaluate, recipes
-from hybridkp.files import write_atomic
+from hybridkp.detection import BoxesGiven, TopDown
+from hybridkp.files import load_model, write_atomic
+from hybridkp.metrics import box_overlap, nme, normalizer_lengths
 from hybridkp.report import write_finders_report
+from hybridkp.stats import paired_difference
 from hybridkp.structures import Dataset, InputError, Problem
 
-_NET = "centernet[input_px=192,max_epochs=12]"
+_NET = "centernet[input_px=160,max_epochs=10,epoch_pictures=240]"
 COMMON = ("hog+svm", _NET, f"fused(hog+svm,{_NET})", "verify(hog+svm)")
 #: data set -> training pictures, evaluated pictures, finders besides COMMON
 SETS: dict[str, tuple[int, int, tuple[str, ...]]] = {
-    "scenes": (100, 60, ("acf+svm", "hog+forest", "lbp-faces")),
-    "flies13": (80, 40, ()),
-    "openfield4": (90, 26, ()),
-    "coco_people": (90, 30, ()),
+    "scenes": (50, 40, ("hog+svm[fast=true]", "acf+svm", "hog+forest", "lbp-faces")),
+    "flies13": (40, 30, ()),
+    "openfield4": (40, 26, ()),
+    "coco_people": (60, 30, ()),
 }
 
 
@@ -55,11 +60,49 @@ def problem_of(name: str, max_train: int, max_val: int) -> Problem:
     return replace(whole, train=thin(train, max_train), val=thin(val, max_val))
 
 
+def points(problem: Problem, finder: Any) -> dict[str, Any]:
+    """Points of a fitted finder's boxes against those of the given boxes, on the objects that it finds."""
+    crops = evaluate.make_crops(problem.train, problem.size_hw, problem.margin)
+    detector = recipes.make_method("sdm").fit(crops.images, crops.xy, groups=crops.groups, flip=crops.flip)
+    found, given, groups, missed, false = [], [], [], 0, 0
+    for sample in problem.val:
+        image, objects = sample.image, [i for i in sample.instances if not i.ignore]
+        true = np.array([i.box_xywh for i in objects]).reshape(-1, 4)
+        seen = TopDown(finder, detector, problem.size_hw, problem.margin).detect(image)
+        boxes = BoxesGiven({"": true})
+        known = TopDown(boxes, detector, problem.size_hw, problem.margin).detect(image, name="")
+        near = box_overlap([i.box_xywh for i in seen], true)
+        false += int((near.max(1, initial=0) < 0.5).sum())
+        for j, (instance, by_given) in enumerate(zip(objects, known, strict=True)):
+            if not len(seen) or near[:, j].max() < 0.5:
+                missed += 1
+                continue
+            length = normalizer_lengths([instance.xy], problem.val.normalizer, [instance.box_xywh])
+            pair = [seen[int(near[:, j].argmax())].xy, by_given.xy]
+            for out, xy in zip((found, given), pair, strict=True):
+                out.append(100 * float(nme([instance.xy], [xy], length)[0]))
+            groups.append(sample.group)
+    gap = paired_difference(found, given, groups)
+    return {
+        "task": "points of found boxes",
+        "data": problem.val.name,
+        "method": "hog+svm/sdm",
+        "objects": len(found) + missed,
+        "missed": missed,
+        "false": false,
+        "nme_found": round(float(np.mean(found)), 3),
+        "nme_given": round(float(np.mean(given)), 3),
+        "difference": [round(v, 3) for v in (gap.difference, gap.low, gap.high)],
+        "ratio": [round(1 + v / float(np.mean(given)), 3) for v in (gap.difference, gap.low, gap.high)],
+    }
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sets", default=",".join(SETS), help="with commas (default: all)")
+    parser.add_argument("--first", type=int, metavar="N", help="only the first N finders of each set")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--results", type=Path, help="folder for NAME-finders.json, for the docs")
     parser.add_argument("--quick", action="store_true", help="a dozen pictures and one finder: does it run")
@@ -67,6 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in args.sets.split(","):
         n_train, n_val, more = SETS[name]
         names = [recipes.canonical(e, "finders") for e in (*COMMON, *more)]
+        names = names[: args.first]
         if args.quick:
             n_train, n_val, names = 12, 6, ["hog+svm", "cascade"]
         try:
@@ -78,11 +122,15 @@ def main(argv: list[str] | None = None) -> int:
         found = evaluate.bench_finders(
             made, problem, args.out / name, progress=lambda *what: print(*what, file=sys.stderr)
         )
+        if args.results and name == "scenes":
+            finder = load_model(args.out / name / "models" / "hog+svm.hkp")
+            text = json.dumps(points(problem, finder), indent=1)
+            write_atomic(args.results / "scenes-points.json", text)
         families = {e: recipes.family(e, "finders") for e in names}
         command = f"python benchmarks/finders.py --sets {name}"
         facts = {"command": command, "fit": f"{len(problem.train)} pictures"}
         paths = write_finders_report(found, problem.val, args.out / name, families=families, provenance=facts)
-        print(paths["markdown"].read_text())
+        print(paths["markdown"].read_text(encoding="utf-8"))
         if args.results:
             write_atomic(args.results / f"{name}-finders.json", paths["json"].read_bytes())
     return 0

@@ -42,6 +42,7 @@ LATER = {
         ("clip_norm", 5.0),
         ("minutes", None),
         ("clock", "wall"),
+        ("initial", None),
         ("average", 0.0),
         ("precision", "float32"),
     ),

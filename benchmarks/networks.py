@@ -1,27 +1,29 @@
 """Which network for how much training?  Backbones and heads side by side, each with the same processor time.
 
-Every network is trained on the same crops with the same schedule, which follows the clock: a network that is
-twice as fast sees twice as many pictures.  The clock is the processor time of one thread, so that other jobs of
-the machine do not count.  Nothing is chosen on the evaluated part: all parameters are defaults.  A killed run
-goes on where it stopped, and a finished one only measures and publishes.
+Every network is trained on the same crops with the same schedule, which follows the clock: a network that
+is twice as fast sees twice as many pictures.  The clock is the processor time of one thread, so that other
+jobs of the machine do not count.  Nothing is chosen on the evaluated part: all parameters are defaults.
+A killed run goes on where it stopped, and a finished one only measures and publishes.
 
-Published (see ``publish_results.py``): each object's figure, and for each network its weights, the multiply-adds
-of one picture (counted in the exported graph), the size of the model file, and how many times as long as
-``heatmap`` it takes from picture and box to points: exported, on ONNX Runtime, one thread, processor time, the
-median of the rounds' ratios (see ``landmark_times.py``).
+Published (see ``publish_results.py``): each object's figure, and for each network its weights, the
+multiply-adds of one picture (counted in the exported graph), the size of the model file, and how many times
+as long as ``heatmap`` it takes from picture and box to points: exported, on ONNX Runtime, one thread,
+processor time, the median of the rounds' ratios (see ``landmark_times.py``).
 
 examples:
-  python benchmarks/networks.py --set faces68 --seconds 300 --out runs/networks -o docs/results/networks_faces68.json
-  python benchmarks/networks.py --methods "heatmap,hourglass[stacks=1],pyramid[fusion=convgru]" --out runs/networks
+  python benchmarks/networks.py --seconds 300 --out runs/networks -o docs/results/networks_faces68.json
+  python benchmarks/networks.py --methods "heatmap,hourglass[stacks=1],pyramid[fusion=convgru]"
   python benchmarks/networks.py --quick
 """
 
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--out", type=Path, default=Path("runs/networks"), help="folder of the run (%(default)s)"
     )
     parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
+    parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="two tiny networks on drawn faces, seconds")
     args = parser.parse_args(arguments)
     names, rounds = args.methods, 60
@@ -116,7 +119,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     published = publish_results.publish(folder, None, {name: name for name in models})
     for row in published["methods"]:
         row |= measured[row["method"]]
-    published["provenance"] |= {"budget": f"{args.seconds:g} s of one core to train each"}
+    published["provenance"] |= {
+        "budget": f"{args.seconds:g} s of one core to train each",
+        "machine": args.machine,
+        "date": str(date.today()),
+        "command": f"python benchmarks/networks.py --seconds {args.seconds:g}",
+    }
+    for row in published["methods"]:
+        row["fit_seconds"] = None  # by the wall's clock they mean nothing
     if args.publish:
         write_atomic(args.publish, publish_results.as_text(published))
     sign = 1 if sets.score(problem, found).headline.lower_is_better else -1

@@ -9,9 +9,10 @@ between them::
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
 METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
-set; ``trust-...`` the tables of ``trust_tables.py``.  Every figure, interval and letter is computed
-here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
-Each table ends in one line that says where it comes from.
+set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` a bench of finders, with
+the figures that were stored; ``doors`` which exported file holds which method;
+``trust-...`` the tables of ``trust_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two
+pages cannot give two figures.  Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date
@@ -40,6 +41,7 @@ BLOCK = re.compile(r"(<!-- results: (?P<what>[^\n]*?) -->\n).*?(<!-- /results --
 FAILURE = 8.0  #: %, above which a face counts as failed
 DASH = "–"
 CHOICES = ("classical", "deep", "hybrid")  #: kinds that a reader chooses from
+COSTS = ("parameters", "multiply_adds", "ms_ratio", "epochs")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Method:
     name: str
     kind: str
     model_bytes: int
+    costs: dict[str, float]  #: of a network: parameters, multiply_adds, ms_ratio, epochs
     fit_seconds: float
     values: dict[str, np.ndarray]
 
@@ -129,6 +132,7 @@ def read(name: str) -> Run:
             name=row["method"],
             kind=row["kind"],
             model_bytes=row["model_bytes"],
+            costs={key: row[key] for key in COSTS if key in row},
             fit_seconds=np.nan if row["fit_seconds"] is None else row["fit_seconds"],
             values={key: np.array(v, float) for key, v in row["values"].items()},  # null is NaN
         )
@@ -217,6 +221,24 @@ def against(name: str, reference: str, kind: str = "") -> str:
     return f"{lead}\n\n{markdown(headings, lines, left=(0, 1))}\n\n{source(run)}"
 
 
+def networks(name: str) -> str:
+    """The networks of a run, best first, with letters as in :func:`table` and what each costs."""
+    run = read(name)
+    rows, head = run.ranked(), run.head
+    letters = stats.letter_display([m.name for m in rows], run.comparisons)
+    headings = ["network", f"{head.heading} [95 %]", "same", "weights, M", "multiply-adds, M", "ms, ratio"]
+    lines = [
+        [
+            *(f"`{m.name}`", run.leading(m), letters[m.name], f"{m.costs['parameters'] / 1e6:.2f}"),
+            *(f"{m.costs['multiply_adds'] / 1e6:.0f}", f"{m.costs['ms_ratio']:.2f}"),
+            *(f"{m.model_bytes / 1e6:.1f}", f"{m.costs['epochs']:.0f}"),
+        ]
+        for m in rows
+    ]
+    text = markdown([*headings, "model, MB", "epochs"], lines, left=(0, 2))
+    return f"{text}\n\n{source(run)}"
+
+
 def side_by_side(names: str, *methods: str) -> str:
     """A few methods on several sets, each with the set's own figure."""
     runs = [read(name) for name in names.split(",")]
@@ -232,6 +254,21 @@ def side_by_side(names: str, *methods: str) -> str:
     made = "; ".join(dict.fromkeys(", ".join(_facts(r, "date", "machine")) for r in runs))
     text = markdown(["method", "kind", *headings], lines, left=(0, 1))
     return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}.*"
+
+
+def doors() -> str:
+    """Which exported file holds which method, from ``benchmarks/doors.py``."""
+    document = json.loads((RESULTS / "doors.json").read_text(encoding="utf-8"))
+    names = list(next(iter(document["methods"].values())))
+    lines = []
+    for method, found in document["methods"].items():
+        cells = ["–" if isinstance(found[n], str) else f"{found[n]:.0e}" for n in names]
+        lines.append([f"`{method}`", *cells])
+    facts = document["provenance"]
+    source = f"*{facts['crops']} crops of drawn faces; OpenCV {facts['opencv']}, ONNX Runtime"
+    source += f" {facts['onnxruntime']}; {facts['date']}; `python benchmarks/doors.py`; "
+    source += "[every value, and why](results/doors.json).*"
+    return f"{markdown(['method', *names], lines, [0])}\n\n{source}"
 
 
 def choose(names: str) -> str:
@@ -252,7 +289,53 @@ def choose(names: str) -> str:
     return markdown(headings, lines, left=range(len(headings)))
 
 
+def finders(name: str) -> str:
+    """Finders on one set: figures with the intervals that were stored with them, best AP first."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    headings = [
+        "finder",
+        "kind",
+        "AP50:95, % [95 %]",
+        "AP50, %",
+        "recall, %",
+        "AP to the first",
+        "time / people",
+    ]
+    headings += ["fit, s", "model, MB"]
+
+    def cell(row: dict[str, float | None], key: str, digits: int) -> str:
+        text, (low, high) = one(row[key], digits), (row.get(f"{key}_{end}") for end in ("low", "high"))
+        return text if low is None else f"{text} [{one(low, digits)}, {one(high, digits)}]"
+
+    def one(value: float | None, digits: int) -> str:
+        return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+    digits = {"ap": 1, "ap50": 1, "recall": 1, "behind": 1, "time": 2, "fit": 0, "mb": 2}
+    lines = [
+        [f"`{row['finder']}`", row["kind"], *(cell(row, k, n) for k, n in digits.items())]
+        for row in document["finders"]
+    ]
+    about = document["provenance"]
+    keys = ("fit", "date", "machine (that wrote this page)")
+    said = [f"{about[k]} to fit" if k == "fit" else about[k] for k in keys if k in about]
+    facts = "; ".join([", ".join(document["facts"]) + " judged", *said, f"`{about['command']}`"])
+    return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}; [every value](results/{name}.json).*"
+
+
+def whole(name: str) -> str:
+    """Points in found boxes against points in given ones, in words."""
+    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    ratio, low, high = found["ratio"]
+    return (
+        f"`{found['method']}` finds {found['objects'] - found['missed']} of {found['objects']} objects, with"
+        f" {found['false']} false ones, at a score of one half. On those that it finds, its points err by"
+        f" {found['nme_found']:.2f} % NME; by {found['nme_given']:.2f} % in the given boxes: a ratio of"
+        f" {ratio:.2f} [{low:.2f}, {high:.2f}]."
+    )
+
+
 KINDS: dict[str, Callable[..., str]] = {
+    "doors": doors,
     "table": table,
     "summary": summary,
     "against": against,
@@ -261,6 +344,9 @@ KINDS: dict[str, Callable[..., str]] = {
     "trust-cases": trust_tables.cases,
     "trust-faults": trust_tables.faults,
     "trust-kinds": trust_tables.kinds,
+    "finders": finders,
+    "whole": whole,
+    "networks": networks,
 }
 
 
@@ -281,7 +367,7 @@ def _sizes(run: Run) -> str:
 def source(run: Run) -> str:
     """The one line under a table that says where it comes from."""
     parts = [f"{' '.join(_facts(run, 'data', 'split'))}: {_sizes(run)}"]
-    parts += [f"seed {seeds}" for seeds in _facts(run, "seeds")]
+    parts += [f"seed {seeds}" for seeds in _facts(run, "seeds")] + _facts(run, "budget")
     parts += _facts(run, "date", "machine", "versions")
     parts += [f"`{command}` with these methods" for command in _facts(run, "command")]
     return f"*{'; '.join(parts)}; [every value](results/{run.name}.json).*"

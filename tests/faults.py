@@ -29,6 +29,7 @@ import numpy as np
 
 from hybridkp import __version__
 from hybridkp.files.arrays import load_arrays
+from hybridkp.files.lease import RUN
 
 TINY = "--crop 48 --max-train 16"
 NET = "--param max_epochs=3 --param epoch_pictures=16 --param input_px=32"
@@ -77,6 +78,7 @@ class Figures:
         own = {"seed": self.seed, "kills": sum(self.kills.values()), "kills_by_command": self.kills}
         return own | {
             "interrupts": self.interrupts,
+            "full_disks": self.full_disks,
             "resumed": self.resumed,
             **counts,
             "hybridkp": __version__,
@@ -136,7 +138,14 @@ class Faults:
         self.figures.kills[kind] = self.figures.kills.get(kind, 0) + 1
 
     def interrupt(self, kind: str, process: subprocess.Popen[str]) -> None:
-        """Ctrl-C as a terminal sends it, to all its processes at once: one line, and the exit code for it."""
+        """Ctrl-C as a terminal sends it, to all its processes at once: one line, and the exit code for it.
+
+        What comes before the command's first line of code is Python's to answer.
+        """
+        while process.poll() is None and not has_begun(process.pid):
+            time.sleep(0.02)
+        if process.returncode is not None:
+            return
         os.killpg(process.pid, signal.SIGINT)
         text = process.communicate(timeout=PATIENCE)[1]
         lines = [line for line in text.splitlines() if not line.startswith("[") and "note:" not in line]
@@ -164,6 +173,7 @@ class Faults:
             str(path.relative_to(out)): (path.stat().st_ino, path.stat().st_mtime_ns)
             for pattern in FINISHED
             for path in out.glob(pattern)
+            if path.name != RUN
         }
         over = kind == "train" and (out / "model.hkp").exists()
         self.figures.lost += [
@@ -175,7 +185,7 @@ class Faults:
         found, right = results(out), results(wanted)
         differ = {name for name in found.keys() | right.keys() if found.get(name) != right.get(name)}
         self.figures.unequal += [f"{kind}: {name}" for name in sorted(differ)]
-        litter = ("*.part", "hybridkp-run.json", "crops-*", "*.progress", ".*.fits")
+        litter = ("*.part", RUN, "crops-*", "*.progress", ".*.fits")
         self.figures.left += [
             f"{kind}: {p.relative_to(out)}" for pattern in litter for p in out.rglob(pattern)
         ]
@@ -213,6 +223,14 @@ def started(kind: str, out: Path, limit: int | None = None) -> Iterator[subproce
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def has_begun(pid: int) -> bool:
+    """Whether a command has come to load what it works with; True where the system does not say."""
+    try:
+        return "numpy" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError:
+        return True
 
 
 def ended(group: int) -> bool:

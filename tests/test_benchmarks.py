@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import fusion_ablation
 import landmark_sets as sets
 import learning_curves
+import networks
 
 NOISE = {"hog+ridge": 3.0, "mean-shape": 9.0, "sdm": 2.0, "hog+ridge + sdm: average": 1.0}
 
@@ -106,6 +107,17 @@ def test_learning_curves_go_down_and_name_the_best(made_up, tmp_path, capsys):
     curve = [sizes[s]["hog+ridge"]["value"] for s in ("10", "20", "60")]
     assert curve == sorted(curve, reverse=True)
     assert (tmp_path / "toy" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_networks_have_the_same_size_and_the_same_processor_time():
+    made = networks.networks(["pyramid[fusion=convgru]", "direct"], 64, 90)
+    assert list(made) == ["pyramid[fusion=convgru,input_px=64]", "direct[input_px=64]"]
+    for net in made.values():
+        schedule = net.schedule
+        assert (net.input_px, schedule.minutes, schedule.clock) == (64, 1.5, "cpu")
+        assert min(schedule.max_epochs, schedule.patience) > 10_000, "the clock alone ends a training"
+    with pytest.raises(InputError, match="'hog\\+svm' is no network by itself"):
+        networks.networks(["hog+svm"], 64, 90)
 
 
 def test_numbers_as_text():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import pickle
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,6 +306,66 @@ def test_deeplabcut_projects_with_several_animals_and_absent_frames(tmp_path: Pa
     assert found.landmarks == ("snout", "tail") and found.skeleton.tolist() == [[0, 1]]
 
 
+DLC_COLUMNS = [("me", part, c) for part in ("snout", "tail") for c in "xy"]
+
+
+def put_frame(path: Path, kind: str, columns: Any = None) -> None:
+    """Two frames as pandas writes them to HDF5, in either of its ways."""
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats'")
+    names, values = (
+        [b"labeled-data/film/img1.png", b"labeled-data/film/img2.png"],
+        [[1.5, 2.5, 3, 4], [5, 6, np.nan, np.nan]],
+    )
+    with h5py.File(path, "w") as file:
+        group = file.create_group("df_with_missing")
+        if kind == "table":
+            dtype = [("index", "S26"), ("values_block_0", "f8", (4,))]
+            group["table"] = np.array(list(zip(names, values, strict=True)), dtype)
+            axes = pickle.dumps([(1, columns or DLC_COLUMNS)], protocol=0 if columns is None else 2)
+            group.attrs["non_index_axes"] = np.void(axes)
+        else:
+            for i, level in enumerate(([b"me"], [b"snout", b"tail"], [b"x", b"y"])):
+                group[f"axis0_level{i}"] = level
+            for i, codes in enumerate(([0, 0, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1])):
+                group[f"axis0_label{i}"] = codes
+            for i, part in enumerate(([b"labeled-data"], [b"film"], [b"img1.png", b"img2.png"])):
+                group[f"axis1_level{i}"] = part
+                group[f"axis1_label{i}"] = [0, 0] if i < 2 else [0, 1]
+            group["block0_values"] = np.array(values, float)
+
+
+@pytest.mark.parametrize("kind", ["table", "fixed"])
+def test_deeplabcut_without_its_csv(kind: str, tmp_path: Path) -> None:
+    for name in ("img1.png", "img2.png"):
+        put_picture(tmp_path / "labeled-data" / "film" / name)
+    put_frame(tmp_path / "labeled-data" / "film" / "CollectedData_me.h5", kind)
+    found = load_dataset(tmp_path)
+    assert found.landmarks == ("snout", "tail") and found.groups.tolist() == ["labeled-data/film"] * 2
+    np.testing.assert_allclose(found.samples[0].instances[0].xy, [[1.5, 2.5], [3, 4]])
+    np.testing.assert_allclose(found.samples[1].instances[0].xy, [[5, 6], [np.nan] * 2])
+
+
+class Bomb:
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_pickled_names_are_never_run(tmp_path: Path) -> None:
+    put_frame(tmp_path / "x.h5", "table", [Bomb(tmp_path / "touched")])
+    with pytest.raises(InputError, match="hold more than text"):
+        load_dataset(tmp_path / "x.h5")
+    assert not (tmp_path / "touched").exists()
+    grown: Any = ["x"]
+    for _ in range(60):  # as text this would be 2 ** 60 letters
+        grown = [grown, grown]
+    put_frame(tmp_path / "y.h5", "table", [(grown, "a", "x")])
+    with pytest.raises(InputError, match="names are no text"):
+        load_dataset(tmp_path / "y.h5")
+
+
 @pytest.mark.parametrize(("number", "shift"), [(1.0, 0.5), (1.1, 0.0), (1.2, 0.0)])
 def test_sleap_changed_its_half_pixel(number: float, shift: float, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py", reason="the extra 'formats'")
@@ -340,6 +402,34 @@ def test_sleap_frames_of_a_film(tmp_path: Path) -> None:
     found = load_dataset(tmp_path / "labels.slp")
     assert [s.name for s in found] == [f"clip/frame_00000{n}.png" for n in (2, 0, 1)]
     assert [abs(int(np.median(s.image)) - grey) < 4 for s, grey in zip(found, (200, 40, 120), strict=True)]
+
+
+@pytest.mark.parametrize("order", ["RGB", None], ids=["format 1.4", "before it"])
+def test_sleap_packages_have_their_pictures_inside(order: str | None, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats'")
+    write = BY_NAME["sleap"].write
+    assert write is not None
+    made = make_annotated(tmp_path / "made", ("names", "fractions")).subset(range(3))
+    write(made, tmp_path, None)
+    pictures = [np.full((20, 30, 3), (10 * n, 100, 200), np.uint8) for n in range(3)]
+    coded = [cv2.imencode(".png", p if order else p[..., ::-1])[1].ravel().astype(np.int8) for p in pictures]
+    rows = np.zeros((3, max(map(len, coded))), np.int8)
+    for row, data in zip(rows, coded, strict=True):
+        row[: len(data)] = data
+    with h5py.File(tmp_path / "labels.slp", "r+") as file:
+        file["video0/video"], file["video0/frame_numbers"] = rows, [0, 7, 9]
+        if order:
+            file["video0/video"].attrs["channel_order"] = order
+        del file["videos_json"]
+        backend = {"filename": ".", "dataset": "video0/video"}
+        file["videos_json"] = np.array([json.dumps({"backend": backend}).encode()])
+        frames = file["frames"][()]
+        frames["frame_idx"] = [9, 0, 7]
+        del file["frames"]
+        file["frames"] = frames
+    found = load_dataset(tmp_path / "labels.slp")
+    assert [s.name for s in found] == [f"labels-0/frame_{n:06}.png" for n in (9, 0, 7)]
+    np.testing.assert_array_equal([s.image for s in found], [pictures[n] for n in (2, 0, 1)])
 
 
 def test_imglab_in_latin_letters(tmp_path: Path) -> None:
@@ -577,6 +667,19 @@ def test_real_files_that_cannot_be_read_say_why(place: str, data_root: Path) -> 
     with pytest.raises(InputError) as caught:
         load_dataset(data_root / "formats" / place)
     assert REFUSED[place] in str(caught.value)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("place", ["openfield", "Reaching"])
+def test_real_hdf5_says_what_its_csv_says(place: str, data_root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("h5py", reason="the extra 'formats'")
+    root = data_root / "formats" / "deeplabcut" / place
+    shutil.copytree(root, tmp_path / "x", ignore=shutil.ignore_patterns("*.csv"))
+    with pytest.warns(Repaired):
+        alone, both = load_dataset(tmp_path / "x"), load_dataset(root)
+    assert alone.landmarks == both.landmarks and len(alone) == len(both) == 3
+    for a, b in zip(alone, both, strict=True):
+        np.testing.assert_allclose(a.instances[0].xy, b.instances[0].xy, atol=1e-9)
 
 
 @pytest.mark.data

@@ -349,7 +349,7 @@ def test_same_seed_same_net_and_saved_state_predicts_the_same(net):
     copy = small(net, random_state=1)
     copy.set_state(first.get_state())
     assert np.array_equal(points, copy.predict(pictures))
-    assert copy.n_parameters_ == first.n_parameters_ <= 500_000
+    assert copy.n_parameters_ == first.n_parameters_ <= 510_000
     one = np.concatenate([first.predict(pictures[b : b + 1]) for b in (3, 0)])
     np.testing.assert_allclose(one, points[[3, 0]], atol=1e-3)
     assert set(first.history_) == {"loss", "validation", "learning_rate"}
@@ -550,8 +550,30 @@ def test_a_schedule_by_the_clock_ends_early():
     assert net.history_["learning_rate"][-1] < net.schedule.learning_rate
 
 
+def test_a_clock_of_the_processor_does_not_run_while_others_work(monkeypatch):
+    hours = iter(range(10_000))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: 3600.0 * next(hours))
+    monkeypatch.setattr(training.time, "process_time", lambda: 1.0)
+    plan = Schedule(max_epochs=3, batch_size=8, epoch_pictures=8, minutes=0.01, clock="cpu", device="cpu")
+    x, net, seen = torch.linspace(-1, 1, 8)[:, None], torch.nn.Linear(1, 1), []
+
+    def validate(module):
+        seen.append(module)
+        return 0.0
+
+    supply = Rows((x, x), lambda batch, g: batch, 8, 8, torch.device("cpu"))
+    train(net, supply, lambda net, batch: (net(batch[0]) - batch[1]).square().mean(), validate, plan, seed=0)
+    assert len(seen) == 3
+    train(
+        net, supply, lambda net, batch: net(batch[0]).sum(), validate, plan.set_params(clock="wall"), seed=0
+    )
+    assert len(seen) <= 4, "the time was over before the first epoch was"
+
+
 def test_bad_parameters_are_named():
     pictures, xy = blobs(4)
+    with pytest.raises(InputError, match="clock must be 'wall' or 'cpu', got 'sun'"):
+        small(HeatmapNet, clock="sun").fit(pictures, xy)
     with pytest.raises(InputError, match="input_px"):
         small(HeatmapNet, input_px=30).fit(pictures, xy)
     with pytest.raises(InputError, match="device"):

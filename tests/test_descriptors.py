@@ -360,6 +360,21 @@ def test_multi_level_is_level_after_level():
     )
 
 
+def test_levels_are_weighed_and_averaged():
+    pyramid, keypoints = gaussian_pyramid(texture()), points(20, 0, 127)
+    alone = [SIFT(level=level).describe(pyramid, keypoints) for level in (0, 2)]
+    side = MultiLevel(SIFT(), levels=(0, 2), falloff=0.25)
+    np.testing.assert_allclose(
+        side.describe(pyramid, keypoints), np.hstack([alone[0], alone[1] / 4]), rtol=1e-6
+    )
+    mean = MultiLevel(SIFT(), levels=(0, 2), fusion="average")
+    assert mean.n_features == 128 and mean.describe(pyramid, keypoints).dtype == np.float32
+    np.testing.assert_allclose(mean.describe(pyramid, keypoints), (alone[0] + alone[1]) / 2, rtol=1e-5)
+    mean.falloff = 1 / 3
+    wanted = 0.75 * alone[0] + 0.25 * alone[1]
+    np.testing.assert_allclose(mean.describe(pyramid, keypoints), wanted, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("n", "size_hw"), [(1, (128, 128)), (3, (480, 640)), (60, (480, 640)), (700, (90, 100))]
 )
@@ -387,7 +402,8 @@ def test_window_strip_holds_every_window():
     "bad",
     [SIFT(angle="up"), SIFT(size_px=0.0), SIFT(size_px=-1.0), ORB(bits="bytes"), ORB(angle="up")]
     + [HOG(backend="fast"), HOG(cells=0), HOG(cell_px=2.5), HOG(n_orientations=1)]
-    + [HOG(backend="skimage", signed=True), HOG(backend="opencv", signed=True), MultiLevel(HOG(), levels=())],
+    + [HOG(backend="skimage", signed=True), HOG(backend="opencv", signed=True), MultiLevel(HOG(), levels=())]
+    + [MultiLevel(HOG(), fusion="maximum"), MultiLevel(HOG(), falloff=0.0)],
 )
 def test_bad_parameters(bad):
     with pytest.raises(InputError):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
-from hybridkp.checks import make_annotated
+from hybridkp.checks import make_annotated, make_problem
 from hybridkp.cli import main
 from hybridkp.datasets import convert_dataset, load_dataset, make_faces, write_coco
+from hybridkp.descriptors import HOG, ORB, SIFT, SURF, MultiLevel
 from hybridkp.evaluate import (
     Problem,
     bench,
@@ -24,9 +28,20 @@ from hybridkp.evaluate import (
     train,
 )
 from hybridkp.files import load_predictions, save_predictions
+from hybridkp.imaging import gaussian_pyramid
 from hybridkp.landmarks import HolisticRegressor, MeanShape
-from hybridkp.report import write_report
-from hybridkp.structures import Dataset, InputError, Instance, Predictions, Sample
+from hybridkp.metrics import scorer
+from hybridkp.report import write_conditions, write_report
+from hybridkp.structures import (
+    Dataset,
+    InputError,
+    Instance,
+    Keypoints,
+    LearnedDescriptor,
+    Predictions,
+    Sample,
+    supports,
+)
 
 #: columns that need a clock, a model's making, or the other methods
 OF_OTHERS = {"rank", "letters", "ms", "ms_q1", "ms_q3", "fit_s", "model_mb", "peak_mb"}
@@ -80,12 +95,20 @@ def test_the_command_writes_the_benchs_figures_beside_foreign_ones(
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
     assert rows[0]["method"] == "near" and len(rows) == 3
     assert (tmp_path / "out" / "pairs.csv").read_text().count("near") == 2, "a paired test with each"
-    write_report([stored], val, tmp_path / "bench")
+    lines = list(csv.DictReader((tmp_path / "out" / "objects.csv").read_text().splitlines()))
+    assert len(lines) == 3 * len(val) and set(lines[0]) >= {"method", "seed", "picture", "object", "group"}
+    report = write_report([stored], val, tmp_path / "bench")
     (bench_row,) = csv.DictReader((tmp_path / "bench" / "results.csv").read_text().splitlines())
     ours = next(row for row in rows if row["method"] == "ridge")
     assert bench_row["nme_percent"] and bench_row["oks_ap_percent"]
     for key in bench_row.keys() - OF_OTHERS:
         assert ours[key] == bench_row[key], key
+    mean = np.mean([float(line["nme_percent"]) for line in lines if line["method"] == "ridge"])
+    assert np.isclose(mean, float(ours["nme_percent"]), rtol=1e-9)
+    assert report._repr_html_().count("<tr>") == 2 and ">ridge</td>" in report._repr_html_()
+    if importlib.util.find_spec("pandas"):
+        frame = report.to_frame()
+        assert frame["method"].tolist() == ["ridge"] and np.isclose(frame["nme_percent"][0], mean)
     assert "Report:" in capsys.readouterr().out
     assert main(["evaluate", str(folder / "all"), models[0], "-o", str(tmp_path)]) == 2
     assert "the data come last" in capsys.readouterr().err
@@ -249,3 +272,92 @@ def test_instances_without_points_are_not_asked(tmp_path: Path) -> None:
     found = read_foreign(tmp_path / "r.json", data, "x")
     assert found.instance.tolist() == [1]
     np.testing.assert_array_equal(found.xy[0], seen.xy)
+
+
+# --------------------------------------------------------------------------------------------
+# by condition
+# --------------------------------------------------------------------------------------------
+
+
+def test_conditions_are_measured_and_cut_into_thirds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shape = np.array([[0.0, -20], [15, 10], [-15, 10], [0, 0]])
+    samples, predicted, degrees = [], [], [0, 5, 10, 40, 45, 50, 90, 95, 100]
+    noise = rng.integers(0, 60, (200, 200)).astype(np.uint8)
+    for n, angle in enumerate(degrees):
+        c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        xy = shape @ np.array([[c, s], [-s, c]]) * (1 + n % 3) + 100
+        picture = (noise if n % 2 else cv2.GaussianBlur(noise, (0, 0), 3)) + np.uint8(20 * n)
+        state = [2, 2, 2, 1] if n < 3 else [2] * 4
+        side = 50.0 * (1 + n % 3)
+        box = [100.5 - side / 2, 100.5 - side / 2, side, side]
+        one = Instance(xy, state, box, area=side**2)
+        samples.append(Sample(f"{n}.png", partial(np.copy, picture), (one,), f"g{n}", (200, 200), image_id=n))
+        predicted.append(xy + [0.3 * n, 0])  # worse where it is turned further, and brighter
+    data = Dataset("turned", tuple("abcd"), tuple(samples), normalizer=("pixel",))
+    names = tuple(s.name for s in data)
+    found = Predictions("m", predicted, np.ones((9, 4)), names, np.zeros(9), np.full(9, np.nan))  # type: ignore[arg-type]
+    bands = {(b.condition, b.band): b for b in write_conditions([found], data, tmp_path)}
+    assert [b.objects for b in bands.values()] == [3, 3, 3, 3, 3, 3, 6, 3, 3, 3, 3, 3, 3, 3]
+    assert np.isclose(bands["size", "large"].low, 150) and np.isclose(bands["size", "small"].high, 50)
+    assert np.isclose(bands["light", "dark"].value.value, 0.3, atol=1e-3), "mean of 0, 0.3 and 0.6 px"
+    assert np.isclose(bands["light", "bright"].value.value, 2.1, atol=1e-3)
+    assert bands["hidden", "more hidden"].objects == 3 and bands["hidden", "all seen"].high == 0
+    assert bands["sharpness", "sharp"].low > bands["sharpness", "blurred"].high
+    turn = bands["turn", "far turned"].low - bands["turn", "upright"].high
+    assert 20 < turn < 100, "degrees"
+    lines = list(csv.DictReader((tmp_path / "conditions.csv").read_text().splitlines()))
+    assert len(lines) == len(bands) and (tmp_path / "conditions.md").read_text().count("**") == 2 * len(bands)
+
+
+# --------------------------------------------------------------------------------------------
+# doors for scikit-learn
+# --------------------------------------------------------------------------------------------
+
+
+def test_scorers_are_metrics_the_right_way_up() -> None:
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+
+    p = make_problem(24)
+    px = -cross_val_score(MeanShape(), p.images, p.xy, scoring=scorer("error_px"), cv=3)
+    model = MeanShape().fit(p.images[8:], p.xy[8:])
+    errors = np.linalg.norm(model.predict(p.images[:8]) - p.xy[:8], axis=2)
+    assert np.isclose(px[0], np.nanmean(np.nanmean(errors, axis=1)), atol=1e-5)
+    nme = scorer("nme_percent", ("points", 0, 1))(model, p.images[:8], p.xy[:8])
+    lengths = np.linalg.norm(p.xy[:8, 0] - p.xy[:8, 1], axis=1)
+    assert np.isclose(nme, -100 * np.nanmean(np.nanmean(errors, axis=1) / lengths), atol=1e-4)
+    near = scorer("pck_5px_percent")(model, p.images[:8], p.xy[:8])
+    assert np.isclose(near, 100 * np.mean(errors[np.isfinite(errors)] <= 5)), "higher is better as it is"
+    search = GridSearchCV(HolisticRegressor(), {"grid": [2, 4]}, scoring=scorer(), cv=3).fit(p.images, p.xy)
+    assert search.best_score_ <= 0
+    with pytest.raises(InputError, match="crops have no boxes"):
+        scorer("nme_percent", ("box",))
+    with pytest.raises(InputError, match="no metric 'speed'"):
+        scorer("speed")
+
+
+@pytest.mark.parametrize(
+    "descriptor", [HOG(cells=8), SIFT(size_px=8), SURF(), ORB(), MultiLevel(HOG())], ids=repr
+)
+def test_descriptors_are_transformers(descriptor: Any) -> None:
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import SVC
+
+    rng = np.random.default_rng(0)
+    stripes = np.tile(np.where(np.arange(48) // 4 % 2, 200, 50), (48, 1))
+    pictures = np.array(
+        [(stripes if n % 2 else stripes.T) + rng.integers(-20, 21, (48, 48)) for n in range(24)]
+    )
+    labels = np.arange(24) % 2
+    assert not supports(descriptor, LearnedDescriptor), "what learns is fitted with points and groups"
+    rows = descriptor.transform(pictures.astype(np.uint8))
+    assert rows.shape == (24, descriptor.n_features)
+    one = descriptor.describe(gaussian_pyramid(pictures[3].astype(np.uint8), 4), centre(48))
+    np.testing.assert_array_equal(rows[3], one[0])
+    scores = cross_val_score(make_pipeline(descriptor, SVC()), pictures.astype(np.uint8), labels, cv=3)
+    assert scores.min() == 1, "upright or lying stripes"
+
+
+def centre(side: int) -> Keypoints:
+    return Keypoints([[(side - 1) / 2] * 2], size=[side / 6], angle=[0.0])

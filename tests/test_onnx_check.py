@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from hybridkp.checks import make_problem
-from hybridkp.files.onnx_check import check_foreign, check_own
+from hybridkp.files.onnx_check import check_foreign, check_own, multiply_adds
 from hybridkp.files.onnx_graph import GraphError, read_graph
 from hybridkp.files.onnx_shapes import OWN
 
@@ -75,6 +75,21 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a padded convolution": (
         model([node("Conv", "image", "w", pads=[40_000] * 4)], {"w": np.zeros((1, 1, 3, 3), np.float32)}),
         "GB",
+    ),
+    "a transposed convolution of huge steps": (
+        model(
+            [node("ConvTranspose", "image", "w", strides=[9000, 9000])],
+            {"w": np.zeros((1, 1, 3, 3), np.float32)},
+        ),
+        "GB",
+    ),
+    "a transposed convolution of other channels": (
+        model([node("ConvTranspose", "image", "w")], {"w": np.zeros((4, 1, 3, 3), np.float32)}),
+        "ConvTranspose",
+    ),
+    "a batch norm of other channels": (
+        model([node("BatchNormalization", "image", "w", "w", "w", "w")], {"w": np.zeros(5, np.float32)}),
+        "BatchNormalization",
     ),
     "an operator that nobody knows": (model([node("Detonate", "image")]), "Detonate"),
     "another domain": (model([helper.make_node("Relu", ["image"], ["out"], domain="evil")]), "domain"),
@@ -149,6 +164,8 @@ def ours() -> list[bytes]:
     pytest.importorskip("torch")
     pytest.importorskip("onnxruntime")
     from hybridkp import deep, fusion
+    from hybridkp.deep.export import export_onnx
+    from hybridkp.deep.networks import Pyramid
     from hybridkp.runtime.int8 import in_8_bits
 
     p = make_problem(8)
@@ -160,8 +177,10 @@ def ours() -> list[bytes]:
     made.append(fusion.Refined(direct, deep.CNNRefiner(schedule=tiny), cv=2))
     fitted = [m.fit(p.images, p.xy, groups=p.groups, flip=p.flip) for m in made]
     graphs = [g for m in fitted for g in _graphs(m.runtime_node())]
+    zoo = [deep.HeatmapNet(32, backbone=b)._make(2).eval() for b in ("deconv", Pyramid(fusion="convgru"))]
     small = _graphs(in_8_bits(fitted[1].runtime_node(), p.images[:4]))
-    return [*graphs, *small, *_graphs(fitted[0].maps_node(4))]
+    graphs += [*small, *_graphs(fitted[0].maps_node(4))]
+    return [*graphs, *(export_onnx(net, (1, 32, 32)) for net in zoo)]
 
 
 def test_our_graphs_pass_and_their_shapes_are_known(ours: list[bytes]) -> None:
@@ -180,6 +199,15 @@ def test_the_shipped_network_passes() -> None:
     assert all(shape[0] == 1 for shape in shapes.values()) and len(shapes) >= 2
     with pytest.raises(GraphError, match="GB"):
         check_own(NET.read_bytes(), {"image": (1, 1, 40_000, 40_000)})
+
+
+def test_multiply_adds_are_counted() -> None:
+    data = model([node("Conv", "image", "w", pads=[1] * 4)], {"w": np.zeros((2, 1, 3, 3), np.float32)})
+    assert multiply_adds(data) == 2 * 8 * 8 * 9
+    data = model(
+        [node("ConvTranspose", "image", "w", strides=[2, 2])], {"w": np.zeros((1, 3, 4, 4), np.float32)}
+    )
+    assert multiply_adds(data) == 8 * 8 * 3 * 16 and check_own(data) == {"out": (1, 3, 18, 18)}
 
 
 def test_the_list_holds_no_operator_that_we_do_not_write(ours: list[bytes]) -> None:

@@ -95,6 +95,7 @@ def test_of_two_runs_in_one_folder_the_second_is_told(
         for words in (
             [*TINY, "--out", str(tmp_path)],
             ["bench-points", "--quick", "--methods", "orb", "--out", str(tmp_path)],
+            ["bench-finders", "synthetic", "--max-train", "8", "--max-val", "2", "--out", str(tmp_path)],
             ["tune", "synthetic", "--methods", "hog+ridge", "--max-train", "8", "-o", str(tmp_path)],
         ):
             assert cli.main(words) == 2

@@ -7,6 +7,8 @@ from .detectors import make_problem as make_problem
 from .detectors import refiner_checks as refiner_checks
 from .features import local_feature_checks as local_feature_checks
 from .features import texture as texture
+from .finders import finder_checks as finder_checks
+from .finders import ring_samples as ring_samples
 from .metrics import metric_checks as metric_checks
 from .readers import READER_CHECKS as READER_CHECKS
 from .readers import make_annotated as make_annotated

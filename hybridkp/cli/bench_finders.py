@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files.lease import work_in
 from .display import OK, Display, plain, provenance
 from .options import DATA, count, methods, reader_options, reading, seed_option
 
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     problem = evaluate.load_problem(args.data, args.split, **limits, **reading(args))
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}-finders"
     args.resume = f"Finished finders are kept in {out}; give the same command again to go on."
-    with Display(len(made)) as display:
+    with work_in(out), Display(len(made)) as display:
         found = evaluate.bench_finders(
             made, problem, out, seed=args.seed, settings={"quick": args.quick}, progress=display
         )

@@ -14,6 +14,7 @@ EXAMPLES = """\
   hybridkp evaluate faces.hkp newfaces/ -o runs/new
   hybridkp evaluate runs/faces faces68 --split test -o runs/test
   hybridkp evaluate faces.hkp faces68 --predictions theirs=results.json -o runs/both
+  hybridkp evaluate runs/faces faces68 --conditions -o runs/where
   hybridkp evaluate mouse17 --predictions dlc=film_dlc.csv --predictions lp=film_lp.csv -o runs/films"""
 
 
@@ -36,6 +37,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="judged part (default: val where there is one, else all)")
     parser.add_argument("--max-val", type=count, metavar="N", help="so many pictures, evenly chosen")
     reader_options(parser)
+    parser.add_argument(
+        "--conditions",
+        action="store_true",
+        help="also a table by size, turn, hidden share, light and sharpness of the objects",
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for predictions and the report")
     normalizer_option(parser)
 
@@ -60,6 +66,11 @@ def run(args: argparse.Namespace) -> int:
         say(f"hybridkp: note: {data} has no splits: all of it is judged; see that no model trained on it")
     problem = Problem(dataset, dataset, normalizer=parse_normalizer(args.normalizer, dataset))
     show_report(found, problem, args.out)
+    if args.conditions:
+        from ..report import write_conditions
+
+        write_conditions(found, dataset, args.out, normalizer=problem.normalizer)
+        print(f"\n{(args.out / 'conditions.md').read_text(encoding='utf-8').rstrip()}")
     return OK
 
 

@@ -15,6 +15,7 @@ EXAMPLES = """\
   hybridkp train faces68 --method "hog+svm" -o faces.hkp
   hybridkp train faces68 --method "heatmap[input_px=192]:flip:sdm" --param max_epochs=100 -o faces.hkp
   hybridkp train scenes --method sdm --finder hog+svm -o faces.hkp
+  hybridkp train mine --method heatmap --from faces.hkp --freeze -o mine.hkp
   hybridkp train synthetic --method mean-shape --max-train 100 -o mean.hkp"""
 
 
@@ -28,6 +29,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, required=True, help="model file to write, such as model.hkp"
     )
     parser.add_argument("--quick", action="store_true", help="short training")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="MODEL",
+        help="start from this network's weights, the head's by the landmarks' names",
+    )
+    parser.add_argument("--freeze", action="store_true", help="with --from: leave the backbone as it is")
     param_option(parser)
     parser.add_argument("--split", help="part to train on (default train, else everything)")
     seed_option(parser)
@@ -38,12 +47,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, split_names, thin
+    from ..structures import InputError
 
     name = recipes.canonical(f"{args.finder}/{args.method}" if args.finder else args.method)
     made = {name: recipes.make_method(name, quick=args.quick)}
     estimator = recipes.parameterised(made, dict(args.param))[name]
     split = args.split or ("train" if "train" in split_names(args.data) else None)
     data = thin(load_dataset(args.data, split, **reading(args)), args.max_train)
+    if args.start is not None:
+        estimator = recipes.with_pretrained(estimator, args.start, data.landmarks, args.freeze)
+    elif args.freeze:
+        raise InputError("--freeze needs --from MODEL: whose weights are to stay?")
     problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
     args.resume = "Finished fits are kept beside the model file; give the same command again to go on."
     start = time.perf_counter()

@@ -7,6 +7,7 @@ Pictures are found by name and opened late; those that are listed but absent are
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -131,7 +132,7 @@ class Collected:
 
     def _leave_out_absent(self) -> None:
         paths = {i["id"]: path_of(self.loads[i["id"]]) for i in self.images}
-        absent = {key for key, path in paths.items() if path is not None and not Path(path).is_file()}
+        absent = {key for key, path in paths.items() if path is not None and not os.path.isfile(path)}
         if absent and len(absent) < len(self.images):
             self.repairs[ABSENT] = [i["file_name"] for i in self.images if i["id"] in absent]
             self.images = [i for i in self.images if i["id"] not in absent]

@@ -22,6 +22,7 @@ from .load import load_dataset, split_names
 from .lookup import SUFFIXES, path_of
 
 Progress = Callable[[str, int, int], None]
+STEPS = 20  #: of the progress that is told
 
 
 def convert_dataset(
@@ -72,7 +73,7 @@ def convert_dataset(
         for sample in part:
             samples.append(_with_picture(sample, folder, taken))
             done += 1
-            if progress is not None:
+            if progress is not None and (done == total or done % max(total // STEPS, 1) == 0):
                 progress("pictures", done, total)
         written.append(replace(part, samples=tuple(samples)))
     assert row.write is not None

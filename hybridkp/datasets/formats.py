@@ -118,7 +118,6 @@ LOOKED_AT = 2000  #: files of a folder that nobody knows
 #: ending -> what a file of it may be, when no reader knows it
 _HINTS = {
     ".csv": "a table of frame numbers holds predictions: evaluate --predictions takes it",
-    ".h5": "DeepLabCut's HDF5 is read through the CSV beside it",
     ".mat": "MATLAB files: convert them to COCO JSON, or MPII's JSON",
     ".json": "a JSON of another tool: export as COCO",
     ".txt": "YOLO's texts need their data.yaml with kpt_shape",

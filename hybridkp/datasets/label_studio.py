@@ -84,11 +84,10 @@ def _only(root: Path) -> Path:
 def _picture(task: Record, file: Path, n: int) -> str:
     """The picture's path, whoever wrote it: ``?d=`` of local files, a URL's path, ``\\`` for ``/``."""
     data = task.get("data")
-    named = data if isinstance(data, dict) else {}
-    values = list(named.values())
-    text = next((v for key in ("image", "img", "picture") for v in [named.get(key)] if v), None)
-    text = text or next((v for v in values if isinstance(v, str)), None)
-    if not isinstance(text, str) or not text:
+    data = data if isinstance(data, dict) else {}
+    usual = [data[key] for key in ("image", "img", "picture") if isinstance(data.get(key), str)]
+    text = next(iter([*usual, *(v for v in data.values() if isinstance(v, str))]), "")
+    if not text:
         raise InputError(f"{file}: task {str(task.get('id', n))[:20]} names no picture in its data")
     try:
         url = urlsplit(text)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,7 @@ def read(
         name = str(document.get("imagePath") or file.with_suffix(".png").name).replace("\\", "/")
         size = document.get("imageHeight"), document.get("imageWidth")
         name = name.removeprefix("../")
-        there = any((folder / name).is_file() for folder in folders)
+        there = any(os.path.isfile(folder / name) for folder in folders)
         load = partial(load_embedded, str(file)) if embedded and not there else None
         found.picture(name, size if None not in size else None, load=load)
         for points, box in _objects(document, file, found.repairs):
@@ -160,7 +161,9 @@ def _record(dataset: Dataset, sample: Sample, up: str) -> Record:
 
 def tally(root: Path, split: str | None = None, **_: Any) -> Tally:
     """Counts by a plain look: a picture a file, an object a group, a point a shape."""
-    documents = [json.loads(f.read_text()) for f in _files(splits(root)[split] if split else root)]
+    documents = [
+        json.loads(f.read_text(encoding="utf-8")) for f in _files(splits(root)[split] if split else root)
+    ]
     points = [[s for s in d["shapes"] if s["shape_type"] == "point"] for d in documents]
     objects = sum(len({s.get("group_id") for s in shapes}) for shapes in points)
     return Tally(len(documents), objects, sum(map(len, points)))

@@ -100,6 +100,6 @@ def _only(root: Path) -> Path:
 
 def tally(root: Path, split: str | None = None, **_: Any) -> Tally:
     """Counts by a plain look: a picture a name, an object an entry."""
-    people = json.loads((splits(root)[split] if split else _only(root)).read_text())
+    people = json.loads((splits(root)[split] if split else _only(root)).read_text(encoding="utf-8"))
     seen = [sum(v > 0 for v in p["joints_vis"]) for p in people]
     return Tally(len({p["image"] for p in people}), len(people), sum(seen))

@@ -4,7 +4,7 @@ Three or four header rows (scorer, individuals for several animals, bodyparts, c
 path in one cell or in three.  Found as ``labeled-data/FILM/CollectedData_*.csv`` in a project, as a CSV in
 one folder, or as lightning-pose's ``CollectedData.csv`` at the top.  Labelling tools centre pixel i at i
 (napari, matplotlib), so the centre of the top-left pixel is 0.  A film is a group.  The HDF5 beside a table
-holds the same; the table is read.  No picture is opened here.
+holds the same and is read where there is no table.  No picture is opened here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from ..structures import Dataset, InputError
 from .collect import Collected, Points
+from .hdf import MAGIC, read_frame
 from .lookup import Tally, in_order, split_of
 from .text import number, read_csv, read_head, read_text
 
@@ -32,19 +33,16 @@ def recognises(root: Path) -> float:
 
 def _is_one(file: Path) -> bool:
     head = read_head(file)
+    if file.suffix == ".h5":
+        return head.startswith(MAGIC)
     return head.lstrip(b"\xef\xbb\xbf").startswith(b"scorer,") and b"\ncoords," in head.replace(b"\r", b"")
 
 
 def _tables(root: Path) -> list[Path]:
     if not root.is_dir():
-        beside = root.with_suffix(".csv")
-        return [beside if root.suffix == ".h5" and beside.is_file() else root]
-    for pattern in (
-        "labeled-data/*/CollectedData*.csv",
-        "CollectedData*.csv",
-        "*/CollectedData*.csv",
-        "*.csv",
-    ):
+        return [root]
+    names = ("labeled-data/*/CollectedData*", "CollectedData*", "*/CollectedData*", "*")
+    for pattern in (f"{name}{end}" for name in names for end in (".csv", ".h5")):
         if files := [file for file in sorted(root.glob(pattern)) if _is_one(file)]:
             return files
     return []
@@ -95,7 +93,7 @@ Columns = dict[int, tuple[str, str, str]]  #: column -> individual, body part, c
 
 def _columns(file: Path) -> tuple[Columns, dict[int, tuple[str, list[str]]]]:
     """The columns' meaning, and line -> (picture, cells)."""
-    rows = read_csv(file)
+    rows = _rows_of_frame(file) if file.suffix == ".h5" else read_csv(file)
     head: dict[str, list[str]] = {}
     for row in rows[:5]:
         if row and row[0] in ("scorer", "individuals", "bodyparts", "coords"):
@@ -123,6 +121,17 @@ def _columns(file: Path) -> tuple[Columns, dict[int, tuple[str, list[str]]]]:
             raise InputError(f"{file}: line {n}: a frame number and no picture: predictions, not labels")
         body[n] = picture, row
     return columns, body
+
+
+def _rows_of_frame(file: Path) -> list[list[str]]:
+    """A frame of pandas as the table that DeepLabCut writes beside it."""
+    columns, index, values = read_frame(file)
+    levels = ["scorer", "individuals", "bodyparts", "coords"] if columns and len(columns[0]) == 4 else []
+    levels = levels or ["scorer", "bodyparts", "coords"]
+    if any(len(column) != len(levels) for column in columns):
+        raise InputError(f"{file}: columns of {len(columns[0])} levels; DeepLabCut's have three or four")
+    head = [[level, *(column[i] for column in columns)] for i, level in enumerate(levels)]
+    return head + [[name, *map(repr, row)] for name, row in zip(index, values.tolist(), strict=True)]
 
 
 def _objects(columns: Columns, cells: list[str], where: str) -> list[Points]:
@@ -174,7 +183,7 @@ def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
 def tally(root: Path, split: str | None = None, **_: Any) -> Tally:
     """Counts by a plain look: a picture a row, a point two cells with a number."""
     files = [splits(root)[split]] if split else _tables(root)
-    lines = [line for file in files for line in file.read_text().splitlines()]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     rows = [line.split(",") for line in lines if ".png," in line or ".jpg," in line]
     filled = sum(cell.replace(".", "").replace("-", "").isdigit() for row in rows for cell in row)
     return Tally(len(rows), None, filled // 2)

@@ -3,15 +3,13 @@
 Read and written with h5py (``pip install 'hybridkp[formats]'``).  Since format 1.1 the centre of the
 top-left pixel is 0, before it was ½ (SLEAP's own note on its format).  Instances set by people are read, a
 model's only where there are no others.  A point that is not visible is not labelled, as in SLEAP's own
-arrays.  A frame of a film is decoded when it is asked for; a film is a group.  Links to other files are
-refused.
+arrays.  A frame of a film, or of a package (``.pkg.slp``), is decoded when it is asked for; a film is
+a group.  Links to other files are refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,12 @@ import numpy as np
 from ..structures import NOT_LABELLED, Array, Dataset, InputError
 from .collect import Collected
 from .films import load_frame
+from .hdf import BROKEN, MAGIC, open_hdf, table_of, whole
 from .lookup import Tally, find_pictures, in_order, path_of, split_of
-from .text import MAX_BYTES, read_head
+from .text import read_head
 
-MAGIC, SLP = b"\x89HDF\r\n\x1a\n", "labels.slp"
+SLP = "labels.slp"
 FILMS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv")
-_BROKEN = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 FRAME = [
     (n, t)
     for n, t in zip(
@@ -103,48 +101,18 @@ def _only(root: Path) -> Path:
     return files[0]
 
 
-@contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    try:
-        import h5py
-    except ImportError:
-        raise InputError(f"{file}: SLEAP's files need h5py: pip install 'hybridkp[formats]'") from None
-    try:
-        with h5py.File(file, "r") as opened:
-            yield opened
-    except InputError:
-        raise
-    except _BROKEN as error:
-        what = " ".join(str(error).split())[:100]
-        raise InputError(
-            f"{file}: not a .slp file that can be read ({what}); save it again in SLEAP"
-        ) from None
-
-
 def _tables(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The metadata and the tables, each bounded before it is read."""
-    with _opened(file) as opened:
-        import h5py
-
-        def whole(name: str) -> Any:
-            link = opened.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink) or not isinstance(opened[name], h5py.Dataset):
-                raise InputError(f"{file}: has no table '{name}' of its own; save it again in SLEAP")
-            table = opened[name]
-            if table.external or table.is_virtual:
-                raise InputError(f"{file}: '{name}' lies in another file; save it again as one file")
-            if table.size * max(table.dtype.itemsize, 16) > MAX_BYTES:
-                raise InputError(f"{file}: '{name}' claims {table.size} rows; no labels are so many")
-            return table[()]
-
+    with open_hdf(file, "a .slp file") as opened:
         about = json.loads(opened["metadata"].attrs["json"])
         about["format_id"] = float(opened["metadata"].attrs.get("format_id", 1.0))
-        tables = {name: whole(name) for name in ("frames", "instances", "points", "pred_points")}
+        names = ("frames", "instances", "points", "pred_points")
+        tables = {name: whole(opened, name, file) for name in names}
         for name, columns in (("frames", FRAME), ("instances", INSTANCE[:-1]), ("points", POINT)):
             missing = {key for key, _ in columns} - set(tables[name].dtype.names or ())
             if missing:
                 raise InputError(f"{file}: '{name}' has no column {sorted(missing)[0]}")
-        tables["videos"] = [json.loads(text) for text in whole("videos_json")]
+        tables["videos"] = [json.loads(text) for text in whole(opened, "videos_json", file)]
         if not isinstance(about, dict):
             raise InputError(f"{file}: its metadata are no object")
         return about, tables
@@ -161,7 +129,7 @@ def _skeleton(about: dict[str, Any], file: Path) -> tuple[list[str], list[list[i
         edges = [
             [place[int(link["source"])], place[int(link["target"])]] for link in _body(skeleton["links"])
         ]
-    except _BROKEN:
+    except BROKEN:
         raise InputError(f"{file}: its metadata name no skeleton; save it again in SLEAP") from None
     return names, edges
 
@@ -198,17 +166,45 @@ def _points(instance: Any, tables: dict[str, Any], k: int, file: Path) -> Array:
     return np.column_stack([rows["x"], rows["y"], np.where(rows["visible"], 2, NOT_LABELLED)])
 
 
+def _inside(file: Path, dataset: str) -> dict[int, Any]:
+    """Frame -> load, of the encoded pictures that a package (``.pkg.slp``) holds."""
+    with open_hdf(file, "a .slp file") as opened:
+        numbers = whole(opened, f"{dataset.rpartition('/')[0]}/frame_numbers", file)
+        return {int(n): partial(load_embedded, str(file), dataset, row) for row, n in enumerate(numbers)}
+
+
+def load_embedded(path: str, dataset: str, row: int) -> Array:
+    """A picture of a package; a function of the module, so that it pickles.
+
+    Before format 1.4 SLEAP encoded RGB as if it were BGR; the file says so, or its age.
+    """
+    from ..files import decode_image
+
+    with open_hdf(Path(path), "a .slp file") as opened:
+        table = table_of(opened, dataset, Path(path))
+        old = float(opened["metadata"].attrs.get("format_id", 1.0)) < 1.4
+        order = table.attrs.get("channel_order", "BGR" if old else "RGB")
+        data = np.asarray(table[row], np.int8).tobytes()
+    image = decode_image(data, Path(path))
+    swapped = image.ndim == 3 and order in ("BGR", b"BGR")
+    return np.ascontiguousarray(image[..., ::-1]) if swapped else image
+
+
 class _Pictures:
     """(name, group, load) of a frame: a picture of a list, or of a film."""
 
     def __init__(self, videos: list[Any], folders: list[Path], file: Path):
-        self.file, self.loads, self.names = file, [], []
+        self.file = file
+        self.loads: list[Any] = []
+        self.names: list[list[str]] = []
         for video in videos:
             backend = video.get("backend", video) if isinstance(video, dict) else {}
             names = backend.get("filenames") or backend.get("filename") or ""
             names = [str(n) for n in names] if isinstance(names, list) else [str(names)]
             if names[0] in ("", "."):
-                raise InputError(f"{file}: pictures inside the file are not read; save it without them")
+                self.loads.append(_inside(file, str(backend.get("dataset"))))
+                self.names.append([f"{file.stem.removesuffix('.pkg')}-{len(self.names)}"])
+                continue
             self.loads.append(find_pictures(names, folders, str(file))[0])
             self.names.append([name.replace("\\", "/") for name in names])
 
@@ -218,6 +214,10 @@ class _Pictures:
                 f"{self.file}: a frame of film {video}, of {len(self.names)}; save it again in SLEAP"
             )
         names, loads = self.names[video], self.loads[video]
+        if isinstance(loads, dict):
+            if frame not in loads:
+                raise InputError(f"{self.file}: frame {frame} of film {video} has no picture in it")
+            return f"{names[0]}/frame_{frame:06}.png", names[0], loads[frame]
         if not names[0].lower().endswith(FILMS):
             if frame >= len(names):
                 raise InputError(f"{self.file}: picture {frame} of a list of {len(names)}")

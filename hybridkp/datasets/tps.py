@@ -7,6 +7,7 @@ Negative pairs and NA are missing.  Landmarks have no names.  One object a pictu
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ def read(root: Path, split: str | None = None, *, images_dir: str | None = None)
     loads, _ = find_pictures(names, folders, str(file))
     for (points, _), name, load in zip(specimens, names, loads, strict=True):
         path = path_of(load)
-        if path is None or not Path(path).is_file():
+        if path is None or not os.path.isfile(path):
             found.repairs["pictures that are listed but not there, left out"].append(name)
             continue
         height, width = picture_size(path)
@@ -121,6 +122,6 @@ def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
 
 def tally(root: Path, split: str | None = None, **_: Any) -> Tally:
     """Counts by a plain look: a picture an IMAGE=, a point a line of two numbers."""
-    text = (splits(root)[split] if split else _only(root)).read_text()
+    text = (splits(root)[split] if split else _only(root)).read_text(encoding="utf-8")
     n = len(re.findall(r"^IMAGE=", text, re.M))
     return Tally(n, n, len(re.findall(r"^\d[\d.]* -?[\d.]+\s*$", text, re.M)))

@@ -238,5 +238,5 @@ def tally(root: Path, split: str | None = None, **_: Any) -> Tally:
     file = _yaml(root)
     assert file is not None
     paths = list(_pictures(_about(file), split or "train", file))
-    texts = [_label_file(p).read_text() for p in paths if _label_file(p).is_file()]
+    texts = [_label_file(p).read_text(encoding="utf-8") for p in paths if _label_file(p).is_file()]
     return Tally(len(paths), sum(bool(line.strip()) for text in texts for line in text.splitlines()))

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from ..detection.boxes_math import objects_of
+from ..detection.boxes_math import calibrating, objects_of
 from ..detection.centre_maps import STRIDE, CentreReader, map_boxes, square_of
 from ..imaging.images import as_uint8
 from ..metrics.boxes import box_overlap
@@ -185,7 +185,7 @@ class CentreNet(Scheduled):
         )
         self.module_, self.n_parameters_ = module.eval(), n_parameters(module)
         self.calibration_ = (1.0, 0.0)
-        self.calibration_ = self._calibrate([samples[i] for i in held_out])
+        self.calibration_ = self._calibrate(calibrating([samples[i] for i in held_out], samples))
         return self
 
     def _make(self) -> CentreModule:
@@ -261,7 +261,7 @@ class CentreNet(Scheduled):
 
 
 def _rows(samples: Sequence[Sample], side: int, color: bool) -> Batch:
-    """Squares (N, C, S, S) uint8, and corners (N, M, 2, 2) px of objects and of regions that teach nothing."""
+    """Squares (N, C, S, S) uint8, corners (N, M, 2, 2) px of objects, and of regions that teach nothing."""
     pictures, corners = [], []
     for sample in samples:
         square, matrix = square_of(as_uint8(sample.image, sample.name), side, color)

@@ -60,6 +60,7 @@ class DirectNet(NetDetector):
         color: bool = True,
         backbone: Any = "encoder",
         loss: str = "wing",
+        initial: Any = None,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -67,6 +68,7 @@ class DirectNet(NetDetector):
         self.color = color
         self.backbone = backbone
         self.loss = loss
+        self.initial = initial
         self.schedule = schedule
         self.random_state = random_state
 

@@ -178,6 +178,7 @@ class NetDetector(DetectorMixin, NetEstimator):
 
     backbone: Any  #: what :func:`~hybridkp.deep.networks.make_backbone` takes
     color: bool
+    initial: Any  #: None, or a :class:`~hybridkp.deep.Pretrained`
 
     def _build(self, n_landmarks: int) -> nn.Module:
         raise NotImplementedError
@@ -214,6 +215,8 @@ class NetDetector(DetectorMixin, NetEstimator):
         target = self._to_square(fit.points, scale)
         pipeline = self._fresh(fit)
         self._start(pipeline.net, target)
+        if self.initial is not None:
+            self.initial.start(pipeline.net)
         held_out = squares[fit.held_out], target[fit.held_out]
         self._train(
             pipeline.net,

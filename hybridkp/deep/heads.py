@@ -20,8 +20,11 @@ from .networks.blocks import conv
 class MapsHead(nn.Conv2d):
     """Logits (B, K, h, w): the logarithm of each landmark's map up to a constant."""
 
+    by_landmark = ("weight", "bias")  #: weights with rows for each landmark
+
     def __init__(self, backbone: Backbone, n_landmarks: int) -> None:
         super().__init__(backbone.n_features, n_landmarks, 1)
+        self.n_landmarks = n_landmarks
 
 
 class CoordinatesHead(nn.Module):
@@ -32,6 +35,7 @@ class CoordinatesHead(nn.Module):
     regression.
     """
 
+    by_landmark = ("linear.weight", "linear.bias")
     mean_xy: Tensor
 
     def __init__(self, backbone: Backbone, n_landmarks: int, side: int) -> None:
@@ -61,8 +65,11 @@ class AxesHead(nn.Module):
     One map of the features a landmark, then one full connection for x and one for y that all landmarks share.
     """
 
+    by_landmark = ("maps.weight", "maps.bias")
+
     def __init__(self, backbone: Backbone, n_landmarks: int, side: int, split: int) -> None:
         super().__init__()
+        self.n_landmarks = n_landmarks
         at_most = max(1, side // (16 * backbone.stride))  # a full connection from 256 cells or so
         self.pool = 2 ** (at_most.bit_length() - 1)
         cells = math.ceil(side / backbone.stride) // self.pool

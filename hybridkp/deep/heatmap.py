@@ -158,6 +158,7 @@ class HeatmapNet(NetDetector):
     sigma : spread of the training target in map px (of the "unet", one map px = 4 input px)
     decoding : "mean" (expectation of the whole map), "mode" (:func:`decode_mode`), or "auto": whichever
         errs less on the validation groups, errors above 5 % of the side counting as 5 %
+    initial : None, or what :func:`~hybridkp.deep.pretrained` gives: another network's weights to start from
     schedule : :class:`~hybridkp.deep.Schedule`, or None for this network's own
     random_state : fixes weights, order and augmentation
 
@@ -185,6 +186,7 @@ class HeatmapNet(NetDetector):
         loss: str = "peak",
         sigma: float = 0.8,
         decoding: str = "auto",
+        initial: Any = None,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -194,6 +196,7 @@ class HeatmapNet(NetDetector):
         self.loss = loss
         self.sigma = sigma
         self.decoding = decoding
+        self.initial = initial
         self.schedule = schedule
         self.random_state = random_state
 

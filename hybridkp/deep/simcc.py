@@ -79,6 +79,7 @@ class SimCCNet(NetDetector):
         loss: str = "cross-entropy",
         split: int = 2,
         sigma: float = 2.0,
+        initial: Any = None,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -88,6 +89,7 @@ class SimCCNet(NetDetector):
         self.loss = loss
         self.split = split
         self.sigma = sigma
+        self.initial = initial
         self.schedule = schedule
         self.random_state = random_state
 

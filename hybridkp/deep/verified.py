@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from ..detection.boxes_math import corrected, corrections, objects_of
+from ..detection.boxes_math import calibrating, corrected, corrections, objects_of
 from ..detection.fitting import fit_finder
 from ..detection.proposals import VerifiedReader, cut_boxes, proposed
 from ..imaging.images import as_uint8
@@ -129,7 +129,9 @@ class VerifiedFinder(NamedMembers, Scheduled):
         seen = tuple(r[held_out].to(device) for r in rows)
         self.history_ = train(module, supply, _loss, lambda net: _validate(net, seen), schedule, seed=seed)
         self.module_, self.n_parameters_ = module.eval(), n_parameters(module)
-        self.calibration_ = self._calibrated([samples[i] for i in np.unique(picture[held_out])])
+        self.calibration_ = self._calibrated(
+            calibrating([samples[i] for i in np.unique(picture[held_out])], samples)
+        )
         return self
 
     @property

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..imaging.pyramid import sub_pyramid
 from ..structures import Array, Descriptor, InputError, Keypoints, NamedMembers, Parameters, Pyramid
+from .pictures import OfPictures
 
 
-class Concat(NamedMembers, Parameters):
+class Concat(OfPictures, NamedMembers, Parameters):
     """Several descriptors of the same points, side by side.
 
     Parameters
@@ -79,8 +80,8 @@ class Concat(NamedMembers, Parameters):
             raise InputError(f"Concat: {len(self.parts)} parts but {len(self.weights)} weights")
 
 
-class MultiLevel(Parameters):
-    """The same points, described on several pyramid levels, side by side: detail and context.
+class MultiLevel(OfPictures, Parameters):
+    """The same points, described on several pyramid levels, as one row: detail and context.
 
     Parameters
     ----------
@@ -88,6 +89,8 @@ class MultiLevel(Parameters):
         Its own ``level`` counts from each of ``levels`` on.  One that has a method
         ``describe_levels(pyramid, keypoints, levels)`` is asked for all levels at once.
     levels : sequence of int
+    fusion : "concat" (side by side) or "average" (one row of D numbers)
+    falloff : weight of each level relative to the one before; ``hybridkp tune`` learns it on folds
 
     Notes
     -----
@@ -95,27 +98,46 @@ class MultiLevel(Parameters):
     16, 32 and 64 px of the input on levels 0, 1 and 2.
     """
 
-    def __init__(self, descriptor: Descriptor, levels: Sequence[int] = (0, 1, 2)):
+    def __init__(
+        self,
+        descriptor: Descriptor,
+        levels: Sequence[int] = (0, 1, 2),
+        fusion: str = "concat",
+        falloff: float = 1.0,
+    ):
         self.descriptor = descriptor
         self.levels = levels
+        self.fusion = fusion
+        self.falloff = falloff
 
     @property
     def n_features(self) -> int:
-        return len(self.levels) * self.descriptor.n_features
+        return self.descriptor.n_features * (1 if self.fusion == "average" else len(self.levels))
 
     def describe(self, pyramid: Pyramid, keypoints: Keypoints) -> Array:
-        """Rows (N, L * D), level after level.
+        """Rows (N, L * D), level after level; or their average (N, D).
 
         Raises
         ------
         InputError
-            Without levels, or for a level the pyramid lacks.
+            Without levels, for a level the pyramid lacks, an unknown fusion, and a falloff of 0 and below.
         """
-        if len(self.levels) == 0:
-            raise InputError("MultiLevel: give at least one level")
+        weights = self._weights()
         together = getattr(self.descriptor, "describe_levels", None)
         if together is not None:
             rows = together(pyramid, keypoints, self.levels)
         else:
             rows = [self.descriptor.describe(sub_pyramid(pyramid, level), keypoints) for level in self.levels]
-        return np.concatenate(rows, axis=1)
+        if self.fusion == "concat":
+            return np.concatenate([row * weight for row, weight in zip(rows, weights, strict=True)], axis=1)
+        return np.average(rows, axis=0, weights=weights).astype(np.float32)
+
+    def _weights(self) -> Array:
+        """(L,) float32."""
+        if len(self.levels) == 0:
+            raise InputError("MultiLevel: give at least one level")
+        if self.fusion not in ("concat", "average"):
+            raise InputError(f"MultiLevel: fusion must be 'concat' or 'average', got {self.fusion!r}")
+        if not 0 < self.falloff < 1e3:
+            raise InputError(f"MultiLevel: falloff must be above 0 and below 1000, got {self.falloff}")
+        return np.float32(self.falloff) ** np.arange(len(self.levels), dtype=np.float32)

@@ -18,10 +18,11 @@ from ..imaging.opencv import create_hog
 from ..imaging.pyramid import level_points, sub_pyramid
 from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
 from .gradients import cells_reach, describe_pictures, describe_points, orientation_maps
+from .pictures import OfPictures
 from .windows import window_strip
 
 
-class HOG(Parameters):
+class HOG(OfPictures, Parameters):
     """Histograms of oriented gradients (Dalal & Triggs 2005) in a square of cells around points.
 
     Parameters

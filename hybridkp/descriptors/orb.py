@@ -14,6 +14,7 @@ import numpy as np
 
 from ..imaging.pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
+from .pictures import OfPictures
 from .sift import aligned, angles, cv2_points
 from .windows import window_strip
 
@@ -25,7 +26,7 @@ _REACH = 16  # px around a point that a bit can depend on: pattern 13, blur 3
 _TURNED_REACH = 32  # the same of OpenCV's turned pattern (22), rounded up
 
 
-class ORB(Parameters):
+class ORB(OfPictures, Parameters):
     """Oriented FAST and rotated BRIEF (Rublee et al. 2011): 256 comparisons of two pixels.
 
     Parameters

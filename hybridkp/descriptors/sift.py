@@ -18,12 +18,13 @@ from ..imaging.geometry import grid_offsets
 from ..imaging.opencv import create_sift
 from ..imaging.pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
+from .pictures import OfPictures
 
 _SIGMA = 1.6  # cv2.SIFT's blur of its first layer, px
 _LAYERS = 3  # layers per octave
 
 
-class SIFT(Parameters):
+class SIFT(OfPictures, Parameters):
     """Scale-invariant feature transform (Lowe 2004): 4 x 4 histograms of 8 orientations.
 
     Parameters

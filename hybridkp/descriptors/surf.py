@@ -15,13 +15,14 @@ from ..imaging.pyramid import level_points
 from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
 from ._surf_hessian import integral, lobes, octave_maxima
 from ._surf_rows import orientations, rows
+from .pictures import OfPictures
 
 #: s = 1.2 at the 9 px filter, so s = SCALE_OF_SIZE * Keypoints.size
 SCALE_OF_SIZE = 1.2 / 9
 _WIDEST_LOBE = 1000  # px; 3 x 2 x 1000^2 pixels of 255 still fit an int32
 
 
-class SURF(Parameters):
+class SURF(OfPictures, Parameters):
     """Speeded-up robust features (Bay, Ess, Tuytelaars, Van Gool 2008).
 
     Parameters

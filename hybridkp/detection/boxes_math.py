@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..metrics.boxes import box_overlap
 from ..structures import Array, Sample
 
+CALIBRATED = 20  #: objects that a calibration needs; of fewer it would be a guess
 MOST = 2000  #: boxes that suppression looks at, the best ones
 
 
@@ -25,8 +27,9 @@ def suppress(boxes: Array, score: Array, overlap: float) -> Array:
     """
     if not len(boxes):
         return np.zeros(0, int)
-    positive = (score - score.min() + 1).tolist()  # OpenCV takes no others
-    kept = cv2.dnn.NMSBoxes(boxes.tolist(), positive, 0.0, overlap, top_k=MOST)
+    rank = np.empty(len(score))  # OpenCV takes positive values, and as float32: these differ there too
+    rank[np.argsort(-score, kind="stable")] = np.arange(len(score), 0, -1)
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), rank.tolist(), 0.0, overlap, top_k=MOST)
     return np.array(kept, int).ravel()
 
 
@@ -49,7 +52,7 @@ def corrected(boxes: Array, change: Array) -> Array:
 
 
 def fuse_boxes(
-    boxes: Sequence[Array], scores: Sequence[Array], weights: Sequence[float], overlap: float
+    boxes: Sequence[Array], scores: Sequence[Array], weights: ArrayLike, overlap: float
 ) -> tuple[Array, Array]:
     """Weighted box fusion of M finders' boxes (N_m, 4) and scores (N_m,): clusters become their mean.
 
@@ -89,3 +92,9 @@ def objects_of(sample: Sample) -> tuple[Array, Array]:
     ignore = np.array([i.ignore for i in sample.instances], bool)
     usable = np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1)
     return boxes[usable & ~ignore], boxes[usable & ignore]
+
+
+def calibrating(held_out: Sequence[Sample], everything: Sequence[Sample]) -> Sequence[Sample]:
+    """What scores are calibrated on: what was held out, or everything where that shows too few objects."""
+    enough = sum(len(objects_of(s)[0]) for s in held_out) >= CALIBRATED
+    return held_out if enough else everything

@@ -41,8 +41,7 @@ class Cells(Parameters):
     The gradient is divided by its mean magnitude around, rectified along each direction, averaged over the
     cell, and its root is taken.  Departures from Dalal & Triggs (2005): cells are normalised by the
     contrast around them and not by overlapping blocks; directions over 360 degrees.  From Dollár et al.
-    (Fast feature pyramids for object detection, TPAMI 36(8), 2014): no smoothing before and after, and
-    every level of the pyramid is computed, none is extrapolated.
+    (Fast feature pyramids for object detection, TPAMI 36(8), 2014): no smoothing before and after.
 
     Examples
     --------

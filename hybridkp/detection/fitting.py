@@ -23,6 +23,10 @@ class Kept:
         self.fitted: dict[Any, tuple[Finder, float]] = {}
         self.spared = 0.0  #: seconds of fits that were taken from here
 
+    def put(self, finder: Finder, samples: Sequence[Sample], fitted: Finder, seconds: float) -> None:
+        """What ``finder`` has become on these samples, fitted elsewhere."""
+        self.fitted[_key(finder, samples)] = fitted, seconds
+
 
 _KEPT: ContextVar[Kept | None] = ContextVar("hybridkp_fitted_finders", default=None)
 
@@ -43,7 +47,7 @@ def fit_finder(finder: Finder, samples: Sequence[Sample]) -> Finder:
     kept = _KEPT.get()
     if kept is None:
         return clone(finder).fit(samples)
-    key = type(finder), _plain(finder), tuple(s.name for s in samples)
+    key = _key(finder, samples)
     if key in kept.fitted:
         found, seconds = kept.fitted[key]
         kept.spared += seconds
@@ -54,9 +58,9 @@ def fit_finder(finder: Finder, samples: Sequence[Sample]) -> Finder:
     return found
 
 
-def _plain(finder: Any) -> str:
-    """Every parameter, nested ones too, in words."""
+def _key(finder: Any, samples: Sequence[Sample]) -> Any:
+    """The class, every parameter, nested ones too, in words, and the pictures' names."""
     params = finder.get_params(deep=True)
     inner = {k: type(v).__name__ if hasattr(v, "get_params") else repr(v) for k, v in params.items()}
     inner.pop("members", None)  # each stands there by its name
-    return str(sorted(inner.items()))
+    return type(finder), str(sorted(inner.items())), tuple(s.name for s in samples)

@@ -22,7 +22,7 @@ from ..landmarks.trees import packed, packed_leaves
 from ..metrics.boxes import box_overlap
 from ..stats.calibration import calibrate
 from ..structures import Array, InputError, Sample
-from .boxes_math import corrections, objects_of
+from .boxes_math import calibrating, corrections, objects_of
 from .channels import Cells
 from .windows import FIRST_TREES, WindowModel
 
@@ -49,6 +49,8 @@ class WindowFinder(BaseEstimator):
     window_cells : of a window, along the mean of its sides; its aspect is that of the training boxes
     context : window side / box side
     octave : levels of the pyramid per factor of two
+    fast : compute cells once an octave and resample them in between (Dollár et al., TPAMI 36(8), 2014): about
+        half the time, and a little less precise
     n_rounds : of hard negatives: what the finder of the round before takes for objects
     n_negatives : windows of the background that a round adds at most
     n_pictures : training pictures that are looked at, evenly chosen
@@ -83,6 +85,7 @@ class WindowFinder(BaseEstimator):
         window_cells: int = 9,
         context: float = 1.3,
         octave: int = 4,
+        fast: bool = False,
         n_rounds: int = 3,
         n_negatives: int = 3000,
         n_pictures: int = 400,
@@ -96,6 +99,7 @@ class WindowFinder(BaseEstimator):
         self.window_cells = window_cells
         self.context = context
         self.octave = octave
+        self.fast = fast
         self.n_rounds = n_rounds
         self.n_negatives = n_negatives
         self.n_pictures = n_pictures
@@ -167,6 +171,7 @@ class WindowFinder(BaseEstimator):
             0.0,
             np.zeros((n + 1, 4)),
             np.array([1.0, 0.0]),
+            bool(self.fast),
         )
 
     def _first(self, model: WindowModel, samples: Sequence[Sample], rng: Any) -> tuple[Taught, Array]:
@@ -230,11 +235,11 @@ def _pictures(samples: Sequence[Sample], mirror: bool) -> Iterator[tuple[Array, 
 
 
 def _split(samples: list[Sample], rng: Any) -> tuple[list[Sample], list[Sample]]:
-    """Samples that teach, and those of whole groups that calibrate; few groups do both."""
+    """Samples that teach, and those of whole groups that calibrate; few objects do both."""
     groups = sorted({s.group for s in samples})
     out = set(rng.permutation(groups)[: int(HELD_OUT * len(groups))].tolist())
     held_out = [s for s in samples if s.group in out]
-    if not any(len(objects_of(s)[0]) for s in held_out):
+    if calibrating(held_out, samples) is samples:
         return samples, samples
     return [s for s in samples if s.group not in out], held_out
 
@@ -255,7 +260,7 @@ def _hard(model: WindowModel, samples: Sequence[Sample], low: float, most: int) 
 
 
 def _calibration(model: WindowModel, samples: Sequence[Sample]) -> Array:
-    """(2,) that turn raw values into the probability of an object, from boxes that are left of each picture."""
+    """(2,) that turn raw values into probabilities, from the boxes that are left of each picture."""
     raw, hit = [], []
     for image, true, ignored in _pictures(samples, False):
         boxes, value = model.judged(image, -np.inf)

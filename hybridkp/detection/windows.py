@@ -28,7 +28,7 @@ class Level(NamedTuple):
 
     cells: Array  #: (H, W, C) float32
     scale: Array  #: (2,) level px per picture px, x and y
-    pad: int  #: cells added on each side
+    pad: Array  #: (2,) cells added on each side, x and y
 
 
 class Windows(NamedTuple):
@@ -56,6 +56,7 @@ class WindowModel:
     reject : a window whose first trees' mean is lower is given up
     regression : (h * w * C + 1, 4), the correction of a box from its window's cells
     calibration : (2,), raw value to probability
+    fast : cells are computed once an octave of the pyramid and resampled in between
     """
 
     channels: Cells
@@ -69,6 +70,7 @@ class WindowModel:
     reject: float
     regression: Array
     calibration: Array
+    fast: bool = False
 
     __repr__ = short_repr
 
@@ -120,22 +122,32 @@ class WindowModel:
         return Windows(boxes[order], raws[order], np.concatenate(rows)[order])
 
     def levels(self, image: Array) -> Iterator[Level]:
-        """The pyramid, from the level in which the smallest object fills the window's box."""
+        """The pyramid, from the level in which the smallest object fills the window's box.
+
+        Where ``fast``, cells are computed once an octave and resampled in between.
+        """
         cell, (h, w) = self.channels.cell_px, self.window_hw
         pad = max(1, min(h, w) // 3)
         base = cell * float(np.sqrt(h * w)) / self.context
-        scale, step = min(base / self.least_px, MOST_ZOOM), 2 ** (-1 / self.octave)
+        scale = min(base / self.least_px, MOST_ZOOM)
         height, width = image.shape[:2]
         while True:
             size = max(1, round(width * scale)), max(1, round(height * scale))
-            if size[0] // cell + 2 * pad < w or size[1] // cell + 2 * pad < h:
-                return
             how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             level = image if size == (width, height) else cv2.resize(image, size, interpolation=how)
             edge = pad * cell
             level = cv2.copyMakeBorder(level, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
-            yield Level(self.channels.cells(level), np.array(size) / [width, height], pad)
-            scale *= step
+            whole = self.channels.cells(level)
+            resampled = self.octave if self.fast else 1
+            for step in range(resampled):
+                factor = 2 ** (-step / self.octave)
+                part = round(whole.shape[1] * factor), round(whole.shape[0] * factor)
+                if part[0] < w or part[1] < h:
+                    return
+                cells = whole if step == 0 else _resized(whole, part)
+                moved = np.array(part) / [whole.shape[1], whole.shape[0]]
+                yield Level(cells, np.array(size) / [width, height] * moved, pad * moved)
+            scale *= 2 ** (-resampled / self.octave)
 
     def response(self, cells: Array, least: float) -> tuple[Array, Array, Array]:
         """Rows, columns and raw values of all windows of (H, W, C) with a value of at least ``least``."""
@@ -187,6 +199,13 @@ class WindowModel:
         size = side / self.context
         low = (corner + (side - size) / 2) / level.scale
         return np.concatenate([low, np.broadcast_to(size / level.scale, low.shape)], 1)
+
+
+def _resized(cells: Array, size: tuple[int, int]) -> Array:
+    """Cells (H, W, C) on a coarser grid of (width, height)."""
+    parts = [cells[..., i : i + 4] for i in range(0, cells.shape[2], 4)]  # as many channels as OpenCV takes
+    made = [cv2.resize(np.ascontiguousarray(p), size, interpolation=cv2.INTER_LINEAR) for p in parts]
+    return np.concatenate([m.reshape(size[1], size[0], -1) for m in made], 2)
 
 
 def _check_trees(trees: dict[str, Any], n_features: int) -> None:

@@ -18,11 +18,12 @@ import numpy as np
 
 from ..detection.fitting import each_fit_once, fit_finder
 from ..files import FoundBoxes, load_found, load_model, save_found, save_model
+from ..files.lease import work_in
 from ..imaging.images import as_uint8
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Array, Finder, InputError, Problem
 from .bench_landmarks import with_seed
-from .processes import file_name
+from .processes import file_name, one_line
 
 TIMED_HW = 480, 640  #: px of the pictures on the clock
 TIMED = 12  #: of them
@@ -56,7 +57,7 @@ def bench_finders(
     Raises
     ------
     InputError
-        For data without objects, and what a finder says of them.
+        For data without objects, when another run works in ``out``, and what a finder says of them.
     """
     out, tell = Path(out), progress or (lambda *_: None)
     if not any(len(s.instances) for s in problem.val):
@@ -64,18 +65,22 @@ def bench_finders(
     about = {"train": problem.train.fingerprint, "seed": seed, **(settings or {})}
     made: dict[str, FoundBoxes] = {}
     models: dict[str, Finder] = {}
-    with limit_threads(FIT_THREADS), each_fit_once() as kept_fits:
+    with work_in(out), limit_threads(FIT_THREADS), each_fit_once() as fits:
         for name, finder in finders.items():
             path = out / "found" / f"{file_name(name)}.json"
             model_path = out / "models" / f"{file_name(name)}.hkp"
-            if path.is_file() and _same(kept := load_found(path), problem, about):
-                made[name], models[name] = kept, load_model(model_path)
-                tell("kept", name, seed, "")
-                continue
+            try:
+                if path.exists() and _same(kept := load_found(path), problem, about):
+                    made[name], models[name] = kept, load_model(model_path)
+                    fits.put(with_seed(finder, seed), problem.train.samples, models[name], kept.fit_seconds)
+                    tell("kept", name, seed, "")
+                    continue
+            except InputError as error:  # damaged
+                tell("stale", name, seed, one_line(error))
             tell("start", name, seed, "")
-            start, before = time.perf_counter(), kept_fits.spared
+            start, before = time.perf_counter(), fits.spared
             models[name] = fit_finder(with_seed(finder, seed), problem.train.samples)
-            seconds = time.perf_counter() - start + kept_fits.spared - before
+            seconds = time.perf_counter() - start + fits.spared - before
             model_path.parent.mkdir(parents=True, exist_ok=True)
             save_model(models[name], model_path, {"finder": name})
             found = _ask(name, models[name], problem)
@@ -109,7 +114,7 @@ def _ask(name: str, finder: Finder, problem: Problem) -> FoundBoxes:
 def people_detector() -> Callable[[Array], Any]:
     """OpenCV's HOG people detector with its defaults: what times are given against."""
     hog = cv2.HOGDescriptor()
-    hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+    hog.setSVMDetector(np.array(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32))
     return lambda image: hog.detectMultiScale(image)
 
 

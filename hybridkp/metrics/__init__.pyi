@@ -43,6 +43,7 @@ from .points import transfer as transfer
 from .rows import LANDMARK_METRICS as LANDMARK_METRICS
 from .rows import metrics_for as metrics_for
 from .rows import normalizer_kind as normalizer_kind
+from .scorers import scorer as scorer
 from .visibility import brier_score as brier_score
 from .visibility import hidden_average_precision as hidden_average_precision
 from .visibility import log_loss as log_loss

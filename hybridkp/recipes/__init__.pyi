@@ -11,6 +11,7 @@ from .listing import family as family
 from .listing import is_slow as is_slow
 from .listing import method_names as method_names
 from .listing import methods_table as methods_table
+from .listing import of_crops as of_crops
 from .listing import parts_table as parts_table
 from .listing import tuned_names as tuned_names
 from .make import make_descriptor as make_descriptor
@@ -24,4 +25,5 @@ from .settings import parameterised as parameterised
 from .settings import search_space as search_space
 from .settings import untuned as untuned
 from .settings import with_parameters as with_parameters
+from .settings import with_pretrained as with_pretrained
 from .settings import with_settings as with_settings

@@ -196,6 +196,17 @@ _EXPERT_PARTS = (
     ),
     Row(
         "descriptor",
+        "multi-level",
+        ".descriptors:MultiLevel",
+        "a descriptor of several levels, fused",
+        "classical",
+        {"descriptor": "sift", "levels": (0, 1, 2), "fusion": "average"},
+        around={"n_levels": 3},
+        space={"falloff": [0.25, 0.5, 1.0, 2.0, 4.0]},
+        slow=True,
+    ),
+    Row(
+        "descriptor",
         "cnn",
         ".deep:CNNEmbedding",
         "rows of a small CNN",

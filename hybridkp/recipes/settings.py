@@ -77,6 +77,20 @@ def with_parameters(estimator: Any, params: Params) -> Any:
     )
 
 
+def with_pretrained(estimator: Any, file: Any, landmarks: Sequence[str], freeze: bool = False) -> Any:
+    """The estimator, every network in it to start from the weights of a model file (see ``deep.pretrained``).
+
+    :class:`InputError` where there is none.
+    """
+    from ..deep import pretrained
+
+    if not any(name.split("__")[-1] == "initial" for name in estimator.get_params(deep=True)):
+        raise InputError(
+            "nothing in this method starts from another network's weights: heatmap does, or direct"
+        )
+    return with_parameters(estimator, {"initial": pretrained(file, landmarks, freeze=freeze)})
+
+
 def check_parameters(estimators: Sequence[Any], params: Params) -> None:
     """:class:`InputError` for a parameter that no estimator has, or a value of another kind than its own."""
     known: dict[str, list[Any]] = {}

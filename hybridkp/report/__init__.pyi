@@ -1,4 +1,5 @@
 from .finders import write_finders_report as write_finders_report
+from .landmarks.conditions import write_conditions as write_conditions
 from .landmarks.severity import write_robustness as write_robustness
 from .landmarks.writer import Report as Report
 from .landmarks.writer import write_report as write_report

@@ -7,6 +7,7 @@ text.  A number that does not exist is NaN in a row, a dash in Markdown, empty i
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import math
@@ -166,6 +167,25 @@ def to_markdown(rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[
         lines.append(f"| {row.rank} | {' | '.join(names + cells)} |")
     lines += ["", *(f"- {_escape_markdown(n)}" for n in notes)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def to_html(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """The table of :func:`to_markdown` as HTML, without notes and styles."""
+    headings = [c.heading for c in columns]
+    headings.insert(1, "same")
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in ("#", "method", *headings))
+    lines = []
+    for row in rows:
+        texts = [" ".join(filter(None, cell(row, c))) for c in columns]
+        texts.insert(1, row.letters)
+        lines.append("".join(f"<td>{html.escape(text)}</td>" for text in (str(row.rank), row.method, *texts)))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def tidy_csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Lines of names and numbers, in which no name is a formula."""
+    return _csv(header, [[_no_formula(v) if isinstance(v, str) else v for v in row] for row in rows])
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

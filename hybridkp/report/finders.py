@@ -35,7 +35,7 @@ SHOWN = 3  #: pictures of each finder
 _TERMS = {
     "ap": "COCO's average precision, mean over overlaps (IoU) of 0.50 to 0.95, objects of all sizes",
     "ap50": "the same at an overlap of 0.50",
-    "recall": "share of the objects found by the surest boxes of which one in ten pictures is false, IoU 0.50",
+    "recall": "share of the objects that the surest boxes find, one false box in ten pictures, IoU 0.50",
 }
 
 
@@ -87,7 +87,7 @@ def _draws(outcomes: Sequence[Outcome], codes: Array) -> dict[str, Array]:
         return {name: np.zeros(0) for name in BOX_FIGURES}
     rng, rows = np.random.default_rng(0), np.arange(len(outcomes))
     drawn = [
-        box_figures([outcomes[i] for i in np.repeat(rows, weight[codes].astype(int))])
+        box_figures([outcomes[i] for i in np.repeat(rows, weight[codes].astype(int)).tolist()])
         for block in counts(rng, n_groups, RESAMPLES)
         for weight in block
     ]
@@ -215,7 +215,7 @@ def _cases(dataset: Dataset, found: FoundBoxes) -> list[Picture]:
         true = np.array([i.box_xywh for i in sample.instances if not i.ignore]).reshape(-1, 4)
         boxes = found.boxes[p][found.scores[p] >= SURE]
         near = box_overlap(boxes, true) >= 0.5
-        hit, missed = near.any(1), ~near.any(0)
+        hit, missed = np.asarray(near.any(1)), np.asarray(~near.any(0))
         parts.append((true, boxes, hit, missed))
         wrong.append(int((~hit).sum() + missed.sum()))
     order = np.argsort(-np.array(wrong), kind="stable")

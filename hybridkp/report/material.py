@@ -93,9 +93,11 @@ class Material:
         overview: bytes | None = None,
         about: Mapping[str, Any] | None = None,
         extra: Mapping[str, Mapping[str, Any]] | None = None,
+        objects: str | None = None,
         **more: Any,
     ) -> dict[str, Path]:
-        """Page, tables and picture into ``folder``; ``about``, ``extra`` and ``more`` are for the JSON file.
+        """Page, tables and picture into ``folder``; ``about``, ``extra`` and ``more`` are for the JSON file,
+        ``objects`` is a CSV with a line for each thing that was judged.
 
         The files are called index, results and pairs; with a ``stem`` they are called after it.
         """
@@ -114,6 +116,8 @@ class Material:
         files: dict[str, tuple[str, str | bytes]] = {
             kind: (name, text) for (kind, name), text in zip(names.items(), (html, *tables), strict=True)
         }
+        if objects is not None:
+            files["objects"] = (f"{self.stem}-objects.csv" if self.stem else "objects.csv", objects)
         if overview is not None:
             files["overview"] = ("overview.png", overview)
         return write_files(folder, files)

@@ -31,6 +31,7 @@ def make(node: Node, engine: str) -> Find:
         number(node["reject"], -1e9, 1e9),
         array(node["regression"], -1, 4),
         array(node["calibration"], 2),
+        bool(node["fast"]),
     )
     least = number(node["min_score"], 0, 1)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...metrics import Metric, point_errors
 from ...stats import PairedComparison, average_over_seeds
-from ..cells import Column, Row, cost_numbers, mean, median, ranked_rows, shown_columns
+from ..cells import Column, Row, cost_numbers, mean, median, ranked_rows, shown_columns, tidy_csv
 from .scores import Scores, Truth, summary
 
 
@@ -104,3 +104,20 @@ def _cost(s: Scores) -> dict[str, float]:
         "model_mb": float(np.mean(size)) / 1e6 if size else math.nan,
         "fit_s": float(np.mean(fit)) if fit else math.nan,
     }
+
+
+def objects_csv(truth: Truth, scores: Sequence[Scores]) -> str:
+    """Tidy: a line for each method, seed and object, with the headline's value in shown units.
+
+    Empty where the object was not scored; ``confidence`` is the mean score of the object's points.
+    """
+    header = ["method", "seed", "picture", "object", "group", truth.headline.key, "confidence"]
+    rows = [
+        [s.method, run.seed, key[0], key[1], group, value * truth.headline.scale, confidence]
+        for s in scores
+        for run, values, confidences in zip(s.runs, s.values, s.confidence, strict=True)
+        for key, group, value, confidence in zip(
+            truth.keys, truth.groups.tolist(), values.tolist(), confidences.tolist(), strict=True
+        )
+    ]
+    return tidy_csv(header, rows)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ...metrics import Metric
 from ...stats import PairedComparison
-from ...structures import Dataset, Normalizer, Predictions
+from ...structures import Dataset, InputError, Normalizer, Predictions
 from .. import cells
 from ..cells import Column, Row
 from ..material import Material, check_level, table_caption, terms_of
@@ -34,11 +35,23 @@ class Report:
     columns: list[Column]
     comparisons: list[PairedComparison]
     notes: list[str]
-    paths: dict[str, Path]  #: "html", "markdown", "csv", "json", "pairs", "overview"
+    paths: dict[str, Path]  #: "html", "markdown", "csv", "json", "pairs", "objects", "overview"
 
     def to_markdown(self) -> str:
         """The results table as GitHub Markdown, without notes."""
         return cells.to_markdown(self.rows, self.columns)
+
+    def to_frame(self) -> Any:
+        """The table as a pandas frame: a row a method, best first, all numbers unrounded."""
+        try:
+            import pandas
+        except ImportError:
+            raise InputError("a frame needs pandas: pip install 'hybridkp[formats]'") from None
+        return pandas.read_csv(StringIO(cells.to_csv(self.rows)))
+
+    def _repr_html_(self) -> str:
+        """The results table, as notebooks show it."""
+        return cells.to_html(self.rows, self.columns)
 
 
 def write_report(
@@ -62,7 +75,8 @@ def write_report(
         Seeds of a method are averaged object by object.
     dataset : the split that the predictions were made on
     out_dir : folder, made when it is missing; gets ``index.html`` (self-contained),
-        ``results.md``, ``results.csv``, ``results.json``, ``pairs.csv`` and ``overview.png``
+        ``results.md``, ``results.csv``, ``results.json``, ``pairs.csv``, ``objects.csv`` (tidy: a line for
+        each method, seed and object) and ``overview.png``
     normalizer : in place of the data set's own
     title : of the page
     level : of the intervals and tests, between 0 and 1
@@ -158,4 +172,5 @@ def _write(m: Material, truth: Truth, scores: Sequence[Scores], folder: Path) ->
         overview=m.overview(strip(gallery, scores)),
         about={"landmarks": list(truth.dataset.landmarks)},
         extra=extra,
+        objects=tables.objects_csv(truth, scores),
     )
