@@ -49,6 +49,7 @@ pytest_collect_file = Sybil(
         SkipParser(),
     ],
     patterns=["README.md", "docs/*.md"],
+    excludes=["docs/package.md"],  # the README's blocks again
     setup=into_a_folder,
     teardown=out_of_it,
 ).pytest()

@@ -1,11 +1,10 @@
-"""Which exported file holds which method, tried: every method fitted a little, written through every door, compared.
+"""Which exported file holds which method: each is fitted a little, written through every door, compared.
 
     python benchmarks/doors.py -o docs/results/doors.json
 
-Drawn faces, crops of 64 px; nothing is left out by a guard, so that every part of a method is in its file.  A
-door holds a method when a crop's points are those of the library: the table shows the 95th percentile over
-held-out crops of the largest difference of a crop's points.  Networks are hardly trained: that does not matter
-here.
+Drawn faces, crops of 64 px; nothing is left out by a guard, so that every part of a method is in its file.
+A door holds a method when a crop's points are those of the library: the table shows the 95th percentile over
+held-out crops of the largest difference of a crop's points.  Networks are hardly trained; it does not matter.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from hybridkp import memory, recipes, runtime
+from hybridkp import recipes, runtime
 from hybridkp.datasets import make_faces
 from hybridkp.evaluate import int8_model, make_crops
 from hybridkp.structures import InputError
@@ -81,10 +80,8 @@ def doors(model: Any, faces: Any, crops: Any, folder: Path) -> dict[str, float |
     def int8() -> Any:
         return onnx(int8_model(model, faces)[0])
 
-    return {
-        name: tried(door, wanted)
-        for name, door in {".hkr": hkr, ".onnx": onnx, "cv2.dnn": opencv, "int8": int8}.items()
-    }
+    ways = {".hkr": hkr, ".onnx": onnx, "cv2.dnn": opencv, "int8": int8}
+    return {name: tried(door, wanted) for name, door in ways.items()}
 
 
 def main() -> None:
@@ -98,19 +95,17 @@ def main() -> None:
         make_crops(make_faces(40, (72, 72), random_state=9), (64, 64)),
     )
     rows = {}
-    with tempfile.TemporaryDirectory() as folder, memory.remember_for_now():
+    with tempfile.TemporaryDirectory() as folder:
         for name in options.methods.split(";") if options.methods else METHODS:
             try:
                 rows[name] = doors(fitted(name, crops), faces, held_out, Path(folder))
             except InputError as error:
                 rows[name] = {"fit": str(error)}
             print(name, rows[name], flush=True)
-    facts = {
-        "opencv": cv2.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    facts: dict[str, Any] = {"opencv": cv2.__version__, "onnxruntime": onnxruntime.__version__}
+    facts["date"] = time.strftime("%Y-%m-%d")
     facts["crops"] = len(held_out)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"provenance": facts, "methods": rows}, indent=1) + "\n")
 
 

@@ -62,7 +62,8 @@ def problem_of(name: str, max_train: int, max_val: int) -> Problem:
 
 def points(problem: Problem, finder: Any) -> dict[str, Any]:
     """Points of a fitted finder's boxes against those of the given boxes, on the objects that it finds."""
-    crops = evaluate.make_crops(problem.train, problem.size_hw, problem.margin)
+    taught = evaluate.found_too(problem.train, finder)
+    crops = evaluate.make_crops(taught, problem.size_hw, problem.margin)
     detector = recipes.make_method("sdm").fit(crops.images, crops.xy, groups=crops.groups, flip=crops.flip)
     found, given, groups, missed, false = [], [], [], 0, 0
     for sample in problem.val:

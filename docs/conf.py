@@ -23,7 +23,13 @@ extensions = [
     *("myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"),
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_generated", "sg_execution_times.rst", "lessons/sg_execution_times.rst"]
+exclude_patterns = [
+    "_build",
+    "_generated",
+    "package.md",
+    "sg_execution_times.rst",
+    "lessons/sg_execution_times.rst",
+]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 

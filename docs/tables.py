@@ -9,10 +9,11 @@ between them::
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
 METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
-set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` a bench of finders, with
-the figures that were stored; ``trust-...`` the tables of ``trust_tables.py``.  Every other figure,
-interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two
-pages cannot give two figures.  Each table ends in one line that says where it comes from.
+set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` and ``whole NAME`` a bench
+of finders, with the figures that were stored; ``doors`` which exported file holds which method; ``trust-...``
+the tables of ``trust_tables.py``.  Every other
+figure, interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``:
+two pages cannot give two figures.  Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date
@@ -256,6 +257,21 @@ def side_by_side(names: str, *methods: str) -> str:
     return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}.*"
 
 
+def doors() -> str:
+    """Which exported file holds which method, from ``benchmarks/doors.py``."""
+    document = json.loads((RESULTS / "doors.json").read_text(encoding="utf-8"))
+    names = list(next(iter(document["methods"].values())))
+    lines = []
+    for method, found in document["methods"].items():
+        cells = ["–" if isinstance(found[n], str) else f"{found[n]:.0e}" for n in names]
+        lines.append([f"`{method}`", *cells])
+    facts = document["provenance"]
+    source = f"*{facts['crops']} crops of drawn faces; OpenCV {facts['opencv']}, ONNX Runtime"
+    source += f" {facts['onnxruntime']}; {facts['date']}; `python benchmarks/doors.py`; "
+    source += "[every value, and why](results/doors.json).*"
+    return f"{markdown(['method', *names], lines, [0])}\n\n{source}"
+
+
 def choose(names: str) -> str:
     """The best of each kind on each set, and the smallest model that is level with the leader."""
     headings = ["set", "pictures to learn from", "figure"]
@@ -320,6 +336,7 @@ def whole(name: str) -> str:
 
 
 KINDS: dict[str, Callable[..., str]] = {
+    "doors": doors,
     "table": table,
     "summary": summary,
     "against": against,

@@ -404,6 +404,34 @@ def test_sleap_frames_of_a_film(tmp_path: Path) -> None:
     assert [abs(int(np.median(s.image)) - grey) < 4 for s, grey in zip(found, (200, 40, 120), strict=True)]
 
 
+@pytest.mark.parametrize("order", ["RGB", None], ids=["format 1.4", "before it"])
+def test_sleap_packages_have_their_pictures_inside(order: str | None, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats'")
+    write = BY_NAME["sleap"].write
+    assert write is not None
+    made = make_annotated(tmp_path / "made", ("names", "fractions")).subset(range(3))
+    write(made, tmp_path, None)
+    pictures = [np.full((20, 30, 3), (10 * n, 100, 200), np.uint8) for n in range(3)]
+    coded = [cv2.imencode(".png", p if order else p[..., ::-1])[1].ravel().astype(np.int8) for p in pictures]
+    rows = np.zeros((3, max(map(len, coded))), np.int8)
+    for row, data in zip(rows, coded, strict=True):
+        row[: len(data)] = data
+    with h5py.File(tmp_path / "labels.slp", "r+") as file:
+        file["video0/video"], file["video0/frame_numbers"] = rows, [0, 7, 9]
+        if order:
+            file["video0/video"].attrs["channel_order"] = order
+        del file["videos_json"]
+        backend = {"filename": ".", "dataset": "video0/video"}
+        file["videos_json"] = np.array([json.dumps({"backend": backend}).encode()])
+        frames = file["frames"][()]
+        frames["frame_idx"] = [9, 0, 7]
+        del file["frames"]
+        file["frames"] = frames
+    found = load_dataset(tmp_path / "labels.slp")
+    assert [s.name for s in found] == [f"labels-0/frame_{n:06}.png" for n in (9, 0, 7)]
+    np.testing.assert_array_equal([s.image for s in found], [pictures[n] for n in (2, 0, 1)])
+
+
 def test_imglab_in_latin_letters(tmp_path: Path) -> None:
     put_picture(tmp_path / "Müller.png")
     text = """<?xml version='1.0' encoding='ISO-8859-1'?><?xml-stylesheet type='text/xsl' href='x.xsl'?>

@@ -32,7 +32,16 @@ from hybridkp.imaging import gaussian_pyramid
 from hybridkp.landmarks import HolisticRegressor, MeanShape
 from hybridkp.metrics import scorer
 from hybridkp.report import write_conditions, write_report
-from hybridkp.structures import Dataset, InputError, Instance, Keypoints, Predictions, Sample
+from hybridkp.structures import (
+    Dataset,
+    InputError,
+    Instance,
+    Keypoints,
+    LearnedDescriptor,
+    Predictions,
+    Sample,
+    supports,
+)
 
 #: columns that need a clock, a model's making, or the other methods
 OF_OTHERS = {"rank", "letters", "ms", "ms_q1", "ms_q3", "fit_s", "model_mb", "peak_mb"}
@@ -341,6 +350,7 @@ def test_descriptors_are_transformers(descriptor: Any) -> None:
         [(stripes if n % 2 else stripes.T) + rng.integers(-20, 21, (48, 48)) for n in range(24)]
     )
     labels = np.arange(24) % 2
+    assert not supports(descriptor, LearnedDescriptor), "what learns is fitted with points and groups"
     rows = descriptor.transform(pictures.astype(np.uint8))
     assert rows.shape == (24, descriptor.n_features)
     one = descriptor.describe(gaussian_pyramid(pictures[3].astype(np.uint8), 4), centre(48))

@@ -17,6 +17,7 @@ from hybridkp.datasets import make_pairs
 from hybridkp.descriptors import HOG, SIFT
 from hybridkp.explain.evidence import inside, spread
 from hybridkp.explain.hiding import GRID, on_grid
+from hybridkp.explain.writer import render
 from hybridkp.files import save_model
 from hybridkp.fusion import Average, PictorialStructure, WeightedVote
 from hybridkp.fusion.nodes.pictorial import Tree, marginals, messages_to
@@ -162,6 +163,10 @@ def test_a_tree_says_who_moved_a_landmark(experts) -> None:
     edges = {(k, int(p)) for k, p in enumerate(tree.parent_) if p >= 0}
     assert {m.landmark for m in said} == {a + b - 4 for a, b in edges if 4 in (a, b)}
     assert all(m.map.sum() == pytest.approx(1) and np.isfinite(m.moved).all() for m in said)
+    found = explain.explain(tree, HELD.images[0], 4)
+    assert found.maps is not None and len(found.messages) == len(said)
+    html = render(found, {}, "picture", found.xy)
+    assert "What moved point4 in the tree" in html and html.count(" says</b>") == len(said)
     tree.power_ = np.nan
     assert tree.messages(HELD.images[:1], 4) == [], "where the tree is not used it moved nobody"
 
@@ -288,6 +293,8 @@ def test_mistakes_are_one_line(ridge) -> None:
             explain.page(ridge, image, landmark=wrong)
     with pytest.raises(InputError, match="lies outside of the picture"):
         explain.page(ridge, image, box_xywh=[100, 100, 20, 20])
+    with pytest.raises(InputError, match="only detectors of landmarks in crops"):
+        explain.page(make_matcher("orb"), image)
     with pytest.raises(InputError, match="sees image, depth"):
         explain.page(ridge, image, meta={"modalities": ["image", "depth"]})
 

@@ -30,14 +30,24 @@ from hybridkp.landmarks import (
     PatchDetector,
 )
 from hybridkp.runtime import export_onnx
-from hybridkp.runtime.builder import Graph, Tensor, declared
+from hybridkp.runtime.builder import Complex, Graph, Tensor, declared
 from hybridkp.structures import InputError
 
 PROBLEM = make_problem(16)
 HELD_OUT = make_problem(24, random_state=1).images
 SMALL = {"max_epochs": 1, "epoch_pictures": 16, "device": "cpu"}
 #: kinds that look at an interpolated frame
-WARPING = {"sdm", "chain", "further maps", "average", "vote", "vote, full covariance", "gated", "stack"}
+WARPING = {
+    "sdm",
+    "sdm-hog",
+    "chain",
+    "further maps",
+    "average",
+    "vote",
+    "vote, full covariance",
+    "gated",
+    "stack",
+}
 WARPING |= {"shape"}
 OPENCV_4 = int(cv2.__version__.split(".")[0]) < 5
 
@@ -69,7 +79,8 @@ KINDS = {
     "hog+ridge": HolisticRegressor,
     "channels+ridge": lambda: HolisticRegressor("channels"),
     "sdm": lambda: fast(start=HolisticRegressor("channels")),
-    "lbf": lambda: LocalBinaryFeatures(radii=(0.2, 0.1), n_trees=2, max_depth=3),
+    "sdm-hog": lambda: CascadedRegressor(scales=(0.7, 1.0), start=MeanShape()),
+    "lbf": lambda: LocalBinaryFeatures(radii=(0.2, 0.1), n_trees=2, max_depth=3, alpha=0.3),
     "direct": lambda: DirectNet(input_px=48, schedule=DirectNet.default_schedule(**SMALL)),
     "heatmap": heatmap,
     "heatmap:flip": lambda: fusion.MirrorAverage(heatmap()),
@@ -290,25 +301,42 @@ def test_8_bits_that_cost_too_much_are_refused(faces, trained, monkeypatch):
         judge.int8_model(trained, faces.subset(range(10)))
 
 
+def test_a_shape_is_laid_on_the_mean_as_frames_do():
+    from hybridkp.landmarks.fast_descent import ShapeFrame
+    from hybridkp.landmarks.frames import frame_maps
+    from hybridkp.landmarks.graphs.steps import laid_on
+
+    rng = np.random.default_rng(0)
+    mean, shape = rng.uniform(0, 60, (2, 7, 2))  # not similar at all
+    g = Graph()
+    found = laid_on(ShapeFrame.of(mean), Complex.points(Tensor(g, "z", np.float64)), 7)
+    both = g.concat([found.re, found.im])
+    linear = run_graph(g, both, [2], z=shape)
+    np.testing.assert_allclose(linear, frame_maps(shape[None], mean, 1.0)[0, :, 0], rtol=1e-9)
+
+
 # --------------------------------------------------------------------------------------------
 # the writer
 # --------------------------------------------------------------------------------------------
 
 
-def test_tensors_read_like_numpy():
+def run_graph(g, out, shape, **given):
     import onnxruntime
     from onnx import helper
 
+    g.nodes.append(helper.make_node("Identity", [out.name], ["out"]))
+    inputs = [declared(name, value.dtype, value.shape) for name, value in given.items()]
+    graph = g.finish("g", inputs, [declared("out", out.dtype, shape)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, given)[0]
+
+
+def test_tensors_read_like_numpy():
     g = Graph()
     x = Tensor(g, "x", np.float64)
     y = (2.0 - x) * x.clip(-1, 1) / (x * x + 1.0) + g.where(x > 0.5, x.slice(0, -1, -(2**31), -1), 0.0)
-    g.nodes.append(helper.make_node("Identity", [y.name], ["y"]))
-    graph = g.finish("g", [declared("x", np.float64, [5])], [declared("y", np.float64, [5])])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     value = np.array([-3.0, -0.5, 0.0, 0.7, 2.0])
-    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": value})[0]
     wanted = (2 - value) * np.clip(value, -1, 1) / (value**2 + 1) + np.where(value > 0.5, value[::-1], 0)
-    np.testing.assert_allclose(found, wanted, rtol=1e-12)
-    assert len(g.constants) == len(
-        {c.SerializeToString().replace(c.name.encode(), b"") for c in g.constants.values()}
-    ), "equal constants are kept once"
+    np.testing.assert_allclose(run_graph(g, y, [5], x=value), wanted, rtol=1e-12)
+    contents = {c.SerializeToString().replace(c.name.encode(), b"") for c in g.constants.values()}
+    assert len(g.constants) == len(contents), "equal constants are kept once"

@@ -69,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
 
     quick = args.quick if args.quick is not None else args.data == "synthetic"
-    names = [recipes.of_crops(name) for name in args.methods or (recipes.QUICK if quick else recipes.DEFAULT)]
+    names = [
+        recipes.canonical(name) for name in args.methods or (recipes.QUICK if quick else recipes.DEFAULT)
+    ]
     made = {name: recipes.make_method(name, quick=quick) for name in names}
     if args.tuned:
         found = evaluate.found_settings(args.tuned)

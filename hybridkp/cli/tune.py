@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..files import write_atomic
 
-    names = [recipes.of_crops(name) for name in args.methods or recipes.tuned_names()]
+    names = [recipes.canonical(name) for name in args.methods or recipes.tuned_names()]
     for name in names:
         fixed = ", ".join(recipes.untuned(name))
         if not recipes.search_space(name):

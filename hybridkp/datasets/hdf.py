@@ -41,7 +41,12 @@ def open_hdf(file: Path, what: str) -> Iterator[Any]:
 
 
 def whole(opened: Any, name: str, file: Path) -> Any:
-    """A data set as an array; links to elsewhere, other files' data and claims over the limit are refused."""
+    """A data set as an array."""
+    return table_of(opened, name, file)[()]
+
+
+def table_of(opened: Any, name: str, file: Path) -> Any:
+    """A data set; links to elsewhere, other files' data and claims over the limit are refused."""
     import h5py
 
     link = opened.get(name, getlink=True)
@@ -52,7 +57,7 @@ def whole(opened: Any, name: str, file: Path) -> Any:
         raise InputError(f"{file}: '{name}' lies in another file; save it again as one file")
     if table.size * max(table.dtype.itemsize, 16) > MAX_BYTES:
         raise InputError(f"{file}: '{name}' claims {table.size} rows; no labels are so many")
-    return table[()]
+    return table
 
 
 def read_frame(file: Path) -> tuple[list[tuple[str, ...]], list[str], Array]:

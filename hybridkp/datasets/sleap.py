@@ -3,8 +3,8 @@
 Read and written with h5py (``pip install 'hybridkp[formats]'``).  Since format 1.1 the centre of the
 top-left pixel is 0, before it was ½ (SLEAP's own note on its format).  Instances set by people are read, a
 model's only where there are no others.  A point that is not visible is not labelled, as in SLEAP's own
-arrays.  A frame of a film is decoded when it is asked for; a film is a group.  Links to other files are
-refused.
+arrays.  A frame of a film, or of a package (``.pkg.slp``), is decoded when it is asked for; a film is
+a group.  Links to other files are refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from ..structures import NOT_LABELLED, Array, Dataset, InputError
 from .collect import Collected
 from .films import load_frame
-from .hdf import BROKEN, MAGIC, open_hdf, whole
+from .hdf import BROKEN, MAGIC, open_hdf, table_of, whole
 from .lookup import Tally, find_pictures, in_order, path_of, split_of
 from .text import read_head
 
@@ -166,17 +166,45 @@ def _points(instance: Any, tables: dict[str, Any], k: int, file: Path) -> Array:
     return np.column_stack([rows["x"], rows["y"], np.where(rows["visible"], 2, NOT_LABELLED)])
 
 
+def _inside(file: Path, dataset: str) -> dict[int, Any]:
+    """Frame -> load, of the encoded pictures that a package (``.pkg.slp``) holds."""
+    with open_hdf(file, "a .slp file") as opened:
+        numbers = whole(opened, f"{dataset.rpartition('/')[0]}/frame_numbers", file)
+        return {int(n): partial(load_embedded, str(file), dataset, row) for row, n in enumerate(numbers)}
+
+
+def load_embedded(path: str, dataset: str, row: int) -> Array:
+    """A picture of a package; a function of the module, so that it pickles.
+
+    Before format 1.4 SLEAP encoded RGB as if it were BGR; the file says so, or its age.
+    """
+    from ..files import decode_image
+
+    with open_hdf(Path(path), "a .slp file") as opened:
+        table = table_of(opened, dataset, Path(path))
+        old = float(opened["metadata"].attrs.get("format_id", 1.0)) < 1.4
+        order = table.attrs.get("channel_order", "BGR" if old else "RGB")
+        data = np.asarray(table[row], np.int8).tobytes()
+    image = decode_image(data, Path(path))
+    swapped = image.ndim == 3 and order in ("BGR", b"BGR")
+    return np.ascontiguousarray(image[..., ::-1]) if swapped else image
+
+
 class _Pictures:
     """(name, group, load) of a frame: a picture of a list, or of a film."""
 
     def __init__(self, videos: list[Any], folders: list[Path], file: Path):
-        self.file, self.loads, self.names = file, [], []
+        self.file = file
+        self.loads: list[Any] = []
+        self.names: list[list[str]] = []
         for video in videos:
             backend = video.get("backend", video) if isinstance(video, dict) else {}
             names = backend.get("filenames") or backend.get("filename") or ""
             names = [str(n) for n in names] if isinstance(names, list) else [str(names)]
             if names[0] in ("", "."):
-                raise InputError(f"{file}: pictures inside the file are not read; save it without them")
+                self.loads.append(_inside(file, str(backend.get("dataset"))))
+                self.names.append([f"{file.stem.removesuffix('.pkg')}-{len(self.names)}"])
+                continue
             self.loads.append(find_pictures(names, folders, str(file))[0])
             self.names.append([name.replace("\\", "/") for name in names])
 
@@ -186,6 +214,10 @@ class _Pictures:
                 f"{self.file}: a frame of film {video}, of {len(self.names)}; save it again in SLEAP"
             )
         names, loads = self.names[video], self.loads[video]
+        if isinstance(loads, dict):
+            if frame not in loads:
+                raise InputError(f"{self.file}: frame {frame} of film {video} has no picture in it")
+            return f"{names[0]}/frame_{frame:06}.png", names[0], loads[frame]
         if not names[0].lower().endswith(FILMS):
             if frame >= len(names):
                 raise InputError(f"{self.file}: picture {frame} of a list of {len(names)}")

@@ -13,8 +13,6 @@ from ..imaging.pyramid import gaussian_pyramid
 from ..structures import Array, Keypoints
 
 if TYPE_CHECKING:  # pragma: no cover
-    from typing import Self
-
     from ..structures import Pyramid
 
 LEVELS = 4  #: of the pyramid, fewer for small pictures
@@ -22,7 +20,10 @@ SIZE = 1 / 6  #: of the point relative to the picture's shorter side, for descri
 
 
 class OfPictures:
-    """``fit`` and ``transform`` for what describes points: the point is the picture's centre.
+    """``transform`` and ``fit_transform`` for what describes points: the point is the picture's centre.
+
+    There is no ``fit``: that is what tells a descriptor that learns
+    (:class:`~hybridkp.structures.LearnedDescriptor`), and a pipeline does not need it.
 
     >>> import numpy as np
     >>> from hybridkp.descriptors import HOG
@@ -34,10 +35,6 @@ class OfPictures:
 
         def describe(self, pyramid: Pyramid, keypoints: Keypoints) -> Array: ...
 
-    def fit(self, images: Any, y: Any = None) -> Self:
-        """Learns nothing."""
-        return self
-
     def transform(self, images: Any) -> Array:
         """(B, D) of pictures (B, H, W) or (B, H, W, 3) uint8, or a list of pictures of any sizes.
 
@@ -48,6 +45,7 @@ class OfPictures:
         return np.concatenate(rows)
 
     def fit_transform(self, images: Any, y: Any = None) -> Array:
+        """:meth:`transform`; nothing is learned."""
         return self.transform(images)
 
 

@@ -37,6 +37,7 @@ from ..structures import (
 )
 from .bench_landmarks import with_seed
 from .crops import make_crops
+from .found_too import found_too
 from .worker import fit, model_meta
 
 
@@ -51,8 +52,9 @@ def train(
 ) -> Any:
     """Fit ``estimator`` on all objects of a training part and save it; returns the fitted clone.
 
-    A :class:`~hybridkp.detection.TopDown` learns both of its halves from the same annotations.  The file
-    also keeps what :func:`predict` needs: landmarks, skeleton, crop size and margin.  While it is made,
+    A :class:`~hybridkp.detection.TopDown` learns both of its halves from the same annotations, its
+    detector in given and in found boxes (:func:`found_too`).  The file also keeps what :func:`predict`
+    needs: landmarks, skeleton, crop size and margin.  While it is made,
     finished fits lie in a hidden folder beside it; a training that is stopped and called again goes on there.
 
     Parameters
@@ -63,17 +65,17 @@ def train(
     """
     problem = as_problem(data)
     cut = problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway
-    crops = make_crops(problem.train, *cut)
-    path = Path(path)
+    path, estimator, taught, finder = Path(path), with_seed(estimator, seed), problem.train, None
+    if isinstance(estimator, TopDown):
+        finder = clone(estimator.finder).fit(taught.samples)
+        taught = found_too(taught, finder)
+    crops = make_crops(taught, *cut)
+    detector = estimator if finder is None else estimator.detector
     # a member that is needed out of fold and fitted too does each fit once, also after a kill
     with memory.remember_until_done(path.with_name(f".{path.name}.fits")):
-        estimator = with_seed(estimator, seed)
-        if isinstance(estimator, TopDown):
-            detector = fit(estimator.detector, crops.batch, crops.xy, crops.groups, crops.flip)
-            finder = clone(estimator.finder).fit(problem.train.samples)
-            model = TopDown(finder, detector, problem.size_hw, problem.margin, estimator.min_score)
-        else:
-            model = fit(estimator, crops.batch, crops.xy, crops.groups, crops.flip)
+        model = fit(detector, crops.batch, crops.xy, crops.groups, crops.flip)
+        if finder is not None:
+            model = TopDown(finder, model, problem.size_hw, problem.margin, estimator.min_score)
         save_model(model, path, model_meta(problem, name))
     return model
 

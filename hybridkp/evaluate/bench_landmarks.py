@@ -20,6 +20,7 @@ import numpy as np
 from .. import memory
 from ..datasets.linter import figure_errors
 from ..datasets.lookup import pictures_stamp
+from ..detection import TopDown
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
 from ..files.lease import clear_abandoned, scratch_folder, work_in
 from ..memory.sources import fingerprint
@@ -93,6 +94,8 @@ def bench(
         repeats them.
     """
     items = check_items(methods)
+    for name, estimator in items:
+        check_crops_only(name, estimator)
     seeds = [int(s) for s in dict.fromkeys(seeds)]
     errors = _check_parts(problem)
     entries = [_Entry(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
@@ -153,6 +156,12 @@ def _bench(
     found = [results[e.method, e.seed] for e in entries if (e.method, e.seed) in results]
     note_problem(out, problem, found)
     return found
+
+
+def check_crops_only(name: str, estimator: Any) -> None:
+    """:class:`InputError` for a detector of whole pictures: here every method gets the same boxes."""
+    if isinstance(estimator, TopDown):
+        raise InputError(f"{name}: boxes are given here, a finder has no place: see `hybridkp bench-finders`")
 
 
 def with_seed(estimator: Any, seed: int) -> Any:

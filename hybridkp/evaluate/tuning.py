@@ -22,7 +22,7 @@ from ..memory.threads import FIT_THREADS, limit_threads
 from ..metrics import Metric, metric_of, metrics_for, objects_of
 from ..stats import paired_difference
 from ..structures import Array, InputError, Problem
-from .bench_landmarks import with_seed
+from .bench_landmarks import check_crops_only, with_seed
 from .crops import Crops, make_crops
 from .processes import Progress, count_workers, in_processes
 from .trials import FILE, LEVEL, Trial, write_trials
@@ -109,6 +109,7 @@ def tune(
     InputError
         For a parameter that the estimator lacks, an empty space, unusable data.
     """
+    check_crops_only(name, estimator)
     known = estimator.get_params(deep=True)
     unknown = [name for name in space if name not in known]
     if unknown:

@@ -15,6 +15,7 @@ from ..structures import (
     Array,
     Contributing,
     Contributions,
+    Detector,
     Holds,
     InputError,
     InputGradients,
@@ -30,7 +31,7 @@ from ..structures import (
 )
 from .hiding import Deletion, deletion_test, occlusion, on_grid
 
-STRIDE = 2  #: crop px per px of a map; the tree's own where it has one
+STRIDE = 2  #: crop px per px of a map
 
 
 class Evidence(NamedTuple):
@@ -54,7 +55,8 @@ class Explanation:
     score: Array  #: (K,)
     stages: Sequence[Stage]
     voices: Sequence[tuple[str, Sequence[Voice]]]  #: name of each combination, and its members
-    maps: Array | None  #: (K, h, w), where the model has score maps
+    maps: Array | None  #: (K, h, w), where the model or a part of it has score maps
+    maps_of: str  #: the way to that part; empty for the model itself
     occlusion: Array  #: (K, G, G) px
     deletion: Deletion  #: of the occlusion maps, all landmarks
     evidence: Sequence[Evidence]  #: of the landmark, occlusion first
@@ -83,14 +85,15 @@ def explain(
     Raises
     ------
     InputError
-        For a landmark that is not there.
+        For a landmark that is not there, and for what is no detector of crops.
     """
+    check_detector(model)
     crop = np.asarray(crop)
     xy, score = (rows[0] for rows in model.predict_with_score(crop[None]))
     called = tuple(names or (f"point{i}" for i in range(len(xy))))
     chosen = _number(landmark, called, score)
     hidden = occlusion(model, crop)
-    maps = model.score_maps(crop[None], stride=STRIDE)[0] if supports(model, ScoreMaps) else None
+    maps_of, maps = _maps(model, crop)
     tree = next((m for _, m in inside(model) if supports(m, Messages)), None)
     return Explanation(
         crop=crop,
@@ -101,11 +104,18 @@ def explain(
         stages=stages_of(model, crop[None], "prediction"),
         voices=[(n, m.voices(crop[None])) for n, m in inside(model) if supports(m, Voices)],
         maps=maps,
+        maps_of=maps_of,
         occlusion=hidden,
         deletion=deletion_test(model, crop, hidden, random_state=random_state),
         evidence=list(_evidence(model, crop, chosen, hidden, random_state)),
         messages=[] if tree is None else tree.messages(crop[None], chosen),
     )
+
+
+def check_detector(model: Any) -> None:
+    """:class:`InputError` for what does not predict landmarks in crops."""
+    if not supports(model, Detector):
+        raise InputError(f"{type(model).__name__}: only detectors of landmarks in crops can be explained")
 
 
 def inside(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -114,6 +124,17 @@ def inside(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if supports(model, Holds):
         for inner, held in model.held():
             yield from inside(held, f"{name}, {inner}" if name else inner)
+
+
+def _maps(model: Any, crop: Array) -> tuple[str, Array | None]:
+    """The maps of the outermost part that has some, and its name."""
+    for name, part in inside(model):
+        if supports(part, ScoreMaps):
+            own = supports(part, Messages)  # a tree has one stride, its own
+            return name, (part.score_maps(crop[None]) if own else part.score_maps(crop[None], stride=STRIDE))[
+                0
+            ]
+    return "", None
 
 
 def _number(landmark: int | str | None, names: Sequence[str], score: Array) -> int:

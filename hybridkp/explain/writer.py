@@ -20,7 +20,7 @@ from ..report.output import about_page
 from ..report.rendering import render_page
 from ..structures import Array, InputError
 from . import pictures
-from .evidence import Explanation, explain
+from .evidence import Explanation, check_detector, explain
 from .hiding import ENOUGH, GRID, SHARE, Deletion
 
 
@@ -80,6 +80,7 @@ def page(
     box, _ = usable_box(given, (image.shape[0], image.shape[1]))
     if box is None:
         raise InputError(f"{shown}: the box {given.tolist()} lies outside of the picture")
+    check_detector(model)
     h, w = meta.get("size_hw") or model.size_hw_
     matrix = crop_matrix(box, (int(h), int(w)), float(meta.get("margin", 1.25)))
     crop = cut(image, matrix, (int(h), int(w)))
@@ -109,6 +110,7 @@ def render(e: Explanation, meta: Mapping[str, Any], shown: str, xy: Array) -> st
         "weights_note": " before it is corrected" if len(e.stages) > 1 and e.voices else "",
         "weights": [_weights(e, title, members) for title, members in e.voices],
         "responses": pictures.responses(e),
+        "maps_of": e.maps_of,
         "evidence": [pictures.evidence(e, found) for found in e.evidence],
         "tests": [{"name": x.name, **_test(x.deletion)} for x in e.evidence],
         "parts": _parts(e),

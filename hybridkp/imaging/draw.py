@@ -79,7 +79,7 @@ def _shade(color: Color, score: float) -> Color:
 def draw_boxes(image: Array, boxes_xywh: ArrayLike, color: Color = POINT_COLOR) -> Array:
     """Boxes (N, 4) as outlines along their edges; (H, W, 3) uint8 BGR, a new array.
 
-    >>> draw_boxes(np.zeros((20, 20), np.uint8), [[4, 4, 8, 8]])[4, 4:12].max() > 0
+    >>> bool(draw_boxes(np.zeros((20, 20), np.uint8), [[4, 4, 8, 8]])[4, 4:12].any())
     True
     """
     canvas = canvas_of(image)

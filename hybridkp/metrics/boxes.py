@@ -77,7 +77,7 @@ def box_outcome(
 def box_figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """:data:`BOX_FIGURES` of pictures: in 0..1, NaN where there is no object at all.
 
-    AP is COCO's [1]_ over all sizes.  Recall is that of the largest set of predictions, by score, with at
+    AP is COCO's over all sizes.  Recall is that of the largest set of predictions, by score, with at
     most :data:`FALSE_PER_PICTURE` false ones a picture, at an overlap of 0.5 (a point of the FROC curve).
 
     >>> box_figures([box_outcome([[0, 0, 9, 9]], [[0, 0, 9, 9]], [0.9])])["recall"]

@@ -11,7 +11,6 @@ from .listing import family as family
 from .listing import is_slow as is_slow
 from .listing import method_names as method_names
 from .listing import methods_table as methods_table
-from .listing import of_crops as of_crops
 from .listing import parts_table as parts_table
 from .listing import tuned_names as tuned_names
 from .make import make_descriptor as make_descriptor

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..structures import InputError
 from .grammar import Experts, Method, Part, Rule
 from .parts import Task
 from .reading import read, rows_of, task_of
@@ -61,18 +60,6 @@ def canonical(expression: str, task: str = "landmarks") -> str:
     'vote(sdm,heatmap:flip)'
     """
     return str(read(expression, task))
-
-
-def of_crops(expression: str) -> str:
-    """The canonical name of a method whose boxes are given; :class:`InputError` where a finder is in front.
-
-    >>> of_crops("sdm-fast")
-    'sdm'
-    """
-    tree = read(expression)
-    if tree.finder is not None:
-        raise InputError(f"{tree}: boxes are given here, so '{tree.finder}/' has no place; see bench-finders")
-    return str(tree)
 
 
 def definition(name: str, task: str = "landmarks") -> str:

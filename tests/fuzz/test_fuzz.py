@@ -13,11 +13,10 @@ import harness
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory as Linux has them")
 def test_no_file_does_harm(tmp_path: Path) -> None:
-    found = harness.run(400, tmp_path, keep=tmp_path / "kept")
+    found = harness.run(200, tmp_path, keep=tmp_path / "kept")
     assert found["failures"] == []
     assert found["attacks"]["cases"] > 100
     for target, counts in found["targets"].items():
-        n = counts["cases"]
-        assert n == 40, target
-        assert counts["past the header"] >= n / 5, f"{target}: the damage ends at the door: {counts}"
-        assert counts["accepted"] + counts["library errors"] == n
+        assert counts["cases"] == counts["accepted"] + counts["library errors"] == 20, target
+        assert counts["past the header"] > 0, f"{target}: the damage ends at the door"
+    assert sum(counts["past the header"] for counts in found["targets"].values()) > 100

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...descriptors.gradients import triangular_window
-from ...runtime.builder import Tensor
+from ...descriptors.gradients import CLIP, NOISE, cells_reach, triangular_window
+from ...runtime.builder import Complex, Tensor
 from ..crop_features import CELL, STEP
 from .pictures import resized, separable
 
@@ -44,6 +44,38 @@ def _degrees(x: Tensor, y: Tensor) -> Tensor:
     angle = g.where(flat, angle, 90.0 - angle)
     angle = g.where(x < 0.0, 180.0 - angle, angle)
     return g.where(y < 0.0, 360.0 - angle, angle)
+
+
+def point_rows(grey: Tensor, size_hw: tuple[int, int], z: Complex, hog: dict[str, Any], k: int) -> Tensor:
+    """(1, D) as :func:`hybridkp.descriptors.gradients.describe_points`; by orientation, point, cell."""
+    g, n, cell_px, cells = grey.graph, hog["n_orientations"], hog["cell_px"], hog["cells"]
+    pad = cells_reach(cells, cell_px) + cell_px
+    h, w = size_hw[0] + 2 * pad, size_hw[1] + 2 * pad
+    wide = g.pad_edge(grey, pad, pad, pad, pad)
+    maps = separable(votes(wide, (h, w), n, hog["signed"]), n, triangular_window(cell_px))
+    energy = separable((maps * maps).sum(0) * 4.0, 1, triangular_window(cell_px))
+    maps = (maps / (energy + NOISE**2).sqrt()).reshape(n, h * w)
+    at = [
+        part.to(np.float32).to(np.float64) - (cells - 1) / 2 * cell_px + float(pad) for part in (z.re, z.im)
+    ]
+    low = [part.floor() for part in at]
+    fx, fy = ((a - b).to(np.float32).reshape(1, k, 1) for a, b in zip(at, low, strict=True))
+    steps = np.arange(cells) * float(cell_px)
+    shift_x, shift_y = np.tile(steps, cells), np.repeat(steps, cells)
+    total = None
+    for dy, v in ((0, 1.0 - fy), (1, fy)):
+        for dx, u in ((0, 1.0 - fx), (1, fx)):
+            column = (low[0].reshape(k, 1) + (shift_x + dx)).clip(0, w - 1.0)
+            row = (low[1].reshape(k, 1) + (shift_y + dy)).clip(0, h - 1.0)
+            part = maps.take((row * float(w) + column).to(np.int32), 1) * (u * v)
+            total = part if total is None else total + part
+    return total.at_most(CLIP).reshape(1, -1)  # type: ignore[union-attr]
+
+
+def point_order(hog: dict[str, Any], k: int) -> Any:
+    """(D,) where :func:`point_rows`' columns stand among the library's: point, cell, orientation."""
+    cells, n = hog["cells"] ** 2, hog["n_orientations"]
+    return np.arange(k * cells * n).reshape(k * cells, n).T.ravel()
 
 
 def grid_rows(grey: Tensor, size_hw: tuple[int, int], grid: int, n: int) -> tuple[Tensor, Any]:

@@ -10,7 +10,7 @@ from ...runtime.builder import Complex, Crop, Graph, Points, Tensor
 from ...runtime.builder import emit as emitted
 from ..fast_descent import ShapeFrame, as_complex
 from .pictures import fixed_blur
-from .steps import pose_of, step_scores
+from .steps import laid_on, step_scores
 
 
 def emit(node: dict[str, Any], crop: Crop) -> Points:
@@ -19,8 +19,7 @@ def emit(node: dict[str, Any], crop: Crop) -> Points:
     mean, k, z = ShapeFrame.of(node["mean"]), len(node["mean"]), Complex.points(start)
     flat, lengths = fixed_blur(crop.grey, float(node["smoothing"])).reshape(-1), []
     for stage in node["stages"]:
-        a, _ = pose_of(mean, z, 1.0, k)
-        back = a.inverse()
+        back = laid_on(mean, z, k).inverse()
         turned = Complex.of(g, as_complex(stage["offsets"])) * back  # (K, P)
         x = (turned.re.to(np.float32) + z.re.to(np.float32).reshape(k, 1)).round().clip(0, w - 1.0)
         y = (turned.im.to(np.float32) + z.im.to(np.float32).reshape(k, 1)).round().clip(0, h - 1.0)

@@ -36,11 +36,11 @@ def separable(maps: Tensor, channels: int, taps: Any) -> Tensor:
 _REACH = 6  #: taps on each side of the widest blur that a frame needs
 
 
-def blurred_for(grey: Tensor, size: Tensor) -> Tensor:
+def blurred_for(grey: Tensor, size: Tensor, below: float = 0.9) -> Tensor:
     """What ``cv2.GaussianBlur`` makes of a grey picture before a map that shrinks it to ``size`` (1,).
 
     Fixed point, as OpenCV's 8-bit path: weights in 1/256 whose rounding errors are handed inward.  From
-    0.9 on the picture stays as it is.
+    ``below`` on the picture stays as it is.
     """
     g = grey.graph
     variance = (1.0 / (size * size) - 1.0).at_least(1e-3) * 0.25
@@ -58,7 +58,7 @@ def blurred_for(grey: Tensor, size: Tensor) -> Tensor:
         error = wanted - kept[-1]
     side = g.concat(kept)
     centre = 256.0 - side.sum(0) * 2.0
-    shrinks = size < 0.9
+    shrinks = size < below
     side = g.where(shrinks, side, np.zeros(1))
     centre = g.where(shrinks, centre, np.full(1, 256.0))
     kernel = g.concat([side, centre, side.slice(0, -1, -(2**31), -1)]).to(np.float32)
@@ -82,10 +82,12 @@ def fixed_blur(grey: Tensor, sigma: float) -> Tensor:
     return ((wide + 32768.0) / 65536.0).floor()
 
 
-def warped(grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, scale: float) -> Tensor:
+def warped(
+    grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, scale: float, below: float = 0.9
+) -> Tensor:
     """As :func:`..fast_descent.warp_frame`: the crop in the frame of ``a z + b``, whole numbers."""
     h, w = frame_size(size_hw, scale)
-    grey = blurred_for(grey, a.abs()) if scale / MAX_ZOOM < 0.9 else grey
+    grey = blurred_for(grey, a.abs(), below) if scale / MAX_ZOOM < below else grey
     back = a.inverse()
     shift = b * back
     c, s = back.re.to(np.float32), back.im.to(np.float32)

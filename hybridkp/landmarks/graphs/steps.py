@@ -36,6 +36,22 @@ def _on_lattice(z: Complex, steps: int) -> Complex:
     return Complex(*((part * float(steps)).round() / float(steps) for part in (z.re, z.im)))
 
 
+def laid_on(mean: ShapeFrame, z: Complex, k: int) -> Complex:
+    """(1,) as :func:`..frames.frame_maps` at scale 1: what lays (K,) points over the mean shape."""
+    g = z.re.graph
+    one, none = np.ones(1), np.zeros(1)
+    off = z - z.sum(0, keep=True).scaled(1 / k)
+    power = (off.re * off.re + off.im * off.im).sum(0)
+    product = (off.conj() * Complex.of(g, mean.offset)).sum(0, keep=True)
+    enough = power > 1e-9
+    safe = g.where(enough, power, one)
+    ratio = Complex(g.where(enough, product.re / safe, one), g.where(enough, product.im / safe, none))
+    size = ratio.abs()
+    there = size > 1e-9
+    factor = size.clip(1 / MAX_ZOOM, MAX_ZOOM) / size.at_least(1e-9)
+    return Complex(g.where(there, ratio.re * factor, one), g.where(there, ratio.im * factor, none))
+
+
 def step_scores(lengths: list[Tensor], curve: Any) -> Tensor:
     """(K,) as :func:`..descent.step_scores`, of lengths (K,) of each stage."""
     last, before = lengths[-1], lengths[-min(2, len(lengths))]
