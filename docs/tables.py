@@ -10,10 +10,10 @@ between them::
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
 METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
 set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` and ``whole NAME`` a bench
-of finders, with the figures that were stored; ``doors`` which exported file holds which method; ``trust-...``
-the tables of ``trust_tables.py``.  Every other
-figure, interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``:
-two pages cannot give two figures.  Each table ends in one line that says where it comes from.
+of finders, with the figures that were stored; ``doors`` which exported file holds which method;
+``trust-...`` the tables of ``trust_tables.py``.  Every other figure, interval and letter is computed
+here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
+Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
     python docs/tables.py --check    fail where a page is not up to date

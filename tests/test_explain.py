@@ -212,6 +212,15 @@ def test_the_deletion_test_tells_true_maps_from_false_ones() -> None:
     assert false.important[0] < 1 and true.chance[0] == false.chance[0]
 
 
+def test_one_landmark_can_be_tested_by_itself(ridge) -> None:
+    maps = explain.occlusion(ridge, HELD.images[0])
+    whole = explain.deletion_test(ridge, HELD.images[0], maps)
+    alone = explain.deletion_test(ridge, HELD.images[0], maps[3:4], [3])
+    np.testing.assert_allclose(
+        [alone.important[0], alone.chance[0]], [whole.important[3], whole.chance[3]], atol=1e-6
+    )
+
+
 def test_hiding_needs_pixels_and_maps() -> None:
     with pytest.raises(InputError, match="65 x 65 cells does not fit"):
         explain.occlusion(Brightest(), _spot(), 65)

@@ -46,7 +46,7 @@ for name, descriptor in parts.items():
     print(f"{name:5s} {np.linalg.norm(points - xy[test], axis=-1).mean():.2f} px off")
 
 # %%
-# Both read gradients in cells, so they know much the same: the second adds little to the first. A
+# Both read gradients in cells, so they know much the same: the second adds only a little to the first. A
 # combination lives from members that err *differently*.
 #
 # Votes and stacking

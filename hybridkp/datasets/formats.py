@@ -8,17 +8,15 @@ before a row is asked to, and what is heavy (OpenCV too) is imported then: help 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..structures import Dataset, InputError
 from ..structures.pairs import PairSet
 from . import coco_folder, cvat, imglab, label_studio, labelme, mpii, poses_csv, pts, sleap, tps, yolo
-from .lookup import SHORT_SIDE, Tally
+from .lookup import SHORT_SIDE, Tally, looks_like
 
 T = TypeVar("T", Dataset, PairSet)
 
@@ -113,16 +111,6 @@ def _no_splits(_: Path) -> tuple[str, ...]:
 def _never(_: Path) -> float:
     return 0.0
 
-
-LOOKED_AT = 2000  #: files of a folder that nobody knows
-#: ending -> what a file of it may be, when no reader knows it
-_HINTS = {
-    ".csv": "a table of frame numbers holds predictions: evaluate --predictions takes it",
-    ".mat": "MATLAB files: convert them to COCO JSON, or MPII's JSON",
-    ".json": "a JSON of another tool: export as COCO",
-    ".txt": "YOLO's texts need their data.yaml with kpt_shape",
-    ".mp4": "films: label frames of them first",
-}
 
 _ORIGIN = {
     "origin": "what the files call the centre of the top-left pixel, where it is not the format's usual"
@@ -364,17 +352,6 @@ def recognise_format(path: str | Path, rows: Collection[Format[T]] = FORMATS) ->
         what = f"nothing known in it ({looks_like(root)})" if there else "no such file or folder"
         raise InputError(f"{path!s:.300}: {what}; expected {formats_help(rows)}")
     return best
-
-
-def looks_like(root: Path) -> str:
-    """What lies at a path that nobody can read: the kinds of files, and what the usual ones would be."""
-    files = [root] if root.is_file() else [p for p in islice(root.rglob("*"), LOOKED_AT) if p.is_file()]
-    kinds = Counter(file.suffix.lower() or "no ending" for file in files)
-    if not kinds:
-        return "an empty folder"
-    told = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(4))
-    hints = [hint for kind, hint in _HINTS.items() if kind in kinds]
-    return "; ".join([told, *hints[:1]])
 
 
 def read_format(row: Format[T], path: str | Path, split: str | None, options: Mapping[str, Any]) -> T:

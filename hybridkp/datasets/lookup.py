@@ -11,10 +11,11 @@ import hashlib
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -30,6 +31,16 @@ SHORT_SIDE = 480  #: px, to which evaluations on HPatches usually shrink
 
 #: how names had to be read, in words, and the function that does it
 Way = tuple[str, Callable[[str], str]]
+
+LOOKED_AT = 2000  #: files of a folder that nobody knows
+#: ending -> what a file of it may be, when no reader knows it
+_HINTS = {
+    ".csv": "a table of frame numbers holds predictions: evaluate --predictions takes it",
+    ".mat": "MATLAB files: convert them to COCO JSON, or MPII's JSON",
+    ".json": "a JSON of another tool: export as COCO",
+    ".txt": "YOLO's texts need their data.yaml with kpt_shape",
+    ".mp4": "films: label frames of them first",
+}
 
 TRIED = 20  #: names, evenly spread, by which a folder and a way of reading names are judged
 
@@ -63,6 +74,17 @@ def split_of(stem: str) -> str | None:
 def in_order(splits: Mapping[str, Path]) -> dict[str, Path]:
     """The same, in the order train, val, test."""
     return dict(sorted(splits.items(), key=lambda item: _ORDER.index(item[0])))
+
+
+def looks_like(root: Path) -> str:
+    """What lies at a path that nobody can read: the kinds of files, and what the usual ones would be."""
+    files = [root] if root.is_file() else [p for p in islice(root.rglob("*"), LOOKED_AT) if p.is_file()]
+    kinds = Counter(file.suffix.lower() or "no ending" for file in files)
+    if not kinds:
+        return "an empty folder"
+    told = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(4))
+    hints = [hint for kind, hint in _HINTS.items() if kind in kinds]
+    return "; ".join([told, *hints[:1]])
 
 
 # --------------------------------------------------------------------------------------------

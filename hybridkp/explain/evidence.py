@@ -130,10 +130,8 @@ def _maps(model: Any, crop: Array) -> tuple[str, Array | None]:
     """The maps of the outermost part that has some, and its name."""
     for name, part in inside(model):
         if supports(part, ScoreMaps):
-            own = supports(part, Messages)  # a tree has one stride, its own
-            return name, (part.score_maps(crop[None]) if own else part.score_maps(crop[None], stride=STRIDE))[
-                0
-            ]
+            stride = {} if supports(part, Messages) else {"stride": STRIDE}  # a tree has one of its own
+            return name, part.score_maps(crop[None], **stride)[0]
     return "", None
 
 
@@ -154,12 +152,8 @@ def _number(landmark: int | str | None, names: Sequence[str], score: Array) -> i
 
 def _evidence(model: Any, crop: Array, k: int, hidden: Array, random_state: int) -> Iterator[Evidence]:
     def tested(name: str, words: str, cells: Array, parts: Contributions | None = None) -> Evidence:
-        importance = np.zeros_like(hidden)
-        importance[k] = cells
-        both = deletion_test(model, crop, importance, random_state=random_state)
-        return Evidence(
-            name, words, cells, Deletion(both.important[k : k + 1], both.chance[k : k + 1]), parts
-        )
+        both = deletion_test(model, crop, cells[None], [k], random_state=random_state)
+        return Evidence(name, words, cells, both, parts)
 
     yield tested("Occlusion", "how far the point moves when the surroundings of a cell are hidden", hidden[k])
     for name, part in inside(model):

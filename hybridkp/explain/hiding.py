@@ -6,7 +6,7 @@ a G x G grid over it, K landmarks, R random draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -62,13 +62,19 @@ def occlusion(model: Any, image: Array, grid: int = GRID) -> Array:
 
 
 def deletion_test(
-    model: Any, image: Array, importance: Array, n_draws: int = 20, random_state: int = 0
+    model: Any,
+    image: Array,
+    importance: Array,
+    landmarks: Sequence[int] | None = None,
+    n_draws: int = 20,
+    random_state: int = 0,
 ) -> Deletion:
     """Hide the most important tenth of the cells, and tenths drawn at random; how far do points move?
 
     Parameters
     ----------
     importance : (K, G, G), what a map says of each landmark; the highest cells count as important
+    landmarks : whose maps they are; None: those of all K that the model has, in their order
     n_draws : random tenths, the same for all landmarks
 
     Returns
@@ -100,7 +106,8 @@ def deletion_test(
             yield _mixed(image, blurred, _enlarged(mask.reshape(grid, grid), image.shape[:2]), grid)
 
     xy = _ask(model, image, crops())
-    moved = np.nan_to_num(np.linalg.norm(xy[1:] - xy[0], axis=-1))  # (K + R, K)
+    moved = np.nan_to_num(np.linalg.norm(xy[1:] - xy[0], axis=-1))  # (K + R, landmarks of the model)
+    moved = moved[:, np.arange(k) if landmarks is None else list(landmarks)]
     return Deletion(moved[:k].diagonal().copy(), moved[k:].mean(0))
 
 

@@ -120,6 +120,10 @@ class WithVisibility(DetectorMixin, BaseEstimator):
         self.slope_ = model.coef_[0, :2] / spread
         self.bias_[open_] = model.intercept_[0] + model.coef_[0, 2:] - centre @ self.slope_
 
+    def held(self) -> list[tuple[str, Any]]:
+        """The detector whose points these are."""
+        return [("points", self.detector_)]
+
     def runtime_node(self) -> dict[str, Any]:
         """The detector's node: an exported file gives points and scores, no visibility."""
         node: dict[str, Any] = self.detector_.runtime_node()
