@@ -328,9 +328,9 @@ def whole(name: str) -> str:
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     ratio, low, high = found["ratio"]
     return (
-        f"`{found['method']}` finds {found['objects'] - found['missed']} of {found['objects']} objects, with"
-        f" {found['false']} false ones, at a score of one half. On those that it finds, its points err by"
-        f" {found['nme_found']:.2f} % NME; by {found['nme_given']:.2f} % in the given boxes: a ratio of"
+        f"At a score of one half `{found['method']}` finds {found['objects'] - found['missed']} of"
+        f" {found['objects']} objects; false finds: {found['false']}. On those that it finds, its points err"
+        f" by {found['nme_found']:.2f} % NME; by {found['nme_given']:.2f} % in the given boxes: a ratio of"
         f" {ratio:.2f} [{low:.2f}, {high:.2f}]."
     )
 

@@ -55,6 +55,8 @@ def recipes(monkeypatch):
     monkeypatch.setattr(room, "QUICK", ["mean"])
     monkeypatch.setattr(room, "make_method", lambda name, quick=False: methods[name]())
     monkeypatch.setattr(room, "canonical", lambda name, task="landmarks": name)
+    monkeypatch.setattr(room, "family", lambda name, task="landmarks": "floor")
+    monkeypatch.setattr(room, "describe_method", lambda name, task="landmarks": f"what {name} is")
     lines = [room.MethodLine(name, name, "floor", f"what {name} is") for name in methods]
     lines.append(room.MethodLine("short", "vote(mean,plain)", "hybrid", "two of them"))
     monkeypatch.setattr(room, "methods_table", lambda task="landmarks": lines)
@@ -137,7 +139,7 @@ def test_every_listed_name_and_every_example_is_a_method():
         for line in hybridkp.recipes.methods_table(task):
             assert hybridkp.recipes.canonical(line.name, task) == line.definition
     for command in commands():
-        task = "points" if command.NAME in ("bench-points", "match") else "landmarks"
+        task = "points" if command.NAME in ("bench-points", "match", "explain") else "landmarks"
         for value in re.findall(r"--methods? (\S+)", command.EXAMPLES):
             for method in options.methods(value.strip('"')):
                 hybridkp.recipes.canonical(method, task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -340,3 +341,20 @@ def test_tensors_read_like_numpy():
     np.testing.assert_allclose(run_graph(g, y, [5], x=value), wanted, rtol=1e-12)
     contents = {c.SerializeToString().replace(c.name.encode(), b"") for c in g.constants.values()}
     assert len(g.constants) == len(contents), "equal constants are kept once"
+
+
+# --------------------------------------------------------------------------------------------
+# the examples
+# --------------------------------------------------------------------------------------------
+
+
+def test_the_example_with_onnxruntime_alone_gives_the_golden_numbers(tmp_path):
+    folder = Path(__file__).parents[1] / "examples" / "embedding"
+    for script, arguments in (("golden.py", ["-o", "golden"]), ("face.py", ["golden"])):
+        program = [sys.executable, "-W", "ignore", str(folder / script), *arguments]
+        done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+        if script == "face.py" and OPENCV_4:
+            break  # its numbers are OpenCV 5's, the golden file has this OpenCV's
+        assert done.returncode == 0, done.stderr
+    source = (folder / "face.py").read_text(encoding="utf-8")
+    assert "import hybridkp" not in source and "import cv2" not in source

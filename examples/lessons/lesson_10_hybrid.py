@@ -67,8 +67,8 @@ methods = {
 found = {}
 with TemporaryDirectory() as folder, memory.remember(folder):
     for name, expression in methods.items():
-        model = hybridkp.make_method(expression)
-        model.fit(images[train], xy[train], groups=groups[train], flip=faces.flip)
+        method = hybridkp.make_method(expression)
+        model = memory.fitted(method, images[train], xy[train], groups=groups[train], flip=faces.flip)
         found[name] = model.predict(images[test])
 
 eyes = [data.landmarks.index(name) for name in ("right_eye_outer", "left_eye_outer")]

@@ -103,6 +103,7 @@ def _fit(case: _Case) -> None:
     before = repr(fresh.get_params())
     assert fresh.fit(iter(case.taught)) is fresh, "fit returns the finder itself, and takes any iterable"
     assert repr(fresh.get_params()) == before, "fit changed a parameter"
+    case._fitted = fresh
 
 
 def _shapes(case: _Case) -> None:

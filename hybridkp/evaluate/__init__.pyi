@@ -10,7 +10,7 @@ from .conditions import robustness as robustness
 from .crops import Crops as Crops
 from .crops import make_crops as make_crops
 from .foreign import read_foreign as read_foreign
-from .found_too import found_too as found_too
+from .found_boxes import found_too as found_too
 from .int8 import int8_model as int8_model
 from .judging import evaluate as evaluate
 from .problem import Problem as Problem

@@ -37,7 +37,7 @@ from ..structures import (
 )
 from .bench_landmarks import with_seed
 from .crops import make_crops
-from .found_too import found_too
+from .found_boxes import found_too
 from .worker import fit, model_meta
 
 

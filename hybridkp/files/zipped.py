@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
 from pathlib import Path
 
 from ..structures import InputError
@@ -37,6 +36,8 @@ def members(data: bytes) -> dict[str, bytes]:
     Exception
         Of half a dozen kinds, for what is no zip, or a damaged one.
     """
+    import zipfile  # it brings half a dozen modules that an application's import would wait for
+
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         infos = file.infolist()
         if any(i.compress_type != zipfile.ZIP_STORED or i.compress_size != i.file_size for i in infos):

@@ -53,8 +53,9 @@ def export_onnx(
 
     Returns
     -------
-    Path; the graph's outputs are ``xy`` (B, K, 2) in crop px, an integer being a pixel's centre, and
-    ``score`` (B, K) in 0..1.  B is free: a crop at a time goes through the body of one ``Scan``.
+    Path
+        The graph's outputs are ``xy`` (B, K, 2) in crop px, an integer being a pixel's centre, and
+        ``score`` (B, K) in 0..1.  B is free: a crop at a time goes through the body of one ``Scan``.
 
     Raises
     ------

@@ -5,7 +5,6 @@ Letters: **B** pictures, **K** landmarks.  Never here: reading files, image proc
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -174,6 +173,8 @@ class Dataset:
 
         Pixels, ``flip`` and the normaliser have no part in it.
         """
+        import hashlib  # not for an application, whose imports count
+
         digest = hashlib.sha256("\0".join((self.name, *self.landmarks)).encode() + self.sigmas.tobytes())
         for s in self.samples:
             digest.update(f"{s.name}\0{s.group}\0".encode())
