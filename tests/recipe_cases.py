@@ -16,6 +16,8 @@ from hybridkp import checks, recipes
 SMALL = {"max_epochs": 5, "epoch_pictures": 160, "learning_rate": 4e-3, "input_px": 64}
 #: for networks inside of combinations, which keep their own promises elsewhere
 SMALLER = {"max_epochs": 3, "epoch_pictures": 96, "learning_rate": 4e-3, "input_px": 48}
+#: for backbones by themselves, whose heads keep the same promises elsewhere
+TINY = {"max_epochs": 4, "epoch_pictures": 160, "learning_rate": 6e-3, "input_px": 32}
 
 
 def _small(estimator: Any, sizes: dict[str, Any]) -> Any:
@@ -35,6 +37,8 @@ def detector_cases(*families: str) -> Iterator[Any]:
         seen.add(expression)
         marks = [pytest.mark.slow] if recipes.is_slow(name) else []
         sizes = SMALLER if recipes.family(name) == "hybrid" else SMALL
+        if name in _parts("backbone") and name != "plain":  # whose full connections learn more slowly
+            sizes = TINY
         for check, run in checks.detector_checks(_small(recipes.make_method(name, quick=True), sizes)):
             yield pytest.param(run, id=f"{name}: {check}", marks=marks)
 
