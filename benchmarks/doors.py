@@ -106,7 +106,9 @@ def main() -> None:
     facts["date"] = time.strftime("%Y-%m-%d")
     facts["crops"] = len(held_out)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"provenance": facts, "methods": rows}, indent=1) + "\n")
+    options.out.write_text(
+        json.dumps({"provenance": facts, "methods": rows}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -96,7 +96,8 @@ def test_blank(tmp_path, value):
     assert np.array_equal(read_image(path), image)
     crops = make_crops(plain_dataset("d", 4))
     model = PlainMean().fit(crops.images, crops.xy)
-    assert len(predict(model, [path])["annotations"]) == 1  # a picture is a picture
+    with pytest.warns(DataWarning, match="no boxes, and the model has no finder"):
+        assert len(predict(model, [path])["annotations"]) == 1  # a picture is a picture
 
 
 def test_depth_channels_and_alpha(tmp_path):
@@ -299,7 +300,8 @@ def test_a_full_disk_while_predicting(tmp_path, monkeypatch):
     crops = make_crops(TRAIN)
     model = PlainMean().fit(crops.images, crops.xy)
     monkeypatch.setattr(os, "fsync", no_space)
-    assert "No space left" in complaint(predict, model, [path], out=tmp_path / "out")
+    boxes = {path.name: [[0, 0, 20, 20]]}
+    assert "No space left" in complaint(predict, model, [path], boxes=boxes, out=tmp_path / "out")
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
 
@@ -327,7 +329,7 @@ def test_a_device_that_is_really_full(tmp_path):
 def test_out_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("")
     text = complaint(bench, {"mean": PlainMean()}, Problem(TRAIN, VAL), out=tmp_path / "out")
-    assert "cannot be written" in text
+    assert "out: cannot be made (File exists): choose another folder" in text
 
 
 class Interrupting(PlainMean):
@@ -342,7 +344,8 @@ def test_ctrl_c_while_training(tmp_path, monkeypatch, capsys):
         ["train", "synthetic", "--method", "sdm", "-o", str(tmp_path / "m.hkp"), "--max-train", "2"]
     )
     assert code == 130
-    assert capsys.readouterr().err == "hybridkp: stopped. Nothing half-written is left.\n"
+    kept = "Finished fits are kept beside the model file; give the same command again to go on."
+    assert capsys.readouterr().err == f"hybridkp: stopped. {kept}\n"
     assert os.listdir(tmp_path) == []
 
 

@@ -150,7 +150,7 @@ def test_stopped_says_how_to_go_on(capsys, recipes, folder, tmp_path, monkeypatc
         (["bench-points", "FOLDER", "--methods", "sfit"], "did you mean 'sift'"),
         (["bench-points", "FOLDER", "--methods", "xyz"], "hybridkp list --task points"),
         (["bench-points", "FOLDER/.."], "no sequence there"),
-        (["match", "FOLDER/i_one/1.png", "FOLDER/none.png"], "no such picture"),
+        (["match", "FOLDER/i_one/1.png", "FOLDER/none.png", "--method", "sift"], "no such picture"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "-o", "m.txt"], "m.txt: give a name"),
         (["match", "FOLDER/i_one/1.png", "FOLDER/i_one/2.png", "--method", "sfit"], "did you mean 'sift'"),
     ],

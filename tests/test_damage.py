@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,19 @@ def test_a_damaged_checkpoint_of_the_memory_is_told_and_trained_anew(
     assert all(str(saved[0]) in str(w.message) for w in told) and bool(told) == bool(damage)
     if damage is not folder:  # which no checkpoint can take the place of
         assert len(saved) == (3 if damage else 2), "two epochs anew, or the one that was missing"
+
+
+def test_what_is_remembered_until_done_goes_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / ".m.hkp.fits"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    for stopped in (False, True):
+        with suppress(ValueError), memory.remember_until_done(folder):
+            fit()
+            assert len(list(folder.glob("*.hkp"))) == 1
+            if stopped:
+                raise ValueError
+        assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    with suppress(KeyboardInterrupt), memory.remember_until_done(tmp_path / "fresh"):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "fresh").exists()

@@ -67,7 +67,8 @@ def test_published_files_are_small_and_say_where_they_come_from() -> None:
 def test_links_lead_to_files(page: Path) -> None:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if not target.startswith(("http", "#")) and "api/" not in target:
+        # the reference and the lessons are made with the site, whose builder refuses a broken link to them
+        if not target.startswith(("http", "#", "lessons/")) and "api/" not in target:
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 

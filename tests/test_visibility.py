@@ -151,7 +151,8 @@ def test_predict_writes_one_for_what_is_not_seen(model: WithVisibility, tmp_path
     image[SPOTS[:, 1], SPOTS[:, 0], 1] = 20, 230, 230
     cv2.imwrite(str(tmp_path / "p.png"), image)
     meta = {"size_hw": [32, 32], "margin": 1.0}
-    document = predict(model, [tmp_path / "p.png"], out=tmp_path, overlays=False, meta=meta)
+    boxes = {"p.png": [[0, 0, 32, 32]]}
+    document = predict(model, [tmp_path / "p.png"], boxes=boxes, out=tmp_path, overlays=False, meta=meta)
     found = document["annotations"][0]
     assert found["keypoints"][2::3] == [1, 2, 2] and found["num_keypoints"] == 3
     np.testing.assert_allclose(np.reshape(found["keypoints"], (3, 3))[:, :2], SPOTS, atol=1e-3)
@@ -159,7 +160,7 @@ def test_predict_writes_one_for_what_is_not_seen(model: WithVisibility, tmp_path
     assert found["keypoint_visibility"][2] == 1
     again = load_dataset(tmp_path / "predictions.json").samples[0].instances[0]
     np.testing.assert_array_equal(again.visibility, [1, 2, 2])
-    plain = predict(model.detector_, [tmp_path / "p.png"], meta=meta)["annotations"][0]
+    plain = predict(model.detector_, [tmp_path / "p.png"], boxes=boxes, meta=meta)["annotations"][0]
     assert plain["keypoints"][2::3] == [2, 2, 2] and "keypoint_visibility" not in plain
 
 

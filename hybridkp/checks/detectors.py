@@ -337,19 +337,22 @@ def refiner_checks(refiner: Any, problem: Problem | None = None) -> Checks:
 # --------------------------------------------------------------------------------------------
 
 
-def _scene(side: int = 160) -> Array:
+def _scene(side: int) -> Array:
     rng = np.random.default_rng(0)
-    coarse = cv2.resize(rng.uniform(0, 255, (20, 20)).astype(np.float32), (side, side), interpolation=3)
+    coarse = cv2.resize(
+        rng.uniform(0, 255, (side // 8, side // 8)).astype(np.float32), (side, side), interpolation=3
+    )
     fine = cv2.GaussianBlur(rng.uniform(0, 255, (side, side)).astype(np.float32), (0, 0), 1.2)
     return np.clip(0.6 * coarse + 0.4 * fine, 0, 255).astype(np.uint8)
 
 
 def descriptor_checks(descriptor: Any) -> Checks:
     """Named checks of the ``Descriptor`` promise."""
-    scene = _scene()
+    side = 256  # so that windows of the third level, too, see little of the border from the middle
+    scene, last = _scene(side), side - 1
     rng = np.random.default_rng(1)
-    inside = rng.uniform(68, 92, (17, 2)).astype(np.float32)
-    border = np.array([[0, 0], [159, 0], [0, 159], [159, 159], [-7, 40], [40, 190]], np.float32)
+    inside = (side / 2 + rng.uniform(-12, 12, (17, 2))).astype(np.float32)
+    border = np.array([[0, 0], [last, 0], [0, last], [last, last], [-7, 40], [40, side + 30]], np.float32)
 
     def rows(image: Array, xy: Array) -> Array:
         points = Keypoints(xy, size=np.full(len(xy), 16.0), angle=np.zeros(len(xy)))

@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import time
 import warnings
@@ -44,6 +45,8 @@ except ImportError:  # Windows: two processes may then compute the same thing, h
 
 _FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
 _PROGRESS: ContextVar[Path | None] = ContextVar("hybridkp_progress", default=None)
+#: names of what is remembered, and of what its computation leaves when it is killed
+_OURS = re.compile(r"[0-9a-f]{32}\.(hkp|safetensors|json|lock|progress)")
 _CREDIT = 0.0  # seconds of work that this process was spared, nested work included
 _PEAK = -1  # bytes that finished and spared work took at most, since the stopwatch around it started
 
@@ -69,13 +72,28 @@ def remember_until_done(folder: str | os.PathLike[str]) -> Iterator[None]:
     if _FOLDER.get() is not None:
         yield
         return
-    with work_in(folder), remember(folder):
-        try:
-            yield
-        except Exception:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
+    path = Path(folder)
+    try:
+        with work_in(path), remember(path):
+            try:
+                yield
+            except Exception:
+                _forget(path)
+                raise
+            _forget(path)
+    finally:
+        with suppress(OSError):  # where something is left in it
+            path.rmdir()
+
+
+def _forget(folder: Path) -> None:
+    """Remove what is remembered in ``folder``, and nothing that somebody else put there."""
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 class TooFewLabels(InputError):
