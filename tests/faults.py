@@ -149,7 +149,10 @@ class Faults:
         os.killpg(process.pid, signal.SIGINT)
         text = process.communicate(timeout=PATIENCE)[1]
         lines = [line for line in text.splitlines() if not line.startswith("[") and "note:" not in line]
-        stopped = process.returncode == 130 and len(lines) == 1 and lines[0].startswith("hybridkp: stopped. ")
+        # Python ends itself by the signal where Ctrl-C came inside of a text that it executes (dataclasses,
+        # while they load); a shell says 130 of both
+        by_signal = process.returncode in (130, -signal.SIGINT)
+        stopped = by_signal and len(lines) == 1 and lines[0].startswith("hybridkp: stopped. ")
         if not stopped and (process.returncode or lines):
             self.figures.words.append(f"{kind}: {process.returncode}, {text[-3000:]}")
         self.figures.interrupts += 1
