@@ -58,7 +58,15 @@ def another(path: Path) -> None:
         save_model(MeanShape().fit(PROBLEM.images, PROBLEM.xy), path)
 
 
-DAMAGES = [truncated, flipped, empty, folder, text, another]
+def unlearned(path: Path) -> None:
+    """A whole file of the right kind of estimator, which was never fitted."""
+    if path.suffix == ".hkp":
+        save_model(ESTIMATOR, path)
+    else:
+        path.write_text("{}", encoding="utf-8")
+
+
+DAMAGES = [truncated, flipped, empty, folder, text, another, unlearned]
 
 
 def fit() -> Any:

@@ -64,10 +64,15 @@ def load_tensors(
 
 
 def check_kinds(rest: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]) -> None:
-    """TypeError for an entry of another type than ``kinds`` says; a bool is no number here."""
+    """TypeError for an entry of another type than ``kinds`` says; a bool is no number here.
+
+    ValueError for a whole number that no counter of ours holds.
+    """
     for name, kind in kinds.items():
         if not isinstance(rest[name], kind) or isinstance(rest[name], bool):
             raise TypeError(name)
+        if isinstance(rest[name], int) and not -(2**63) <= rest[name] < 2**63:
+            raise ValueError(name)
 
 
 def _seal(arrays: Mapping[str, Array], meta: Mapping[str, str]) -> str:

@@ -149,6 +149,9 @@ def fitted(
         model = files.load_model(path)
         if type(model) is not type(detector):
             raise InputError(f"holds a {type(model).__name__}, not a {type(detector).__name__}")
+        ours = type(model).__module__.startswith("hybridkp.")
+        if ours and not any(name.endswith("_") for name in vars(model)):
+            raise InputError("holds nothing that was learned")
         return model
 
     key = _key("fit", detector, images, xy, groups, flip)

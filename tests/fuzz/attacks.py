@@ -22,6 +22,7 @@ import onnx
 import seeds
 from onnx import TensorProto, helper
 
+from hybridkp.files import save_model
 from hybridkp.files.arrays import dump_arrays, load_arrays
 from hybridkp.files.lease import LEASE
 
@@ -73,11 +74,8 @@ def make_attacks(folder: Path, sound: dict[str, list[Path]]) -> dict[str, list[t
             for text in ("null", "[]", "{}", "x", '{"seconds": "x", "peak_bytes": {}}'):
                 add("fits", {f"cost-{text[:9]}.json": text.encode()}, path)
         elif path.suffix == ".hkp":
-            add(
-                "fits",
-                {"other.hkp": (where / "svc.hkp").read_bytes(), "mean.hkp": _bytes(where, "mean.hkp")},
-                path,
-            )
+            save_model(seeds.METHODS["hog+ridge"], where / "unfitted.hkp")
+            add("fits", {name: _bytes(where, name) for name in ("svc.hkp", "mean.hkp", "unfitted.hkp")}, path)
         elif path.name == seeds.CHECKPOINT:
             add("fits", checkpoints(path.read_bytes()), path)
         else:
@@ -345,7 +343,8 @@ def records(sound: bytes) -> Files:
     (size,) = struct.unpack("<Q", sound[:8])
     header, rest = json.loads(sound[8 : 8 + size]), sound[8 + size :]
     out = {}
-    for key, value in (("params", [1]), ("seed", "x"), ("names", 7), ("versions", None), ("fit_seconds", {})):
+    values = [("params", [1]), ("seed", "x"), ("names", 7), ("versions", None), ("fit_seconds", {})]
+    for key, value in [*values, ("peak_bytes", 2**70)]:
         inner = json.loads(header["__metadata__"]["predictions"]) | {key: value}
         about = header["__metadata__"] | {"predictions": json.dumps(inner)}
         text = json.dumps(header | {"__metadata__": about}).encode()
