@@ -21,6 +21,7 @@ from .scores import Scores, Truth
 
 MOST_METHODS = 6  #: each has a colour of its own
 MOST = 8  #: landmarks shown
+_WIDEST = 4096.0  #: px of the picture that a lens shows; a point may be anywhere
 
 
 class Spot(NamedTuple):
@@ -72,7 +73,7 @@ def _picture(gallery: Gallery, scores: Sequence[Scores], spot: Spot) -> Picture:
     sample, size = truth.samples[spot.row], (gallery.side, gallery.side)
     target = truth.xy[spot.row, spot.landmark]
     points = np.stack([s.xy[0, spot.row, spot.landmark] for s in scores])
-    reach = max(2.4 * float(np.abs(points - target).max()), 24.0)
+    reach = float(np.clip(2.4 * np.abs(points - target).max(), 24.0, _WIDEST))
     box = np.array([*(target + 0.5 - reach / 2), reach, reach])
     matrix = crop_matrix(box, size, margin=1.0)
     lens = warp(read_picture(sample.load, sample.name, gallery.unreadable, size), matrix, size)
