@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -175,3 +176,17 @@ def test_a_callers_number_of_threads_is_an_engines_too(monkeypatch: pytest.Monke
     for said, threads in (("1", 1), ("3", 3), ("64", 8), ("", 8), ("4,2", 8)):
         monkeypatch.setenv("OMP_NUM_THREADS", said)
         assert graphs._threads() == threads
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs masks of signals")
+def test_workers_are_deaf_to_ctrl_c_from_their_first_moment() -> None:
+    """In a fresh process: its first workers start a helper of Python's that opens the mask again."""
+    code = """
+import signal
+from hybridkp.evaluate.processes import in_processes
+def is_deaf(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+print(*in_processes(is_deaf, [(0,), (1,)], 2))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]

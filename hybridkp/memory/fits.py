@@ -88,6 +88,7 @@ def remember_until_done(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 def _forget(folder: Path) -> None:
     """Remove what is remembered in ``folder``, and nothing that somebody else put there."""
+    files.remove_leftovers(folder)
     for path in folder.iterdir():
         if _OURS.fullmatch(path.name):
             if path.is_dir() and not path.is_symlink():
