@@ -64,7 +64,10 @@ def shaken(module: Any, seed: int = 0) -> Any:
 
 
 def assert_every_engine_agrees(pipeline: Any, channels: int, side: int) -> None:
-    """torch, ONNX Runtime and cv2.dnn to a thousandth of a px, and only operators that ours may have."""
+    """torch, ONNX Runtime and cv2.dnn to a few thousandths of a px, and only operators that ours may have.
+
+    What is promised is 1e-2 px; OpenCV 4.14 adds up coarsely enough to be 1.2e-3 px off.
+    """
     image = torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(1)) * 255
     with torch.no_grad():
         xy, score = (found.numpy() for found in pipeline(image))
@@ -75,7 +78,7 @@ def assert_every_engine_agrees(pipeline: Any, channels: int, side: int) -> None:
     network = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
     network.setInput(image.numpy())
     for points, trust in (found, network.forward(["xy", "score"])):
-        np.testing.assert_allclose(points, xy, atol=1e-3)
+        np.testing.assert_allclose(points, xy, atol=3e-3)
         np.testing.assert_allclose(trust, score, atol=1e-4)
 
 
