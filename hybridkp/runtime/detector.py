@@ -110,12 +110,7 @@ def _fill(node: Any, arrays: dict[str, Array], parts: dict[str, bytes]) -> Any:
 
 
 class _Loaded:
-    """What every detector of a runtime file knows of itself; threads may share one, processes get a copy.
-
-    On ``cv2.dnn`` the threads that share a detector wait for each other in its network, on ONNX Runtime
-    they do not: ``copy.deepcopy`` gives another that shares nothing.  It pickles as its file's bytes, so
-    that a copy is read as carefully as a file.
-    """
+    """What every detector of a runtime file knows of itself, and how it is copied."""
 
     def __init__(
         self,
