@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 import resource
 import shutil
 import signal
@@ -81,7 +82,6 @@ class Figures:
             "full_disks": self.full_disks,
             "resumed": self.resumed,
             **counts,
-            "hybridkp": __version__,
         }
 
 
@@ -300,7 +300,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         figures = run(Path(folder), args.kills, args.others, args.seed)
-    text = json.dumps(figures.as_json(), indent=1) + "\n"
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    made = f"{time.strftime('%Y-%m-%d')}, {machine}, hybridkp {__version__}"
+    text = json.dumps({"provenance": made} | figures.as_json(), indent=1) + "\n"
     if args.json:
         args.json.write_text(text, encoding="utf-8")
     print(text, *figures.harm, sep="\n")
