@@ -1,4 +1,8 @@
-"""The first kills of ``faults.py``: runs go on where they were, to the same bits."""
+"""The first kills of ``faults.py``: runs go on where they were, to the same bits.
+
+Ctrl-C at random moments, and full disks, are for its long run; ``test_cli.py`` and ``test_bad_input.py`` have
+both at chosen ones.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills process groups
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_by_kills_ctrl_c_and_full_disks(tmp_path: Path) -> None:
-    figures = run(tmp_path, kills=20, others=2, per_life=4)
+def test_nothing_is_lost_by_kills(tmp_path: Path) -> None:
+    figures = run(tmp_path, kills=20, others=0, per_life=4)
     assert sum(figures.kills.values()) == 20 and figures.kills.keys() == COMMANDS.keys()
-    assert figures.interrupts and figures.full_disks and not figures.harm, "\n".join(figures.harm)
+    assert figures.resumed and not figures.harm, "\n".join(figures.harm)
