@@ -47,6 +47,7 @@ _FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
 _PROGRESS: ContextVar[Path | None] = ContextVar("hybridkp_progress", default=None)
 #: names of what is remembered, and of what its computation leaves when it is killed
 _OURS = re.compile(r"[0-9a-f]{32}\.(hkp|safetensors|json|lock|progress)")
+_LOCKS = re.compile(r"[0-9a-f]{32}\.lock")
 _CREDIT = 0.0  # seconds of work that this process was spared, nested work included
 _PEAK = -1  # bytes that finished and spared work took at most, since the stopwatch around it started
 
@@ -67,7 +68,8 @@ def remember(folder: str | os.PathLike[str]) -> Iterator[Path]:
 def remember_until_done(folder: str | os.PathLike[str]) -> Iterator[None]:
     """:func:`remember` in a folder of our own, which goes with the body, unless somebody remembers already.
 
-    What is killed or stopped (Ctrl-C) leaves it: the same body goes on there.
+    What is killed or stopped (Ctrl-C), or fails (a full disk), leaves what is finished: the same body goes on
+    there.
     """
     if _FOLDER.get() is not None:
         yield
@@ -78,19 +80,19 @@ def remember_until_done(folder: str | os.PathLike[str]) -> Iterator[None]:
             try:
                 yield
             except Exception:
-                _forget(path)
+                _forget(path, _LOCKS)
                 raise
-            _forget(path)
+            _forget(path, _OURS)
     finally:
         with suppress(OSError):  # where something is left in it
             path.rmdir()
 
 
-def _forget(folder: Path) -> None:
-    """Remove what is remembered in ``folder``, and nothing that somebody else put there."""
+def _forget(folder: Path, names: re.Pattern[str]) -> None:
+    """Remove what is remembered in ``folder`` under such names, and nothing that is somebody else's."""
     files.remove_leftovers(folder)
     for path in folder.iterdir():
-        if _OURS.fullmatch(path.name):
+        if names.fullmatch(path.name):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
