@@ -13,7 +13,7 @@ from typing import Any
 
 from ..structures import Dataset, InputError
 from .lookup import Tally, in_order, split_of
-from .text import read_head
+from .text import read_head, start_of
 
 
 def splits(root: Path) -> dict[str, Path]:
@@ -39,7 +39,7 @@ def recognises(root: Path) -> float:
     """Sure of files with the names of splits, half sure of any other JSON."""
     if root.is_file():
         return 0.5 * (root.suffix.lower() in (".json", ".coco"))
-    if any(read_head(file).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") for file in splits(root).values()):
+    if any(start_of(read_head(file)).startswith(b"{") for file in splits(root).values()):
         return 1.0
     return 0.5 * bool(_undivided(root))
 

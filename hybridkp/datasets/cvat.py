@@ -18,7 +18,7 @@ import numpy as np
 from ..structures import HIDDEN, NOT_LABELLED, VISIBLE, Dataset, InputError, Sample
 from .collect import Collected, in_natural_order, once
 from .layouts import names_for
-from .lookup import Tally, in_order, split_of
+from .lookup import Tally, by_split, candidates, only
 from .text import number, read_head, read_xml
 
 ORIGIN = 0.5
@@ -27,18 +27,12 @@ ANNOTATIONS = "annotations.xml"
 
 def recognises(root: Path) -> float:
     """Sure of an XML whose root is <annotations>, and of a folder with one."""
-    return float(any(b"<annotations" in read_head(file, 999) for file in _candidates(root)))
-
-
-def _candidates(root: Path) -> list[Path]:
-    files = sorted(root.glob("*.xml")) if root.is_dir() else [root]
-    return [file for file in files if file.suffix.lower() == ".xml"]
+    return float(any(b"<annotations" in read_head(file, 999) for file in candidates(root, ".xml")))
 
 
 def splits(root: Path) -> dict[str, Path]:
     """``train.xml``, ``val.xml``, as exports of tasks are often called."""
-    files = _candidates(root) if root.is_dir() else []
-    return in_order({split: file for file in files if (split := split_of(file.stem)) is not None})
+    return by_split(candidates(root, ".xml")) if root.is_dir() else {}
 
 
 def read(
@@ -69,12 +63,8 @@ def read(
 
 
 def _only(root: Path) -> Path:
-    files = _candidates(root)
-    best = [file for file in files if file.name == ANNOTATIONS] or files
-    if len(best) != 1:
-        names = ", ".join(file.name for file in files[:4]) or "none"
-        raise InputError(f"{root}: needs one XML file, has {len(files)} ({names}); give one of them")
-    return best[0]
+    files = candidates(root, ".xml")
+    return only([file for file in files if file.name == ANNOTATIONS] or files, root, "XML file")
 
 
 def _of_images(tree: Element, file: Path) -> list[tuple[Any, list[Element]]]:

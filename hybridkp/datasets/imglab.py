@@ -19,7 +19,7 @@ import numpy as np
 from ..structures import NOT_LABELLED, Dataset, DataWarning, InputError
 from .collect import Collected, box_of, in_natural_order, once
 from .layouts import names_for
-from .lookup import Tally, in_order, split_of
+from .lookup import Tally, candidates, in_order, only, split_of
 from .text import number, read_head, read_xml
 
 IMGLAB = "imglab.xml"
@@ -28,17 +28,12 @@ _ORDER = re.compile(r"landmarks in order: (\[.*\])", re.DOTALL)
 
 def recognises(root: Path) -> float:
     """Sure of an XML with <dataset> and <images>."""
-    return float(any(_is_one(file) for file in _candidates(root)))
+    return float(any(_is_one(file) for file in candidates(root, ".xml")))
 
 
 def _is_one(file: Path) -> bool:
     head = read_head(file)
     return b"<dataset" in head and b"<images" in head
-
-
-def _candidates(root: Path) -> list[Path]:
-    files = sorted(root.glob("*.xml")) if root.is_dir() else [root]
-    return [file for file in files if file.suffix.lower() == ".xml"]
 
 
 def splits(root: Path) -> dict[str, Path]:
@@ -53,7 +48,8 @@ def splits(root: Path) -> dict[str, Path]:
 
 
 def _with_parts(root: Path) -> list[Path]:
-    return [file for file in _candidates(root) if b"<part" in read_head(file, 1 << 20) and _is_one(file)]
+    files = candidates(root, ".xml")
+    return [file for file in files if b"<part" in read_head(file, 1 << 20) and _is_one(file)]
 
 
 def read(
@@ -93,11 +89,8 @@ def read(
 
 
 def _only(root: Path) -> Path:
-    files = (_with_parts(root) or _candidates(root)) if root.is_dir() else [root]
-    if len(files) != 1:
-        names = ", ".join(file.name for file in files[:4]) or "none"
-        raise InputError(f"{root}: needs one XML with parts, has {len(files)} ({names}); give one of them")
-    return files[0]
+    files = (_with_parts(root) or candidates(root, ".xml")) if root.is_dir() else [root]
+    return only(files, root, "XML with parts")
 
 
 def _order(tree: Element, seen: list[str]) -> list[str]:

@@ -20,8 +20,8 @@ import numpy as np
 
 from ..structures import NOT_LABELLED, Dataset, InputError, Sample
 from .collect import Collected, in_natural_order, once
-from .lookup import Tally, in_order, split_of
-from .text import number, read_any_json, read_head, read_xml
+from .lookup import Tally, by_split, candidates, only
+from .text import number, read_any_json, read_head, read_xml, start_of
 
 ORIGIN, CONFIG = 0.5, "label_config.xml"
 Record = dict[str, Any]
@@ -29,22 +29,16 @@ Record = dict[str, Any]
 
 def recognises(root: Path) -> float:
     """Sure of a JSON list of tasks, and of a folder with one."""
-    return 0.95 * any(_is_one(file) for file in _candidates(root))
+    return 0.95 * any(_is_one(file) for file in candidates(root, ".json"))
 
 
 def _is_one(file: Path) -> bool:
     head = read_head(file, 1 << 16)
-    return head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[") and b'"result"' in head
-
-
-def _candidates(root: Path) -> list[Path]:
-    files = sorted(root.glob("*.json")) if root.is_dir() else [root]
-    return [file for file in files if file.suffix.lower() == ".json"]
+    return start_of(head).startswith(b"[") and b'"result"' in head
 
 
 def splits(root: Path) -> dict[str, Path]:
-    files = [file for file in _candidates(root) if _is_one(file)] if root.is_dir() else []
-    return in_order({split: file for file in files if (split := split_of(file.stem)) is not None})
+    return by_split(filter(_is_one, candidates(root, ".json"))) if root.is_dir() else {}
 
 
 def read(
@@ -73,12 +67,8 @@ def read(
 
 
 def _only(root: Path) -> Path:
-    files = _candidates(root)
-    best = [file for file in files if _is_one(file)] if root.is_dir() else files
-    if len(best) != 1:
-        names = ", ".join(file.name for file in best[:4]) or "none"
-        raise InputError(f"{root}: needs one export, has {len(best)} ({names}); give one of them")
-    return best[0]
+    files = candidates(root, ".json")
+    return only([file for file in files if _is_one(file)] if root.is_dir() else files, root, "export")
 
 
 def _picture(task: Record, file: Path, n: int) -> str:

@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice, takewhile
@@ -74,6 +74,26 @@ def split_of(stem: str) -> str | None:
 def in_order(splits: Mapping[str, Path]) -> dict[str, Path]:
     """The same, in the order train, val, test."""
     return dict(sorted(splits.items(), key=lambda item: _ORDER.index(item[0])))
+
+
+def candidates(root: Path, ending: str, pattern: str = "") -> list[Path]:
+    """A folder's files of an ending such as ".xml", sorted; a file alone, where it has the ending."""
+    files = sorted(root.glob(pattern or f"*{ending}")) if root.is_dir() else [root]
+    return [file for file in files if file.suffix.lower() == ending]
+
+
+def by_split(files: Iterable[Path], drop: str = "") -> dict[str, Path]:
+    """The files whose names say a split, by :func:`split_of`; an ending ``drop`` of stems is left out."""
+    told = {file: split_of(file.stem.removesuffix(drop)) for file in files}
+    return in_order({split: file for file, split in told.items() if split is not None})
+
+
+def only(files: Sequence[Path], root: Path, what: str) -> Path:
+    """The one file; :class:`InputError` with the first names where there are more, or none."""
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files[:4]) or "none"
+        raise InputError(f"{root}: needs one {what}, has {len(files)} ({names}); give one of them")
+    return files[0]
 
 
 def looks_like(root: Path) -> str:

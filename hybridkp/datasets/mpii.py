@@ -15,9 +15,9 @@ import numpy as np
 
 from ..structures import NOT_LABELLED, VISIBLE, Dataset, InputError
 from .collect import Collected
-from .lookup import Tally, in_order, split_of
+from .lookup import Tally, by_split, only
 from .schemes import MPII_16
-from .text import number, read_any_json, read_head
+from .text import number, read_any_json, read_head, start_of
 
 ORIGIN, HEIGHT_PX = 1.0, 200.0
 
@@ -28,7 +28,7 @@ def recognises(root: Path) -> float:
 
 def _is_one(file: Path) -> bool:
     head = read_head(file)
-    return head.lstrip().startswith(b"[") and b'"joints' in head
+    return start_of(head).startswith(b"[") and b'"joints' in head
 
 
 def _candidates(root: Path) -> list[Path]:
@@ -37,8 +37,7 @@ def _candidates(root: Path) -> list[Path]:
 
 
 def splits(root: Path) -> dict[str, Path]:
-    files = [file for file in _candidates(root) if _is_one(file)] if root.is_dir() else []
-    return in_order({split: file for file in files if (split := split_of(file.stem)) is not None})
+    return by_split(filter(_is_one, _candidates(root))) if root.is_dir() else {}
 
 
 def read(
@@ -93,9 +92,7 @@ def _points(person: dict[str, Any], who: str, origin: float) -> tuple[Any, Any]:
 
 def _only(root: Path) -> Path:
     files = [file for file in _candidates(root) if _is_one(file)] if root.is_dir() else [root]
-    if len(files) != 1:
-        raise InputError(f"{root}: needs one JSON of people, has {len(files)}; give one of them")
-    return files[0]
+    return only(files, root, "JSON of people")
 
 
 def tally(root: Path, split: str | None = None, **_: Any) -> Tally:

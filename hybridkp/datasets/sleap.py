@@ -20,7 +20,7 @@ from ..structures import NOT_LABELLED, Array, Dataset, InputError
 from .collect import Collected
 from .films import load_frame
 from .hdf import BROKEN, MAGIC, open_hdf, table_of, whole
-from .lookup import Tally, find_pictures, in_order, path_of, split_of
+from .lookup import Tally, by_split, candidates, find_pictures, only, path_of
 from .text import read_head
 
 SLP = "labels.slp"
@@ -49,18 +49,11 @@ POINT = [("x", "f8"), ("y", "f8"), ("visible", "?"), ("complete", "?")]
 
 def recognises(root: Path) -> float:
     """Sure of a .slp that is HDF5, and of a folder with one."""
-    return float(any(read_head(file, 8) == MAGIC for file in _candidates(root)))
-
-
-def _candidates(root: Path) -> list[Path]:
-    files = sorted(root.glob("*.slp")) if root.is_dir() else [root]
-    return [file for file in files if file.suffix.lower() == ".slp"]
+    return float(any(read_head(file, 8) == MAGIC for file in candidates(root, ".slp")))
 
 
 def splits(root: Path) -> dict[str, Path]:
-    files = _candidates(root) if root.is_dir() else []
-    stems = {file: file.stem.removesuffix(".pkg") for file in files}
-    return in_order({split: file for file in files if (split := split_of(stems[file])) is not None})
+    return by_split(candidates(root, ".slp"), drop=".pkg") if root.is_dir() else {}
 
 
 def read(
@@ -94,11 +87,7 @@ def read(
 
 
 def _only(root: Path) -> Path:
-    files = _candidates(root)
-    if len(files) != 1:
-        names = ", ".join(file.name for file in files[:4]) or "none"
-        raise InputError(f"{root}: needs one .slp file, has {len(files)} ({names}); give one of them")
-    return files[0]
+    return only(candidates(root, ".slp"), root, ".slp file")
 
 
 def _tables(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:

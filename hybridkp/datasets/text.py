@@ -43,6 +43,11 @@ def read_head(path: Path, n: int = 1 << 14) -> bytes:
         return b""
 
 
+def start_of(head: bytes) -> bytes:
+    """A text's bytes past a byte order mark and blanks: what a JSON begins with."""
+    return head.lstrip(b"\xef\xbb\xbf \r\n\t")
+
+
 def read_any_json(path: Path) -> Any:
     """Whatever the JSON file holds."""
     text = read_text(path)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..structures import Array, Dataset, InputError
-from .collect import Collected
-from .lookup import Tally, find_pictures, in_order, path_of, split_of
+from .collect import ABSENT, Collected
+from .lookup import Tally, by_split, candidates, find_pictures, only, path_of
 from .text import number, read_head, read_text
 
 TPS = "landmarks.tps"
@@ -29,13 +29,11 @@ def recognises(root: Path) -> float:
 
 
 def _candidates(root: Path) -> list[Path]:
-    files = sorted(root.glob("*")) if root.is_dir() else [root]
-    return [file for file in files if file.suffix.lower() == ".tps"]
+    return candidates(root, ".tps", "*")  # tpsDig writes .TPS
 
 
 def splits(root: Path) -> dict[str, Path]:
-    files = _candidates(root) if root.is_dir() else []
-    return in_order({split: file for file in files if (split := split_of(file.stem)) is not None})
+    return by_split(_candidates(root)) if root.is_dir() else {}
 
 
 def read(root: Path, split: str | None = None, *, images_dir: str | None = None) -> Dataset:
@@ -54,7 +52,7 @@ def read(root: Path, split: str | None = None, *, images_dir: str | None = None)
     for (points, _), name, load in zip(specimens, names, loads, strict=True):
         path = path_of(load)
         if path is None or not os.path.isfile(path):
-            found.repairs["pictures that are listed but not there, left out"].append(name)
+            found.repairs[ABSENT].append(name)
             continue
         height, width = picture_size(path)
         found.picture(name, (height, width), load=load)
@@ -65,11 +63,7 @@ def read(root: Path, split: str | None = None, *, images_dir: str | None = None)
 
 
 def _only(root: Path) -> Path:
-    files = _candidates(root)
-    if len(files) != 1:
-        names = ", ".join(file.name for file in files[:4]) or "none"
-        raise InputError(f"{root}: needs one .tps file, has {len(files)} ({names}); give one of them")
-    return files[0]
+    return only(_candidates(root), root, ".tps file")
 
 
 def _specimens(file: Path) -> Iterator[tuple[Array, str]]:
