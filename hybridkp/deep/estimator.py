@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 
 from ..imaging.geometry import rescale
 from ..imaging.images import check_crops
-from ..stats.calibration import NEAR, calibrate
+from ..stats.calibration import NEAR, calibrate, probability
 from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
 from .batches import Batch, Rows, picture_tensor, resize_square, split_rows
@@ -129,9 +129,7 @@ class NetEstimator(Scheduled):
 
     def _probability(self, raw: Array) -> Array:
         """Of an error under 2.5 % of the side, from a raw confidence."""
-        weight, bias = self.calibration_
-        probability: Array = 1 / (1 + np.exp(-(weight * raw + bias)))
-        return probability
+        return probability(raw, self.calibration_)
 
     def get_state(self) -> dict[str, Any]:
         """What a model file holds; nothing before the fit (as another estimator's parameter)."""

@@ -15,6 +15,7 @@ import numpy as np
 from ..imaging.crops import cut
 from ..imaging.geometry import apply_affine, crop_matrix, invert_affine
 from ..imaging.images import to_grey
+from ..stats.calibration import probability
 from ..structures import Array
 from .boxes_math import suppress
 
@@ -68,5 +69,5 @@ class CentreReader:
     def find(self, ask: Ask, image: Array, least: float) -> tuple[Array, Array]:
         """Boxes (N, 4) in picture px and probabilities (N,) of at least ``least``, best first."""
         boxes, logits = self.judged(ask, image)
-        score = 1 / (1 + np.exp(-(self.calibration[0] * logits.astype(float) + self.calibration[1])))
+        score = probability(logits.astype(float), self.calibration)
         return boxes[score >= least], score[score >= least]

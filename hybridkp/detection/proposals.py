@@ -14,6 +14,7 @@ import numpy as np
 from ..imaging.crops import cut
 from ..imaging.geometry import crop_matrix
 from ..imaging.images import to_grey
+from ..stats.calibration import probability
 from ..structures import Array, Finder
 from .boxes_math import corrected, suppress
 
@@ -61,5 +62,5 @@ class VerifiedReader:
     def find(self, ask: Ask, image: Array, boxes: Array, odds: Array, least: float) -> tuple[Array, Array]:
         """Boxes (N, 4) and probabilities (N,) of at least ``least``, best first."""
         boxes, logits = self.judged(ask, image, boxes, odds)
-        score = 1 / (1 + np.exp(-(self.calibration[0] * logits.astype(float) + self.calibration[1])))
+        score = probability(logits.astype(float), self.calibration)
         return boxes[score >= least], score[score >= least]

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 
 from ..imaging.images import as_uint8, to_grey
 from ..metrics.boxes import box_overlap
-from ..stats.calibration import calibrate
+from ..stats.calibration import calibrate, probability
 from ..structures import Array, InputError, Sample
 from .boxes_math import corrected, corrections, objects_of, suppress
 
@@ -59,10 +59,9 @@ class _ReadyMade(BaseEstimator):
         """Boxes (N, 4) and scores (N,), best first, of a picture (h, w[, 3])."""
         boxes, raw = self._raw(as_uint8(image, name or "picture"))
         fitted = vars(self)
-        slope, offset = fitted.get("calibration_", (1.0, 0.0))
         change = fitted.get("correction_", np.zeros(4))
         boxes = corrected(boxes, np.broadcast_to(change, boxes.shape))
-        score = 1 / (1 + np.exp(-(slope * raw + offset)))
+        score = probability(raw, fitted.get("calibration_", (1.0, 0.0)))
         kept = suppress(boxes, score, self.overlap)
         return boxes[kept], score[kept]
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from ..stats.calibration import probability
 from ..structures import Array, InputError, short_repr
 from .boxes_math import corrected, suppress
 from .channels import Cells
@@ -98,7 +99,7 @@ class WindowModel:
         slope, offset = self.calibration
         least = min(max(least, 1e-9), 1 - 1e-9)
         boxes, raw = self.judged(image, float((np.log(least / (1 - least)) - offset) / slope))
-        return boxes, 1 / (1 + np.exp(-(slope * raw + offset)))
+        return boxes, probability(raw, self.calibration)
 
     def judged(self, image: Array, least_raw: float) -> tuple[Array, Array]:
         """Corrected boxes (N, 4) and raw values (N,), best first, that no better one overlaps."""

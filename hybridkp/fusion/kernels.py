@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..stats.calibration import probability
 from ..structures import Array
 
 
@@ -39,5 +40,4 @@ def logit(score: Array) -> Array:
 
 def recalibrated(score: Array, calibration: Array, there: ArrayLike) -> Array:
     """float32 scores whose log-odds are mapped by ``calibration`` (2,); 0 where nobody is ``there``."""
-    mapped = 1 / (1 + np.exp(-(calibration[0] * logit(score) + calibration[1])))
-    return np.where(there, mapped, 0).astype(np.float32)
+    return np.where(there, probability(logit(score), calibration), 0).astype(np.float32)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import extract_patches
 from ..imaging.images import check_crops, crops_to_grey
-from ..stats.calibration import NEAR, calibrate
+from ..stats.calibration import NEAR, calibrate, probability
 from ..structures import Array, check_start, check_xy
 
 UNIT_SIDE = 128  #: the crop side for which ``spacing`` is in px; other sizes scale along
@@ -120,8 +120,7 @@ class SubpixelRefiner(BaseEstimator):
         for weights, means in zip(self.weights_, self.means_, strict=True):
             move = self._move(self._rows(maps, xy), weights, means)
             xy, raw = xy + move, self._raw(move)
-        weight, bias = self.calibration_
-        score = np.where(given, 1 / (1 + np.exp(-(weight * raw + bias))), 0)
+        score = np.where(given, probability(raw, self.calibration_), 0)
         return np.where(given[..., None], xy, np.nan).astype(np.float32), score.astype(np.float32)
 
     # ---------------------------------------------------------------------------- inside

@@ -6,12 +6,22 @@ that the scores of different methods can be compared and weighed.  Pure NumPy, n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
+
+from ..structures import Array
 
 NEAR = 0.025  #: a point counts as found within this part of the crop's longer side
 #: parts of that side; an error counts as at most this while something is chosen on held-out predictions
 FAR = 0.05
+
+
+def probability(raw: Array, calibration: Sequence[float] | Array) -> Array:
+    """Of raw confidences, by what :func:`calibrate` gave: 1 / (1 + exp(-(a raw + b))), in ``raw``'s shape."""
+    slope, offset = calibration
+    return 1 / (1 + np.exp(-(slope * raw + offset)))
 
 
 def calibrate(raw: ArrayLike, hit: ArrayLike, steps: int = 30) -> tuple[float, float]:

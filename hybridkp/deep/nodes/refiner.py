@@ -17,6 +17,7 @@ from ...imaging.geometry import rescale
 from ...imaging.images import to_grey
 from ...runtime.nodes import Node
 from ...runtime.values import array, whole
+from ...stats.calibration import probability
 from ...structures import Array
 
 
@@ -45,7 +46,7 @@ def refine_points(
         xy = np.clip(xy, -0.25 * side, 1.25 * side)
         found = ask(point_patches(levels, xy, size), xy[None].astype(np.float32))
         xy, raw = found[0].reshape(-1, 2), found[1].reshape(-1)
-    score = np.where(given[:, 0], 1 / (1 + np.exp(-(calibration[0] * raw + calibration[1]))), 0)
+    score = np.where(given[:, 0], probability(raw, calibration), 0)
     moved = np.where(given, rescale(xy, 1 / scale), np.nan)
     return moved.astype(np.float32), score.astype(np.float32)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...runtime.nodes import Combine, Node, Run, combination
 from ...runtime.values import array, number
+from ...stats.calibration import probability
 from ...structures import Array
 from ..kernels import logit
 
@@ -95,10 +96,8 @@ def shaped(xy: Array, score: Array, rule: dict[str, Any]) -> tuple[Array, Array]
     logarithm of the deviation left to a score.
     """
     found, left = most_probable(xy, noise(score, rule), rule)
-    slope, offset = rule["calibration"]
-    return found.astype(np.float32), (1 / (1 + np.exp(-(slope * confidence(left) + offset)))).astype(
-        np.float32
-    )
+    score = probability(confidence(left), rule["calibration"])
+    return found.astype(np.float32), score.astype(np.float32)
 
 
 def confidence(left: Array) -> Array:

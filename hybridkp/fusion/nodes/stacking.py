@@ -14,6 +14,7 @@ import numpy as np
 from ...imaging.geometry import apply_affine, scale_of, similarity
 from ...runtime.nodes import Combine, Node, Run, combination
 from ...runtime.values import array
+from ...stats.calibration import probability
 from ...structures import Array
 from ..kernels import logit, weighted_points
 
@@ -73,8 +74,7 @@ def mean_confidence(xy: Array, score: Array, calibration: Array) -> Array:
     """(B, K) the probability that goes with the members' mean log-odds; 0 where none predicted."""
     given = np.isfinite(xy).all(-1)
     mean = np.where(given, logit(score), 0.0).sum(0) / np.maximum(given.sum(0), 1)
-    confidence = 1 / (1 + np.exp(-(calibration[0] * mean + calibration[1])))
-    return np.where(given.any(0), confidence, 0.0).astype(np.float32)
+    return np.where(given.any(0), probability(mean, calibration), 0.0).astype(np.float32)
 
 
 def make(node: Node, engine: str) -> Run:
