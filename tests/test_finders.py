@@ -101,6 +101,16 @@ def test_a_response_is_the_windows_own_product() -> None:
     np.testing.assert_allclose(value, model.rows(grid, y, x) @ linear[:-1] + linear[-1], rtol=1e-4, atol=1e-4)
 
 
+def test_cells_do_not_depend_on_where_arrays_lie() -> None:
+    picture = ring_samples(1)[0].image
+    sizes = np.random.default_rng(0).integers(1, 100_000, 30)
+    made, kept = set(), []
+    for size in sizes:  # what the system gives next lies elsewhere
+        kept.append(np.zeros(size))
+        made.add(Cells().cells(picture).tobytes())
+    assert len(made) == 1
+
+
 def test_mirror_images_have_mirrored_boxes() -> None:
     image = np.zeros((20, 31), np.uint8)
     image[4:9, 3:10] = 200

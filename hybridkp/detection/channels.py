@@ -66,7 +66,7 @@ class Cells(Parameters):
         grey = to_grey(level)
         gx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1, borderType=border)
         gy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1, borderType=border)
-        magnitude = cv2.magnitude(gx, gy)
+        magnitude = np.sqrt(gx * gx + gy * gy)  # cv2.magnitude's last bit depends on where the arrays lie
         planes = cv2.merge([gx, gy, magnitude]).reshape(-1, 3) @ _directions(self.n_orientations)
         np.maximum(planes, 0, out=planes)
         planes = planes.reshape(h, w, -1)
