@@ -19,6 +19,7 @@ COMMANDS = (
     "train",
     "predict",
     "explain",
+    "classroom",
     "evaluate",
     "export",
     "data_check",

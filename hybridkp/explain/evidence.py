@@ -93,7 +93,7 @@ def explain(
     called = tuple(names or (f"point{i}" for i in range(len(xy))))
     chosen = _number(landmark, called, score)
     hidden = occlusion(model, crop)
-    maps_of, maps = _maps(model, crop)
+    maps_of, maps = maps_inside(model, crop)
     tree = next((m for _, m in inside(model) if supports(m, Messages)), None)
     return Explanation(
         crop=crop,
@@ -126,8 +126,8 @@ def inside(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from inside(held, f"{name}, {inner}" if name else inner)
 
 
-def _maps(model: Any, crop: Array) -> tuple[str, Array | None]:
-    """The maps of the outermost part that has some, and its name."""
+def maps_inside(model: Any, crop: Array) -> tuple[str, Array | None]:
+    """The score maps (K, h, w) of the outermost part that has some, and the way to it; None without any."""
     for name, part in inside(model):
         if supports(part, ScoreMaps):
             stride = {} if supports(part, Messages) else {"stride": STRIDE}  # a tree has one of its own

@@ -1,0 +1,57 @@
+"""``hybridkp classroom``: a page on which a picture gets harder, and detectors answer beside each other."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import webbrowser
+from pathlib import Path
+
+from .display import OK, Bar, say
+from .options import count
+
+NAME = "classroom"
+HELP = "an interactive page: make a picture harder, and watch classical, deep and hybrid detectors answer"
+EXAMPLES = """\
+  hybridkp classroom
+  hybridkp classroom --no-open --port 8000
+  hybridkp classroom sdm.hkp heatmap.hkp vote.hkp --data faces68
+The first start trains small models on embedded faces, some two minutes on one core, and keeps them."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models",
+        type=Path,
+        nargs="*",
+        metavar="MODEL",
+        help="model files of train, of one landmark scheme (default: small ones, trained at the first start)",
+    )
+    parser.add_argument("--data", help="whose val part gives the pictures (default: embedded faces)")
+    parser.add_argument("--pictures", type=count, default=6, metavar="N", help="so many of it (default 6)")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="of the server (default: a free one)")
+    parser.add_argument("--no-open", action="store_true", help="print the address, and open no browser")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where the small models are kept")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import classroom, evaluate
+
+    data = evaluate.load_problem(args.data or "synthetic", max_train=1, max_val=args.pictures)
+    if args.models:
+        models = classroom.own_models(args.models)
+    else:
+        args.resume = "Finished fits are kept; give the same command again to go on."
+        with Bar("model") as bar:
+            folder = args.cache or classroom.cache_folder()
+            models = classroom.small_models(folder, bar, verbose=int(sys.stderr.isatty()))
+    room = classroom.Classroom(models, data)
+    server = classroom.serve(room, args.port)
+    args.resume = "The classroom is closed."
+    print(server.url, flush=True)
+    say("Ctrl-C ends it.")
+    if not args.no_open:
+        webbrowser.open(server.url)
+    with server:
+        server.serve_forever()
+    return OK
