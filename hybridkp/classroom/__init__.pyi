@@ -4,3 +4,6 @@ from .models import own_models as own_models
 from .models import problem as problem
 from .models import small_models as small_models
 from .server import serve as serve
+from .writer import NEAR as NEAR
+from .writer import find_web as find_web
+from .writer import write_page as write_page

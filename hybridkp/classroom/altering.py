@@ -34,13 +34,13 @@ class Slider(NamedTuple):
 
 
 SLIDERS = (
-    Slider("scale", "Scale", 0.6, 1.6, 0.02, 1.0, "×", "how large the object is in the crop"),
-    Slider("rotation", "Rotation", -60, 60, 1, 0, "°", "clockwise, about the middle"),
-    Slider("right", "Shift to the right", -25, 25, 1, 0, "%", "of the crop's side"),
-    Slider("down", "Shift down", -25, 25, 1, 0, "%", "of the crop's side"),
-    Slider("occlusion", "Occlusion", 0, 60, 1, 0, "%", "side of a square over the chosen landmark"),
-    Slider("blur", "Blur", 0, 5, 0.1, 0, "px", "standard deviation of the Gaussian"),
-    Slider("noise", "Noise", 0, 80, 1, 0, "levels", "standard deviation, in grey levels"),
+    Slider("scale", "Scale", 0.6, 1.6, 0.02, 1.0, "×", "of the object"),
+    Slider("rotation", "Rotation", -60, 60, 1, 0, "°", "clockwise"),
+    Slider("right", "Shift to the right", -25, 25, 1, 0, "%", "of the side"),
+    Slider("down", "Shift down", -25, 25, 1, 0, "%", "of the side"),
+    Slider("occlusion", "Occlusion", 0, 60, 1, 0, "%", "square over the landmark"),
+    Slider("blur", "Blur", 0, 5, 0.1, 0, "px", "Gaussian, sigma"),
+    Slider("noise", "Noise", 0, 80, 1, 0, "levels", "grey levels, sigma"),
 )
 
 

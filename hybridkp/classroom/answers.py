@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..explain.evidence import inside, maps_inside, spread
-from ..imaging import apply_affine
+from ..imaging import apply_affine, resize_matrix, warp
 from ..imaging.crops import usable_box
 from ..metrics import normalizer_lengths
 from ..structures import Array, Contributing, InputError, Problem, Voices, stages_of, supports
@@ -25,6 +25,7 @@ from .altering import altered, checked_knobs, covered, cut_plate, placed
 from .models import Model, Models
 
 MOST_COLUMNS = 3
+MOST_SIDE = 1600  #: px of a picture of the user's; larger ones are made smaller
 MOST_OWN = 8  #: pictures of the user's that are kept at a time, the latest
 
 
@@ -54,16 +55,15 @@ class Classroom:
 
     def __init__(self, models: Models, data: Problem) -> None:
         self.models = models
-        self.plates: dict[str, Plate] = {}
         self.own: OrderedDict[str, Array] = OrderedDict()
         self._lock = threading.Lock()
         self._n_own = 0
         known = tuple(data.val.landmarks) == models.landmarks
         normalizer = tuple(data.normalizer or data.val.normalizer)
-        for n, sample in enumerate(data.val.samples):
-            if sample.instances:
-                self.plates[str(n)] = self._plate(sample, known, normalizer)
-        if not self.plates:
+        plates = [self._plate(s, known, normalizer) for s in data.val.samples if s.instances]
+        plates.sort(key=lambda plate: -plate.image.mean())  # a well-lit one is shown at first
+        self.plates = {str(n): plate for n, plate in enumerate(plates)}
+        if not plates:
             raise InputError(f"{data.val.name}: no picture has an object; give other data")
 
     def _plate(self, sample: Any, known: bool, normalizer: Any) -> Plate:
@@ -80,6 +80,10 @@ class Classroom:
 
     def take(self, image: Array) -> str:
         """Keep a picture (h, w[, 3]) of the user's; the name by which states call it."""
+        scale = MOST_SIDE / max(image.shape[:2])
+        if scale < 1:
+            h, w = (max(2, round(scale * n)) for n in image.shape[:2])
+            image = warp(image, resize_matrix(scale), (h, w))
         with self._lock:
             self._n_own += 1
             name = f"own{self._n_own}"
@@ -112,8 +116,8 @@ class Classroom:
             said = [_said(model, crop, k) for model in self._asked(state.get("models", []))]
         return {
             "crop": _packed(crop),
-            "truth": _points(truth),
-            "length": _number(plate.length * knobs["scale"]),
+            "truth": points_or_null(truth),
+            "length": number_or_null(plate.length * knobs["scale"]),
             "cover": covered(len(crop), knobs["occlusion"], truth[k]).tolist(),
             "models": said,
         }
@@ -158,9 +162,9 @@ def _said(model: Model, crop: Array, k: int) -> dict[str, Any]:
     out = {
         "name": model.name,
         "stages": [
-            {"name": stage.name, "xy": _points(stage.xy[0])} for stage in stages_of(detector, crop[None], "points")
+            {"name": stage.name, "xy": points_or_null(stage.xy[0])} for stage in stages_of(detector, crop[None], "points")
         ],
-        "score": [_number(v) for v in score[0]],
+        "score": [number_or_null(v) for v in score[0]],
         "map": None,
         "voices": [],
     }
@@ -173,7 +177,7 @@ def _said(model: Model, crop: Array, k: int) -> dict[str, Any]:
     voices = next((part for _, part in inside(detector) if supports(part, Voices)), None)
     if voices is not None:
         out["voices"] = [
-            {"name": v.name, "xy": _points(v.xy[0]), "weight": _number(v.weight[0, k])}
+            {"name": v.name, "xy": points_or_null(v.xy[0]), "weight": number_or_null(v.weight[0, k])}
             for v in voices.voices(crop[None])
         ]
     return out
@@ -195,12 +199,13 @@ def _packed(array: Array) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
-def _number(value: float) -> float | None:
-    """NaN is null: JSON has none."""
+def number_or_null(value: float) -> float | None:
+    """JSON has no NaN."""
     return float(value) if np.isfinite(value) else None
 
 
-def _points(xy: ArrayLike) -> list[list[float] | None]:
+def points_or_null(xy: ArrayLike) -> list[list[float] | None]:
+    """Points (K, 2) as JSON has them."""
     return [p.tolist() if np.isfinite(p).all() else None for p in np.asarray(xy, float)]
 
 

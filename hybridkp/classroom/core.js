@@ -126,7 +126,8 @@ const Core = (() => {
     return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
   }
 
-  const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  /** What was sent as text; what is bytes already stays so. */
+  const bytes = text => typeof text === "string" ? Uint8Array.from(atob(text), c => c.charCodeAt(0)) : text;
 
   return { placed, covered, altered, grey, pyramid, hog, errors, mean, bytes };
 })();

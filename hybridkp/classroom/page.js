@@ -24,7 +24,7 @@ async function ask() {
   try {
     do {
       waiting = false;
-      const asked = JSON.parse(JSON.stringify(state));
+      const asked = structuredClone(state);
       const answer = await engine.answer(asked);
       shown = { ...answer, state: asked, pixels: Core.bytes(answer.crop) };
       draw();
@@ -141,7 +141,9 @@ function drawMap(n) {
 function drawSeen() {
   const levels = Core.pyramid(Core.grey(shown.pixels), SIDE, DATA.levels);
   const number = Math.min(view.level, levels.length - 1), level = levels[number];
-  let [to, side] = pen($("level"));
+  let [to, side] = pen($("crop"));
+  paint(to, side, SIDE, SIDE, cropColour(shown.pixels));
+  [to, side] = pen($("level"));
   paint(to, side, level.side, level.side, i => { const v = Math.round(level.values[i]); return [v, v, v, 255]; });
   $("level").setAttribute("aria-label", `level ${number} of the Gaussian pyramid, ${level.side} by ${level.side} pixels`);
   $("level-words").textContent = `Level ${number} of the Gaussian pyramid: ${level.side} × ${level.side} px. A window of ${DATA.cell} px sees ${DATA.cell * 2 ** number} px of the crop.`;
@@ -316,7 +318,7 @@ async function sweep() {
   $("sweep").disabled = true;
   try {
     for (let i = 0; i < n; i++) {
-      const value = s.low + (s.high - s.low) * i / (n - 1), asked = JSON.parse(JSON.stringify(state));
+      const value = s.low + (s.high - s.low) * i / (n - 1), asked = structuredClone(state);
       asked.knobs[s.key] = value;
       const { models, truth, length } = await engine.answer(asked);
       rows.push([value, models.map(m => Core.mean(Core.errors(m.stages.at(-1).xy, truth, length)))]);

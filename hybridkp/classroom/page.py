@@ -6,6 +6,7 @@ Whoever answers the page's states, a server or models inside of it, is the calle
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -30,7 +31,12 @@ LEVELS = 4
 CELL = 6  #: px of a cell of the page's HOG
 
 
-def render(classroom: Classroom, engine: str = "server.js", further: dict[str, Any] | None = None) -> str:
+def render(
+    classroom: Classroom,
+    engine: str = "server.js",
+    further: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> str:
     """The page for a classroom.
 
     Parameters
@@ -73,7 +79,7 @@ def render(classroom: Classroom, engine: str = "server.js", further: dict[str, A
         "has_truth": any(np.isfinite(plate.length) for plate in classroom.plates.values()),
         "scripts": [_script("core.js"), _script(engine), _script("page.js")],
         "own_style": _script("classroom.css"),
-        "notes": _notes(),
+        "notes": [*_notes(), *notes],
         "about": about_page({}, {}, []),
     }
     return render_page("classroom.html", context, room="classroom")
@@ -123,7 +129,7 @@ def _notes() -> list[str]:
         " same changed crop, and none was trained on such changes beyond its own usual augmentation.",
         "Small models on drawn faces: what you see here teaches how methods behave, and ranks none of them."
         " Figures on photographs are in the documentation.",
-        "Confidence is the model's own word for how probable it is that the landmark is within 2.5 % of the crop's"
+        "How sure: the model's own word for how probable it is that the landmark is within 2.5 % of the crop's"
         " side. Look at it while a point goes wrong: honest models become unsure.",
         "A picture of your own is looked at in a square. The small models know drawn faces alone.",
     ]

@@ -15,6 +15,7 @@ HELP = "an interactive page: make a picture harder, and watch classical, deep an
 EXAMPLES = """\
   hybridkp classroom
   hybridkp classroom --no-open --port 8000
+  hybridkp classroom -o classroom.html
   hybridkp classroom sdm.hkp heatmap.hkp vote.hkp --data faces68
 The first start trains small models on embedded faces, some two minutes on one core, and keeps them."""
 
@@ -31,12 +32,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=count, default=6, metavar="N", help="so many of it (default 6)")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="of the server (default: a free one)")
     parser.add_argument("--no-open", action="store_true", help="print the address, and open no browser")
+    parser.add_argument(
+        "-o", "--out", type=Path, help="write one file that needs no server, such as classroom.html"
+    )
+    parser.add_argument(
+        "--onnxruntime-web",
+        dest="web",
+        type=Path,
+        metavar="DIR",
+        help="for -o: the npm package that runs models in a browser (default: below this folder)",
+    )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where the small models are kept")
 
 
 def run(args: argparse.Namespace) -> int:
     from .. import classroom, evaluate
 
+    if args.out is not None:
+        classroom.find_web(args.web)  # before anything is trained
     data = evaluate.load_problem(args.data or "synthetic", max_train=1, max_val=args.pictures)
     if args.models:
         models = classroom.own_models(args.models)
@@ -46,6 +59,11 @@ def run(args: argparse.Namespace) -> int:
             folder = args.cache or classroom.cache_folder()
             models = classroom.small_models(folder, bar, verbose=int(sys.stderr.isatty()))
     room = classroom.Classroom(models, data)
+    if args.out is not None:
+        made = classroom.write_page(room, args.out, args.web)
+        near = f"{made.n_near} of {made.n_asked} answers within {classroom.NEAR:g} px of Python's"
+        print(f"{made.path}: {made.n_bytes / 1e6:.0f} MB; {near}, the furthest {made.furthest_px:.2g} px")
+        return OK
     server = classroom.serve(room, args.port)
     args.resume = "The classroom is closed."
     print(server.url, flush=True)
