@@ -1,8 +1,8 @@
 """What the sliders do to a picture: size, turn, place, something in front, blur, noise, in this order.
 
-A *plate* (2 S, 2 S, 3) uint8 holds an object with its surroundings, so that the middle (S, S) is the crop that
-detectors were trained on; an altered crop (S, S, 3) and its points (K, 2) come out.  The arithmetic is float64
-and plain, since ``page.js`` repeats it digit for digit where no server is: a change here is a change there.
+A *plate* (2 S, 2 S, 3) uint8 holds an object with its surroundings; its middle (S, S) is the crop that
+detectors were trained on.  An altered crop (S, S, 3) and its points (K, 2) come out.  The arithmetic is plain
+float64, since ``core.js`` repeats it digit for digit where no server is: a change here is a change there.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def checked_knobs(given: Mapping[str, Any]) -> dict[str, float]:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{key}: {value!r:.40} is no number")
         if not slider.low <= value <= slider.high:
-            raise InputError(f"{key}: {value:g} is not between {slider.low:g} and {slider.high:g}")
+            raise InputError(f"{key}: {value!r:.40} is not between {slider.low:g} and {slider.high:g}")
         out[key] = float(value)
     return out
 
 
 def cut_plate(image: Array, box_xywh: ArrayLike, side: int, margin: float) -> tuple[Array, Array]:
-    """The plate (2 S, 2 S, 3) around a box for crops of S = ``side`` px, and the map (2, 3) of points onto it."""
+    """The plate (2 S, 2 S, 3) around a box, S = ``side``, and the map (2, 3) of points onto it."""
     matrix = np.array(crop_matrix(box_xywh, (side, side), margin))
     matrix[:, 2] += side // 2  # whole px: the middle of the plate is the crop, pixel for pixel
     return cut(image, matrix, (2 * side, 2 * side)), matrix
@@ -117,7 +117,7 @@ def altered(plate: Array, knobs: Mapping[str, float], cover_xy: ArrayLike | None
 
 
 def covered(side: int, percent: float, cover_xy: ArrayLike | None = None) -> Array:
-    """(2, 2) int: the first column and the one after the last that the square covers, and the same of rows."""
+    """(2, 2) int: of the square's columns the first and the one after the last, and the same of its rows."""
     middle = np.full(2, (side - 1) / 2) if cover_xy is None else np.asarray(cover_xy, float)
     middle = np.where(np.isfinite(middle).all(), middle, (side - 1) / 2)
     half = percent / 100 * side / 2

@@ -70,7 +70,10 @@ class Classroom:
         instance, image = sample.instances[0], sample.image
         box, _ = usable_box(instance.box_xywh, image.shape[:2])
         plate, matrix = cut_plate(
-            image, box if box is not None else [0, 0, *image.shape[1::-1]], self.models.side, self.models.margin
+            image,
+            box if box is not None else [0, 0, *image.shape[1::-1]],
+            self.models.side,
+            self.models.margin,
         )
         k = len(self.models.landmarks)
         xy = apply_affine(matrix, instance.xy) if known else np.full((k, 2), np.nan)
@@ -97,9 +100,9 @@ class Classroom:
 
         Parameters
         ----------
-        state : ``picture`` (a name), ``models`` (names, at most three), ``landmark`` (number), ``knobs`` (key
-            -> value) and, for a picture of the user's, ``part``: x, y of the middle and the side of the square
-            that is looked at, in shares of the picture's width, height and shorter side
+        state : ``picture`` (a name), ``models`` (names, at most three), ``landmark`` (number), ``knobs``
+            (key -> value) and, for a picture of the user's, ``part``: x, y of the middle and the side of the
+            square that is looked at, in shares of the picture's width, height and shorter side
 
         Raises
         ------
@@ -124,10 +127,11 @@ class Classroom:
 
     def _chosen(self, state: Mapping[str, Any]) -> Plate:
         name = state.get("picture")
+        name = name if isinstance(name, str) else ""
         if name in self.plates:
             return self.plates[name]
         with self._lock:
-            image = self.own.get(name) if isinstance(name, str) else None
+            image = self.own.get(name)
         if image is None:
             raise InputError(f"no picture {name!r:.40}: choose one again")
         part = state.get("part", [0.5, 0.5, 1.0])
@@ -141,7 +145,7 @@ class Classroom:
         if not isinstance(names, list) or len(names) > MOST_COLUMNS:
             raise InputError(f"models: a list of at most {MOST_COLUMNS} names")
         for name in names:
-            if name not in known:
+            if not isinstance(name, str) or name not in known:
                 raise InputError(f"no model {name!r:.60}: there are {', '.join(known)}")
         return [known[name] for name in names]
 
@@ -159,10 +163,11 @@ def _said(model: Model, crop: Array, k: int) -> dict[str, Any]:
     """What one model says of a crop."""
     detector = model.detector
     _, score = detector.predict_with_score(crop[None])
-    out = {
+    out: dict[str, Any] = {
         "name": model.name,
         "stages": [
-            {"name": stage.name, "xy": points_or_null(stage.xy[0])} for stage in stages_of(detector, crop[None], "points")
+            {"name": stage.name, "xy": points_or_null(stage.xy[0])}
+            for stage in stages_of(detector, crop[None], "points")
         ],
         "score": [number_or_null(v) for v in score[0]],
         "map": None,

@@ -53,7 +53,7 @@ function makeEngine(data) {
     if (out.maps) {
       const [, h, w] = out.maps.dims, values = out.maps.data.subarray(landmark * h * w, (landmark + 1) * h * w);
       const top = Math.max(...values, 1e-12);
-      map = { kind: "response", of: "", size_hw: [h, w], values: Uint8Array.from(values, v => Math.round(255 * Math.max(v, 0) / top)) };
+      map = { kind: "response", of: graphs.get(name).of, size_hw: [h, w], values: Uint8Array.from(values, v => Math.round(255 * Math.max(v, 0) / top)) };
     }
     const stages = graphs.get(name).stages.map((stage, n) => ({ name: stage, xy: points(n) }));
     return { name, stages, score: [...out.score.data], map, voices: [] };

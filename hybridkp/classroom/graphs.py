@@ -1,8 +1,8 @@
 """A detector as an ONNX graph that also tells its stages and its maps, for the page that has no server.
 
-A crop (1, 3, S, S) float32 goes in; ``stages`` (T, K, 2), ``score`` (K,) and, where a part of the detector has
-score maps, ``maps`` (K, h, w) come out.  The operators are those of the exported files; only what is shown on the
-way is added.  Needs the onnx package; nothing is run here.
+A crop (1, 3, S, S) float32 goes in; ``stages`` (T, K, 2), ``score`` (K,) and, where a part of the detector
+has score maps, ``maps`` (K, h, w) come out.  The operators are those of exported files; only what is shown
+on the way is added.  Needs the onnx package; nothing is run here.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import evaluate, memory, recipes
 from ..files import load_model, read_meta
-from ..structures import Array, Detector, InputError, Problem, supports
+from ..structures import Detector, InputError, Problem, supports
 
 #: the first of each kind is shown at first; two folds, so that the two hybrids learn from the same ones
 METHODS = ("sdm", "heatmap", "heatmap:sdm", "vote[cv=2](sdm,heatmap)", "hog+ridge")
@@ -48,7 +48,6 @@ class Models:
 
     models: tuple[Model, ...]
     landmarks: tuple[str, ...]
-    skeleton: Array
     side: int
     margin: float
 
@@ -109,17 +108,16 @@ def small_models(
             for done, method in enumerate(missing):
                 progress(method, done, len(missing))
                 # verbose is no parameter of what has no network
-                made = {method: recipes.make_method(method, quick=True)}
-                if verbose and "verbose" in str(made[method].get_params(deep=True)):
-                    made = recipes.parameterised(made, {"verbose": verbose})
-                found[method] = evaluate.train(made[method], data, paths[method], name=method)
+                made = recipes.make_method(method, quick=True)
+                told = [n for n in made.get_params(deep=True) if n.split("__")[-1] == "verbose"]
+                made.set_params(**dict.fromkeys(told, verbose))
+                found[method] = evaluate.train(made, data, paths[method], name=method)
             progress("trained", len(missing), len(missing))
         for path in folder.glob("*.hkp"):  # of another version
             if _KEPT.fullmatch(path.name) and path not in paths.values():
                 path.unlink(missing_ok=True)
     models = tuple(_described(method.replace("[cv=2]", ""), found[method]) for method in methods)
-    side, train = int(data.size_hw[0]), data.train
-    return Models(models, tuple(train.landmarks), np.asarray(train.skeleton), side, data.margin)
+    return Models(models, tuple(data.train.landmarks), int(data.size_hw[0]), data.margin)
 
 
 def own_models(paths: Sequence[str | os.PathLike[str]]) -> Models:
@@ -130,7 +128,8 @@ def own_models(paths: Sequence[str | os.PathLike[str]]) -> Models:
     InputError
         For a file that is no model of crops of pictures, and for two that do not go together.
     """
-    models, facts = [], []
+    models: list[Model] = []
+    facts: list[tuple[tuple[str, ...], int, float]] = []
     for path in map(Path, paths):
         detector, meta = load_model(path), read_meta(path)
         if not supports(detector, Detector) or not meta.get("landmarks"):
@@ -148,9 +147,8 @@ def own_models(paths: Sequence[str | os.PathLike[str]]) -> Models:
         taken = {m.name for m in models}
         name = described.name if described.name not in taken else f"{described.name} ({path.name})"
         models.append(Model(name, described.family, described.about, detector))
-        skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
     landmarks, side, margin = facts[0]
-    return Models(tuple(models), landmarks, skeleton, side, margin)
+    return Models(tuple(models), landmarks, side, margin)
 
 
 def _described(method: str, detector: Any) -> Model:

@@ -111,7 +111,7 @@ function drawColumn(n) {
   words.querySelector(".own").textContent = percent(errors[k]);
   words.querySelector(".sure").textContent = sure === null ? "–" : `${Math.round(100 * sure)} %`;
   words.querySelector(".bar").style.width = `${Math.round(100 * (sure || 0))}%`;
-  figure.querySelector(".stage").textContent = last ? `${Math.min(view.stage, last)} of ${last}: ${stage.name}` : stage.name;
+  figure.querySelector(".stage").textContent = last ? `${Math.min(view.stage, last)} of ${last}: ${stage.name}` : "";
   figure.querySelector(".voices").textContent = model.voices.length
     ? `${name}: ${model.voices.map(v => `${v.name} ${Math.round(100 * v.weight)} %`).join(", ")}` : "";
   figure.querySelector("canvas").setAttribute("aria-label",
@@ -124,7 +124,7 @@ function drawMap(n) {
   const figure = $(`map${n}`), model = shown.models[n], [to, side] = pen(figure.querySelector("canvas"));
   const map = model.map, k = shown.state.landmark, name = DATA.landmarks[k];
   paint(to, side, SIDE, SIDE, i => { const v = (shown.pixels[3 * i] + shown.pixels[3 * i + 1] + shown.pixels[3 * i + 2]) / 6; return [v, v, v, 255]; });
-  let words = `${model.name} has no map of ${name}: it moves all points together, stage by stage.`;
+  let words = `${model.name} has no map of ${name}: it moves all points together` + (model.stages.length > 1 ? ", stage by stage." : ".");
   if (map) {
     const values = Core.bytes(map.values), [h, w] = map.size_hw, colours = Core.bytes(DATA.inferno);
     to.imageSmoothingEnabled = true;

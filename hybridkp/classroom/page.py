@@ -1,6 +1,6 @@
 """The page as text: template, style, scripts and what they need to know; one file that asks no other host.
 
-Whoever answers the page's states, a server or models inside of it, is the caller's: here are words and pictures.
+Who answers the page's states, a server or models inside of it, is the caller's: here are words and pictures.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def render(
         "landmarks": models.landmarks,
         "abouts": {m.name: m.about for m in models.models if m.about},
         "pictures": [
-            (name, _png(_crop(plate)), f"picture {n}") for n, (name, plate) in enumerate(classroom.plates.items(), 1)
+            (name, _png(_crop(plate)), f"picture {n}")
+            for n, (name, plate) in enumerate(classroom.plates.items(), 1)
         ],
         "has_truth": any(np.isfinite(plate.length) for plate in classroom.plates.values()),
         "scripts": [_script("core.js"), _script(engine), _script("page.js")],
@@ -125,11 +126,11 @@ def _script(name: str) -> str:
 
 def _notes() -> list[str]:
     return [
-        "The picture is changed in this order: size, turn and place; the square; blur; noise. All models see the"
-        " same changed crop, and none was trained on such changes beyond its own usual augmentation.",
+        "The picture is changed in this order: size, turn and place; the square; blur; noise. All models see"
+        " the same changed crop, and none was trained on such changes beyond its own usual augmentation.",
         "Small models on drawn faces: what you see here teaches how methods behave, and ranks none of them."
         " Figures on photographs are in the documentation.",
-        "How sure: the model's own word for how probable it is that the landmark is within 2.5 % of the crop's"
-        " side. Look at it while a point goes wrong: honest models become unsure.",
+        "How sure: the model's own word for how probable it is that the landmark is within 2.5 % of the"
+        " crop's side. Look at it while a point goes wrong: honest models become unsure.",
         "A picture of your own is looked at in a square. The small models know drawn faces alone.",
     ]

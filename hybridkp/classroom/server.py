@@ -1,13 +1,15 @@
 """The page behind a server of this computer's own: nobody else is asked, and nobody else may ask.
 
 It listens on the loopback address alone.  Its address holds a secret word, so that neither another user nor a
-page of some other site can reach it; pictures come through the same door as files do.  One process, its threads.
+page of some other site can reach it; pictures come through the same door as files do.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import secrets
+import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +23,8 @@ from .page import POLICY, render
 LOOPBACK = "127.0.0.1"
 MOST_BYTES = 32 * 2**20  #: of a picture that is sent
 MOST_STATE = 2**16  #: of a state
+#: names of this computer itself; of any port, since a tunnel has its own
+_OURS = re.compile(r"http://(127\.0\.0\.1|localhost)(:\d{1,5})?")
 SECONDS = 30.0  #: that a sender may stay silent
 
 
@@ -32,8 +36,10 @@ class Server(ThreadingHTTPServer):
     def __init__(self, classroom: Classroom, port: int = 0) -> None:
         try:
             super().__init__((LOOPBACK, port), _Handler)
-        except OSError as error:
-            raise InputError(f"port {port}: {error.strerror}; give another --port, or none") from None
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "there are 0 to 65535"
+            raise InputError(f"port {port}: {reason}; give another, or none") from None
+        self.decoding = threading.Lock()  # one large picture at a time
         self.classroom = classroom
         self.word = secrets.token_urlsafe(16)
         self.page = render(classroom).encode()
@@ -72,8 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_ours("/state", "/picture"):
             return
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > limit:
-            words = f"that is over {limit // 2**20} MB; send a smaller picture" if limit == MOST_BYTES else "too long"
+        if not (length.isdecimal() and len(length) < 12 and int(length) <= limit):
+            words = f"over {limit / 2**20:g} MB, or of no stated length: send a smaller picture"
             self._complain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
             return
         data = self.rfile.read(int(length))
@@ -90,17 +96,16 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.classroom.answer(json.loads(data))
 
     def _picture(self, data: bytes) -> Any:
-        image = decode_image(data, Path("the picture"))
-        return {"picture": self.server.classroom.take(image), "size_hw": image.shape[:2]}
+        with self.server.decoding:
+            return {"picture": self.server.classroom.take(decode_image(data, Path("the picture")))}
 
     def _is_ours(self, *ends: str) -> bool:
         """Whether who asks knows the secret word and came by our own name (no other site's page does)."""
-        host = self.headers.get("Host", "")
-        origin = self.headers.get("Origin")
-        own = {f"{name}:{self.server.server_port}" for name in (LOOPBACK, "localhost")}
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        asked = [f"http://{host}", *([] if origin is None else [origin])]
         paths = [f"/{self.server.word}{end}" for end in ends]
         known = any(secrets.compare_digest(self.path.encode(), path.encode()) for path in paths)
-        if host in own and known and (origin is None or origin.removeprefix("http://") in own):
+        if known and all(_OURS.fullmatch(url) for url in asked):
             return True
         self._complain(HTTPStatus.NOT_FOUND, "there is nothing here: open the address that was printed")
         return False

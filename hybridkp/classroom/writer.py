@@ -1,7 +1,7 @@
 """The classroom as one file that needs no server: its models run in the browser, by ONNX Runtime Web.
 
-What is written is asked first, by ONNX Runtime itself, and the page tells how far its points are from Python's.
-ONNX Runtime Web is not part of this project: it is read from where npm has put it.
+What is written is asked first, by ONNX Runtime itself, and the page tells how far its points are from
+Python's.  ONNX Runtime Web is not part of this project: it is read from where npm has put it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..explain.evidence import inside
 from ..files import write_atomic
-from ..structures import Array, InputError
+from ..structures import Array, InputError, ScoreMaps, supports
 from .altering import COVER, NOISE_UNIT, SLIDERS, altered, checked_knobs, noise_table, placed
 from .answers import Classroom, number_or_null, points_or_null
 from .page import render
@@ -36,7 +37,9 @@ class Written(NamedTuple):
     furthest_px: float
 
 
-def write_page(classroom: Classroom, out: str | os.PathLike[str], web: str | os.PathLike[str] | None = None) -> Written:
+def write_page(
+    classroom: Classroom, out: str | os.PathLike[str], web: str | os.PathLike[str] | None = None
+) -> Written:
     """One HTML file with the classroom's models and pictures, live without a server.
 
     Parameters
@@ -46,8 +49,8 @@ def write_page(classroom: Classroom, out: str | os.PathLike[str], web: str | os.
     Raises
     ------
     InputError
-        When onnxruntime-web, onnx or onnxruntime is not there, a model has no ONNX form, and when the file cannot
-        be written.
+        When onnxruntime-web, onnx or onnxruntime is not there, a model has no ONNX form, and when the file
+        cannot be written.
     """
     try:
         import onnxruntime
@@ -67,11 +70,17 @@ def write_page(classroom: Classroom, out: str | os.PathLike[str], web: str | os.
         planes = np.moveaxis(crops, 3, 1).astype(np.float32)
         points = np.stack([session.run(["stages"], {"image": plane[None]})[0][-1] for plane in planes])
         apart.append(np.abs(points - model.detector.predict(crops)).max((1, 2)))
-        graphs.append({"name": model.name, "stages": names, "graph": _packed(graph)})
+        way = next((name for name, part in inside(model.detector) if supports(part, ScoreMaps)), "")
+        graphs.append({"name": model.name, "stages": names, "of": way, "graph": _packed(graph)})
     far = np.concatenate(apart)
     written = Written(Path(out), 0, len(far), int((far <= NEAR).sum()), float(far.max()))
     plates = [
-        {"id": name, "image": _packed(plate.image), "xy": points_or_null(plate.xy), "length": number_or_null(plate.length)}
+        {
+            "id": name,
+            "image": _packed(plate.image),
+            "xy": points_or_null(plate.xy),
+            "length": number_or_null(plate.length),
+        }
         for name, plate in classroom.plates.items()
     ]
     further = {
@@ -122,8 +131,8 @@ def _agrees(written: Written) -> str:
     )
     if written.n_near < written.n_asked:
         text += (
-            f" The others differ by up to {written.furthest_px:.2f} px: a cascade reads the pixel nearest to a"
-            " place, and engines differ in the last bit of a place on the edge of two pixels."
+            f" The others differ by up to {written.furthest_px:.2f} px: a cascade reads the pixel nearest to"
+            " a place, and engines differ in the last bit of a place on the edge of two pixels."
         )
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import webbrowser
 from pathlib import Path
@@ -30,7 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", help="whose val part gives the pictures (default: embedded faces)")
     parser.add_argument("--pictures", type=count, default=6, metavar="N", help="so many of it (default 6)")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="of the server (default: a free one)")
+    parser.add_argument(
+        "--port", type=int, default=0, metavar="N", help="of the server (default: a free one)"
+    )
     parser.add_argument("--no-open", action="store_true", help="print the address, and open no browser")
     parser.add_argument(
         "-o", "--out", type=Path, help="write one file that needs no server, such as classroom.html"
@@ -65,11 +68,18 @@ def run(args: argparse.Namespace) -> int:
         print(f"{made.path}: {made.n_bytes / 1e6:.0f} MB; {near}, the furthest {made.furthest_px:.2g} px")
         return OK
     server = classroom.serve(room, args.port)
-    args.resume = "The classroom is closed."
     print(server.url, flush=True)
     say("Ctrl-C ends it.")
-    if not args.no_open:
-        webbrowser.open(server.url)
     with server:
-        server.serve_forever()
+        if not args.no_open and _has_screen():
+            webbrowser.open(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:  # the usual end
+            say("The classroom is closed.")
     return OK
+
+
+def _has_screen() -> bool:
+    """Whether a browser would have a window: where there is none, one in the terminal would take it over."""
+    return sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
