@@ -38,7 +38,7 @@ SLIDERS = (
     Slider("rotation", "Rotation", -60, 60, 1, 0, "°", "clockwise"),
     Slider("right", "Shift to the right", -25, 25, 1, 0, "%", "of the side"),
     Slider("down", "Shift down", -25, 25, 1, 0, "%", "of the side"),
-    Slider("occlusion", "Occlusion", 0, 60, 1, 0, "%", "square over the landmark"),
+    Slider("occlusion", "Occlusion", 0, 60, 1, 0, "%", "of the landmark"),
     Slider("blur", "Blur", 0, 5, 0.1, 0, "px", "Gaussian, sigma"),
     Slider("noise", "Noise", 0, 80, 1, 0, "levels", "grey levels, sigma"),
 )

@@ -74,7 +74,7 @@ def render(
         "landmarks": models.landmarks,
         "abouts": {m.name: m.about for m in models.models if m.about},
         "pictures": [
-            (name, _png(_crop(plate)), f"picture {n}")
+            (name, _png(_crop(plate)), f"picture {n}, {plate.name}")
             for n, (name, plate) in enumerate(classroom.plates.items(), 1)
         ],
         "has_truth": any(np.isfinite(plate.length) for plate in classroom.plates.values()),
