@@ -35,4 +35,4 @@ with Image.open(HERE / "classroom.png") as shown:
     small = shown.convert("RGB").resize(
         (shown.width * 3 // 4, shown.height * 3 // 4), Image.Resampling.LANCZOS
     )
-small.quantize(128).save(HERE / "classroom.png", optimize=True)
+small.quantize(256, Image.Quantize.FASTOCTREE, kmeans=3).save(HERE / "classroom.png", optimize=True)

@@ -236,14 +236,17 @@ def test_own_models_must_go_together(tmp_path, room) -> None:
     save_model(detector, tmp_path / "a.hkp", meta)
     save_model(detector, tmp_path / "b.hkp", {**meta, "landmarks": [f"p{i}" for i in range(20)]})
     save_model(detector, tmp_path / "c.hkp", {**meta, "method": "my own name"})
-    save_model(MeanShape(), tmp_path / "d.hkp", {})
-    found = own_models([tmp_path / "a.hkp", tmp_path / "c.hkp", tmp_path / "a.hkp"])
-    assert [m.name for m in found.models] == ["sdm", "my own name", "sdm (a.hkp)"]
+    save_model(MeanShape(), tmp_path / "d.hkp", meta)
+    save_model(detector, tmp_path / "e.hkp", meta)
+    save_model(detector, tmp_path / "f.hkp", {**meta, "landmarks": ["one"]})
+    found = own_models([tmp_path / name for name in ("a.hkp", "c.hkp", "a.hkp", "e.hkp")])
+    assert [m.name for m in found.models] == ["sdm", "my own name", f"sdm ({tmp_path / 'e.hkp'})"]
     assert [m.family for m in found.models] == ["classical", "other", "classical"]
     with pytest.raises(InputError, match="other landmarks"):
         own_models([tmp_path / "a.hkp", tmp_path / "b.hkp"])
-    with pytest.raises(InputError, match=r"d\.hkp"):
-        own_models([tmp_path / "d.hkp"])
+    for name, words in {"d": "no trained detector", "f": "another number of points"}.items():
+        with pytest.raises(InputError, match=words):
+            own_models([tmp_path / f"{name}.hkp"])
     unknown = Classroom(own_models([tmp_path / "b.hkp"]), classroom_room.DATA)
     answer = unknown.answer(STATE)
     assert answer["length"] is None and answer["truth"][0] is None, "no truth under other names"

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..explain.evidence import inside, maps_inside, spread
-from ..imaging import apply_affine, resize_matrix, warp
+from ..imaging import apply_affine, as_uint8, resize_matrix, warp
 from ..imaging.crops import usable_box
 from ..metrics import normalizer_lengths
 from ..structures import Array, Contributing, InputError, Problem, Voices, stages_of, supports
-from .altering import altered, checked_knobs, covered, cut_plate, placed
+from .altering import altered, checked_knobs, cut_plate, placed
 from .models import Model, Models
 
 MOST_COLUMNS = 3
@@ -67,14 +67,10 @@ class Classroom:
             raise InputError(f"{data.val.name}: no picture has an object; give other data")
 
     def _plate(self, sample: Any, known: bool, normalizer: Any) -> Plate:
-        instance, image = sample.instances[0], sample.image
+        instance, image = sample.instances[0], as_uint8(sample.image, sample.name)
         box, _ = usable_box(instance.box_xywh, image.shape[:2])
-        plate, matrix = cut_plate(
-            image,
-            box if box is not None else [0, 0, *image.shape[1::-1]],
-            self.models.side,
-            self.models.margin,
-        )
+        around = [0, 0, *image.shape[1::-1]] if box is None else box
+        plate, matrix = cut_plate(image, around, self.models.side, self.models.margin)
         k = len(self.models.landmarks)
         xy = apply_affine(matrix, instance.xy) if known else np.full((k, 2), np.nan)
         side = matrix[0, 0] * instance.box_xywh
@@ -121,7 +117,6 @@ class Classroom:
             "crop": _packed(crop),
             "truth": points_or_null(truth),
             "length": number_or_null(plate.length * knobs["scale"]),
-            "cover": covered(len(crop), knobs["occlusion"], truth[k]).tolist(),
             "models": said,
         }
 

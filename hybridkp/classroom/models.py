@@ -97,7 +97,7 @@ def small_models(
     InputError
         For a folder that cannot be written, or in which another process trains them just now.
     """
-    data, folder = data or problem(), Path(folder)
+    data, folder = problem() if data is None else data, Path(folder)
     paths = {method: folder / _file_name(method, data) for method in methods}
     found = {method: _kept(path) for method, path in paths.items()}
     missing = [method for method in methods if found[method] is None]
@@ -130,14 +130,17 @@ def own_models(paths: Sequence[str | os.PathLike[str]]) -> Models:
     """
     models: list[Model] = []
     facts: list[tuple[tuple[str, ...], int, float]] = []
-    for path in map(Path, paths):
+    for path in dict.fromkeys(map(Path, paths)):
         detector, meta = load_model(path), read_meta(path)
-        if not supports(detector, Detector) or not meta.get("landmarks"):
-            raise InputError(f"{path}: the classroom shows detectors of landmarks in crops; train one")
-        h, w = (int(v) for v in detector.size_hw_)
+        size_hw, landmarks = getattr(detector, "size_hw_", None), meta.get("landmarks")
+        if not supports(detector, Detector) or size_hw is None or not landmarks:
+            raise InputError(f"{path}: no trained detector of landmarks in crops; train one without --finder")
+        h, w = (int(v) for v in size_hw)
         if h != w or h % 2 or len(meta.get("modalities") or ("image",)) > 1:
             raise InputError(f"{path}: the classroom takes models of even, square crops of pictures alone")
-        fact = (tuple(meta["landmarks"]), h, float(meta.get("margin", 1.25)))
+        if len(detector.predict(np.zeros((1, h, w, 3), np.uint8))[0]) != len(landmarks):
+            raise InputError(f"{path}: finds another number of points than it has names for; train it again")
+        fact = (tuple(map(str, landmarks)), h, float(meta.get("margin", 1.25)))
         if facts and fact != facts[0]:
             raise InputError(
                 f"{path}: has other landmarks, or another --crop or --margin, than {paths[0]}; both need one"
@@ -145,7 +148,7 @@ def own_models(paths: Sequence[str | os.PathLike[str]]) -> Models:
         facts.append(fact)
         described = _described(str(meta.get("method") or path.stem), detector)
         taken = {m.name for m in models}
-        name = described.name if described.name not in taken else f"{described.name} ({path.name})"
+        name = described.name if described.name not in taken else f"{described.name} ({path})"
         models.append(Model(name, described.family, described.about, detector))
     landmarks, side, margin = facts[0]
     return Models(tuple(models), landmarks, side, margin)

@@ -314,17 +314,17 @@ function stopCamera() {
 // ---------------------------------------------------------------------------------------------
 
 async function sweep() {
-  const s = DATA.sliders.find(x => x.key === $("sweep-key").value), n = 13, rows = [];
+  const s = DATA.sliders.find(x => x.key === $("sweep-key").value), n = 13, rows = [], as = structuredClone(state);
   $("sweep").disabled = true;
   try {
     for (let i = 0; i < n; i++) {
-      const value = s.low + (s.high - s.low) * i / (n - 1), asked = structuredClone(state);
+      const value = s.low + (s.high - s.low) * i / (n - 1), asked = structuredClone(as);
       asked.knobs[s.key] = value;
       const { models, truth, length } = await engine.answer(asked);
       rows.push([value, models.map(m => Core.mean(Core.errors(m.stages.at(-1).xy, truth, length)))]);
       $("sweep-words").textContent = `${i + 1} of ${n} …`;
     }
-    curve(s, rows);
+    curve(s, rows, as.models);
   } catch (error) {
     complain(error.message);
   } finally {
@@ -332,13 +332,13 @@ async function sweep() {
   }
 }
 
-function curve(s, rows) {
+function curve(s, rows, names) {
   const all = rows.flatMap(([, errors]) => errors).filter(v => v !== null);
   if (!all.length) { $("sweep-words").textContent = "Nobody has marked the true points of this picture: there is no error to draw."; return; }
   const top = Math.max(...all), w = 640, h = 260, left = 46, right = w - 12, low = h - 40;
   const x = v => left + (v - s.low) / (s.high - s.low) * (right - left), y = e => low - e / top * (low - 14);
   const marks = ["", "7 5", "2 4"], text = (at, up, words, anchor) => `<text x="${at}" y="${up}" text-anchor="${anchor}">${words}</text>`;
-  const lines = state.models.map((name, m) => {
+  const lines = names.map((_, m) => {
     const points = rows.filter(([, e]) => e[m] !== null).map(([v, e]) => `${x(v).toFixed(1)},${y(e[m]).toFixed(1)}`);
     return `<polyline class="line${m}" points="${points.join(" ")}" stroke-dasharray="${marks[m]}"/>` +
       points.map(p => `<circle class="line${m}" cx="${p.split(",")[0]}" cy="${p.split(",")[1]}" r="2.6"/>`).join("");
@@ -348,13 +348,13 @@ function curve(s, rows) {
     text(left, low + 18, `${s.low} ${s.unit}`, "start") + text(right, low + 18, `${s.high} ${s.unit}`, "end") +
     text((left + right) / 2, low + 34, s.label, "middle") + lines.join("");
   const legend = $("curve-key");
-  legend.replaceChildren(...state.models.map((name, m) => {
+  legend.replaceChildren(...names.map((name, m) => {
     const item = document.createElement("span");
     item.className = `key key${m}`;
     item.textContent = name;
     return item;
   }));
-  const worst = state.models.map((name, m) => `${name} ${(100 * Math.min(...rows.map(r => r[1][m]))).toFixed(1)} to ${(100 * Math.max(...rows.map(r => r[1][m]))).toFixed(1)} %`);
+  const worst = names.map((name, m) => `${name} ${(100 * Math.min(...rows.map(r => r[1][m]))).toFixed(1)} to ${(100 * Math.max(...rows.map(r => r[1][m]))).toFixed(1)} %`);
   $("sweep-words").textContent = `Mean error over ${s.label.toLowerCase()}: ${worst.join(", ")}.`;
   $("curve").setAttribute("aria-label", $("sweep-words").textContent);
   $("curve").removeAttribute("hidden");
