@@ -20,7 +20,7 @@ from hybridkp import InputError, cli
 from hybridkp.classroom import Classroom, models, own_models, serve, small_models
 from hybridkp.classroom.altering import COVER, SLIDERS, altered, checked_knobs, covered, cut_plate, placed
 from hybridkp.classroom.graphs import staged_graph
-from hybridkp.classroom.page import first_models
+from hybridkp.classroom.page import first_models, render
 from hybridkp.classroom.server import MOST_BYTES
 from hybridkp.evaluate import make_crops
 from hybridkp.files import save_model
@@ -157,6 +157,31 @@ def test_a_picture_of_ones_own_is_looked_at_in_a_square(room) -> None:
     assert room.own[last].shape[1] == 1600, "large ones are made smaller"
     with pytest.raises(InputError, match="choose one again"):
         room.answer({**STATE, "picture": name})
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "length", "words"),
+    [
+        (("pixel",), 1.0, "px of the picture"),
+        (("points", 0, 1), None, "distance from"),
+        (("box",), None, "side of the box"),
+    ],
+)
+def test_errors_are_measured_as_the_data_say(room, normalizer, length, words) -> None:
+    data = replace(classroom_room.DATA, normalizer=normalizer)
+    other = Classroom(room.models, data)
+    sample = next(s for s in data.val.samples if s.name == other.plates["0"].name)
+    instance = sample.instances[0]
+    if length is None:
+        both = {
+            "points": np.hypot(*(instance.xy[0] - instance.xy[1])),
+            "box": np.sqrt(instance.box_xywh[2:].prod()),
+        }
+        length = both[normalizer[0]]
+    scale = 64 / (1.25 * instance.box_xywh[2:].max())
+    answer = other.answer({**STATE, "knobs": {"scale": 1.2}})
+    assert answer["length"] == pytest.approx(length * scale * 1.2)
+    assert words in render(other)
 
 
 @pytest.mark.parametrize(

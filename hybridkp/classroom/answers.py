@@ -59,23 +59,23 @@ class Classroom:
         self._lock = threading.Lock()
         self._n_own = 0
         known = tuple(data.val.landmarks) == models.landmarks
-        normalizer = tuple(data.normalizer or data.val.normalizer)
-        plates = [self._plate(s, known, normalizer) for s in data.val.samples if s.instances]
+        self.normalizer = tuple(data.normalizer or data.val.normalizer)
+        plates = [self._plate(s, known) for s in data.val.samples if s.instances]
         plates.sort(key=lambda plate: -plate.image.mean())  # a well-lit one is shown at first
         self.plates = {str(n): plate for n, plate in enumerate(plates)}
         if not plates:
             raise InputError(f"{data.val.name}: no picture has an object; give other data")
 
-    def _plate(self, sample: Any, known: bool, normalizer: Any) -> Plate:
+    def _plate(self, sample: Any, known: bool) -> Plate:
         instance, image = sample.instances[0], as_uint8(sample.image, sample.name)
         box, _ = usable_box(instance.box_xywh, image.shape[:2])
         around = [0, 0, *image.shape[1::-1]] if box is None else box
         plate, matrix = cut_plate(image, around, self.models.side, self.models.margin)
         k = len(self.models.landmarks)
         xy = apply_affine(matrix, instance.xy) if known else np.full((k, 2), np.nan)
-        side = matrix[0, 0] * instance.box_xywh
-        length = float(normalizer_lengths(xy[None], normalizer, side[None])[0]) if known else np.nan
-        return Plate(sample.name, plate, xy, length)
+        # of the picture, as the data are measured; then of the plate
+        length = normalizer_lengths(instance.xy[None], self.normalizer, instance.box_xywh[None])[0]
+        return Plate(sample.name, plate, xy, float(length * matrix[0, 0]) if known else np.nan)
 
     def take(self, image: Array) -> str:
         """Keep a picture (h, w[, 3]) of the user's; the name by which states call it."""

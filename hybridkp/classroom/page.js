@@ -81,6 +81,9 @@ function dot(to, x, y, radius, colour, ring) {
   }
 }
 
+/** An error as people read it: a share, or px of the picture where the data are measured in those. */
+const told = v => v === null || v === undefined ? "–" : DATA.in_px ? `${v.toFixed(1)} px` : `${(100 * v).toFixed(1)} %`;
+
 const stageOf = model => model.stages[Math.min(view.stage, model.stages.length - 1)];
 
 function drawColumn(n) {
@@ -104,11 +107,10 @@ function drawColumn(n) {
     to.beginPath(); to.moveTo(x - radius, y); to.lineTo(x + radius, y); to.moveTo(x, y - radius); to.lineTo(x, y + radius); to.stroke();
   }
   const errors = Core.errors(stage.xy, shown.truth, shown.length), all = Core.mean(errors), name = DATA.landmarks[k];
-  const percent = v => v === null || v === undefined ? "–" : `${(100 * v).toFixed(1)} %`;
   const sure = model.score[k], last = model.stages.length - 1;
   const words = figure.querySelector("dl");
-  words.querySelector(".all").textContent = percent(all);
-  words.querySelector(".own").textContent = percent(errors[k]);
+  words.querySelector(".all").textContent = told(all);
+  words.querySelector(".own").textContent = told(errors[k]);
   words.querySelector(".sure").textContent = sure === null ? "–" : `${Math.round(100 * sure)} %`;
   words.querySelector(".bar").style.width = `${Math.round(100 * (sure || 0))}%`;
   figure.querySelector(".stage").textContent = last ? `${Math.min(view.stage, last)} of ${last}: ${stage.name}` : "";
@@ -116,7 +118,7 @@ function drawColumn(n) {
     ? `${name}: ${model.voices.map(v => `${v.name} ${Math.round(100 * v.weight)} %`).join(", ")}` : "";
   figure.querySelector("canvas").setAttribute("aria-label",
     `${stage.xy.filter(Boolean).length} points of ${model.name} on the crop; ` + (own
-      ? `${name} at ${own[0].toFixed(1)}, ${own[1].toFixed(1)}; mean error ${percent(all)}` : `${name} not found`));
+      ? `${name} at ${own[0].toFixed(1)}, ${own[1].toFixed(1)}; mean error ${told(all)}` : `${name} not found`));
   return [model.name, all, errors[k]];
 }
 
@@ -172,7 +174,7 @@ function draw() {
   drawSeen();
   const known = said.some(([, all]) => all !== null);
   $("status").textContent = known
-    ? `Mean error: ${said.map(([name, all]) => `${name} ${(100 * all).toFixed(1)} %`).join(", ")}.`
+    ? `Mean error: ${said.map(([name, all]) => `${name} ${told(all)}`).join(", ")}.`
     : "Nobody has marked the true points of this picture: judge by eye.";
 }
 
@@ -335,7 +337,7 @@ async function sweep() {
 function curve(s, rows, names) {
   const all = rows.flatMap(([, errors]) => errors).filter(v => v !== null);
   if (!all.length) { $("sweep-words").textContent = "Nobody has marked the true points of this picture: there is no error to draw."; return; }
-  const top = Math.max(...all), w = 640, h = 260, left = 46, right = w - 12, low = h - 40;
+  const top = Math.max(...all), w = 640, h = 260, left = 58, right = w - 12, low = h - 40;
   const x = v => left + (v - s.low) / (s.high - s.low) * (right - left), y = e => low - e / top * (low - 14);
   const marks = ["", "7 5", "2 4"], text = (at, up, words, anchor) => `<text x="${at}" y="${up}" text-anchor="${anchor}">${words}</text>`;
   const lines = names.map((_, m) => {
@@ -344,7 +346,7 @@ function curve(s, rows, names) {
       points.map(p => `<circle class="line${m}" cx="${p.split(",")[0]}" cy="${p.split(",")[1]}" r="2.6"/>`).join("");
   });
   $("curve").innerHTML = `<line x1="${left}" y1="${low}" x2="${right}" y2="${low}"/><line x1="${left}" y1="14" x2="${left}" y2="${low}"/>` +
-    text(left - 6, y(top) + 4, `${(100 * top).toFixed(0)} %`, "end") + text(left - 6, low + 4, "0", "end") +
+    text(left - 6, y(top) + 4, told(top), "end") + text(left - 6, low + 4, "0", "end") +
     text(left, low + 18, `${s.low} ${s.unit}`, "start") + text(right, low + 18, `${s.high} ${s.unit}`, "end") +
     text((left + right) / 2, low + 34, s.label, "middle") + lines.join("");
   const legend = $("curve-key");
@@ -354,7 +356,7 @@ function curve(s, rows, names) {
     item.textContent = name;
     return item;
   }));
-  const worst = names.map((name, m) => `${name} ${(100 * Math.min(...rows.map(r => r[1][m]))).toFixed(1)} to ${(100 * Math.max(...rows.map(r => r[1][m]))).toFixed(1)} %`);
+  const worst = names.map((name, m) => `${name} ${told(Math.min(...rows.map(r => r[1][m])))} to ${told(Math.max(...rows.map(r => r[1][m])))}`);
   $("sweep-words").textContent = `Mean error over ${s.label.toLowerCase()}: ${worst.join(", ")}.`;
   $("curve").setAttribute("aria-label", $("sweep-words").textContent);
   $("curve").removeAttribute("hidden");

@@ -55,6 +55,7 @@ def render(
         "pictures": [{"id": name} for name in classroom.plates],
         "levels": LEVELS,
         "cell": CELL,
+        "in_px": classroom.normalizer[0] == "pixel",
         "inferno": base64.b64encode(_inferno().tobytes()).decode(),
         **(further or {}),
     }
@@ -77,7 +78,7 @@ def render(
             (name, _png(_crop(plate)), f"picture {n}, {plate.name}")
             for n, (name, plate) in enumerate(classroom.plates.items(), 1)
         ],
-        "has_truth": any(np.isfinite(plate.length) for plate in classroom.plates.values()),
+        "unit": _unit(classroom),
         "scripts": [_script("core.js"), _script(engine), _script("page.js")],
         "own_style": _script("classroom.css"),
         "notes": [*_notes(), *notes],
@@ -92,6 +93,19 @@ def first_models(models: Models) -> list[str]:
     chosen = [name for name in by_kind if name is not None]
     others = [m.name for m in models.models if m.name not in chosen]
     return (chosen + others)[:MOST_COLUMNS]
+
+
+def _unit(classroom: Classroom) -> str:
+    """What errors are measured in, for people; empty where no truth is known."""
+    if not any(np.isfinite(plate.length) for plate in classroom.plates.values()):
+        return ""
+    match classroom.normalizer:
+        case ("points", i, j):
+            names = classroom.models.landmarks
+            return f"Errors are shares of the distance from {names[i]} to {names[j]}."
+        case ("pixel",):
+            return "Errors are in px of the picture."
+    return "Errors are shares of the side of the box."
 
 
 def _by_kind(models: Models) -> list[tuple[str, list[str]]]:

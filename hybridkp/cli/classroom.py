@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import webbrowser
 from pathlib import Path
 
 from .display import OK, Bar, say
@@ -72,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     say("Ctrl-C ends it.")
     with server:
         if not args.no_open and _has_screen():
+            import webbrowser
+
             webbrowser.open(server.url)
         try:
             server.serve_forever()
