@@ -50,6 +50,7 @@ class Models:
     landmarks: tuple[str, ...]
     side: int
     margin: float
+    small: bool = False  #: ours, of embedded faces
 
 
 def problem() -> Problem:
@@ -117,7 +118,7 @@ def small_models(
             if _KEPT.fullmatch(path.name) and path not in paths.values():
                 path.unlink(missing_ok=True)
     models = tuple(_described(method.replace("[cv=2]", ""), found[method]) for method in methods)
-    return Models(models, tuple(data.train.landmarks), int(data.size_hw[0]), data.margin)
+    return Models(models, tuple(data.train.landmarks), int(data.size_hw[0]), data.margin, True)
 
 
 def own_models(paths: Sequence[str | os.PathLike[str]]) -> Models:

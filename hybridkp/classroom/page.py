@@ -81,7 +81,7 @@ def render(
         "unit": _unit(classroom),
         "scripts": [_script("core.js"), _script(engine), _script("page.js")],
         "own_style": _script("classroom.css"),
-        "notes": [*_notes(), *notes],
+        "notes": [*_notes(models), *notes],
         "about": about_page({}, {}, []),
     }
     return render_page("classroom.html", context, room="classroom")
@@ -138,13 +138,16 @@ def _script(name: str) -> str:
     return files("hybridkp.classroom").joinpath(name).read_text(encoding="utf-8")
 
 
-def _notes() -> list[str]:
+def _notes(models: Models) -> list[str]:
+    small = [
+        "Small models on drawn faces: what you see here teaches how methods behave, and ranks none of them."
+        " Figures on photographs are in the documentation.",
+        "The small models know drawn faces alone: do not expect much of them on a photograph.",
+    ]
     return [
         "The picture is changed in this order: size, turn and place; the square; blur; noise. All models see"
         " the same changed crop, and none was trained on such changes beyond its own usual augmentation.",
-        "Small models on drawn faces: what you see here teaches how methods behave, and ranks none of them."
-        " Figures on photographs are in the documentation.",
         "How sure: the model's own word for how probable it is that the landmark is within 2.5 % of the"
         " crop's side. Look at it while a point goes wrong: honest models become unsure.",
-        "A picture of your own is looked at in a square. The small models know drawn faces alone.",
+        *(small if models.small else []),
     ]
