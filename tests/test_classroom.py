@@ -17,11 +17,12 @@ import pytest
 from scipy import ndimage
 
 from hybridkp import InputError, cli
-from hybridkp.classroom import Classroom, models, own_models, serve, small_models
+from hybridkp.classroom import Classroom, models, own_models, serve, small_models, write_page
 from hybridkp.classroom.altering import COVER, SLIDERS, altered, checked_knobs, covered, cut_plate, placed
 from hybridkp.classroom.graphs import staged_graph
 from hybridkp.classroom.page import first_models, render
 from hybridkp.classroom.server import MOST_BYTES
+from hybridkp.classroom.writer import WEB
 from hybridkp.evaluate import make_crops
 from hybridkp.files import save_model
 from hybridkp.landmarks import MeanShape
@@ -385,6 +386,36 @@ def test_the_graph_tells_the_stages_and_the_maps(room) -> None:
         if model.name == "heatmap":
             maps = model.detector.score_maps(crop[None], stride=2)[0]
             np.testing.assert_allclose(found["maps"], maps, atol=1e-4)
+
+
+def test_the_page_is_written_whole_and_says_how_it_agrees(room, tmp_path, monkeypatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("hybridkp.classroom.writer.ASKED", 3)
+    (tmp_path / "dist").mkdir()
+    for name in WEB:
+        (tmp_path / "dist" / name).write_bytes(b"stands for npm's file")
+    made = write_page(room, tmp_path / "page.html", tmp_path)
+    html = made.path.read_text(encoding="utf-8")
+    assert made.n_bytes == made.path.stat().st_size and made.n_asked == 3 * 3 * len(room.models.models)
+    assert f"{made.n_near} of {made.n_asked} answers" in html and "DecompressionStream" in html
+    assert made.n_near >= (0 if ENGINES == 0.05 else 0.9 * made.n_asked) and made.furthest_px < 0.5
+    with pytest.raises(InputError, match=r"classroom\.html"):
+        write_page(room, tmp_path / "dist" / WEB[0] / "classroom.html", tmp_path)
+
+
+def test_the_command_serves_a_user_s_models(room, tmp_path, monkeypatch, capsys) -> None:
+    meta = {"landmarks": list(room.models.landmarks), "method": "hog+ridge"}
+    save_model(room.models.models[-1].detector, tmp_path / "mine.hkp", meta)
+
+    def until_stopped(server: Any) -> None:
+        assert [m.name for m in server.classroom.models.models] == ["hog+ridge"]
+        assert b"Small models on drawn faces" not in server.page
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hybridkp.classroom.server.Server.serve_forever", until_stopped)
+    assert cli.main(["classroom", str(tmp_path / "mine.hkp"), "--pictures", "1", "--no-open"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("http://127.0.0.1:") and "closed" in said.err
 
 
 def test_without_the_browser_s_engine_the_cure_is_told(tmp_path, monkeypatch, capsys) -> None:
