@@ -33,7 +33,6 @@ ROOMS: dict[str, set[str]] = {
         "metrics",
         "numpy",
         "onnx",
-        "onnxruntime",
         "recipes",
         "report",
         "runtime",

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..explain.evidence import inside
 from ..files import write_atomic
+from ..files.graphs import open_graph
 from ..structures import Array, InputError, ScoreMaps, supports
 from .altering import COVER, NOISE_UNIT, SLIDERS, altered, checked_knobs, noise_table, placed
 from .answers import Classroom, number_or_null, points_or_null
@@ -53,8 +54,6 @@ def write_page(
         cannot be written.
     """
     try:
-        import onnxruntime
-
         from .graphs import staged_graph
     except ImportError:
         raise InputError("a page without a server needs onnx: pip install 'hybridkp[onnx]'") from None
@@ -66,9 +65,9 @@ def write_page(
             graph, names = staged_graph(model.detector)
         except InputError as error:
             raise InputError(f"{model.name}: {error}") from None
-        session = onnxruntime.InferenceSession(graph)
+        run = open_graph(graph, "onnxruntime", None, ["stages"])
         planes = np.moveaxis(crops, 3, 1).astype(np.float32)
-        points = np.stack([session.run(["stages"], {"image": plane[None]})[0][-1] for plane in planes])
+        points = np.stack([run(plane[None])[0][-1] for plane in planes])
         apart.append(np.abs(points - model.detector.predict(crops)).max((1, 2)))
         way = next((name for name, part in inside(model.detector) if supports(part, ScoreMaps)), "")
         graphs.append({"name": model.name, "stages": names, "of": way, "graph": _packed(graph)})
