@@ -16,6 +16,7 @@ EXAMPLES = """\
   hybridkp train faces68 --method "heatmap[input_px=192]:flip:sdm" --param max_epochs=100 -o faces.hkp
   hybridkp train scenes --method sdm --finder hog+svm -o faces.hkp
   hybridkp train mine --method heatmap --from faces.hkp --freeze -o mine.hkp
+  hybridkp train faces68 --method "heatmap[input_px=96]" --teacher chain.hkp -o quick.hkp
   hybridkp train synthetic --method mean-shape --max-train 100 -o mean.hkp"""
 
 
@@ -37,6 +38,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="start from this network's weights, the head's by the landmarks' names",
     )
     parser.add_argument("--freeze", action="store_true", help="with --from: leave the backbone as it is")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="MODEL",
+        help="networks also learn from this model's points: a slow chain teaches a quick network",
+    )
+    parser.add_argument(
+        "--weight",
+        type=float,
+        metavar="W",
+        help="with --teacher: its share of the target, 0 to 1 (default 0.5)",
+    )
     param_option(parser)
     parser.add_argument("--split", help="part to train on (default train, else everything)")
     seed_option(parser)
@@ -58,6 +71,11 @@ def run(args: argparse.Namespace) -> int:
         estimator = recipes.with_pretrained(estimator, args.start, data.landmarks, args.freeze)
     elif args.freeze:
         raise InputError("--freeze needs --from MODEL: whose weights are to stay?")
+    if args.teacher is not None:
+        weight = 0.5 if args.weight is None else args.weight
+        estimator = recipes.with_teacher(estimator, args.teacher, data.landmarks, weight, args.margin)
+    elif args.weight is not None:
+        raise InputError("--weight needs --teacher MODEL: whose points are to be weighed?")
     problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
     args.resume = "Finished fits are kept beside the model file; give the same command again to go on."
     start = time.perf_counter()

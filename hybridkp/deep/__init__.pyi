@@ -1,5 +1,7 @@
 from .centre import CentreNet as CentreNet
 from .direct import DirectNet as DirectNet
+from .distil import Teacher as Teacher
+from .distil import teacher as teacher
 from .embedding import CNNEmbedding as CNNEmbedding
 from .feature_maps import HeatmapFeatures as HeatmapFeatures
 from .heatmap import HeatmapNet as HeatmapNet

@@ -61,6 +61,7 @@ class DirectNet(NetDetector):
         backbone: Any = "encoder",
         loss: str = "wing",
         initial: Any = None,
+        teacher: Any = None,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -69,6 +70,7 @@ class DirectNet(NetDetector):
         self.backbone = backbone
         self.loss = loss
         self.initial = initial
+        self.teacher = teacher
         self.schedule = schedule
         self.random_state = random_state
 

@@ -177,6 +177,7 @@ class NetDetector(DetectorMixin, NetEstimator):
     backbone: Any  #: what :func:`~hybridkp.deep.networks.make_backbone` takes
     color: bool
     initial: Any  #: None, or a :class:`~hybridkp.deep.Pretrained`
+    teacher: Any  #: None, or a :class:`~hybridkp.deep.Teacher`
 
     def _build(self, n_landmarks: int) -> nn.Module:
         raise NotImplementedError
@@ -211,11 +212,13 @@ class NetDetector(DetectorMixin, NetEstimator):
         self.n_channels_ = 3 if self.color and fit.images.ndim == 4 else 1
         squares, scale = self._squares(fit.images)
         target = self._to_square(fit.points, scale)
+        held_out = squares[fit.held_out], target[fit.held_out]
+        if self.teacher is not None:
+            target = self._to_square(self.teacher.taught(fit.images, fit.points), scale)
         pipeline = self._fresh(fit)
         self._start(pipeline.net, target)
         if self.initial is not None:
             self.initial.start(pipeline.net)
-        held_out = squares[fit.held_out], target[fit.held_out]
         self._train(
             pipeline.net,
             (squares.round().to(torch.uint8), target),

@@ -159,6 +159,7 @@ class HeatmapNet(NetDetector):
     decoding : "mean" (expectation of the whole map), "mode" (:func:`decode_mode`), or "auto": whichever
         errs less on the validation groups, errors above 5 % of the side counting as 5 %
     initial : None, or what :func:`~hybridkp.deep.pretrained` gives: another network's weights to start from
+    teacher : None, or what :func:`~hybridkp.deep.teacher` gives: another detector to learn from
     schedule : :class:`~hybridkp.deep.Schedule`, or None for this network's own
     random_state : fixes weights, order and augmentation
 
@@ -187,6 +188,7 @@ class HeatmapNet(NetDetector):
         sigma: float = 0.8,
         decoding: str = "auto",
         initial: Any = None,
+        teacher: Any = None,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -197,6 +199,7 @@ class HeatmapNet(NetDetector):
         self.sigma = sigma
         self.decoding = decoding
         self.initial = initial
+        self.teacher = teacher
         self.schedule = schedule
         self.random_state = random_state
 

@@ -80,6 +80,7 @@ class SimCCNet(NetDetector):
         split: int = 2,
         sigma: float = 2.0,
         initial: Any = None,
+        teacher: Any = None,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -90,6 +91,7 @@ class SimCCNet(NetDetector):
         self.split = split
         self.sigma = sigma
         self.initial = initial
+        self.teacher = teacher
         self.schedule = schedule
         self.random_state = random_state
 

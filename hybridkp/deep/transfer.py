@@ -45,7 +45,7 @@ class Pretrained(Parameters):
         InputError
             For a file that has changed, and for a network with another backbone.
         """
-        if _digest(self.file) != self.digest:
+        if digest_of(self.file) != self.digest:
             raise InputError(f"{self.file}: has changed since it was given as a start: give it again")
         source = _network(self.file)
         old, new = source.state_dict(), net.state_dict()
@@ -85,7 +85,7 @@ def pretrained(file: str | os.PathLike[str], landmarks: Sequence[str], *, freeze
     _network(file)
     known = list(read_meta(file).get("landmarks", ()))
     rows = tuple(known.index(name) if name in known else -1 for name in landmarks)
-    return Pretrained(str(file), _digest(file), rows, freeze)
+    return Pretrained(str(file), digest_of(file), rows, freeze)
 
 
 def _network(file: str | os.PathLike[str]) -> Any:
@@ -97,7 +97,7 @@ def _network(file: str | os.PathLike[str]) -> Any:
     return model.module_.net
 
 
-def _digest(file: str | os.PathLike[str]) -> str:
+def digest_of(file: str | os.PathLike[str]) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 

@@ -26,3 +26,4 @@ from .settings import untuned as untuned
 from .settings import with_parameters as with_parameters
 from .settings import with_pretrained as with_pretrained
 from .settings import with_settings as with_settings
+from .settings import with_teacher as with_teacher

@@ -91,6 +91,20 @@ def with_pretrained(estimator: Any, file: Any, landmarks: Sequence[str], freeze:
     return with_parameters(estimator, {"initial": pretrained(file, landmarks, freeze=freeze)})
 
 
+def with_teacher(
+    estimator: Any, file: Any, landmarks: Sequence[str], weight: float = 0.5, margin: float | None = None
+) -> Any:
+    """The estimator, every network in it to learn from a model file's points too (see ``deep.teacher``).
+
+    :class:`InputError` where there is none.
+    """
+    from ..deep import teacher
+
+    if not any(name.split("__")[-1] == "teacher" for name in estimator.get_params(deep=True)):
+        raise InputError("nothing in this method can be taught: heatmap can, or direct")
+    return with_parameters(estimator, {"teacher": teacher(file, landmarks, weight=weight, margin=margin)})
+
+
 def check_parameters(estimators: Sequence[Any], params: Params) -> None:
     """:class:`InputError` for a parameter that no estimator has, or a value of another kind than its own."""
     known: dict[str, list[Any]] = {}

@@ -1,7 +1,8 @@
 """Networks of a runtime file's tree with convolutions in 8 bits: static quantisation by ONNX Runtime's tools.
 
 Weights by output channel, activations by the range that they have on given crops; decoding and everything
-that is not a convolution stays in float32.  Needs onnx and onnxruntime.  Whether the result is good
+that is not a convolution stays in float32, and so does the first convolution, whose few channels fill no
+8-bit product: in float32 it is as quick.  Needs onnx and onnxruntime.  Whether the result is good
 enough is not judged here (see :mod:`hybridkp.evaluate.int8`).
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -59,12 +61,14 @@ def _quantised(graph: bytes, pictures: Pictures) -> bytes:
             plain, ready, small = (Path(folder) / f"{name}.onnx" for name in ("plain", "ready", "small"))
             plain.write_bytes(graph)
             quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
+            convolutions = [node.name for node in onnx.load(ready).graph.node if node.op_type == "Conv"]
             quantize_static(
                 str(ready),
                 str(small),
                 pictures,
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv"],
+                op_types_to_quantize=["Conv", "Relu"],  # a rectifier is the range of the numbers before it
+                nodes_to_exclude=convolutions[:1],
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
