@@ -6,38 +6,56 @@ contender about the same object, in random order, four times in a row, and times
 where the model is in the cache.  The first rounds are dropped; medians with quartiles,
 and the ratio is the median of the rounds' ratios.  "runtime" is the exported model, without torch and
 scikit-learn, on ONNX Runtime or on cv2.dnn; "estimator" is the model as Python has it (torch), for those
-that cannot be exported.
+that cannot be exported.  With --int8 the exported networks run a second time with their convolutions in
+8 bits, calibrated on pictures of the training part.
+
+The limit: the multiply-adds of a method's networks at the rate that the same engine reaches in a large
+product of matrices, float32 or 8 bits, in the same run.  What is above it is decoding, the crop, and all
+parts that are no networks.
 
 examples:
   python benchmarks/landmark_times.py runs/faces ../shared/data/faces68
   python benchmarks/landmark_times.py runs/faces ../shared/data/faces68 --methods dlib,blend --profile blend
+  python benchmarks/landmark_times.py runs/faces ../shared/data/faces68 --int8 -o times.json
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
+import json
+import platform
 import pstats
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import cv2
 import landmark_sets as sets
 import numpy as np
+import onnx
+import onnxruntime
 
 from hybridkp import datasets, runtime
 from hybridkp.evaluate import make_crops
-from hybridkp.files import load_model, read_meta
+from hybridkp.evaluate.int8 import ExportedTree
+from hybridkp.files import load_model, read_meta, write_atomic
+from hybridkp.files.onnx_check import multiply_adds
 from hybridkp.imaging.crops import predict_in_box
 from hybridkp.memory.threads import limit_threads
+from hybridkp.runtime.export import crops_node
+from hybridkp.runtime.int8 import in_8_bits, n_networks
 from hybridkp.structures import InputError
 
 WARM_UP = 5  # rounds
 BURST = 4  # calls in a row, of which the last is timed
+CALIBRATING = 60  # crops that the ranges of 8 bits are read from
+SIDE = 768  # of the product of matrices that the machine's rate is measured by
+BITS = "runtime, 8 bits"
 Call = Callable[[Any, Any], Any]  #: picture and box to points
 
 
@@ -69,6 +87,83 @@ def _estimator(model: Any, meta: dict[str, Any]) -> Call:
     return lambda image, box: predict_in_box(predict, image, box, size, margin)[0]
 
 
+Trees = dict[str, tuple[dict[str, Any], Path]]  #: method -> what is exported, and whose file it comes from
+
+
+def trees(paths: Sequence[Path], crops: Any = None) -> Trees:
+    """Of all models that can be exported; with ``crops`` (B, H, W, 3) of their networks in 8 bits."""
+    out: Trees = {}
+    for path in paths:
+        try:
+            tree = crops_node(load_model(path))
+        except InputError:
+            continue
+        if crops is None or n_networks(tree):
+            out[str(read_meta(path)["method"])] = (tree if crops is None else in_8_bits(tree, crops)), path
+    return out
+
+
+def detectors(found: Trees, folder: Path) -> dict[tuple[str, str], Call]:
+    """The trees in 8 bits as an application has them."""
+    out: dict[tuple[str, str], Call] = {}
+    for name, (tree, path) in found.items():
+        small, file = ExportedTree(tree, load_model(path).size_hw_), folder / f"8-{len(out)}.hkr"
+        exported = runtime.export_runtime(small, file, read_meta(path))
+        out[name, BITS] = runtime.load(exported, "onnxruntime").detect
+    return out
+
+
+def graphs(node: Any) -> Iterator[bytes]:
+    """Every network of an exported tree."""
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        if isinstance(value, bytes):
+            yield value
+        else:
+            yield from graphs(value)
+
+
+def costs(plain: Trees, small: Trees) -> dict[tuple[str, bool], dict[str, float]]:
+    """(method, in 8 bits) -> bytes of its networks and, for one object, their multiply-adds."""
+    out = {}
+    for name, (tree, _) in plain.items():
+        count = round(sum(multiply_adds(graph) for graph in graphs(tree)))
+        for quick, found in ((False, tree), (True, small.get(name, ({}, None))[0])):
+            n_bytes = sum(len(graph) for graph in graphs(found))
+            if count and n_bytes:
+                out[name, quick] = {"multiply_adds": count, "bytes": n_bytes}
+    return out
+
+
+def machine_rates() -> dict[str, float]:
+    """Multiply-adds a second of ONNX Runtime in one thread, in a large product: in float32, and in 8 bits."""
+    rng, out = np.random.default_rng(0), {}
+    for name, op, kinds in (
+        ("float32", "MatMul", (np.float32, np.float32, np.float32)),
+        ("8 bits", "MatMulInteger", (np.uint8, np.int8, np.int32)),
+    ):
+        a, c = (
+            onnx.helper.make_tensor_value_info(
+                n, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)), [SIDE] * 2
+            )
+            for n, kind in (("a", kinds[0]), ("c", kinds[2]))
+        )
+        right = onnx.numpy_helper.from_array(rng.integers(-9, 9, (SIDE, SIDE)).astype(kinds[1]), "b")
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node(op, ["a", "b"], ["c"])], name, [a], [c], [right]
+        )
+        made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(made.SerializeToString(), options)
+        left, seconds = {"a": rng.integers(0, 9, (SIDE, SIDE)).astype(kinds[0])}, []
+        for _ in range(20):
+            start = time.process_time()
+            session.run(None, left)
+            seconds.append(time.process_time() - start)
+        out[name] = SIDE**3 / float(np.median(seconds))
+    return out
+
+
 def measure(calls: dict[Any, Call], objects: Sequence[tuple[Any, Any]], rounds: int) -> dict[Any, Any]:
     """Processor ms per call (rounds,) of every contender."""
     rng = np.random.default_rng(0)
@@ -83,11 +178,6 @@ def measure(calls: dict[Any, Call], objects: Sequence[tuple[Any, Any]], rounds: 
             calls[name](image, box)
             took[name].append(1e3 * (time.process_time() - start))
     return {name: np.array(values[WARM_UP:]) for name, values in took.items()}
-
-
-def quartiles(values: Any) -> str:
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
 
 def profile(call: Call, objects: Sequence[tuple[Any, Any]]) -> None:
@@ -114,16 +204,64 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder, limit_threads(1):
         calls = contenders(paths, Path(folder), args.engines)
-        took = measure(calls, objects, args.rounds)
-        base = next((took[name] for name in took if name[0] == args.base), None)
-        lines = []
-        for (name, how), values in sorted(took.items(), key=lambda item: float(np.median(item[1]))):
-            ratio = "–" if base is None else quartiles(values / np.maximum(base, 1e-6))
-            lines.append([f"`{name}`", how, quartiles(values), ratio])
-        print(sets.markdown(["method", "runs as", "ms / object", f"/ {args.base}"], lines), flush=True)
+        small: Trees = {}
+        if args.int8:
+            some = datasets.thin(datasets.load_dataset(args.data, "train"), CALIBRATING)
+            small = trees(paths, make_crops(some).images)
+            calls |= detectors(small, Path(folder))
+        took, rates = measure(calls, objects, args.rounds), machine_rates()
+        found = rows_of(took, args.base, costs(trees(paths), small), rates)
+        lines = [
+            [f"`{r['method']}`", r["how"], *(spread(r[key]) for key in ("ms", "ratio")), limit_words(r)]
+            for r in found
+        ]
+        headings = ["method", "runs as", "ms / object", f"/ {args.base}", "limit, ms"]
+        print(sets.markdown(headings, lines), flush=True)
         for (name, how), call in calls.items():
             if name == args.profile and "cv2" not in how:
                 profile(call, objects)
+    if args.publish:
+        about = {
+            "data": Path(args.data).name,
+            "objects": len(objects),
+            "rounds": args.rounds,
+            "base": args.base,
+            "machine": args.machine,
+            "note": args.note,
+            "onnxruntime": onnxruntime.__version__,
+            "opencv": cv2.__version__,
+            "date": str(date.today()),
+            "multiply_adds_per_second": {name: round(rate) for name, rate in rates.items()},
+        }
+        write_atomic(args.publish, json.dumps({"provenance": about, "rows": found}, indent=1) + "\n")
+
+
+def rows_of(took: dict[Any, Any], base: str, cost: dict[Any, Any], rates: dict[str, float]) -> list[Any]:
+    """What was measured, the quickest first, ready to be stored."""
+    basis = next((took[name] for name in took if name[0] == base), None)
+    rows = []
+    for (name, how), values in sorted(took.items(), key=lambda item: float(np.median(item[1]))):
+        ratio = [] if basis is None else values / np.maximum(basis, 1e-6)
+        row: dict[str, Any] = {"method": name, "how": how, "ms": _quarters(values), "ratio": _quarters(ratio)}
+        if (name, how == BITS) in cost:
+            row |= cost[name, how == BITS]
+            rate = rates["8 bits" if how == BITS else "float32"]
+            row["limit_ms"] = round(1e3 * row["multiply_adds"] / rate, 3)
+        rows.append(row)
+    return rows
+
+
+def _quarters(values: Any) -> list[float]:
+    """Lower quartile, median, upper quartile; nothing of nothing."""
+    return [round(float(v), 3) for v in np.percentile(values, [25, 50, 75])] if len(values) else []
+
+
+def spread(quarters: Sequence[float]) -> str:
+    return "–" if not quarters else f"{quarters[1]:.2f} ({quarters[0]:.2f}-{quarters[2]:.2f})"
+
+
+def limit_words(row: dict[str, Any]) -> str:
+    return f"{row['limit_ms']:.2f}" if "limit_ms" in row else "–"
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -135,6 +273,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--base", default="dlib", help="ratios to this one (default: %(default)s)")
     parser.add_argument("--engines", type=sets.names_of, default=["onnxruntime", "cv2.dnn"])
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--int8", action="store_true", help="exported networks in 8 bits too")
+    parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
+    parser.add_argument("--note", default="", help="what else is to be known of the models, to publish")
+    parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     parser.add_argument("--profile", help="also show where the time of this method goes")
     return parser.parse_args(arguments)
 

@@ -11,6 +11,7 @@ between them::
 METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
 set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` and ``whole NAME`` a bench
 of finders, with the figures that were stored; ``doors`` which exported file holds which method;
+``times NAME`` how long exported models take, beside another run's figure of the same methods;
 ``trust-...`` the tables of ``trust_tables.py``.  Every other figure, interval and letter is computed
 here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
@@ -272,6 +273,34 @@ def doors() -> str:
     return f"{markdown(['method', *names], lines, [0])}\n\n{source}"
 
 
+def times(name: str, errors: str) -> str:
+    """Milliseconds of exported models (``benchmarks/landmark_times.py``), and the figure of ``errors``."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    run, facts, lines = read(errors), document["provenance"], []
+    for row in document["rows"]:
+        quick, found = row["how"].endswith("8 bits"), run.method(row["method"])
+        error = DASH if quick or found is None else run.head.text(run.interval(found, run.head.key).value)
+        low, middle, high = row["ratio"]
+        cells = [f"`{row['method']}`", "8 bits" if quick else "float32" if "limit_ms" in row else DASH, error]
+        cells += [f"{row['ms'][1]:.2f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"]
+        if "limit_ms" in row:
+            cells += [f"{row['limit_ms']:.2f}", f"{row['bytes'] / 1e6:.1f}"]
+        lines.append([*cells, *[DASH] * (7 - len(cells))])
+    headings = ["method", "networks in", run.head.heading, "ms", f"ms / {facts['base']}"]
+    rates = ", ".join(
+        f"{rate / 1e9:.0f} in {kind}" for kind, rate in facts["multiply_adds_per_second"].items()
+    )
+    told = f"*{facts['data']}: {facts['objects']} objects, {facts['rounds']} rounds, quartiles in brackets;"
+    told += (
+        f" multiply-adds a ns: {rates}; {facts['note']}; {facts['date']}; {facts['machine']}; ONNX Runtime"
+    )
+    told += (
+        f" {facts['onnxruntime']}, OpenCV {facts['opencv']}; `python benchmarks/landmark_times.py --int8`;"
+    )
+    headings += ["limit, ms", "networks, MB"]
+    return f"{markdown(headings, lines, (0, 1))}\n\n{told} [every value](results/{name}.json).*"
+
+
 def choose(names: str) -> str:
     """The best of each kind on each set, and the smallest model that is level with the leader."""
     headings = ["set", "pictures to learn from", "figure"]
@@ -348,6 +377,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "finders": finders,
     "whole": whole,
     "networks": networks,
+    "times": times,
 }
 
 
