@@ -86,6 +86,8 @@ def test_what_cannot_teach_is_told(shape_file: Any, tmp_path: Any) -> None:
         teacher(shape_file, MARKS).taught(DRAWN.images, DRAWN.xy[:, :4])
     with pytest.raises(InputError, match="nothing in this method can be taught"):
         recipes.with_teacher(recipes.make_method("sdm"), shape_file, MARKS)
+    with pytest.raises(InputError, match=r"teacher takes what hybridkp\.deep\.teacher gives, got 'a\.hkp'"):
+        DirectNet(32, teacher="a.hkp").fit(DRAWN.images, DRAWN.xy)  # type: ignore[arg-type]
     copy = tmp_path / "copy.hkp"
     copy.write_bytes(shape_file.read_bytes())
     changed = teacher(copy, MARKS)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from .distil import Teacher
 from .estimator import NetDetector
 from .heads import CoordinatesHead
 from .losses import POINT_LOSSES, check_loss, laplace, masked_mean, point_loss
@@ -18,6 +19,7 @@ from .networks.backbone import Backbone
 from .networks.blocks import standardise
 from .networks.registry import make_backbone
 from .schedule import Schedule
+from .transfer import Pretrained
 
 
 class DirectModule(nn.Module):
@@ -60,8 +62,8 @@ class DirectNet(NetDetector):
         color: bool = True,
         backbone: Any = "encoder",
         loss: str = "wing",
-        initial: Any = None,
-        teacher: Any = None,
+        initial: Pretrained | None = None,
+        teacher: Teacher | None = None,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:

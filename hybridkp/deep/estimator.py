@@ -24,9 +24,11 @@ from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
 from .batches import Batch, Rows, picture_tensor, resize_square, split_rows
 from .devices import draw_seed, in_parts, n_parameters, pick_device, place, seeded, set_weights, weights_of
+from .distil import Teacher
 from .export import export_onnx
 from .schedule import Scheduled
 from .training import History, train
+from .transfer import Pretrained
 
 CALIBRATIONS = ("calibration_", "calibration_mirrored_")  #: of scores, where they are no part of a graph
 
@@ -176,8 +178,8 @@ class NetDetector(DetectorMixin, NetEstimator):
 
     backbone: Any  #: what :func:`~hybridkp.deep.networks.make_backbone` takes
     color: bool
-    initial: Any  #: None, or a :class:`~hybridkp.deep.Pretrained`
-    teacher: Any  #: None, or a :class:`~hybridkp.deep.Teacher`
+    initial: Pretrained | None
+    teacher: Teacher | None
 
     def _build(self, n_landmarks: int) -> nn.Module:
         raise NotImplementedError
@@ -208,6 +210,7 @@ class NetDetector(DetectorMixin, NetEstimator):
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> NetDetector:
         """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
+        self._check_helpers()
         fit = self._begin(images, xy, groups, flip)
         self.n_channels_ = 3 if self.color and fit.images.ndim == 4 else 1
         squares, scale = self._squares(fit.images)
@@ -230,6 +233,14 @@ class NetDetector(DetectorMixin, NetEstimator):
         self._settle(pipeline, *held_out, fit.device, fit.flip)
         self._finish(pipeline, fit)
         return self
+
+    def _check_helpers(self) -> None:
+        for name, kind in (("initial", Pretrained), ("teacher", Teacher)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise InputError(
+                    f"{name} takes what hybridkp.deep.{kind.__name__.lower()} gives, got {value!r}"
+                )
 
     @staticmethod
     def _run(module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:

@@ -22,6 +22,7 @@ from ..structures import Array, InputError
 from .batches import resize_square
 from .codec import decode, decode_mode
 from .devices import in_parts
+from .distil import Teacher
 from .estimator import NetDetector, Pipeline, calibrated, mean_error
 from .export import trace
 from .heads import MapsHead
@@ -30,6 +31,7 @@ from .networks.backbone import Backbone
 from .networks.blocks import standardise
 from .networks.registry import make_backbone
 from .schedule import Schedule
+from .transfer import Pretrained
 
 
 class HeatmapModule(nn.Module):
@@ -187,8 +189,8 @@ class HeatmapNet(NetDetector):
         loss: str = "peak",
         sigma: float = 0.8,
         decoding: str = "auto",
-        initial: Any = None,
-        teacher: Any = None,
+        initial: Pretrained | None = None,
+        teacher: Teacher | None = None,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:

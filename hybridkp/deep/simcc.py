@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..imaging.geometry import rescale
 from ..structures import InputError
 from .codec import axis
+from .distil import Teacher
 from .estimator import NetDetector
 from .heads import AxesHead
 from .losses import POINT_LOSSES, check_loss, masked_mean, point_loss
@@ -21,6 +22,7 @@ from .networks.backbone import Backbone
 from .networks.blocks import standardise
 from .networks.registry import make_backbone
 from .schedule import Schedule
+from .transfer import Pretrained
 
 
 class SimCCModule(nn.Module):
@@ -79,8 +81,8 @@ class SimCCNet(NetDetector):
         loss: str = "cross-entropy",
         split: int = 2,
         sigma: float = 2.0,
-        initial: Any = None,
-        teacher: Any = None,
+        initial: Pretrained | None = None,
+        teacher: Teacher | None = None,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
