@@ -12,6 +12,7 @@ METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best
 set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` and ``whole NAME`` a bench
 of finders, with the figures that were stored; ``doors`` which exported file holds which method;
 ``times NAME`` how long exported models take, beside another run's figure of the same methods;
+``taught NAME`` what a teacher is worth to a quick network;
 ``trust-...`` the tables of ``trust_tables.py``.  Every other figure, interval and letter is computed
 here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
@@ -301,6 +302,25 @@ def times(name: str, errors: str) -> str:
     return f"{markdown(headings, lines, (0, 1))}\n\n{told} [every value](results/{name}.json).*"
 
 
+def taught(name: str) -> str:
+    """One network from labels alone and with a teacher, from ``benchmarks/teaching.py``."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    head, facts, groups = Figure("nme", "NME", "%", 2, True), document["provenance"], document["groups"]
+    rows = [(row, np.array(row["values"], float)) for row in document["rows"]]
+    alone, lines = next(values for row, values in rows if row["weight"] == 0), []
+    for row, values in rows:
+        cells = [f"`{row['method']}`", "the teacher" if row["weight"] is None else f"{row['weight']:g}"]
+        paired = DASH if not row["weight"] else head.interval(stats.paired_difference(values, alone, groups))
+        lines.append([*cells, head.interval(stats.bootstrap_interval(values, groups)), paired])
+    headings = ["method", "teacher's weight", "NME, % [95 %]", "minus labels alone, % [95 %]"]
+    told = (
+        f"*{facts['data']} val: {facts['fit']} pictures to fit, {facts['judged']} objects judged; students:"
+    )
+    told += f" {facts['epochs']} epochs each; {facts['date']}; {facts['machine']}; torch {facts['torch']};"
+    told += f" `python benchmarks/teaching.py`; [every value](results/{name}.json).*"
+    return f"{markdown(headings, lines, (0,))}\n\n{told}"
+
+
 def choose(names: str) -> str:
     """The best of each kind on each set, and the smallest model that is level with the leader."""
     headings = ["set", "pictures to learn from", "figure"]
@@ -378,6 +398,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "whole": whole,
     "networks": networks,
     "times": times,
+    "taught": taught,
 }
 
 

@@ -1,0 +1,86 @@
+"""Does a teacher help a quick network?  The same network from labels alone and with a slower one's points.
+
+All students have the same crops, seed, schedule and epochs; what differs is the teacher's weight in what they
+learn, 0 for labels alone.  Nothing is chosen on the judged part.  Models lie in the folder: those that are
+there are not trained again, and a killed training goes on.
+
+examples:
+  hybridkp train faces68 --method heatmap:flip -o slow.hkp
+  python benchmarks/teaching.py --teacher slow.hkp --method "heatmap[input_px=64]" --epochs 14
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import landmark_sets as sets
+import numpy as np
+import publish_results
+import torch
+
+from hybridkp import evaluate, recipes, stats
+from hybridkp.evaluate import make_crops
+from hybridkp.files import load_model, read_meta, write_atomic
+from hybridkp.metrics.landmarks import nme, normalizer_lengths
+from hybridkp.structures import Array, Problem
+
+
+def student(method: str, epochs: int, teacher: Path, weight: float, problem: Problem) -> Any:
+    net = recipes.parameterised({method: recipes.make_method(method)}, {"max_epochs": epochs})[method]
+    if not weight:
+        return net
+    return recipes.with_teacher(net, teacher, problem.train.landmarks, weight, problem.margin)
+
+
+def errors(model: Any, crops: Any, problem: Problem) -> Array:
+    """(B,) NME in %; crops keep the picture's proportions, so that their px do."""
+    lengths = normalizer_lengths(crops.xy, problem.normalizer or problem.val.normalizer)
+    return 100 * nme(crops.xy, model.predict(crops.images), lengths)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser.add_argument("--set", default="faces68", help='folder of the real data, or "synthetic"')
+    parser.add_argument("--teacher", type=Path, required=True, help="a model file")
+    parser.add_argument("--method", default="heatmap[input_px=64]", help="the student (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=60, help="of each student (%(default)s)")
+    parser.add_argument("--weights", default="0,0.5", help="of the teacher, with commas (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/teaching"), help="folder (%(default)s)")
+    parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
+    parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
+    args = parser.parse_args(arguments)
+    problem = sets.load_problem(args.set, max_timed=0)
+    crops = make_crops(problem.val, problem.size_hw, problem.margin)
+    args.out.mkdir(parents=True, exist_ok=True)
+    name, rows = recipes.canonical(args.method), []
+    for weight in map(float, args.weights.split(",")):
+        path = args.out / f"{weight:g}.hkp"
+        if not path.exists():
+            net = student(name, args.epochs, args.teacher, weight, problem)
+            evaluate.train(net, problem, path, name=name)
+        rows.append({"method": name, "weight": weight, "values": errors(load_model(path), crops, problem)})
+    teacher = load_model(args.teacher)
+    taught_by = str(read_meta(args.teacher).get("method", type(teacher).__name__))
+    rows.append({"method": taught_by, "weight": None, "values": errors(teacher, crops, problem)})
+    groups = np.asarray(publish_results.codes(np.asarray(crops.groups)))
+    for row in rows:
+        found = stats.bootstrap_interval(row["values"], groups)
+        print(row["method"], row["weight"], f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] %")
+        row["values"] = publish_results.rounded(row["values"])
+    about = {"data": problem.name, "epochs": args.epochs, "machine": args.machine, "date": str(date.today())}
+    about |= {"fit": len(problem.train.samples), "judged": len(crops), "torch": torch.__version__}
+    if args.publish:
+        document = {"provenance": about, "groups": groups.tolist(), "rows": rows}
+        write_atomic(args.publish, json.dumps(document) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(sets.fail_in_a_line(main))
