@@ -24,11 +24,9 @@ from ..structures import Array, DetectorMixin, InputError, check_xy
 from .augment import Augment, augment
 from .batches import Batch, Rows, picture_tensor, resize_square, split_rows
 from .devices import draw_seed, in_parts, n_parameters, pick_device, place, seeded, set_weights, weights_of
-from .distil import Teacher
 from .export import export_onnx
 from .schedule import Scheduled
 from .training import History, train
-from .transfer import Pretrained
 
 CALIBRATIONS = ("calibration_", "calibration_mirrored_")  #: of scores, where they are no part of a graph
 
@@ -178,8 +176,8 @@ class NetDetector(DetectorMixin, NetEstimator):
 
     backbone: Any  #: what :func:`~hybridkp.deep.networks.make_backbone` takes
     color: bool
-    initial: Pretrained | None
-    teacher: Teacher | None
+    initial: Any  #: None, or a :class:`~hybridkp.deep.Pretrained`
+    teacher: Any  #: None, or a :class:`~hybridkp.deep.Teacher`
 
     def _build(self, n_landmarks: int) -> nn.Module:
         raise NotImplementedError
@@ -235,12 +233,10 @@ class NetDetector(DetectorMixin, NetEstimator):
         return self
 
     def _check_helpers(self) -> None:
-        for name, kind in (("initial", Pretrained), ("teacher", Teacher)):
+        for name, maker, asked in (("initial", "pretrained", "start"), ("teacher", "teacher", "taught")):
             value = getattr(self, name)
-            if value is not None and not isinstance(value, kind):
-                raise InputError(
-                    f"{name} takes what hybridkp.deep.{kind.__name__.lower()} gives, got {value!r}"
-                )
+            if value is not None and not hasattr(value, asked):
+                raise InputError(f"{name} takes what hybridkp.deep.{maker} gives, got {value!r}")
 
     @staticmethod
     def _run(module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
