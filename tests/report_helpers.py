@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def bare(data):
 class Page(HTMLParser):
     """Text, tags and attributes of a page, and whether its tags close in order."""
 
-    VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
+    VOID = frozenset({"meta", "img", "br", "link", "input", "hr", "wbr"})
 
     def __init__(self, html):
         super().__init__()
@@ -112,7 +113,8 @@ def check_page(path: Path) -> Page:
     assert not re.search(r"https?://|//[a-z]+\.|@import|url\((?!#)", html)
     for tag, name, value in page.attributes:
         if name in ("src", "href", "srcset", "data", "action"):
-            beside = tag == "a" and "/" not in value and (path.parent / value).is_file()
+            inside = not {"..", ""} & set(value.split("/")) and ":" not in value
+            beside = tag == "a" and inside and (path.parent / unquote(value)).is_file()
             assert beside or value.startswith(("data:image/jpeg;base64,", "#")), (tag, name, value)
             assert not value.startswith("#") or ("id", value[1:]) in [a[1:] for a in page.attributes]
         assert not name.startswith("on")

@@ -393,3 +393,39 @@ def test_too_few_groups_are_called_that(groups: int, few: bool) -> None:
 def test_long_lists_are_cut() -> None:
     assert verdicts.shortened(list("abcde")) == list("abcde")
     assert verdicts.shortened(list("abcdefg")) == ["a", "b", "c", "d", "3 others"]
+
+
+@pytest.mark.usefixtures("plain_page")
+def test_the_page_says_where_it_gets_hard_and_leads_to_the_models(tmp_path):
+    data = make_data(12)
+    samples = [
+        replace(s, load=lambda i=i: np.full((100, 110, 3), 20 * i, np.uint8)) for i, s in enumerate(data)
+    ]
+    data = replace(data, samples=tuple(samples))
+    steady, fading = answer(data, "steady", 1.0), answer(data, "fa:ding", 1.0)
+    fading.xy[8:] += 30  # the brightest third
+    out = tmp_path / "out"
+    (out / "models").mkdir(parents=True)
+    files = {"steady": out / "models" / "a b#0.hkp", "fa:ding": tmp_path / "elsewhere.hkp"}
+    for path in files.values():
+        path.write_bytes(b"")
+    report = write_report([steady, fading], data, out, models=files, abouts={"steady": "s", "fa:ding": "f"})
+    page = check_page(report.paths["html"])
+    html = report.paths["html"].read_text(encoding="utf-8")
+    assert [a for a in page.attributes if a[1] == "href" and "models" in a[2]] == [
+        ("a", "href", "models/a%20b%230.hkp")
+    ]
+    assert re.search(r"from dark to bright: least: steady \(.{1,20}\); most: fa:ding \(\+", html)
+    assert "Sharpness</h3>" not in html, "it does not vary"
+    rows = list(csv.DictReader(io.StringIO(report.paths["conditions"].read_text())))
+    bright = [row for row in rows if row["band"] == "bright" and row["method"] == "fa:ding"]
+    nme = metrics.nme(
+        np.stack([s.instances[0].xy for s in data]),
+        fading.xy,
+        metrics.normalizer_lengths(_xy(data), data.normalizer),
+    )
+    assert float(bright[0]["nme_percent"]) == pytest.approx(100 * nme[8:].mean(), rel=1e-9)
+
+
+def _xy(data):
+    return np.stack([s.instances[0].xy for s in data])

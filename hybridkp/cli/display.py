@@ -55,10 +55,22 @@ def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path)
         normalizer=problem.normalizer,
         families={n: recipes.family(n) for n in known},
         abouts={n: recipes.describe_method(n) for n in known},
+        models=_models(out),
         provenance=provenance(),
     )
     print(plain(result.to_markdown()))
     print(f"\nReport: {result.paths['html']} ({TABLE_NOTE})")
+
+
+def _models(out: Path) -> dict[str, Path]:
+    """The bench's models of seed 0, where it has some."""
+    from ..evaluate import stored_models
+    from ..structures import InputError
+
+    try:
+        return stored_models(out)
+    except InputError:
+        return {}
 
 
 def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -> None:

@@ -84,6 +84,35 @@ def shown_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column
     return [c for i, c in enumerate(columns) if i == 0 or c.key in (has & loud if c.quiet else has)]
 
 
+@dataclass(frozen=True)
+class Grid:
+    """A small table of one figure: a line per method, ``best`` marks the best of each column."""
+
+    title: str
+    headings: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]  #: method -> (value, its interval or "")
+    best: tuple[frozenset[str], ...]  #: methods that share a column's best shown number
+
+
+def make_grid(
+    title: str,
+    methods: Sequence[str],
+    columns: Mapping[str, Sequence[str | tuple[str, str]]],
+    *,
+    lower_is_better: bool = False,
+) -> Grid:
+    """``columns``: heading -> for each method the value as text, or the value and its interval."""
+    told = {h: [(v, "") if isinstance(v, str) else v for v in column] for h, column in columns.items()}
+    lines = tuple((m, tuple(column[i] for column in told.values())) for i, m in enumerate(methods))
+    sign, best = -1 if lower_is_better else 1, []
+    for column in told.values():
+        values = [sign * float(t.replace("−", "-")) if t[-1:].isdigit() else -math.inf for t, _ in column]
+        top = max(values)
+        found = (m for m, v in zip(methods, values, strict=True) if v == top > -math.inf)
+        best.append(frozenset(found) if len(values) > 1 else frozenset())
+    return Grid(title, tuple(told), lines, tuple(best))
+
+
 def mean(values: Array) -> float:
     """Of the finite ones; NaN without any."""
     known = values[np.isfinite(values)]
@@ -117,6 +146,12 @@ def number(value: float, digits: int) -> str:
         digits = max(0, -digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
     text = f"{value:.{digits}f}"
     return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def signed(value: float, digits: int) -> str:
+    """With a plus sign where it is above 0."""
+    text = number(value, digits)
+    return "+" + text if value > 0 and text.strip("0.") else text
 
 
 def p_value(p: float) -> str:

@@ -41,6 +41,8 @@ class Material:
     terms: Sequence[tuple[str, str]] = ()  #: what the columns mean
     alarms: Sequence[str] = ()  #: errors of the data that make every figure wrong
     tips: Mapping[str, str] = field(default_factory=dict)  #: method -> one line
+    models: Mapping[str, str] = field(default_factory=dict)  #: method -> its file, as seen from the page
+    beside: Mapping[str, tuple[str, str]] = field(default_factory=dict)  #: kind -> name, text of a file
     stem: str = ""  #: what files are called after, in place of index, results and pairs
 
     @property
@@ -65,7 +67,8 @@ class Material:
             "unit": self.unit,
             "terms": [*self.terms, *(STATISTICS if len(self.rows) > 1 else ())],
             "tips": self.tips,
-            "downloads": list(self._names().values())[1:],
+            "models": self.models,
+            "downloads": [*list(self._names().values())[1:], *(name for name, _ in self.beside.values())],
             **(trade_off_context(self.points(), self.head, self.what) if timed else {}),
             **pairs_context(self.head, self.rows, self.main),
         }
@@ -93,11 +96,9 @@ class Material:
         overview: bytes | None = None,
         about: Mapping[str, Any] | None = None,
         extra: Mapping[str, Mapping[str, Any]] | None = None,
-        objects: str | None = None,
         **more: Any,
     ) -> dict[str, Path]:
-        """Page, tables and picture into ``folder``; ``about``, ``extra`` and ``more`` are for the JSON file,
-        ``objects`` is a CSV with a line for each thing that was judged.
+        """Page, tables and picture into ``folder``; ``about``, ``extra`` and ``more`` are for the JSON file.
 
         The files are called index, results and pairs; with a ``stem`` they are called after it.
         """
@@ -116,8 +117,7 @@ class Material:
         files: dict[str, tuple[str, str | bytes]] = {
             kind: (name, text) for (kind, name), text in zip(names.items(), (html, *tables), strict=True)
         }
-        if objects is not None:
-            files["objects"] = (f"{self.stem}-objects.csv" if self.stem else "objects.csv", objects)
+        files |= self.beside
         if overview is not None:
             files["overview"] = ("overview.png", overview)
         return write_files(folder, files)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ..files import write_atomic
 
@@ -45,6 +46,12 @@ def write_files(folder: Path, files: Mapping[str, tuple[str, str | bytes]]) -> d
         paths[kind] = folder / name
         write_atomic(paths[kind], data)
     return paths
+
+
+def links(files: Mapping[str, str | os.PathLike[str]], folder: Path) -> dict[str, str]:
+    """Name -> address as seen from a page in the folder, of the files that move along with it."""
+    inside = {name: Path(os.path.relpath(path, folder)) for name, path in files.items()}
+    return {name: quote(path.as_posix()) for name, path in inside.items() if path.parts[0] != ".."}
 
 
 def _machine() -> str:

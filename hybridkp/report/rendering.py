@@ -19,7 +19,8 @@ from ..structures import Array
 from . import plots
 from .cells import Column, Row, cell
 
-TOC = jinja2.utils.markupsafe.Markup("<!-- contents -->")  #: where the list of sections goes
+Markup = jinja2.utils.markupsafe.Markup
+TOC = Markup("<!-- contents -->")  #: where the list of sections goes
 WIDE, NARROW = (9.6, 5.2), (3.6, 4.6)  #: inches of a plot on a laptop, on a phone
 
 
@@ -27,7 +28,9 @@ WIDE, NARROW = (9.6, 5.2), (3.6, 4.6)  #: inches of a plot on a laptop, on a pho
 def _environment(room: str) -> jinja2.Environment:
     """Kept, since compiling the templates takes longer than filling them."""
     folders = jinja2.ChoiceLoader([jinja2.PackageLoader("hybridkp", name) for name in (room, "report")])
-    return jinja2.Environment(loader=folders, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(loader=folders, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["breakable"] = breakable
+    return environment
 
 
 def render_page(template: str, context: Mapping[str, Any], room: str = "report") -> str:
@@ -42,6 +45,8 @@ def render_page(template: str, context: Mapping[str, Any], room: str = "report")
         "cell": cell,
         "sort_key": _sort_key,
         "tips": {},
+        "terms": (),
+        "models": {},
         "downloads": (),
         "toc": TOC,
     }
@@ -53,6 +58,12 @@ def _with_contents(page: str) -> str:
     found = re.findall(r'<h2 id="([\w-]+)">(.*?)</h2>', page)
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in found)
     return page.replace(TOC, f'<nav aria-label="contents"><ul>{links}</ul></nav>', 1)
+
+
+def breakable(name: str) -> str:
+    """A method's name that may be broken after its signs, and not within a word."""
+    pieces = map(Markup.escape, re.split(r"(?<=[:(,+\]])(?=.)", name))
+    return Markup("<wbr>").join(pieces)
 
 
 def _sort_key(row: Row, column: Column) -> str:

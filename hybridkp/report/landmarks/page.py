@@ -14,7 +14,7 @@ from ...structures import Array
 from .. import plots
 from ..material import Material
 from ..rendering import curves_context
-from . import disagreement, pictures, reliability, shapes
+from . import conditions, disagreement, pictures, reliability, shapes
 from .scores import Scores, Truth, error_curve, landmark_errors, mean_shape
 
 
@@ -24,6 +24,7 @@ def render(
     scores: Sequence[Scores],
     gallery: pictures.Gallery,
     judged: Mapping[str, reliability.Reliability | None],
+    bands: Sequence[conditions.Band],
 ) -> str:
     """The page as text; ``judged`` says by method whether its scores can be believed."""
     rows = pictures.choose_disagreement(truth, scores)
@@ -39,6 +40,8 @@ def render(
         training=_training(scores),
         reliability=reliability.panels(judged),
         few=reliability.FEW,
+        conditions=conditions.context(gallery, bands),
+        conditions_of=conditions.left_out(bands),
         **_ced(truth, scores),
         **_shapes(truth, scores),
     )

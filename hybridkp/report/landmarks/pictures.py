@@ -57,6 +57,11 @@ class Gallery:
         truth = apply_affine(matrix, self.truth.xy[row])
         return draw_landmarks(crop, apply_affine(matrix, xy), truth=truth, skeleton=skeleton)
 
+    def plain(self, row: int, title: str, caption: str) -> Picture:
+        """The object with nothing drawn on it."""
+        name = self.truth.samples[row].name
+        return Picture(jpeg_uri(self._crop(row)[0]), f"{name}: {title}, {caption}", title, caption)
+
     def picture(self, row: int, scores: Scores, title: str) -> Picture:
         """The first seed's prediction, packed for the page."""
         name, error = self.truth.samples[row].name, error_text(self.truth, scores.errors[0, row])

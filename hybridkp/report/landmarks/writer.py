@@ -19,9 +19,9 @@ from ...structures import Dataset, InputError, Normalizer, Predictions
 from .. import cells
 from ..cells import Column, Row
 from ..material import Material, check_level, table_caption, terms_of
-from ..output import about_page
+from ..output import about_page, links
 from ..verdicts import count
-from . import reliability, tables, words
+from . import conditions, reliability, tables, words
 from .page import render
 from .pictures import MANY, SIDE, Gallery, strip
 from .scores import Scores, Truth, compare, gather_truth, landmark_errors, score_methods
@@ -35,7 +35,7 @@ class Report:
     columns: list[Column]
     comparisons: list[PairedComparison]
     notes: list[str]
-    paths: dict[str, Path]  #: "html", "markdown", "csv", "json", "pairs", "objects", "overview"
+    paths: dict[str, Path]  #: "html", "markdown", "csv", "json", "pairs", "objects", "conditions", "overview"
 
     def to_markdown(self) -> str:
         """The results table as GitHub Markdown, without notes."""
@@ -65,6 +65,7 @@ def write_report(
     metrics: Sequence[Metric] = (),
     families: Mapping[str, str] | None = None,
     abouts: Mapping[str, str] | None = None,
+    models: Mapping[str, str | os.PathLike[str]] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Report:
     """Score stored predictions and write what people and programs read.
@@ -76,13 +77,15 @@ def write_report(
     dataset : the split that the predictions were made on
     out_dir : folder, made when it is missing; gets ``index.html`` (self-contained),
         ``results.md``, ``results.csv``, ``results.json``, ``pairs.csv``, ``objects.csv`` (tidy: a line for
-        each method, seed and object) and ``overview.png``
+        each method, seed and object), ``conditions.csv`` (tidy: small, turned, dark objects, ...) and
+        ``overview.png``
     normalizer : in place of the data set's own
     title : of the page
     level : of the intervals and tests, between 0 and 1
     metrics : rows of yours, shown besides those of :data:`hybridkp.metrics.LANDMARK_METRICS`
     families : method -> "classical", "deep", "hybrid", ...; shown where they are given
     abouts : method -> one line on what it is
+    models : method -> model file; the page has a link to those in or below ``out_dir``
     provenance : facts for the end of the page, such as command, date, machine; shown as given
 
     Returns
@@ -102,6 +105,7 @@ def write_report(
     comparisons = compare(truth, scores, level) if len(scores) > 1 else []
     rows = tables.make_rows(truth, scores, comparisons, level, families)
     columns = tables.columns_of(truth, level, rows)
+    bands = conditions.find_bands(truth, scores, level)
     material = Material(
         head=truth.headline,
         what="object",
@@ -119,8 +123,13 @@ def write_report(
         unit=truth.headline.difference_unit,
         terms=terms_of(truth.metrics, columns),
         tips=abouts or {},
+        models=links(models or {}, Path(out_dir)),
+        beside={
+            "objects": ("objects.csv", tables.objects_csv(truth, scores)),
+            "conditions": ("conditions.csv", conditions.conditions_csv(bands, truth)),
+        },
     )
-    paths = _write(material, truth, scores, Path(out_dir))
+    paths = _write(material, truth, scores, bands, Path(out_dir))
     return Report(rows, list(columns), comparisons, list(material.notes), paths)
 
 
@@ -156,7 +165,13 @@ def _fitted_on(run: Predictions) -> str:
     return f"{name}, {n} pictures" if name and n else str(name or "")
 
 
-def _write(m: Material, truth: Truth, scores: Sequence[Scores], folder: Path) -> dict[str, Path]:
+def _write(
+    m: Material,
+    truth: Truth,
+    scores: Sequence[Scores],
+    bands: Sequence[conditions.Band],
+    folder: Path,
+) -> dict[str, Path]:
     gallery = Gallery(truth, side=SIDE if 7 * len(scores) < MANY else SIDE * 5 // 8)
     judged = {s.method: reliability.reliability(truth, s) for s in scores}
     extra = {
@@ -168,9 +183,8 @@ def _write(m: Material, truth: Truth, scores: Sequence[Scores], folder: Path) ->
     }
     return m.write(
         folder,
-        render(m, truth, scores, gallery, judged),
+        render(m, truth, scores, gallery, judged, bands),
         overview=m.overview(strip(gallery, scores)),
         about={"landmarks": list(truth.dataset.landmarks)},
         extra=extra,
-        objects=tables.objects_csv(truth, scores),
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...metrics import Metric, metric_of
+from ..cells import Grid
 from ..material import Material
 from ..rendering import curves_context
 from ..verdicts import excludes_zero
@@ -65,7 +66,7 @@ def _mma_curves(scores: Sequence[PointScores]) -> dict[str, str] | None:
     )
 
 
-def _parts(truth: PointTruth, scores: Sequence[PointScores]) -> list[tables.Grid]:
+def _parts(truth: PointTruth, scores: Sequence[PointScores]) -> list[Grid]:
     figures = figures_of(truth)
     if not truth.parts() and truth.n_groups < 2:
         return []

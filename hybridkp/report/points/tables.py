@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,27 +18,20 @@ from ..cells import (
     MISSING,
     SPACE,
     Column,
+    Grid,
     Row,
     cost_numbers,
+    make_grid,
     mean,
     median,
     number,
     p_value,
     ranked_rows,
     shown_columns,
+    signed,
 )
 from ..verdicts import excludes_zero
 from .scores import AUC, MMA, Contest, PointScores, PointTruth
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A small table: one line per method, ``best`` marks the highest of each column."""
-
-    title: str
-    headings: tuple[str, ...]
-    lines: tuple[tuple[str, tuple[str, ...]], ...]
-    best: tuple[frozenset[str], ...]  #: methods that share a column's highest shown number
 
 
 def columns_of(truth: PointTruth, level: float, reference: str, rows: Sequence[Row]) -> list[Column]:
@@ -112,18 +104,6 @@ def _cost(s: PointScores, base: Array | None) -> dict[str, float]:
 # --------------------------------------------------------------------------------------------
 
 
-def _grid(title: str, scores: Sequence[PointScores], columns: Mapping[str, Sequence[str]]) -> Grid:
-    """``columns``: heading -> text per method."""
-    lines = tuple((s.method, tuple(column[i] for column in columns.values())) for i, s in enumerate(scores))
-    best = []
-    for column in columns.values():
-        values = [float(t.replace("−", "-")) if t[-1:].isdigit() else -math.inf for t in column]
-        top = max(values)
-        found = (s.method for s, v in zip(scores, values, strict=True) if v == top > -math.inf)
-        best.append(frozenset(found) if len(values) > 1 else frozenset())
-    return Grid(title, tuple(columns), lines, tuple(best))
-
-
 def by_part(truth: PointTruth, scores: Sequence[PointScores], head: Metric) -> Grid:
     """Means over each kind of pairs (viewpoint, light, rotated, ...)."""
     return _means(head, truth.parts(), scores)
@@ -142,7 +122,7 @@ def _means(head: Metric, parts: Mapping[str, Array], scores: Sequence[PointScore
         for name, rows in parts.items()
         if any(np.isfinite(v[rows]).any() for v in values)
     }
-    return _grid(head.title, scores, columns)
+    return make_grid(head.title, [s.method for s in scores], columns)
 
 
 def by_budget(
@@ -152,7 +132,6 @@ def by_budget(
     if len(scores) < 2:
         return []
     found = {(s.method, budget): s for budget, part in scores.items() for s in part}
-    rows = [next(found[m, b] for b in scores if (m, b) in found) for m in methods]
     keys = [*([AUC.key] if truth.planar.any() else []), MMA.key, "repeatability@3", "correct_inliers"]
     out = []
     for m in (metric_of(key, POINT_METRICS) for key in keys):
@@ -163,12 +142,12 @@ def by_budget(
             ]
             for b in sorted(scores)
         }
-        out.append(_grid(m.title, rows, columns))
+        out.append(make_grid(m.title, methods, columns))
     times = {key: median(s.pair_ms) for key, s in found.items()}
     columns = {
         f"{b} points": [number(times.get((m, b), math.nan), -3) for m in methods] for b in sorted(scores)
     }
-    slow = _grid("ms pair", rows, columns)
+    slow = make_grid("ms pair", methods, columns)
     return [*out, Grid(slow.title, slow.headings, slow.lines, (frozenset(),) * len(slow.headings))]
 
 
@@ -196,9 +175,3 @@ def contest_lines(contest: Contest, scores: Sequence[PointScores]) -> list[dict[
             }
         lines.append(line)
     return lines
-
-
-def signed(value: float, digits: int) -> str:
-    """With a plus sign where it is above 0."""
-    text = number(value, digits)
-    return "+" + text if value > 0 and text.strip("0.") else text
