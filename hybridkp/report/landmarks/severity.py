@@ -20,14 +20,12 @@ from ...datasets.synthetic.corruptions import corrupted
 from ...metrics import Metric
 from ...structures import Array, Dataset, InputError, Normalizer, Predictions
 from ..cells import Column, Row, ranked_rows
-from ..material import Material
+from ..material import Material, terms_of
 from ..output import about_page
 from ..plots import figure, log_values, plain, style_of, to_svg
 from ..rendering import NARROW, WIDE, axis_label
+from .harder import CLEAN, Condition, Strip, compared, crossing_lines, crossing_notes, find_crossings
 from .scores import Truth, gather_truth, score_methods, summary
-
-Condition = tuple[str, int]  #: kind and severity; ("clean", 0) is the pictures as they are
-CLEAN: Condition = ("clean", 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +36,7 @@ class _Table:
     conditions: tuple[Condition, ...]
     values: Array
     truth: Truth  #: of the clean pictures
+    strip: Strip
 
     def kind(self, name: str) -> Array:
         """(methods, objects): the mean over the severities of one kind."""
@@ -111,13 +110,33 @@ def write_robustness(
         facts=[f"{len(table.kinds)} corruptions", f"{table.values.shape[2]} objects", "no retraining"],
         caption=f"{head.title}, mean over the severities of a corruption; sorted by their mean.",
         unit=head.difference_unit,
+        terms=[
+            *terms_of([head], columns),
+            *((c.title, f"{c.tip[:1].upper()}{c.tip[1:]}.") for c in columns[1:]),
+        ],
         stem="robustness",
     )
     panels = {
         "wide": _panels_svg(table, order.tolist(), "severity-wide", WIDE[0], 4),
         "narrow": _panels_svg(table, order.tolist(), "severity-narrow", NARROW[0], 1),
     }
-    html = material.page("severity.html", timed=False, panels=panels)
+    found, doubtful = find_crossings(
+        {table.methods[m]: table.values[m] for m in order},
+        table.conditions,
+        groups,
+        lower_is_better=head.lower_is_better,
+        level=level,
+    )
+    html = material.page(
+        "severity.html",
+        timed=False,
+        panels=panels,
+        crossings=crossing_lines(found),
+        crossing_notes=crossing_notes(found, doubtful, table.kinds),
+        crossings_of=compared(len(methods)),
+        strip=table.strip.context(),
+        strip_method=table.strip.method,
+    )
     return material.write(Path(out_dir), html)
 
 
@@ -132,6 +151,7 @@ def _score(
         raise InputError("robustness needs predictions for the clean pictures and for a corruption")
     methods = tuple(p.method for p in predictions[CLEAN])
     clean = gather_truth(dataset, predictions[CLEAN], normalizer)
+    strip = Strip(clean, score_methods(clean, predictions[CLEAN]))
     place = {key: row for row, key in enumerate(clean.keys)}
     values = np.full((len(methods), len(conditions), len(place)), np.nan)
     for c, (condition, runs) in enumerate(zip(conditions, predictions.values(), strict=True)):
@@ -141,10 +161,12 @@ def _score(
         truth = gather_truth(harder, runs, normalizer)
         known = [(row, place[key]) for row, key in enumerate(truth.keys) if key in place]
         there, here = map(list, zip(*known, strict=True))
-        for score in score_methods(truth, runs):
+        scores = score_methods(truth, runs)
+        strip.add(*condition, truth, scores)
+        for score in scores:
             shown = statistics.average_over_seeds(score.values) * truth.headline.scale
             values[methods.index(score.method), c, here] = shown[there]
-    return _Table(methods, conditions, values, clean)
+    return _Table(methods, conditions, values, clean, strip)
 
 
 def _columns(table: _Table, head: Metric, level: float) -> list[Column]:
