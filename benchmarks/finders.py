@@ -98,6 +98,24 @@ def points(problem: Problem, finder: Any) -> dict[str, Any]:
     }
 
 
+def published(results: dict[str, Any]) -> dict[str, Any]:
+    """What the docs keep of a report: four digits of every figure."""
+    left_out = ("rank", "method", "family", "letters")
+    rows = [
+        {"finder": row["method"], "kind": row.get("family", "")}
+        | {k: v if v is None else float(f"{v:.4g}") for k, v in row.items() if k not in left_out}
+        for row in results["methods"]
+    ]
+    about = results["about"]
+    keys = [k for k, v in about.items() if isinstance(v, str) and k not in ("title", "headline")]
+    return {
+        "task": "finders",
+        "provenance": {k: about[k] for k in keys},
+        "facts": about["facts"],
+        "finders": rows,
+    }
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -133,7 +151,8 @@ def main(argv: list[str] | None = None) -> int:
         paths = write_finders_report(found, problem.val, args.out / name, families=families, provenance=facts)
         print(paths["markdown"].read_text(encoding="utf-8"))
         if args.results:
-            write_atomic(args.results / f"{name}-finders.json", paths["json"].read_bytes())
+            text = json.dumps(published(json.loads(paths["json"].read_text(encoding="utf-8"))), indent=1)
+            write_atomic(args.results / f"{name}-finders.json", text)
     return 0
 
 

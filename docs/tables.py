@@ -9,10 +9,11 @@ between them::
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
 METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
-set; ``networks NAME`` a run of networks with what each costs; ``finders NAME`` and ``whole NAME`` a bench
-of finders, with the figures that were stored; ``doors`` which exported file holds which method;
-``times NAME`` how long exported models take, beside another run's figure of the same methods;
-``taught NAME`` what a teacher is worth to a quick network;
+set; ``choose-time NAME``, ``choose-turned NAME`` and ``choose-objects NAME,NAME`` what that page says of
+time, of turned pictures and of several objects; ``networks NAME`` a run of networks with what each costs;
+``finders NAME`` and ``whole NAME`` a bench of finders, with the figures that were stored; ``doors`` which
+exported file holds which method; ``times NAME`` how long exported models take, beside another run's figure
+of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
 ``trust-...`` the tables of ``trust_tables.py``.  Every other figure, interval and letter is computed
 here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
@@ -31,6 +32,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trust_tables
@@ -43,6 +45,8 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- results: (?P<what>[^\n]*?) -->\n).*?(<!-- /results -->)", re.DOTALL)
 FAILURE = 8.0  #: %, above which a face counts as failed
 DASH = "–"
+WORDS = "[What the words mean](glossary.md)."  #: ends the line under every table
+_SHORT = "[epoch_pictures=240,input_px=160,max_epochs=10]"  #: of a finder's name, left out of a small table
 CHOICES = ("classical", "deep", "hybrid")  #: kinds that a reader chooses from
 COSTS = ("parameters", "multiply_adds", "ms_ratio", "epochs")
 
@@ -256,7 +260,7 @@ def side_by_side(names: str, *methods: str) -> str:
     what = "; ".join(f"{r.name}: {_sizes(r)}" for r in runs)
     made = "; ".join(dict.fromkeys(", ".join(_facts(r, "date", "machine")) for r in runs))
     text = markdown(["method", "kind", *headings], lines, left=(0, 1))
-    return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}.*"
+    return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}. {WORDS}*"
 
 
 def doors() -> str:
@@ -270,7 +274,7 @@ def doors() -> str:
     facts = document["provenance"]
     source = f"*{facts['crops']} crops of drawn faces; OpenCV {facts['opencv']}, ONNX Runtime"
     source += f" {facts['onnxruntime']}; {facts['date']}; `python benchmarks/doors.py`; "
-    source += "[every value, and why](results/doors.json).*"
+    source += f"[every value, and why](results/doors.json). {WORDS}*"
     return f"{markdown(['method', *names], lines, [0])}\n\n{source}"
 
 
@@ -336,7 +340,71 @@ def choose(names: str) -> str:
         arrow = "↓" if run.head.lower_is_better else "↑"
         lines.append([run.name, run.provenance["fit"], f"{run.head.heading} {arrow}", *cells])
         lines[-1].append(f"`{smallest.name}`, {smallest.model_bytes / 1e6:.1f} MB")
-    return markdown(headings, lines, left=range(len(headings)))
+    links = ", ".join(f"[{name}](results/{name}.json)" for name in names.split(","))
+    return f"{markdown(headings, lines, left=range(len(headings)))}\n\n*Every value: {links}. {WORDS}*"
+
+
+def choose_time(name: str) -> str:
+    """Methods from fast to slow: time as a ratio, error, size; bold: nothing faster is better."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    timed = [row for row in document["methods"] if row["time_ratio"]]
+    lines, least = [], np.inf
+    for row in sorted(timed, key=lambda row: row["time_ratio"][1]):
+        (low, middle, high), (error, *ends) = row["time_ratio"], row["error"]
+        text = f"{error:.2f}"
+        if error < least and row["kind"] != "floor":
+            least, text = error, f"**{text}**"
+        time = f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        bounds = f"[{ends[0]:.2f}, {ends[1]:.2f}]"
+        lines.append([f"`{row['method']}`", row["kind"], time, f"{text} {bounds}", f"{row['model_mb']:.1f}"])
+    headings = ["method", "kind", f"time / `{document['base']}`", "NME, % [95 %]", "model, MB"]
+    return f"{markdown(headings, lines, left=(0, 1))}\n\n{_chosen_source(name, document)}"
+
+
+def choose_turned(name: str) -> str:
+    """Errors on pictures that are turned; bold: the least of each column."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    table = np.array([row["turned"] for row in document["methods"]])
+    lines = [
+        [
+            f"`{row['method']}`",
+            row["kind"],
+            *(
+                f"**{v:.1f}**" if v == best else f"{v:.1f}"
+                for v, best in zip(values, table.min(0), strict=True)
+            ),
+        ]
+        for row, values in zip(document["methods"], table, strict=True)
+    ]
+    headings = ["method", "kind", *(f"{angle:g}°" for angle in document["degrees"])]
+    return f"{markdown(headings, lines, left=(0, 1))}\n\n{_chosen_source(name, document)}"
+
+
+def choose_objects(names: str) -> str:
+    """The best finder of each kind on each set, by how many objects a picture holds."""
+    headings = ["set", "objects a picture"]
+    headings += [f"best {kind}: AP50, % (time / people)" for kind in CHOICES]
+    lines = []
+    for name in names.split(","):
+        document = json.loads((RESULTS / f"{name}-finders.json").read_text(encoding="utf-8"))
+        count = {word: int(number) for number, word in (fact.split() for fact in document["facts"])}
+        line = [name, f"{count['objects'] / count['pictures']:.1f}"]
+        for kind in CHOICES:
+            rows = [row for row in document["finders"] if row["kind"] == kind]
+            best = max(rows, key=lambda row: row["ap50"], default=None)
+            finder = best and best["finder"].replace(_SHORT, "")
+            line.append(f"`{finder}`: {best['ap50']:.0f} ({best['time']:.1f})" if best else DASH)
+        lines.append(line)
+    links = ", ".join(f"[{name}](results/{name}-finders.json)" for name in names.split(","))
+    return f"{markdown(headings, lines, left=(0, 2, 3, 4))}\n\n*Every value: {links}. {WORDS}*"
+
+
+def _chosen_source(name: str, document: dict[str, Any]) -> str:
+    facts = document["provenance"]
+    told = [
+        facts[key] for key in ("data", "fitted on", "judged", "date", "machine", "command") if key in facts
+    ]
+    return f"*{'; '.join(told)}; `python benchmarks/choose.py`; [every value](results/{name}.json). {WORDS}*"
 
 
 def finders(name: str) -> str:
@@ -369,7 +437,9 @@ def finders(name: str) -> str:
     keys = ("fit", "date", "machine (that wrote this page)")
     said = [f"{about[k]} to fit" if k == "fit" else about[k] for k in keys if k in about]
     facts = "; ".join([", ".join(document["facts"]) + " judged", *said, f"`{about['command']}`"])
-    return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}; [every value](results/{name}.json).*"
+    return (
+        f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}; [every value](results/{name}.json). {WORDS}*"
+    )
 
 
 def whole(name: str) -> str:
@@ -391,6 +461,9 @@ KINDS: dict[str, Callable[..., str]] = {
     "against": against,
     "side-by-side": side_by_side,
     "choose": choose,
+    "choose-time": choose_time,
+    "choose-turned": choose_turned,
+    "choose-objects": choose_objects,
     "trust-cases": trust_tables.cases,
     "trust-faults": trust_tables.faults,
     "trust-kinds": trust_tables.kinds,
@@ -422,7 +495,7 @@ def source(run: Run) -> str:
     parts += [f"seed {seeds}" for seeds in _facts(run, "seeds")] + _facts(run, "budget")
     parts += _facts(run, "date", "machine", "versions")
     parts += [f"`{command}` with these methods" for command in _facts(run, "command")]
-    return f"*{'; '.join(parts)}; [every value](results/{run.name}.json).*"
+    return f"*{'; '.join(parts)}; [every value](results/{run.name}.json). {WORDS}*"
 
 
 def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]], left: Sequence[int]) -> str:
@@ -430,14 +503,15 @@ def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]], left: Sequ
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
 
 
-def filled(text: str) -> str:
-    """A page with every block of it written anew."""
+def filled(text: str, docs: str = "") -> str:
+    """A page with every block of it written anew; ``docs``: where it finds this folder."""
 
     def block(found: re.Match[str]) -> str:
         kind, *arguments = found["what"].split()
         if kind not in KINDS:
             raise SystemExit(f"unknown table {kind!r}: use {', '.join(KINDS)}")
-        return f"{found[1]}\n{KINDS[kind](*arguments)}\n\n{found[3]}"
+        made = KINDS[kind](*arguments).replace("](glossary.md)", f"]({docs}glossary.md)")
+        return f"{found[1]}\n{made}\n\n{found[3]}"
 
     return BLOCK.sub(block, text)
 
@@ -451,7 +525,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     old = []
     for page in PAGES:
         before = page.read_text(encoding="utf-8")
-        after = filled(before)
+        after = filled(before, "" if page.parent.name == "docs" else "docs/")
         if after != before:
             old.append(page.relative_to(ROOT).as_posix())
             if not check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridkp.metrics import box_figures, box_outcome, box_overlap
+from hybridkp.metrics import box_figures, box_outcome, box_overlap, froc
 from hybridkp.structures import InputError
 
 
@@ -75,3 +75,13 @@ def test_half_a_pixel_counts() -> None:
 def test_refuses_what_does_not_fit() -> None:
     with pytest.raises(InputError, match="as many scores"):
         box_outcome([[0, 0, 1, 1]], [[0, 0, 1, 1]], [])
+
+
+def test_the_curve_of_found_against_false_counts_equal_scores_together() -> None:
+    first = box_outcome([[0, 0, 9, 9], [30, 0, 9, 9]], [[0, 0, 9, 9], [60, 0, 9, 9]], [0.9, 0.9])
+    second = box_outcome([[0, 0, 9, 9]], [[0, 0, 9, 9], [40, 0, 9, 9]], [0.8, 0.1])
+    false, found = froc([first, second])
+    assert false.tolist() == [0, 0.5, 0.5, 1.0]
+    np.testing.assert_allclose(found, [0, 1 / 3, 2 / 3, 2 / 3])
+    nothing = froc([box_outcome([[0, 0, 9, 9]], np.zeros((0, 4)), [])])
+    assert [part.tolist() for part in nothing] == [[0.0], [0.0]]

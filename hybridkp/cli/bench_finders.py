@@ -38,6 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
+    from ..evaluate.processes import file_name
     from ..report import write_finders_report
 
     names = [recipes.canonical(name, "finders") for name in args.finders or recipes.FINDERS_DEFAULT]
@@ -52,7 +53,15 @@ def run(args: argparse.Namespace) -> int:
             made, problem, out, seed=args.seed, settings={"quick": args.quick}, progress=display
         )
     families = {name: recipes.family(name, "finders") for name in names}
-    paths = write_finders_report(found, problem.val, out, families=families, provenance=provenance())
+    paths = write_finders_report(
+        found,
+        problem.val,
+        out,
+        families=families,
+        abouts={name: recipes.describe_method(name, "finders") for name in names},
+        models={name: out / "models" / f"{file_name(name)}.hkp" for name in names},
+        provenance=provenance(),
+    )
     print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
     print(f"\nReport: {paths['html']}")
     return OK

@@ -2,6 +2,7 @@ from .boxes import BOX_FIGURES as BOX_FIGURES
 from .boxes import box_figures as box_figures
 from .boxes import box_outcome as box_outcome
 from .boxes import box_overlap as box_overlap
+from .boxes import froc as froc
 from .classification import calibration_curve as calibration_curve
 from .classification import error_by_score as error_by_score
 from .classification import expected_calibration_error as expected_calibration_error

@@ -87,9 +87,28 @@ def box_figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
     if curves is None:
         return dict.fromkeys(BOX_FIGURES, float("nan"))
     precision = curves[0].mean(axis=1)
+    false, recall = froc(outcomes)
+    reached = recall[false <= FALSE_PER_PICTURE].max(initial=0)
+    return {"ap": float(precision.mean()), "ap50": float(precision[0]), "recall": float(reached)}
+
+
+def froc(outcomes: Sequence[Outcome]) -> tuple[Array, Array]:
+    """False boxes per picture (T,) and the share of the objects that is found, as the least score falls.
+
+    The free-response operating characteristic, at an overlap of 0.5.  It begins at no box at all; equal
+    scores stand or fall together; without objects the shares are NaN.
+
+    References
+    ----------
+    D. P. Chakraborty, Maximum likelihood analysis of free-response receiver operating characteristic
+    (FROC) data, Medical Physics 16(4), 1989.
+
+    >>> false, recall = froc([box_outcome([[0, 0, 9, 9]], [[20, 0, 9, 9], [0, 0, 9, 9]], [0.9, 0.8])])
+    >>> false.tolist(), recall.tolist()
+    ([0.0, 1.0, 1.0], [0.0, 0.0, 1.0])
+    """
     score, hit, skip = pooled(outcomes)
-    false, true = np.cumsum(~hit[0] & ~skip[0]), np.cumsum(hit[0] & ~skip[0])
-    last = np.append(score[:-1] != score[1:], True)[: len(score)]  # equal scores stand or fall together
-    allowed = (false <= FALSE_PER_PICTURE * len(outcomes)) & last
-    recall = true[allowed].max(initial=0) / sum(o.n_objects for o in outcomes)
-    return {"ap": float(precision.mean()), "ap50": float(precision[0]), "recall": float(recall)}
+    last = np.append(score[:-1] != score[1:], True)[: len(score)]
+    false, true = np.cumsum(~hit[0] & ~skip[0])[last], np.cumsum(hit[0] & ~skip[0])[last]
+    n = sum(o.n_objects for o in outcomes)
+    return np.append(0, false) / max(len(outcomes), 1), np.append(0, true) / (n or np.nan)

@@ -77,6 +77,11 @@ def ranked_rows(
     ]
 
 
+def lettered(rows: Sequence[Row]) -> bool:
+    """Whether methods were tested against each other."""
+    return any(row.letters for row in rows)
+
+
 def shown_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
     """The first column and those with a number in ``rows``; quiet ones only where one is not 0."""
     has = {k for row in rows for k, v in row.numbers.items() if math.isfinite(v)}
@@ -188,16 +193,16 @@ def _escape_markdown(text: str) -> str:
 
 def to_markdown(rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[str] = ()) -> str:
     """A GitHub table and the notes as a list; "same": methods that share a letter, see :class:`Row`."""
+    family, tested = any(row.family for row in rows), lettered(rows)
     headings = [c.heading for c in columns]
-    headings.insert(1, "same")
-    family = any(row.family for row in rows)
+    headings[1:1] = ["same"] * tested
     lines = [
         "| # | method | " + "family | " * family + " | ".join(headings) + " |",
-        "|---:|:---|" + ":---|" * family + "---:|:---|" + "---:|" * (len(columns) - 1),
+        "|---:|:---|" + ":---|" * family + "---:|" + ":---|" * tested + "---:|" * (len(columns) - 1),
     ]
     for row in rows:
         cells = [" ".join(filter(None, cell(row, c))) for c in columns]
-        cells.insert(1, row.letters)
+        cells[1:1] = [row.letters] * tested
         names = [_escape_markdown(n) for n in (row.method, row.family)[: 1 + family]]
         lines.append(f"| {row.rank} | {' | '.join(names + cells)} |")
     lines += ["", *(f"- {_escape_markdown(n)}" for n in notes)]
@@ -206,13 +211,13 @@ def to_markdown(rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[
 
 def to_html(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """The table of :func:`to_markdown` as HTML, without notes and styles."""
-    headings = [c.heading for c in columns]
-    headings.insert(1, "same")
+    headings, tested = [c.heading for c in columns], lettered(rows)
+    headings[1:1] = ["same"] * tested
     head = "".join(f"<th>{html.escape(text)}</th>" for text in ("#", "method", *headings))
     lines = []
     for row in rows:
         texts = [" ".join(filter(None, cell(row, c))) for c in columns]
-        texts.insert(1, row.letters)
+        texts[1:1] = [row.letters] * tested
         lines.append("".join(f"<td>{html.escape(text)}</td>" for text in (str(row.rank), row.method, *texts)))
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -6,7 +6,6 @@ Reads nothing but stored boxes and the data that they belong to.  Figures are th
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -19,24 +18,36 @@ import numpy as np
 from ..files import FoundBoxes
 from ..imaging.draw import RIGHT_COLOR, TRUTH_COLOR, WRONG_COLOR, draw_boxes
 from ..imaging.images import as_uint8
-from ..metrics import BOX_FIGURES, box_figures, box_outcome, box_overlap
+from ..metrics import BOX_FIGURES, Metric, box_figures, box_outcome, box_overlap, froc
 from ..metrics.oks import Outcome
 from ..stats.resampling import counts, tails
 from ..structures import Array, Dataset, InputError
-from .cells import Column, Row, number
+from .cells import Column, Row, shown_columns
 from .embed import Picture, jpeg_uri
-from .output import about_page, write_files
-from .rendering import render_page
+from .material import Material
+from .output import about_page, links
+from .rendering import curves_context
+from .verdicts import count
 
 RESAMPLES = 300
 SURE = 0.5  #: score above which a box is drawn
 SHOWN = 3  #: pictures of each finder
 
-_TERMS = {
+_WORDS = {
     "ap": "COCO's average precision, mean over overlaps (IoU) of 0.50 to 0.95, objects of all sizes",
     "ap50": "the same at an overlap of 0.50",
     "recall": "share of the objects that the surest boxes find, one false box in ten pictures, IoU 0.50",
 }
+#: figures of pictures' outcomes; all are of the whole set, in percent
+METRICS = tuple(
+    Metric(
+        *(key, lambda outcomes, key=key: box_figures(outcomes)[key], title, "%", 1, "higher"),
+        words=_WORDS[key],
+        scale=100.0,
+        summary="set",
+    )
+    for key, title in BOX_FIGURES.items()
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +57,7 @@ class FinderScore:
     finder: str
     found: FoundBoxes
     value: dict[str, float]
+    froc: tuple[Array, Array]  #: false boxes per picture, share of the objects found
     draws: dict[str, Array]  #: figure -> (R,) on resampled groups; empty with fewer than two groups
 
     def interval(self, figure: str, level: float, n_groups: int) -> tuple[float, float]:
@@ -77,7 +89,7 @@ def score_finders(dataset: Dataset, founds: Sequence[FoundBoxes]) -> list[Finder
             for p, sample in enumerate(dataset)
         ]
         value = {k: 100 * v for k, v in box_figures(outcomes).items()}
-        out.append(FinderScore(found.finder, found, value, _draws(outcomes, codes)))
+        out.append(FinderScore(found.finder, found, value, froc(outcomes), _draws(outcomes, codes)))
     return sorted(out, key=lambda s: -s.value["ap"])
 
 
@@ -123,11 +135,11 @@ def finder_rows(
 
 
 COLUMNS = (
-    *(
-        Column(k, BOX_FIGURES[k], "%", 1, _TERMS[k], f"{k}_low", f"{k}_high")
-        for k in ("ap", "ap50", "recall")
+    *(Column.of(m, ends=(f"{m.key}_low", f"{m.key}_high")) for m in METRICS),
+    Column(
+        *("behind", "AP to the first", "points", 1, "difference on the same resamples of groups"),
+        *("behind_low", "behind_high"),
     ),
-    Column("behind", "AP to the first", "points", 1, "paired", "behind_low", "behind_high"),
     Column(
         *("time", "time / people", "", 2),
         "seconds for a picture of 640 x 480 in one thread, divided by those of OpenCV's HOG people detector",
@@ -137,75 +149,77 @@ COLUMNS = (
 )
 
 
-def finder_table(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
-    lines = [
-        ["finder", "kind", *(c.heading for c in COLUMNS)],
-        [":---", ":---", *("---:" for _ in COLUMNS)],
-    ]
-    for row in rows:
-        cells = [number(row.numbers[c.key], c.digits) for c in COLUMNS]
-        for i, c in enumerate(COLUMNS):
-            if c.low and math.isfinite(row.numbers[c.low]):
-                ends = (number(row.numbers[k], c.digits) for k in (c.low, c.high))
-                cells[i] += f" [{', '.join(ends)}]"
-        lines.append([f"`{row.method}`", row.family, *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def write_finders_report(
     founds: Sequence[FoundBoxes],
     dataset: Dataset,
     out: str | os.PathLike[str],
     *,
     families: Mapping[str, str] | None = None,
+    abouts: Mapping[str, str] | None = None,
+    models: Mapping[str, str | os.PathLike[str]] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
-    """Score stored boxes and write ``index.html``, ``results.md`` and ``results.json`` into ``out``.
+    """Score stored boxes and write ``index.html``, ``results.md``, ``.csv`` and ``.json`` into ``out``.
+
+    ``families``, ``abouts``, ``models`` and ``provenance``: see :func:`.write_report`.
 
     Returns
     -------
     dict
-        "html", "markdown", "json" -> path.
+        "html", "markdown", "csv", "json" -> path.
     """
     scores = score_finders(dataset, founds)
     rows = finder_rows(dataset, scores, families or {})
-    table, n_groups = finder_table(rows), len(set(dataset.groups.tolist()))
+    columns, n_groups = shown_columns(COLUMNS, rows), len(set(dataset.groups.tolist()))
     n_objects = sum(not i.ignore for s in dataset for i in s.instances)
-    facts = [f"{len(dataset)} pictures", f"{n_objects} objects", f"{n_groups} groups"]
     notes = [
         "Boxes were stored first and scored here. A crowd region counts for nothing.",
         f"Intervals (95 %): {RESAMPLES} resamples of whole groups"
         + ("." if n_groups >= 10 else f"; there are only {n_groups} groups, so they say little."),
     ]
-    about = about_page({"data": dataset.name}, provenance or {}, [])
-    html = render_page(
-        "finders.html",
-        {
-            "title": f"{dataset.name}: {len(rows)} finders compared",
-            "facts": facts,
-            "opening": f"{rows[0].method} leads with AP50:95 {number(rows[0].numbers['ap'], 1)} %.",
-            "table_caption": "Best AP first; each figure with its 95 % interval over groups.",
-            "rows": rows,
-            "columns": COLUMNS,
-            "terms": [(c.title, c.tip) for c in COLUMNS],
-            "notes": notes,
-            "about": about,
-            "cases": [(s.finder, _cases(dataset, s.found)) for s in scores],
-        },
+    material = Material(
+        head=METRICS[0],
+        what="object",
+        metrics=METRICS,
+        rows=rows,
+        columns=columns,
+        comparisons={},
+        level=0.95,
+        notes=notes,
+        about=about_page({"data": dataset.name}, provenance or {}, []),
+        title=f"{dataset.name}: {count(len(rows), 'finder')} compared",
+        facts=[count(len(dataset), "picture"), count(n_objects, "object"), count(n_groups, "group")],
+        caption="Best AP first; each figure with its 95 % interval over groups.",
+        unit="points",
+        terms=[(c.title, f"{c.tip[:1].upper()}{c.tip[1:]}.") for c in columns],
+        tips=abouts or {},
+        models=links(models or {}, Path(out)),
     )
-    numbers = [
-        {"finder": r.method, "kind": r.family}
-        | {k: None if math.isnan(v) else float(f"{v:.4g}") for k, v in r.numbers.items()}
-        for r in rows
-    ]
-    document = {"task": "finders", "provenance": about, "facts": facts, "finders": numbers}
-    files = {
-        "html": ("index.html", html),
-        "markdown": ("results.md", f"# {dataset.name}\n\n{' · '.join(facts)}\n\n{table}\n"),
-        "json": ("results.json", json.dumps(document, indent=1, allow_nan=False)),
-    }
-    return write_files(Path(out), files)
+    html = material.page(
+        "finders.html",
+        timed=False,
+        froc=_froc(scores),
+        cases=[(s.finder, _cases(dataset, s.found)) for s in scores],
+    )
+    return material.write(Path(out), html)
+
+
+def _froc(scores: Sequence[FinderScore]) -> dict[str, str] | None:
+    """Up to one false box a picture; a curve that ends before goes on as it is."""
+    grid = np.linspace(0, 1, 101)
+    curves = {s.finder: (grid, _reached(*s.froc, grid)) for s in scores if np.isfinite(s.froc[1]).all()}
+    return curves_context(
+        curves,
+        "froc",
+        x_label="false boxes per picture",
+        y_label="objects found, %",
+        aria="Free-response operating characteristic",
+    )
+
+
+def _reached(false: Array, recall: Array, grid: Array) -> Array:
+    """The share found with at most so many false boxes."""
+    return recall[np.searchsorted(false, grid, side="right") - 1]
 
 
 def _cases(dataset: Dataset, found: FoundBoxes) -> list[Picture]:

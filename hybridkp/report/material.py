@@ -30,7 +30,8 @@ class Material:
     metrics: Sequence[Metric]  #: the rows of the table
     rows: Sequence[Row]
     columns: Sequence[Column]  #: the headline's first
-    comparisons: Mapping[str, Sequence[PairedComparison]]  #: key of a figure -> all pairs of methods
+    #: key of a figure -> all pairs of methods; empty where none are tested
+    comparisons: Mapping[str, Sequence[PairedComparison]]
     level: float
     notes: Sequence[str]
     about: Mapping[str, str]
@@ -48,7 +49,7 @@ class Material:
     @property
     def main(self) -> Sequence[PairedComparison]:
         """All pairs of methods on the headline."""
-        return self.comparisons[self.head.key]
+        return self.comparisons.get(self.head.key, ())
 
     def points(self) -> list[plots.Point]:
         """The methods as points of the trade-off plot."""
@@ -65,7 +66,7 @@ class Material:
             "table_caption": self.caption,
             "level": f"{100 * self.level:g} %",
             "unit": self.unit,
-            "terms": [*self.terms, *(STATISTICS if len(self.rows) > 1 else ())],
+            "terms": [*self.terms, *(STATISTICS if self.main else STATISTICS[:1])],
             "tips": self.tips,
             "models": self.models,
             "downloads": [*list(self._names().values())[1:], *(name for name, _ in self.beside.values())],
@@ -78,7 +79,8 @@ class Material:
         """Kind of file -> its name; the page first."""
         table, minus = self.stem or "results", f"{self.stem}-" if self.stem else ""
         names = {"html": f"{self.stem or 'index'}.html", "markdown": f"{table}.md", "csv": f"{table}.csv"}
-        return {**names, "json": f"{table}.json", "pairs": f"{minus}pairs.csv"}
+        names["json"] = f"{table}.json"
+        return {**names, "pairs": f"{minus}pairs.csv"} if self.comparisons else names
 
     def overview(self, strip: Sequence[tuple[str, Array]]) -> bytes:
         """The README's picture: the trade-off above a strip of captioned pictures."""
@@ -103,7 +105,13 @@ class Material:
         The files are called index, results and pairs; with a ``stem`` they are called after it.
         """
         names = self._names()
-        facts = {**self.about, "title": self.title, "headline": self.head.key, "level": self.level}
+        facts = {
+            **self.about,
+            "title": self.title,
+            "facts": list(self.facts),
+            "headline": self.head.key,
+            "level": self.level,
+        }
         facts |= {
             "notes": list(self.notes),
             "data_errors": list(self.alarms),
@@ -115,7 +123,7 @@ class Material:
         pairs = cells.pairs_to_csv(self.comparisons, self.head.difference_unit)
         tables = cells.to_markdown(self.rows, self.columns, notes), cells.to_csv(self.rows), json, pairs
         files: dict[str, tuple[str, str | bytes]] = {
-            kind: (name, text) for (kind, name), text in zip(names.items(), (html, *tables), strict=True)
+            kind: (name, text) for (kind, name), text in zip(names.items(), (html, *tables), strict=False)
         }
         files |= self.beside
         if overview is not None:

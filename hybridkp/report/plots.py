@@ -27,6 +27,7 @@ ACCENT = "#c8500a"
 #: after Okabe and Ito (2008), without yellow and black, which vanish on one of the two grounds
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", MUTED)
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+LONGEST = 84  # signs of a name beside a wide plot; half of it below a narrow one
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,12 @@ def trade_off_svg(
         return to_svg(fig, name, f"{y_label} against milliseconds per {what} for {len(shown)} methods")
 
 
+def abridged(name: str, most: int) -> str:
+    """A long name without its middle."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
+
+
 def shares_svg(
     curves: Mapping[str, tuple[Array, Array]],
     *,
@@ -285,7 +292,8 @@ def shares_svg(
         axes = fig.add_subplot()
         for i, (method, (x, y)) in enumerate(curves.items()):
             color, dash = style_of(i)
-            axes.plot(x, 100 * np.asarray(y), color=color, ls=dash, lw=1.6, label=plain(method))
+            label = plain(abridged(method, LONGEST if wide else LONGEST // 2))
+            axes.plot(x, 100 * np.asarray(y), color=color, ls=dash, lw=1.6, label=label)
         ends = [(float(np.min(x)), float(np.max(x))) for x, _ in curves.values()]
         axes.set_xlim(min(low for low, _ in ends), max(high for _, high in ends) or 1)
         axes.set_ylim(0, 100)

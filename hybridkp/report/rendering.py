@@ -17,7 +17,7 @@ import jinja2
 from ..metrics import Metric
 from ..structures import Array
 from . import plots
-from .cells import Column, Row, cell
+from .cells import Column, Row, cell, lettered
 
 Markup = jinja2.utils.markupsafe.Markup
 TOC = Markup("<!-- contents -->")  #: where the list of sections goes
@@ -43,6 +43,7 @@ def render_page(template: str, context: Mapping[str, Any], room: str = "report")
     shared: dict[str, Any] = {
         "style": style,
         "cell": cell,
+        "lettered": lettered,
         "sort_key": _sort_key,
         "tips": {},
         "terms": (),
@@ -62,7 +63,7 @@ def _with_contents(page: str) -> str:
 
 def breakable(name: str) -> str:
     """A method's name that may be broken after its signs, and not within a word."""
-    pieces = map(Markup.escape, re.split(r"(?<=[:(,+\]])(?=.)", name))
+    pieces = map(Markup.escape, re.split(r"(?<=[:(,+=\]])(?=.)", name))
     return Markup("<wbr>").join(pieces)
 
 

@@ -137,7 +137,7 @@ def write_robustness(
         strip=table.strip.context(),
         strip_method=table.strip.method,
     )
-    return material.write(Path(out_dir), html)
+    return material.write(Path(out_dir), html, about={"objects": len(groups)})
 
 
 def _score(
