@@ -204,6 +204,24 @@ def test_occlusion_finds_what_decides() -> None:
     assert (maps[0] > 1).mean() < 0.1, "nothing else matters"
 
 
+class Balance:
+    """One landmark: to the right as far as the right half is brighter than the left one."""
+
+    def predict(self, images: Any) -> Any:
+        halves = np.asarray(images, float).mean(axis=(1, 3)).reshape(len(images), 2, -1).mean(2)
+        x = 32 + halves[:, 1] - halves[:, 0]
+        return np.stack([x, np.full(len(x), 20.0)], 1)[:, None]
+
+
+def test_what_pushes_to_opposite_sides_is_not_hidden_together() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[24:40, 8:24] = image[24:40, 40:56] = 200
+    maps = explain.occlusion(Balance(), image)
+    sides = np.array([maps[0, 6:10, 1:6].max(), maps[0, 6:10, 10:15].max()])
+    assert sides.max() > 1 and sides.min() < 0.1 * sides.max(), "only one side of the balance counts"
+    assert explain.deletion_test(Balance(), image, maps).ratio[0] > 3
+
+
 def test_the_deletion_test_tells_true_maps_from_false_ones() -> None:
     model, image = Brightest(), _spot()
     true = explain.deletion_test(model, image, explain.occlusion(model, image))

@@ -33,7 +33,8 @@ for name, expression in (
 # Hide and ask again
 # ------------------
 # A window is blurred, the detector is asked again, and how far the point moved is written down; then the
-# next window.
+# next window. Two windows may push the point to opposite sides; hidden together they would do nothing. So
+# the map counts pushes in one direction, the one on which the strongest agree best.
 
 large = np.repeat(np.repeat(image, 6, 0), 6, 1)
 maps = {name: occlusion(model, image) for name, model in models.items()}

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{args.boxes}: has {len(found)} boxes of {args.picture}; --object counts from 0"
             )
         box = found[args.object]
-    say("asking the model about some 300 crops with something hidden ...")
+    say("asking the model about some 600 crops with something hidden ...")
     page(args.model, args.picture, args.out, landmark=args.landmark, box_xywh=box)
     print(args.out)
     return OK

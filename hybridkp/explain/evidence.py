@@ -155,7 +155,7 @@ def _evidence(model: Any, crop: Array, k: int, hidden: Array, random_state: int)
         both = deletion_test(model, crop, cells[None], [k], random_state=random_state)
         return Evidence(name, words, cells, both, parts)
 
-    yield tested("Occlusion", "how far the point moves when the surroundings of a cell are hidden", hidden[k])
+    yield tested("Occlusion", "how far hiding the surroundings of a cell pushes the point", hidden[k])
     for name, part in inside(model):
         where = f" ({name})" if name else ""
         if supports(part, Contributing):

@@ -19,7 +19,7 @@ from ..imaging.images import as_uint8
 from ..points import FeatureMatcher
 from ..points.local import picture as picture_of
 from ..points.matchers import find
-from ..points.matching import match
+from ..points.matching import distances, match
 from ..report.embed import Picture
 from ..report.output import about_page
 from ..report.rendering import render_page
@@ -77,7 +77,7 @@ def explain_pair(matcher: Any, image_a: Array, image_b: Array) -> PairExplanatio
     a, b = first.keypoints, other.keypoints
     if not len(a) or len(b) < 2:
         raise InputError(f"the pictures have {len(a)} and {len(b)} points: nothing to compare")
-    far = _distances(first.rows, other.rows, norm)
+    far = distances(first.rows, other.rows, norm)
     order = np.argsort(far, axis=1, kind="stable")[:, :2]
     nearest = order[:, 0]
     mutual = far.argmin(axis=0)[nearest] == np.arange(len(a))
@@ -92,16 +92,6 @@ def explain_pair(matcher: Any, image_a: Array, image_b: Array) -> PairExplanatio
     return PairExplanation(
         found=found, nearest=nearest, second=order[:, 1], distance=distance, fate=fate, off=off
     )
-
-
-def _distances(a: Array, b: Array, norm: str) -> Array:
-    """(N, M) Euclidean distances of rows, or numbers of bits that differ."""
-    if norm == "HAMMING":
-        first, second = (np.unpackbits(rows, axis=1).astype(np.float32) for rows in (a, b))
-        return first.sum(1)[:, None] + second.sum(1) - 2 * first @ second.T
-    first, second = a.astype(np.float64), b.astype(np.float64)
-    square = (first**2).sum(1)[:, None] + (second**2).sum(1) - 2 * first @ second.T
-    return np.sqrt(np.maximum(square, 0))
 
 
 def pair_page(

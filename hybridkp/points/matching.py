@@ -288,6 +288,24 @@ def _vectors(rows_a: Array, rows_b: Array, norm: str) -> tuple[Array, Array]:
     return np.unpackbits(a, axis=1).astype(np.float32), np.unpackbits(b, axis=1).astype(np.float32)
 
 
+def distances(rows_a: Array, rows_b: Array, norm: str = "L2") -> Array:
+    """(N, M) float32 distances of all rows to all: Euclidean, or numbers of bits that differ.
+
+    For looking at; the matchers hold a block of them at a time.
+    """
+    a, b = _vectors(rows_a, rows_b, norm)
+    return _root(_squared(a, b, np.einsum("md,md->m", b, b)), norm)
+
+
+def _squared(a: Array, b: Array, length_b: Array) -> Array:
+    """(N, M) squared distances; ``length_b`` (M,) are the squared lengths of b's rows."""
+    distance: Array = a @ b.T
+    distance *= -2
+    distance += length_b
+    distance += np.einsum("nd,nd->n", a, a)[:, None]
+    return distance
+
+
 def _nearest(a: Array, b: Array) -> _Nearest:
     """Nearest and second nearest of each row of a, in blocks of bounded memory."""
     n, m = len(a), len(b)
@@ -298,10 +316,7 @@ def _nearest(a: Array, b: Array) -> _Nearest:
     for start in range(0, n, step):
         some = a[start : start + step]
         rows = slice(start, start + len(some))
-        distance = some @ b.T
-        distance *= -2
-        distance += length_b
-        distance += np.einsum("nd,nd->n", some, some)[:, None]
+        distance = _squared(some, b, length_b)
         np.minimum(column, distance.min(axis=0), out=column)
         best[rows] = nearest = distance.argmin(axis=1)
         place = np.arange(len(some)), nearest
