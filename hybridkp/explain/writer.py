@@ -199,9 +199,9 @@ def _notes() -> list[str]:
         f"Deletion test: the crop is cut into {GRID} x {GRID} cells; {n} of them ({SHARE:.0%}) are replaced"
         " by a blurred copy. Random tenths: 20 draws, their mean. Moves are measured from the points of the"
         " whole crop.",
-        "Occlusion hides windows two and four cells wide, and counts what they push the point in one direction,"
-        " the one on which the most important tenth of the cells agrees best: pushes to opposite sides would"
-        " undo each other.",
+        "Occlusion hides windows two and four cells wide, and counts how far they push the point in one"
+        " direction, the one on which the most important tenth of the cells agrees best: pushes to opposite"
+        " sides would undo each other.",
         "A small move is not a small error: the test asks what the model uses, not whether it is right.",
         "The blur leaves coarse shapes in place. What a model reads from those, no map here shows.",
         "A method that starts from the whole crop hardly moves a point whose surroundings are hidden: that is"
