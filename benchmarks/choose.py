@@ -5,7 +5,7 @@ Time is processor time of one thread, every model asked about the same object in
 little.  Errors on turned pictures are those of ``hybridkp robustness`` in the same folder.
 
 examples:
-  python benchmarks/choose.py runs/faces ../shared/data/faces68 -o docs/results/choose_faces68.json
+  python benchmarks/choose.py runs/drawn -o docs/results/choose_faces.json
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import landmark_sets as sets
 import numpy as np
 from landmark_times import contenders, measure
 
-from hybridkp import datasets, recipes
+from hybridkp import recipes
 from hybridkp.datasets import CORRUPTIONS
-from hybridkp.evaluate import make_crops, stored_models
+from hybridkp.evaluate import make_crops, stored_models, stored_problem
 from hybridkp.files import write_atomic
 from hybridkp.memory.threads import limit_threads
 from hybridkp.structures import InputError
@@ -33,12 +33,12 @@ from hybridkp.structures import InputError
 BASE = "sdm"
 
 
-def ratios(folder: Path, data: str, rounds: int) -> dict[str, list[float]]:
+def ratios(folder: Path, rounds: int) -> dict[str, list[float]]:
     """Method -> quartiles of its time over the base's, the fastest way to run each."""
     models = stored_models(folder)
     if BASE not in models:
         raise InputError(f"{folder}: has no model of {BASE}, which times are given against")
-    val = datasets.load_dataset(data, "val")
+    val = stored_problem(folder).val
     crops = make_crops(val)
     rows = np.linspace(0, len(crops) - 1, min(rounds, len(crops))).astype(int)
     samples = [(val.samples[crops.sample[r]], crops.instance[r]) for r in rows]
@@ -53,12 +53,12 @@ def ratios(folder: Path, data: str, rounds: int) -> dict[str, list[float]]:
     }
 
 
-def document(folder: Path, data: str, rounds: int) -> dict[str, Any]:
+def document(folder: Path, rounds: int) -> dict[str, Any]:
     """The published form: a row a method, best first."""
     bench, harder = (json.loads((folder / name).read_text()) for name in ("results.json", "robustness.json"))
     degrees = CORRUPTIONS["rotation"].values
     found = {row["method"]: row for row in harder["methods"]}
-    took = ratios(folder, data, rounds)
+    took = ratios(folder, rounds)
     rows = []
     for row in bench["methods"]:
         name, head = row["method"], bench["about"]["headline"]
@@ -86,11 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
     parser.add_argument("folder", type=Path, help="of a bench, with robustness.json")
-    parser.add_argument("data", help="the data set whose val part gives pictures and boxes")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=60)
     args = parser.parse_args(arguments)
-    write_atomic(args.out, json.dumps(document(args.folder, args.data, args.rounds), indent=1) + "\n")
+    write_atomic(args.out, json.dumps(document(args.folder, args.rounds), indent=1) + "\n")
     print(args.out)
 
 
