@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -78,6 +80,8 @@ def document(folder: Path, rounds: int) -> dict[str, Any]:
     about = bench["about"]
     keys = ("data", "fitted on", "date", "machine", "versions", "command")
     provenance = {key: about[key] for key in keys if key in about}
+    provenance["command"] = re.sub(r" --out \S+", "", provenance.get("command", ""))
+    provenance["load"] = f"{os.getloadavg()[0] / (os.cpu_count() or 1):.1f} processes a core while timing"
     provenance["judged"] = f"{bench['methods'][0]['objects']} objects; turned: {harder['about']['objects']}"
     return {"provenance": provenance, "base": BASE, "degrees": [0, *degrees], "methods": rows}
 

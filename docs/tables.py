@@ -401,9 +401,8 @@ def choose_objects(names: str) -> str:
 
 def _chosen_source(name: str, document: dict[str, Any]) -> str:
     facts = document["provenance"]
-    told = [
-        facts[key] for key in ("data", "fitted on", "judged", "date", "machine", "command") if key in facts
-    ]
+    told = [facts[key] for key in ("data", "fitted on", "judged", "load", "date", "versions") if key in facts]
+    told += [f"`{facts['command']}`"]
     return f"*{'; '.join(told)}; `python benchmarks/choose.py`; [every value](results/{name}.json). {WORDS}*"
 
 

@@ -60,10 +60,10 @@ changes = {
     "as they know them": (lambda image, xy: (image, xy), "nothing was changed"),
     "dark": (only(lambda x: 0.25 * x), "edges are weaker, their directions stay"),
     "a shadow": (only(lambda x: x * shade), "edges are weak on one side, strong on the other"),
-    "little contrast": (only(lambda x: 100 + 0.2 * x), "edges are five times weaker, and rounded"),
+    "little contrast": (only(lambda x: 100 + 0.1 * x), "edges are ten times weaker, and rounded"),
     "a negative": (only(lambda x: 255 - x), "every edge points the other way"),
-    "noise": (only(lambda x: x + 35 * rng.normal(size=x.shape)), "false edges, all of them small"),
-    "blur": (only(lambda x: cv2.GaussianBlur(x, (0, 0), 2.5)), "fine edges are gone, large shapes stay"),
+    "noise": (only(lambda x: x + 60 * rng.normal(size=x.shape)), "false edges, all of them small"),
+    "blur": (only(lambda x: cv2.GaussianBlur(x, (0, 0), 4)), "fine edges are gone, large shapes stay"),
     "coarse pixels": (
         only(lambda x: cv2.resize(cv2.resize(x, (16, 16), interpolation=3), (64, 64), interpolation=0)),
         "edges of blocks beside those of the face",

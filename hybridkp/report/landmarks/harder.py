@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-import numpy as np
-
 from ... import stats as statistics
 from ...datasets import CORRUPTIONS
 from ...structures import Array
+from ..cells import mean
 from ..embed import Picture
 from ..verdicts import count, listed
 from .pictures import Gallery, choose_cases
@@ -53,7 +52,7 @@ def find_crossings(
     doubtful = 0
 
     def gain(a: str, b: str, c: int) -> float:
-        return sign * float(np.nanmean(values[b][c] - values[a][c]))  # above 0 where a is better
+        return sign * mean(values[b][c] - values[a][c])  # above 0 where a is better
 
     def sure(a: str, b: str, c: int) -> bool:
         one = statistics.paired_difference(sign * values[a][c], sign * values[b][c], groups, level=level)
