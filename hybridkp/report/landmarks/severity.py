@@ -116,28 +116,33 @@ def write_robustness(
         ],
         stem="robustness",
     )
+    html = _page(material, table, order.tolist())
+    return material.write(Path(out_dir), html, about={"objects": len(groups)})
+
+
+def _page(material: Material, table: _Table, order: Sequence[int]) -> str:
+    """The page as text; ``order``: the methods' places in the table, best first."""
     panels = {
-        "wide": _panels_svg(table, order.tolist(), "severity-wide", WIDE[0], 4),
-        "narrow": _panels_svg(table, order.tolist(), "severity-narrow", NARROW[0], 1),
+        "wide": _panels_svg(table, order, "severity-wide", WIDE[0], 4),
+        "narrow": _panels_svg(table, order, "severity-narrow", NARROW[0], 1),
     }
     found, doubtful = find_crossings(
         {table.methods[m]: table.values[m] for m in order},
         table.conditions,
-        groups,
-        lower_is_better=head.lower_is_better,
-        level=level,
+        table.truth.groups,
+        lower_is_better=material.head.lower_is_better,
+        level=material.level,
     )
-    html = material.page(
+    return material.page(
         "severity.html",
         timed=False,
         panels=panels,
         crossings=crossing_lines(found),
         crossing_notes=crossing_notes(found, doubtful, table.kinds),
-        crossings_of=compared(len(methods)),
+        crossings_of=compared(len(order)),
         strip=table.strip.context(),
         strip_method=table.strip.method,
     )
-    return material.write(Path(out_dir), html, about={"objects": len(groups)})
 
 
 def _score(
