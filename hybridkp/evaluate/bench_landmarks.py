@@ -27,6 +27,7 @@ from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS
 from ..structures import DataWarning, Detector, InputError, InputErrors, Predictions, Problem
 from .crops import Crops, loaders, make_crops
+from .executors import AnyExecutor, Elsewhere, elsewhere, until_visible
 from .processes import (
     BenchProgress,
     check_items,
@@ -58,6 +59,7 @@ def bench(
     out: str | os.PathLike[str],
     seeds: Sequence[int] = (0,),
     n_jobs: int = 1,
+    executor: AnyExecutor | str | None = None,
     progress: BenchProgress | None = None,
 ) -> list[Predictions]:
     """Fit each method on the problem's training part, predict its judged part, and store that in ``out``.
@@ -78,6 +80,9 @@ def bench(
     out : folder; gets ``predictions/``, ``models/``, ``cache/`` and, for methods that failed,
         ``errors/``.  Nothing is written elsewhere.
     n_jobs : processes at a time, each with one thread; -1 = one per core
+    executor : where methods are fitted and predict, instead: a Dask client, ``"dask://HOST:PORT"``, or
+        anything with ``submit(function, argument) -> future``, which decides itself how many run at a time.
+        ``out`` and the data must lie at one path on all machines.  The clock runs at the end, here.
     progress : see :data:`~hybridkp.evaluate.processes.BenchProgress`
 
     Returns
@@ -106,6 +111,7 @@ def bench(
             errors,
             Path(out),
             count_workers(n_jobs),
+            executor,
             warn_failures if progress is None else progress,
         )
 
@@ -116,6 +122,7 @@ def _bench(
     errors: Sequence[str],
     out: Path,
     workers: int,
+    executor: AnyExecutor | str | None,
     tell: BenchProgress,
 ) -> list[Predictions]:
     """:func:`bench`, where nobody else writes."""
@@ -138,16 +145,17 @@ def _bench(
         # crops are made when the first job needs them, once
         shared = lru_cache(lambda: stack.enter_context(_shared_crops(out, problem, workers)))
 
-        def run(chosen: list[_Entry], mode: str, n_workers: int) -> None:
+        def run(chosen: list[_Entry], mode: str, n_workers: int, places: Elsewhere | None = None) -> None:
             jobs = [_job(out, *shared(), problem, facts, entry, mode) for entry in chosen]
 
             def done(job: Job) -> None:
-                results[job.method, job.seed] = load_predictions(job.predictions)
+                results[job.method, job.seed] = load_predictions(until_visible(job.predictions))
                 tell("done" if mode != "clock" else "timed", job.method, job.seed, "")
 
-            failed.extend(run_jobs(jobs, run_job, n_workers, tell, out, done))
+            failed.extend(run_jobs(jobs, run_job, n_workers, tell, out, done, places))
 
-        run(todo, "predict" if workers > 1 else "all", workers)
+        with elsewhere(executor if todo else None, out) as places:
+            run(todo, "predict" if workers > 1 or places else "all", workers, places)
         there = [e for e in entries if problem.max_timed > 0 and (e.method, e.seed) in results]
         untimed = [e for e in there if np.isnan(results[e.method, e.seed].seconds).all()]
         run(untimed, "clock", 1)  # one at a time: no neighbour on the machine while the clock runs

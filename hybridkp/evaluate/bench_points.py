@@ -26,6 +26,7 @@ from ..memory.threads import limit_threads
 from ..structures import Array, InputError
 from ..structures.pairs import Matched, Pair, PairMatcher, PairSet
 from .bench_landmarks import with_seed
+from .executors import AnyExecutor, elsewhere, until_visible
 from .processes import (
     BenchProgress,
     check_items,
@@ -60,6 +61,7 @@ def bench_pairs(
     seeds: Sequence[int] = (0,),
     n_jobs: int = 1,
     max_timed: int = 20,
+    executor: AnyExecutor | str | None = None,
     progress: BenchProgress | None = None,
 ) -> list[MatchedSet]:
     """Match each pair by each method, and store the matches in ``out``.
@@ -76,6 +78,7 @@ def bench_pairs(
     n_points, seeds : every method runs with each
     n_jobs : processes at a time; -1 = one per core.  With several, the clock runs at the end, alone:
         up to ``max_timed`` pairs, spread over the set, are matched once more, one method at a time
+    executor : where methods run, instead, as of :func:`.bench`; the clock runs at the end, here
     progress : see :data:`~hybridkp.evaluate.processes.BenchProgress`; the method is named with its budget
 
     Returns
@@ -94,16 +97,22 @@ def bench_pairs(
     out, workers = Path(out), count_workers(n_jobs)
     fingerprint = pairs.fingerprint  # reads every picture: bad ones are named before anything runs
     asked = [
-        _job(name, method, n, seed, pairs, fingerprint, out, workers, max_timed)
+        _job(name, method, n, seed, pairs, fingerprint, out, workers > 1 or executor is not None, max_timed)
         for name, method in items
         for n in _budgets(method, n_points)
         for seed in dict.fromkeys(int(s) for s in seeds)
     ]
     with work_in(out):
-        return _bench(asked, out, workers, warn_failures if progress is None else progress)
+        return _bench(asked, out, workers, executor, warn_failures if progress is None else progress)
 
 
-def _bench(asked: Sequence[PairsJob], out: Path, workers: int, tell: BenchProgress) -> list[MatchedSet]:
+def _bench(
+    asked: Sequence[PairsJob],
+    out: Path,
+    workers: int,
+    executor: AnyExecutor | str | None,
+    tell: BenchProgress,
+) -> list[MatchedSet]:
     """:func:`bench_pairs`, where nobody else writes."""
     remove_leftovers(out)
     results: dict[Path, MatchedSet] = {}
@@ -117,11 +126,12 @@ def _bench(asked: Sequence[PairsJob], out: Path, workers: int, tell: BenchProgre
             results[job.path] = kept
 
     def done(job: PairsJob) -> None:
-        results[job.path] = found = load_matched(job.path)
+        results[job.path] = found = load_matched(until_visible(job.path))
         lost = f"{len(found.failures)} of {len(found)} pairs raised" if found.failures else ""
         tell("timed" if job.mode == "clock" else "done", job.method, job.seed, lost)
 
-    failed = run_jobs(todo, run_pairs, workers, tell, out, done)
+    with elsewhere(executor if todo else None, out) as places:
+        failed = run_jobs(todo, run_pairs, workers, tell, out, done, places)
     there = [j for j in asked if j.max_timed > 0 and j.path in results]
     untimed = [replace(j, mode="clock") for j in there if np.isnan(results[j.path].cpu_seconds).all()]
     failed += run_jobs(untimed, run_pairs, 1, tell, out, done)  # one at a time: the clock runs
@@ -172,7 +182,7 @@ def _job(
     pairs: PairSet,
     fingerprint: str,
     out: Path,
-    workers: int,
+    timed_later: bool,
     max_timed: int,
 ) -> PairsJob:
     if hasattr(method, "match"):
@@ -182,7 +192,7 @@ def _job(
     label = f"{name}-{n_points}"
     file = f"{file_name(label)}-{seed}"
     return PairsJob(
-        mode="match" if workers > 1 else "all",
+        mode="match" if timed_later else "all",
         method=label,
         seed=seed,
         matcher=matcher,

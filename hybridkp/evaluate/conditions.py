@@ -24,7 +24,8 @@ from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Dataset, InputError, Predictions, Problem, as_problem
 from .crops import make_crops
-from .processes import Progress, count_workers, file_name, in_processes, versions
+from .executors import AnyExecutor, elsewhere, run_calls, until_visible
+from .processes import Progress, count_workers, file_name, versions
 
 #: what may decide a prediction: a model file does not say which of these rooms it needs
 _SOURCE = (
@@ -59,6 +60,7 @@ def robustness(
     severities: Sequence[int] = SEVERITIES,
     random_state: int = 0,
     n_jobs: int = 1,
+    executor: AnyExecutor | str | None = None,
     progress: Progress | None = None,
 ) -> dict[Condition, list[Predictions]]:
     """Predictions of every model for the judged part as it is and under each corruption and severity.
@@ -73,6 +75,7 @@ def robustness(
     out : folder; gets ``<condition>/<name>.safetensors``
     kinds : of :data:`hybridkp.datasets.CORRUPTIONS`; None = all
     n_jobs : conditions at a time, each in a process with one thread
+    executor : where conditions are predicted, instead, as of :func:`.bench`
     progress : see :data:`~hybridkp.evaluate.processes.Progress`; it names the condition
 
     Returns
@@ -105,12 +108,16 @@ def robustness(
     workers = count_workers(n_jobs)
     paths = {c: {n: Path(out) / str(c) / f"{file_name(n)}.safetensors" for n in models} for c in conditions}
     calls = ((c, models, params, dataset, paths[c], int(random_state)) for c in conditions)
-    with work_in(out), closing(in_processes(_predict, calls, workers, ordered=False)) as found:
+    with (
+        work_in(out),
+        elsewhere(executor, out) as places,
+        closing(run_calls(_predict, calls, workers, places, ordered=False)) as found,
+    ):
         remove_leftovers(out)
         for done, condition in enumerate(found, 1):
             if progress:
                 progress(str(condition), done, len(conditions))
-    return {c: [load_predictions(path) for path in paths[c].values()] for c in conditions}
+    return {c: [load_predictions(until_visible(path)) for path in paths[c].values()] for c in conditions}
 
 
 def _conditions(kinds: Sequence[str] | None, severities: Sequence[int]) -> list[Condition]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..files import read_meta
 from ..structures import Dataset, InputError, Predictions
 from .conditions import CLEAN, robustness
+from .executors import AnyExecutor
 from .foreign import read_foreign
 from .processes import Progress, file_name
 from .stored import stored_models
@@ -29,6 +30,7 @@ def evaluate(
     out: PathLike,
     predictions: Mapping[str, PathLike] | None = None,
     split: str = "",
+    executor: AnyExecutor | str | None = None,
     progress: Progress | None = None,
 ) -> list[Predictions]:
     """What each model says about each object of ``dataset``, and what others said, ready for one table.
@@ -40,6 +42,7 @@ def evaluate(
     out : folder; gets ``predictions/``, from which a second call goes on
     predictions : name -> a file of somebody else's predictions, as of :func:`.read_foreign`
     split : the name of the judged part, for the record
+    executor : where models predict, instead of here, as of :func:`.bench`
 
     Returns
     -------
@@ -60,7 +63,8 @@ def evaluate(
     found: list[Predictions] = []
     if named:
         tell = None if progress is None else lambda _, done, total: progress("models", done, total)
-        found = robustness(named, dataset, out=Path(out) / "predictions", kinds=(), progress=tell)[CLEAN]
+        folder = Path(out) / "predictions"
+        found = robustness(named, dataset, out=folder, kinds=(), executor=executor, progress=tell)[CLEAN]
     found += [read_foreign(path, dataset, name) for name, path in others.items()]
     return [replace(p, split=split) for p in found]
 

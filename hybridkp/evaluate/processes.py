@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing, contextmanager
 from multiprocessing import resource_tracker
@@ -61,6 +61,19 @@ SomeJob = TypeVar("SomeJob", bound=AnyJob)
 Stored = TypeVar("Stored")
 Result = TypeVar("Result")
 
+STARTS = "starts"  #: the stage of a job that has said nothing yet
+
+
+class Places(Protocol):
+    """Where jobs are carried out: processes of ours, or an executor's machines (:mod:`.executors`)."""
+
+    queues: bool  #: whether what is started may have to wait
+
+    def start(self, work: Callable[..., Any], *arguments: Any) -> Any: ...
+    def ended(self, running: Collection[Any]) -> list[Any]: ...
+    def finish(self, handle: Any) -> BaseException | None: ...
+    def stop(self) -> None: ...
+
 
 def run_jobs(
     jobs: Sequence[SomeJob],
@@ -69,13 +82,15 @@ def run_jobs(
     tell: BenchProgress,
     out: Path,
     done: Callable[[SomeJob], None],
+    places: Places | None = None,
 ) -> list[str]:
     """Run each job in a fresh process, ``n_workers`` at a time; ``done(job)`` for those that succeed.
 
-    Returns a line for each that failed; its traceback lies in ``out/errors``.
+    An executor's ``places`` are given all at once.  Returns a line for each that failed; its traceback
+    lies in ``out/errors``.
     """
     failed = []
-    for job, error in _run_all(jobs, run, n_workers, tell):
+    for job, error in _run_all(jobs, run, n_workers, tell, places or _OwnProcesses()):
         where = error_path(out, job.method, job.seed)
         if error is None:
             where.unlink(missing_ok=True)
@@ -99,7 +114,7 @@ def in_processes(
         n_jobs=n_workers,
         return_as="generator" if ordered else "generator_unordered",
         pre_dispatch="n_jobs",
-        initializer=_start_worker,
+        initializer=start_worker,
         initargs=(os.getpid(),),
     )
     with _deaf_to_ctrl_c():
@@ -188,45 +203,83 @@ def warn_failures(event: str, method: str, seed: int, detail: str) -> None:
 
 
 def _run_all(
-    jobs: Sequence[SomeJob], run: Callable[[SomeJob], None], n_workers: int, tell: BenchProgress
+    jobs: Sequence[SomeJob],
+    run: Callable[[SomeJob], None],
+    n_workers: int,
+    tell: BenchProgress,
+    places: Places,
 ) -> Iterator[tuple[SomeJob, BaseException | None]]:
     """(job, error or None) as they end.
 
-    Whatever ends this (Ctrl-C included) kills the processes that still run.
+    Whatever ends this (Ctrl-C included) ends what still runs.
     """
     waiting = list(reversed(jobs))
-    running: dict[Future[None], tuple[SomeJob, Any]] = {}
+    running: dict[Any, SomeJob] = {}
     stages: dict[SomeJob, str] = {}
+
+    def say_stage(job: SomeJob, stage: str) -> None:
+        if job not in stages and places.queues:
+            tell("start", job.method, job.seed, "")
+        if stages.get(job) != stage:
+            stages[job] = stage
+            tell("stage", job.method, job.seed, stage)
+
     try:
         while waiting or running:
-            while waiting and len(running) < n_workers:
+            while waiting and (places.queues or len(running) < n_workers):
                 job = waiting.pop()
-                tell("start", job.method, job.seed, "")
-                pool = _process()
-                with _deaf_to_ctrl_c():
-                    running[pool.submit(run, job)] = (job, pool)
-            done, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
-            for future in done:
-                job, pool = running.pop(future)
-                pool.shutdown(wait=True)  # it ends by itself, see end_soon
+                if not places.queues:
+                    tell("start", job.method, job.seed, "")
+                running[places.start(run, job)] = job
+            for handle in places.ended(running):
+                job = running.pop(handle)
+                error = places.finish(handle)
                 if job.log.exists() and job.log.stat().st_size == 0:
                     job.log.unlink()
-                yield job, future.exception()
-            for job, _ in running.values():
+                if places.queues and job not in stages:
+                    say_stage(job, "ends")
+                yield job, error
+            for job in running.values():
                 stage = _stage(job)
-                if stages.get(job) != stage:
-                    stages[job] = stage
-                    tell("stage", job.method, job.seed, stage)
+                if stage != STARTS or not places.queues:
+                    say_stage(job, stage)
     finally:
-        for _, pool in running.values():
+        places.stop()
+
+
+class _OwnProcesses:
+    """Each job in a process of its own, of this machine."""
+
+    queues = False
+
+    def __init__(self) -> None:
+        self.running: dict[Future[Any], Any] = {}
+
+    def start(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        pool = _process()
+        with _deaf_to_ctrl_c():
+            future: Future[Any] = pool.submit(work, *arguments)
+        self.running[future] = pool
+        return future
+
+    def ended(self, running: Collection[Any]) -> list[Any]:
+        return list(wait(running, timeout=0.3, return_when=FIRST_COMPLETED).done)
+
+    def finish(self, handle: Future[Any]) -> BaseException | None:
+        self.running.pop(handle).shutdown(wait=True)  # it ends by itself, see end_soon
+        return handle.exception()
+
+    def stop(self) -> None:
+        for pool in self.running.values():
             pool.shutdown(wait=True, kill_workers=True)
+        self.running.clear()
 
 
 def _stage(job: SomeJob) -> str:
     try:
         return job.stage.read_text(encoding="utf-8")
     except OSError:  # not yet there, or gone with the job that has just ended
-        return "starts"
+        return STARTS
 
 
 @contextmanager
@@ -247,13 +300,15 @@ def _process() -> Any:
     """joblib's own process pool, one worker, with its native threads bounded before they start."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     return ProcessPoolExecutor(
-        max_workers=1,
-        initializer=_start_worker,
-        initargs=(os.getpid(),),
-        env=dict.fromkeys(pools, str(FIT_THREADS)),
+        max_workers=1, initializer=start_worker, initargs=(os.getpid(),), env=one_thread()
     )
+
+
+def one_thread() -> dict[str, str]:
+    """What bounds the native threads of a process that is to start."""
+    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    return dict.fromkeys(pools, str(FIT_THREADS))
 
 
 # --------------------------------------------------------------------------------------------
@@ -261,7 +316,7 @@ def _process() -> Any:
 # --------------------------------------------------------------------------------------------
 
 
-def _start_worker(parent: int) -> None:
+def start_worker(parent: int) -> None:
     """Leave Ctrl-C to the parent, end when the parent is gone, and name no semaphore for a bar."""
     from tqdm import tqdm
 

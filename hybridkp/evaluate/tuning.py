@@ -24,7 +24,8 @@ from ..stats import paired_difference
 from ..structures import Array, InputError, Problem
 from .bench_landmarks import check_crops_only, with_seed
 from .crops import Crops, make_crops
-from .processes import Progress, count_workers, in_processes
+from .executors import AnyExecutor, elsewhere, run_calls
+from .processes import Progress, count_workers
 from .trials import FILE, LEVEL, Trial, write_trials
 
 Space = Mapping[str, Sequence[Any]]  #: parameter (``a__b`` for nested ones) -> values to choose from
@@ -84,6 +85,7 @@ def tune(
     metric: str | Metric | None = None,
     n_jobs: int = 1,
     name: str = "",
+    executor: AnyExecutor | str | None = None,
     progress: Progress | None = None,
 ) -> list[Trial]:
     """Search settings of one method by grouped cross-validation inside the problem's training part.
@@ -98,6 +100,7 @@ def tune(
     metric : a row, or the key of one; default: the one that leads in a report
     n_jobs : trials at a time, each in a process with one thread; -1 = one per core
     name : of the method, for :func:`found_settings`; default: that of the folder
+    executor : where trials run, instead, as of :func:`.bench`
     progress : see :data:`~hybridkp.evaluate.processes.Progress`; it names the setting
 
     Returns
@@ -122,7 +125,11 @@ def tune(
     calls = ((estimator, params, crops, cv, random_state, Path(out) / "cache") for params in settings)
     trials: list[Trial] = []
     first = np.zeros(0)
-    with work_in(out), closing(in_processes(_predict_held_out, calls, workers)) as found:
+    with (
+        work_in(out),
+        elsewhere(executor, out) as places,
+        closing(run_calls(_predict_held_out, calls, workers, places)) as found,
+    ):
         remove_leftovers(out)
         for params, (xy, seconds) in zip(settings, found, strict=True):
             own = errors(xy)
