@@ -11,6 +11,7 @@ from .options import (
     DATA,
     count,
     crop_options,
+    executor_option,
     jobs_option,
     methods_option,
     normalizer_option,
@@ -28,6 +29,7 @@ EXAMPLES = """\
   hybridkp bench mouse17 --normalizer pixel --quick
   hybridkp bench farm.json --category cow --images photos/ --methods sdm
   hybridkp bench faces68 --methods "heatmap[input_px=64],vote(sdm,heatmap:flip)" --param max_epochs=20
+  hybridkp bench faces68 --methods "sdm,heatmap" --executor dask://node1:8786 --out /shared/runs/faces
 A run that was stopped goes on when the same command is given again: finished methods are kept, a
 network goes on after its last whole epoch."""
 
@@ -49,6 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="val", help="evaluated part of the data (default val)")
     seeds_option(parser)
     jobs_option(parser)
+    executor_option(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="for all results (default hybridkp-out/<data>)"
     )
@@ -95,7 +98,13 @@ def run(args: argparse.Namespace) -> int:
     with work_in(out):
         with Display(len(methods) * len(set(args.seeds))) as display:
             predictions = evaluate.bench(
-                methods, problem, out=out, seeds=args.seeds, n_jobs=args.jobs, progress=display
+                methods,
+                problem,
+                out=out,
+                seeds=args.seeds,
+                n_jobs=args.jobs,
+                executor=args.executor,
+                progress=display,
             )
         show_report(predictions, problem, out)
     for name in display.failed:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..files.lease import work_in
 from .display import OK, Display, plain, provenance
-from .options import DATA, count, methods, reader_options, reading, seed_option
+from .options import DATA, count, executor_option, methods, reader_options, reading, seed_option
 
 NAME = "bench-finders"
 HELP = "compare finders of objects in whole pictures"
@@ -32,6 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--max-val", type=count, metavar="N", help="evaluate on so many pictures, evenly chosen"
     )
     seed_option(parser)
+    executor_option(parser)
     reader_options(parser)
     parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-finders)")
 
@@ -50,7 +51,13 @@ def run(args: argparse.Namespace) -> int:
     args.resume = f"Finished finders are kept in {out}; give the same command again to go on."
     with work_in(out), Display(len(made)) as display:
         found = evaluate.bench_finders(
-            made, problem, out, seed=args.seed, settings={"quick": args.quick}, progress=display
+            made,
+            problem,
+            out,
+            seed=args.seed,
+            settings={"quick": args.quick},
+            executor=args.executor,
+            progress=display,
         )
     families = {name: recipes.family(name, "finders") for name in names}
     paths = write_finders_report(

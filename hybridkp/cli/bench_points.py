@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files.lease import work_in
 from .display import FAILED, OK, Display, say, show_points_report
-from .options import counts, jobs_option, methods_option, seeds_option
+from .options import counts, executor_option, jobs_option, methods_option, seeds_option
 
 NAME = "bench-points"
 HELP = "compare interest points on pairs of pictures"
@@ -32,6 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=counts, help="budgets of points per picture, with commas (1024)")
     seeds_option(parser)
     jobs_option(parser)
+    executor_option(parser)
     parser.add_argument(
         "--short-side", type=int, default=480, help="pictures are shrunk to it, px; 0 = as they are (480)"
     )
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
                 n_points=budgets,
                 seeds=args.seeds,
                 n_jobs=args.jobs,
+                executor=args.executor,
                 progress=display,
             )
         for matched in found:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, Bar, say, show_report
-from .options import DATA, count, normalizer_option, reader_options, reading
+from .options import DATA, count, executor_option, normalizer_option, reader_options, reading
 
 NAME = "evaluate"
 HELP = "score trained models, and others' predictions, on data; writes a report"
@@ -44,6 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for predictions and the report")
     normalizer_option(parser)
+    executor_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,7 +61,13 @@ def run(args: argparse.Namespace) -> int:
     args.resume = f"Finished predictions are kept in {args.out}."
     with Bar("model") as bar:
         found = evaluate.evaluate(
-            models, dataset, out=args.out, predictions=dict(args.predictions), split=split or "", progress=bar
+            models,
+            dataset,
+            out=args.out,
+            predictions=dict(args.predictions),
+            split=split or "",
+            executor=args.executor,
+            progress=bar,
         )
     if split is None:
         say(f"hybridkp: note: {data} has no splits: all of it is judged; see that no model trained on it")

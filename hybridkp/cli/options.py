@@ -57,6 +57,16 @@ def jobs_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def executor_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--executor",
+        type=executor,
+        metavar="dask://HOST:PORT",
+        help="do the work on a Dask cluster, which sees the data and the folder for results at the same paths"
+        " (default: processes of this machine)",
+    )
+
+
 def crop_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop", type=count, metavar="PX", default=128, help="side of the square crops, px (default 128)"
@@ -129,6 +139,13 @@ def jobs(text: str) -> int:
         return count(text)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"{text} is no number of processes: 1 or more, or -1") from None
+
+
+def executor(text: str) -> str:
+    host, colon, port = text.removeprefix("dask://").rpartition(":")
+    if not (text.startswith("dask://") and host and colon and port.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text} is not dask://HOST:PORT")
+    return text
 
 
 def names(text: str) -> list[str]:

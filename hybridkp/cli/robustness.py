@@ -8,6 +8,7 @@ from ..files.lease import work_in
 from .display import OK, Bar, plain, provenance
 from .options import (
     count,
+    executor_option,
     jobs_option,
     methods_option,
     names,
@@ -33,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kinds", type=names, metavar="A,B", help=f"with commas, of {KINDS} (default all)")
     seed_option(parser, "of the models and of the corruptions (default 0)")
     jobs_option(parser)
+    executor_option(parser)
     parser.add_argument("--max-val", type=count, metavar="N", help="predict so many pictures, evenly chosen")
     normalizer_option(parser)
 
@@ -60,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
             kinds=args.kinds,
             random_state=args.seed,
             n_jobs=args.jobs,
+            executor=args.executor,
             progress=bar,
         )
     paths = write_robustness(

@@ -12,6 +12,7 @@ from .options import (
     DATA,
     count,
     crop_options,
+    executor_option,
     jobs_option,
     methods_option,
     normalizer_option,
@@ -46,6 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="short trainings")
     seed_option(parser)
     jobs_option(parser)
+    executor_option(parser)
     param_option(parser)
     crop_options(parser)
     normalizer_option(parser)
@@ -89,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
                 random_state=args.seed,
                 n_jobs=args.jobs,
                 name=name,
+                executor=args.executor,
                 progress=bar,
             )
     facts = provenance()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..detection.fitting import each_fit_once, fit_finder
+from ..detection.fitting import Kept, each_fit_once, fit_finder
 from ..files import FoundBoxes, load_found, load_model, save_found, save_model
 from ..files.lease import work_in
 from ..imaging.images import as_uint8
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Array, Finder, InputError, Problem
 from .bench_landmarks import with_seed
-from .processes import file_name, one_line
+from .executors import AnyExecutor, Elsewhere, elsewhere, until_visible
+from .processes import file_name, host, one_line
 
 TIMED_HW = 480, 640  #: px of the pictures on the clock
 TIMED = 12  #: of them
@@ -38,6 +40,7 @@ def bench_finders(
     *,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
+    executor: AnyExecutor | str | None = None,
     progress: Progress | None = None,
 ) -> list[FoundBoxes]:
     """Fit every finder on ``problem.train`` and store what it finds in ``problem.val``.
@@ -48,6 +51,7 @@ def bench_finders(
     out : folder; gets ``found/NAME.json`` and ``models/NAME.hkp``
     seed : every ``random_state`` is set to it
     settings : further facts that must be the same for stored boxes to be kept
+    executor : where finders are fitted and look, instead of here, as of :func:`.bench`
 
     Returns
     -------
@@ -66,33 +70,73 @@ def bench_finders(
     made: dict[str, FoundBoxes] = {}
     models: dict[str, Finder] = {}
     with work_in(out), limit_threads(FIT_THREADS), each_fit_once() as fits:
+        todo = []
         for name, finder in finders.items():
-            path = out / "found" / f"{file_name(name)}.json"
-            model_path = out / "models" / f"{file_name(name)}.hkp"
             try:
-                if path.exists() and _same(kept := load_found(path), problem, about):
-                    made[name], models[name] = kept, load_model(model_path)
+                if _path(out, name).exists() and _same(kept := load_found(_path(out, name)), problem, about):
+                    made[name], models[name] = kept, load_model(_model(out, name))
                     fits.put(with_seed(finder, seed), problem.train.samples, models[name], kept.fit_seconds)
                     tell("kept", name, seed, "")
                     continue
             except InputError as error:  # damaged
                 tell("stale", name, seed, one_line(error))
-            tell("start", name, seed, "")
-            start, before = time.perf_counter(), fits.spared
-            models[name] = fit_finder(with_seed(finder, seed), problem.train.samples)
-            seconds = time.perf_counter() - start + fits.spared - before
-            model_path.parent.mkdir(parents=True, exist_ok=True)
-            save_model(models[name], model_path, {"finder": name})
-            found = _ask(name, models[name], problem)
-            size = model_path.stat().st_size
-            made[name] = replace(found, fit_seconds=seconds, model_bytes=size, settings=about)
-            save_found(made[name], path)
-            tell("done", name, seed, "")
+            todo.append((name, with_seed(finder, seed), problem, about, out))
+        with elsewhere(executor if todo else None, out) as places:
+            for name in _fit_all(todo, fits, places, lambda event, name: tell(event, name, seed, "")):
+                made[name] = load_found(until_visible(_path(out, name)))
+                models[name] = load_model(until_visible(_model(out, name)))
+        made = {name: made[name] for name in finders}
         if any(np.isnan(f.time_ratio) for f in made.values()):
             for name, ratio in _clock(models, problem).items():
                 made[name] = replace(made[name], time_ratio=ratio)
-                save_found(made[name], out / "found" / f"{file_name(name)}.json")
+                save_found(made[name], _path(out, name))
     return list(made.values())
+
+
+def _fit_all(
+    todo: Sequence[tuple[Any, ...]], fits: Kept, places: Elsewhere | None, tell: Callable[[str, str], None]
+) -> Iterator[str]:
+    """The finders' names as they are stored: one after the other here, or wherever an executor sends them."""
+    if places is None:
+        for job in todo:
+            tell("start", job[0])
+            yield _fit_one(fits, *job)
+            tell("done", job[0])
+        return
+    for job in todo:
+        tell("start", job[0])
+    with closing(places.map(_fit_alone, todo, ordered=False)) as found:
+        for name in found:
+            yield name
+            tell("done", name)
+
+
+def _fit_alone(*job: Any) -> str:
+    with limit_threads(FIT_THREADS), each_fit_once() as fits:
+        return _fit_one(fits, *job)
+
+
+def _fit_one(
+    fits: Kept, name: str, finder: Finder, problem: Problem, about: Mapping[str, Any], out: Path
+) -> str:
+    """Fit a finder, store it, and store what it finds; its name."""
+    start, before = time.perf_counter(), fits.spared
+    model = fit_finder(finder, problem.train.samples)
+    seconds = time.perf_counter() - start + fits.spared - before
+    path = _model(out, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_model(model, path, {"finder": name})
+    found = replace(_ask(name, model, problem), fit_seconds=seconds, settings=about, fit_host=host())
+    save_found(replace(found, model_bytes=path.stat().st_size), _path(out, name))
+    return name
+
+
+def _path(out: Path, name: str) -> Path:
+    return out / "found" / f"{file_name(name)}.json"
+
+
+def _model(out: Path, name: str) -> Path:
+    return out / "models" / f"{file_name(name)}.hkp"
 
 
 def _same(found: FoundBoxes, problem: Problem, about: Mapping[str, Any]) -> bool:

@@ -35,6 +35,7 @@ from .processes import (
     end_soon,
     error_path,
     file_name,
+    host,
     load_per_core,
     one_line,
     peak_bytes,
@@ -326,6 +327,7 @@ def _joined(
         cpu_seconds=np.concatenate([old.cpu_seconds, [r.cpu_seconds for r in rows]]),
         peak_bytes=max(peak_bytes(), old.peak_bytes),
         load=load_per_core(),
+        host=", ".join(dict.fromkeys(filter(None, (old.host, host())))) if job.mode == "all" else "",
         failures=dict(failures),
         versions=versions(),
         **job.facts,
@@ -349,4 +351,4 @@ def _clocked(job: PairsJob) -> MatchedSet:
         result = _match(job.matcher, images, True)
         results[row] = replace(results[row], seconds=result.matched.seconds)
         cpu[row] = result.cpu_seconds
-    return replace(found, results=tuple(results), cpu_seconds=cpu, load=load_per_core())
+    return replace(found, results=tuple(results), cpu_seconds=cpu, load=load_per_core(), host=host())

@@ -26,6 +26,7 @@ from typing import Any, Protocol, TypeVar
 import joblib
 
 from ..files import write_atomic
+from ..memory.resident import host as host
 from ..memory.resident import load_per_core as load_per_core
 from ..memory.resident import peak_bytes as peak_bytes
 from ..memory.resident import reset_peak as reset_peak

@@ -32,7 +32,7 @@ from .. import __version__
 from ..files import write_atomic
 from ..files.lease import LEASE, abandoned
 from ..structures import Array, InputError
-from .processes import end_soon, one_line, one_thread, start_worker
+from .processes import end_soon, host, one_line, one_thread, start_worker
 
 MOST_TRIES = 3  #: of a call whose process, or whose worker, dies
 LOOK = 1.0  #: seconds between two looks at whether the run goes on
@@ -62,11 +62,6 @@ class Outcome:
     traceback: str = ""
     input_error: bool = False  #: a mistake of the user's, said in that line
     died: bool = False  #: the process ended without a word: out of memory, a crash of native code
-
-
-def host() -> str:
-    """This machine's name."""
-    return platform.node() or "unknown"
 
 
 @lru_cache

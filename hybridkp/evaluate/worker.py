@@ -21,7 +21,7 @@ from ..imaging.crops import batch_of_one, predict_in_box, to_picture
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Array, Batch, InputError, Predictions, Problem
 from .crops import load_modalities
-from .processes import divert_messages, end_soon, load_per_core, peak_bytes, reset_peak, versions
+from .processes import divert_messages, end_soon, host, load_per_core, peak_bytes, reset_peak, versions
 
 WARM_UP = 3  #: predictions made before the clock starts
 LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
@@ -72,10 +72,11 @@ def _do(job: Job) -> None:
         if job.mode == "clock":
             found = load_predictions(job.predictions)
         else:
-            found = replace(_predicted(model, job, images, watch), fit_load=load)
+            found = replace(_predicted(model, job, images, watch), fit_load=load, fit_host=host())
         if job.mode != "predict" or not _recallable(job.estimator):
             _say(job, "is timed")
-            found = replace(found, seconds=_clock(model, job, len(images)), load=load_per_core())
+            seconds = _clock(model, job, len(images))
+            found = replace(found, seconds=seconds, load=load_per_core(), host=host())
     save_predictions(found, job.predictions)
 
 

@@ -36,6 +36,7 @@ class FoundBoxes:
         measured
     data, fingerprint : name and digest of the data set
     settings : what must be the same for the boxes to be kept
+    fit_host : the machine's name on which it was trained, "" = unknown
     """
 
     finder: str
@@ -48,6 +49,7 @@ class FoundBoxes:
     data: str = ""
     fingerprint: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    fit_host: str = ""
 
     __repr__ = short_repr
 
@@ -61,7 +63,16 @@ def save_found(found: FoundBoxes, path: str | os.PathLike[str]) -> None:
         {"name": name, "boxes": np.round(boxes, 3).tolist(), "scores": np.round(score, 6).tolist()}
         for name, boxes, score in zip(found.names, found.boxes, found.scores, strict=True)
     ]
-    names = ("finder", "fit_seconds", "model_bytes", "time_ratio", "data", "fingerprint", "settings")
+    names = (
+        "finder",
+        "fit_seconds",
+        "model_bytes",
+        "time_ratio",
+        "data",
+        "fingerprint",
+        "settings",
+        "fit_host",
+    )
     facts = {name: getattr(found, name) for name in names}
     facts |= {k: None for k, v in facts.items() if isinstance(v, float) and np.isnan(v)}
     document = {"found": FOUND_FORMAT, **facts, "pictures": pictures}
@@ -75,6 +86,7 @@ def load_found(path: str | os.PathLike[str]) -> FoundBoxes:
         if document.pop("found") != FOUND_FORMAT:
             raise ValueError("format")
         pictures = document.pop("pictures")
+        document["fit_host"] = str(document.get("fit_host", ""))  # older files have none
         for key in ("fit_seconds", "time_ratio"):
             document[key] = float("nan") if document[key] is None else float(document[key])
         return FoundBoxes(

@@ -16,9 +16,10 @@ import platform
 import shutil
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,7 @@ from ..structures import InputError
 
 BEAT = 20.0  #: seconds between heartbeats
 PATIENCE = 900.0  #: seconds without a heartbeat after which an owner that cannot be seen counts as dead
+LOOK = 0.2  #: seconds between two looks of those who wait their turn
 LEASE = "hybridkp-lease.json"  #: inside every scratch folder
 RUN = "hybridkp-run.json"  #: inside a folder that a run works in, while it does
 
@@ -120,6 +122,24 @@ def hold(path: str | os.PathLike[str], beat: float = BEAT) -> Iterator[Path]:
         with suppress(OSError):
             if path.read_text(encoding="utf-8") == text:
                 path.unlink()
+
+
+@contextmanager
+def hold_in_turn(path: Path, beat: float = BEAT, look: float = LOOK) -> Iterator[None]:
+    """:func:`hold`, once whoever holds it now, on whatever machine, has let it go or is dead.
+
+    What is no lease, and stays none, keeps nobody waiting: the body then runs without.
+    """
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(hold(path, beat))
+                break
+            except Held:
+                if path.is_dir() or (_owner(path) is None and seconds_since(path) > PATIENCE):
+                    break
+                time.sleep(look)
+        yield
 
 
 @contextmanager

@@ -22,7 +22,7 @@ MATCHED_FORMAT = 1
 _POINTS = ("xy", "score", "size", "angle", "octave")
 _MATCHES = ("xy_a", "xy_b", "score", "inlier")
 _REST: dict[str, type] = {
-    **dict.fromkeys(("method", "data", "fingerprint"), str),
+    **dict.fromkeys(("method", "data", "fingerprint", "host"), str),
     **dict.fromkeys(("params", "failures", "versions"), dict),
     **dict.fromkeys(("n_points", "seed", "peak_bytes"), int),
     "load": float,
@@ -48,6 +48,7 @@ class MatchedSet:
     peak_bytes : the process's largest resident size, -1 = unknown
     failures : pair name -> one line
     load : the machine's load average per core when the times were taken, NaN = unknown
+    host : that machine's name, "" = unknown
     """
 
     method: str
@@ -65,6 +66,7 @@ class MatchedSet:
     failures: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     load: float = float("nan")
+    host: str = ""
 
     __repr__ = short_repr
 
@@ -159,7 +161,7 @@ def _rows(arrays: dict[str, Array], prefix: str, names: tuple[str, ...], n: int)
 
 
 def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> MatchedSet:
-    rest = {"load": float("nan"), **rest}  # older files have none
+    rest = {"load": float("nan"), "host": "", **rest}  # older files have none
     check_kinds(rest, {**_REST, "names": list, "stages": list})
     names, stages = tuple(map(str, rest["names"])), tuple(map(str, rest["stages"]))
     n = len(names)

@@ -15,7 +15,7 @@ from .records import check_kinds, load_tensors, save_tensors
 PREDICTIONS_FORMAT = 1
 _ARRAYS = ("xy", "score", "instance", "seconds")
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("method", "dataset", "fingerprint", "split"), str),
+    **dict.fromkeys(("method", "dataset", "fingerprint", "split", "host", "fit_host"), str),
     **dict.fromkeys(("params", "versions", "history"), dict),
     **dict.fromkeys(("seed", "model_bytes", "peak_bytes"), int),
     **dict.fromkeys(("fit_seconds", "load", "fit_load"), (int, float)),
@@ -36,7 +36,8 @@ def load_predictions(path: str | os.PathLike[str]) -> Predictions:
 
 
 def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> Predictions:
-    rest = {"load": float("nan"), "fit_load": float("nan"), **rest}  # older files have none
+    unknown = {"load": float("nan"), "fit_load": float("nan"), "host": "", "fit_host": ""}
+    rest = {**unknown, **rest}  # older files have none
     check_kinds(rest, _KINDS)
     rest["names"] = tuple(str(name) for name in rest["names"])
     rest |= {name: arrays[name] for name in _ARRAYS}

@@ -30,7 +30,7 @@ from sklearn.base import clone
 
 from .. import files
 from ..datasets.splits import group_folds
-from ..files.lease import work_in
+from ..files.lease import hold_in_turn, work_in
 from ..files.records import load_tensors, save_tensors
 from ..imaging.images import check_batch
 from ..structures import Array, Batch, Detector, InputError, check_xy
@@ -46,8 +46,8 @@ except ImportError:  # Windows: two processes may then compute the same thing, h
 _FOLDER: ContextVar[Path | None] = ContextVar("hybridkp_memory", default=None)
 _PROGRESS: ContextVar[Path | None] = ContextVar("hybridkp_progress", default=None)
 #: names of what is remembered, and of what its computation leaves when it is killed
-_OURS = re.compile(r"[0-9a-f]{32}\.(hkp|safetensors|json|lock|progress)")
-_LOCKS = re.compile(r"[0-9a-f]{32}\.lock")
+_OURS = re.compile(r"[0-9a-f]{32}\.(hkp|safetensors|json|lock|lease|progress)")
+_LOCKS = re.compile(r"[0-9a-f]{32}\.(lock|lease)")
 _CREDIT = 0.0  # seconds of work that this process was spared, nested work included
 _PEAK = -1  # bytes that finished and spared work took at most, since the stopwatch around it started
 
@@ -296,11 +296,16 @@ def credit(seconds: float) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """An advisory lock that the system drops when the holder dies, where there are such."""
-    if fcntl is None:
-        yield
-        return
+    """An advisory lock that the system drops when the holder dies, where there are such, and a lease.
+
+    The lock is for the processes of this machine, which it wakes at once; the lease for those of others,
+    whose locks a disk of the net may not know.
+    """
     with ExitStack() as stack:
+        if fcntl is None:
+            stack.enter_context(hold_in_turn(path.with_suffix(".lease")))
+            yield
+            return
         try:
             handle = stack.enter_context(open(path, "wb"))
         except IsADirectoryError as error:
@@ -310,6 +315,7 @@ def _lock(path: Path) -> Iterator[None]:
         else:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
+            stack.enter_context(hold_in_turn(path.with_suffix(".lease")))
         yield
 
 

@@ -12,7 +12,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,7 @@ class Row:
     letters: str
     numbers: Mapping[str, float]
     family: str = ""  #: "classical", "learned", ...
+    marks: Mapping[str, str] = field(default_factory=dict)  #: key -> what stands behind its number
 
 
 def ranked_rows(
@@ -67,12 +68,16 @@ def ranked_rows(
     comparisons: Sequence[PairedComparison],
     numbers: Sequence[Mapping[str, float]],
     families: Sequence[str] | None = None,
+    marks: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[Row]:
-    """One row per method in the order given, with the letters of the comparisons."""
+    """One row per method in the order given, with the letters of the comparisons.
+
+    ``marks`` are key -> method -> what stands behind that number.
+    """
     letters = letter_display(methods, comparisons) if len(methods) > 1 else dict.fromkeys(methods, "")
     kinds = families or [""] * len(methods)
     return [
-        Row(rank, method, letters[method], found, kind)
+        Row(rank, method, letters[method], found, kind, _marks_of(method, marks or {}))
         for rank, (method, found, kind) in enumerate(zip(methods, numbers, kinds, strict=True), 1)
     ]
 
@@ -80,6 +85,10 @@ def ranked_rows(
 def lettered(rows: Sequence[Row]) -> bool:
     """Whether methods were tested against each other."""
     return any(row.letters for row in rows)
+
+
+def _marks_of(method: str, marks: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {key: found[method] for key, found in marks.items() if method in found}
 
 
 def shown_columns(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
@@ -169,6 +178,7 @@ def p_value(p: float) -> str:
 def cell(row: Row, column: Column) -> tuple[str, str]:
     """The number and its interval (or quartiles) as text; the second is empty where there is none."""
     value = number(row.numbers.get(column.key, math.nan), column.digits)
+    value += f"{SPACE}{row.marks[column.key]}" if column.key in row.marks and value != MISSING else ""
     if not column.low:
         return value, ""
     ends = [row.numbers.get(k, math.nan) for k in (column.low, column.high)]
@@ -263,7 +273,7 @@ def _no_formula(text: str) -> str:
 
 def pairs_to_csv(tables: Mapping[str, Sequence[PairedComparison]], unit: str) -> str:
     """A line per pair of each figure (its key first); differences are first - second in ``unit``."""
-    header = [field.name for field in fields(PairedComparison)]
+    header = [f.name for f in fields(PairedComparison)]
     body = []
     for figure, comparisons in tables.items():
         for c in comparisons:

@@ -27,7 +27,7 @@ from .embed import Picture, jpeg_uri
 from .material import Material
 from .output import about_page, links
 from .rendering import curves_context
-from .verdicts import count
+from .verdicts import count, host_marks, host_notes
 
 RESAMPLES = 300
 SURE = 0.5  #: score above which a box is drawn
@@ -119,6 +119,7 @@ def finder_rows(
 ) -> list[Row]:
     """One row a finder: figures with intervals, and the difference of its AP to the first one's."""
     n_groups, first, rows = len(set(dataset.groups.tolist())), scores[0], []
+    machines = host_marks({score.finder: [score.found.fit_host] for score in scores})
     for rank, score in enumerate(scores, 1):
         numbers: dict[str, float] = {}
         for name in BOX_FIGURES:
@@ -130,7 +131,8 @@ def finder_rows(
         numbers["time"], numbers["fit"] = score.found.time_ratio, score.found.fit_seconds
         size = score.found.model_bytes
         numbers["mb"] = size / 1e6 if size >= 0 else math.nan
-        rows.append(Row(rank, score.finder, "", numbers, families.get(score.finder, "")))
+        marks = {"fit": machines[score.finder]} if score.finder in machines else {}
+        rows.append(Row(rank, score.finder, "", numbers, families.get(score.finder, ""), marks))
     return rows
 
 
@@ -176,6 +178,7 @@ def write_finders_report(
         "Boxes were stored first and scored here. A crowd region counts for nothing.",
         f"Intervals (95 %): {RESAMPLES} resamples of whole groups"
         + ("." if n_groups >= 10 else f"; there are only {n_groups} groups, so they say little."),
+        *host_notes({found.finder: [found.fit_host] for found in founds}, "Fit times"),
     ]
     material = Material(
         head=METRICS[0],

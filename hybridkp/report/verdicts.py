@@ -118,6 +118,35 @@ def load_notes(loads: Mapping[str, Sequence[float]], what: str) -> list[str]:
     ]
 
 
+def host_marks(hosts: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Method -> "@1", the machine on which its time was taken; nothing where all are of one machine.
+
+    ``hosts``: method -> its runs' machines, "" = unknown.
+
+    >>> host_marks({"sdm": ["node7"], "hog": ["node8", "node7"], "orb": [""]})
+    {'sdm': '@1', 'hog': '@1,2'}
+    """
+    names = _machines(hosts)
+    known = {m: sorted({names.index(h) + 1 for h in found if h}) for m, found in hosts.items()}
+    return {m: "@" + ",".join(map(str, n)) for m, n in known.items() if n} if len(names) > 1 else {}
+
+
+def host_notes(hosts: Mapping[str, Sequence[str]], what: str) -> list[str]:
+    """What to think of times that were taken on several machines; as of :func:`host_marks`."""
+    names = _machines(hosts)
+    if len(names) < 2:
+        return []
+    told = listed([f"@{n} is {name}" for n, name in enumerate(names, 1)])
+    return [
+        f"{what} were taken on {len(names)} machines ({told}). Times of two machines say nothing about the"
+        " methods: compare those with the same mark only."
+    ]
+
+
+def _machines(hosts: Mapping[str, Sequence[str]]) -> list[str]:
+    return sorted({h for found in hosts.values() for h in found if h})
+
+
 def set_sentences(rows: Sequence[Row], comparisons: Sequence[PairedComparison]) -> list[tuple[str, str]]:
     """(letter, methods) for each maximal set of two and more that no test separates."""
     names = [r.method for r in rows]

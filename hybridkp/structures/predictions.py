@@ -39,7 +39,8 @@ class Predictions:
     ``fit_seconds`` is wall clock and counts work that a memory spared; ``model_bytes`` the size
     of the model file and ``peak_bytes`` the process's largest resident size in fit and predict,
     remembered work included (-1 = unknown).  ``load`` is the machine's load average per core when
-    ``seconds`` were taken, ``fit_load`` when ``fit_seconds`` were (NaN = unknown).  Row b belongs to
+    ``seconds`` were taken, ``fit_load`` when ``fit_seconds`` were (NaN = unknown); ``host`` and ``fit_host``
+    name the machines of these ("" = unknown): times of two machines compare with nothing.  Row b belongs to
     ``names[b]`` / ``instance[b]``, the latter counting the objects of that sample from 0.
     """
 
@@ -61,6 +62,8 @@ class Predictions:
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)  #: training curves
     load: float = float("nan")
     fit_load: float = float("nan")
+    host: str = ""
+    fit_host: str = ""
 
     __repr__ = short_repr
 

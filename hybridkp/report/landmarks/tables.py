@@ -14,6 +14,7 @@ import numpy as np
 from ...metrics import Metric, point_errors
 from ...stats import PairedComparison, average_over_seeds
 from ..cells import Column, Row, cost_numbers, mean, median, ranked_rows, shown_columns, tidy_csv
+from ..verdicts import host_marks
 from .scores import Scores, Truth, summary
 
 
@@ -61,7 +62,11 @@ def make_rows(
     """One row per method in the order of ``scores``."""
     numbers = [{**_accuracy(truth, s, level), **_cost(s)} for s in scores]
     kinds = [(families or {}).get(s.method, "") for s in scores]
-    return ranked_rows([s.method for s in scores], comparisons, numbers, kinds)
+    marks = {
+        "ms": host_marks({s.method: [run.host for run in s.runs] for s in scores}),
+        "fit_s": host_marks({s.method: [run.fit_host for run in s.runs] for s in scores}),
+    }
+    return ranked_rows([s.method for s in scores], comparisons, numbers, kinds, marks)
 
 
 def _accuracy(truth: Truth, s: Scores, level: float) -> dict[str, float]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...metrics.metric import NEEDS
-from ..verdicts import comparison_note, count, listed, load_notes
+from ..verdicts import comparison_note, count, host_notes, listed, load_notes
 from .scores import Scores, Truth
 
 
@@ -30,7 +30,9 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
             f" over {max(timed)} objects. Reading the file and finding the object are not in the clock."
         )
         out += load_notes({s.method: [run.load for run in s.runs] for s in scores}, "Milliseconds")
+        out += host_notes({s.method: [run.host for run in s.runs] for s in scores}, "Milliseconds")
     out += load_notes({s.method: [run.fit_load for run in s.runs] for s in scores}, "Fit times")
+    out += host_notes({s.method: [run.fit_host for run in s.runs] for s in scores}, "Fit times")
     if any(run.peak_bytes >= 0 for run in runs):
         out.append(
             "Peak memory: largest resident size of the process that fitted and predicted, interpreter and"

@@ -30,7 +30,7 @@ from ..cells import (
     shown_columns,
     signed,
 )
-from ..verdicts import excludes_zero
+from ..verdicts import excludes_zero, host_marks
 from .scores import AUC, MMA, Contest, PointScores, PointTruth
 
 
@@ -70,7 +70,9 @@ def make_rows(
     """One row per method in the order of ``scores``."""
     base = next((s.pair_ms for s in scores if s.method == reference), None)
     numbers = [{**_accuracy(truth, s, level), **_cost(s, base)} for s in scores]
-    return ranked_rows([s.method for s in scores], comparisons, numbers, [s.family for s in scores])
+    found = host_marks({s.method: [run.host for run in s.runs] for s in scores})
+    marks = dict.fromkeys(("feature_ms", "ms", "ratio"), found)
+    return ranked_rows([s.method for s in scores], comparisons, numbers, [s.family for s in scores], marks)
 
 
 def _accuracy(truth: PointTruth, s: PointScores, level: float) -> dict[str, float]:
