@@ -22,7 +22,7 @@ import numpy as np
 
 from ..files.lease import clear_abandoned, scratch_folder
 from ..structures import Array, InputError
-from .processes import in_processes, one_line
+from .processes import RemoteError, in_processes, one_line
 from .remote import MOST_TRIES, Order, Outcome, carry_out, environment, mapped, packed, unpacked
 
 LARGE = 2**20  #: bytes from which on an array is not sent but read from the disk
@@ -34,10 +34,6 @@ class AnyExecutor(Protocol):
     """What is asked of an executor; the future has ``done()``, ``result()`` and ``cancel()``."""
 
     def submit(self, function: Callable[[Any], Any], argument: Any, /) -> Any: ...
-
-
-class RemoteError(RuntimeError):
-    """A call raised an exception on another machine; the message says which, and where."""
 
 
 class _Words(Exception):

@@ -65,6 +65,10 @@ Result = TypeVar("Result")
 STARTS = "starts"  #: the stage of a job that has said nothing yet
 
 
+class RemoteError(RuntimeError):
+    """A call raised an exception on another machine; the message says which, and where."""
+
+
 class Places(Protocol):
     """Where jobs are carried out: processes of ours, or an executor's machines (:mod:`.executors`)."""
 
@@ -180,7 +184,7 @@ def file_name(method: str) -> str:
 def one_line(error: BaseException) -> str:
     """An exception in one line."""
     text = " ".join(str(error).split())[:300]
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, InputError | RemoteError) else f"{type(error).__name__}: {text}"
 
 
 def usable_cores() -> int:
