@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from plain_detectors import Failing, PlainMean, Waiting, plain_dataset
+from report_helpers import answer, make_data
 
 from hybridkp.cli.options import executor as address
 from hybridkp.evaluate import bench, robustness, tune
-from hybridkp.evaluate.bench_finders import bench_finders
 from hybridkp.evaluate.executors import LARGE, Elsewhere, elsewhere, opened
-from hybridkp.evaluate.remote import MOST_TRIES, Order, carry_out, environment, unpacked
+from hybridkp.evaluate.remote import MOST_TRIES, carry_out, environment, unpacked
+from hybridkp.files import load_predictions, save_model, save_predictions
 from hybridkp.files.lease import scratch_folder
-from hybridkp.report.landmarks.tables import make_rows
+from hybridkp.landmarks import MeanShape
+from hybridkp.report import write_report
 from hybridkp.structures import InputError, Problem
 
 TRAIN, VAL = plain_dataset("train", 12), plain_dataset("val", 6, seed=100)
@@ -89,7 +91,9 @@ def test_a_dask_cluster_gives_the_same_bits_although_a_worker_is_killed(here, tm
 
         def kill_whoever_waits():
             end = time.monotonic() + 60
-            while not {("stage", "gated", "fits"), ("done", "mean", ""), ("done", "noisy", "")} <= set(events):
+            while not {("stage", "gated", "fits"), ("done", "mean", ""), ("done", "noisy", "")} <= set(
+                events
+            ):
                 assert time.monotonic() < end
                 time.sleep(0.1)
             busy = [worker for worker, calls in client.processing().items() if calls]
@@ -101,7 +105,11 @@ def test_a_dask_cluster_gives_the_same_bits_although_a_worker_is_killed(here, tm
         killer = threading.Thread(target=kill_whoever_waits)
         killer.start()
         found = bench(
-            methods, PROBLEM, out=tmp_path, executor=place, progress=lambda e, m, _, d: events.append((e, m, d))
+            methods,
+            PROBLEM,
+            out=tmp_path,
+            executor=place,
+            progress=lambda e, m, _, d: events.append((e, m, d)),
         )
         killer.join()
         alive = list(client.run(os.getpid).values())
@@ -119,7 +127,9 @@ def test_a_dask_cluster_gives_the_same_bits_although_a_worker_is_killed(here, tm
     same(expected, again)
 
 
-@pytest.mark.parametrize("text", ["node1:8786", "dask://node1", "dask://:1", "dask://node1:port", "tcp://a:1"])
+@pytest.mark.parametrize(
+    "text", ["node1:8786", "dask://node1", "dask://:1", "dask://node1:port", "tcp://a:1"]
+)
 def test_addresses(text):
     import argparse
 
@@ -142,7 +152,10 @@ def test_what_is_no_executor(tmp_path, monkeypatch):
 def test_no_scheduler_answers(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("hybridkp.evaluate.executors.PATIENCE", 0.2)
-    with pytest.raises(InputError, match=r"dask://127\.0\.0\.1:9: no scheduler answers"), opened("dask://127.0.0.1:9"):
+    with (
+        pytest.raises(InputError, match=r"dask://127\.0\.0\.1:9: no scheduler answers"),
+        opened("dask://127.0.0.1:9"),
+    ):
         pass
 
 
@@ -168,26 +181,21 @@ def test_anything_with_submit_will_do_and_a_failure_says_where(here, tmp_path):
     assert "in fit" in (tmp_path / "errors" / "bad-0.txt").read_text(), "the traceback is the worker's"
 
 
-def test_trials_and_conditions_and_their_crops_go_by_path(here, tmp_path):
-    _, _, folder = here
-    space = {"sigma": [1.0]}
+def test_trials_and_conditions_and_their_crops_go_by_path(tmp_path):
     many = replace(TRAIN, samples=plain_dataset("train", 24).samples)
     there = Here()
     first, second = (
-        tune(PlainMean(), space, Problem(many, VAL), out=tmp_path / name, n_trials=2, executor=executor)
+        tune(PlainMean(), {}, Problem(many, VAL), out=tmp_path / name, n_trials=1, executor=executor)
         for name, executor in (("a", None), ("b", there))
     )
     assert [replace(t, seconds=0.0) for t in first] == [replace(t, seconds=0.0) for t in second]
     crops_bytes = 24 * 128 * 128 * 3
     assert crops_bytes > LARGE and max(len(order.call) for order in there.sent) < crops_bytes / 20
-    from hybridkp.landmarks import MeanShape
-    from hybridkp.files import save_model
-
     model = tmp_path / "mean.hkp"
-    save_model(MeanShape().fit(np.zeros((2, 32, 32), np.uint8), np.ones((2, 3, 2))), model, {"size_hw": [32, 32]})
-    options = {"kinds": ["blur"], "severities": [1]}
-    local = robustness({"m": model}, VAL, out=tmp_path / "c", **options)
-    remote = robustness({"m": model}, VAL, out=tmp_path / "d", executor=there, **options)
+    fitted = MeanShape().fit(np.zeros((2, 32, 32), np.uint8), np.ones((2, 3, 2)))
+    save_model(fitted, model, {"size_hw": [32, 32]})
+    local = robustness({"m": model}, VAL, out=tmp_path / "c", kinds=())
+    remote = robustness({"m": model}, VAL, out=tmp_path / "d", kinds=(), executor=there)
     assert list(local) == list(remote)
     for condition in local:
         same(local[condition], remote[condition])
@@ -210,6 +218,25 @@ def test_ctrl_c_takes_back_what_has_not_begun_and_ends_what_has(tmp_path):
     with elsewhere(waiting, tmp_path) as places:
         places.start(abs, -1)
     assert waiting.futures[0].cancelled()
+
+
+def test_a_page_marks_times_of_several_machines(tmp_path):
+    data = make_data()
+    made = [
+        answer(data, "one", 1.0, host="node1", fit_host="node1"),
+        answer(data, "two", 2.0, host="node1", fit_host="node2"),
+        answer(data, "old", 3.0),
+    ]
+    save_predictions(made[1], tmp_path / "two")
+    again = load_predictions(tmp_path / "two")
+    assert (again.host, again.fit_host) == ("node1", "node2")
+    result = write_report([made[0], again, made[2]], data, tmp_path)
+    marks = {row.method: dict(row.marks) for row in result.rows}
+    assert marks == {"one": {"fit_s": "@1"}, "two": {"fit_s": "@2"}, "old": {}}, "one clock, two trainers"
+    for kind in ("markdown", "html"):
+        text = result.paths[kind].read_text(encoding="utf-8")
+        assert "Fit times were taken on 2 machines (@1 is node1 and @2 is node2)" in text
+        assert "2.00\N{NO-BREAK SPACE}@2" in text and "Milliseconds were taken on" not in text
 
 
 # --------------------------------------------------------------------------------------------
