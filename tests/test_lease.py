@@ -119,6 +119,30 @@ def test_a_lease_is_held_by_one(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_who_waits_holds_it_next_and_nobody_waits_for_what_is_no_lease(tmp_path: Path) -> None:
+    path, order = tmp_path / "a.lease", []
+
+    def second() -> None:
+        with lease.hold_in_turn(path, look=0.01):
+            order.append("second")
+
+    with lease.hold_in_turn(path):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.2)
+        order.append("first")
+    other.join(10)
+    assert order == ["first", "second"] and not path.exists()
+    path.mkdir()
+    with lease.hold_in_turn(path):
+        order.append("third")
+    path.rmdir()
+    path.write_bytes(b"")  # of a power cut
+    os.utime(path, (1, 1))
+    with lease.hold_in_turn(path):
+        order.append("fourth")
+
+
 def test_a_dead_owners_lease_is_taken_over(tmp_path: Path) -> None:
     path = owned(tmp_path / "f", pid=dead_pid()) / LEASE
     assert abandoned(path)

@@ -81,7 +81,7 @@ def bench_finders(
             except InputError as error:  # damaged
                 tell("stale", name, seed, one_line(error))
             todo.append((name, with_seed(finder, seed), problem, about, out))
-        with elsewhere(executor if todo else None, out) as places:
+        with elsewhere(executor, out, bool(todo)) as places:
             for name in _fit_all(todo, fits, places, lambda event, name: tell(event, name, seed, "")):
                 made[name] = load_found(until_visible(_path(out, name)))
                 models[name] = load_model(until_visible(_model(out, name)))

@@ -154,7 +154,7 @@ def _bench(
 
             failed.extend(run_jobs(jobs, run_job, n_workers, tell, out, done, places))
 
-        with elsewhere(executor if todo else None, out) as places:
+        with elsewhere(executor, out, bool(todo)) as places:
             run(todo, "predict" if workers > 1 or places else "all", workers, places)
         there = [e for e in entries if problem.max_timed > 0 and (e.method, e.seed) in results]
         untimed = [e for e in there if np.isnan(results[e.method, e.seed].seconds).all()]

@@ -131,7 +131,7 @@ def _bench(
         lost = f"{len(found.failures)} of {len(found)} pairs raised" if found.failures else ""
         tell("timed" if job.mode == "clock" else "done", job.method, job.seed, lost)
 
-    with elsewhere(executor if todo else None, out) as places:
+    with elsewhere(executor, out, bool(todo)) as places:
         failed = run_jobs(todo, run_pairs, workers, tell, out, done, places)
     there = [j for j in asked if j.max_timed > 0 and j.path in results]
     untimed = [replace(j, mode="clock") for j in there if np.isnan(results[j.path].cpu_seconds).all()]

@@ -13,12 +13,14 @@ import os
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from concurrent import futures
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from joblib.parallel import get_active_backend
 
 from ..files.lease import clear_abandoned, scratch_folder
 from ..structures import Array, InputError
@@ -71,9 +73,21 @@ def _dask(address: str) -> Any:
 
 
 @contextmanager
-def elsewhere(executor: AnyExecutor | str | None, out: str | os.PathLike[str]) -> Iterator[Elsewhere | None]:
-    """Where calls of one run are carried out, with a folder in ``out/cache``; None without an executor."""
-    if executor is None:
+def elsewhere(
+    executor: AnyExecutor | str | None, out: str | os.PathLike[str], needed: bool = True
+) -> Iterator[Elsewhere | None]:
+    """Where calls of one run are carried out, with a folder in ``out/cache``.
+
+    None without an executor, and where none is ``needed``.  A backend of joblib's for other machines is
+    refused: nobody here would send it anything.
+    """
+    backend = type(get_active_backend()[0])
+    if executor is None and backend.__module__ != "joblib._parallel_backends":
+        raise InputError(
+            f"joblib's {backend.__name__} gets no work of ours: give the cluster as executor=, such as a Dask"
+            " client"
+        )
+    if executor is None or not needed:
         yield None
         return
     cache = Path(out).absolute() / "cache"
@@ -105,10 +119,10 @@ class Elsewhere:
 
     def ended(self, running: Collection[Errand]) -> list[Errand]:
         """Those that have come to an end; waits a little where none has."""
-        futures = [e.future for e in running if e.outcome is None]
-        if all(isinstance(f, Future) for f in futures):
-            wait(futures, timeout=0.3, return_when=FIRST_COMPLETED)
-        elif not any(f.done() for f in futures):
+        left = [e.future for e in running if e.outcome is None]
+        if all(isinstance(f, Future) for f in left):
+            wait(left, timeout=0.3, return_when=FIRST_COMPLETED)
+        elif not any(f.done() for f in left):
             time.sleep(0.3)
         return [errand for errand in running if errand.done()]
 
@@ -188,8 +202,8 @@ class Errand:
             return None
         words = found.error
         if found.died:
-            hosts = ", ".join(o.host or "?" for o in (*self.died, found))
-            words += f", {len(self.died) + 1} times (on {hosts}): no memory left, or a crash of native code"
+            hosts = ", ".join(o.host for o in (*self.died, found) if o.host)
+            words += f", {len(self.died) + 1} times{f' (on {hosts})' if hosts else ''}"
         error = InputError(words) if found.input_error else RemoteError(words)
         error.__cause__ = _Words(found.traceback) if found.traceback else None
         return error
@@ -204,10 +218,17 @@ def _outcome(future: Any) -> Outcome:
     """What a future that is done holds; an executor's own failure counts as a death of its worker."""
     try:
         found = future.result()
-    except ImportError as error:
-        return Outcome("", error=f"a worker lacks what this process has ({error})", input_error=True)
-    except (Exception, CancelledError) as error:
-        return Outcome("", error=f"its worker was lost ({one_line(error)})", died=True)
+    except (CancelledError, futures.CancelledError):  # not by us
+        raise InputError(
+            "the executor has given its work up, is its scheduler gone? What is finished is kept: start it"
+            " again, and give the same command"
+        ) from None
+    except Exception as error:
+        words = one_line(error)
+        if isinstance(error, ImportError | AttributeError) or "deserializ" in words:
+            cure = "install the same hybridkp on all machines, the scheduler's too"
+            return Outcome("", error=f"not understood there: {cure} ({words[:100]})", input_error=True)
+        return Outcome("", error=f"its worker was lost ({words})", died=True)
     if not isinstance(found, Outcome):
         return Outcome("", error=f"the executor gave a {type(found).__name__} back", input_error=True)
     return found

@@ -35,7 +35,7 @@ from ..structures import Array, InputError
 from .processes import end_soon, host, one_line, one_thread, start_worker
 
 MOST_TRIES = 3  #: of a call whose process, or whose worker, dies
-LOOK = 1.0  #: seconds between two looks at whether the run goes on
+LOOK = 2.0  #: seconds between two looks at whether the run goes on
 LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "onnxruntime")
 _CHILD = "from hybridkp.evaluate.remote import serve; serve()"
@@ -175,10 +175,10 @@ def _end_with_the_run(lease: Path) -> None:
     """End this process once whoever asked for its work is gone, or does not want it any more."""
 
     def watch() -> None:
-        misses = 0
-        while misses < 3:  # a disk of the net may blink
+        looks = misses = 0
+        while misses < 3 and not (looks % 15 == 14 and abandoned(lease)):  # a disk of the net may blink
             time.sleep(LOOK)
-            misses = 0 if lease.is_file() and not abandoned(lease) else misses + 1
+            looks, misses = looks + 1, 0 if lease.is_file() else misses + 1
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
