@@ -223,9 +223,9 @@ def test_ctrl_c_takes_back_what_has_not_begun_and_ends_what_has(tmp_path):
 def test_a_page_marks_times_of_several_machines(tmp_path):
     data = make_data()
     made = [
-        answer(data, "one", 1.0, host="node1", fit_host="node1"),
-        answer(data, "two", 2.0, host="node1", fit_host="node2"),
-        answer(data, "old", 3.0),
+        answer(data, "one", 1.0, host="node1", fit_host="node1", versions={"machine": "Linux, A"}),
+        answer(data, "two", 2.0, host="node1", fit_host="node2", versions={"machine": "Linux, B"}),
+        answer(data, "old", 3.0, versions={"machine": "Linux"}),
     ]
     save_predictions(made[1], tmp_path / "two")
     again = load_predictions(tmp_path / "two")
@@ -236,6 +236,7 @@ def test_a_page_marks_times_of_several_machines(tmp_path):
     for kind in ("markdown", "html"):
         text = result.paths[kind].read_text(encoding="utf-8")
         assert "Fit times were taken on 2 machines (@1 is node1 and @2 is node2)" in text
+        assert "Figures were made on 2 kinds of machine (Linux, A; Linux, B)" in text
         assert "2.00\N{NO-BREAK SPACE}@2" in text and "Milliseconds were taken on" not in text
 
 

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from joblib.parallel import get_active_backend
 
+from ..files import atomic_path
 from ..files.lease import clear_abandoned, scratch_folder
 from ..structures import Array, InputError
 from .processes import RemoteError, in_processes, one_line
@@ -157,14 +158,16 @@ class Elsewhere:
 
     def _file_of(self, array: Array) -> Path:
         """A file with the array: the one that it is mapped from, or a new one."""
-        if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.filename:
-            path = Path(array.filename).absolute()
+        if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.mode != "c":
+            path = Path(array.filename or "").absolute()
             with suppress(OSError, ValueError):
-                if (its := mapped(str(path))).shape == array.shape and its.dtype == array.dtype:
+                ours = path.is_relative_to(self.folder.parents[1])  # others' folders may not be shared
+                if ours and (its := mapped(str(path))).shape == array.shape and its.dtype == array.dtype:
                     return path
         if id(array) not in self._kept:
             path = self.folder / f"{len(self._kept)}.npy"
-            np.save(path, array, allow_pickle=False)
+            with atomic_path(path) as temporary, open(temporary, "wb") as file:
+                np.save(file, array, allow_pickle=False)
             self._kept[id(array)] = array, path  # kept alive, so that its id stays its own
         return self._kept[id(array)][1]
 

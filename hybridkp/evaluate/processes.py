@@ -26,7 +26,8 @@ from typing import Any, Protocol, TypeVar
 import joblib
 
 from ..files import write_atomic
-from ..memory.resident import host as host
+from ..files.machines import host as host
+from ..files.machines import kind_of_machine
 from ..memory.resident import load_per_core as load_per_core
 from ..memory.resident import peak_bytes as peak_bytes
 from ..memory.resident import reset_peak as reset_peak
@@ -367,5 +368,5 @@ def versions() -> dict[str, str]:
     return {
         **found,
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": kind_of_machine(),
     }

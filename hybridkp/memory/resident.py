@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import sys
 from pathlib import Path
 
@@ -32,11 +31,6 @@ def peak_bytes() -> int:
         return -1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak) * (1 if sys.platform == "darwin" else 1024)
-
-
-def host() -> str:
-    """The machine's name, "unknown" where it has none."""
-    return platform.node() or "unknown"
 
 
 def load_per_core() -> float:

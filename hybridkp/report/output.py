@@ -5,9 +5,7 @@ The only file of this room that writes; every file goes through ``files.write_at
 
 from __future__ import annotations
 
-import contextlib
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..files import write_atomic
+from ..files.machines import processor
 
 
 def about_page(
@@ -56,11 +55,7 @@ def links(files: Mapping[str, str | os.PathLike[str]], folder: Path) -> dict[str
 
 def _machine() -> str:
     """The processor's name and how many cores this process may count on."""
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), name)
-    return f"{name}, {os.cpu_count()} cores"
+    return f"{processor()}, {os.cpu_count()} cores"
 
 
 def _versions(made: Sequence[Mapping[str, Any]]) -> dict[str, str]:

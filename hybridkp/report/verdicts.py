@@ -143,6 +143,20 @@ def host_notes(hosts: Mapping[str, Sequence[str]], what: str) -> list[str]:
     ]
 
 
+def machine_notes(made: Sequence[Mapping[str, str]]) -> list[str]:
+    """What to think of figures that were made on machines of several kinds; ``made``: each run's versions."""
+    told = dict.fromkeys(versions["machine"] for versions in made if versions.get("machine"))
+    # one that says less, as older files and methods without torch do, may be the same
+    kinds = [kind for kind in told if not any(k.startswith(kind) and k != kind for k in told)]
+    if len(kinds) < 2:
+        return []
+    return [
+        f"Figures were made on {len(kinds)} kinds of machine ({'; '.join(kinds)}). Sums differ there in their"
+        ' last digits; a network whose precision is "auto" computes in bfloat16 on some and in float32 on'
+        " others, and differs in more: fit all on one kind, or set precision=float32."
+    ]
+
+
 def _machines(hosts: Mapping[str, Sequence[str]]) -> list[str]:
     return sorted({h for found in hosts.values() for h in found if h})
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...metrics.metric import NEEDS
-from ..verdicts import comparison_note, count, host_notes, listed, load_notes
+from ..verdicts import comparison_note, count, host_notes, listed, load_notes, machine_notes
 from .scores import Scores, Truth
 
 
@@ -33,6 +33,7 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
         out += host_notes({s.method: [run.host for run in s.runs] for s in scores}, "Milliseconds")
     out += load_notes({s.method: [run.fit_load for run in s.runs] for s in scores}, "Fit times")
     out += host_notes({s.method: [run.fit_host for run in s.runs] for s in scores}, "Fit times")
+    out += machine_notes([run.versions for run in runs])
     if any(run.peak_bytes >= 0 for run in runs):
         out.append(
             "Peak memory: largest resident size of the process that fitted and predicted, interpreter and"
