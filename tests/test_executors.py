@@ -224,20 +224,29 @@ def test_a_page_marks_times_of_several_machines(tmp_path):
     data = make_data()
     made = [
         answer(data, "one", 1.0, host="node1", fit_host="node1", versions={"machine": "Linux, A"}),
-        answer(data, "two", 2.0, host="node1", fit_host="node2", versions={"machine": "Linux, B"}),
+        answer(data, "two", 2.0, host="node3", fit_host="node2", versions={"machine": "Linux, B"}),
         answer(data, "old", 3.0, versions={"machine": "Linux"}),
     ]
     save_predictions(made[1], tmp_path / "two")
     again = load_predictions(tmp_path / "two")
-    assert (again.host, again.fit_host) == ("node1", "node2")
+    assert (again.host, again.fit_host) == ("node3", "node2")
     result = write_report([made[0], again, made[2]], data, tmp_path)
     marks = {row.method: dict(row.marks) for row in result.rows}
-    assert marks == {"one": {"fit_s": "@1"}, "two": {"fit_s": "@2"}, "old": {}}, "one clock, two trainers"
+    assert marks == {
+        "one": {"ms": "@1", "fit_s": "@1"},
+        "two": {"ms": "@3", "fit_s": "@2"},
+        "old": {"ms": "@?", "fit_s": "@?"},
+    }, "a mark is the same machine in every column"
+    alone = write_report(made[:1], data, tmp_path / "alone")
+    assert not alone.rows[0].marks and "@1" not in alone.paths["markdown"].read_text(encoding="utf-8")
     for kind in ("markdown", "html"):
         text = result.paths[kind].read_text(encoding="utf-8")
         assert "Fit times were taken on 2 machines (@1 is node1 and @2 is node2)" in text
         assert "Figures were made on 2 kinds of machine (Linux, A; Linux, B)" in text
-        assert "2.00\N{NO-BREAK SPACE}@2" in text and "Milliseconds were taken on" not in text
+        assert (
+            "2.00\N{NO-BREAK SPACE}@2" in text
+            and "Milliseconds were taken on 2 machines (@1 is node1 and @3" in text
+        )
 
 
 # --------------------------------------------------------------------------------------------

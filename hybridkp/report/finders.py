@@ -114,12 +114,17 @@ def _ends(draws: Array, level: float, n_groups: int) -> tuple[float, float]:
     return low, high
 
 
+def _machines(founds: Sequence[FoundBoxes]) -> tuple[dict[str, list[str]], list[str]]:
+    """Finder -> where it was trained, and all of these."""
+    return {f.finder: [f.fit_host] for f in founds}, sorted({f.fit_host for f in founds if f.fit_host})
+
+
 def finder_rows(
     dataset: Dataset, scores: Sequence[FinderScore], families: Mapping[str, str], level: float = 0.95
 ) -> list[Row]:
     """One row a finder: figures with intervals, and the difference of its AP to the first one's."""
     n_groups, first, rows = len(set(dataset.groups.tolist())), scores[0], []
-    machines = host_marks({score.finder: [score.found.fit_host] for score in scores})
+    machines = host_marks(*_machines([score.found for score in scores]))
     for rank, score in enumerate(scores, 1):
         numbers: dict[str, float] = {}
         for name in BOX_FIGURES:
@@ -178,7 +183,7 @@ def write_finders_report(
         "Boxes were stored first and scored here. A crowd region counts for nothing.",
         f"Intervals (95 %): {RESAMPLES} resamples of whole groups"
         + ("." if n_groups >= 10 else f"; there are only {n_groups} groups, so they say little."),
-        *host_notes({found.finder: [found.fit_host] for found in founds}, "Fit times"),
+        *host_notes(*_machines(founds), "Fit times"),
     ]
     material = Material(
         head=METRICS[0],

@@ -118,25 +118,26 @@ def load_notes(loads: Mapping[str, Sequence[float]], what: str) -> list[str]:
     ]
 
 
-def host_marks(hosts: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def host_marks(hosts: Mapping[str, Sequence[str]], numbered: Sequence[str]) -> dict[str, str]:
     """Method -> "@1", the machine on which its time was taken; nothing where all are of one machine.
 
-    ``hosts``: method -> its runs' machines, "" = unknown.
+    ``hosts``: method -> its runs' machines, "" = unknown; ``numbered``: all of a page, in their order.
 
-    >>> host_marks({"sdm": ["node7"], "hog": ["node8", "node7"], "orb": [""]})
-    {'sdm': '@1', 'hog': '@1,2'}
+    >>> host_marks({"sdm": ["node7"], "hog": ["node8", "node7"], "orb": [""]}, ["node7", "node8"])
+    {'sdm': '@1', 'hog': '@1,2', 'orb': '@?'}
     """
-    names = _machines(hosts)
-    known = {m: sorted({names.index(h) + 1 for h in found if h}) for m, found in hosts.items()}
-    return {m: "@" + ",".join(map(str, n)) for m, n in known.items() if n} if len(names) > 1 else {}
+    if len({h for found in hosts.values() for h in found if h}) < 2:
+        return {}
+    known = {m: sorted({numbered.index(h) + 1 for h in found if h}) for m, found in hosts.items()}
+    return {m: f"@{','.join(map(str, n)) or '?'}" for m, n in known.items()}
 
 
-def host_notes(hosts: Mapping[str, Sequence[str]], what: str) -> list[str]:
+def host_notes(hosts: Mapping[str, Sequence[str]], numbered: Sequence[str], what: str) -> list[str]:
     """What to think of times that were taken on several machines; as of :func:`host_marks`."""
-    names = _machines(hosts)
+    names = {h for found in hosts.values() for h in found if h}
     if len(names) < 2:
         return []
-    told = listed([f"@{n} is {name}" for n, name in enumerate(names, 1)])
+    told = listed([f"@{n} is {name}" for n, name in enumerate(numbered, 1) if name in names])
     return [
         f"{what} were taken on {len(names)} machines ({told}). Times of two machines say nothing about the"
         " methods: compare those with the same mark only."
@@ -155,10 +156,6 @@ def machine_notes(made: Sequence[Mapping[str, str]]) -> list[str]:
         ' last digits; a network whose precision is "auto" computes in bfloat16 on some and in float32 on'
         " others, and differs in more: fit all on one kind, or set precision=float32."
     ]
-
-
-def _machines(hosts: Mapping[str, Sequence[str]]) -> list[str]:
-    return sorted({h for found in hosts.values() for h in found if h})
 
 
 def set_sentences(rows: Sequence[Row], comparisons: Sequence[PairedComparison]) -> list[tuple[str, str]]:

@@ -206,6 +206,13 @@ def _score(truth: Truth, method: str, runs: Sequence[Predictions]) -> Scores:
     return Scores(method, tuple(runs), xy, confidence, of_points, figures, values, errors)
 
 
+def machines(scores: Sequence[Scores]) -> tuple[dict[str, list[str]], dict[str, list[str]], list[str]]:
+    """Method -> where its runs were timed, and where they were fitted; and all of these machines."""
+    hosts = {s.method: [run.host for run in s.runs] for s in scores}
+    fit_hosts = {s.method: [run.fit_host for run in s.runs] for s in scores}
+    return hosts, fit_hosts, sorted({h for its in (*hosts.values(), *fit_hosts.values()) for h in its if h})
+
+
 def compare(truth: Truth, scores: Sequence[Scores], level: float) -> list[statistics.PairedComparison]:
     """Every pair of methods on the headline, better one first, in shown units."""
     shown = [s.values * truth.headline.scale for s in scores]

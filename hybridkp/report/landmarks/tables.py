@@ -15,7 +15,7 @@ from ...metrics import Metric, point_errors
 from ...stats import PairedComparison, average_over_seeds
 from ..cells import Column, Row, cost_numbers, mean, median, ranked_rows, shown_columns, tidy_csv
 from ..verdicts import host_marks
-from .scores import Scores, Truth, summary
+from .scores import Scores, Truth, machines, summary
 
 
 def columns_of(truth: Truth, level: float, rows: Sequence[Row]) -> list[Column]:
@@ -62,10 +62,8 @@ def make_rows(
     """One row per method in the order of ``scores``."""
     numbers = [{**_accuracy(truth, s, level), **_cost(s)} for s in scores]
     kinds = [(families or {}).get(s.method, "") for s in scores]
-    marks = {
-        "ms": host_marks({s.method: [run.host for run in s.runs] for s in scores}),
-        "fit_s": host_marks({s.method: [run.fit_host for run in s.runs] for s in scores}),
-    }
+    hosts, fit_hosts, numbered = machines(scores)
+    marks = {"ms": host_marks(hosts, numbered), "fit_s": host_marks(fit_hosts, numbered)}
     return ranked_rows([s.method for s in scores], comparisons, numbers, kinds, marks)
 
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from ...metrics.metric import NEEDS
 from ..verdicts import comparison_note, count, host_notes, listed, load_notes, machine_notes
-from .scores import Scores, Truth
+from .scores import Scores, Truth, machines
 
 
 def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
     """What a reader must know to judge the numbers."""
     runs = [run for s in scores for run in s.runs]
+    hosts, fit_hosts, numbered = machines(scores)
     out = [_what(truth), *_left_out(truth)]
     if truth.not_asked:
         out.append(f"{count(truth.not_asked, 'object')} of the data set had no prediction by any method.")
@@ -30,9 +31,9 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
             f" over {max(timed)} objects. Reading the file and finding the object are not in the clock."
         )
         out += load_notes({s.method: [run.load for run in s.runs] for s in scores}, "Milliseconds")
-        out += host_notes({s.method: [run.host for run in s.runs] for s in scores}, "Milliseconds")
+        out += host_notes(hosts, numbered, "Milliseconds")
     out += load_notes({s.method: [run.fit_load for run in s.runs] for s in scores}, "Fit times")
-    out += host_notes({s.method: [run.fit_host for run in s.runs] for s in scores}, "Fit times")
+    out += host_notes(fit_hosts, numbered, "Fit times")
     out += machine_notes([run.versions for run in runs])
     if any(run.peak_bytes >= 0 for run in runs):
         out.append(

@@ -222,6 +222,12 @@ def _milliseconds(run: MatchedSet) -> tuple[Array, Array]:
 # --------------------------------------------------------------------------------------------
 
 
+def machines(scores: Sequence[PointScores]) -> tuple[dict[str, list[str]], list[str]]:
+    """Method -> where its runs were timed, and all of these machines."""
+    hosts = {s.method: [run.host for run in s.runs] for s in scores}
+    return hosts, sorted({h for its in hosts.values() for h in its if h})
+
+
 def compare(
     truth: PointTruth, scores: Sequence[PointScores], key: str, level: float
 ) -> list[statistics.PairedComparison]:

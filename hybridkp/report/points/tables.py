@@ -31,7 +31,7 @@ from ..cells import (
     signed,
 )
 from ..verdicts import excludes_zero, host_marks
-from .scores import AUC, MMA, Contest, PointScores, PointTruth
+from .scores import AUC, MMA, Contest, PointScores, PointTruth, machines
 
 
 def columns_of(truth: PointTruth, level: float, reference: str, rows: Sequence[Row]) -> list[Column]:
@@ -70,8 +70,7 @@ def make_rows(
     """One row per method in the order of ``scores``."""
     base = next((s.pair_ms for s in scores if s.method == reference), None)
     numbers = [{**_accuracy(truth, s, level), **_cost(s, base)} for s in scores]
-    found = host_marks({s.method: [run.host for run in s.runs] for s in scores})
-    marks = dict.fromkeys(("feature_ms", "ms", "ratio"), found)
+    marks = dict.fromkeys(("feature_ms", "ms", "ratio"), host_marks(*machines(scores)))
     return ranked_rows([s.method for s in scores], comparisons, numbers, [s.family for s in scores], marks)
 
 

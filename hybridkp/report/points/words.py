@@ -12,7 +12,7 @@ import numpy as np
 
 from ..cells import SPACE, Column
 from ..verdicts import comparison_note, count, host_notes, listed, load_notes
-from .scores import CONTROL, PointScores, PointTruth
+from .scores import CONTROL, PointScores, PointTruth, machines
 
 #: column of a cost -> one line for a student; shown for the columns that a table has
 COSTS = {
@@ -115,7 +115,7 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
             " compare methods within this page, not with other machines."
         )
         out += load_notes({s.method: [run.load for run in s.runs] for s in scores}, "Milliseconds")
-        out += host_notes({s.method: [run.host for run in s.runs] for s in scores}, "Milliseconds")
+        out += host_notes(*machines(scores), "Milliseconds")
     if any(len(s.runs) > 1 for s in scores):
         out.append("Methods with several seeds: figures are averaged pair by pair; pictures show the first.")
     return out
