@@ -58,7 +58,7 @@ def recipes(monkeypatch):
     }.items():
         monkeypatch.setattr(room, name, value)
 
-    def run_all(jobs, run, n_workers, tell):
+    def run_all(jobs, run, n_workers, tell, places):
         for job in jobs:
             tell("start", job.method, job.seed, "")
             try:

@@ -26,7 +26,7 @@ PAIRS = plain_pairs()
 def here(monkeypatch):
     """Jobs run in this process: quick, and an interruption can be staged."""
 
-    def run_all(jobs, run, n_workers, tell):
+    def run_all(jobs, run, n_workers, tell, places):
         for job in jobs:
             tell("start", job.method, job.seed, "")
             try:
