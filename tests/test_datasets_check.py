@@ -43,7 +43,7 @@ class Maker:
             self.documents[split] = {
                 "images": images,
                 "annotations": annotations,
-                "categories": [{"id": 1, "name": "face", "keypoints": NAMES}],
+                "categories": [{"id": 1, "name": "face", "keypoints": NAMES, "sigmas": [0.03] * 6}],
             }
 
     def save(self, name: str, image: np.ndarray) -> None:
@@ -103,6 +103,50 @@ def test_area_groups_and_repairs(made: Maker) -> None:
     assert "train instance 1" in found["no-area"].where
     assert "area" in found["repaired"].message
     assert "1 of 4 pictures" in found["no-groups"].message
+
+
+def test_what_is_unsaid_is_said_once(made: Maker) -> None:
+    for document in made.documents.values():
+        document["categories"][0] |= {"keypoints": list("abcdef"), "sigmas": [0.05] * 6}
+    found = made.check()
+    assert found["mirror-unknown"].message.startswith("train, val: nobody knows")
+    assert "0.05 is assumed for every OKS sigma" in found["sigmas-assumed"].message
+    assert {f.severity for f in found.values()} == {"note"}
+
+
+def test_frames_without_groups_are_recognised(made: Maker) -> None:
+    for n, image in enumerate(made.documents["train"]["images"]):
+        del image["group"]
+        name = f"{'ab'[n % 2]}_{n:03}.png"
+        (made.root / "images" / image["file_name"]).rename(made.root / "images" / name)
+        image["file_name"] = name
+    found = made.check()["no-groups"]
+    assert "look like frames" in found.message and "which makes 2 groups" in found.cure
+    pattern = found.cure.split("'")[1]
+    assert set(load_dataset(made.root, "train", group_by=pattern).groups) == {"a_", "b_"}
+
+
+@pytest.mark.parametrize(("grow", "told"), [(0.0, True), (0.1, True), (None, False)])
+def test_boxes_that_are_the_points_own(made: Maker, grow: float | None, told: bool) -> None:
+    rng = np.random.default_rng(1)
+    for split, document in made.documents.items():
+        for row, annotation in enumerate(document["annotations"]):
+            xy = made.points(split, row)[:, :2]
+            low, size = xy.min(0), np.ptp(xy, axis=0)
+            shift = rng.uniform(-0.05, 0.05, 2) * size if grow is None else 0
+            more = (grow or 0.0) * size.max()
+            annotation["bbox"] = [*(low - more + shift), *(size + 2 * more)]
+    found = made.check()
+    assert ("box-is-extent" in found) is told
+    if told:
+        codes = {f.code for f in check_dataset(made.root, box_jitter=0.1)}
+        assert "box-is-extent" not in codes
+
+
+def test_objects_of_a_category_without_keypoints_are_told(made: Maker) -> None:
+    made.documents["train"]["annotations"][2]["category_id"] = 7
+    found = made.check()["wrong-category"]
+    assert "1 objects" in found.message and found.where == ("train instance 2: category 7",)
 
 
 def test_points_and_boxes_against_the_frame(made: Maker) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from hybridkp.checks import make_annotated, reader_checks
 from hybridkp.cli import main
+from hybridkp.cli.parser import build_parser
 from hybridkp.datasets import (
     FORMATS,
     LAYOUTS,
@@ -32,6 +33,7 @@ from hybridkp.datasets import (
     to_frame,
     write_coco,
 )
+from hybridkp.datasets.adjust import box_jitter
 from hybridkp.structures import HIDDEN, NOT_LABELLED, Dataset, DataWarning, InputError, Instance, Sample
 
 BY_NAME = {row.name: row for row in FORMATS}
@@ -773,3 +775,52 @@ def test_frames_there_and_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(only(found).xy, [[1, 3], [2, 4]])
     with pytest.raises(InputError, match="no column 'picture'"):
         from_frame(mine, tmp_path)
+
+
+# --------------------------------------------------------------------------------------------
+# what may be changed of any data set
+# --------------------------------------------------------------------------------------------
+
+
+def test_groups_from_names_for_every_format(tmp_path: Path) -> None:
+    names = ["s1/a_0.png", "s1/a_1.png", "s2/a_0.png"]
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), np.uint8)
+    data = from_arrays(images, [[[3, 4], [10, 20]]] * 3, names=names)
+    for to in ("labelme", "yolo-pose", "coco"):
+        convert_dataset(data, tmp_path / to, to)
+        groups = load_dataset(tmp_path / to, group_by=r"(s\d)/(a)").groups
+        assert groups.tolist() == ["s1/a", "s1/a", "s2/a"]
+    for wrong, words in (("(", "no regular expression"), ("s1", "nothing in the names of 1 of 3 pictures")):
+        with pytest.raises(InputError, match=words):
+            load_dataset(tmp_path / "coco", group_by=wrong)
+
+
+def test_boxes_are_moved_the_same_for_all(tmp_path: Path) -> None:
+    made = make_annotated(tmp_path)
+    write_coco(made, tmp_path / "train.json")
+    plain, moved = load_dataset(tmp_path, "train"), load_dataset(tmp_path, "train", box_jitter="0.1")
+    assert plain.fingerprint != moved.fingerprint, "stored predictions of other crops are stale"
+    shifts = []
+    for a, b in zip(plain, moved, strict=True):
+        for i, j in zip(a.instances, b.instances, strict=True):
+            np.testing.assert_array_equal(i.xy, j.xy)
+            assert i.area == j.area
+            middle = [box[:2] + box[2:] / 2 for box in (i.box_xywh, j.box_xywh)]
+            shifts += [(middle[1] - middle[0]) / i.box_xywh[2:], j.box_xywh[2:] / i.box_xywh[2:] - 1]
+    assert np.abs(shifts).max() <= 0.1 + 1e-12 and np.std(shifts) > 0.03
+    again = box_jitter(plain.subset([2]), 0.1).samples[0].instances
+    for i, j in zip(again, moved.samples[2].instances, strict=True):
+        np.testing.assert_array_equal(i.box_xywh, j.box_xywh)
+    for wrong in ("wide", float("nan"), -1, 0.6):
+        with pytest.raises(InputError, match="box_jitter"):
+            load_dataset(tmp_path, "train", box_jitter=wrong)
+
+
+def test_every_command_that_reads_annotated_data_reads_them_alike() -> None:
+    parser = build_parser()
+    places = next(a.choices for a in parser._actions if getattr(a, "choices", None))
+    data = next(a.choices for a in places["data"]._actions if getattr(a, "choices", None))
+    alone = {"explain", "predict", "list", "bench-points", "match", "data"}  # no annotated pictures
+    for name, command in {**places, **data}.items():
+        has = {"--category", "--images", "--group-by", "--box-jitter"} <= set(command._option_string_actions)
+        assert has is (name not in alone), name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..structures import InputError
 from .display import OK
-from .options import DATA
+from .options import DATA, reader_options, reading
 
 NAME = "export"
 HELP = "a model file for applications: .hkr for OpenCV and Python, .onnx for any language"
@@ -40,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate", metavar="DATA", help=f"--int8: pictures like those in use, labelled; {DATA}"
     )
+    reader_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     graph = args.out.suffix.lower() == ".onnx"
     if not graph and (args.opencv or args.pixels != "float"):
         raise InputError(f"{args.out}: --opencv and --pixels are for .onnx files: give -o model.onnx")
+    if reading(args) and not args.calibrate:
+        raise InputError(f"{args.model}: options of the data, such as --images, are for --calibrate DATA")
     if args.int8 != bool(args.calibrate):
         raise InputError("--int8 and --calibrate DATA go together: 8 bits are set, and judged, on pictures")
     model, meta = load_model(args.model), read_meta(args.model)
@@ -58,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
             from ..datasets import load_dataset
             from ..evaluate import int8_model
 
-            model, said = int8_model(model, load_dataset(args.calibrate), float(meta.get("margin", 1.25)))
+            data = load_dataset(args.calibrate, **reading(args))
+            model, said = int8_model(model, data, float(meta.get("margin", 1.25)))
             print(said)
         if graph:
             from ..runtime import export_onnx

@@ -25,11 +25,24 @@ def reader_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", metavar="DIR", help="where the pictures lie, if not beside the annotations"
     )
+    parser.add_argument(
+        "--group-by",
+        metavar="REGEX",
+        help="subject, photograph or film of a picture, found in its name: no split cuts a group",
+    )
+    parser.add_argument(
+        "--box-jitter",
+        type=float,
+        metavar="RATIO",
+        help="move and scale each box by up to this share of its sides, the same for all methods: for boxes"
+        " that are the points' own extent and give the answer away",
+    )
 
 
 def reading(args: argparse.Namespace) -> dict[str, Any]:
     """The reader's options that were given, by the names that ``load_dataset`` takes."""
     given = {"category": args.category, "images_dir": args.images}
+    given |= {"group_by": args.group_by, "box_jitter": args.box_jitter}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..structures import Array, Dataset, InputError, Sample
+from .adjust import whole_picture
 from .coco_objects import Record, read_instances, size_hw_of
 from .layouts import infer_flip, names_for, parse_normalizer, recognise
 from .lookup import find_pictures
@@ -281,9 +282,7 @@ def _normalizer(info: Record, landmarks: tuple[str, ...], layout: Any, samples: 
     if layout is not None:
         return layout.normalizer
     pairs = [(i.box_xywh, s.size_hw) for s in samples for i in s.instances]
-    if pairs and all(
-        size is not None and np.allclose(box, [0, 0, size[1], size[0]], atol=1) for box, size in pairs
-    ):
+    if pairs and all(whole_picture(box, size) for box, size in pairs):
         return ("pixel",)
     return ("box",)
 

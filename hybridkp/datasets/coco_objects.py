@@ -13,7 +13,7 @@ import numpy as np
 
 from ..imaging.geometry import points_box
 from ..structures import HIDDEN, NOT_LABELLED, VISIBLE, Array, InputError, Instance
-from .repairs import AREA_RULE, Mismatched, Repairs
+from .repairs import AREA_RULE, CATEGORY_RULE, Mismatched, Repairs
 
 Record = dict[str, Any]
 
@@ -37,6 +37,7 @@ def read_instances(
     Raises :class:`InputError` for repeated ids and unknown pictures, :class:`Mismatched` when K changes.
     """
     k = len(category["keypoints"])
+    own, able = category.get("id"), {str(c.get("id")) for c in document["categories"] if c.get("keypoints")}
     out: dict[Any, list[Instance]] = {image_id: [] for image_id in images}
     seen: set[Any] = set()
     mismatched: list[tuple[str, str]] = []
@@ -50,7 +51,9 @@ def read_instances(
             if annotation["id"] in seen:
                 raise InputError(f"{who}: this id occurs twice; ids must differ")
             seen.add(annotation["id"])
-        if annotation.get("category_id", category.get("id")) != category.get("id"):
+        if (its := annotation.get("category_id", own)) != own:
+            if annotation.get("keypoints") and str(its) not in able:
+                repairs[CATEGORY_RULE].append(f"{name}: category {str(its)[:40]}")
             continue
         if annotation.get("keypoints") in (None, []):
             repairs["instances without keypoints skipped"].append(name)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..structures import Dataset, InputError
 from ..structures.pairs import PairSet
+from .adjust import OPTIONS, adjust
 from .formats import PAIR_FORMATS, read_format, recognise_format
 from .lookup import SHORT_SIDE, with_one_depth
 
@@ -26,18 +27,17 @@ def load_dataset(path: str | Path, split: str | None = None, **options: Any) -> 
 
     * "synthetic": the embedded faces (:func:`~hybridkp.datasets.synthetic.faces.make_faces`), train and
       val with other seeds, other people and other backgrounds;
-    * a COCO keypoint JSON file;
-    * a folder with ``train.json``, ``val.json`` (``test.json``) beside ``images/``, or in its
-      ``annotations/``; also ``train/_annotations.coco.json`` and ``..._train2017.json``;
-    * a folder of 300-W ``.pts`` files, itself or in ``train``/``test`` subfolders;
-    * whatever :func:`~hybridkp.datasets.formats.register_format` was given.
+    * a file or folder of any row of :data:`~hybridkp.datasets.FORMATS`, those that
+      :func:`~hybridkp.datasets.formats.register_format` was given too.
 
     Parameters
     ----------
     path : see above
     split : None reads everything there is, the splits one after the other
-    options : what the format's reader takes besides: COCO's ``category`` (where several have keypoints)
-        and ``images_dir``, the .pts files' ``origin``
+    options : for every format ``group_by``, a regular expression that finds the group in a picture's name
+        (:func:`~hybridkp.datasets.adjust.group_by`), and ``box_jitter``, by what share of its sides a box is
+        moved and scaled (:func:`~hybridkp.datasets.adjust.box_jitter`); and what the format's reader takes
+        besides, such as ``images_dir``, COCO's ``category`` and the .pts files' ``origin``
 
     Raises
     ------
@@ -51,9 +51,11 @@ def load_dataset(path: str | Path, split: str | None = None, **options: Any) -> 
         there = ", ".join(splits) or "none: the data are undivided"
         raise InputError(f"{path}: no split {split!r} (there: {there})")
     wanted = splits if split is None else (split,)
-    parts = [replace(read_format(row, path, s, options), name=_name(root, s)) for s in wanted or (None,)]
+    ours = {name: value for name, value in options.items() if name in OPTIONS and name not in row.options}
+    its = {name: value for name, value in options.items() if name not in ours}
+    parts = [replace(read_format(row, path, s, its), name=_name(root, s)) for s in wanted or (None,)]
     whole = parts[0] if len(parts) == 1 and (split or not splits) else _join(parts, _name(root, None))
-    return with_one_depth(whole)
+    return with_one_depth(adjust(whole, ours))
 
 
 def load_pairs(path: str | Path, short_side: int | None = SHORT_SIDE) -> PairSet:

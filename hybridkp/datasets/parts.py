@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..structures import Dataset, DataWarning, InputError, Pair, PairSet
+from .adjust import frame_pattern
 from .load import load_dataset, split_names
 from .splits import group_split
 
@@ -25,17 +26,25 @@ def load_parts(data: str, split: str, **options: Any) -> tuple[Dataset, Dataset]
     if not splits:
         whole = load_dataset(data, **options)
         rows, held = group_split(whole.groups, HELD_OUT)
-        warnings.warn(
-            f"{data} has no splits: {len(held)} of {len(whole)} pictures held out by group",
-            DataWarning,
-            stacklevel=2,
-        )
+        how = "by group" if len(set(whole.groups)) < len(whole) else f"one by one, {_for_want_of(whole)}"
+        told = f"{data} has no splits: {len(held)} of {len(whole)} pictures held out {how}"
+        warnings.warn(told, DataWarning, stacklevel=2)
         return whole.subset(rows, f"{whole.name}-train"), whole.subset(held, f"{whole.name}-held-out")
     if "train" not in splits:
         raise InputError(f"{data}: has no train split (there: {', '.join(splits)})")
     if split == "train":
         raise InputError("--split train: evaluating on the training pictures says nothing; use val or test")
     return load_dataset(data, "train", **options), load_dataset(data, split, **options)
+
+
+def _for_want_of(whole: Dataset) -> str:
+    """What to do about pictures that are each their own group."""
+    pattern, groups = frame_pattern([sample.name for sample in whole])
+    if not pattern:
+        return "for want of groups: where pictures show one subject or film, say so with --group-by"
+    return (
+        f"for want of groups, and their names look like frames: --group-by '{pattern}' makes {groups} groups"
+    )
 
 
 def thin(dataset: Dataset, n: int | None) -> Dataset:

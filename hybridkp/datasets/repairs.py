@@ -12,6 +12,8 @@ from ..structures import DataWarning, InputError
 
 Repairs = dict[str, list[str]]  #: rule -> the objects it was applied to (a point each for rules of points)
 
+#: objects that are left out although they have keypoints, by name: the linter explains it
+CATEGORY_RULE = "objects with keypoints in a category that lists none, left out"
 #: the rule that OKS stands on, by name: the linter explains it
 AREA_RULE = "area missing, taken from the box"
 

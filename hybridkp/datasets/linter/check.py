@@ -19,7 +19,7 @@ from ...imaging.images import RangeWarning
 from ...structures import NOT_LABELLED, Dataset, DataWarning, InputError
 from ..layouts import infer_flip, recognise
 from ..load import load_dataset, split_names
-from ..repairs import AREA_RULE, Mismatched, Repaired
+from ..repairs import AREA_RULE, CATEGORY_RULE, Mismatched, Repaired
 from .appearance import better_place
 from .errors import (
     LEAK,
@@ -35,6 +35,7 @@ from .findings import SEVERITIES, Finding, finding
 from .orientation import swapped_sides
 from .pixels import Pictures, Print, look_alikes, read_prints, same_pixels
 from .scales import better_reading, objects_of, same_places, share_in_box, wrong_scale
+from .unsaid import UNDIVIDED, boxes, groups, scheme
 
 TINY = 32  #: px, the box's longer side under which an object counts as tiny
 
@@ -56,7 +57,7 @@ def check_dataset(path: str | Path, **options: Any) -> list[Finding]:
     findings: list[Finding] = []
     loaded: dict[str, Dataset] = {}
     for split in split_names(path) or (None,):
-        shown = split or "all"
+        shown = split or UNDIVIDED
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", DataWarning)
@@ -71,7 +72,7 @@ def check_dataset(path: str | Path, **options: Any) -> list[Finding]:
         pictures = read_prints(dataset, split)
         findings += _files(pictures, split)
         prints += pictures.prints
-    findings += _across(loaded, prints)
+    findings += scheme(loaded) + _across(loaded, prints)
     return sorted(findings, key=lambda f: SEVERITIES.index(f.severity))
 
 
@@ -103,6 +104,11 @@ def _mended(warning: Warning | str, split: str) -> list[Finding]:
         effect = "OKS divides by the area: its rule decides the score, and other tools may count 0"
         cure = "write the object's area; else the area of the points' box is taken"
         out.append(finding("warning", "no-area", message, effect, _of(split, lone), cure))
+    if wrong := repairs.get(CATEGORY_RULE):
+        message = f"{split}: {len(wrong)} objects with keypoints in a category that lists none"
+        effect = "they are neither learned from nor judged, and count as background"
+        cure = "mend category_id, or give their category its keypoints"
+        out.append(finding("warning", "wrong-category", message, effect, _of(split, wrong), cure))
     return out
 
 
@@ -116,9 +122,8 @@ def _of(split: str, names: Iterable[str]) -> list[str]:
 
 
 def _annotations(dataset: Dataset, split: str) -> list[Finding]:
-    out = (
-        _groups(dataset, split) + _mirrors(dataset, split) + _scales(dataset, split) + _places(dataset, split)
-    )
+    looks = (groups, boxes, _mirrors, _scales, _places)
+    out = [found for look in looks for found in look(dataset, split)]
     rows = [(s.name, i) for s in dataset for i in s.instances]
     share = labelled_share(dataset)
     rare = (share > 0) & (share < RARE)
@@ -190,19 +195,6 @@ def _mirrors(dataset: Dataset, split: str) -> list[Finding]:
     return [
         finding("warning", "mirror-names", message, effect, wrong, "mend flip_indices, or leave them out")
     ]
-
-
-def _groups(dataset: Dataset, split: str) -> list[Finding]:
-    lone = sum(sample.group == sample.name for sample in dataset)  # the reader's stand-in
-    if not lone:
-        return []
-    message = f"{split}: {lone} of {len(dataset)} pictures have no group"
-    effect = (
-        "two pictures of one person, photo or video can fall on both sides of an inner split:"
-        " validation looks better than it is, and intervals are too narrow"
-    )
-    cure = "write image.group: the subject, photograph or video"
-    return [finding("warning", "no-groups", message, effect, [split], cure)]
 
 
 def _places(dataset: Dataset, split: str) -> list[Finding]:
