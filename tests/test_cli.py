@@ -259,10 +259,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, folder, how):
 
 
 def test_undivided_data_are_divided_by_group(folder):
-    with pytest.warns(DataWarning, match="held out by group"):
+    with pytest.warns(DataWarning, match="held out one by one, for want of groups"):
         train, val = load_parts(str(folder / "train.json"), "val")
     assert len(train) == 8 and len(val) == 2 and not set(train.groups) & set(val.groups)
-    with pytest.warns(DataWarning, match="held out by group"):
+    with pytest.warns(DataWarning, match="held out one by one, for want of groups"):
         again = load_parts(str(folder / "train.json"), "val")[1]
     assert again.fingerprint == val.fingerprint
 

@@ -296,7 +296,7 @@ def test_a_registered_row_is_a_format_everywhere(tracks: Path, capsys: pytest.Ca
     assert data.name == "tracks" and len(data) == 4
     assert describe_dataset(tracks)["pictures"] == 4
     assert {f.code for f in check_dataset(tracks)} >= {"no-groups"}
-    with pytest.warns(UserWarning, match="held out by group"):
+    with pytest.warns(UserWarning, match="held out one by one, for want of groups"):
         assert [len(part) for part in load_parts(str(tracks), "val")] == [3, 1]
     assert "a .csv file of file,x,y" in formats_help()
     with pytest.raises(InputError, match=r"expected a \.csv file of file,x,y, a folder with train\.json"):
