@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from hybridkp.checks import make_annotated, reader_checks
 from hybridkp.cli import main
@@ -34,6 +35,7 @@ from hybridkp.datasets import (
     write_coco,
 )
 from hybridkp.datasets.adjust import box_jitter
+from hybridkp.datasets.matfile import read_mat
 from hybridkp.structures import HIDDEN, NOT_LABELLED, Dataset, DataWarning, InputError, Instance, Sample
 
 BY_NAME = {row.name: row for row in FORMATS}
@@ -824,3 +826,180 @@ def test_every_command_that_reads_annotated_data_reads_them_alike() -> None:
     for name, command in {**places, **data}.items():
         has = {"--category", "--images", "--group-by", "--box-jitter"} <= set(command._option_string_actions)
         assert has is (name not in alone), name
+
+
+# --------------------------------------------------------------------------------------------
+# the sets as their authors give them
+# --------------------------------------------------------------------------------------------
+
+
+def records(*rows: dict[str, Any]) -> np.ndarray:
+    """A MATLAB structure array for ``scipy.io.savemat``."""
+    out = np.zeros((1, len(rows)), [(name, object) for name in rows[0]])
+    for n, row in enumerate(rows):
+        out[0, n] = tuple(row.values())
+    return out
+
+
+def mpii_release(folder: Path, compressed: bool = True) -> Path:
+    points = records(
+        {"x": 11.0, "y": 21.5, "id": 9, "is_visible": "1"},
+        {"x": 31.0, "y": 30.0, "id": 0, "is_visible": 0},
+        {"x": 12.0, "y": 13.0, "id": 7, "is_visible": np.zeros((0, 0))},
+    )
+    person = {
+        "annopoints": records({"point": points}),
+        "scale": 0.1,
+        "objpos": records({"x": 11.0, "y": 12.0}),
+    }
+    rows = [
+        {"image": records({"name": "a.jpg"}), "annorect": records(person, person), "vididx": 7},
+        {"image": records({"name": "t.jpg"}), "annorect": np.zeros((0, 0)), "vididx": np.zeros((0, 0))},
+    ]
+    path = folder / "mpii_human_pose_v1_u12_1.mat"
+    release = {"annolist": records(*rows), "img_train": np.array([[1, 0]])}
+    savemat(path, {"RELEASE": release}, do_compression=compressed)
+    return path
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_mpii_as_its_authors_have_it(compressed: bool, tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "a.jpg")
+    mpii_release(tmp_path, compressed)
+    assert recognise_format(tmp_path).name == "mpii"
+    found = load_dataset(tmp_path)
+    (sample,) = found.samples
+    assert sample.group == "film 7" and len(sample.instances) == 2
+    one = sample.instances[0]
+    np.testing.assert_allclose(one.xy[[9, 0, 7]], [[10, 20.5], [30, 29], [11, 12]])
+    assert one.visibility.tolist() == [HIDDEN, *[0] * 6, 2, 0, 2, *[0] * 6]
+    np.testing.assert_allclose(one.box_xywh, [0.5, 1.5, 20, 20])
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_leeds_sports_pose_both_sets(extended: bool, tmp_path: Path) -> None:
+    n = 10_000 if extended else 2
+    joints = np.ones((3, 14, n))
+    joints[0] += np.arange(14)[:, None] + 0.25
+    joints[1] += 5
+    joints[2, 3:] = 0
+    savemat(
+        tmp_path / "joints.mat",
+        {"joints": joints.swapaxes(0, 1) if extended else joints},
+        do_compression=True,
+    )
+    first = "im00001.jpg" if extended else "im0001.jpg"
+    put_picture(tmp_path / "images" / first)
+    assert recognise_format(tmp_path).name == "lsp"
+    with pytest.warns(Repaired, match="left out"):
+        found = load_dataset(tmp_path)
+    assert [s.name for s in found] == [first] and found.flip is not None
+    seen = [2] * 3 + [0] * 11 if extended else [HIDDEN] * 3 + [2] * 11
+    assert only(found).visibility.tolist() == seen
+    np.testing.assert_allclose(only(found).xy[:3], [[0.25, 5], [1.25, 5], [2.25, 5]])
+
+
+def test_wflw_lists(tmp_path: Path) -> None:
+    xy = np.arange(196) / 8 + 0.25
+    face = " ".join(map(str, [*xy, 1, 2, 31, 32, 0, 1, 0, 0, 1, 0]))
+    place = tmp_path / "WFLW_annotations" / "list_98pt_rect_attr_train_test"
+    put(place / "list_98pt_rect_attr_train.txt", f"{face} 0--Parade/a.jpg\n{face} 0--Parade/a.jpg\n")
+    put(place / "list_98pt_rect_attr_test.txt", f"{face} 1--Ball/b.jpg\n")
+    put_picture(tmp_path / "WFLW_images" / "0--Parade" / "a.jpg")
+    put_picture(tmp_path / "WFLW_images" / "1--Ball" / "b.jpg")
+    for _, check in reader_checks(BY_NAME["wflw"], tmp_path, points={"b.jpg": [xy.reshape(98, 2)]}):
+        check()
+    found = load_dataset(tmp_path, "train")
+    assert len(found) == 1 and len(found.samples[0].instances) == 2 and found.normalizer == ("points", 60, 72)
+    np.testing.assert_array_equal(found.samples[0].instances[0].box_xywh, [1, 2, 30, 30])
+    short = put(
+        tmp_path / "WFLW_annotations" / "list_98pt_test_blur.txt", f"{' '.join(map(str, xy))} 1--Ball/b.jpg"
+    )
+    np.testing.assert_allclose(only(load_dataset(short)).xy, xy.reshape(98, 2))
+
+
+def cofw_file(path: Path, colour: bool, part: str = "Tr") -> np.ndarray:
+    """Two faces; gives the pictures, RGB as MATLAB has them."""
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats'")
+    images = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3) if colour else (2, 40, 60), np.uint8)
+    with h5py.File(path, "w", userblock_size=512) as file:
+        cells = file.create_dataset(f"Is{part}", (1, 2), h5py.ref_dtype)
+        for n, image in enumerate(images):
+            cells[0, n] = file.create_dataset(f"#refs#/{n}", data=image.T).ref
+        phis = np.concatenate([np.arange(29) + 1.25, np.arange(29) + 3, np.arange(29) < 2])
+        file[f"phis{part}"], file[f"bboxes{part}"] = (
+            np.stack([phis] * 2, 1),
+            np.array([[11, 6, 30, 30.0]] * 2).T,
+        )
+    with open(path, "r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, Platform: PCWIN64".ljust(128))
+    return images
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_cofw_has_its_pictures_inside(colour: bool, tmp_path: Path) -> None:
+    images = cofw_file(tmp_path / "COFW_train_color.mat", colour)
+    cofw_file(tmp_path / "COFW_test_color.mat", colour, "T")
+    for _, check in reader_checks(BY_NAME["cofw"], tmp_path):
+        check()
+    found = load_dataset(tmp_path, "train")
+    assert found.normalizer == ("points", 8, 9) and len(load_dataset(tmp_path, "test")) == 2
+    one = found.samples[1].instances[0]
+    np.testing.assert_allclose(one.xy[:2], [[0.25, 2], [1.25, 3]])
+    assert one.visibility.tolist() == [HIDDEN] * 2 + [2] * 27
+    np.testing.assert_array_equal(one.box_xywh, [10, 5, 30, 30])
+    np.testing.assert_array_equal(found.samples[1].image, images[1][..., ::-1] if colour else images[1])
+
+
+def test_300vw_frames_come_from_the_film(tmp_path: Path) -> None:
+    film = cv2.VideoWriter(str(tmp_path / "x.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (60, 40))
+    for grey in (20, 120, 220):
+        film.write(np.full((40, 60, 3), grey, np.uint8))
+    film.release()
+    points = "version: 1\nn_points: 3\n{\n1 1\n10 2\n5 9\n}\n"
+    for name in ("001", "002"):
+        put(tmp_path / name / "annot" / "000002.pts", points)
+        shutil.copy(tmp_path / "x.avi", tmp_path / name / "vid.avi")
+    found = load_dataset(tmp_path)
+    assert [s.name for s in found] == ["001/imgs/000002.png", "002/imgs/000002.png"]
+    assert found.groups.tolist() == ["001", "002"]
+    assert abs(int(found.samples[0].image.mean()) - 120) < 10
+    pickle.loads(pickle.dumps(found.samples[0]))
+
+
+def test_pts_pictures_elsewhere(tmp_path: Path) -> None:
+    put(tmp_path / "pts" / "b" / "a.pts", "n_points: 2\n{\n1 1\n10 2\n}\n")
+    put_picture(tmp_path / "pictures" / "b" / "a.jpg")
+    found = load_dataset(tmp_path / "pts", images_dir=str(tmp_path / "pictures"))
+    assert found.samples[0].name == "b/a.jpg" and found.samples[0].image.shape == (40, 60, 3)
+    with pytest.raises(InputError, match=r"no picture a.jpg, .png, \.\.\. in"):
+        load_dataset(tmp_path / "pts", images_dir=str(tmp_path))
+
+
+def test_matlab_files_of_strangers(tmp_path: Path) -> None:
+    """SciPy's reader ends the process on a good part of these; ours says one line."""
+    rng = np.random.default_rng(0)
+    values = [0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0x10000000]
+    told = set()
+    for compressed in (False, True):
+        whole = mpii_release(tmp_path, compressed).read_bytes()
+        for n in range(120):
+            data = bytearray(whole[: rng.integers(128, len(whole))] if n % 4 == 0 else whole)
+            for _ in range(rng.integers(1, 4)):
+                at = int(rng.integers(120, len(data) - 4)) if len(data) > 130 else 120
+                data[at : at + 4] = int(rng.choice(values)).to_bytes(4, "little")
+            path = put(tmp_path / "x.mat", bytes(data))
+            try:
+                read_mat(path, "RELEASE")
+            except InputError as error:
+                told.add(str(error)[len(str(path)) :])
+                assert "\n" not in str(error)
+    assert len(told) > 10
+    nested = np.zeros((1, 1))
+    for _ in range(40):
+        cell = np.empty((1, 1), object)
+        cell[0, 0] = nested
+        nested = cell
+    savemat(tmp_path / "deep.mat", {"RELEASE": nested})
+    with pytest.raises(InputError, match="too many cells"):
+        read_mat(tmp_path / "deep.mat", "RELEASE")

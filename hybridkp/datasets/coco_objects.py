@@ -17,6 +17,7 @@ from .repairs import AREA_RULE, CATEGORY_RULE, Mismatched, Repairs
 
 Record = dict[str, Any]
 
+GROW = 0.1  #: of a box's longer side, on every side of the points, where a file has no box
 HUGE = 2**31  #: px; beyond it nothing is a coordinate of a picture
 
 
@@ -168,8 +169,13 @@ def _box(value: Any, tight: Array, size_hw: tuple[int, int] | None, who: str) ->
         else:
             return box, ""
     if np.isfinite(tight).all() and max(tight[2:]) > 1:
-        grow = 0.1 * max(tight[2:])
-        return np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow]), f"{what}, taken from the points"
+        return grown(tight), f"{what}, taken from the points"
     if size_hw is not None:
         return np.array([0.0, 0.0, size_hw[1], size_hw[0]]), f"{what}, now the whole picture"
     return None, "instances with neither box nor points skipped"
+
+
+def grown(tight: Array) -> Array:
+    """The box of points, larger by :data:`GROW` of its longer side on every side; by 1 px about one point."""
+    grow = GROW * max(tight[2:]) or 1.0
+    return np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow])

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import NOT_LABELLED, VISIBLE, Array, Dataset, InputError, Instance
+from .coco_objects import grown
 from .lookup import find_pictures, path_of
 from .repairs import Repairs
 
-GROW = 0.1  #: of a box's longer side, on every side of the points, where a file has no box
 ABSENT = "pictures that are listed but not there, left out"
 Load = Callable[[], Array]
 Points = dict[str, Sequence[float]]  #: landmark -> x, y and, where the file knows it, visibility
@@ -144,10 +144,7 @@ def box_around(xy: Array) -> Array | None:
     from ..imaging.geometry import points_box
 
     tight = points_box(xy)
-    if not np.isfinite(tight).all():
-        return None
-    grow = GROW * max(tight[2:]) or 1.0
-    return np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow])
+    return grown(tight) if np.isfinite(tight).all() else None
 
 
 def box_of(instance: Instance, name: str) -> Array:

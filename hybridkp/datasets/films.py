@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ..structures import Array, InputError
 
+#: endings of films
+FILMS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv")
 MAX_PIXELS = 200_000_000
 
 

@@ -11,11 +11,27 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from ..structures import Dataset, InputError
 from ..structures.pairs import PairSet
-from . import coco_folder, cvat, imglab, label_studio, labelme, mpii, poses_csv, pts, sleap, tps, yolo
+from . import (
+    coco_folder,
+    cofw,
+    cvat,
+    imglab,
+    label_studio,
+    labelme,
+    lsp,
+    mpii,
+    poses_csv,
+    pts,
+    sleap,
+    tps,
+    wflw,
+    yolo,
+)
 from .lookup import SHORT_SIDE, Tally, looks_like
 
 T = TypeVar("T", Dataset, PairSet)
@@ -117,20 +133,25 @@ _ORIGIN = {
 }
 _IMAGES = {"images_dir": "folder of the pictures, where it is not beside the file"}
 
+
+def _of(reader: ModuleType) -> dict[str, Any]:
+    """What a reader's file has of a row's functions, by their names."""
+    return {name: getattr(reader, name) for name in _QUESTIONS if hasattr(reader, name)}
+
+
+#: functions of a reader's file; the first three it has to have
+_QUESTIONS = ("recognises", "splits", "read", "tally", "write")
+
 #: annotated pictures; asked in this order
 FORMATS: list[Format[Dataset]] = [
     Format(
         name="coco",
         words="a folder with train.json and val.json, a COCO JSON file",
-        recognises=coco_folder.recognises,
-        splits=coco_folder.splits,
-        read=coco_folder.read,
+        **_of(coco_folder),
         options={
             "category": "name or id of the category to read, where several have keypoints",
             "images_dir": "folder of the pictures, where it is not beside the file",
         },
-        tally=coco_folder.tally,
-        write=coco_folder.write,
         keeps=KEEPS,
         tool="COCO, Roboflow, FiftyOne",
         centre="0 (COCO: coordinates are 0-indexed)",
@@ -138,23 +159,16 @@ FORMATS: list[Format[Dataset]] = [
     Format(
         name="300w",
         words="a folder of .pts files",
-        recognises=pts.recognises,
-        splits=pts.splits,
-        read=pts.read,
-        options={"origin": "what the files call the centre of the top-left pixel: 1 (300-W) or 0"},
-        tally=pts.tally,
-        tool="300-W, iBUG, menpo",
+        **_of(pts),
+        options={"origin": "what the files call the centre of the top-left pixel: 1 (300-W) or 0"} | _IMAGES,
+        tool="300-W, 300-VW, iBUG, menpo",
         centre="1 (made in MATLAB; origin=0 for others)",
     ),
     Format(
         name="labelme",
         words="labelme JSON",
-        recognises=labelme.recognises,
-        splits=labelme.splits,
-        read=labelme.read,
+        **_of(labelme),
         options=_ORIGIN | _IMAGES,
-        tally=labelme.tally,
-        write=labelme.write,
         keeps=("objects", "missing", "sizes", "boxes", "names", "fractions"),
         tool="labelme",
         centre="½ (its canvas draws pixel i from i to i + 1)",
@@ -162,12 +176,8 @@ FORMATS: list[Format[Dataset]] = [
     Format(
         name="label-studio",
         words="Label Studio JSON",
-        recognises=label_studio.recognises,
-        splits=label_studio.splits,
-        read=label_studio.read,
+        **_of(label_studio),
         options=_ORIGIN | _IMAGES,
-        tally=label_studio.tally,
-        write=label_studio.write,
         keeps=("objects", "missing", "sizes", "boxes", "names", "fractions"),
         tool="Label Studio",
         centre="½ (per cent of the size, 0 at the outer edge)",
@@ -175,12 +185,8 @@ FORMATS: list[Format[Dataset]] = [
     Format(
         name="cvat",
         words="CVAT XML",
-        recognises=cvat.recognises,
-        splits=cvat.splits,
-        read=cvat.read,
+        **_of(cvat),
         options=_ORIGIN | _IMAGES,
-        tally=cvat.tally,
-        write=cvat.write,
         keeps=("objects", "hidden", "missing", "sizes", "boxes", "names", "fractions"),
         tool="CVAT",
         centre="½ (its canvas draws pixel i from i to i + 1)",
@@ -188,11 +194,7 @@ FORMATS: list[Format[Dataset]] = [
     Format(
         name="yolo-pose",
         words="YOLO-pose with its data.yaml",
-        recognises=yolo.recognises,
-        splits=yolo.splits,
-        read=yolo.read,
-        tally=yolo.tally,
-        write=yolo.write,
+        **_of(yolo),
         keeps=("objects", "hidden", "missing", "sizes", "boxes", "names", "fractions"),
         tool="Ultralytics, Roboflow",
         centre="0 (its converter divides COCO's numbers)",
@@ -200,12 +202,8 @@ FORMATS: list[Format[Dataset]] = [
     Format(
         name="dlc",
         words="a DeepLabCut or lightning-pose project",
-        recognises=poses_csv.recognises,
-        splits=poses_csv.splits,
-        read=poses_csv.read,
+        **_of(poses_csv),
         options=_ORIGIN | _IMAGES,
-        tally=poses_csv.tally,
-        write=poses_csv.write,
         keeps=("objects", "missing", "names", "fractions"),
         tool="DeepLabCut, lightning-pose",
         centre="0 (napari and matplotlib centre pixel i at i)",
@@ -213,12 +211,8 @@ FORMATS: list[Format[Dataset]] = [
     Format(
         name="sleap",
         words="SLEAP .slp",
-        recognises=sleap.recognises,
-        splits=sleap.splits,
-        read=sleap.read,
+        **_of(sleap),
         options=_ORIGIN | _IMAGES,
-        tally=sleap.tally,
-        write=sleap.write,
         keeps=("objects", "missing", "names", "fractions"),
         tool="SLEAP",
         centre="0 since format 1.1, before it ½ (SLEAP's source)",
@@ -226,12 +220,8 @@ FORMATS: list[Format[Dataset]] = [
     Format(
         name="imglab",
         words="dlib imglab XML",
-        recognises=imglab.recognises,
-        splits=imglab.splits,
-        read=imglab.read,
+        **_of(imglab),
         options=_ORIGIN | _IMAGES,
-        tally=imglab.tally,
-        write=imglab.write,
         keeps=("objects", "missing", "sizes", "boxes", "names"),
         tool="dlib imglab",
         centre="0 (dlib's points are pixel indices)",
@@ -239,26 +229,44 @@ FORMATS: list[Format[Dataset]] = [
     Format(
         name="tps",
         words="TPS",
-        recognises=tps.recognises,
-        splits=tps.splits,
-        read=tps.read,
+        **_of(tps),
         options=_IMAGES,
-        tally=tps.tally,
-        write=tps.write,
         keeps=("missing", "sizes", "fractions"),
         tool="tpsDig, geomorph",
         centre="x 0; y = height - row (ml-morph's conversion)",
     ),
     Format(
         name="mpii",
-        words="MPII JSON",
-        recognises=mpii.recognises,
-        splits=mpii.splits,
-        read=mpii.read,
+        words="MPII's MATLAB file or JSON",
+        **_of(mpii),
         options=_ORIGIN | _IMAGES,
-        tally=mpii.tally,
         tool="MPII Human Pose",
         centre="1 (MATLAB's; HRNet's reader takes 1 off)",
+    ),
+    Format(
+        name="lsp",
+        words="joints.mat of Leeds Sports Pose",
+        **_of(lsp),
+        splits=_no_splits,
+        options=_ORIGIN | _IMAGES,
+        tool="Leeds Sports Pose, extended",
+        centre="1 (MATLAB's)",
+    ),
+    Format(
+        name="wflw",
+        words="a list of WFLW",
+        **_of(wflw),
+        options=_ORIGIN | _IMAGES,
+        tool="WFLW",
+        centre="0 (MMPose's converter takes the numbers)",
+    ),
+    Format(
+        name="cofw",
+        words="COFW's MATLAB file",
+        **_of(cofw),
+        options=_ORIGIN,
+        tool="COFW",
+        centre="1 (MATLAB's)",
     ),
     Format(
         name=SYNTHETIC,

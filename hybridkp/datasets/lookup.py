@@ -36,7 +36,7 @@ LOOKED_AT = 2000  #: files of a folder that nobody knows
 #: ending -> what a file of it may be, when no reader knows it
 _HINTS = {
     ".csv": "a table of frame numbers holds predictions: evaluate --predictions takes it",
-    ".mat": "MATLAB files: convert them to COCO JSON, or MPII's JSON",
+    ".mat": "MATLAB files: those of MPII, LSP and COFW are read, others convert to COCO JSON",
     ".json": "a JSON of another tool: export as COCO",
     ".txt": "YOLO's texts need their data.yaml with kpt_shape",
     ".mp4": "films: label frames of them first",

@@ -2,17 +2,20 @@
 
 Read with or without its header (``version: 1``, ``n_points: 68``, ``{`` ... ``}``); points are
 1-based there and become 0-based here.  Pictures are not opened; boxes are made from the points.
+300-VW's ``annot/000001.pts`` is the first frame of the film beside ``annot``, where there are no pictures.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..structures import Array, Dataset, InputError, Instance, Sample
+from .collect import Load, box_around
+from .films import FILMS, load_frame
 from .lookup import SUFFIXES, Tally, in_order, loader, split_of
 from .schemes import IBUG_68
 from .text import read_text
@@ -98,8 +101,15 @@ def photo_group(stem: str) -> str:
     return found.group(1) if found else stem
 
 
-def read_pts_folder(folder: str | Path, origin: float = 1.0, name: str | None = None) -> Dataset:
+def read_pts_folder(
+    folder: str | Path,
+    origin: float = 1.0,
+    name: str | None = None,
+    images_dir: str | Path | None = None,
+) -> Dataset:
     """A folder of ``.pts`` files (subfolders included), each with its picture beside it.
+
+    With ``images_dir`` pictures are looked for there, in the same subfolders or in none.
 
     The picture has the same name with any usual ending.  The box is the points' tight box grown
     by 10 % of its longer side on every side, and ``area`` is that box's.  Faces of one photograph
@@ -116,7 +126,8 @@ def read_pts_folder(folder: str | Path, origin: float = 1.0, name: str | None = 
     if not files:
         raise InputError(f"{folder}: no .pts file in it")
     base = root.parent if root.is_file() else root
-    samples = tuple(_sample(file, base, origin) for file in files)
+    images = None if images_dir is None else Path(images_dir)
+    samples = tuple(_sample(file, base, origin, images) for file in files)
     k = len(samples[0].instances[0].xy)
     for file, sample in zip(files, samples, strict=True):
         if len(sample.instances[0].xy) != k:
@@ -160,8 +171,10 @@ def recognises(root: Path) -> float:
     return 0.9 if splits(root) else 0.4 * (next(root.rglob("*.pts"), None) is not None)
 
 
-def read(root: Path, split: str | None = None, *, origin: float = 1.0) -> Dataset:
-    return read_pts_folder(splits(root)[split] if split is not None else root, origin)
+def read(
+    root: Path, split: str | None = None, *, origin: float = 1.0, images_dir: str | None = None
+) -> Dataset:
+    return read_pts_folder(splits(root)[split] if split is not None else root, origin, images_dir=images_dir)
 
 
 def tally(root: Path, split: str | None = None, **_: float) -> Tally:
@@ -178,38 +191,39 @@ def tally(root: Path, split: str | None = None, **_: float) -> Tally:
 # --------------------------------------------------------------------------------------------
 
 
-def _sample(file: Path, base: Path, origin: float) -> Sample:
-    from ..imaging.geometry import points_box
-
+def _sample(file: Path, base: Path, origin: float, images: Path | None) -> Sample:
     xy = read_pts(file, origin)
-    picture = _picture_of(file)
-    tight = points_box(xy)
-    if not np.isfinite(tight).all() or max(tight[2:]) <= 0:
+    name, load = _picture_of(file, base, images)
+    box = box_around(xy)
+    if box is None or max(np.ptp(xy[np.isfinite(xy).all(1)], axis=0)) <= 0:
         raise InputError(f"{file}: needs at least two different points to make a box from")
-    grow = 0.1 * max(tight[2:])
-    box = np.concatenate([tight[:2] - grow, tight[2:] + 2 * grow])
-    relative = picture.relative_to(base if picture.is_relative_to(base) else base.parent)
+    roots = (*(() if images is None else (images,)), base, base.parent)
+    relative = name.relative_to(next(root for root in roots if name.is_relative_to(root)))
     film = relative.parent.parent if file.parent.name == "annot" else None  # its frames are one group
     group = film if film is not None else relative.parent / photo_group(file.stem)
     return Sample(
         name=relative.as_posix(),
-        load=loader(picture),
+        load=load,
         instances=(Instance(xy, box_xywh=box, area=float(box[2] * box[3])),),
         group=group.as_posix(),
     )
 
 
-def _picture_of(file: Path) -> Path:
-    def spellings(suffixes: Iterable[str]) -> Iterable[Path]:
-        beside = [
-            file.parent.parent / name / file.name for name in ("imgs", "images")
-        ]  # 300-VW's annot/, imgs/
-        for place in (file, *(beside if file.parent.name == "annot" else ())):
-            for suffix in suffixes:
-                yield place.with_suffix(suffix)
-                yield place.with_suffix(suffix.upper())
-
-    for candidate in spellings(SUFFIXES):
-        if candidate.is_file():
-            return candidate
-    raise InputError(f"{file}: no picture {file.stem}.jpg, .png, ... beside it")
+def _picture_of(file: Path, base: Path, images: Path | None) -> tuple[Path, Load]:
+    """Where the picture is, or would be, and its ``Sample.load``; of 300-VW's films the frame."""
+    folder = file.parent
+    in_film = folder.name == "annot"  # 300-VW: annot/000001.pts, and imgs/000001.jpg or vid.avi
+    beside = [folder.parent / name / file.name for name in ("imgs", "images")] if in_film else []
+    places = [file, *beside] if images is None else [images / file.relative_to(base), images / file.name]
+    for place in places:
+        for suffix in SUFFIXES:
+            for candidate in (place.with_suffix(suffix), place.with_suffix(suffix.upper())):
+                if candidate.is_file():
+                    return candidate, loader(candidate)
+    films = [p for p in sorted(folder.parent.iterdir()) if p.suffix.lower() in FILMS] if in_film else []
+    if films and file.stem.isdecimal() and int(file.stem) > 0:
+        frame = partial(load_frame, str(films[0]), int(file.stem) - 1)  # 000001 is the first
+        return (folder.parent / "imgs" / file.name).with_suffix(".png"), frame
+    films_too = ", nor a film beside annot/" if in_film else ""
+    where = f"beside it{films_too}" if images is None else f"in {images}"
+    raise InputError(f"{file}: no picture {file.stem}.jpg, .png, ... {where}")

@@ -18,13 +18,12 @@ import numpy as np
 
 from ..structures import NOT_LABELLED, Array, Dataset, InputError
 from .collect import Collected
-from .films import load_frame
+from .films import FILMS, load_frame
 from .hdf import BROKEN, MAGIC, open_hdf, table_of, whole
 from .lookup import Tally, by_split, candidates, find_pictures, only, path_of
 from .text import read_head
 
 SLP = "labels.slp"
-FILMS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv")
 FRAME = [
     (n, t)
     for n, t in zip(

@@ -156,6 +156,17 @@ def points_box(xy: ArrayLike) -> Array:
     return np.concatenate([low + 0.5, high - low])
 
 
+def box_about(centre_xy: ArrayLike, width: float, height: float) -> Array:
+    """(4,) box of that size about a point.
+
+    >>> box_about([10, 20], 1, 1)  # of one pixel
+    array([10., 20.,  1.,  1.])
+    """
+    return np.concatenate(
+        [np.asarray(centre_xy, float) + 0.5 - np.divide([width, height], 2), [width, height]]
+    )
+
+
 def map_box(matrix: ArrayLike, box_xywh: ArrayLike) -> Array:
     """The box (4,) that goes along: its centre through the map, its sides by the map's scale.
 
