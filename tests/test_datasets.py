@@ -149,7 +149,7 @@ BAD = {
     "no names": (changed(categories=[{"id": 1, "name": "x"}, {"id": 2}]), "no category lists its keypoints"),
     "names twice": (changed(categories=[{"id": 1, "keypoints": ["a", "a", "b"]}]), "'a' occurs twice"),
     "bad skeleton": (
-        changed(categories=[{"id": 1, "keypoints": NAMES, "skeleton": [[0, 1]]}]),
+        changed(categories=[{"id": 1, "keypoints": NAMES, "skeleton": [[0, 99]]}]),
         "counts from 1",
     ),
     "bad flip": (changed(categories=[{"id": 1, "keypoints": NAMES, "flip_indices": [0, 1]}]), "flip_indices"),

@@ -480,3 +480,32 @@ def test_names_that_leave_the_data_are_refused_unless_allowed(tmp_path: Path, na
     document["images"][0]["file_name"] = "secret.png"
     (data / "train.json").write_text(json.dumps(document))
     assert read_coco(data / "train.json", outside).samples[0].image.shape == (30, 40, 3)
+
+
+def test_a_picture_is_searched_for_by_name_and_size(coco: Path) -> None:
+    """Human3.6M's files name ``a.png`` and have it in ``S1/scene/a.png``."""
+    names = sorted(p.name for p in (coco / "images").iterdir())
+    for n, name in enumerate(names):
+        (coco / "images" / f"s{n}" / "deep").mkdir(parents=True)
+        (coco / "images" / name).rename(coco / "images" / f"s{n}" / "deep" / name)
+    (coco / "images" / "thumbs").mkdir()
+    cv2.imwrite(str(coco / "images" / "thumbs" / names[0]), np.zeros((5, 5), np.uint8))
+    with pytest.warns(DataWarning, match="by name and size, as only one file has both"):
+        found = load_dataset(coco)
+    assert all(s.image.shape[:2] == s.size_hw for s in found)
+    shutil.copytree(coco / "images" / "s0", coco / "images" / "again")
+    with pytest.warns(DataWarning):
+        twice = next(s for s in load_dataset(coco) if s.name.endswith(names[0]))
+    with pytest.raises(InputError):
+        _ = twice.image  # two files of that name and size: nobody knows which
+
+
+def test_a_skeleton_that_counts_from_zero(coco: Path) -> None:
+    """COCO counts landmarks from 1; a pair with 0 cannot, as in ATRW's and Human3.6M's files."""
+    path = coco / "train.json"
+    document = json.loads(path.read_text())
+    document["categories"][0]["skeleton"] = [[0, 1], [1, 2]]
+    path.write_text(json.dumps(document))
+    with pytest.warns(DataWarning, match="skeleton counts from 0"):
+        found = load_dataset(coco, "train")
+    assert found.skeleton.tolist() == [[0, 1], [1, 2]]

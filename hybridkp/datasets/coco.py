@@ -13,7 +13,6 @@ import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ from .lookup import find_pictures
 from .repairs import Repaired, Repairs
 from .text import read_text
 
+#: names, sizes -> loads, how the names had to be read
+Find = Callable[[Sequence[str], Sequence[tuple[int, int] | None]], tuple[list[Callable[[], Array]], str]]
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  #: may be half of a pair, may be alone
 
 
@@ -81,21 +82,23 @@ def read_coco(
     document = read_json(path)
     folders = _folders(path) if images_dir is None else [Path(images_dir)]
     return dataset_of(
-        document, path, partial(find_pictures, candidates=folders, where=str(path)), name, category
+        *(document, path, lambda names, sizes: find_pictures(names, folders, str(path), sizes)),
+        *(name, category),
     )
 
 
 def dataset_of(
     document: Record,
     path: Path,
-    find: Callable[[Sequence[str]], tuple[list[Callable[[], Array]], str]],
+    find: Find,
     name: str | None = None,
     category: str | int | None = None,
     repairs: Repairs | None = None,
 ) -> Dataset:
     """A COCO document as a data set, by the rules of :func:`read_coco`; other formats' readers end here too.
 
-    ``find`` gives each picture's ``load``, and how the names had to be read; ``repairs`` were made before.
+    ``find`` gives each picture's ``load``, and how the names had to be read, from the names and the sizes;
+    ``repairs`` were made before.
     """
     chosen = pick_category(document, category, path)
     landmarks = tuple(str(n) for n in chosen["keypoints"])
@@ -103,9 +106,10 @@ def dataset_of(
     repairs = defaultdict(list, repairs or {})
     instances = read_instances(document, chosen, images, path, repairs)
     names = [image["file_name"] for image in images.values()]
-    loads, told = find(names)
+    loads, told = find(names, [size_hw_of(image) for image in images.values()])
     if told:
         repairs[f"file names of another machine, read {told}"] = names
+    edges = _skeleton(chosen, path, repairs)
     if repairs:
         warnings.warn(Repaired(str(path), repairs), stacklevel=3)
     samples = tuple(
@@ -120,7 +124,7 @@ def dataset_of(
         for load, (image_id, image) in zip(loads, images.items(), strict=True)
     )
     dataset_name = name or f"{path.resolve().parent.name}-{path.stem}"
-    return _dataset(dataset_name, landmarks, samples, chosen, document.get("info"), path)
+    return _dataset(dataset_name, landmarks, samples, chosen, edges, document.get("info"), path)
 
 
 def read_json(path: Path) -> Record:
@@ -233,6 +237,7 @@ def _dataset(
     landmarks: tuple[str, ...],
     samples: tuple[Sample, ...],
     category: Record,
+    edges: Array,
     info: Any,
     path: Path,
 ) -> Dataset:
@@ -244,12 +249,6 @@ def _dataset(
         flip = layout.flip if layout else infer_flip(landmarks)
     elif flip.shape != (k,) or sorted(flip.tolist()) != list(range(k)):
         raise InputError(f"{path}: flip_indices must be the {k} numbers 0..{k - 1}, each once")
-    edges = _numbers(category, "skeleton", int, path)
-    edges = np.zeros((0, 2), int) if edges is None or not edges.size else edges - 1
-    if edges.ndim != 2 or edges.shape[1] != 2:
-        raise InputError(f"{path}: the skeleton must be pairs of landmarks, [[1, 2], ...]")
-    if edges.size and (edges.min() < 0 or edges.max() >= k):
-        raise InputError(f"{path}: the skeleton must name landmarks 1..{k} (COCO counts from 1)")
     sigmas = _numbers(category, "sigmas", float, path)
     if sigmas is None and layout and layout.sigmas is not None:
         sigmas = np.array(layout.sigmas)
@@ -265,6 +264,21 @@ def _dataset(
         category=str(category.get("name", "object")),
         category_id=category.get("id", 1),
     )
+
+
+def _skeleton(category: Record, path: Path, repairs: Repairs) -> Array:
+    """(E, 2) pairs from 0; COCO counts them from 1, several data sets' files from 0."""
+    k, edges = len(category["keypoints"]), _numbers(category, "skeleton", int, path)
+    if edges is None or not edges.size:
+        return np.zeros((0, 2), int)
+    if edges.ndim != 2 or edges.shape[1] != 2:
+        raise InputError(f"{path}: the skeleton must be pairs of landmarks, [[1, 2], ...]")
+    if edges.min() == 0 and edges.max() < k:
+        repairs["the skeleton counts from 0, not from 1"].append(str(category.get("name", "category")))
+        return edges
+    if edges.min() < 1 or edges.max() > k:
+        raise InputError(f"{path}: the skeleton must name landmarks 1..{k} (COCO counts from 1)")
+    return edges - 1
 
 
 def _numbers(category: Record, key: str, dtype: type, path: Path) -> Array | None:

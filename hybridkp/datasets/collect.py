@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import NOT_LABELLED, VISIBLE, Array, Dataset, InputError, Instance
-from .coco_objects import grown
+from .coco_objects import grown, size_hw_of
 from .lookup import find_pictures, path_of
 from .repairs import Repairs
 
@@ -119,16 +119,17 @@ class Collected:
 
         if not self.images:
             raise InputError(f"{self.path}: lists no picture; nothing to read")
-        missing = [i["file_name"] for i in self.images if i["id"] not in self.loads]
+        missing = [i for i in self.images if i["id"] not in self.loads]
         told = ""
         if missing:
-            loads, told = find_pictures(missing, folders, str(self.path))
+            names, sizes = [i["file_name"] for i in missing], [size_hw_of(i) for i in missing]
+            loads, told = find_pictures(names, folders, str(self.path), sizes)
             found = iter(loads)
             self.loads |= {i["id"]: next(found) for i in self.images if i["id"] not in self.loads}
             self._leave_out_absent()
         document = {"images": self.images, "annotations": self.annotations, "categories": [self.category]}
         loads = [self.loads[image["id"]] for image in self.images]
-        return dataset_of(document, self.path, lambda _: (loads, told), self.name, repairs=self.repairs)
+        return dataset_of(document, self.path, lambda *_: (loads, told), self.name, repairs=self.repairs)
 
     def _leave_out_absent(self) -> None:
         paths = {i["id"]: path_of(self.loads[i["id"]]) for i in self.images}

@@ -11,8 +11,9 @@ import hashlib
 import os
 import re
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice, takewhile
@@ -42,6 +43,7 @@ _HINTS = {
     ".mp4": "films: label frames of them first",
 }
 
+SEARCHED = 200_000  #: files beneath the folders of pictures, when one is looked for by its name
 TRIED = 20  #: names, evenly spread, by which a folder and a way of reading names are judged
 
 
@@ -178,7 +180,10 @@ def with_one_depth(dataset: Dataset) -> Dataset:
 
 
 def find_pictures(
-    names: Sequence[str], candidates: Sequence[Path], where: str
+    names: Sequence[str],
+    candidates: Sequence[Path],
+    where: str,
+    sizes_hw: Sequence[tuple[int, int] | None] = (),
 ) -> tuple[list[Callable[[], Array]], str]:
     """The ``Sample.load`` of each name, and how the names had to be read ("" = as they stand).
 
@@ -186,7 +191,9 @@ def find_pictures(
     wins, the most literal first.  Ways: as they stand; ``\\`` for ``/``; ``%20`` for a blank; without
     leading parts of the folder that *all* names share; without any folder, where all names stay different.
     Two different names never become one.
-    A name that leaves the candidates is refused when its picture is asked for.
+    A name that leaves the candidates is refused when its picture is asked for.  A picture whose size is known
+    (``sizes_hw``) and that is not there is looked for beneath the candidates: it is the only file of that
+    name and size, or none.
 
     Raises
     ------
@@ -197,14 +204,43 @@ def find_pictures(
     roots = [os.path.abspath(folder) for folder in folders]
     few = [names[i * len(names) // TRIED] for i in range(TRIED)]
     best = _best(list(dict.fromkeys(few)), folders, ways, roots) or _best(names, folders, ways, roots)
-    if best is None and not any(_is_file(folders[0] / name) for name in names):
+    folder, (told, read) = best or (folders[0], ways[0])
+    paths = [folder / read(name) for name in names]
+    missing = {i: paths[i] for i, size in enumerate(sizes_hw) if size is not None and not _is_file(paths[i])}
+    found = _beneath(folders, missing, sizes_hw) if missing else {}
+    if best is None and not found and not any(map(_is_file, paths)):
         tried = ", ".join(str(c) for c in folders)
         raise InputError(
             f"{where}: none of its {len(names)} pictures (first: {names[0][:200]}) is in {tried};"
             " put them there or say where: --images, in Python images_dir"
         )
-    folder, (told, read) = best or (folders[0], ways[0])
-    return [_load(folder / read(name), roots, where) for name in names], told
+    if found:
+        told = ", ".join(filter(None, [told, f"{len(found)} by name and size, as only one file has both"]))
+    return [loader(found[i]) if i in found else _load(p, roots, where) for i, p in enumerate(paths)], told
+
+
+def _beneath(
+    folders: Sequence[Path], missing: Mapping[int, Path], sizes_hw: Sequence[tuple[int, int] | None]
+) -> dict[int, Path]:
+    """Number of a missing picture -> the only file beneath the folders that has its name and size."""
+    from ..files import picture_size
+
+    wanted = Counter(path.name for path in missing.values())
+    there: dict[str, set[str]] = defaultdict(set)
+    walk = (entry for folder in folders for entry in os.walk(folder))
+    files = ((folder, name) for folder, _, names in walk for name in names)
+    for folder, name in islice(files, SEARCHED):
+        if name in wanted:
+            there[name].add(os.path.abspath(os.path.join(folder, name)))
+    found = {}
+    for i, path in missing.items():
+        fits = []
+        for candidate in sorted(there[path.name]) if wanted[path.name] == 1 else ():
+            with suppress(InputError):
+                fits += [Path(candidate)] * (picture_size(candidate) == sizes_hw[i])
+        if len(fits) == 1:
+            found[i] = fits[0]
+    return found
 
 
 def _best(names: Sequence[str], folders: Sequence[Path], ways: Sequence[Way], roots: Sequence[str]) -> Any:
