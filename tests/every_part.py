@@ -33,8 +33,13 @@ FORMS = {
 }
 
 
+#: parts that do nothing without a file of the user's
+FILES = ("onnx",)
+
+
 def methods() -> list[str]:
-    return list(dict.fromkeys(_first(FORMS[line.slot], line.name) for line in recipes.parts_table()))
+    lines = [line for line in recipes.parts_table() if line.name not in FILES]
+    return list(dict.fromkeys(_first(FORMS[line.slot], line.name) for line in lines))
 
 
 def _first(forms: list[str], name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from .display import OK, Bar, say, show_report
 from .options import DATA, count, executor_option, normalizer_option, reader_options, reading
@@ -14,6 +15,7 @@ EXAMPLES = """\
   hybridkp evaluate faces.hkp newfaces/ -o runs/new
   hybridkp evaluate runs/faces faces68 --split test -o runs/test
   hybridkp evaluate faces.hkp faces68 --predictions theirs=results.json -o runs/both
+  hybridkp evaluate faces.hkp faces68 --predictions 'net=rtmpose.onnx[output=simcc]' --fuse vote -o runs/fused
   hybridkp evaluate runs/faces faces68 --conditions -o runs/where
   hybridkp evaluate mouse17 --predictions dlc=film_dlc.csv --predictions lp=film_lp.csv -o runs/films"""
 
@@ -32,7 +34,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=FILE",
         help="a row of somebody else's: COCO results, a CSV of DeepLabCut, lightning-pose or SLEAP, a folder"
-        " of YOLO texts; may be given several times",
+        " of YOLO texts, a network net.onnx or net.onnx[output=simcc]; may be given several times",
+    )
+    parser.add_argument(
+        "--fuse",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="one row more: a rule over all rows, such as vote, average, stack; what it learns it learns on"
+        " other groups of the judged data; may be given several times",
     )
     parser.add_argument("--split", help="judged part (default: val where there is one, else all)")
     parser.add_argument("--max-val", type=count, metavar="N", help="so many pictures, evenly chosen")
@@ -48,7 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import evaluate
+    from .. import evaluate, recipes
     from ..datasets import load_dataset, parse_normalizer, split_names, thin
     from ..structures import InputError, Problem
 
@@ -64,11 +74,14 @@ def run(args: argparse.Namespace) -> int:
             models,
             dataset,
             out=args.out,
-            predictions=dict(args.predictions),
+            predictions={name: _theirs(path) for name, path in args.predictions},
             split=split or "",
             executor=args.executor,
             progress=bar,
         )
+    names = [row.method for row in found]
+    rules = {f"{rule}({','.join(names)})": recipes.make_rule(rule, names) for rule in args.fuse}
+    found += [evaluate.fuse_rows(found[: len(names)], dataset, rule, name) for name, rule in rules.items()]
     if split is None:
         say(f"hybridkp: note: {data} has no splits: all of it is judged; see that no model trained on it")
     problem = Problem(dataset, dataset, normalizer=parse_normalizer(args.normalizer, dataset))
@@ -79,6 +92,17 @@ def run(args: argparse.Namespace) -> int:
         write_conditions(found, dataset, args.out, normalizer=problem.normalizer)
         print(f"\n{(args.out / 'conditions.md').read_text(encoding='utf-8').rstrip()}")
     return OK
+
+
+def _theirs(path: str) -> Any:
+    """A file of predictions; or the network in ``net.onnx`` or ``net.onnx[option=value]``."""
+    from ..recipes import make_method
+
+    file, bracket, options = path.partition(".onnx[")
+    if not bracket and not path.endswith(".onnx"):
+        return path
+    made = make_method(f"onnx[{options}" if bracket else "onnx")
+    return made.set_params(file=f"{file}.onnx" if bracket else path)
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -9,8 +9,10 @@ from .conditions import Condition as Condition
 from .conditions import robustness as robustness
 from .crops import Crops as Crops
 from .crops import make_crops as make_crops
+from .foreign import ask_ready_made as ask_ready_made
 from .foreign import read_foreign as read_foreign
 from .found_boxes import found_too as found_too
+from .fused_rows import fuse_rows as fuse_rows
 from .int8 import int8_model as int8_model
 from .judging import evaluate as evaluate
 from .problem import Problem as Problem

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..files import read_meta
-from ..structures import Dataset, InputError, Predictions
+from ..structures import Dataset, InputError, Predictions, ReadyMade, supports
 from .conditions import CLEAN, robustness
 from .executors import AnyExecutor
-from .foreign import read_foreign
+from .foreign import ask_ready_made, read_foreign
 from .processes import Progress, file_name
 from .stored import stored_models
 
@@ -28,7 +29,7 @@ def evaluate(
     dataset: Dataset,
     *,
     out: PathLike,
-    predictions: Mapping[str, PathLike] | None = None,
+    predictions: Mapping[str, Any] | None = None,
     split: str = "",
     executor: AnyExecutor | str | None = None,
     progress: Progress | None = None,
@@ -40,7 +41,8 @@ def evaluate(
     models : model files of ``bench`` or ``train``, or folders of a bench (every model of seed 0 in them);
         a mapping gives them names of its own
     out : folder; gets ``predictions/``, from which a second call goes on
-    predictions : name -> a file of somebody else's predictions, as of :func:`.read_foreign`
+    predictions : name -> somebody else's predictions as of :func:`.read_foreign`, or a detector that learns
+        nothing, such as :class:`~hybridkp.peers.OnnxLandmarks`
     split : the name of the judged part, for the record
     executor : where models predict, instead of here, as of :func:`.bench`
 
@@ -65,7 +67,9 @@ def evaluate(
         tell = None if progress is None else lambda _, done, total: progress("models", done, total)
         folder = Path(out) / "predictions"
         found = robustness(named, dataset, out=folder, kinds=(), executor=executor, progress=tell)[CLEAN]
-    found += [read_foreign(path, dataset, name) for name, path in others.items()]
+    for name, theirs in others.items():
+        ask = ask_ready_made if supports(theirs, ReadyMade) else read_foreign
+        found.append(ask(theirs, dataset, name))
     return [replace(p, split=split) for p in found]
 
 

@@ -108,6 +108,26 @@ def open_graph(graph: bytes, engine: str, inputs: Sequence[str] | None, outputs:
     return _in_each_process(lambda: open_it(graph, inputs, list(outputs)))
 
 
+def declared(graph: bytes) -> tuple[list[str], tuple[int, ...]]:
+    """(outputs' names, shape of the only input, 0 = left open) of somebody else's graph.
+
+    Raises
+    ------
+    InputError
+        A graph that no engine will see, or of several inputs.
+    """
+    from .onnx_check import check_foreign
+    from .onnx_graph import GraphError
+
+    try:
+        found = check_foreign(graph)
+    except GraphError as error:
+        raise InputError(f"the network {error}") from None
+    if len(found.inputs) != 1:
+        raise InputError(f"the network has {len(found.inputs)} inputs ({', '.join(found.inputs)}), not one")
+    return list(found.outputs), next(iter(found.inputs.values()))
+
+
 def engine_used(engine: str) -> str:
     """The engine that "auto" stands for here; another is itself, where it is installed."""
     if engine != "cv2.dnn":

@@ -6,7 +6,7 @@ No rule of combination lives here.  Shapes: M members, (M, B, K, 2) points and (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -121,6 +121,17 @@ class LearnedCombination(Combination):
     def _combine(self, rule: Rule, xy: Array, score: Array) -> tuple[Array, Array]:
         """(B, K, 2) points and (B, K) scores."""
         raise NotImplementedError
+
+    def combiner(
+        self, xy: Array, score: Array, truth: Array, groups: Array, side: int
+    ) -> Callable[[Array, Array], tuple[Array, Array]]:
+        """The rule for predictions that are there already; see :class:`.CombinesPredictions`."""
+        self._check_parameters()
+        kept, alone = self._judged(xy, score, truth, groups, side)
+        if alone >= 0:
+            return lambda points, sure: (points[kept[alone]], sure[kept[alone]])
+        rule = self._learn(xy[kept], score[kept], truth, groups, side)
+        return lambda points, sure: self._combine(rule, points[kept], sure[kept])
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

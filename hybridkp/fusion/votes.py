@@ -6,7 +6,7 @@ Shapes: M members, each (B, K, 2) points and (B, K) scores.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,6 +53,15 @@ class Average(Combination):
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) and (B, K), the mean of the members' points and scores."""
         _, xy, score = self._ask(images)
+        return self._mean(xy, score)
+
+    def combiner(
+        self, xy: Array, score: Array, truth: Array, groups: Array, side: int
+    ) -> Callable[[Array, Array], tuple[Array, Array]]:
+        """The mean, of which nothing is learned; see :class:`.CombinesPredictions`."""
+        return self._mean
+
+    def _mean(self, xy: Array, score: Array) -> tuple[Array, Array]:
         return weighted_points(xy, np.broadcast_to(self._shares()[:, None, None], score.shape), score)
 
     def _counts(self, xy: Array, score: Array) -> Array:

@@ -82,6 +82,15 @@ def rescale(xy: Xy, scale: Any) -> Xy:
     return (values + 0.5) * scale - 0.5  # type: ignore[no-any-return]
 
 
+def from_shares(xy: ArrayLike, size_hw: ArrayLike) -> Array:
+    """Points (..., 2) as shares of width and height, 0 and 1 at the outer edges, in px.
+
+    >>> from_shares([[0.5, 1.0]], (20, 10))
+    array([[ 4.5, 19.5]])
+    """
+    return np.asarray(xy, float) * np.asarray(size_hw, float)[::-1] - 0.5
+
+
 def resize_points(xy: ArrayLike, scale: float) -> Array:
     """Points of a picture resized by ``scale`` in both directions, as float64."""
     return rescale(np.asarray(xy, float), scale)

@@ -1,1 +1,2 @@
 from .dlib import DlibShapePredictor as DlibShapePredictor
+from .onnx import OnnxLandmarks as OnnxLandmarks

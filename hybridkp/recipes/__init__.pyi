@@ -18,6 +18,7 @@ from .make import make_finder as make_finder
 from .make import make_matcher as make_matcher
 from .make import make_method as make_method
 from .make import make_refiner as make_refiner
+from .make import make_rule as make_rule
 from .point_parts import POINTS_DEFAULT as POINTS_DEFAULT
 from .settings import check_parameters as check_parameters
 from .settings import parameterised as parameterised

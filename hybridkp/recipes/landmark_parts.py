@@ -159,6 +159,7 @@ _STARTS = (
             "feature_pool_region_padding": [0.0, 0.1],
         },
     ),
+    Row("start", "onnx", ".peers:OnnxLandmarks", 'another\'s network, onnx[file="net.onnx"]', "peer"),
 )
 
 _EXPERT_PARTS = (

@@ -46,6 +46,17 @@ def make_method(expression: str, quick: bool = False) -> Any:
     return clone(make(expression, quick=quick).estimator)
 
 
+def make_rule(rule: str, names: Sequence[str]) -> Any:
+    """A rule of fusion such as ``"vote"`` over members that are not made here, for stored predictions.
+
+    >>> len(make_rule("vote[guard=false]", ["theirs", "ours"]).members)
+    2
+    """
+    made = clone(make(f"{rule}(mean-shape)").estimator)
+    made.members = [(name, None) for name in names]
+    return made
+
+
 def make_finder(expression: str, quick: bool = False) -> Finder:
     """A fresh, unfitted finder of objects in whole pictures.
 

@@ -35,6 +35,7 @@ from .predictions import Predictions as Predictions
 from .predictions import object_keys as object_keys
 from .problem import Problem as Problem
 from .problem import as_problem as as_problem
+from .protocols import CombinesPredictions as CombinesPredictions
 from .protocols import Contributing as Contributing
 from .protocols import Descriptor as Descriptor
 from .protocols import Detector as Detector
@@ -51,6 +52,7 @@ from .protocols import PictureDetector as PictureDetector
 from .protocols import Placed as Placed
 from .protocols import PointDescriptor as PointDescriptor
 from .protocols import PointDetector as PointDetector
+from .protocols import ReadyMade as ReadyMade
 from .protocols import Refiner as Refiner
 from .protocols import RuntimeNode as RuntimeNode
 from .protocols import ScoreMaps as ScoreMaps

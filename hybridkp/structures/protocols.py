@@ -5,7 +5,7 @@ Letters: **B** pictures, **K** landmarks, **N** points, **D** features.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from numpy.typing import ArrayLike
@@ -228,6 +228,27 @@ class Voices(Protocol):
     """A combination that says what each of its members said, and how much it counted."""
 
     def voices(self, images: Any) -> list[Voice]: ...
+
+
+@runtime_checkable
+class CombinesPredictions(Protocol):
+    """A combination whose rule can be learned from points and scores that are there already."""
+
+    def combiner(
+        self, xy: Array, score: Array, truth: Array, groups: Array, side: int
+    ) -> Callable[[Array, Array], tuple[Array, Array]]:
+        """From (M, B, K, 2) points, (M, B, K) scores and the truth (B, K, 2), in crops ``side`` px long: a
+        function of other objects' points and scores that gives (B, K, 2) and (B, K)."""
+        ...
+
+
+@runtime_checkable
+class ReadyMade(Protocol):
+    """A detector that learns nothing from data: ``fit`` reads what somebody else has trained."""
+
+    def input_hw(self) -> tuple[int, int]:
+        """Height and width of the crops that it sees unscaled, px."""
+        ...
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ...imaging.geometry import resize_points
+from ...imaging.geometry import from_shares, resize_points
 from ...imaging.images import to_grey
 from ...structures import Array, Dataset, InputError, Instance, Sample
 
@@ -39,12 +39,12 @@ READINGS: dict[str, Callable[[Array, float, float, Array], Array]] = {
     "mirrored along the other diagonal": lambda p, w, h, box: [w - 1, h - 1] - p[:, ::-1],
     "as px of pictures half as large": lambda p, w, h, box: resize_points(p, 2),
     "as px of pictures twice as large": lambda p, w, h, box: resize_points(p, 0.5),
-    "as shares of the picture": lambda p, w, h, box: p * [w, h] - 0.5,
-    "as percent of the picture": lambda p, w, h, box: p * [w, h] / 100 - 0.5,
-    "as thousandths of the picture": lambda p, w, h, box: p * [w, h] / 1000 - 0.5,
+    "as shares of the picture": lambda p, w, h, box: from_shares(p, (h, w)),
+    "as percent of the picture": lambda p, w, h, box: from_shares(p / 100, (h, w)),
+    "as thousandths of the picture": lambda p, w, h, box: from_shares(p / 1000, (h, w)),
     "as px of a square picture": lambda p, w, h, box: p * [w / max(w, h), h / max(w, h)],
     "as px from the box's corner": lambda p, w, h, box: p + box[:2],
-    "as shares of the box": lambda p, w, h, box: p * box[2:] + box[:2] - 0.5,
+    "as shares of the box": lambda p, w, h, box: from_shares(p, box[:1:-1]) + box[:2],
 }
 
 
