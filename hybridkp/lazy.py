@@ -22,6 +22,7 @@ PIP_NAMES = {
     "dlib": "hybridkp[peers]",
     "onnx": "hybridkp[onnx]",
     "onnxruntime": "hybridkp[onnx]",
+    "pandas": "hybridkp[formats]",
 }
 
 

@@ -23,6 +23,8 @@ from hybridkp.evaluate import (
     bench,
     evaluate,
     predictions_to_coco,
+    predictions_to_frame,
+    predictions_to_supervision,
     read_foreign,
     stored_models,
     train,
@@ -361,3 +363,44 @@ def test_descriptors_are_transformers(descriptor: Any) -> None:
 
 def centre(side: int) -> Keypoints:
     return Keypoints([[(side - 1) / 2] * 2], size=[side / 6], angle=[0.0])
+
+
+# --------------------------------------------------------------------------------------------
+# as other libraries have predictions
+# --------------------------------------------------------------------------------------------
+
+
+def test_predictions_as_a_frame(animals: Dataset, stored: Predictions) -> None:
+    pandas = pytest.importorskip("pandas", reason="the extra 'formats'")
+    frame = predictions_to_frame([stored, replace(stored, method="again")])
+    b, k = stored.score.shape
+    assert isinstance(frame, pandas.DataFrame) and len(frame) == 2 * b * k
+    last = frame.iloc[b * k - 1]
+    assert last["picture"] == stored.names[-1] and last["landmark"] == k - 1
+    np.testing.assert_array_equal(last[["x", "y"]].astype(float), stored.xy[-1, -1])
+    with pytest.raises(InputError, match="not the 2 named"):
+        predictions_to_frame(stored, ["a", "b"])
+
+
+def test_supervisions_key_points_there_and_back(animals: Dataset) -> None:
+    supervision = pytest.importorskip("supervision", reason="pip install supervision")
+    truth = {s.name: np.stack([i.xy for i in s.instances]) for s in animals}
+    theirs = {
+        f"/elsewhere/{name}": supervision.KeyPoints(
+            xy=np.nan_to_num(xy[::-1] + 0.25).astype(np.float32),
+            class_id=np.zeros(len(xy), int),
+            keypoint_confidence=np.where(np.isfinite(xy[::-1]).all(-1), 0.8, 0).astype(np.float32),
+        )
+        for name, xy in truth.items()
+    }
+    row = read_foreign(theirs, animals, "theirs")
+    for name, instance, xy in zip(row.names, row.instance, row.xy, strict=True):
+        np.testing.assert_allclose(xy, truth[name][instance] + 0.25, atol=1e-4)
+    back = predictions_to_supervision(row)
+    assert set(back) == set(truth)
+    again = read_foreign(back, animals, "again")
+    np.testing.assert_allclose(again.xy, row.xy, atol=1e-4)
+    with pytest.raises(InputError, match="is no supervision KeyPoints"):
+        read_foreign({"a.png": 3}, animals, "x")
+    with pytest.raises(InputError, match="neither a file"):
+        read_foreign(3, animals, "x")  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ from .conditions import Condition as Condition
 from .conditions import robustness as robustness
 from .crops import Crops as Crops
 from .crops import make_crops as make_crops
-from .foreign import ask_ready_made as ask_ready_made
 from .foreign import read_foreign as read_foreign
 from .found_boxes import found_too as found_too
 from .fused_rows import fuse_rows as fuse_rows
@@ -18,6 +17,9 @@ from .judging import evaluate as evaluate
 from .problem import Problem as Problem
 from .problem import load_problem as load_problem
 from .processes import file_name as file_name
+from .ready_made import ask_ready_made as ask_ready_made
+from .result_doors import predictions_to_frame as predictions_to_frame
+from .result_doors import predictions_to_supervision as predictions_to_supervision
 from .stored import comparable_matches as comparable_matches
 from .stored import comparable_predictions as comparable_predictions
 from .stored import load_some_pairs as load_some_pairs

@@ -20,16 +20,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 
 from ..datasets import image_ids
 from ..datasets.text import number, read_any_json, read_csv, read_head, read_text
 from ..files import load_predictions
 from ..metrics import oks_matrix
 from ..structures import Array, Dataset, InputError, Predictions, Sample
-from .crops import make_crops
+from .ready_made import untimed
+from .result_doors import objects_of_key_points
 
-AT_A_TIME = 256  #: pictures whose crops are in memory
 LIKE = 0.1  #: OKS from which an object that was found may stand for an annotated one
 
 
@@ -48,14 +47,25 @@ def _nothing() -> defaultdict[int, list[Found]]:
     return defaultdict(list)
 
 
-def read_foreign(path: str | os.PathLike[str], dataset: Dataset, name: str) -> Predictions:
+def read_foreign(
+    path: str | os.PathLike[str] | Mapping[str, Any], dataset: Dataset, name: str
+) -> Predictions:
     """The predictions in a file (or a folder of texts) for the objects of ``dataset``, called ``name``.
+
+    ``path`` may also be a mapping of pictures' names to ``supervision.KeyPoints``.
 
     Raises
     ------
     InputError
         A file of no known kind, other landmarks, or no picture of the data set in it.
     """
+    if isinstance(path, Mapping):
+        return _rows(_key_points(path, dataset, name), dataset, name, Path("KeyPoints"))
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(
+            f"{name}: {type(path).__name__} is neither a file, nor KeyPoints by picture, nor a detector that"
+            " learns nothing"
+        )
     place = Path(path)
     if not place.exists():
         raise InputError(f"{place}: no such file of predictions")
@@ -73,28 +83,14 @@ def read_foreign(path: str | os.PathLike[str], dataset: Dataset, name: str) -> P
     return _rows(found, dataset, name, place)
 
 
-def ask_ready_made(detector: Any, dataset: Dataset, name: str) -> Predictions:
-    """What a detector that learns nothing says of every object, in crops as large as it wants them."""
-    size_hw = detector.input_hw()
-    useful = [
-        row for row, s in enumerate(dataset) if any(not i.ignore and i.visibility.any() for i in s.instances)
-    ]
-    xy, score = [], []
-    names: list[str] = []
-    instance: list[int] = []
-    for first in range(0, len(useful), AT_A_TIME):
-        crops = make_crops(dataset.subset(useful[first : first + AT_A_TIME]), size_hw)
-        if not first:
-            detector = clone(detector).fit(crops.batch, crops.xy)
-        found, sure = detector.predict_with_score(crops.batch)
-        xy.append(crops.to_picture(found))
-        score.append(sure)
-        names += crops.names
-        instance += crops.instance.tolist()
-    if not names:
-        raise InputError(f"{dataset.name}: no object with a labelled landmark: nothing to judge")
-    params = {key: str(value) for key, value in detector.get_params(deep=False).items()}
-    return _predictions(name, np.concatenate(xy), np.concatenate(score), names, instance, dataset, params)
+def _key_points(theirs: Mapping[str, Any], dataset: Dataset, name: str) -> Objects:
+    find, found = _by_name(dataset), _nothing()
+    for picture, xy, score, confidence in objects_of_key_points(theirs, len(dataset.landmarks)):
+        if (row := find(picture)) is not None:
+            found[row].append(Found(xy, score, confidence))
+    if not found:
+        raise InputError(f"{name}: speaks of no picture of {dataset.name}; name them as the data do")
+    return found
 
 
 def _own(path: Path, dataset: Dataset, name: str) -> Predictions:
@@ -121,30 +117,7 @@ def _rows(found: Objects, dataset: Dataset, name: str, path: Path) -> Prediction
             names.append(sample.name)
             instance.append(n)
     points, sure = np.array(xy).reshape(-1, k, 2), np.array(score).reshape(-1, k)
-    return _predictions(name, points, sure, names, instance, dataset, {"file": path.name})
-
-
-def _predictions(
-    name: str,
-    xy: Array,
-    score: Array,
-    names: Sequence[str],
-    instance: Sequence[int],
-    dataset: Dataset,
-    params: Mapping[str, Any],
-) -> Predictions:
-    """A row of somebody else's: nothing of it was timed."""
-    return Predictions(
-        method=name,
-        xy=xy,
-        score=score,
-        names=tuple(names),
-        instance=np.array(instance, int),
-        seconds=np.full(len(names), np.nan),
-        params=params,
-        dataset=dataset.name,
-        fingerprint=dataset.fingerprint,
-    )
+    return untimed(name, points, sure, names, instance, dataset, {"file": path.name})
 
 
 def _given_out(

@@ -17,8 +17,9 @@ from ..files import read_meta
 from ..structures import Dataset, InputError, Predictions, ReadyMade, supports
 from .conditions import CLEAN, robustness
 from .executors import AnyExecutor
-from .foreign import ask_ready_made, read_foreign
+from .foreign import read_foreign
 from .processes import Progress, file_name
+from .ready_made import ask_ready_made
 from .stored import stored_models
 
 PathLike = str | os.PathLike[str]
