@@ -56,7 +56,8 @@ def test_oks_ap_knows_no_normaliser_and_is_cocos(lacking: Dataset) -> None:
         truth = gather_truth(lacking, [run], normalizer)
         found.append(score_methods(truth, [run])[0].figures["oks_ap_percent"][0])
         left_out = [n for n in notes(truth, score_methods(truth, [run]), 0.95) if "left out" in n]
-        figures, why = "NME, median, failures and AUC", "the normaliser's length is not known"
+        figures = "NME, median, failures, AUC, precision, recall and F1"
+        why = "the normaliser's length is not known"
         expected = [f"6 objects of 12 left out of {figures}: {why}."]
         assert left_out == (expected if normalizer == ("points", 0, 1) else [])
     assert 0 < found[0] < 1 and found[1:] == found[:1] * 2

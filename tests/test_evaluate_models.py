@@ -26,14 +26,17 @@ from hybridkp.evaluate import (
     predictions_to_frame,
     predictions_to_supervision,
     read_foreign,
+    second_annotator,
     stored_models,
     train,
 )
 from hybridkp.files import load_predictions, save_predictions
 from hybridkp.imaging import gaussian_pyramid
 from hybridkp.landmarks import HolisticRegressor, MeanShape
-from hybridkp.metrics import scorer
+from hybridkp.metrics import metrics_for, scorer
 from hybridkp.report import write_conditions, write_report
+from hybridkp.report.landmarks.scores import gather_truth, score_methods
+from hybridkp.report.landmarks.words import notes
 from hybridkp.structures import (
     Dataset,
     InputError,
@@ -404,3 +407,49 @@ def test_supervisions_key_points_there_and_back(animals: Dataset) -> None:
         read_foreign({"a.png": 3}, animals, "x")
     with pytest.raises(InputError, match="neither a file"):
         read_foreign(3, animals, "x")  # type: ignore[arg-type]
+
+
+# --------------------------------------------------------------------------------------------
+# two annotators
+# --------------------------------------------------------------------------------------------
+
+
+def twice_labelled(folder: Path, apart: float) -> Dataset:
+    """COCO with ``keypoints_b``, every point of which lies ``apart`` px to the right."""
+    made = make_annotated(folder)
+    samples = tuple(
+        replace(s, instances=tuple(replace(i, second_xy=i.xy + [apart, 0]) for i in s.instances))
+        for s in made
+    )
+    write_coco(replace(made, samples=samples, normalizer=("pixel",)), folder / "annotations.json")
+    assert '"keypoints_b"' in (folder / "annotations.json").read_text()
+    return load_dataset(folder)
+
+
+def test_a_second_annotator_is_a_column_a_row_and_a_note(tmp_path: Path) -> None:
+    data = twice_labelled(tmp_path / "data", 3.0)
+    second = second_annotator(data)
+    assert second is not None
+    truth = gather_truth(data, [second])
+    exact = replace(second, method="exact", xy=np.nan_to_num(truth.xy))
+    scores = {s.method: s for s in score_methods(truth, [second, exact])}
+    assert scores["second annotator"].figures["error_px"].mean() == pytest.approx(3, abs=1e-3)
+    assert scores["second annotator"].figures["second_px"].mean() == pytest.approx(0, abs=1e-3)
+    assert scores["exact"].figures["error_px"].mean() == pytest.approx(0, abs=1e-3)
+    assert scores["exact"].figures["second_px"].mean() == pytest.approx(3, abs=1e-3)
+    told = next(n for n in notes(truth, list(scores.values()), 0.95) if "second annotator" in n)
+    assert "mean error 3.00 [3.00, 3.00] px" in told
+    alone = make_annotated(tmp_path / "alone")
+    assert second_annotator(alone) is None and "second_px" not in {
+        m.key for m in metrics_for(alone, ("pixel",))
+    }
+
+
+@pytest.mark.data
+def test_the_doctors_of_the_x_rays(data_root: Path) -> None:
+    """They differ by 3.3 px in the median point, as the data's own page says."""
+    data = load_dataset(data_root / "ceph_two", "val")
+    second = second_annotator(data)
+    assert second is not None
+    apart = np.linalg.norm(second.xy - np.stack([s.instances[0].xy for s in data]), axis=2)
+    assert 2 < np.nanmedian(apart) < 5

@@ -222,3 +222,15 @@ def test_every_public_name_opens() -> None:
         assert getattr(metrics, name) is not None
     with pytest.raises(AttributeError, match="no attribute"):
         _ = metrics.nothing_of_the_kind
+
+
+def test_precision_and_recall_count_what_is_asserted() -> None:
+    truth = np.array([[[0, 0], [10, 0], [np.nan, np.nan], [5, 5]]], float)
+    found = np.array([[[0, 1], [10, 9], [5, 5], [np.nan, np.nan]]], float)
+    precision, recall, f1 = metrics.precision_recall_f1(truth, found, [10.0], 0.2)
+    assert (precision, recall, f1) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    sure = metrics.precision_recall_f1(truth, found, [10.0], 0.2, asserted=[[True, False, False, True]])
+    assert sure == pytest.approx((1, 1 / 3, 1 / 2))
+    assert np.isnan(metrics.precision_recall_f1(truth * np.nan, found, [10.0], 0.2)).all()
+    silent = metrics.precision_recall_f1(truth, found * np.nan, [10.0], 0.2)
+    assert np.isnan(silent[0]) and silent[1:] == (0, 0)

@@ -82,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     names = [row.method for row in found]
     rules = {f"{rule}({','.join(names)})": recipes.make_rule(rule, names) for rule in args.fuse}
     found += [evaluate.fuse_rows(found[: len(names)], dataset, rule, name) for name, rule in rules.items()]
+    if (second := evaluate.second_annotator(dataset)) is not None:
+        found.append(second)
     if split is None:
         say(f"hybridkp: note: {data} has no splits: all of it is judged; see that no model trained on it")
     problem = Problem(dataset, dataset, normalizer=parse_normalizer(args.normalizer, dataset))

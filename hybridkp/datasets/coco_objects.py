@@ -17,6 +17,7 @@ from .repairs import AREA_RULE, CATEGORY_RULE, Mismatched, Repairs
 
 Record = dict[str, Any]
 
+SECOND = "keypoints_b"  #: the field of a second annotator's points, as ``keypoints``
 GROW = 0.1  #: of a box's longer side, on every side of the points, where a file has no box
 HUGE = 2**31  #: px; beyond it nothing is a coordinate of a picture
 
@@ -119,7 +120,20 @@ def _instance(
             repairs[AREA_RULE].append(name)
         area = float(box[2] * box[3])
     ignore = bool(annotation.get("iscrowd", 0)) or count == 0
-    return Instance(xy, visibility, box, area=float(area), ignore=ignore)
+    second = _second(annotation.get(SECOND), size_hw, name, who, len(xy), repairs)
+    return Instance(xy, visibility, box, area=float(area), ignore=ignore, second_xy=second)
+
+
+def _second(
+    values: Any, size_hw: tuple[int, int] | None, name: str, who: str, k: int, repairs: Repairs
+) -> Array | None:
+    """(K, 2) of a second annotator, read by the same rules; None where there is none."""
+    if values in (None, []):
+        return None
+    table = _table(values, who)
+    if table.size != 3 * k:
+        raise InputError(f"{who}: {SECOND} has {table.size} numbers, not {3 * k}")
+    return _points(table.reshape(k, 3), size_hw, f"{name}, {SECOND}", repairs)[0]
 
 
 def _points(

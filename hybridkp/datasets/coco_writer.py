@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..structures import NOT_LABELLED, VISIBLE, Dataset, Instance
+from .coco_objects import SECOND
 
 Record = dict[str, Any]
 
@@ -76,6 +77,10 @@ def _annotation(instance: Instance) -> Record:
         "num_keypoints": int((visible > NOT_LABELLED).sum()),
         "score": float(instance.score),
     }
+    if instance.second_xy is not None:
+        there = np.isfinite(instance.second_xy).all(1)
+        pairs = np.column_stack([np.round(np.nan_to_num(instance.second_xy), 3), there * VISIBLE])
+        out[SECOND] = [int(v) if i % 3 == 2 else v for i, v in enumerate(pairs.ravel().tolist())]
     if np.isfinite(instance.box_xywh).all():
         out["bbox"] = np.round(instance.box_xywh, 3).tolist()
     if np.isfinite(instance.area):

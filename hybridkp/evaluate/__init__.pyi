@@ -18,6 +18,7 @@ from .problem import Problem as Problem
 from .problem import load_problem as load_problem
 from .processes import file_name as file_name
 from .ready_made import ask_ready_made as ask_ready_made
+from .ready_made import second_annotator as second_annotator
 from .result_doors import predictions_to_frame as predictions_to_frame
 from .result_doors import predictions_to_supervision as predictions_to_supervision
 from .stored import comparable_matches as comparable_matches

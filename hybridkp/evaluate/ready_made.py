@@ -41,6 +41,24 @@ def ask_ready_made(detector: Any, dataset: Dataset, name: str) -> Predictions:
     return untimed(name, np.concatenate(xy), np.concatenate(score), names, instance, dataset, params)
 
 
+def second_annotator(dataset: Dataset, name: str = "second annotator") -> Predictions | None:
+    """The second annotator's points as a row: the ceiling of what these labels can tell; None without one.
+
+    Only where every object has them, so that no method is compared on more objects than the annotator.
+    """
+    rows = [
+        (sample.name, n, instance.second_xy)
+        for sample in dataset
+        for n, instance in enumerate(sample.instances)
+        if not instance.ignore and instance.visibility.any()
+    ]
+    xy = [second for _, _, second in rows if second is not None]
+    if not rows or len(xy) < len(rows):
+        return None
+    score = np.isfinite(np.stack(xy)).all(-1).astype(float)
+    return untimed(name, np.stack(xy), score, [r[0] for r in rows], [r[1] for r in rows], dataset, {})
+
+
 def untimed(
     name: str,
     xy: Array,

@@ -63,13 +63,14 @@ def predictions_to_supervision(predictions: Predictions) -> dict[str, Any]:
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(predictions.names):
         rows.setdefault(name, []).append(row)
+    made: Any = supervision.KeyPoints
     out = {}
     for name, at in rows.items():
         xy, score = predictions.xy[at], predictions.score[at]
         given: Array = np.asarray(np.isfinite(xy).all(-1))
         confidence = np.where(given, np.nan_to_num(score), 0).astype(np.float32)
         points = np.where(given[..., None], xy, 0).astype(np.float32)
-        out[name] = supervision.KeyPoints(points, np.zeros(len(at), int), **{sure: confidence})
+        out[name] = made(points, np.zeros(len(at), int), **{sure: confidence})
     return out
 
 

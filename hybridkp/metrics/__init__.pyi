@@ -22,6 +22,7 @@ from .landmarks import object_pck as object_pck
 from .landmarks import pck as pck
 from .landmarks import per_landmark_error as per_landmark_error
 from .landmarks import point_errors as point_errors
+from .landmarks import precision_recall_f1 as precision_recall_f1
 from .metric import Metric as Metric
 from .metric import Objects as Objects
 from .metric import metric_of as metric_of

@@ -215,6 +215,48 @@ def pck(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) ->
     return float(_mean(correct)), _mean(correct, axis=0)
 
 
+def precision_recall_f1(
+    truth: ArrayLike,
+    predicted: ArrayLike,
+    lengths: ArrayLike,
+    t: float,
+    asserted: ArrayLike | None = None,
+) -> tuple[float, float, float]:
+    """How far points that are said to be there are there, within ``t`` normalisers.
+
+    A point that is asserted, labelled and near enough is right.  Precision: right ones among the asserted;
+    recall: right ones among the labelled; F1: their harmonic mean.  A landmark that is not labelled counts as
+    absent, so that this says something only where annotators label all that is there.
+
+    Parameters
+    ----------
+    asserted : (B, K) bool, such as a confidence over a threshold; default every point that is given.  A point
+        that is not given is never asserted.
+
+    Returns
+    -------
+    precision, recall, F1 : float over the points of all objects with a length; NaN where nothing is labelled,
+        precision also where nothing is asserted
+
+    Examples
+    --------
+    >>> truth = [[[0, 0], [10, 0], [np.nan, np.nan]]]
+    >>> precision_recall_f1(truth, [[[0, 1], [10, 9], [5, 5]]], [10.0], 0.2)  # 1 of 3, 1 of 2
+    (0.3333333333333333, 0.5, 0.4)
+    """
+    correct = _correct(truth, predicted, lengths, t)  # NaN where not labelled
+    _, points = check_points(truth, predicted)
+    known = np.isfinite(_lengths(lengths, len(points)))[:, None]
+    said = np.isfinite(points).all(axis=2) & known
+    if asserted is not None:
+        said &= np.asarray(asserted, bool)
+    labelled, right = int(np.isfinite(correct).sum()), int((said & (correct == 1)).sum())
+    if not labelled:
+        return float("nan"), float("nan"), float("nan")
+    precision = right / int(said.sum()) if said.any() else float("nan")
+    return precision, right / labelled, 2 * right / (labelled + int(said.sum()))
+
+
 def object_pck(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) -> Array:
     """(B,) fraction of each object's labelled points within ``t`` normalisers: each *object* counts
     the same in its mean, and it can go through :mod:`hybridkp.stats`."""

@@ -22,6 +22,7 @@ NEEDS = {
     "box": "the box is not known",
     "visibility": "no landmark says whether it is visible",
     "skeleton": "the landmarks have no skeleton",
+    "second": "there is no second annotator",
 }
 
 
@@ -42,6 +43,7 @@ class Objects:
     visibility: Array = None  # type: ignore[assignment]  #: (B, K), COCO's 0, 1, 2
     crowd: Array = None  # type: ignore[assignment]  #: (B,) bool, COCO's iscrowd
     picture: Array = None  # type: ignore[assignment]  #: (B,) number of the picture
+    second: Array = None  # type: ignore[assignment]  #: (B, K, 2) px of a second annotator, NaN = none
     sigmas: Array = None  # type: ignore[assignment]  #: (K,) OKS constants
     skeleton: Array = None  # type: ignore[assignment]  #: (E, 2)
 
@@ -53,6 +55,7 @@ class Objects:
         defaults: dict[str, Array] = {"truth": truth, "predicted": predicted}
         defaults |= {"lengths": np.full(n, np.nan), "areas": np.full(n, np.nan), "score": np.ones(n)}
         defaults |= {"boxes_xywh": np.full((n, 4), np.nan), "visibility": np.where(labelled, 2, 0)}
+        defaults |= {"second": np.full(truth.shape, np.nan)}
         defaults |= {"crowd": np.zeros(n, bool), "picture": np.arange(n), "sigmas": np.full(k, 0.05)}
         for name, default in defaults.items():
             given = getattr(self, name)
@@ -69,7 +72,7 @@ class Objects:
     def __getitem__(self, rows: Any) -> Objects:
         """The objects at ``rows``: a mask, indices or a slice."""
         columns = ("truth", "predicted", "lengths", "areas", "boxes_xywh", "score", "visibility", "crowd")
-        return replace(self, **{name: getattr(self, name)[rows] for name in (*columns, "picture")})
+        return replace(self, **{name: getattr(self, name)[rows] for name in (*columns, "picture", "second")})
 
     def predicted_by(self, predicted: Array, score: Array | None = None) -> Objects:
         """The same objects with another method's prediction; without a score each has 1."""
@@ -88,6 +91,7 @@ class Objects:
             "box": np.isfinite(self.boxes_xywh).all(axis=1),
             "visibility": (self.visibility > 0).any(axis=1),
             "skeleton": np.full(len(self), len(self.skeleton) > 0),
+            "second": np.any(np.isfinite(self.second).all(axis=2), axis=1),
         }
         if need not in known:
             raise InputError(f"a metric needs {need!r}: choose from {', '.join(NEEDS)}")
@@ -125,6 +129,7 @@ def objects_of(
         visibility=np.stack([i.visibility for i in found]),
         crowd=np.array([i.ignore for i in found], bool),
         picture=np.array([s for s, _ in rows]),
+        second=np.stack([np.full(i.xy.shape, np.nan) if i.second_xy is None else i.second_xy for i in found]),
         sigmas=dataset.sigmas,
         skeleton=dataset.skeleton,
     )

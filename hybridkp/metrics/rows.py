@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..structures import Array, Dataset, Normalizer
-from .landmarks import nme, object_auc, object_failure, object_pck, pck
+from .landmarks import nme, object_auc, object_failure, object_pck, pck, precision_recall_f1
 from .metric import Metric, Objects
 from .oks import oks_ap
 
@@ -71,6 +71,35 @@ def _near(px: int) -> Metric:
     return _like(_NEAR, f"pck_{px}px_percent", f"within {px} px", words, function=_points_within(px))
 
 
+def _presence(which: int, t: float) -> Callable[[Objects], float]:
+    return lambda o: precision_recall_f1(o.truth, o.predicted, o.lengths, t)[which]
+
+
+def _presence_rows(t: float, told: str, kind: str) -> list[Metric]:
+    """Precision, recall and F1 of "given and within t", in CSV and JSON."""
+    near = f"right = given, labelled and {told} away at most; a point not labelled counts as absent"
+    whose = ("right ones among the points given", "right ones among the labelled points", "of these two")
+    names = ("precision", "recall", "F1")
+    return [
+        Metric(
+            *(f"{name.lower()}_percent", _presence(i, t), name, "%", 1, "higher"),
+            words=f"{words}; {near}",
+            scale=100.0,
+            needs=("normalizer",),
+            summary="set",
+            normalizers=(kind,),
+            place=0,
+        )
+        for i, (name, words) in enumerate(zip(names, whose, strict=True))
+    ]
+
+
+def _second(o: Objects) -> Array:
+    both = np.isfinite(o.truth).all(axis=2, keepdims=True)
+    return nme(np.where(both, o.second, np.nan), o.predicted, o.lengths)
+
+
+_AGREES = "mean distance of an object's points from those of a second annotator"
 _FAILED, _AUC = (lambda o: object_failure(_nme(o), 0.08)), (lambda o: object_auc(_nme(o), 0.08))
 _TO_8 = "area under the CED up to 8 %, 100 = perfect"
 _SHARE = f"share of an object's landmarks closer than 0.2 normalisers{_OVER}"
@@ -91,6 +120,26 @@ LANDMARK_METRICS: list[Metric] = [
     _like(_PX, "error_px", "mean error", _MEAN + _OVER),
     _like(_PX, "median_px", "median", "median of the objects' mean errors", summary="median"),
     *map(_near, (5, 10)),
+    _like(
+        _NME,
+        "second_percent",
+        "to second annotator",
+        f"{_AGREES}, as NME{_OVER}",
+        function=_second,
+        needs=("normalizer", "second"),
+        normalizers=("length", "torso"),
+    ),
+    _like(
+        _PX,
+        "second_px",
+        "to second annotator",
+        _AGREES + _OVER,
+        function=_second,
+        needs=("normalizer", "second"),
+    ),
+    *_presence_rows(0.1, "a tenth of the normaliser", "length"),
+    *_presence_rows(0.2, "0.2 normalisers", "torso"),
+    *_presence_rows(5.0, "5 px", "pixel"),
     Metric(
         *("oks_ap_percent", _oks_ap, "OKS AP", "%", 1, "higher"),
         words="COCO's average precision at OKS 0.50 to 0.95, with the data set's sigmas; the boxes were"
@@ -123,7 +172,9 @@ def metrics_for(
     """The rows that a report of ``dataset`` shows, the leading one first; ``more`` come behind.
 
     NME leads, PCK@0.2 where errors are divided by a torso, px where they are not divided.  A search
-    improves the leading one.
+    improves the leading one.  Rows about a second annotator come only where there is one.
     """
     kind = normalizer_kind(tuple(normalizer or dataset.normalizer), dataset.landmarks)
-    return [m for m in (*LANDMARK_METRICS, *more) if kind in m.normalizers]
+    alone = all(i.second_xy is None for sample in dataset for i in sample.instances)
+    rows = [m for m in (*LANDMARK_METRICS, *more) if kind in m.normalizers]
+    return [m for m in rows if not (alone and "second" in m.needs)]

@@ -46,6 +46,9 @@ class Instance:
     area: float = float("nan")
     score: float = 1.0
     ignore: bool = False  #: COCO's ``iscrowd``
+    second_xy: Array | None = (
+        None  #: (K, 2) of a second annotator, NaN = not labelled; None where there is none
+    )
     keypoint_scores: Array | None = None
     keypoint_visibility: Array | None = None
 
@@ -71,6 +74,11 @@ class Instance:
         object.__setattr__(self, "xy", xy)
         object.__setattr__(self, "visibility", visibility)
         object.__setattr__(self, "box_xywh", box)
+        if self.second_xy is not None:
+            second = np.asarray(self.second_xy, np.float64)
+            if second.shape != xy.shape:
+                raise InputError(f"Instance.second_xy must have shape {xy.shape}, got {second.shape}")
+            object.__setattr__(self, "second_xy", second)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...metrics.metric import NEEDS
 from ..verdicts import comparison_note, count, host_notes, listed, load_notes, machine_notes
-from .scores import Scores, Truth, machines
+from .scores import Scores, Truth, machines, summary
 
 
 def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
@@ -22,7 +22,7 @@ def notes(truth: Truth, scores: Sequence[Scores], level: float) -> list[str]:
     out = [_what(truth), *_left_out(truth)]
     if truth.not_asked:
         out.append(f"{count(truth.not_asked, 'object')} of the data set had no prediction by any method.")
-    out += _silence(truth, scores)
+    out += [*_annotators(truth, level), *_silence(truth, scores)]
     timed = [int(np.isfinite(run.seconds).sum()) for run in runs]
     if any(timed):
         out.append(
@@ -103,6 +103,24 @@ def _what(truth: Truth) -> str:
         if truth.headline.lower_is_better
         else f"{error} {truth.headline.title}: {truth.headline.words}."
     )
+
+
+def _annotators(truth: Truth, level: float) -> list[str]:
+    """How far two annotators are apart: what the labels themselves are worth."""
+    both = truth.objects.has("second")
+    if not both.any():
+        return []
+    head, rows = truth.headline, truth.objects[both]
+    if head.summary == "set":
+        return []
+    apart = summary(head(rows.predicted_by(rows.second)) * head.scale, truth.groups[both], level)
+    bounds = f" [{apart.low:.{head.digits}f}, {apart.high:.{head.digits}f}]" if np.isfinite(apart.low) else ""
+    return [
+        f"A second annotator labelled {count(int(both.sum()), 'object')}: judged like a method, their points"
+        f" have {head.title} {apart.value:.{head.digits}f}{bounds} {head.unit}. A method that is about as"
+        " near cannot be told from an annotator by these labels; one that is nearer has learned the first"
+        " annotator's ways."
+    ]
 
 
 def _silence(truth: Truth, scores: Sequence[Scores]) -> list[str]:
