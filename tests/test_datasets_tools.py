@@ -1003,3 +1003,53 @@ def test_matlab_files_of_strangers(tmp_path: Path) -> None:
     savemat(tmp_path / "deep.mat", {"RELEASE": nested})
     with pytest.raises(InputError, match="too many cells"):
         read_mat(tmp_path / "deep.mat", "RELEASE")
+
+
+# --------------------------------------------------------------------------------------------
+# what we write, read by the tools' own readers
+# --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sleap", "dlc", "coco"])
+def test_sleap_io_reads_what_we_write(name: str, tmp_path: Path) -> None:
+    """SLEAP's own library, which also reads the others' files; half a pixel would show."""
+    sleap_io = pytest.importorskip("sleap_io", reason="pip install sleap-io")
+    made = make_annotated(tmp_path / "in", () if name == "coco" else ("objects", "missing", "names"))
+    convert_dataset(made, tmp_path / "out", name)
+    read = {
+        "sleap": lambda folder: sleap_io.load_slp(str(folder / "labels.slp")),
+        "dlc": lambda folder: sleap_io.load_file(str(folder / "CollectedData_hybridkp.csv"), format="dlc"),
+        "coco": lambda folder: sleap_io.load_coco(str(folder / "annotations.json")),
+    }
+    labels = read[name](tmp_path / "out")
+    names = labels.skeletons[0].node_names  # of DeepLabCut's tables sorted by sleap-io
+    order = [names.index(landmark) for landmark in made.landmarks]
+    assert len(labels) == len(made) and (name == "dlc" or order == sorted(order))
+    places: dict[str, list[np.ndarray]] = {}
+    for frame in labels:
+        files = frame.video.filename
+        file = files if isinstance(files, str) else files[frame.frame_idx]
+        places[Path(file).name] = [instance.numpy() for instance in frame.instances]
+    for sample in made:
+        found = places[Path(sample.name).name]
+        assert len(found) == len(sample.instances)
+        for one, instance in zip(found, sample.instances, strict=True):
+            np.testing.assert_allclose(one[order], instance.xy, atol=6e-4 if name == "coco" else 1e-6)
+
+
+def test_ultralytics_takes_every_line_that_we_write(tmp_path: Path) -> None:
+    """Its loader's rules: 5 + 3 K numbers, all of 0..1, visibility 0, 1 or 2, or the whole picture is out."""
+    xy = [[[-3.0, 5], [10, 20.5], [59.75, 39]], [[1, 2], [61, 3], [30, 30]]]
+    data = from_arrays(np.zeros((2, 40, 60), np.uint8), xy, boxes=[[-4, -2, 70, 44], [0, 0, 60, 40]])
+    with pytest.warns(DataWarning, match="2 points outside their pictures are not written"):
+        convert_dataset(data, tmp_path, "yolo-pose")
+    lines = [file.read_text().split() for file in sorted((tmp_path / "labels").glob("*.txt"))]
+    table = np.array(lines, float)
+    assert table.shape == (2, 5 + 9) and (table[:, 0] == 0).all()
+    points = table[:, 5:].reshape(2, 3, 3)
+    assert table[:, 1:5].min() >= 0 and points[..., :2].min() >= 0
+    assert table[:, 1:5].max() <= 1 and points[..., :2].max() <= 1 and set(points[..., 2].ravel()) == {0, 2}
+    corner = table[:, 1:3] - table[:, 3:5] / 2
+    assert corner.min() >= 0 and (corner + table[:, 3:5]).max() <= 1
+    np.testing.assert_allclose(points[0, 1, :2] * [60, 40], [10, 20.5], atol=1e-9)
+    assert load_dataset(tmp_path).samples[0].instances[0].visibility.tolist() == [0, 2, 2]

@@ -9,13 +9,14 @@ divided, so the centre of the top-left pixel is 0 for points; boxes are along pi
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..structures import NOT_LABELLED, VISIBLE, Array, Dataset, InputError, Instance
+from ..structures import NOT_LABELLED, VISIBLE, Array, Dataset, DataWarning, InputError, Instance
 from .collect import Collected, box_of
 from .layouts import names_for
 from .lookup import SUFFIXES, Tally, in_order, loader
@@ -201,15 +202,20 @@ def _table(table: Array, size_wh: tuple[int, int], who: str, repairs: Repairs) -
 
 
 def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
-    """A text for each picture, the list of the split's pictures, and ``data.yaml``."""
+    """A text for each picture, the list of the split's pictures, and ``data.yaml``.
+
+    Ultralytics leaves out a whole picture for one number outside 0..1: boxes are cut at the picture's edge,
+    and points outside it are not written, with a warning that counts them.
+    """
     import yaml
 
     from ..files import write_atomic
 
-    lines = []
+    lines, outside = [], 0
     for sample in dataset:
         h, w = sample.size_hw or sample.image.shape[:2]
         text = "\n".join(_line(instance, (w, h), sample.name) for instance in sample.instances)
+        outside += sum(int(_outside(instance.xy, (w, h)).sum()) for instance in sample.instances)
         write_atomic(_label_file(root / sample.name), text.encode())
         lines.append(f"./{sample.name}")
     listed = f"{split or 'pictures'}.txt"
@@ -222,15 +228,26 @@ def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
     if dataset.flip is not None:
         about["flip_idx"] = dataset.flip.tolist()
     write_atomic(file, yaml.safe_dump(about, sort_keys=False, allow_unicode=True).encode())
+    if outside:
+        told = f"{root}: {outside} points outside their pictures are not written: Ultralytics takes none"
+        warnings.warn(told, DataWarning, stacklevel=2)
 
 
 def _line(instance: Instance, size_wh: tuple[int, int], name: str) -> str:
     scale = np.array(size_wh, float)
     low, extent = np.split(box_of(instance, name), 2)
-    box = [*((low + extent / 2) / scale), *(extent / scale)]
-    xy = np.nan_to_num(instance.xy) / scale
-    points = [f"{x!r} {y!r} {v}" for (x, y), v in zip(xy.tolist(), instance.visibility.tolist(), strict=True)]
+    low, high = np.clip(low, 0, scale), np.clip(low + extent, 0, scale)
+    box = [*((low + high) / 2 / scale), *((high - low) / scale)]
+    out = _outside(instance.xy, size_wh)
+    xy = np.where(out[:, None], 0, np.nan_to_num(instance.xy)) / scale
+    seen = np.where(out, NOT_LABELLED, instance.visibility)
+    points = [f"{x!r} {y!r} {v}" for (x, y), v in zip(xy.tolist(), seen.tolist(), strict=True)]
     return " ".join(["0", *(repr(float(v)) for v in box), *points])
+
+
+def _outside(xy: Array, size_wh: tuple[int, int]) -> Array:
+    """(K,) bool: the file has no number for a labelled point."""
+    return np.asarray(((xy < 0) | (xy > size_wh)).any(axis=1))
 
 
 def tally(root: Path, split: str | None = None, **_: Any) -> Tally:
