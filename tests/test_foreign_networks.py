@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hybridkp import memory
 from hybridkp.cli import main
 from hybridkp.datasets import convert_dataset, from_arrays, load_dataset
 from hybridkp.evaluate import ask_ready_made, evaluate, fuse_rows
@@ -140,6 +141,16 @@ def test_networks_that_do_not_fit_are_one_line(make: Any, words: str, tmp_path: 
     with pytest.raises(InputError, match=words) as caught:
         OnnxLandmarks(str(path)).fit(np.zeros((1, 32, 32), np.uint8), np.zeros((1, 2, 2)))
     assert "a.onnx" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_another_file_of_the_name_is_another_fit(tmp_path: Path) -> None:
+    images, xy = np.zeros((2, SIDE, SIDE, 3), np.uint8), np.zeros((2, 2, 2))
+    path = says(tmp_path / "a.onnx", a=np.full((1, 2, 2), 5.0))
+    model = OnnxLandmarks(str(path))
+    with memory.remember(tmp_path / "fits"):
+        assert (memory.fitted(model, images, xy).predict(images) == 5).all()
+        says(path, a=np.full((1, 2, 2), 9.0))
+        assert (memory.fitted(model, images, xy).predict(images) == 9).all()
 
 
 # --------------------------------------------------------------------------------------------

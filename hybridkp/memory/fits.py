@@ -33,7 +33,7 @@ from ..datasets.splits import group_folds
 from ..files.lease import hold_in_turn, work_in
 from ..files.records import load_tensors, save_tensors
 from ..imaging.images import check_batch
-from ..structures import Array, Batch, Detector, InputError, check_xy
+from ..structures import Array, Batch, Detector, InputError, ReadyMade, check_xy, supports
 from .resident import peak_bytes, reset_peak
 from .sources import fingerprint
 from .threads import FIT_THREADS, limit_threads
@@ -351,7 +351,8 @@ def describe(value: Any) -> str:
     if hasattr(value, "get_params") and not isinstance(value, type):
         params = value.get_params(deep=False)
         inner = ", ".join(f"{name}={describe(params[name])}" for name in sorted(params))
-        return f"{type(value).__module__}.{type(value).__qualname__}({inner})"
+        read = f" of {value.content()}" if supports(value, ReadyMade) else ""
+        return f"{type(value).__module__}.{type(value).__qualname__}({inner}){read}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(describe(v) for v in value)}]"
     if isinstance(value, dict):

@@ -7,6 +7,7 @@ Crops (B, H, W[, 3]) come in, points (B, K, 2) in crop px and scores (B, K) go o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,10 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
             return _layout(declared(self._bytes())[1])[1]
         except InputError as error:
             raise error if self.file in str(error) else InputError(f"{self.file}: {error}") from None
+
+    def content(self) -> str:
+        """16 hex digits of the file."""
+        return hashlib.sha256(self._bytes()).hexdigest()[:16]
 
     def _bytes(self) -> bytes:
         try:

@@ -250,6 +250,10 @@ class ReadyMade(Protocol):
         """Height and width of the crops that it sees unscaled, px."""
         ...
 
+    def content(self) -> str:
+        """A digest of what ``fit`` reads, so that nobody remembers a fit of another file of that name."""
+        ...
+
 
 @runtime_checkable
 class Contributing(Protocol):
