@@ -409,6 +409,16 @@ def test_supervisions_key_points_there_and_back(animals: Dataset) -> None:
         read_foreign(3, animals, "x")  # type: ignore[arg-type]
 
 
+def test_others_rows_have_as_many_cells_as_ours(val: Dataset, stored: Predictions, tmp_path: Path) -> None:
+    """A table whose first row had no family lost that cell, and its columns moved against the others'."""
+    theirs = replace(stored, method="theirs", xy=stored.xy + 0.01)
+    write_report([stored, theirs], val, tmp_path, families={"ridge": "classical"})
+    page = (tmp_path / "index.html").read_text()
+    table = page[page.index('class="sortable"') : page.index("</table>")]
+    cells = {row.count("<td") + row.count("<th") for row in table.split("<tr>")[1:]}
+    assert len(cells) == 1, cells
+
+
 # --------------------------------------------------------------------------------------------
 # two annotators
 # --------------------------------------------------------------------------------------------

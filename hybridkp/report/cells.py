@@ -26,6 +26,9 @@ MISSING = "–"
 SPACE = "\N{NO-BREAK SPACE}"
 
 
+OTHERS = "others'"  #: the family of rows that other programs predicted
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: ``key`` in rows, CSV and JSON (unit in its name), the rest for people."""
@@ -72,10 +75,12 @@ def ranked_rows(
 ) -> list[Row]:
     """One row per method in the order given, with the letters of the comparisons.
 
-    ``marks`` are key -> method -> what stands behind that number.
+    ``marks`` are key -> method -> what stands behind that number.  Where families are known, a row of none is
+    others': each row then has the same cells.
     """
     letters = letter_display(methods, comparisons) if len(methods) > 1 else dict.fromkeys(methods, "")
     kinds = families or [""] * len(methods)
+    kinds = [kind or OTHERS for kind in kinds] if any(kinds) else kinds
     return [
         Row(rank, method, letters[method], found, kind, _marks_of(method, marks or {}))
         for rank, (method, found, kind) in enumerate(zip(methods, numbers, kinds, strict=True), 1)
