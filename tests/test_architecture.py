@@ -46,6 +46,8 @@ ROOMS: dict[str, set[str]] = {
         "explain",
         "files",
         "imaging",
+        "labels",
+        "memory",
         "recipes",
         "report",
         "runtime",
@@ -130,6 +132,7 @@ ROOMS: dict[str, set[str]] = {
         "stats",
         "structures",
     },
+    "labels": {"datasets", "evaluate", "imaging", "memory", "numpy", "report", "structures"},
     "lazy": set(),
     "memory": {
         "cv2",
