@@ -132,7 +132,7 @@ ROOMS: dict[str, set[str]] = {
         "stats",
         "structures",
     },
-    "labels": {"datasets", "evaluate", "imaging", "memory", "numpy", "report", "structures"},
+    "labels": {"datasets", "evaluate", "imaging", "memory", "metrics", "numpy", "report", "structures"},
     "lazy": set(),
     "memory": {
         "cv2",

@@ -25,6 +25,7 @@ COMMANDS = (
     "data_check",
     "data_convert",
     "data_info",
+    "data_sigmas",
     "list",
     "bench_points",
     "bench_finders",

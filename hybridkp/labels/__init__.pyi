@@ -3,6 +3,11 @@ from .opinions import Opinions as Opinions
 from .opinions import ask as ask
 from .page import records as records
 from .page import write_suspicions as write_suspicions
+from .second import own_second as own_second
+from .second import paired as paired
+from .sigmas import Sigmas as Sigmas
+from .sigmas import sigmas_from_pairs as sigmas_from_pairs
+from .sigmas import sigmas_from_residuals as sigmas_from_residuals
 from .suspicion import Suspicions as Suspicions
 from .suspicion import check_labels as check_labels
 from .suspicion import suspicions as suspicions

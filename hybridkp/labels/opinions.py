@@ -96,7 +96,7 @@ def _check_groups(dataset: Dataset, crops: Crops) -> None:
     groups = len(set(crops.groups.tolist()))
     if groups < 2:
         raise InputError(
-            f"{dataset.name}: all objects are of one group ({crops.groups[0]}); a detector must be asked about"
+            f"{dataset.name}: all are of one group ({crops.groups[0]}); a detector must be asked about"
             " groups that it has not seen: name them (photograph, film, animal) in the annotations"
         )
     known: Array = np.isfinite(crops.xy[..., 0])
