@@ -132,7 +132,17 @@ ROOMS: dict[str, set[str]] = {
         "stats",
         "structures",
     },
-    "labels": {"datasets", "evaluate", "imaging", "memory", "metrics", "numpy", "report", "structures"},
+    "labels": {
+        "cv2",
+        "datasets",
+        "evaluate",
+        "imaging",
+        "memory",
+        "metrics",
+        "numpy",
+        "report",
+        "structures",
+    },
     "lazy": set(),
     "memory": {
         "cv2",

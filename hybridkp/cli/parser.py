@@ -26,6 +26,7 @@ COMMANDS = (
     "data_convert",
     "data_info",
     "data_sigmas",
+    "data_suggest",
     "list",
     "bench_points",
     "bench_finders",

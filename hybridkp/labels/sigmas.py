@@ -102,9 +102,9 @@ def sigmas_from_residuals(
     Notes
     -----
     With residuals r and s of two detectors, ``|(r + s) / 2|² - |(r - s) / 2|²`` has the expectation
-    ``sigma² + c``, where c is the error that both share.  It is measured learning from half of the groups and
-    from four fifths; an error that falls as one over the number of objects is extrapolated to none.  The part
-    that falls is shrunk from each landmark's own towards that of all, by how noisy it is.  Errors that no
+    ``sigma² + c``, where c is the error that both share.  It is measured twice, learning from half of the
+    groups and from four fifths, and what falls as one over the number of objects is extrapolated to none.
+    How much falls is shrunk from each landmark's own towards the middle, by how noisy it is.  Errors that no
     amount of data removes stay in: the result is rather too large than too small.
     """
     if len(detectors) != 2:
