@@ -43,6 +43,7 @@ def ask(
     cv: int = FOLDS,
     random_state: int = 0,
     progress: Progress | None = None,
+    crops: Crops | None = None,
 ) -> Opinions:
     """Out-of-fold predictions of each detector for each labelled object.
 
@@ -52,6 +53,7 @@ def ask(
     size_hw, margin : of the crops, as everywhere
     cv : folds, which never cut a group; inside :func:`hybridkp.memory.remember` finished ones are kept
     progress : called with (detector, number done, number of all)
+    crops : of an earlier call for the same data, which are then not cut again
 
     Raises
     ------
@@ -63,15 +65,7 @@ def ask(
         raise InputError("no detector to ask: name at least one method")
     for name, detector in detectors.items():
         check_crops_only(name, detector)
-    labelled = sum(not i.ignore and i.visibility.any() for s in dataset for i in s.instances)
-    if labelled < FEW:
-        raise InputError(
-            f"{dataset.name}: {labelled} labelled objects; a detector's opinion needs {FEW}: label more first"
-        )
-    crops = make_crops(dataset, size_hw, margin, anyway=True)
-    if len(crops) < FEW:
-        raise InputError(f"{dataset.name}: only {len(crops)} objects have a picture that can be read")
-    _check_groups(dataset, crops)
+    crops = _cut(dataset, size_hw, margin) if crops is None else crops
     found = []
     for number, (name, detector) in enumerate(detectors.items()):
         if progress:
@@ -90,6 +84,20 @@ def ask(
             raise InputError(f"{dataset.name}: {error}") from None
         found.append(xy)
     return Opinions(dataset, crops, tuple(detectors), np.stack(found).astype(float))
+
+
+def _cut(dataset: Dataset, size_hw: tuple[int, int], margin: float) -> Crops:
+    """Crops of all labelled objects, enough of them and of enough groups."""
+    labelled = sum(not i.ignore and i.visibility.any() for s in dataset for i in s.instances)
+    if labelled < FEW:
+        raise InputError(
+            f"{dataset.name}: {labelled} labelled objects; a detector's opinion needs {FEW}: label more first"
+        )
+    crops = make_crops(dataset, size_hw, margin, anyway=True)
+    if len(crops) < FEW:
+        raise InputError(f"{dataset.name}: only {len(crops)} objects have a picture that can be read")
+    _check_groups(dataset, crops)
+    return crops
 
 
 def _check_groups(dataset: Dataset, crops: Crops) -> None:

@@ -110,9 +110,18 @@ def robust_oddness(
 
 def in_medians(values: Array, trusted: Array | None = None) -> Array:
     """(B, K) each column divided by its median over the trusted rows."""
-    kept = values if trusted is None else values[trusted]
-    usual = np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 1.0 for c in kept.T])
-    return values / np.maximum(usual, _TINY)
+    usual = medians(values if trusted is None else values[trusted])
+    return values / np.maximum(np.where(np.isfinite(usual), usual, 1.0), _TINY)
+
+
+def medians(values: Array) -> Array:
+    """(K,) median of each column of (B, K), NaN left out; NaN where there is nothing else."""
+    count = np.isfinite(values).sum(0)
+    ordered = np.sort(np.where(np.isfinite(values), values, np.inf), axis=0)
+    low, high = (
+        np.take_along_axis(ordered, at[None], 0)[0] for at in (np.maximum(count - 1, 0) // 2, count // 2)
+    )
+    return np.where(count > 0, (low + high) / 2, np.nan)
 
 
 def highest(values: Array) -> Array:
@@ -123,11 +132,7 @@ def highest(values: Array) -> Array:
 
 def middle(values: Array) -> Array:
     """(B, 2) median over the points (B, K, 2) that are there; 0 where none is."""
-    out = np.zeros((len(values), 2))
-    for row, points in enumerate(values):
-        known = points[np.isfinite(points).all(1)]
-        out[row] = np.median(known, axis=0) if len(known) else 0
-    return out
+    return np.nan_to_num(np.stack([medians(values[..., axis].T) for axis in (0, 1)], axis=1))
 
 
 def to_mean_shape(guess: Array) -> tuple[Array, Array]:
@@ -146,8 +151,8 @@ def by_themselves(points: Array, mean: Array) -> Array:
     for _ in range(ALIGN):
         off = np.linalg.norm(apply_affine(maps, points) - target, axis=2)
         known = np.isfinite(off)
-        usual = np.array([np.median(o[k]) if k.any() else 1.0 for o, k in zip(off, known, strict=True)])
-        weight = np.where(known, 1 / (usual[:, None] + np.where(known, off, 0) + _TINY), 0)
+        usual = np.nan_to_num(medians(off.T))[:, None]
+        weight = np.where(known, 1 / (usual + np.where(known, off, 0) + _TINY), 0)
         maps = similarity(points, target, weight)
     return maps
 

@@ -19,6 +19,7 @@ from ..evaluate.processes import Progress
 from ..imaging.geometry import scale_of
 from ..structures import Array, Dataset, InputError, short_repr
 from .opinions import FEW, Opinions, ask
+from .shapes import medians
 
 SLIP = 3.0  #: times the robust standard deviation, from which a difference is a slip and no spread
 DRAWS = 200  #: resamples of whole groups
@@ -116,8 +117,18 @@ def sigmas_from_residuals(
             if progress:
                 progress(f"{what}, {CUTS[number]} folds", 2 * number + done, 2 * len(CUTS))
 
-        given = {"size_hw": size_hw, "margin": margin, "cv": cv, "random_state": random_state}
-        found.append(ask(dataset, detectors, progress=tell, **given))  # type: ignore[arg-type]
+        found.append(
+            ask(
+                dataset,
+                detectors,
+                size_hw=size_hw,
+                margin=margin,
+                cv=cv,
+                random_state=random_state,
+                progress=tell,
+                crops=found[0].crops if found else None,
+            )
+        )
     crops = found[0].crops
     instances = [dataset.samples[s].instances[i] for s, i in zip(crops.sample, crops.instance, strict=True)]
     scale = _scale([i.area for i in instances], len(instances)) * scale_of(crops.matrix)
@@ -185,10 +196,7 @@ def _counted(squared: Array) -> Array:
 def _kept(squared: Array) -> Array:
     """(B, K) bool: labelled, and no slip."""
     known = np.isfinite(squared)
-    usual = np.array(
-        [np.median(c[k]) if k.any() else np.nan for c, k in zip(squared.T, known.T, strict=True)]
-    )
-    return known & (np.where(known, squared, 0) <= SLIP**2 * usual / _RAYLEIGH)
+    return known & (np.where(known, squared, 0) <= SLIP**2 * np.nan_to_num(medians(squared)) / _RAYLEIGH)
 
 
 def _spread(squared: Array) -> Array:
