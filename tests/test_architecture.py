@@ -141,6 +141,7 @@ ROOMS: dict[str, set[str]] = {
         "metrics",
         "numpy",
         "report",
+        "sklearn",
         "structures",
     },
     "lazy": set(),

@@ -13,7 +13,7 @@ from .display import OK, Bar
 from .options import DATA, count, crop_options, reader_options, reading, seed_option
 
 NAME = "data suggest"
-HELP = "which pictures to label next: those that a detector would err on most, and no two alike"
+HELP = "which pictures to label next: what a detector does not know yet, and no two alike"
 EXAMPLES = """\
   hybridkp data suggest 50 mine.json --pool photos/       from a folder of pictures, each one object
   hybridkp data suggest 50 mine.json --pool photos/ --boxes boxes.json

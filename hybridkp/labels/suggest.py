@@ -1,4 +1,4 @@
-"""What to label next: pictures on which a detector would err most, and no two alike.
+"""What to label next: pictures that a detector does not know yet, typical ones, and no two alike.
 
 A committee is fitted on folds of what is labelled; where its members, and the mirrored picture, disagree, an
 error is to be expected.  Labelled data and pictures without labels come in, ranks come out.
@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from sklearn.cluster import KMeans
 
 from ..datasets import group_folds
 from ..evaluate import Crops, make_crops
@@ -28,6 +29,7 @@ from .opinions import FOLDS
 LEAST = 12  #: labelled objects that a committee needs
 CELLS = 4  #: a picture is compared by gradient histograms of so many cells each way ...
 DIRECTIONS = 32  #: ... and so many principal components of them
+BAND = (0.3, 0.85)  #: quantiles of the expected error; easy ones teach little, the hardest are often broken
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +96,9 @@ def suggest(
     Notes
     -----
     Members disagree where there are too few examples (query by committee, Seung, Opper & Sompolinsky 1992).
-    The picture of the largest expected error times the distance to the most similar one that is labelled or
-    chosen comes next: a hard picture is not chosen ten times.
+    The hardest are left out: with few labels they make a detector worse on all others (Hacohen et al. 2022),
+    and many are broken pictures or boxes.  Of the rest those are chosen that are typical of what is not
+    labelled yet, see :func:`choose`.
 
     Raises
     ------
@@ -112,35 +115,43 @@ def suggest(
             f"{labelled.name}: {len(crops)} labelled objects of {len(set(crops.groups.tolist()))} groups; a"
             f" committee needs {LEAST} of two: label some at random first"
         )
-    points = _committee(crops, objects.images, detector, random_state, progress)
-    guess = np.median(points, axis=0)
-    extent = np.maximum(np.ptp(guess, axis=1).max(1), 1e-9)
-    apart = ((points - points.mean(0)) ** 2).sum(3).mean((0, 2))
-    expected = np.sqrt(apart) / extent
+    points = committee(crops, objects.images, detector, random_state, progress)
+    guess, expected = np.median(points, axis=0), disagreement(points)
     looks = looks_of(np.concatenate([crops.images, objects.images]))
-    order = choose(expected, looks[len(crops) :], looks[: len(crops)], n)
+    order = choose(expected, looks[len(crops) :], looks[: len(crops)], n, random_state)
     return Suggestions(objects, order, expected, guess)
 
 
-def choose(expected: Array, looks: Array, done: Array, n: int) -> Array:
-    """(n,) rows: each the largest ``expected`` (B,) times distance of its look (B, D) to what is done (A, D)
-    or chosen before.
+def choose(expected: Array, looks: Array, done: Array, n: int, random_state: int = 0) -> Array:
+    """(n,) rows: typical ones of what looks unlike what is done, among errors of the middle of the range.
 
-    >>> choose(np.array([1.0, 1.0, 0.2]), np.array([[5.0], [5.1], [-4.0]]), np.array([[0.0]]), 2).tolist()
-    [1, 2]
+    Parameters
+    ----------
+    expected : (B,) errors; outside of the quantiles :data:`BAND` rows are left out, if enough are inside
+    looks, done : (B, D), (A, D) what the rows, and the labelled objects, look like
+
+    Notes
+    -----
+    n + A clusters of the looks; of each that holds nothing labelled, the largest first, its most central row.
     """
-    near = np.full(len(looks), np.inf)
-    for row in done:
-        near = np.minimum(near, ((looks - row) ** 2).sum(1))
-    chosen: list[int] = []
-    free = np.ones(len(looks), bool)
-    for _ in range(min(n, len(looks))):
-        worth = expected * (np.sqrt(near) if np.isfinite(near).all() else 1.0)
-        row = int(np.argmax(np.where(free, worth, -1)))
-        chosen.append(row)
-        free[row] = False
-        near = np.minimum(near, ((looks - looks[row]) ** 2).sum(1))
-    return np.array(chosen, int)
+    low, high = np.quantile(expected, BAND)
+    rows = np.flatnonzero((expected >= low) & (expected <= high))
+    rows = rows if len(rows) >= n else np.arange(len(expected))
+    n = min(n, len(rows))
+    points = np.concatenate([looks[rows], done])
+    k = min(n + len(done), len(np.unique(points, axis=0)))
+    found = KMeans(k, n_init=2, random_state=random_state).fit(points)
+    ours, known = found.labels_[: len(rows)], set(found.labels_[len(rows) :].tolist())
+    off = np.linalg.norm(looks[rows] - found.cluster_centers_[ours], axis=1)
+    size = np.bincount(ours, minlength=k)
+    # rank in its cluster first, then clusters without labels, then large ones
+    order = np.lexsort((off, -size[ours], np.isin(ours, list(known))))
+    rank = np.zeros(len(rows), int)
+    for cluster in range(k):
+        mine = np.flatnonzero(ours == cluster)
+        rank[mine[np.argsort(off[mine], kind="stable")]] = np.arange(len(mine))
+    order = order[np.argsort(rank[order], kind="stable")]
+    return rows[order[:n]]
 
 
 def looks_of(images: Array) -> Array:
@@ -157,10 +168,13 @@ def looks_of(images: Array) -> Array:
     return np.asarray(looks / max(float(np.sqrt((looks**2).sum(1).mean())), 1e-9))
 
 
-def _committee(crops: Crops, images: Array, detector: Any, seed: int, progress: Progress | None) -> Array:
-    """(M, B, K, 2) crop px: what each member says, and the first about the mirrored picture, too."""
+def committee(
+    crops: Crops, images: Array, detector: Any, random_state: int = 0, progress: Progress | None = None
+) -> Array:
+    """(M, B, K, 2) crop px: what detectors fitted on :data:`.FOLDS` parts of ``crops`` say about ``images``
+    (B, H, W, 3), and the first about the mirrored ones, too."""
     out = []
-    folds = group_folds(crops.groups, FOLDS, seed)
+    folds = group_folds(crops.groups, FOLDS, random_state)
     for number, (train, _) in enumerate(folds):
         if progress:
             progress(f"member {number + 1}", number, len(folds))
@@ -172,6 +186,12 @@ def _committee(crops: Crops, images: Array, detector: Any, seed: int, progress: 
             mirrored = member.predict(flip_image(images, axis=2)).astype(float)
             out.append(flip_points(mirrored, images.shape[2], crops.flip))
     return np.stack(out)
+
+
+def disagreement(points: Array) -> Array:
+    """(B,) root mean square distance of a committee's points (M, B, K, 2) from their mean, by extent."""
+    extent = np.maximum(np.ptp(np.median(points, axis=0), axis=1).max(1), 1e-9)
+    return np.asarray(np.sqrt(((points - points.mean(0)) ** 2).sum(3).mean((0, 2))) / extent)
 
 
 def cut_unlabelled(samples: Iterable[Sample], size_hw: tuple[int, int], margin: float) -> Unlabelled:
