@@ -13,8 +13,6 @@ A seed that the file holds already is not computed again.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -26,9 +24,7 @@ import landmark_sets as sets
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from hybridkp import __version__
 from hybridkp.datasets import group_folds, load_dataset, make_faces
-from hybridkp.files import write_atomic
 from hybridkp.labels import check_labels
 from hybridkp.labels.diagnosis import Diagnosis, chains
 from hybridkp.recipes import make_method
@@ -138,22 +134,14 @@ def faces(seed: int, n: int) -> Dataset:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
-    document: dict[str, Any] = {"provenance": {}, "methods": args.methods, "seeds": []}
-    if args.out and args.out.exists():
-        document = json.loads(args.out.read_text(encoding="utf-8"))
+    document = sets.kept(args.out, {"methods": args.methods, "seeds": []})
     for seed in args.seeds:
         if seed in {row["seed"] for row in document["seeds"]}:
             continue
         data = make_faces(args.faces, random_state=seed) if args.quick else faces(seed, args.faces)
         row = one_seed(data, args.methods, seed)
         document["seeds"].append(row)
-        document["provenance"] = {
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": f"{platform.system()} {platform.machine()}",
-            "hybridkp": __version__,
-        }
-        if args.out:
-            write_atomic(args.out, json.dumps(document, indent=1) + "\n")
+        sets.keep(args.out, document)
         print(
             f"seed {seed}: AUROC {row['score']['auroc']:.3f} (plain {row['plain']['auroc']:.3f}), precision"
             f" at {row['planted']} {row['score']['precision']:.2f} ({row['plain']['precision']:.2f}),"

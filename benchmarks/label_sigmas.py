@@ -11,8 +11,6 @@ A part that the file holds already is not computed again.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -23,9 +21,7 @@ from typing import Any
 import landmark_sets as sets
 import numpy as np
 
-from hybridkp import __version__
 from hybridkp.datasets import load_dataset, make_faces
-from hybridkp.files import write_atomic
 from hybridkp.labels import own_second, paired, sigmas_from_pairs, sigmas_from_residuals
 from hybridkp.recipes import make_method
 from hybridkp.structures import Array, Dataset, InputError
@@ -82,21 +78,13 @@ PARTS = {"faces": faces, "ceph_two": ceph_two}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
-    document: dict[str, Any] = {"provenance": {}, "parts": {}}
-    if args.out and args.out.exists():
-        document = json.loads(args.out.read_text(encoding="utf-8"))
+    document = sets.kept(args.out, {"parts": {}})
     for part in args.parts:
         if part not in PARTS:
             raise InputError(f"no part {part!r}: {', '.join(PARTS)}")
         if part not in document["parts"]:
             document["parts"][part] = PARTS[part](args.faces, args.crop, args.methods)
-            document["provenance"] = {
-                "date": time.strftime("%Y-%m-%d"),
-                "machine": f"{platform.system()} {platform.machine()}",
-                "hybridkp": __version__,
-            }
-            if args.out:
-                write_atomic(args.out, json.dumps(document, indent=1) + "\n")
+            sets.keep(args.out, document)
         row = document["parts"][part]
         truth = np.array(row["planted"] or row["twice"])
         for route in ("twice", "residuals"):

@@ -12,22 +12,16 @@ the other; ``faces`` are drawn ones.  What the file holds already is not compute
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import landmark_sets as sets
 import numpy as np
 
-from hybridkp import __version__
 from hybridkp.datasets import group_folds, load_dataset, make_faces
 from hybridkp.evaluate import Crops, make_crops
-from hybridkp.files import write_atomic
 from hybridkp.labels.suggest import choose, committee, disagreement, looks_of
 from hybridkp.memory.threads import limit_threads
 from hybridkp.recipes import make_method
@@ -104,9 +98,7 @@ def curve(pool: Crops, judged: Crops, way: str, method: str, seed: int, scale: f
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
-    document: dict[str, Any] = {"provenance": {}, "method": args.method, "sets": {}}
-    if args.out and args.out.exists():
-        document = json.loads(args.out.read_text(encoding="utf-8"))
+    document = sets.kept(args.out, {"method": args.method, "sets": {}})
     for name in args.sets:
         for seed in args.seeds:
             rows = document["sets"].setdefault(name, {}).setdefault(str(seed), {})
@@ -116,13 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 assert pool is not None and judged is not None
                 rows[way] = curve(pool, judged, way, args.method, seed, 0.2 if args.quick else 1.0)
                 print(name, seed, way, rows[way], flush=True)
-                document["provenance"] = {
-                    "date": time.strftime("%Y-%m-%d"),
-                    "machine": f"{platform.system()} {platform.machine()}",
-                    "hybridkp": __version__,
-                }
-                if args.out:
-                    write_atomic(args.out, json.dumps(document, indent=1) + "\n")
+                sets.keep(args.out, document)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

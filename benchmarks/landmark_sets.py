@@ -7,8 +7,11 @@ Predictions come from ``hybridkp.evaluate.bench``, figures from ``hybridkp.repor
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import platform
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from hybridkp import evaluate
+from hybridkp import __version__, evaluate
 from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
+from hybridkp.files import write_atomic
 from hybridkp.metrics import Metric
 from hybridkp.recipes import split
 from hybridkp.report.landmarks.scores import Scores, gather_truth, score_methods
@@ -42,6 +46,25 @@ def load_problem(name: str, max_train: int | None = None, max_val: int | None = 
         where, max_train=max_train, max_val=max_val, size_hw=(side, side), margin=margin, max_timed=max_timed
     )
     return replace(problem, name=name)
+
+
+def kept(path: Path | None, empty: dict[str, Any]) -> dict[str, Any]:
+    """What a benchmark has written to ``path`` before, or ``empty`` with a place for its provenance."""
+    if path is None or not path.exists():
+        return {"provenance": {}, **empty}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def keep(path: Path | None, document: dict[str, Any]) -> None:
+    """Write a benchmark's figures with today's provenance, whole or not at all; without a path do nothing."""
+    document["provenance"] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "hybridkp": __version__,
+    }
+    if path is not None:
+        write_atomic(path, json.dumps(document, indent=1) + "\n")
 
 
 def run(

@@ -14,8 +14,9 @@ time, of turned pictures and of several objects; ``networks NAME`` a run of netw
 ``finders NAME`` and ``whole NAME`` a bench of finders, with the figures that were stored; ``doors`` which
 exported file holds which method; ``times NAME`` how long exported models take, beside another run's figure
 of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
-``trust-...`` the tables of ``trust_tables.py``.  Every other figure, interval and letter is computed
-here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
+``trust-...`` and ``label-...`` the tables of ``trust_tables.py`` and ``label_tables.py``.  Every other
+figure, interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two
+pages cannot give two figures.
 Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
@@ -34,6 +35,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import label_tables
 import numpy as np
 import trust_tables
 
@@ -467,6 +469,9 @@ KINDS: dict[str, Callable[..., str]] = {
     "trust-faults": trust_tables.faults,
     "trust-kinds": trust_tables.kinds,
     "finders": finders,
+    "label-errors": label_tables.errors,
+    "label-sigmas": label_tables.sigmas,
+    "label-suggest": label_tables.suggestions,
     "whole": whole,
     "networks": networks,
     "times": times,

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..datasets import group_folds
-from ..evaluate.processes import Progress
 from ..imaging.geometry import apply_affine, scale_of
 from ..structures import Array, Dataset, short_repr
 from .diagnosis import Diagnosis, diagnose
-from .opinions import FOLDS, Opinions, ask
+from .opinions import Opinions, ask
 from .shapes import by_themselves, highest, middle, robust_oddness, to_mean_shape
 
 CLUES = ("its neighbours", "its neighbours and the detector", "the whole shape")
@@ -62,22 +61,13 @@ class Suspicions:
         return np.asarray(self.score >= SUSPICIOUS)
 
 
-def check_labels(
-    dataset: Dataset,
-    detectors: Mapping[str, Any],
-    *,
-    size_hw: tuple[int, int] = (128, 128),
-    margin: float = 1.25,
-    cv: int = FOLDS,
-    random_state: int = 0,
-    progress: Progress | None = None,
-) -> Suspicions:
+def check_labels(dataset: Dataset, detectors: Mapping[str, Any], **how: Any) -> Suspicions:
     """How suspicious the labels of each object are, by detectors that did not learn from it.
 
     Parameters
     ----------
     detectors : name -> unfitted detector; a fast one will do, and two unlike ones do better
-    size_hw, margin, cv, random_state, progress : see :func:`ask`
+    how : ``size_hw``, ``margin``, ``cv``, ``random_state`` and ``progress`` of :func:`ask`
 
     Raises
     ------
@@ -96,8 +86,7 @@ def check_labels(
     >>> int(found.order[0])
     7
     """
-    given = {"size_hw": size_hw, "margin": margin, "cv": cv, "random_state": random_state}
-    return suspicions(ask(dataset, detectors, progress=progress, **given))  # type: ignore[arg-type]
+    return suspicions(ask(dataset, detectors, **how))
 
 
 def suspicions(opinions: Opinions) -> Suspicions:
