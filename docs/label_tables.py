@@ -32,7 +32,9 @@ def _made(found: Any, words: str) -> str:
 
 
 def _mean(values: Sequence[float], digits: int) -> str:
-    """Mean, lowest and highest."""
+    """Mean, lowest and highest; one value as it is."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
     low, high = min(values), max(values)
     return f"{np.mean(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
@@ -54,8 +56,8 @@ def errors() -> str:
     named, right = (sum(r[k] for r in rows) for k in ("named", "named_right"))
     seconds = max(r["cpu_seconds"] for r in rows)
     told = (
-        f"{flagged} labels were called suspicious; {wrong} of them were among the {planted} planted ones, and"
-        f" of {right} the kind and the landmarks were named rightly (of {named})."
+        f"{flagged} labels were called suspicious, {wrong} of the {planted} planted ones among them. Of these"
+        f" {named} the kind and the landmarks were named rightly {right} times."
         f" {rows[0]['objects']} faces took at most {seconds:.0f} s of processor time."
     )
     head = ("ranked by", "AUROC", f"precision at {rows[0]['planted']}", *KINDS)
@@ -97,10 +99,9 @@ def suggestions() -> str:
             for n in ("120", "180"):
                 error = float(np.mean([r[n] for r in rows]))
                 cells += [_mean([r[n] for r in rows], 2), "" if way == "by chance" else _needs(error, chance)]
-            lines.append([f"{titles.get(name, name)}, {way}", *cells])
-    head = ("choice", "NME, % at 120", "random needs", "NME, % at 180", "random needs")
-    n = len(_first(found["sets"]))
-    where = f"`{found['method']}`; {n} draws: mean (lowest to highest)."
+            lines.append([f"{titles.get(name, name)}, {way}", str(len(rows)), *cells])
+    head = ("choice", "draws", "NME, % at 120", "random needs", "NME, % at 180", "random needs")
+    where = f"`{found['method']}`, from 60 labels chosen by chance: mean (lowest to highest draw)."
     return f"{_table(head, lines)}{_made(found, where)}"
 
 

@@ -83,21 +83,14 @@ def _pictures(paths: Sequence[Path], boxes: Path | None, done: set[str]) -> list
 
     Left out are pictures whose names are among those that are ``done``, and those without a box of ``boxes``.
     """
-    import numpy as np
-
-    from ..datasets.lookup import loader
     from ..detection import BoxesGiven
     from ..files import find_images
-    from ..structures import InputError, Instance, Sample
+    from ..labels import bare_samples
+    from ..structures import InputError
 
-    given = None if boxes is None else BoxesGiven.read(boxes)
-    samples = []
-    for path in [found for given_path in paths for found in find_images(given_path)]:
-        found = () if given is None else given.given(str(path))
-        if found is not None and path.name not in done:
-            nothing = np.zeros((0, 2))
-            objects = tuple(Instance(nothing, box_xywh=box) for box in found)
-            samples.append(Sample(str(path), loader(path), objects, str(path)))
+    given = None if boxes is None else BoxesGiven.read(boxes).given
+    found = [path for given_path in paths for path in find_images(given_path)]
+    samples = bare_samples([path for path in found if path.name not in done], given)
     if not samples:
         raise InputError(f"{boxes or paths[0]}: no picture to choose from")
     return samples

@@ -10,6 +10,7 @@ from .sigmas import sigmas_from_pairs as sigmas_from_pairs
 from .sigmas import sigmas_from_residuals as sigmas_from_residuals
 from .suggest import Suggestions as Suggestions
 from .suggest import Unlabelled as Unlabelled
+from .suggest import bare_samples as bare_samples
 from .suggest import suggest as suggest
 from .suspicion import Suspicions as Suspicions
 from .suspicion import check_labels as check_labels

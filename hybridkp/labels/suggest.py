@@ -7,8 +7,9 @@ error is to be expected.  Labelled data and pictures without labels come in, ran
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from ..datasets import group_folds
+from ..datasets.lookup import loader
 from ..evaluate import Crops, make_crops
 from ..evaluate.bench_landmarks import check_crops_only
 from ..evaluate.processes import Progress
@@ -23,7 +25,7 @@ from ..imaging.crops import cut, usable_box
 from ..imaging.geometry import crop_matrix, flip_image, flip_points
 from ..imaging.images import as_uint8, crops_to_grey
 from ..memory import fitted
-from ..structures import Array, Dataset, DataWarning, InputError, Sample, short_repr
+from ..structures import Array, Dataset, DataWarning, InputError, Instance, Sample, short_repr
 from .opinions import FOLDS
 
 LEAST = 12  #: labelled objects that a committee needs
@@ -192,6 +194,17 @@ def disagreement(points: Array) -> Array:
     """(B,) root mean square distance of a committee's points (M, B, K, 2) from their mean, by extent."""
     extent = np.maximum(np.ptp(np.median(points, axis=0), axis=1).max(1), 1e-9)
     return np.asarray(np.sqrt(((points - points.mean(0)) ** 2).sum(3).mean((0, 2))) / extent)
+
+
+def bare_samples(paths: Iterable[Path], boxes: Callable[[str], Array | None] | None = None) -> list[Sample]:
+    """Pictures as samples without labels; ``boxes`` gives a picture's (N, 4), None = leave it out."""
+    out = []
+    for path in paths:
+        found = np.zeros((0, 4)) if boxes is None else boxes(str(path))
+        if found is not None:
+            objects = tuple(Instance(np.zeros((0, 2)), box_xywh=box) for box in found)
+            out.append(Sample(str(path), loader(path), objects, str(path)))
+    return out
 
 
 def cut_unlabelled(samples: Iterable[Sample], size_hw: tuple[int, int], margin: float) -> Unlabelled:
