@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
+from typing import Any
 
 from .display import FAILED, OK, Bar, provenance
 from .options import DATA, count, crop_options, methods, reader_options, reading, seed_option
@@ -41,26 +42,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..datasets import check_dataset
+    from ..recipes import make_method
 
+    detectors = {name: make_method(name) for name in args.model or ()}
     findings = list(check_dataset(args.data, **reading(args)))
     for finding in findings:
         print(finding)
     if not findings:
         print(f"{args.data}: nothing to complain about")
-    if args.model:
-        _ask(args)
+    if detectors:
+        _ask(args, detectors)
     return FAILED if any(finding.severity == "error" for finding in findings) else OK
 
 
-def _ask(args: argparse.Namespace) -> None:
+def _ask(args: argparse.Namespace, detectors: dict[str, Any]) -> None:
     """Suspicious labels: the first lines here, all of them on a page."""
     from ..datasets import load_dataset, thin
     from ..labels import check_labels, records, write_suspicions
     from ..memory import remember
-    from ..recipes import make_method
     from ..structures import DataWarning
 
-    detectors = {name: make_method(name) for name in args.model}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # the findings have told it
         dataset = thin(load_dataset(args.data, **reading(args)), args.max_train)
