@@ -22,7 +22,7 @@ import numpy as np
 
 from hybridkp.datasets import group_folds, load_dataset, make_faces
 from hybridkp.evaluate import Crops, make_crops
-from hybridkp.labels.suggest import choose, committee, disagreement, looks_of
+from hybridkp.labels.choosing import choose, committee, disagreement, looks_of
 from hybridkp.memory.threads import limit_threads
 from hybridkp.recipes import make_method
 from hybridkp.structures import Array, InputError

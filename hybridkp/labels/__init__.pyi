@@ -1,3 +1,7 @@
+from .choosing import Suggestions as Suggestions
+from .choosing import Unlabelled as Unlabelled
+from .choosing import bare_samples as bare_samples
+from .choosing import suggest as suggest
 from .diagnosis import Diagnosis as Diagnosis
 from .opinions import Opinions as Opinions
 from .opinions import ask as ask
@@ -8,10 +12,6 @@ from .second import paired as paired
 from .sigmas import Sigmas as Sigmas
 from .sigmas import sigmas_from_pairs as sigmas_from_pairs
 from .sigmas import sigmas_from_residuals as sigmas_from_residuals
-from .suggest import Suggestions as Suggestions
-from .suggest import Unlabelled as Unlabelled
-from .suggest import bare_samples as bare_samples
-from .suggest import suggest as suggest
 from .suspicion import Suspicions as Suspicions
 from .suspicion import check_labels as check_labels
 from .suspicion import suspicions as suspicions
