@@ -45,16 +45,18 @@ def faces(n: int, crop: int, methods: Sequence[str]) -> dict[str, Any]:
     rng = np.random.default_rng(SEED)
     true = np.exp(rng.uniform(np.log(LOW), np.log(HIGH), len(exact.landmarks)))
     once, again = (scattered(exact, true, SEED + 1 + i) for i in range(2))
-    return compared(once, [again], crop, methods, true)
+    return compared(once, again, crop, methods, true)
 
 
 def ceph_two(_: int, crop: int, methods: Sequence[str]) -> dict[str, Any]:
-    path = str(sets.data_root() / "ceph_two")
-    return compared(load_dataset(path), own_second(path), crop, methods, None)
+    once = load_dataset(sets.data_root() / "ceph_two")
+    again = own_second(once)
+    assert again is not None, "two doctors labelled it"
+    return compared(once, again, crop, methods, None)
 
 
 def compared(
-    once: Dataset, again: list[Dataset], crop: int, methods: Sequence[str], true: Array | None
+    once: Dataset, again: Dataset, crop: int, methods: Sequence[str], true: Array | None
 ) -> dict[str, Any]:
     """Both routes; the truth is what was planted, or what labels made twice say."""
     twice = sigmas_from_pairs(*paired(once, again))

@@ -208,7 +208,7 @@ def test_sigmas_of_labels_made_twice(faces):
     many = make_faces(200, (48, 48), random_state=6)
     true = np.geomspace(0.01, 0.08, len(many.landmarks))
     first, second = noisy(many, true, 1), noisy(many, true, 2)
-    a, b, area, groups = labels.paired(first, [second])
+    a, b, area, groups = labels.paired(first, second)
     a[3] += 200  # slips are no spread
     found = labels.sigmas_from_pairs(a, b, area, groups)
     assert (np.abs(np.log(found.value / true)) < np.log(1.2)).all()
@@ -264,7 +264,7 @@ def test_areas_and_schemes_that_do_not_fit(faces):
     with pytest.raises(InputError, match="at least 20"):
         labels.sigmas_from_pairs(xy[:5], xy[:5], np.ones(5))
     with pytest.raises(InputError, match="both need one scheme"):
-        labels.paired(faces, [replace(faces, landmarks=tuple(f"x{n}" for n in range(len(faces.landmarks))))])
+        labels.paired(faces, replace(faces, landmarks=tuple(f"x{n}" for n in range(len(faces.landmarks)))))
 
 
 # --------------------------------------------------------------------------------------------

@@ -57,12 +57,12 @@ def run(args: argparse.Namespace) -> int:
     if args.second and args.once:
         raise InputError("--once takes no second labels: leave --second out")
     dataset = thin(load_dataset(args.data, **reading(args)), args.max_train)
-    second = []
+    second = None
     if args.second:
-        second = [load_dataset(args.second, **reading(args))]
+        second = load_dataset(args.second, **reading(args))
     elif not args.once:
-        second = own_second(args.data, args.category)
-    if second:
+        second = own_second(dataset)
+    if second is not None:
         found = sigmas_from_pairs(*paired(dataset, second))
     else:
         found = _from_residuals(args, dataset)

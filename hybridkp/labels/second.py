@@ -6,54 +6,32 @@ Paths and data sets come in; points (B, K, 2) in the order of the first data set
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ..datasets import coco_folder, recognise_format, split_names
-from ..datasets.coco import dataset_of, read_json
 from ..metrics import box_overlap
-from ..structures import Array, Dataset, DataWarning, InputError
+from ..structures import Array, Dataset, InputError, Instance
 
-FIELD = "keypoints_b"
 SAME = 0.5  #: overlap of two boxes from which they may be one object
 
 
-def own_second(path: str, category: str | None = None) -> list[Dataset]:
-    """The labels in ``keypoints_b`` of a COCO file or folder, a data set for each split; [] where none are.
-
-    Raises
-    ------
-    InputError
-        As the reader of COCO files.
-    """
-    root = Path(path).expanduser()
-    if not root.exists() or recognise_format(path).name != "coco":
-        return []
-    found = []
-    for split in split_names(path) or (None,):
-        file = coco_folder.source(root, split)
-        document = read_json(file)
-        twice = [a for a in document["annotations"] if isinstance(a.get(FIELD), list) and a[FIELD]]
-        if not twice:
-            continue
-        for annotation in twice:
-            annotation["keypoints"] = annotation.pop(FIELD)
-            annotation.pop("num_keypoints", None)
-        document["annotations"] = twice
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataWarning)
-            found.append(dataset_of(document, file, _unopened, category=category))
-    return found
+def own_second(dataset: Dataset) -> Dataset | None:
+    """The second annotator's labels that come with a data set (``Instance.second_xy``), where any do."""
+    samples = []
+    for sample in dataset:
+        twice = ((i, i.second_xy) for i in sample.instances)
+        second = tuple(
+            Instance(xy, box_xywh=i.box_xywh, area=i.area, ignore=i.ignore)
+            for i, xy in twice
+            if xy is not None
+        )
+        samples.append(replace(sample, instances=second))
+    return replace(dataset, samples=tuple(samples)) if any(s.instances for s in samples) else None
 
 
-def _unopened(names: object) -> tuple[list, str]:
-    """Loads of pictures that are never looked at."""
-    return [lambda: np.zeros((1, 1), np.uint8) for _ in names], ""  # type: ignore[attr-defined]
-
-
-def paired(first: Dataset, second: list[Dataset]) -> tuple[Array, Array, Array, Array]:
+def paired(first: Dataset, second: Dataset) -> tuple[Array, Array, Array, Array]:
     """Objects that both labelled: points of each (B, K, 2), areas and groups (B,).
 
     Pictures are matched by name, and objects in one picture by the overlap of their boxes, the largest first.
@@ -64,14 +42,13 @@ def paired(first: Dataset, second: list[Dataset]) -> tuple[Array, Array, Array, 
         Other landmarks, or no object in common.
     """
     pictures: dict[str, list] = {}
-    for data in second:
-        if data.landmarks != first.landmarks:
-            raise InputError(
-                f"{data.name} has {len(data.landmarks)} landmarks and {first.name} {len(first.landmarks)} (or"
-                " other names): both need one scheme"
-            )
-        for sample in data:
-            pictures.setdefault(Path(sample.name).name, []).extend(sample.instances)
+    if second.landmarks != first.landmarks:
+        raise InputError(
+            f"{second.name} has {len(second.landmarks)} landmarks and {first.name} {len(first.landmarks)} (or"
+            " other names): both need one scheme"
+        )
+    for sample in second:
+        pictures.setdefault(Path(sample.name).name, []).extend(sample.instances)
     rows = []
     for sample in first:
         others = pictures.get(Path(sample.name).name, [])
