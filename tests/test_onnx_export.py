@@ -20,6 +20,7 @@ import onnx
 from hybridkp import cli, fusion, runtime
 from hybridkp.checks import make_problem
 from hybridkp.deep import CNNRefiner, DirectNet, HeatmapFeatures, HeatmapNet
+from hybridkp.descriptors import SIFT
 from hybridkp.evaluate import int8_model
 from hybridkp.files import save_model
 from hybridkp.landmarks import (
@@ -82,6 +83,7 @@ KINDS = {
     "sdm": lambda: fast(start=HolisticRegressor("channels")),
     "sdm-hog": lambda: CascadedRegressor(scales=(0.7, 1.0), start=MeanShape()),
     "lbf": lambda: LocalBinaryFeatures(radii=(0.2, 0.1), n_trees=2, max_depth=3, alpha=0.3),
+    "hog+svm": lambda: PatchDetector(scales=(0.5, 1.0), n_hard=0),
     "direct": lambda: DirectNet(input_px=48, schedule=DirectNet.default_schedule(**SMALL)),
     "heatmap": heatmap,
     "heatmap:flip": lambda: fusion.MirrorAverage(heatmap()),
@@ -246,8 +248,10 @@ def test_options_that_do_not_fit(tmp_path, capsys, options, match):
 
 def test_a_part_without_an_onnx_form_is_named(tmp_path):
     p = PROBLEM
-    model = PatchDetector(scales=(1.0,), n_hard=0).fit(p.images, p.xy)
-    with pytest.raises(InputError, match=r"patches \(landmarks\) has no ONNX form"):
+    model = PatchDetector(SIFT(), scales=(1.0,), n_hard=0)
+    with pytest.raises(
+        InputError, match="PatchDetector: linear experts on SIFT with steps of 2 px cannot be"
+    ):
         both = fusion.Average([("a", model), ("b", MeanShape())])
         export_onnx(both.fit(p.images, p.xy), tmp_path / "m.onnx")
     with pytest.raises(InputError, match="CascadedRegressor is not fitted"):

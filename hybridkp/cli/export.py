@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..structures import InputError
+from ..structures import MARGIN, InputError
 from .display import OK
 from .options import DATA, reader_options, reading
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             from ..evaluate import int8_model
 
             data = load_dataset(args.calibrate, **reading(args))
-            model, said = int8_model(model, data, float(meta.get("margin", 1.25)))
+            model, said = int8_model(model, data, float(meta.get("margin", MARGIN)))
             print(said)
         if graph:
             from ..runtime import export_onnx

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import formats_help
-from ..structures import InputError
+from ..structures import MARGIN, InputError
 
 DATA = formats_help()
 
@@ -85,7 +85,11 @@ def crop_options(parser: argparse.ArgumentParser) -> None:
         "--crop", type=count, metavar="PX", default=128, help="side of the square crops, px (default 128)"
     )
     parser.add_argument(
-        "--margin", type=float, metavar="RATIO", default=1.25, help="crop side / box side (default 1.25)"
+        "--margin",
+        type=float,
+        metavar="RATIO",
+        default=MARGIN,
+        help="crop side / box side (default %(default)g)",
     )
     parser.add_argument(
         "--max-train", type=count, metavar="N", help="train on so many pictures, evenly chosen"

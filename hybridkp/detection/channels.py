@@ -20,7 +20,7 @@ COLOR_RANGE = 64.0  #: grey levels that a colour channel counts as one
 
 
 @lru_cache(maxsize=16)
-def _directions(n: int) -> Array:
+def directions(n: int) -> Array:
     """(3, n + 1) float32: what (gx, gy, magnitude) are multiplied with; the last is the magnitude itself."""
     angle = 2 * np.pi * np.arange(n) / n
     lobes = np.stack([np.cos(angle), np.sin(angle), np.full(n, -LOBE)]) / (1 - LOBE)
@@ -67,7 +67,7 @@ class Cells(Parameters):
         gx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1, borderType=border)
         gy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1, borderType=border)
         magnitude = np.sqrt(gx * gx + gy * gy)  # cv2.magnitude's last bit depends on where the arrays lie
-        planes = cv2.merge([gx, gy, magnitude]).reshape(-1, 3) @ _directions(self.n_orientations)
+        planes = cv2.merge([gx, gy, magnitude]).reshape(-1, 3) @ directions(self.n_orientations)
         np.maximum(planes, 0, out=planes)
         planes = planes.reshape(h, w, -1)
         # an average over whole cells, one axis at a time: quicker than a general resize of many channels

@@ -16,6 +16,7 @@ from ..imaging.crops import batch_of_one, predict_in_box, usable_box
 from ..imaging.images import as_uint8
 from ..structures import (
     HIDDEN,
+    MARGIN,
     VISIBLE,
     Array,
     DataWarning,
@@ -49,7 +50,7 @@ class TopDown(Parameters):
         finder: Finder,
         detector: Any,
         size_hw: tuple[int, int] | None = None,
-        margin: float = 1.25,
+        margin: float = MARGIN,
         min_score: float = 0.5,
     ) -> None:
         self.finder = finder

@@ -127,16 +127,12 @@ class WindowModel:
 
         Where ``fast``, cells are computed once an octave and resampled in between.
         """
-        cell, (h, w) = self.channels.cell_px, self.window_hw
-        pad = max(1, min(h, w) // 3)
-        base = cell * float(np.sqrt(h * w)) / self.context
-        scale = min(base / self.least_px, MOST_ZOOM)
+        (h, w), pad = self.window_hw, self.pad
         height, width = image.shape[:2]
-        while True:
-            size = max(1, round(width * scale)), max(1, round(height * scale))
+        for scale, size in self.sizes(height, width):
             how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             level = image if size == (width, height) else cv2.resize(image, size, interpolation=how)
-            edge = pad * cell
+            edge = pad * self.channels.cell_px
             level = cv2.copyMakeBorder(level, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
             whole = self.channels.cells(level)
             resampled = self.octave if self.fast else 1
@@ -148,7 +144,20 @@ class WindowModel:
                 cells = whole if step == 0 else _resized(whole, part)
                 moved = np.array(part) / [whole.shape[1], whole.shape[0]]
                 yield Level(cells, np.array(size) / [width, height] * moved, pad * moved)
-            scale *= 2 ** (-resampled / self.octave)
+
+    @property
+    def pad(self) -> int:
+        """Cells that are added on each side of a level."""
+        return max(1, min(self.window_hw) // 3)
+
+    def sizes(self, height: int, width: int) -> Iterator[tuple[float, tuple[int, int]]]:
+        """Scales, and (width, height) of the levels whose cells are computed, without end."""
+        h, w = self.window_hw
+        base = self.channels.cell_px * float(np.sqrt(h * w)) / self.context
+        scale = min(base / self.least_px, MOST_ZOOM)
+        while True:
+            yield scale, (max(1, round(width * scale)), max(1, round(height * scale)))
+            scale *= 2 ** (-(self.octave if self.fast else 1) / self.octave)
 
     def response(self, cells: Array, least: float) -> tuple[Array, Array, Array]:
         """Rows, columns and raw values of all windows of (H, W, C) with a value of at least ``least``."""

@@ -23,6 +23,7 @@ from ..detection import BoxesGiven, TopDown
 from ..files import load_model, read_image, read_meta, save_model, write_atomic
 from ..imaging.draw import draw_boxes, draw_landmarks
 from ..structures import (
+    MARGIN,
     Array,
     Dataset,
     DataWarning,
@@ -172,7 +173,7 @@ def _whole_pictures(model: Any, boxes: Any, meta: Mapping[str, Any], min_score: 
         )
     given = BoxesGiven.read(boxes) if isinstance(boxes, str | os.PathLike) else BoxesGiven(boxes)
     detector = model.detector if isinstance(model, TopDown) else model
-    return TopDown(given, detector, meta.get("size_hw"), meta.get("margin", 1.25))
+    return TopDown(given, detector, meta.get("size_hw"), meta.get("margin", MARGIN))
 
 
 def predictions_to_coco(predictions: Predictions, dataset: Dataset) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from ..files import load_model, load_predictions, read_meta, remove_leftovers, s
 from ..files.lease import work_in
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS, limit_threads
-from ..structures import Dataset, InputError, Predictions, Problem, as_problem
+from ..structures import MARGIN, Dataset, InputError, Predictions, Problem, as_problem
 from .crops import make_crops
 from .executors import AnyExecutor, elsewhere, run_calls, until_visible
 from .processes import Progress, count_workers, file_name, versions
@@ -138,7 +138,7 @@ def _meta(path: str | os.PathLike[str], dataset: Dataset) -> dict[str, Any]:
         raise InputError(f"{path}: was trained for other landmarks than those of {dataset.name}")
     if "size_hw" not in meta:
         raise InputError(f"{path}: does not say its crop size; make it with hybridkp bench or train")
-    defaults = {"margin": 1.25, "modalities": ["image"]}
+    defaults = {"margin": MARGIN, "modalities": ["image"]}
     return {"size_hw": meta["size_hw"]} | {name: meta.get(name, value) for name, value in defaults.items()}
 
 

@@ -20,7 +20,7 @@ from ..datasets.linter import OTHER_SIZE_CURE, other_size
 from ..imaging.crops import cut_modalities, to_picture, usable_box
 from ..imaging.geometry import apply_affine, crop_matrix
 from ..imaging.images import as_uint8
-from ..structures import Array, Batch, Dataset, DataWarning, InputError, Sample
+from ..structures import MARGIN, Array, Batch, Dataset, DataWarning, InputError, Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Crops:
     instance: Array
     flip: Array | None = None
     size_hw: tuple[int, int] = (128, 128)
-    margin: float = 1.25
+    margin: float = MARGIN
     further: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -69,7 +69,7 @@ class Crops:
 def make_crops(
     dataset: Dataset,
     size_hw: tuple[int, int] = (128, 128),
-    margin: float = 1.25,
+    margin: float = MARGIN,
     n_jobs: int = 1,
     modalities: Sequence[str] = ("image",),
     anyway: bool = False,

@@ -14,7 +14,7 @@ import numpy as np
 from ..runtime.export import crops_node
 from ..runtime.nodes import Run, build
 from ..stats import bootstrap_interval
-from ..structures import Array, Dataset, InputError
+from ..structures import MARGIN, Array, Dataset, InputError
 from .crops import Crops, make_crops
 
 MOST = 0.01  #: growth of the held-out error, in parts of it, that is still taken
@@ -32,7 +32,7 @@ class ExportedTree:
         return self.tree
 
 
-def int8_model(model: Any, data: Dataset, margin: float = 1.25, random_state: int = 0) -> tuple[Any, str]:
+def int8_model(model: Any, data: Dataset, margin: float = MARGIN, random_state: int = 0) -> tuple[Any, str]:
     """A fitted detector's tree with its networks' convolutions in 8 bits, and what that costs in words.
 
     Parameters

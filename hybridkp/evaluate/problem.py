@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..datasets import load_parts, parse_normalizer, thin
-from ..structures import Normalizer, Problem
+from ..structures import MARGIN, Normalizer, Problem
 
 
 def load_problem(
@@ -20,7 +20,7 @@ def load_problem(
     max_val: int | None = None,
     normalizer: str | Normalizer | None = None,
     size_hw: tuple[int, int] = (128, 128),
-    margin: float = 1.25,
+    margin: float = MARGIN,
     modalities: Sequence[str] = ("image",),
     max_timed: int = 50,
     anyway: bool = False,

@@ -18,7 +18,7 @@ from ..imaging import crop_matrix, cut, to_picture
 from ..imaging.crops import usable_box
 from ..report.output import about_page
 from ..report.rendering import render_page
-from ..structures import Array, InputError
+from ..structures import MARGIN, Array, InputError
 from . import pictures
 from .evidence import Explanation, check_detector, explain
 from .hiding import ENOUGH, GRID, SHARE, Deletion
@@ -82,7 +82,7 @@ def page(
         raise InputError(f"{shown}: the box {given.tolist()} lies outside of the picture")
     check_detector(model)
     h, w = meta.get("size_hw") or model.size_hw_
-    matrix = crop_matrix(box, (int(h), int(w)), float(meta.get("margin", 1.25)))
+    matrix = crop_matrix(box, (int(h), int(w)), float(meta.get("margin", MARGIN)))
     crop = cut(image, matrix, (int(h), int(w)))
     found = explain(model, crop, landmark, meta.get("landmarks"), random_state)
     html = render(found, meta, shown, to_picture(matrix, found.xy))

@@ -20,13 +20,13 @@ from .geometry import flip_points as flip_points
 from .geometry import grid_offsets as grid_offsets
 from .geometry import invert_affine as invert_affine
 from .geometry import map_box as map_box
-from .geometry import nearest_pixels as nearest_pixels
 from .geometry import points_box as points_box
 from .geometry import rescale as rescale
 from .geometry import resize_matrix as resize_matrix
 from .geometry import resize_points as resize_points
 from .geometry import rotation_about as rotation_about
 from .geometry import sample_bilinear as sample_bilinear
+from .geometry import sample_rows as sample_rows
 from .geometry import scale_of as scale_of
 from .geometry import similarity as similarity
 from .geometry import subpixel_peak as subpixel_peak

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..imaging.geometry import grid_offsets, nearest_pixels, rescale, resize_points, sample_bilinear
+from ..imaging.geometry import grid_offsets, rescale, resize_points, sample_bilinear, sample_rows
 from ..structures import Array
 from .descent import step_scores
 from .frames import MAX_ZOOM, frame_size
@@ -24,8 +24,6 @@ CONTRAST_PX = 21  #: side of the window whose mean gradient normalises the chann
 NOISE = 4.0  #: grey levels per px of the 2 px central difference; weaker gradients fade to 0
 
 HALVE_FROM = 3.0  #: px; maps smoothed so much are kept at half the resolution
-
-TURNS, PLACES = 4096, 64  #: steps of a frame's turn, and of its centre per px
 
 CELL_PX = 5  #: px of the resized crop per cell of :func:`grid_channels`; odd, so that a cell has a centre
 
@@ -53,7 +51,7 @@ def channel_maps(frame: Array, n_orientations: int, sigmas: Sequence[float]) -> 
 
     Parameters
     ----------
-    frame : (h, w) uint8
+    frame : (h, w) uint8 or float32, grey levels
     n_orientations : int
         Directions over the full turn (light-to-dark is told from dark-to-light).
     sigmas : rising, px
@@ -123,11 +121,6 @@ def as_points(z: Array) -> Array:
     return np.ascontiguousarray(z)[..., None].view(np.float64)
 
 
-def on_lattice(z: complex, steps: int) -> complex:
-    """The nearest number whose parts are whole multiples of 1 / ``steps``."""
-    return complex(round(z.real * steps) / steps, round(z.imag * steps) / steps)
-
-
 class ShapeFrame(NamedTuple):
     """A mean shape, ready to be laid over others."""
 
@@ -148,19 +141,16 @@ class ShapeFrame(NamedTuple):
         return ratio * (min(max(size, 1 / MAX_ZOOM), MAX_ZOOM) / size) if size > 1e-9 else 1.0 + 0.0j
 
     def frame_pose(self, z: Array, scale: float) -> tuple[complex, complex]:
-        """(a, b) so that ``a z + b`` lies in the frame: the mean shape's crop, resized by ``scale``.
-
-        Turn and centre lie on a lattice: a last bit of the points, which no two machines share, then
-        hardly ever changes the frame's pixels, let alone what is read there.
-        """
-        a = scale / on_lattice(self.turn(z), TURNS)
+        """(a, b) so that ``a z + b`` lies in the frame: the mean shape's crop, resized by ``scale``."""
+        a = scale / self.turn(z)
         landed = complex(rescale(self.centre.real, scale), rescale(self.centre.imag, scale))
-        return a, landed - a * on_lattice(z.sum() / len(z), PLACES)
+        return a, landed - a * complex(z.sum() / len(z))
 
 
 def warp_frame(grey: Array, a: complex, b: complex, scale: float) -> Array:
-    """The crop (H, W) seen in its frame, (h, w) uint8; blurred first where the map shrinks."""
+    """The crop (H, W) seen in its frame, (h, w) float32; blurred first where the map shrinks."""
     size = abs(a)
+    grey = grey.astype(np.float32)  # no grey level is rounded: what is found moves with the pose, never jumps
     if size < 0.9:
         sigma = 0.5 * np.sqrt(1 / size**2 - 1)
         grey = cv2.GaussianBlur(grey, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
@@ -195,16 +185,15 @@ def _rings_pattern(rings: tuple[tuple[float, int, float], ...]) -> list[Ring]:
 def read_pattern(
     maps: Sequence[tuple[Array, int]], at: Array, turn: complex, pattern: Sequence[Ring]
 ) -> Array:
-    """(D,) float32, roots of the channels around ``at`` (K,) complex, at the nearest pixel.
+    """(D,) float32, roots of the channels around ``at`` (K,) complex, bilinear.
 
     The root is RootSIFT's (Arandjelović & Zisserman, CVPR 2012); outside, the border repeats.
     """
     parts = []
     for (channels, shrink), ring in zip(maps, pattern, strict=True):
-        h, w, n = channels.shape
-        places = at[:, None] + turn * ring.offsets
-        index = nearest_pixels(places.view(np.float64).reshape(-1, 2), (h, w), shrink)
-        parts.append(channels.reshape(-1, n).take(index, axis=0).ravel())
+        places = (at[:, None] + turn * ring.offsets).ravel()
+        x, y = rescale(places.real, 1 / shrink), rescale(places.imag, 1 / shrink)
+        parts.append(sample_rows(channels, x, y).ravel())
     row = np.concatenate(parts)
     return np.sqrt(row, out=row)
 

@@ -250,7 +250,11 @@ class PatchDetector(LevelSearch):
     def runtime_node(self) -> dict[str, Any]:
         steps = [self._window(i)[1] for i in range(len(self.levels_))]
         if not (is_dense_hog(self.descriptor_) and "weights" in self.levels_[0] and set(steps) == {1}):
-            raise InputError("PatchDetector: the runtime knows linear experts on dense HOG with step 1 only")
+            with_what = "linear" if "weights" in self.levels_[0] else type(self.classifier).__name__
+            raise InputError(
+                f"PatchDetector: {with_what} experts on {type(self.descriptor_).__name__} with steps of"
+                f" {max(steps)} px cannot be exported: only linear ones on dense HOG with steps of 1 px can"
+            )
         shape = self.shape_
         return {
             "kind": "landmarks.patches",

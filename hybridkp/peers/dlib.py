@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.images import check_crops, crops_to_grey
-from ..structures import Array, DetectorMixin, InputError, check_xy
+from ..structures import MARGIN, Array, DetectorMixin, InputError, check_xy
 from .dlibformat import MAX_VALUES, read_predictor, write_predictor
 
 _ABSENT = 0x7FFFFFFFFFFFF  #: both coordinates of OBJECT_PART_NOT_PRESENT, which the bindings do not name
@@ -104,7 +104,7 @@ class DlibShapePredictor(DetectorMixin, BaseEstimator):
         feature_pool_region_padding: float = 0.0,
         landmark_relative_padding_mode: bool = True,
         num_threads: int = 0,
-        margin: float = 1.25,
+        margin: float = MARGIN,
         random_state: Any = 0,
     ):
         self.cascade_depth = cascade_depth

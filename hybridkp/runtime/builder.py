@@ -119,15 +119,16 @@ class Tensor:
 class Graph:
     """What is being written: nodes and constants."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
+        self.prefix = prefix  # a body's names are not those of the graph around it
         self._known: dict[Any, str] = {}
         self._n = 0
 
     def fresh(self) -> str:
         self._n += 1
-        return f"t{self._n}"
+        return f"{self.prefix}t{self._n}"
 
     def op(self, op: str, *inputs: Tensor, dtype: Any = None, **attributes: Any) -> Tensor:
         """One operator of one output, which has the first input's ``dtype`` unless another is given."""
@@ -142,7 +143,7 @@ class Graph:
         array = np.asarray(value, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
-            name = f"c{len(self.constants)}"
+            name = f"{self.prefix}c{len(self.constants)}"
             self._known[key] = name
             self.constants[name] = numpy_helper.from_array(np.array(array, order="C"), name)
         return Tensor(self, self._known[key], array.dtype)
@@ -156,6 +157,12 @@ class Graph:
     def stack(self, parts: Sequence[Tensor], axis: int) -> Tensor:
         at = self.ints([axis])
         return self.concat([self.op("Unsqueeze", p, at) for p in parts], axis)
+
+    def top(self, values: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        """The ``n`` largest of (N,), the largest first, and where they stand, int64."""
+        value, place = self.fresh(), self.fresh()
+        self.nodes.append(helper.make_node("TopK", [values.name, self.ints([n]).name], [value, place]))
+        return Tensor(self, value, values.dtype), Tensor(self, place, np.int64)
 
     def where(self, condition: Tensor, yes: Any, no: Any) -> Tensor:
         one = yes if isinstance(yes, Tensor) else no
@@ -185,6 +192,11 @@ class Graph:
             own.name = ""
             self.nodes.append(own)
         return [Tensor(self, names[name], np.float32) for name in outputs]
+
+    def name(self, tensor: Tensor, name: str) -> Tensor:
+        """The tensor by a name that others can ask for."""
+        self.nodes.append(helper.make_node("Identity", [tensor.name], [name]))
+        return Tensor(self, name, tensor.dtype)
 
     def finish(self, name: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
         """The onnx GraphProto; of inputs and outputs :func:`declared`."""

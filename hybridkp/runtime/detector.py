@@ -17,11 +17,9 @@ from ..files.graphs import engine_used
 from ..files.zipped import file_bytes, members
 from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
-from ..structures import Array, InputError, Instance, Keypoints
+from ..structures import MARGIN, Array, InputError, Instance, Keypoints
 from .nodes import Run, build
 from .values import FORMAT, WHOLE
-
-MARGIN = 1.25  #: crop side / box side, where the file does not say
 
 
 def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector | RuntimePictureDetector:

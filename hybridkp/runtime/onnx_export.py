@@ -19,10 +19,10 @@ from onnx import helper
 
 from .. import __version__
 from ..files.atomic import write_atomic
-from ..structures import InputError
+from ..structures import MARGIN, InputError
 from .builder import OPSET, Crop, Graph, Tensor, declared, emit
-from .export import crops_node
-from .nodes import build
+from .export import crops_node, fitted_node
+from .onnx_picture import n_landmarks, picture_graph
 from .opencv_form import for_opencv
 
 #: operators that ``cv2.dnn`` of 4.14 and 5.0 runs as ONNX means them, in the forms that networks here use
@@ -40,6 +40,7 @@ def export_onnx(
     *,
     opencv: bool = False,
     pixels: str = "float",
+    picture: tuple[int, int] | str | None = None,
 ) -> Path:
     """Write a fitted detector as one ONNX graph of opset 17.
 
@@ -50,12 +51,17 @@ def export_onnx(
     opencv : for ``cv2.dnn``: one crop at a time, and only operators that it runs
     pixels : "float": input ``image`` (B, 3, H, W) float32, BGR, whole numbers 0..255, as
         ``cv2.dnn.blobFromImages`` gives them; "uint8": (B, H, W, 3), as crops of OpenCV are
+    picture : whole pictures instead of crops, of this (height, width), or of "any": input ``picture``
+        (3, height, width) or, with uint8, (height, width, 3).  A model with a finder, which needs the size,
+        finds the objects; another has a second input, ``boxes`` (N, 4) float32 x, y, width, height
 
     Returns
     -------
     Path
         The graph's outputs are ``xy`` (B, K, 2) in crop px, an integer being a pixel's centre, and
         ``score`` (B, K) in 0..1.  B is free: a crop at a time goes through the body of one ``Scan``.
+        Of whole pictures ``xy`` (N, K, 2) is in px of the picture; of a finder also ``boxes`` (N, 4) and
+        ``box_score`` (N,), best first, and N may be 0.
 
     Raises
     ------
@@ -64,9 +70,14 @@ def export_onnx(
     """
     if pixels not in INPUTS or (opencv and pixels != "float"):
         raise InputError(f"pixels must be one of {', '.join(INPUTS)}, for cv2.dnn float; got {pixels!r}")
-    node, size_hw = crops_node(model), tuple(int(v) for v in model.size_hw_)
-    k = len(build(node)(np.zeros((*size_hw, 3), np.uint8))[0])
-    graph = _flat(node, size_hw, k) if opencv else _free(node, size_hw, k, pixels)
+    if opencv and picture is not None:
+        raise InputError("cv2.dnn takes crops, one at a time: leave out the picture's size")
+    node, size_hw = crops_node(model) if picture is None else fitted_node(model), _two(model.size_hw_)
+    margin = float((meta or {}).get("margin", MARGIN))
+    if picture is None:
+        graph = _flat(node, size_hw) if opencv else _free(node, size_hw, pixels)
+    else:
+        graph = picture_graph(node, size_hw, margin, picture, pixels)
     if opencv:
         for name in sorted({n.op_type for n in graph.node} - OPENCV_OPS):
             raise InputError(f"cv2.dnn has no operator {name} as this model needs it: leave out --opencv")
@@ -78,21 +89,26 @@ def export_onnx(
         producer_version=__version__,
     )
     made = for_opencv(made) if opencv else made
-    helper.set_model_props(made, _card(meta or {}, size_hw, pixels))
+    helper.set_model_props(made, _card(meta or {}, size_hw, pixels, picture))
     onnx.checker.check_model(made, full_check=True)
     write_atomic(path, made.SerializeToString())
     return Path(path)
 
 
-def _card(meta: Mapping[str, Any], size_hw: tuple[int, ...], pixels: str) -> dict[str, str]:
+def _two(size_hw: Any) -> tuple[int, int]:
+    h, w = (int(v) for v in size_hw)
+    return h, w
+
+
+def _card(meta: Mapping[str, Any], size_hw: tuple[int, int], pixels: str, picture: Any) -> dict[str, str]:
     """The model card: text by name; what the application needs to make crops, and what the model is."""
     facts = {
         "size_hw": list(size_hw),
-        "margin": 1.25,
+        "margin": MARGIN,
         "color_order": "BGR",
         "normalisation": "none: grey levels 0 to 255",
         "layout": "NCHW float32" if pixels == "float" else "NHWC uint8",
-        "points": "x, y in px of the crop, an integer is a pixel's centre",
+        "points": f"x, y in px of the {'picture' if picture else 'crop'}, an integer is a pixel's centre",
         "license": "of the data that it was trained on; the program is Apache-2.0",
         **meta,
         "version": __version__,
@@ -104,18 +120,13 @@ def _card(meta: Mapping[str, Any], size_hw: tuple[int, ...], pixels: str) -> dic
     return {f"hybridkp.{k}": v for k, v in text.items()}
 
 
-def _body(node: dict[str, Any], g: Graph, bgr: Tensor, size_hw: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    h, w = size_hw
-    return emit(node, Crop(bgr, (h, w)))
-
-
-def _flat(node: dict[str, Any], size_hw: tuple[int, ...], k: int) -> Any:
+def _flat(node: dict[str, Any], size_hw: tuple[int, int]) -> Any:
     """One crop, no loop: (1, 3, H, W) to (1, K, 2) and (1, K)."""
-    g = Graph()
+    g, k = Graph(), n_landmarks(node, size_hw)
     image = Tensor(g, "image", np.float32)
-    xy, score = _body(node, g, image.reshape(3, *size_hw), size_hw)
-    _named(g, xy.reshape(1, k, 2), "xy")
-    _named(g, score.reshape(1, k), "score")
+    xy, score = emit(node, Crop(image.reshape(3, *size_hw), size_hw))
+    g.name(xy.reshape(1, k, 2), "xy")
+    g.name(score.reshape(1, k), "score")
     return g.finish(
         "hybridkp",
         [declared("image", np.float32, [1, 3, *size_hw])],
@@ -123,17 +134,17 @@ def _flat(node: dict[str, Any], size_hw: tuple[int, ...], k: int) -> Any:
     )
 
 
-def _free(node: dict[str, Any], size_hw: tuple[int, ...], k: int, pixels: str) -> Any:
+def _free(node: dict[str, Any], size_hw: tuple[int, int], pixels: str) -> Any:
     """Any number of crops, one after the other through the body of a Scan."""
-    h, w = size_hw
+    (h, w), k = size_hw, n_landmarks(node, size_hw)
     inner, outer = Graph(), Graph()
     dtype, shape = (np.float32, [3, h, w]) if pixels == "float" else (np.uint8, [h, w, 3])
     bgr = Tensor(inner, "crop", dtype)
     if pixels == "uint8":
         bgr = bgr.to(np.float32).transpose(2, 0, 1)
-    xy, score = _body(node, inner, bgr, size_hw)
-    _named(inner, xy, "crop_xy")
-    _named(inner, score, "crop_score")
+    xy, score = emit(node, Crop(bgr, size_hw))
+    inner.name(xy, "crop_xy")
+    inner.name(score, "crop_score")
     body = inner.finish(
         "crop",
         [declared("crop", dtype, shape)],
@@ -145,7 +156,3 @@ def _free(node: dict[str, Any], size_hw: tuple[int, ...], k: int, pixels: str) -
         [declared("image", dtype, ["B", *shape])],
         [declared("xy", np.float32, ["B", k, 2]), declared("score", np.float32, ["B", k])],
     )
-
-
-def _named(g: Graph, tensor: Tensor, name: str) -> None:
-    g.nodes.append(helper.make_node("Identity", [tensor.name], [name]))

@@ -33,6 +33,7 @@ from .parameters import parameter_names as parameter_names
 from .predictions import ObjectKey as ObjectKey
 from .predictions import Predictions as Predictions
 from .predictions import object_keys as object_keys
+from .problem import MARGIN as MARGIN
 from .problem import Problem as Problem
 from .problem import as_problem as as_problem
 from .protocols import CombinesPredictions as CombinesPredictions

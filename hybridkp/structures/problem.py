@@ -13,6 +13,7 @@ from .annotated import Dataset, Normalizer
 from .base import InputError
 
 MIN_CROP = 8  #: px; less shows no object
+MARGIN = 1.25  #: crop side / box side, where nobody says otherwise
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,7 +43,7 @@ class Problem:
     train: Dataset
     val: Dataset = None  # type: ignore[assignment]
     size_hw: tuple[int, int] = (128, 128)
-    margin: float = 1.25
+    margin: float = MARGIN
     normalizer: Normalizer | None = None
     modalities: tuple[str, ...] = ("image",)
     split: str = "val"

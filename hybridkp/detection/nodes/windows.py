@@ -13,13 +13,14 @@ from ..windows import WindowModel
 from . import Find
 
 
-def make(node: Node, engine: str) -> Find:
+def model_of(node: Node) -> WindowModel:
+    """What the node describes, checked."""
     channels = Cells(whole(node, "cell_px", 1, 32), whole(node, "n_orientations", 2, 64), bool(node["color"]))
     height, width = node["window_hw"]
     trees = dict(node["trees"])
     if trees:
         trees["depth"] = whole(trees, "depth", 0, 64)
-    model = WindowModel(
+    return WindowModel(
         channels,
         (int(height), int(width)),
         number(node["context"], 1, 4),
@@ -33,6 +34,10 @@ def make(node: Node, engine: str) -> Find:
         array(node["calibration"], 2),
         bool(node["fast"]),
     )
+
+
+def make(node: Node, engine: str) -> Find:
+    model = model_of(node)
     least = number(node["min_score"], 0, 1)
 
     def find(picture: Array) -> tuple[Array, Array]:

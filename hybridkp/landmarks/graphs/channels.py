@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...imaging.geometry import rescale
 from ...runtime.builder import Complex, Tensor
 from ..fast_descent import CELL_PX, CONTRAST_PX, HALVE_FROM, NOISE, directions, gaussian_taps
 from .pictures import resized, separable
@@ -49,27 +50,33 @@ def read_pattern(
     k: int,
     n: int,
 ) -> Tensor:
-    """(1, D) roots of the channels around (K,) points; by ring, channel, point, place."""
-    parts = []  # K points, n channels
-    for (channels, (h, w), shrink), ring in zip(maps, pattern, strict=True):
+    """(1, D) as :func:`..fast_descent.read_pattern` of (K,) points and n channels."""
+    parts = []
+    for (channels, size_hw, shrink), ring in zip(maps, pattern, strict=True):
         g = channels.graph
         places = at.reshape(k, 1) + turn * Complex.of(g, ring.offsets)
-        x, y = ((v + 0.5) / float(shrink) for v in (places.re, places.im))
-        column, row = x.clip(0, w - 1.0).floor(), y.clip(0, h - 1.0).floor()
-        index = (row * float(w) + column).to(np.int32).reshape(-1)
-        parts.append(channels.reshape(n, -1).take(index, 1).reshape(1, -1))
+        x, y = (rescale(v.reshape(-1), 1 / shrink) for v in (places.re, places.im))
+        rows = channels.transpose(1, 2, 0).reshape(-1, n)
+        parts.append(read_rows(rows, size_hw, x, y).reshape(1, -1))
     return parts[0].graph.concat(parts, 1).sqrt()
 
 
-def pattern_order(pattern: Any, n: int, k: int) -> Any:
-    """(D,) where :func:`read_pattern`'s columns stand among those of :func:`..fast_descent.read_pattern`."""
-    parts, first = [], 0
-    for ring in pattern:
-        p = len(ring.offsets)
-        block = np.arange(first, first + k * p * n).reshape(k, p, n)
-        parts.append(np.moveaxis(block, 2, 0).ravel())
-        first += block.size
-    return np.concatenate(parts)
+def read_rows(rows: Tensor, size_hw: tuple[int, int], x: Tensor, y: Tensor) -> Tensor:
+    """(N, C) float32 of maps (h * w, C) at float64 x (N,), y (N,): :func:`hybridkp.imaging.sample_rows`."""
+    g, (h, w) = rows.graph, size_hw
+    x, y = x.clip(0, w - 1.0), y.clip(0, h - 1.0)
+    x0, y0 = x.floor().at_most(max(w - 2.0, 0)), y.floor().at_most(max(h - 2.0, 0))
+    fx, fy = (g.op("Unsqueeze", (a - b).to(np.float32), g.ints([1])) for a, b in ((x, x0), (y, y0)))
+    first = (y0 * float(w) + x0).to(np.int32)
+    across, down = min(w - 1, 1), w if h > 1 else 0
+
+    def read(step: int) -> Tensor:
+        return rows.take(first + step if step else first)
+
+    top, bottom = read(0), read(down)
+    top = top + (read(across) - top) * fx
+    bottom = bottom + (read(down + across) - bottom) * fx
+    return top + (bottom - top) * fy
 
 
 def grid_rows(grey: Tensor, size_hw: tuple[int, int], grid: int, n: int) -> tuple[Tensor, Any]:

@@ -1,4 +1,4 @@
-"""The stages of a fast cascade: gradient channels of a frame, read at the nearest pixels, small products."""
+"""The stages of a fast cascade: gradient channels of a frame, read at points, small products."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ...runtime.builder import Complex, Crop, Points, Tensor
 from ...runtime.builder import emit as emitted
 from .. import fast_descent
-from .channels import channel_maps, pattern_order, read_pattern
+from .channels import channel_maps, read_pattern
 from .maps import read_maps
 from .pictures import warped
 from .steps import pose_of, step_scores, turn_of
@@ -20,7 +20,6 @@ def emit(node: dict[str, Any], crop: Crop) -> Points:
     start, _ = emitted(node["start"], crop)
     mean, pattern = fast_descent.ShapeFrame.of(node["mean"]), fast_descent.rings_pattern(node["rings"])
     k, z, scale, lengths = len(node["mean"]), Complex.points(start), 0.0, []
-    order = pattern_order(pattern, n, k)
     further = _Further(node["maps"], crop) if "maps" in node else None
     for stage in node["stages"]:
         if stage["scale"] != scale:
@@ -33,12 +32,9 @@ def emit(node: dict[str, Any], crop: Crop) -> Points:
         at = a * z + b
         turn = turn_of(mean, at.scaled(1 / scale))
         row = read_pattern(maps, at, turn, pattern, k, n)
-        weights = np.asarray(stage["weights"])
-        ordered = [weights[order]]
         if stage["uses_maps"] and further is not None:
             row = g.concat([row, further.row(z, k)], 1)
-            ordered.append(weights[len(order) :])
-        step = (row @ np.concatenate(ordered)) @ np.asarray(stage["directions"], np.float32)
+        step = (row @ np.asarray(stage["weights"])) @ np.asarray(stage["directions"], np.float32)
         step = step + np.asarray(stage["shift"], np.float32)
         moved = Complex.points(step.reshape(k, 2)) * (turn * a.inverse())
         z = z + moved

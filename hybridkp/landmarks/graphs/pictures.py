@@ -19,10 +19,10 @@ def padded(maps: Tensor, pad: int) -> Tensor:
     return maps.graph.pad_edge(maps, 0, pad, pad, 0, pad, pad) if pad else maps
 
 
-def separable(maps: Tensor, channels: int, taps: Any) -> Tensor:
+def separable(maps: Tensor, channels: int, taps: Any, n: int = 0) -> Tensor:
     """(C, H, W) filtered along x and y by (n,) taps, an array or a tensor; the border repeats."""
     g = maps.graph
-    n = 2 * _REACH + 1 if isinstance(taps, Tensor) else len(taps)
+    n = n if isinstance(taps, Tensor) else len(taps)
     taps = taps if isinstance(taps, Tensor) else g.tensor(taps, np.float32)
     wide = padded(maps, n // 2)
     one = g.op("Unsqueeze", wide, g.ints([0]))
@@ -36,14 +36,15 @@ def separable(maps: Tensor, channels: int, taps: Any) -> Tensor:
 _REACH = 6  #: taps on each side of the widest blur that a frame needs
 
 
-def blurred_for(grey: Tensor, size: Tensor, below: float = 0.9) -> Tensor:
-    """What ``cv2.GaussianBlur`` makes of a grey picture before a map that shrinks it to ``size`` (1,).
+LEAST_BLUR = 0.3  #: px; :func:`hybridkp.imaging.warp` leaves out a blur of less
 
-    Fixed point, as OpenCV's 8-bit path: weights in 1/256 whose rounding errors are handed inward.  From
-    ``below`` on the picture stays as it is.
+
+def blurred_by(maps: Tensor, sigma: Tensor, channels: int) -> Tensor:
+    """What ``cv2.GaussianBlur`` makes of a picture (C, H, W) by a ``sigma`` (1,) over :data:`LEAST_BLUR`.
+
+    Fixed point, as OpenCV's 8-bit path: weights in 1/256 whose rounding errors are handed inward.
     """
-    g = grey.graph
-    variance = (1.0 / (size * size) - 1.0).at_least(1e-3) * 0.25
+    g, variance = maps.graph, (sigma * sigma).at_least(1e-3)
     reach = (((variance.sqrt() * 6.0 + 1.0).round() * 0.5).floor()).at_most(float(_REACH))
     steps = np.arange(_REACH, -1, -1, dtype=float)
     taps = (np.square(steps) * -0.5 / variance).exp()
@@ -58,12 +59,12 @@ def blurred_for(grey: Tensor, size: Tensor, below: float = 0.9) -> Tensor:
         error = wanted - kept[-1]
     side = g.concat(kept)
     centre = 256.0 - side.sum(0) * 2.0
-    shrinks = size < below
+    shrinks = sigma > LEAST_BLUR
     side = g.where(shrinks, side, np.zeros(1))
     centre = g.where(shrinks, centre, np.full(1, 256.0))
     kernel = g.concat([side, centre, side.slice(0, -1, -(2**31), -1)]).to(np.float32)
-    wide = separable(g.op("Unsqueeze", grey, g.ints([0])), 1, kernel)
-    return ((g.op("Squeeze", wide, g.ints([0])) + 32768.0) / 65536.0).floor()
+    wide = separable(maps, channels, kernel, 2 * _REACH + 1)
+    return ((wide + 32768.0) / 65536.0).floor()
 
 
 def fixed_blur(grey: Tensor, sigma: float) -> Tensor:
@@ -82,12 +83,41 @@ def fixed_blur(grey: Tensor, sigma: float) -> Tensor:
     return ((wide + 32768.0) / 65536.0).floor()
 
 
-def warped(
-    grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, scale: float, below: float = 0.9
+def warped(grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, scale: float) -> Tensor:
+    """As :func:`..fast_descent.warp_frame`: the crop in the frame of ``a z + b``, grey levels."""
+    smallest = scale / MAX_ZOOM
+    if smallest < 0.9:
+        grey = _blurred(grey, a.abs(), smallest)
+    return _interpolated(grey, size_hw, a, b, frame_size(size_hw, scale))
+
+
+def _blurred(grey: Tensor, size: Tensor, smallest: float) -> Tensor:
+    """``cv2.GaussianBlur`` of floats before a map that shrinks to ``size`` (1,); none from 0.9 on."""
+    g, variance = grey.graph, (1.0 / (size * size) - 1.0).at_least(1e-3) * 0.25
+    most = int(8 * 0.5 * np.sqrt(1 / smallest**2 - 1) + 1.5) // 2
+    steps = np.arange(-most, most + 1, dtype=float)
+    reach = ((variance.sqrt() * 8.0 + 1.0).round() * 0.5).floor()
+    used = (g.tensor(np.abs(steps)) - g.where(size < 0.9, reach, np.zeros(1))) < 0.5
+    taps = g.where(used, (np.square(steps) * -0.5 / variance).exp(), np.zeros(1))
+    kernel = (taps / taps.sum(0)).to(np.float32)
+    wide = separable(g.op("Unsqueeze", grey, g.ints([0])), 1, kernel, len(steps))
+    return g.op("Squeeze", wide, g.ints([0]))
+
+
+def warped_whole(grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, scale: float) -> Tensor:
+    """As :func:`hybridkp.imaging.warp` of a grey crop, whole numbers."""
+    if (scale / MAX_ZOOM) ** -2 > 1 + 4 * LEAST_BLUR**2:
+        g, size = grey.graph, a.abs()
+        sigma = (1.0 / (size * size) - 1.0).at_least(0.0).sqrt() * 0.5
+        grey = g.op("Squeeze", blurred_by(g.op("Unsqueeze", grey, g.ints([0])), sigma, 1), g.ints([0]))
+    return _interpolated(grey, size_hw, a, b, frame_size(size_hw, scale)).round()
+
+
+def _interpolated(
+    grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, to_hw: tuple[int, int]
 ) -> Tensor:
-    """As :func:`..fast_descent.warp_frame`: the crop in the frame of ``a z + b``, whole numbers."""
-    h, w = frame_size(size_hw, scale)
-    grey = blurred_for(grey, a.abs(), below) if scale / MAX_ZOOM < below else grey
+    """``cv2.warpAffine``, positions in float32; the border repeats."""
+    h, w = to_hw
     back = a.inverse()
     shift = b * back
     c, s = back.re.to(np.float32), back.im.to(np.float32)
@@ -110,7 +140,7 @@ def warped(
     top = first + fx * (read(y0, x1) - first)
     second = read(y1, x0)
     bottom = second + fx * (read(y1, x1) - second)
-    return (top + fy * (bottom - top)).round()
+    return top + fy * (bottom - top)
 
 
 def resized(grey: Tensor, size_hw: tuple[int, int], to_hw: tuple[int, int], area: bool) -> Tensor:
@@ -126,7 +156,8 @@ def _by_area(grey: Tensor, size_hw: tuple[int, int], to_hw: tuple[int, int]) -> 
         # in OpenCV's order: sums in float32
         parts = [grey.take(i, axis) * (s if axis else s[:, None]) for i, s in zip(index, weight, strict=True)]
         grey = sum(parts[1:], parts[0])
-    return grey.round()
+    halves = all(n == 2 * m for n, m in zip(size_hw, to_hw, strict=True))  # whole numbers there, rounded up
+    return (grey + 0.5).floor() if halves else grey.round()
 
 
 def _shares(n: int, m: int) -> tuple[Any, Any]:

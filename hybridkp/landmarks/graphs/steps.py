@@ -8,7 +8,7 @@ import numpy as np
 
 from ...imaging.geometry import rescale
 from ...runtime.builder import Complex, Tensor, sigmoid
-from ..fast_descent import PLACES, TURNS, ShapeFrame
+from ..fast_descent import ShapeFrame
 from ..frames import MAX_ZOOM
 
 
@@ -27,13 +27,8 @@ def turn_of(mean: ShapeFrame, z: Complex) -> Complex:
 
 def pose_of(mean: ShapeFrame, z: Complex, scale: float, k: int) -> tuple[Complex, Complex]:
     """(1,) each, as :meth:`.ShapeFrame.frame_pose`: ``a z + b`` lies in the frame."""
-    a = _on_lattice(turn_of(mean, z), TURNS).inverse().scaled(scale)
-    landed = [complex(*(rescale(part, scale) for part in (mean.centre.real, mean.centre.imag)))]
-    return a, Complex.of(z.re.graph, landed) - a * _on_lattice(z.sum(0, keep=True).scaled(1 / k), PLACES)
-
-
-def _on_lattice(z: Complex, steps: int) -> Complex:
-    return Complex(*((part * float(steps)).round() / float(steps) for part in (z.re, z.im)))
+    a = turn_of(mean, z).inverse().scaled(scale)
+    return a, _landing(mean, z, a, scale, k)
 
 
 def laid_on(mean: ShapeFrame, z: Complex, k: int) -> Complex:
@@ -50,6 +45,18 @@ def laid_on(mean: ShapeFrame, z: Complex, k: int) -> Complex:
     there = size > 1e-9
     factor = size.clip(1 / MAX_ZOOM, MAX_ZOOM) / size.at_least(1e-9)
     return Complex(g.where(there, ratio.re * factor, one), g.where(there, ratio.im * factor, none))
+
+
+def frame_of(mean: ShapeFrame, z: Complex, scale: float, k: int) -> tuple[Complex, Complex]:
+    """(1,) each, as :func:`..frames.frame_maps`: ``a z + b`` lies in the frame of ``scale``."""
+    a = laid_on(mean, z, k).scaled(scale)
+    return a, _landing(mean, z, a, scale, k)
+
+
+def _landing(mean: ShapeFrame, z: Complex, a: Complex, scale: float, k: int) -> Complex:
+    """What takes the middle of ``a z`` to the mean shape's."""
+    landed = complex(*(rescale(part, scale) for part in (mean.centre.real, mean.centre.imag)))
+    return Complex.of(z.re.graph, [landed]) - a * z.sum(0, keep=True).scaled(1 / k)
 
 
 def step_scores(lengths: list[Tensor], curve: Any) -> Tensor:

@@ -1,0 +1,1 @@
+"""What finders are in an ONNX graph, one module a kind; for exporting only."""
