@@ -3,8 +3,9 @@
     python benchmarks/doors.py -o docs/results/doors.json
 
 Drawn faces, crops of 64 px; nothing is left out by a guard, so that every part of a method is in its file.
-A door holds a method when a crop's points are those of the library: the table shows the 95th percentile over
-held-out crops of the largest difference of a crop's points.  Networks are hardly trained; it does not matter.
+A door holds a method when a crop's points are those of the library: stored are the largest difference over
+1,000 held-out crops, and how many crops differ by more than 1e-3 px.  Networks are hardly trained; that does
+not matter.  A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import onnxruntime
 from hybridkp import recipes, runtime
 from hybridkp.datasets import make_faces
 from hybridkp.evaluate import int8_model, make_crops
+from hybridkp.files import write_atomic
 from hybridkp.structures import InputError
 
 METHODS = (
@@ -33,6 +35,7 @@ METHODS = (
     *("average(sdm,direct)", "vote(sdm,heatmap:flip)", "gated(sdm,heatmap:flip)", "stack(sdm,heatmap:flip)"),
     *("shape(sdm,heatmap:flip)", "product(sdm,heatmap:flip)"),
 )
+BAR = 1e-3  #: px
 TINY = {"max_epochs": 1, "epoch_pictures": 16, "input_px": 64, "guard": False, "device": "cpu"}
 
 
@@ -46,16 +49,17 @@ def fitted(name: str, crops: Any) -> Any:
     return method.fit(crops.images, crops.xy, groups=crops.groups, flip=crops.flip)
 
 
-def tried(door: Callable[[], Any], wanted: Any) -> float | str:
-    """The 95th percentile of the crops' largest differences in px, or why the door does not hold it."""
+def tried(door: Callable[[], Any], wanted: Any) -> dict[str, float] | str:
+    """The largest difference in px and how many crops are over :data:`BAR`, or why it is not held."""
     try:
         found = door()
     except InputError as error:
         return str(error)
-    return float(np.quantile(np.abs(found - wanted).max(axis=(1, 2)), 0.95))
+    off = np.abs(found - wanted).max(axis=(1, 2))
+    return {"most": float(off.max()), "over": int((off > BAR).sum())}
 
 
-def doors(model: Any, faces: Any, crops: Any, folder: Path) -> dict[str, float | str]:
+def doors(model: Any, faces: Any, crops: Any, folder: Path) -> dict[str, dict[str, float] | str]:
     one = [model.predict_with_score(image[None])[0] for image in crops.images]
     wanted = np.concatenate(one)
     blob = cv2.dnn.blobFromImages(list(crops.images))
@@ -88,27 +92,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--methods", default="", help="some of them, with semicolons")
+    parser.add_argument("--crops", type=int, default=1000, help="held out")
     options = parser.parse_args()
     faces = make_faces(40, (72, 72))
     crops, held_out = (
         make_crops(faces, (64, 64)),
-        make_crops(make_faces(40, (72, 72), random_state=9), (64, 64)),
+        make_crops(make_faces(options.crops, (72, 72), random_state=9), (64, 64)),
     )
-    rows = {}
+    facts = {"opencv": cv2.__version__, "onnxruntime": onnxruntime.__version__, "crops": len(held_out)}
+    known = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
+    rows = known["methods"] if facts.items() <= known.get("provenance", {}).items() else {}
     with tempfile.TemporaryDirectory() as folder:
         for name in options.methods.split(";") if options.methods else METHODS:
+            if name in rows:
+                continue
             try:
                 rows[name] = doors(fitted(name, crops), faces, held_out, Path(folder))
             except InputError as error:
                 rows[name] = {"fit": str(error)}
             print(name, rows[name], flush=True)
-    facts: dict[str, Any] = {"opencv": cv2.__version__, "onnxruntime": onnxruntime.__version__}
-    facts["date"] = time.strftime("%Y-%m-%d")
-    facts["crops"] = len(held_out)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(
-        json.dumps({"provenance": facts, "methods": rows}, indent=1) + "\n", encoding="utf-8"
-    )
+            document = {"provenance": {**facts, "date": time.strftime("%Y-%m-%d")}, "methods": rows}
+            write_atomic(options.out, json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

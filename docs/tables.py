@@ -271,8 +271,7 @@ def doors() -> str:
     names = list(next(iter(document["methods"].values())))
     lines = []
     for method, found in document["methods"].items():
-        cells = ["–" if isinstance(found[n], str) else f"{found[n]:.0e}" for n in names]
-        lines.append([f"`{method}`", *cells])
+        lines.append([f"`{method}`", *(_held(found[n]) for n in names)])
     facts = document["provenance"]
     source = f"*{facts['crops']} crops of drawn faces; OpenCV {facts['opencv']}, ONNX Runtime"
     source += f" {facts['onnxruntime']}; {facts['date']}; `python benchmarks/doors.py`; "
@@ -325,6 +324,13 @@ def taught(name: str) -> str:
     told += f" {facts['epochs']} epochs each; {facts['date']}; {facts['machine']}; torch {facts['torch']};"
     told += f" `python benchmarks/teaching.py`; [every value](results/{name}.json).*"
     return f"{markdown(headings, lines, (0,))}\n\n{told}"
+
+
+def _held(found: str | dict[str, float]) -> str:
+    """The largest difference, and how many crops are over a thousandth of a px."""
+    if isinstance(found, str):
+        return DASH
+    return f"{found['most']:.0e}" + (f" ({found['over']})" if found["over"] else "")
 
 
 def choose(names: str) -> str:

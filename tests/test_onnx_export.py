@@ -50,7 +50,9 @@ WARPING = {
     "gated",
     "stack",
 }
-WARPING |= {"shape"}
+WARPING |= {"shape", "hog+svm"}
+#: kinds that round what they found before they look again: pixels of trees, grey levels of frames
+JUMPING = {"lbf", "sdm-hog", "hog+svm"}
 OPENCV_4 = int(cv2.__version__.split(".")[0]) < 5
 
 
@@ -166,9 +168,9 @@ def test_every_part_says_the_same_in_onnx(tmp_path, kind):
     if OPENCV_4 and kind in WARPING:  # it interpolates in steps of 1/32 px, the graphs as OpenCV 5 does
         assert np.median(off) < 0.1
         return
-    # a cascade reads the nearest pixel: of 24 crops one may fall on the other side of an edge
-    assert np.sort(off)[-2] <= 1e-3 and off.max() < 0.1, off
-    assert np.sort(np.abs(score - confidence).max(axis=1))[-2] <= 1e-3
+    unsure = kind in JUMPING  # of 24 crops one may fall on the other side of an edge
+    assert np.sort(off)[-1 - unsure] <= 1e-3 and off.max() < 0.1, off
+    assert np.sort(np.abs(score - confidence).max(axis=1))[-1 - unsure] <= 1e-3
 
 
 def test_the_engine_alone_is_enough_and_reads_the_card(tmp_path):
@@ -193,6 +195,22 @@ def test_names_shapes_and_opset_are_declared(tmp_path):
     assert shapes == {"image": ["B", 3, 64, 64], "xy": ["B", k, 2], "score": ["B", k]}
 
 
+def test_a_cascade_never_jumps_on_a_thousand_crops(tmp_path):
+    """Turned, shifted, dimmed: no crop has a point that the engine puts elsewhere."""
+    if OPENCV_4:
+        pytest.skip("its warpAffine works in steps of 1/32 px")
+    rng, model = np.random.default_rng(0), fitted("sdm")
+    crops = []
+    for i in range(1000):
+        turn = cv2.getRotationMatrix2D((31.5, 31.5), rng.uniform(-25, 25), rng.uniform(0.8, 1.25))
+        turn[:, 2] += rng.uniform(-4, 4, 2)
+        crop = HELD_OUT[i % len(HELD_OUT)]
+        crops.append(cv2.warpAffine(crop, turn, (64, 64), borderMode=cv2.BORDER_REFLECT_101))
+    wanted = model.predict(np.stack(crops))
+    found = in_engine(export_onnx(model, tmp_path / "m.onnx"), blob(crops))[0]
+    assert np.abs(found - wanted).max() <= 1e-3
+
+
 def test_crops_may_come_as_opencv_has_them(tmp_path):
     path = export_onnx(fitted("hog+ridge"), tmp_path / "m.onnx", pixels="uint8")
     crops = np.stack(
@@ -210,6 +228,21 @@ def test_stock_opencv_runs_networks(tmp_path, kind):
         outputs = net.forward(net.getUnconnectedOutLayersNames())
         points = max(outputs, key=np.size).reshape(-1, 2)
         np.testing.assert_allclose(points, wanted, atol=1e-3)
+
+
+def test_opencvs_keypoints_model_reads_the_maps(tmp_path):
+    model = fitted("heatmap")
+    path = export_onnx(model, tmp_path / "maps.onnx", opencv=True, maps=True)
+    reader = cv2.dnn.KeypointsModel(str(path))
+    reader.setInputParams(1.0, (64, 64))
+    for crop, maps in zip(HELD_OUT[:3], model.score_maps(HELD_OUT[:3], stride=4), strict=True):
+        found = np.array(reader.estimate(crop, 0.0))
+        y, x = np.divmod(maps.reshape(len(maps), -1).argmax(1), maps.shape[2])
+        np.testing.assert_allclose(found, 4 * np.stack([x, y], 1), atol=1e-3)
+    with pytest.raises(InputError, match="FastCascade has none"):
+        export_onnx(fitted("sdm"), tmp_path / "no.onnx", opencv=True, maps=True)
+    with pytest.raises(InputError, match="maps is for"):
+        export_onnx(model, tmp_path / "no.onnx", maps=True)
 
 
 def test_what_opencv_cannot_run_is_refused_by_the_operators_name(tmp_path):

@@ -15,9 +15,12 @@ EXAMPLES = """\
   hybridkp export faces.hkp -o faces.hkr
   hybridkp export faces.hkp -o faces.onnx
   hybridkp export faces.hkp -o faces.onnx --opencv
+  hybridkp export faces.hkp -o faces.onnx --picture any
+  hybridkp export finder_and_faces.hkp -o faces.onnx --picture 480x640
   hybridkp export faces.hkp -o faces8.onnx --int8 --calibrate faces68
 In Python then: hybridkp.runtime.load("faces.hkr").detect(image, box), without torch and scikit-learn.
-An .onnx file takes crops, "image" (B, 3, H, W) float32 BGR, and gives "xy" (B, K, 2) and "score" (B, K)."""
+An .onnx file takes crops, "image" (B, 3, H, W) float32 BGR, and gives "xy" (B, K, 2) and "score" (B, K).
+With --picture it takes "picture" (3, H, W) and "boxes" (N, 4); a model with a finder finds them itself."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +32,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--opencv", action="store_true", help=".onnx: for cv2.dnn, one crop at a time, its operators alone"
     )
     parser.add_argument(
+        "--maps",
+        action="store_true",
+        help="with --opencv: score maps instead of points, for cv2.dnn.KeypointsModel",
+    )
+    parser.add_argument(
         "--pixels",
         choices=("float", "uint8"),
         default="float",
         help=".onnx: crops as (B, 3, H, W) float32 (default), or as OpenCV has them, (B, H, W, 3) uint8",
+    )
+    parser.add_argument(
+        "--picture",
+        type=picture_size,
+        metavar="HxW",
+        help=".onnx: whole pictures of this height and width (of any size: any) instead of crops",
     )
     parser.add_argument(
         "--int8", action="store_true", help="networks' convolutions in 8 bits; needs --calibrate"
@@ -43,13 +57,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     reader_options(parser)
 
 
+def picture_size(text: str) -> tuple[int, int] | str:
+    """A size as people type it, 480x640, or any."""
+    if text == "any":
+        return text
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, such as 480x640, or any, got {text!r}")
+    return int(height), int(width)
+
+
 def run(args: argparse.Namespace) -> int:
     from ..files import load_model, read_meta
     from ..runtime import export_runtime
 
     graph = args.out.suffix.lower() == ".onnx"
-    if not graph and (args.opencv or args.pixels != "float"):
-        raise InputError(f"{args.out}: --opencv and --pixels are for .onnx files: give -o model.onnx")
+    if not graph and (args.opencv or args.pixels != "float" or args.picture):
+        raise InputError(f"{args.out}: --opencv, --pixels, --picture are for .onnx files: give -o model.onnx")
+    if args.maps and not args.opencv:
+        raise InputError("--maps is for cv2.dnn.KeypointsModel: give --opencv too")
     if reading(args) and not args.calibrate:
         raise InputError(f"{args.model}: options of the data, such as --images, are for --calibrate DATA")
     if args.int8 != bool(args.calibrate):
@@ -67,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
         if graph:
             from ..runtime import export_onnx
 
-            export_onnx(model, args.out, meta, opencv=args.opencv, pixels=args.pixels)
+            forms = {name: getattr(args, name) for name in ("opencv", "pixels", "picture", "maps")}
+            export_onnx(model, args.out, meta, **forms)
         else:
             export_runtime(model, args.out, meta)
     except InputError as error:

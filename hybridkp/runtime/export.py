@@ -81,7 +81,10 @@ def crops_node(model: Any) -> Any:
     """:func:`fitted_node` of a detector of crops; a model with a finder of its own is refused."""
     node = fitted_node(model)
     if node["kind"] == WHOLE:
-        raise InputError("finds objects itself, and such a file takes crops: export to a .hkr file instead")
+        raise InputError(
+            "finds objects itself, and such a file takes crops: give the size of whole pictures (--picture"
+            " 480x640), or export to a .hkr file"
+        )
     return node
 
 

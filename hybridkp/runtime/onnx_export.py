@@ -19,7 +19,7 @@ from onnx import helper
 
 from .. import __version__
 from ..files.atomic import write_atomic
-from ..structures import MARGIN, InputError
+from ..structures import MARGIN, InputError, MapsNode, supports
 from .builder import OPSET, Crop, Graph, Tensor, declared, emit
 from .export import crops_node, fitted_node
 from .onnx_picture import n_landmarks, picture_graph
@@ -31,6 +31,7 @@ OPENCV_OPS = frozenset(
     ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Sqrt Squeeze Sub""".split()  # noqa: SIM905
 )
 INPUTS = ("float", "uint8")
+STRIDE = 4  #: crop px per px of a score map
 
 
 def export_onnx(
@@ -41,6 +42,7 @@ def export_onnx(
     opencv: bool = False,
     pixels: str = "float",
     picture: tuple[int, int] | str | None = None,
+    maps: bool = False,
 ) -> Path:
     """Write a fitted detector as one ONNX graph of opset 17.
 
@@ -54,6 +56,8 @@ def export_onnx(
     picture : whole pictures instead of crops, of this (height, width), or of "any": input ``picture``
         (3, height, width) or, with uint8, (height, width, 3).  A model with a finder, which needs the size,
         finds the objects; another has a second input, ``boxes`` (N, 4) float32 x, y, width, height
+    maps : score maps instead of points, for OpenCV's ``cv2.dnn.KeypointsModel``: output ``maps``
+        (1, K + 1, H / 4, W / 4), each of sum 1, and one of zeros, the background; needs ``opencv``
 
     Returns
     -------
@@ -72,9 +76,14 @@ def export_onnx(
         raise InputError(f"pixels must be one of {', '.join(INPUTS)}, for cv2.dnn float; got {pixels!r}")
     if opencv and picture is not None:
         raise InputError("cv2.dnn takes crops, one at a time: leave out the picture's size")
+    if maps and not (opencv and supports(model, MapsNode)):
+        why = "is for cv2.dnn" if not opencv else f"asks for score maps, and {type(model).__name__} has none"
+        raise InputError(f"maps {why}: export points instead")
     node, size_hw = crops_node(model) if picture is None else fitted_node(model), _two(model.size_hw_)
     margin = float((meta or {}).get("margin", MARGIN))
-    if picture is None:
+    if maps:
+        graph = _maps(model, node, size_hw)
+    elif picture is None:
         graph = _flat(node, size_hw) if opencv else _free(node, size_hw, pixels)
     else:
         graph = picture_graph(node, size_hw, margin, picture, pixels)
@@ -132,6 +141,21 @@ def _flat(node: dict[str, Any], size_hw: tuple[int, int]) -> Any:
         [declared("image", np.float32, [1, 3, *size_hw])],
         [declared("xy", np.float32, [1, k, 2]), declared("score", np.float32, [1, k])],
     )
+
+
+def _maps(model: Any, node: dict[str, Any], size_hw: tuple[int, int]) -> Any:
+    """One crop, (1, 3, H, W) to score maps (1, K + 1, h, w)."""
+    g, inside, k = Graph(), model.maps_node(STRIDE), n_landmarks(node, size_hw)
+    crop = Crop(Tensor(g, "image", np.float32).reshape(3, *size_hw), size_hw)
+    (found,) = g.inline(inside["graph"], {"image": crop.planes(inside["channels"])}, ["maps"])
+    h, w = (side // STRIDE for side in size_hw)
+    background = g.tensor(np.zeros((1, 1, h, w), np.float32))  # the last map, which OpenCV leaves out
+    g.name(g.concat([found.reshape(1, k, h, w), background], 1), "maps")
+    image, maps = (
+        declared("image", np.float32, [1, 3, *size_hw]),
+        declared("maps", np.float32, [1, k + 1, h, w]),
+    )
+    return g.finish("hybridkp", [image], [maps])
 
 
 def _free(node: dict[str, Any], size_hw: tuple[int, int], pixels: str) -> Any:
