@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..descriptors import HOG
+from ..descriptors.gradients import describe_points
 from ..imaging.geometry import apply_affine
 from ..imaging.images import check_crops, crops_to_grey
 from ..imaging.pyramid import gaussian_pyramid
@@ -129,13 +130,20 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
 
     def _features(self, grey: Array, picture: Array, xy: Array, scale: float) -> tuple[Array, Array, Array]:
         mean, size = self.shape_.mean_, self.size_hw_
-        return stage_rows(grey, picture, xy, mean, size, scale, self._describe)
+        return stage_rows(grey, picture, xy, mean, size, scale, self._describe, self._dtype())
 
     def _descriptor(self) -> Descriptor:
         return HOG(cells=4, cell_px=6) if self.descriptor is None else self.descriptor
 
+    def _dtype(self) -> Any:
+        """Of the frames: histograms need no whole grey levels, others' descriptors may."""
+        return np.float32 if is_dense_hog(self._descriptor()) else np.uint8
+
     def _describe(self, frame: Array, xy: Array) -> Array:
-        return self._descriptor().describe(gaussian_pyramid(frame, self.n_levels), Keypoints(xy))
+        descriptor = self._descriptor()
+        if is_dense_hog(descriptor):
+            return describe_points(frame, xy.astype(np.float32).astype(float), **hog_layout(descriptor))
+        return descriptor.describe(gaussian_pyramid(frame, self.n_levels), Keypoints(xy))
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""
@@ -143,7 +151,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         grey = crops_to_grey(check_crops(images, self.size_hw_))
         start = given_starts(self.start_.predict(grey), self.shape_)
         stages = list(zip(self.scales, self.weights_, self.offsets_, strict=True))
-        return descend(grey, start, stages, self.curve_, self.shape_.mean_, self._describe)
+        return descend(grey, start, stages, self.curve_, self.shape_.mean_, self._describe, self._dtype())
 
     def stages(self, images: Any) -> list[Stage]:
         """The start's points and those after each step."""
@@ -151,7 +159,7 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
         grey = crops_to_grey(check_crops(images, self.size_hw_))
         start = given_starts(self.start_.predict(grey), self.shape_)
         steps = list(zip(self.scales, self.weights_, self.offsets_, strict=True))
-        shape = self.curve_, self.shape_.mean_, self._describe
+        shape = self.curve_, self.shape_.mean_, self._describe, self._dtype()
         found = [descend(grey, start, steps[: i + 1], *shape)[0] for i in range(len(steps))]
         names = [f"cascade step {i}" for i in range(1, len(found) + 1)]
         return stages_of(self.start_, grey) + [Stage(*each) for each in zip(names, found, strict=True)]

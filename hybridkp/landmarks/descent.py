@@ -7,6 +7,7 @@ NumPy and OpenCV only: an exported model runs from here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..structures import Array
 from .frames import frame_maps, frame_size, to_frame
 from .linear import row_by_row
 
-Describe = Callable[[Array, Array], Array]  #: frame (h, w) uint8, points (K, 2) -> rows (K, D)
+Describe = Callable[[Array, Array], Array]  #: frame (h, w), points (K, 2) -> rows (K, D)
 
 
 def stage_rows(
@@ -26,16 +27,18 @@ def stage_rows(
     size_hw: tuple[int, int],
     scale: float,
     describe: Describe,
+    dtype: Any = np.uint8,
 ) -> tuple[Array, Array, Array]:
     """Rows (N, K * D) of the points in their frames, the maps (N, 2, 3), the points (N, K, 2) there.
 
-    ``grey`` is (B, H, W), ``picture`` (N,) says which of them each shape of ``xy`` (N, K, 2) is in.
+    ``grey`` is (B, H, W), ``picture`` (N,) says which of them each shape of ``xy`` (N, K, 2) is in; frames
+    are of ``dtype``, uint8 or float32.
     """
     size = frame_size(size_hw, scale)
     maps = frame_maps(xy, mean, scale)
     points = apply_affine(maps, xy)
     rows = [
-        describe(to_frame(grey[b], matrix, size), shape).ravel()
+        describe(to_frame(grey[b].astype(dtype, copy=False), matrix, size), shape).ravel()
         for b, matrix, shape in zip(picture, maps, points, strict=True)
     ]
     return np.stack(rows).astype(np.float32, copy=False), maps, points
@@ -48,12 +51,13 @@ def descend(
     curve: Array,
     mean: Array,
     describe: Describe,
+    dtype: Any = np.uint8,
 ) -> tuple[Array, Array]:
     """Every stage (scale, weights, offset) in turn: (B, K, 2) and (B, K) float32."""
     lengths = []
     for scale, weights, offset in stages:
         rows, maps, points = stage_rows(
-            grey, np.arange(len(grey)), current, mean, grey.shape[1:], scale, describe
+            grey, np.arange(len(grey)), current, mean, grey.shape[1:], scale, describe, dtype
         )
         current, length = moved(current, points, row_by_row(rows, weights) + offset, maps)
         lengths.append(length)

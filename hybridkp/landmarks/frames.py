@@ -37,5 +37,8 @@ def frame_maps(xy: Array, mean: Array, scale: float) -> Array:
 
 
 def to_frame(grey: Array, matrix: Array, size_hw: tuple[int, int]) -> Array:
-    """One grey crop (H, W) uint8 seen in its frame, (h, w) uint8."""
+    """One grey crop (H, W) seen in its frame, (h, w) of its dtype.
+
+    Of a float32 crop no grey level is rounded: what is found there moves with the frame and never jumps.
+    """
     return warp(grey, matrix, size_hw)

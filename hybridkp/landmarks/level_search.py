@@ -65,7 +65,8 @@ class LevelSearch(DetectorMixin, BaseEstimator):
 
         Parameters
         ----------
-        frames : N pictures (h, w) uint8; points, wanted : (N, K, 2) in them, NaN = not labelled
+        frames : N pictures (h, w), of the dtype of :meth:`_seen`
+        points, wanted : (N, K, 2) in them, NaN = not labelled
         fold : (N,) 0 or 1; all 0 where there are too few groups for two
         """
         raise NotImplementedError
@@ -99,6 +100,10 @@ class LevelSearch(DetectorMixin, BaseEstimator):
         self.curve_ = fit_scores(raw, np.linalg.norm(current - truth, axis=-1), self.size_hw_)
         return self
 
+    def _seen(self, grey: Array) -> Array:
+        """Crops as frames are made of them; float32 where no grey level needs to be whole."""
+        return grey
+
     def _fit_level(
         self, level: int, grey: Array, current: Array, truth: Array, names: Array, fold: Array, rng: Any
     ) -> tuple[Array, Array]:
@@ -106,7 +111,7 @@ class LevelSearch(DetectorMixin, BaseEstimator):
         maps = frame_maps(current, self.shape_.mean_, scale)
         points, wanted = apply_affine(maps, current), apply_affine(maps, truth)
         size = frame_size(self.size_hw_, scale)
-        frames = [to_frame(g, m, size) for g, m in zip(grey, maps, strict=True)]
+        frames = [to_frame(self._seen(g), m, size) for g, m in zip(grey, maps, strict=True)]
         learned = self._learn(level, frames, points, wanted, fold, rng)
         windows = self._windows(level, learned, frames, points, fold)
         window = self._window(level)
@@ -129,7 +134,7 @@ class LevelSearch(DetectorMixin, BaseEstimator):
         def respond(level: int, frames: list[Array], points: Array) -> Array:
             return self._windows(level, self.levels_[level], frames, points, None)
 
-        return search(grey, current, levels, self.shape_, respond)
+        return search(self._seen(grey), current, levels, self.shape_, respond)
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) float32 probability, see the notes."""

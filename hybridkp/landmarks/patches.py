@@ -150,6 +150,11 @@ class PatchDetector(LevelSearch):
         px = 8 if level < 2 else 6
         return max(2, round(px / step)), step
 
+    def _seen(self, grey: Array) -> Array:
+        classifier = default_classifier() if self.classifier is None else self.classifier
+        dense = is_dense_hog(self._descriptor()) and is_linear(classifier)
+        return grey.astype(np.float32) if dense else grey
+
     def _learn(
         self, level: int, frames: list[Array], points: Array, wanted: Array, fold: Array, rng: Any
     ) -> dict[str, Any]:
@@ -237,7 +242,8 @@ class PatchDetector(LevelSearch):
         before, found = (np.asarray(stage.xy, float) for stage in self.stages(images)[-2:])
         state, shape = self.levels_[-1], self.shape_
         maps = frame_maps(given_starts(before, shape), shape.mean_, state["scale"])
-        frame = to_frame(crops_to_grey(images)[0], maps[0], frame_size(self.size_hw_, state["scale"]))
+        seen, size = self._seen(crops_to_grey(images)[0]), frame_size(self.size_hw_, state["scale"])
+        frame = to_frame(seen, maps[0], size)
         place = np.rint(apply_affine(maps[0], found[0, landmark]))
         row = describe_places(self.descriptor_, frame, place[None, None], self.n_levels)[0, 0]
         what, rest, parts = Experts(state).contributions(row, landmark)

@@ -19,7 +19,7 @@ from .frames import frame_maps, frame_size, to_frame
 from .linear import row_by_row
 from .shape import PointDistribution
 
-#: level, frames (h, w) uint8, points (N, K, 2) in them -> raw scores (N, K, S, S) around the points
+#: level, frames (h, w), points (N, K, 2) in them -> raw scores (N, K, S, S) around the points
 Respond = Callable[[int, list[Array], Array], Array]
 
 
@@ -30,7 +30,7 @@ def search(
 
     Parameters
     ----------
-    grey : (B, H, W) uint8
+    grey : (B, H, W) uint8, or float32: then frames are not rounded to whole grey levels
     levels : dicts with ``window`` (radius in steps, step in px), ``scale``, ``curve`` (K, 2) and,
         where a correction was learned, ``weights_update`` and ``offset_update``
 

@@ -34,8 +34,11 @@ def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, 
     Raises
     ------
     InputError
-        When the model, or a member of it, cannot run without scikit-learn or torch.
+        When the model, or a member of it, cannot run without scikit-learn or torch, and for a name that
+        ends in .onnx.
     """
+    if Path(path).suffix.lower() == ".onnx":
+        raise InputError(f"{path}: a runtime file is no ONNX file: call it .hkr, or write one by export_onnx")
     tree = fitted_node(model)
     arrays: dict[str, Any] = {}
     graphs: dict[str, bytes] = {}

@@ -11,7 +11,7 @@ from ...runtime.builder import emit as emitted
 from ..fast_descent import ShapeFrame
 from ..frames import frame_size
 from .histograms import point_order, point_rows
-from .pictures import warped_whole
+from .pictures import BLURRED, warped
 from .steps import frame_of, step_scores
 
 
@@ -21,7 +21,7 @@ def emit(node: dict[str, Any], crop: Crop) -> Points:
     order, lengths = point_order(node["hog"], k), []
     for scale, weights, offset in zip(node["scales"], node["weights"], node["offsets"], strict=True):
         a, b = frame_of(mean, z, scale, k)
-        frame = warped_whole(crop.grey, crop.size_hw, a, b, scale)
+        frame = warped(crop.grey, crop.size_hw, a, b, scale, BLURRED)
         rows = point_rows(frame, frame_size(crop.size_hw, scale), a * z + b, node["hog"], k)
         weights = np.asarray(weights)[order]
         step = (rows.to(weights.dtype) @ weights).to(np.float64) + np.asarray(offset, float)

@@ -14,7 +14,7 @@ from ..fast_descent import ShapeFrame
 from ..frames import frame_size
 from ..response import window_offsets
 from .histograms import votes
-from .pictures import separable, warped_whole
+from .pictures import BLURRED, separable, warped
 from .steps import frame_of
 
 
@@ -25,7 +25,7 @@ def emit(node: dict[str, Any], crop: Crop) -> Points:
     for level in node["levels"]:
         scale, s = float(level["scale"]), 2 * int(level["radius"]) + 1
         a, b = frame_of(mean, z, scale, k)
-        frame = warped_whole(crop.grey, crop.size_hw, a, b, scale)
+        frame = warped(crop.grey, crop.size_hw, a, b, scale, BLURRED)
         points = a * z + b
         centre = Complex(points.re.round(), points.im.round())
         odds = _responses(frame, frame_size(crop.size_hw, scale), centre, level, node["hog"], k)

@@ -36,9 +36,6 @@ def separable(maps: Tensor, channels: int, taps: Any, n: int = 0) -> Tensor:
 _REACH = 6  #: taps on each side of the widest blur that a frame needs
 
 
-LEAST_BLUR = 0.3  #: px; :func:`hybridkp.imaging.warp` leaves out a blur of less
-
-
 def blurred_by(maps: Tensor, sigma: Tensor, channels: int) -> Tensor:
     """What ``cv2.GaussianBlur`` makes of a picture (C, H, W) by a ``sigma`` (1,) over :data:`LEAST_BLUR`.
 
@@ -83,34 +80,34 @@ def fixed_blur(grey: Tensor, sigma: float) -> Tensor:
     return ((wide + 32768.0) / 65536.0).floor()
 
 
-def warped(grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, scale: float) -> Tensor:
-    """As :func:`..fast_descent.warp_frame`: the crop in the frame of ``a z + b``, grey levels."""
+LEAST_BLUR = 0.3  #: px; :func:`hybridkp.imaging.warp` leaves out a blur of less
+BLURRED = float(1 / np.sqrt(1 + 4 * LEAST_BLUR**2))  #: the size of a map from which on that is
+
+
+def warped(
+    grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, scale: float, below: float = 0.9
+) -> Tensor:
+    """As :func:`..fast_descent.warp_frame`: the crop in the frame of ``a z + b``, grey levels.
+
+    With ``below`` = :data:`BLURRED` as :func:`..frames.to_frame` of a float32 crop.
+    """
     smallest = scale / MAX_ZOOM
-    if smallest < 0.9:
-        grey = _blurred(grey, a.abs(), smallest)
+    if smallest < below:
+        grey = _blurred(grey, a.abs(), smallest, below)
     return _interpolated(grey, size_hw, a, b, frame_size(size_hw, scale))
 
 
-def _blurred(grey: Tensor, size: Tensor, smallest: float) -> Tensor:
-    """``cv2.GaussianBlur`` of floats before a map that shrinks to ``size`` (1,); none from 0.9 on."""
+def _blurred(grey: Tensor, size: Tensor, smallest: float, below: float) -> Tensor:
+    """``cv2.GaussianBlur`` of floats before a map that shrinks to ``size`` (1,); none from ``below`` on."""
     g, variance = grey.graph, (1.0 / (size * size) - 1.0).at_least(1e-3) * 0.25
     most = int(8 * 0.5 * np.sqrt(1 / smallest**2 - 1) + 1.5) // 2
     steps = np.arange(-most, most + 1, dtype=float)
     reach = ((variance.sqrt() * 8.0 + 1.0).round() * 0.5).floor()
-    used = (g.tensor(np.abs(steps)) - g.where(size < 0.9, reach, np.zeros(1))) < 0.5
+    used = (g.tensor(np.abs(steps)) - g.where(size < below, reach, np.zeros(1))) < 0.5
     taps = g.where(used, (np.square(steps) * -0.5 / variance).exp(), np.zeros(1))
     kernel = (taps / taps.sum(0)).to(np.float32)
     wide = separable(g.op("Unsqueeze", grey, g.ints([0])), 1, kernel, len(steps))
     return g.op("Squeeze", wide, g.ints([0]))
-
-
-def warped_whole(grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, scale: float) -> Tensor:
-    """As :func:`hybridkp.imaging.warp` of a grey crop, whole numbers."""
-    if (scale / MAX_ZOOM) ** -2 > 1 + 4 * LEAST_BLUR**2:
-        g, size = grey.graph, a.abs()
-        sigma = (1.0 / (size * size) - 1.0).at_least(0.0).sqrt() * 0.5
-        grey = g.op("Squeeze", blurred_by(g.op("Unsqueeze", grey, g.ints([0])), sigma, 1), g.ints([0]))
-    return _interpolated(grey, size_hw, a, b, frame_size(size_hw, scale)).round()
 
 
 def _interpolated(

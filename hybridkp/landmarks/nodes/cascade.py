@@ -29,10 +29,11 @@ def make(node: Node, engine: str) -> Run:
         raise ValueError("no stages")
 
     def describe(frame: Array, xy: Array) -> Array:
-        return describe_points(frame.astype(np.float32), xy.astype(np.float32).astype(float), **hog)
+        return describe_points(frame, xy.astype(np.float32).astype(float), **hog)
 
     def run(grey: Array) -> tuple[Array, Array]:
-        xy, score = descend(grey[None], start(grey)[0][None].astype(float), stages, curve, mean, describe)
+        first = start(grey)[0][None].astype(float)
+        xy, score = descend(grey[None], first, stages, curve, mean, describe, np.float32)
         return xy[0], score[0]
 
     return on_grey(run)

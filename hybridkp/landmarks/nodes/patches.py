@@ -32,7 +32,8 @@ def make(node: Node, engine: str) -> Run:
         return np.stack([dense_windows(f, p, *experts, **hog) for f, p in zip(frames, points, strict=True)])
 
     def run(grey: Array) -> tuple[Array, Array]:
-        xy, raw, _, _ = search(grey[None], start(grey)[0][None].astype(float), levels, shape, respond)
+        first, seen = start(grey)[0][None].astype(float), grey[None].astype(np.float32)
+        xy, raw, _, _ = search(seen, first, levels, shape, respond)
         return xy[0].astype(np.float32), found_score(raw, curve)[0]
 
     return on_grey(run)
