@@ -19,10 +19,11 @@ import pytest
 
 from hybridkp import recipes, runtime
 from hybridkp.checks import make_problem
-from hybridkp.deep import CNNRefiner, HeatmapNet
+from hybridkp.deep import CNNRefiner, DirectNet, HeatmapNet
 from hybridkp.files import graphs
-from hybridkp.fusion import Refined
+from hybridkp.fusion import Average, Refined
 from hybridkp.landmarks import CascadedRegressor, HolisticRegressor
+from hybridkp.memory.resident import peak_bytes, reset_peak
 from hybridkp.points import NetFeature
 from hybridkp.structures import InputError
 
@@ -126,6 +127,23 @@ def test_a_detector_says_what_it_is(exported: dict[str, Path]) -> None:
     known = runtime.load(exported["network"], "cv2.dnn")
     assert repr(known) == "RuntimeDetector(network, 5 landmarks, crops of 64 x 64 px, on cv2.dnn)"
     assert repr(runtime.load(exported["cascade"])).endswith("on NumPy)")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a peak cannot be reset")
+def test_20_000_calls_leave_nothing_behind(tmp_path: Path) -> None:
+    """One object after the other, as a camera gives them: memory stays that of the first thousand."""
+    images = [cv2.resize(image, (32, 32)) for image in PROBLEM.images]
+    net = DirectNet(input_px=32, schedule=DirectNet.default_schedule(**SMALL))
+    both = Average([("network", net), ("grid", HolisticRegressor("channels", grid=4))])
+    path = runtime.export_runtime(both.fit(np.stack(images), PROBLEM.xy / 2), tmp_path / "both.hkr")
+    detector, image = runtime.load(path), HELD_OUT[0]
+    for i in range(20_000):
+        detector.detect(image, (4 + i % 7, 5, 40, 44))
+        if i == 1_000:
+            reset_peak()
+            before = peak_bytes()
+    assert peak_bytes() - before < 5e6
 
 
 INHERITED: dict[str, Any] = {}  #: what a forked process finds here

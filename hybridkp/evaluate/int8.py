@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.export import crops_node
+from ..runtime.export import fitted_node
 from ..runtime.nodes import Run, build
+from ..runtime.values import WHOLE
 from ..stats import bootstrap_interval
 from ..structures import MARGIN, Array, Dataset, InputError
 from .crops import Crops, make_crops
@@ -54,7 +55,9 @@ def int8_model(model: Any, data: Dataset, margin: float = MARGIN, random_state: 
     """
     from ..runtime.int8 import in_8_bits, n_networks
 
-    tree, (h, w) = crops_node(model), model.size_hw_
+    tree, (h, w) = fitted_node(model), model.size_hw_
+    if tree["kind"] == WHOLE:
+        raise InputError("has a finder, and 8 bits are for detectors of crops: export without --int8")
     if not n_networks(tree):
         raise InputError("has no network of crops: there is nothing to put into 8 bits")
     crops = make_crops(data, (int(h), int(w)), margin)
