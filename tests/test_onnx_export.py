@@ -88,6 +88,7 @@ KINDS = {
     "hog+svm": lambda: PatchDetector(scales=(0.5, 1.0), n_hard=0),
     "direct": lambda: DirectNet(input_px=48, schedule=DirectNet.default_schedule(**SMALL)),
     "heatmap": heatmap,
+    "heatmap, modes": lambda: heatmap(decoding="mode"),
     "heatmap:flip": lambda: fusion.MirrorAverage(heatmap()),
     "hog+ridge:flip": lambda: fusion.MirrorAverage(HolisticRegressor()),
     "tree": lambda: fusion.PictorialStructure(heatmap(), guard=False),
@@ -219,7 +220,7 @@ def test_crops_may_come_as_opencv_has_them(tmp_path):
     np.testing.assert_allclose(in_engine(path, crops)[0], one_by_one(fitted("hog+ridge"))[0], atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["direct", "heatmap", "heatmap:flip"])
+@pytest.mark.parametrize("kind", ["direct", "heatmap", "heatmap, modes", "heatmap:flip"])
 def test_stock_opencv_runs_networks(tmp_path, kind):
     path = export_onnx(fitted(kind), tmp_path / "m.onnx", opencv=True)
     net = cv2.dnn.readNetFromONNX(str(path))

@@ -308,7 +308,7 @@ def test_crops_of_another_size(cascade):
     [
         (CascadedRegressor(SIFT()), "SIFT"),
         (PatchDetector(HOG(backend="opencv"), scales=(1.0,), n_hard=0), "dense HOG"),
-        (PatchDetector(scales=(1.0,), step=2, n_hard=0), "step 1"),
+        (PatchDetector(scales=(1.0,), step=2, n_hard=0), "on HOG with steps of 2 px"),
         (fusion.Refined(HolisticRegressor(), SubpixelRefiner(), cv=2), "SubpixelRefiner cannot be exported"),
         (fusion.MapFusion([("a", PatchDetector(scales=(1.0,), n_hard=0))]), "MapFusion cannot be exported"),
     ],

@@ -96,7 +96,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
     Departures from the paper: as in :class:`.CascadedRegressor` (mean-shape frame, out-of-fold
     starts, held-out predictions between the stages, the meaning of the score).  The starts of mirrored
     copies are the mirrored starts of the originals.  Departures from that class: channels of the
-    frame instead of histograms at each point, read at the nearest pixel; pattern and step are turned
+    frame instead of histograms at each point; pattern and step are turned
     and scaled by what is left of the pose in the frame.
 
     References

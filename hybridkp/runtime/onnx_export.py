@@ -27,8 +27,9 @@ from .opencv_form import for_opencv
 
 #: operators that ``cv2.dnn`` of 4.14 and 5.0 runs as ONNX means them, in the forms that networks here use
 OPENCV_OPS = frozenset(
-    """Add AveragePool Clip Concat Constant Conv Div Flatten Gather Gemm Identity Log MatMul Mul ReduceMean
-    ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Sqrt Squeeze Sub""".split()  # noqa: SIM905
+    """Add AveragePool Clip Concat Constant Conv Div Exp Flatten Gather Gemm Identity Log MatMul Mul
+    ReduceMean ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Sqrt Squeeze Sub
+    Unsqueeze""".split()  # noqa: SIM905
 )
 INPUTS = ("float", "uint8")
 STRIDE = 4  #: crop px per px of a score map
