@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 import pytest
@@ -16,11 +18,12 @@ from onnx import helper
 from hybridkp import runtime
 from hybridkp.datasets import make_scenes
 from hybridkp.deep import CentreNet
-from hybridkp.detection import Cells, FusedFinder, TopDown, WindowFinder
+from hybridkp.detection import Cells, TopDown, WindowFinder
 from hybridkp.evaluate import make_crops
 from hybridkp.imaging import crop_matrix, cut
 from hybridkp.landmarks import FastCascade, HolisticRegressor
 from hybridkp.runtime.builder import Graph, Tensor, declared
+from hybridkp.runtime.onnx_picture import picture_graph
 from hybridkp.structures import InputError
 
 OPENCV_4 = int(cv2.__version__.split(".")[0]) < 5
@@ -39,6 +42,11 @@ FINDERS = {
 def detector():
     crops = make_crops(SCENES, (64, 64))
     return FastCascade(scales=(0.5, 1.0), start=HolisticRegressor("channels")).fit(crops.images, crops.xy)
+
+
+@cache
+def found_by(kind):
+    return FINDERS[kind]().fit(SCENES.samples)
 
 
 def engine(path, **given):
@@ -96,8 +104,7 @@ def test_boxes_given_with_a_picture_of_any_size(tmp_path, detector, pixels):
 
 @pytest.mark.parametrize("kind", FINDERS)
 def test_a_file_that_finds_objects_itself(tmp_path, detector, kind):
-    finder = FINDERS[kind]().fit(SCENES.samples)
-    both = TopDown(finder, detector, (64, 64), 1.1, min_score=0.1)
+    both = TopDown(found_by(kind), detector, (64, 64), 1.1, min_score=0.1)
     path = runtime.export_onnx(both, tmp_path / "m.onnx", picture=(96, 128))
     n = 0
     for scene in HELD_OUT.samples:
@@ -116,8 +123,7 @@ def test_a_file_that_finds_objects_itself(tmp_path, detector, kind):
 
 
 def test_what_whole_pictures_cannot_be(tmp_path, detector):
-    finder = WindowFinder(window_cells=6, n_rounds=1).fit(SCENES.samples)
-    both = TopDown(finder, detector, (64, 64), 1.1)
+    both = TopDown(found_by("hog+svm"), detector, (64, 64), 1.1)
     path = tmp_path / "m.onnx"
     with pytest.raises(InputError, match="need the picture's size"):
         runtime.export_onnx(both, path, picture="any")
@@ -125,7 +131,8 @@ def test_what_whole_pictures_cannot_be(tmp_path, detector):
         runtime.export_onnx(detector, path, picture=(0, 5))
     with pytest.raises(InputError, match="one at a time"):
         runtime.export_onnx(detector, path, picture=(96, 128), opencv=True)
-    fused = FusedFinder([("a", finder), ("b", finder)]).fit(SCENES.samples)
+    node = both.runtime_node()
+    node["finder"]["kind"] = "detection.fused"
     with pytest.raises(InputError, match=r"fused \(detection\) has no ONNX form"):
-        runtime.export_onnx(TopDown(fused, detector, (64, 64)), path, picture=(96, 128))
+        picture_graph(node, (64, 64), 1.1, (96, 128), "float")
     assert not list(tmp_path.iterdir())

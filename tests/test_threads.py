@@ -21,7 +21,7 @@ from hybridkp import recipes, runtime
 from hybridkp.checks import make_problem
 from hybridkp.deep import CNNRefiner, DirectNet, HeatmapNet
 from hybridkp.files import graphs
-from hybridkp.fusion import Average, Refined
+from hybridkp.fusion import Refined
 from hybridkp.landmarks import CascadedRegressor, HolisticRegressor
 from hybridkp.memory.resident import peak_bytes, reset_peak
 from hybridkp.points import NetFeature
@@ -135,8 +135,7 @@ def test_20_000_calls_leave_nothing_behind(tmp_path: Path) -> None:
     """One object after the other, as a camera gives them: memory stays that of the first thousand."""
     images = [cv2.resize(image, (32, 32)) for image in PROBLEM.images]
     net = DirectNet(input_px=32, schedule=DirectNet.default_schedule(**SMALL))
-    both = Average([("network", net), ("grid", HolisticRegressor("channels", grid=4))])
-    path = runtime.export_runtime(both.fit(np.stack(images), PROBLEM.xy / 2), tmp_path / "both.hkr")
+    path = runtime.export_runtime(net.fit(np.stack(images), PROBLEM.xy / 2), tmp_path / "net.hkr")
     detector, image = runtime.load(path), HELD_OUT[0]
     for i in range(20_000):
         detector.detect(image, (4 + i % 7, 5, 40, 44))

@@ -117,7 +117,7 @@ def _card(meta: Mapping[str, Any], size_hw: tuple[int, int], pixels: str, pictur
         "margin": MARGIN,
         "color_order": "BGR",
         "normalisation": "none: grey levels 0 to 255",
-        "layout": "NCHW float32" if pixels == "float" else "NHWC uint8",
+        "layout": ("" if picture else "N") + ("CHW float32" if pixels == "float" else "HWC uint8"),
         "points": f"x, y in px of the {'picture' if picture else 'crop'}, an integer is a pixel's centre",
         "license": "of the data that it was trained on; the program is Apache-2.0",
         **meta,
