@@ -30,8 +30,8 @@ OPENCV_4 = int(cv2.__version__.split(".")[0]) < 5
 SCENES = make_scenes(14, (96, 128), random_state=1)
 HELD_OUT = make_scenes(5, (96, 128), random_state=2)
 FINDERS = {
-    "hog+svm": lambda: WindowFinder(window_cells=6, n_rounds=1),
-    "acf+svm": lambda: WindowFinder(Cells(color=True), window_cells=6, n_rounds=1),
+    "hog+svm": lambda: WindowFinder(window_cells=6, octave=2, n_rounds=1),
+    "acf+svm": lambda: WindowFinder(Cells(color=True), window_cells=5, octave=1, n_rounds=1),
     "centernet": lambda: CentreNet(
         input_px=96, schedule=CentreNet.default_schedule(max_epochs=6, device="cpu"), min_score=0.02
     ),
