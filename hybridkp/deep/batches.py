@@ -18,23 +18,63 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..imaging.images import crops_to_grey
-from ..structures import Array, InputError
+from ..structures import Array, InputError, Stream, blocks
 
 Batch = tuple[Tensor, ...]
 
 
-def grey_tensor(images: Array) -> Tensor:
+def grey_tensor(images: Any) -> Tensor:
     """(B, 1, H, W) uint8 from a checked batch of crops; a copy, so that no caller's array is shared."""
     return torch.from_numpy(np.array(crops_to_grey(images))).unsqueeze(1)
 
 
-def picture_tensor(images: Array, channels: int) -> Tensor:
+def picture_tensor(images: Any, channels: int) -> Tensor:
     """(B, channels, H, W) uint8 from a checked batch of crops: grey (1), or BGR (3), grey repeated."""
     if channels == 1:
         return grey_tensor(images)
     if images.ndim == 3:
         return grey_tensor(images).expand(-1, 3, -1, -1)
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, 3, 1)))
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(images), 3, 1)))
+
+
+class Squares:
+    """Crops (B, H, W[, 3]) as tensors (B, C, S, S) of 0..255 that are made when they are asked for.
+
+    Takes the place of a tensor of all of them where that would not fit: indices in NumPy give a view, in
+    torch the values, and ``split`` the values of all, a few at a time.
+    """
+
+    def __init__(self, crops: Any, channels: int, side: int, rounded: bool = False) -> None:
+        self.crops, self.channels, self.side, self.rounded = crops, channels, side, rounded
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, Tensor):
+            return self._values(self.crops[key.cpu().numpy()])
+        return Squares(self.crops[key], self.channels, self.side, self.rounded)
+
+    def split(self, n: int) -> Iterator[Tensor]:
+        return map(self._values, blocks(self.crops, n))
+
+    def _values(self, crops: Any) -> Tensor:
+        with torch.no_grad():
+            values, _ = resize_square(picture_tensor(np.asarray(crops), self.channels).float(), self.side)
+        return values.round().to(torch.uint8) if self.rounded else values
+
+    def about(self) -> Any:
+        """What tells these crops from others, in JSON."""
+        if isinstance(self.crops, Stream):
+            return self.crops.digest
+        return [float(part.mean(dtype=float)) for part in blocks(self.crops)]
+
+
+def rounded(squares: Tensor | Squares) -> Any:
+    """The same as uint8."""
+    if isinstance(squares, Squares):
+        return Squares(squares.crops, squares.channels, squares.side, True)
+    return squares.round().to(torch.uint8)
 
 
 def split_rows(n: int, groups: Any, fraction: float, seed: int) -> tuple[Array, Array]:
@@ -55,7 +95,7 @@ def split_rows(n: int, groups: Any, fraction: float, seed: int) -> tuple[Array, 
 
 
 class Rows:
-    """The supply of a training on rows: tensors with equal first dimension, in a new order each epoch.
+    """The supply of a training on rows, tensors or :class:`Squares` of one length, in a new order each epoch.
 
     Whole permutations in a row, filled up so that every batch is full and an epoch shows at least
     ``epoch_pictures``; ``augment`` turns a batch and a generator into the batch that the loss sees.
@@ -63,7 +103,7 @@ class Rows:
 
     def __init__(
         self,
-        rows: Batch,
+        rows: tuple[Any, ...],
         augment: Callable[[Batch, Generator], Batch],
         batch_size: int,
         epoch_pictures: int,
@@ -75,7 +115,9 @@ class Rows:
         self.n_steps = math.ceil(max(n, epoch_pictures) / self.batch)
 
     def about(self) -> Any:
-        means = [float(r.double().nan_to_num().mean()) for r in self.rows]
+        means = [
+            r.about() if isinstance(r, Squares) else float(r.double().nan_to_num().mean()) for r in self.rows
+        ]
         return {"n": len(self.rows[0]), "means": means}
 
     def epoch(

@@ -89,10 +89,10 @@ def n_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def in_parts(call: Callable[..., Any], device: torch.device, *rows: Tensor) -> Any:
+def in_parts(call: Callable[..., Any], device: torch.device, *rows: Any) -> Any:
     """What ``call`` gives for :data:`PART` rows at a time, without gradients, as NumPy arrays.
 
-    A tensor, or a tuple of them, with one row per row of the tensors ``rows``.
+    A tensor, or a tuple of them, with one row per row of the tensors (or of what splits like them) ``rows``.
     """
     made = []
     with torch.inference_mode():

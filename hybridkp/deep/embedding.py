@@ -17,12 +17,13 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..imaging.geometry import rescale, resize_points
-from ..imaging.images import crops_to_grey
+from ..imaging.images import check_crops, crops_to_grey
 from ..imaging.pyramid import gaussian_pyramid
+from ..memory.budget import affordable
 from ..structures import Array, InputError, Keypoints, Pyramid
 from .augment import Augment, augment
 from .batches import Batch, sample
-from .devices import in_parts, place
+from .devices import draw_seed, in_parts, place
 from .estimator import NetEstimator
 from .networks.blocks import standardise
 from .networks.dense import DenseTrunk
@@ -98,7 +99,7 @@ class CNNEmbedding(NetEstimator):
         """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
         if self.n_features < 2 or not self.train_levels:
             raise InputError("CNNEmbedding needs n_features >= 2 and at least one of train_levels")
-        fit = self._begin(images, xy, groups, flip)
+        fit = self._begin(*self._sample(check_crops(images), xy, groups), flip)
         levels, targets = self._levels(fit.images, fit.points)
         module = self._fresh(fit)
 
@@ -138,6 +139,18 @@ class CNNEmbedding(NetEstimator):
 
     def _make(self, n_landmarks: int) -> EmbeddingModule:
         return EmbeddingModule(self.n_features, n_landmarks)
+
+    def _sample(self, images: Any, xy: Any, groups: Any) -> tuple[Any, Any, Any]:
+        """As many pictures as may be held at all levels, drawn at random; all where they fit."""
+        pixels = 8 * float(np.prod(images.shape[1:3]))  # a float32 pyramid and its copy
+        most = affordable(len(images), pixels, "CNNEmbedding")
+        if most is None:
+            return np.asarray(images), xy, groups
+        rng = np.random.default_rng(draw_seed(self.random_state))
+        rows = np.sort(rng.choice(len(images), most, replace=False))
+        self.learned_from_ = most
+        names = None if groups is None else np.asarray(groups)[rows]
+        return np.asarray(images[rows]), np.asarray(xy)[rows], names
 
     def _levels(self, images: Array, xy: Array) -> tuple[list[Tensor], list[Tensor]]:
         """Each level to train on, where there is one: (B, 1, H_l, W_l) uint8, with its points."""

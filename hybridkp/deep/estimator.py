@@ -19,10 +19,11 @@ from torch import Generator, Tensor, nn
 
 from ..imaging.geometry import rescale
 from ..imaging.images import check_crops
+from ..memory.budget import fits_in
 from ..stats.calibration import NEAR, calibrate, probability
-from ..structures import Array, DetectorMixin, InputError, check_xy
+from ..structures import Array, DetectorMixin, InputError, Stream, check_xy
 from .augment import Augment, augment
-from .batches import Batch, Rows, picture_tensor, resize_square, split_rows
+from .batches import Batch, Rows, Squares, picture_tensor, resize_square, rounded, split_rows
 from .devices import draw_seed, in_parts, n_parameters, pick_device, place, seeded, set_weights, weights_of
 from .export import export_onnx
 from .schedule import Scheduled
@@ -54,7 +55,7 @@ class Pipeline(nn.Module):
 class Fit(NamedTuple):
     """What a fit starts from, checked: crops, points (B, K, 2) px, rows to learn from and held-out rows."""
 
-    images: Array
+    images: Any
     points: Array
     rows: Array
     held_out: Array
@@ -91,7 +92,7 @@ class NetEstimator(Scheduled):
     def _train(
         self,
         module: nn.Module,
-        rows: Batch,
+        rows: tuple[Any, ...],
         loss: Callable[[nn.Module, Batch], Tensor],
         validate: Callable[[nn.Module], float],
         vary: Callable[[Batch, Generator], Batch],
@@ -113,8 +114,14 @@ class NetEstimator(Scheduled):
     def _device(self) -> torch.device:
         return pick_device(self._schedule.device)
 
-    def _squares(self, images: Array) -> tuple[Tensor, Tensor]:
-        """(B, C, S, S) values 0..255 of checked crops, and the (2,) scale that points move by."""
+    def _squares(self, images: Any) -> tuple[Any, Tensor]:
+        """(B, C, S, S) values 0..255 of checked crops, and the (2,) scale that points move by.
+
+        Where they would not fit (:mod:`hybridkp.memory.budget`), :class:`.batches.Squares` of them.
+        """
+        if isinstance(images, Stream) or not fits_in(len(images), 4 * self.n_channels_ * self.input_px**2):
+            one = resize_square(torch.zeros(1, 1, *images.shape[1:3]), self.input_px)[1]
+            return Squares(images, self.n_channels_, self.input_px), one
         crops = picture_tensor(images, self.n_channels_)
         with torch.inference_mode():
             parts = [resize_square(p.float(), self.input_px) for p in crops.split(64)]
@@ -188,12 +195,12 @@ class NetDetector(DetectorMixin, NetEstimator):
     def _start(self, net: Any, target: Tensor) -> None:
         """Prepare a fresh net with the training points (B, K, 2) in its own px."""
 
-    def _validate(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> float:
+    def _validate(self, net: Any, pictures: Any, target: Tensor, device: torch.device) -> float:
         """What training tries to lower on pictures that it does not see: the mean error, in sides."""
         return mean_error(self._errors(self._run(net, pictures, device)[0], target))
 
     def _settle(
-        self, pipeline: Pipeline, pictures: Tensor, target: Tensor, device: torch.device, flip: Tensor | None
+        self, pipeline: Pipeline, pictures: Any, target: Tensor, device: torch.device, flip: Tensor | None
     ) -> None:
         """Choose what training leaves open, on pictures that it did not see."""
         found, raw = self._run(pipeline.net, pictures, device)
@@ -222,7 +229,7 @@ class NetDetector(DetectorMixin, NetEstimator):
             self.initial.start(pipeline.net)
         self._train(
             pipeline.net,
-            (squares.round().to(torch.uint8), target),
+            (rounded(squares), target),
             lambda net, batch: self._loss(net, *batch),
             lambda net: self._validate(net, *held_out, fit.device),
             lambda batch, generator: augment(batch[0], batch[1], self.augmentation, generator, fit.flip),
@@ -239,7 +246,7 @@ class NetDetector(DetectorMixin, NetEstimator):
                 raise InputError(f"{name} takes what hybridkp.deep.{maker} gives, got {value!r}")
 
     @staticmethod
-    def _run(module: nn.Module, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
+    def _run(module: nn.Module, pictures: Any, device: torch.device) -> tuple[Array, Array]:
         """Points and confidence of (B, C, H, W), a few at a time, without gradients."""
         place(module, device)
         found: tuple[Array, Array] = in_parts(

@@ -212,19 +212,17 @@ class HeatmapNet(NetDetector):
         backbone = make_backbone(self.backbone, self.n_channels_, self.input_px)
         return HeatmapModule(backbone, n_landmarks, self.loss in OF_HEIGHTS)
 
-    def _readings(
-        self, net: Any, pictures: Tensor, target: Tensor, device: torch.device
-    ) -> dict[bool, float]:
+    def _readings(self, net: Any, pictures: Any, target: Tensor, device: torch.device) -> dict[bool, float]:
         """The capped mean error, in sides, of each way to read maps that ``decoding`` allows."""
         allowed = {"mean": (False,), "mode": (True,), "auto": (False, True)}[self.decoding]
         found = self._run(BothReadings(net), pictures, device)
         return {mode: mean_error(np.minimum(self._errors(found[mode], target), FAR)) for mode in allowed}
 
-    def _validate(self, net: Any, pictures: Tensor, target: Tensor, device: torch.device) -> float:
+    def _validate(self, net: Any, pictures: Any, target: Tensor, device: torch.device) -> float:
         return min(self._readings(net, pictures, target, device).values())
 
     def _settle(
-        self, pipeline: Pipeline, pictures: Tensor, target: Tensor, device: torch.device, flip: Tensor | None
+        self, pipeline: Pipeline, pictures: Any, target: Tensor, device: torch.device, flip: Tensor | None
     ) -> None:
         net: Any = pipeline.net
         errors = self._readings(net, pictures, target, device)

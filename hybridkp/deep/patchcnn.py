@@ -22,7 +22,7 @@ from ..imaging.images import check_crops
 from ..landmarks.shape import PointDistribution
 from ..structures import Array, DetectorMixin, InputError
 from .augment import Augment, augment
-from .batches import Batch, pixel_grid
+from .batches import Batch, pixel_grid, rounded
 from .codec import decode
 from .devices import in_parts, place
 from .estimator import NetEstimator, calibrated, mean_error
@@ -163,7 +163,7 @@ class PatchCNN(DetectorMixin, NetEstimator):
         held_out = squares[fit.held_out], target[fit.held_out]
         self._train(
             module,
-            (squares.round().to(torch.uint8), target),
+            (rounded(squares), target),
             self._loss,
             lambda net: mean_error(self._errors(self._run(net, held_out[0], fit.device)[0], held_out[1])),
             vary,
@@ -245,7 +245,7 @@ class PatchCNN(DetectorMixin, NetEstimator):
     def _candidate(xy: Tensor, level: int) -> Tensor:
         return rescale(xy, SCALES[level] / STRIDE)
 
-    def _run(self, module: Any, pictures: Tensor, device: torch.device) -> tuple[Array, Array]:
+    def _run(self, module: Any, pictures: Any, device: torch.device) -> tuple[Array, Array]:
         """Points and raw confidence of squares (B, 1, S, S)."""
         place(module, device)
         unit = (0.01 * self.input_px) ** 2

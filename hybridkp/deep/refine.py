@@ -19,7 +19,7 @@ from ..imaging.geometry import rescale
 from ..imaging.images import check_crops
 from ..structures import Array, InputError, check_start
 from .augment import Augment, augment
-from .batches import Batch, pixel_grid, sample
+from .batches import Batch, pixel_grid, rounded, sample
 from .devices import in_parts, place
 from .estimator import NetEstimator, calibrated, mean_error
 from .export import trace
@@ -171,7 +171,7 @@ class CNNRefiner(NetEstimator):
 
         self._train(
             module,
-            (squares.round().to(torch.uint8), target, begin),
+            (rounded(squares), target, begin),
             self._loss,
             lambda net: mean_error(self._errors(held_out(net)[0], target[fit.held_out])),
             vary,
@@ -233,7 +233,7 @@ class CNNRefiner(NetEstimator):
         return total
 
     @staticmethod
-    def _run(module: nn.Module, pictures: Tensor, start: Tensor, device: torch.device) -> tuple[Array, Array]:
+    def _run(module: nn.Module, pictures: Any, start: Tensor, device: torch.device) -> tuple[Array, Array]:
         place(module, device)
         found: tuple[Array, Array] = in_parts(lambda *part: module(*part)[-1], device, pictures, start)
         return found

@@ -37,6 +37,7 @@ from ..structures import (
     object_keys,
 )
 from .bench_landmarks import with_seed
+from .crop_files import forget_crops
 from .crops import make_crops
 from .found_boxes import found_too
 from .worker import fit, model_meta
@@ -65,19 +66,21 @@ def train(
     name : of the method, for the record
     """
     problem = as_problem(data)
-    cut = problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway
     path, estimator, taught, finder = Path(path), with_seed(estimator, seed), problem.train, None
     if isinstance(estimator, TopDown):
         finder = clone(estimator.finder).fit(taught.samples)
         taught = found_too(taught, finder)
-    crops = make_crops(taught, *cut)
     detector = estimator if finder is None else estimator.detector
+    fits = path.with_name(f".{path.name}.fits")
+    cut = problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway, fits
     # a member that is needed out of fold and fitted too does each fit once, also after a kill
-    with memory.remember_until_done(path.with_name(f".{path.name}.fits")):
+    with memory.remember_until_done(fits):
+        crops = make_crops(taught, *cut)
         model = fit(detector, crops.batch, crops.xy, crops.groups, crops.flip)
         if finder is not None:
             model = TopDown(finder, model, problem.size_hw, problem.margin, estimator.min_score)
         save_model(model, path, model_meta(problem, name))
+        forget_crops(fits)
     return model
 
 

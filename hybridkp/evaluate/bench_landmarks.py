@@ -25,8 +25,9 @@ from ..files import atomic_path, load_predictions, remove_leftovers, write_atomi
 from ..files.lease import clear_abandoned, scratch_folder, work_in
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS
-from ..structures import DataWarning, Detector, InputError, InputErrors, Predictions, Problem
-from .crops import Crops, loaders, make_crops
+from ..structures import DataWarning, Detector, InputError, InputErrors, Predictions, Problem, Stream
+from .crop_files import forget_crops
+from .crops import SOURCE, Crops, loaders, make_crops
 from .executors import AnyExecutor, Elsewhere, elsewhere, until_visible
 from .processes import (
     BenchProgress,
@@ -39,9 +40,6 @@ from .processes import (
 )
 from .stored import model_path, note_problem, prediction_path
 from .worker import Job, model_meta, run_job
-
-#: what decides the crops that all methods share
-_SHARED_SOURCE = ("hybridkp.evaluate.crops", "hybridkp.datasets.load")
 
 
 class _Entry(NamedTuple):
@@ -230,7 +228,7 @@ def _facts(problem: Problem, errors: Sequence[str]) -> dict[str, Any]:
 def _params(facts: Mapping[str, Any], estimator: Any) -> dict[str, Any]:
     """What must be the same for stored predictions to be kept; a change of our source counts."""
     own = {"estimator": memory.describe(estimator), "estimator_source": memory.source_of(estimator)}
-    return {**own, **facts["params"], "source": fingerprint(_SHARED_SOURCE)}
+    return {**own, **facts["params"], "source": fingerprint(SOURCE)}
 
 
 # --------------------------------------------------------------------------------------------
@@ -240,18 +238,23 @@ def _params(facts: Mapping[str, Any], estimator: Any) -> dict[str, Any]:
 
 @contextmanager
 def _shared_crops(out: Path, problem: Problem, n_jobs: int) -> Iterator[tuple[Path, Crops]]:
-    """Crops of both parts in a folder that workers map into memory; removed at the end."""
+    """Crops of both parts in a folder that workers map into memory; removed at the end.
+
+    Those that do not fit lie beside it, and stay; here are their places.
+    """
+    cut = problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway, out / "cache"
     with scratch_folder(out / "cache", "crops") as folder:
-        first, crops = (
-            make_crops(part, problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway)
-            for part in (problem.train, problem.val)
-        )
-        arrays = {"train-xy": first.xy, "val-matrix": crops.matrix}
+        first, crops = (make_crops(part, *cut) for part in (problem.train, problem.val))
+        arrays: dict[str, Any] = {"train-xy": first.xy, "val-matrix": crops.matrix}
         for part, its in (("train", first), ("val", crops)):
             arrays |= {f"{part}-seen-{k}": v for k, v in {"image": its.images, **its.further}.items()}
-        for name, array in arrays.items():
+        on_disk = {name: rows for name, rows in arrays.items() if isinstance(rows, Stream)}
+        for name, stream in on_disk.items():
+            write_atomic(folder / f"{name}.json", json.dumps(stream.where(folder)))
+        forget_crops(out / "cache", keep=[s.sources[0][0].path.parent for s in on_disk.values()])
+        for name in arrays.keys() - on_disk.keys():
             with atomic_path(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
-                np.save(file, array, allow_pickle=False)
+                np.save(file, arrays[name], allow_pickle=False)
         flip = None if first.flip is None else first.flip.tolist()
         write_atomic(folder / "rows.json", json.dumps({"groups": first.groups.tolist(), "flip": flip}))
         yield folder, crops

@@ -7,9 +7,12 @@ evaluation alike.  No learning, no metric, no clock.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,12 @@ from ..datasets.linter import OTHER_SIZE_CURE, other_size
 from ..imaging.crops import cut_modalities, to_picture, usable_box
 from ..imaging.geometry import apply_affine, crop_matrix
 from ..imaging.images import as_uint8
+from ..memory.sources import fingerprint
 from ..structures import MARGIN, Array, Batch, Dataset, DataWarning, InputError, Sample
+from .crop_files import Stored, crops_folder, store_crops, too_large
+
+#: what decides the crops
+SOURCE = ("hybridkp.evaluate.crops", "hybridkp.datasets.load")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +38,10 @@ class Crops:
     ``images`` (B, H, W, 3) uint8 BGR; ``xy`` (B, K, 2) in crop px, NaN = not labelled;
     ``matrix`` (B, 2, 3) from picture to crop; ``boxes`` (B, 4) that were cut; ``groups`` (B,) of str;
     ``sample`` and ``instance`` (B,) int index the data set; ``flip`` (K,) or None; ``further`` has the other
-    modalities, (B, H, W, ...) each.
+    modalities, (B, H, W, ...) each.  Crops that lie on disk are a :class:`~hybridkp.structures.Stream` each.
     """
 
-    images: Array
+    images: Any
     xy: Array
     matrix: Array
     boxes: Array
@@ -44,7 +52,7 @@ class Crops:
     flip: Array | None = None
     size_hw: tuple[int, int] = (128, 128)
     margin: float = MARGIN
-    further: Mapping[str, Array] = field(default_factory=dict)
+    further: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -57,7 +65,7 @@ class Crops:
         )
 
     @property
-    def batch(self) -> Array | Batch:
+    def batch(self) -> Any:
         """What detectors are given: ``images`` alone, or a Batch where there are further modalities."""
         return Batch({"image": self.images, **self.further}) if self.further else self.images
 
@@ -73,6 +81,7 @@ def make_crops(
     n_jobs: int = 1,
     modalities: Sequence[str] = ("image",),
     anyway: bool = False,
+    folder: str | os.PathLike[str] | None = None,
 ) -> Crops:
     """Every object of ``dataset`` as a crop of one size.
 
@@ -88,6 +97,10 @@ def make_crops(
     A box that reaches out of the picture is fine: beyond it the border pixel repeats.  Further
     ``modalities`` are cut by the same map as the picture, in their own dtype.
 
+    In a ``folder``, crops that need more than the budget (:mod:`hybridkp.memory.budget`) are cut into files
+    of a folder ``crops-...`` in it, and are read from there when they are wanted: by a second call too, with
+    the same data and settings, which also goes on where a first one was stopped.
+
     Raises
     ------
     InputError
@@ -100,9 +113,13 @@ def make_crops(
         raise InputError(
             f"crops of {size_hw[0]} x {size_hw[1]} px with margin {margin}: need 8 px and margin > 0"
         )
-    found = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_sample_crops)(s, size_hw, margin, modalities, anyway) for s in dataset.samples
-    )
+    cut = partial(_sample_crops, size_hw=size_hw, margin=margin, modalities=modalities, anyway=anyway)
+    if folder is not None and too_large(dataset, size_hw):
+        facts = size_hw, float(margin), anyway, fingerprint(SOURCE)
+        own = crops_folder(Path(folder), dataset, modalities, *facts)
+        if own is not None:
+            return _from_disk(store_crops(own, dataset, cut, n_jobs), dataset, size_hw, margin)
+    found = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(cut)(s) for s in dataset.samples)
     rows = [(i, *row) for i, sample in enumerate(found) for row in sample[0]]
     _warn(dataset.name, np.array([sample[1] for sample in found]).reshape(-1, 5).sum(0))
     if not rows:
@@ -110,27 +127,50 @@ def make_crops(
             f"{dataset.name}: no object with a labelled landmark: nothing to train or evaluate on"
         )
     at, instance, cuts, matrices, boxes = zip(*rows, strict=True)
+    arrays = {name: np.stack([crop[name] for crop in cuts]) for name in cuts[0]}
+    where = np.array(at), np.array(instance), np.stack(matrices), np.stack(boxes)
+    return _crops(dataset, arrays, where, size_hw, margin)
+
+
+def _from_disk(stored: Stored, dataset: Dataset, size_hw: tuple[int, int], margin: float) -> Crops:
+    _warn(dataset.name, np.array(stored.counts))
+    rows = stored.records
+    if not len(rows):
+        raise InputError(
+            f"{dataset.name}: no object with a labelled landmark: nothing to train or evaluate on"
+        )
+    where = rows["sample"], rows["instance"], rows["matrix"], rows["box"]
+    return _crops(dataset, dict(stored.seen), where, size_hw, margin)
+
+
+def _crops(
+    dataset: Dataset,
+    seen: dict[str, Any],
+    where: tuple[Array, Array, Array, Array],
+    size_hw: tuple[int, int],
+    margin: float,
+) -> Crops:
+    """From crops by modality, and (B,) samples, (B,) instances, (B, 2, 3) maps and (B, 4) boxes."""
+    at, instance, matrix, boxes = where
     samples = [dataset.samples[i] for i in at]
-    matrix = np.stack(matrices)
     xy = np.stack([s.instances[j].xy for s, j in zip(samples, instance, strict=True)])
     if xy.shape[1] != len(dataset.landmarks):
         raise InputError(
             f"{dataset.name}: {xy.shape[1]} points per object, {len(dataset.landmarks)} landmark names"
         )
-    arrays = {name: np.stack([crop[name] for crop in cuts]) for name in cuts[0]}
     return Crops(
-        images=arrays.pop("image"),
+        images=seen.pop("image"),
         xy=apply_affine(matrix, xy),
         matrix=matrix,
-        boxes=np.stack(boxes),
+        boxes=boxes,
         groups=np.array([s.group for s in samples]),
         names=tuple(s.name for s in samples),
-        sample=np.array(at),
-        instance=np.array(instance),
+        sample=at,
+        instance=instance,
         flip=dataset.flip,
         size_hw=size_hw,
         margin=float(margin),
-        further=arrays,
+        further=seen,
     )
 
 

@@ -118,7 +118,7 @@ def tune(
     if unknown:
         raise InputError(f"{type(estimator).__name__} has no parameter {unknown[0]!r} to search")
     settings = draw_settings(space, n_trials, random_state, own=known)
-    cut = problem.size_hw, problem.margin, 1, problem.modalities, problem.anyway
+    cut = problem.size_hw, problem.margin, 1, problem.modalities, problem.anyway, Path(out) / "cache"
     crops = make_crops(problem.train, *cut)
     errors = _Errors(problem, crops, metric)
     workers = min(count_workers(n_jobs), len(settings))

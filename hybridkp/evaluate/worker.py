@@ -19,7 +19,7 @@ from .. import memory
 from ..files import load_predictions, save_model, save_predictions, write_atomic
 from ..imaging.crops import batch_of_one, predict_in_box, to_picture
 from ..memory.threads import FIT_THREADS, limit_threads
-from ..structures import Array, Batch, InputError, Predictions, Problem
+from ..structures import Array, Batch, InputError, Predictions, Problem, Stream
 from .crops import load_modalities
 from .processes import divert_messages, end_soon, host, load_per_core, peak_bytes, reset_peak, versions
 
@@ -80,11 +80,16 @@ def _do(job: Job) -> None:
     save_predictions(found, job.predictions)
 
 
-def _seen(job: Job, part: str) -> Array | Batch:
-    """The crops of a part as detectors are given them, mapped into memory."""
+def _seen(job: Job, part: str) -> Any:
+    """The crops of a part as detectors are given them, mapped into memory or read when they are wanted."""
     prefix = f"{part}-seen-"
-    paths = {p.stem.removeprefix(prefix): p for p in sorted(job.crops.glob(f"{prefix}*.npy"))}
-    arrays = {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
+    paths = {p.stem.removeprefix(prefix): p for p in sorted(job.crops.glob(f"{prefix}*"))}
+    arrays: dict[str, Any] = {
+        name: Stream.at(job.crops, json.loads(path.read_text(encoding="utf-8")))
+        if path.suffix == ".json"
+        else np.load(path, mmap_mode="r")
+        for name, path in paths.items()
+    }
     return Batch(arrays) if len(arrays) > 1 else arrays["image"]
 
 
@@ -147,7 +152,7 @@ def model_meta(problem: Problem, method: str) -> dict[str, Any]:
 
 
 def _checked_predictions(model: Any, images: Array | Batch, k: int) -> tuple[Array, Array]:
-    xy, score = model.predict_with_score(images)
+    xy, score = memory.predict_in_blocks(model, images)
     if np.shape(xy) != (len(images), k, 2) or np.shape(score) != (len(images), k):
         raise InputError(
             f"predict_with_score gave shapes {np.shape(xy)} and {np.shape(score)} for {len(images)} crops"

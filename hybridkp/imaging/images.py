@@ -13,7 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..structures import Array, Batch, DataWarning, InputError
+from ..structures import Array, Batch, DataWarning, InputError, Stream
+from .geometry import flip_image
 
 MIN_SIDE = 2  #: px; nothing can be detected in less
 DEPTHS = (8, 10, 12, 14, 16)  #: bits that cameras fill of a 16-bit value
@@ -125,17 +126,23 @@ def to_grey(image: Array) -> Array:
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
-def check_crops(images: Any, like_hw: tuple[int, int] | None = None) -> Array:
+def check_crops(images: Any, like_hw: tuple[int, int] | None = None) -> Any:
     """A batch of crops as one (B, H, W) or (B, H, W, 3) uint8 array (no copy where possible).
 
-    Of a :class:`~hybridkp.structures.Batch` these are its pictures.
+    Of a :class:`~hybridkp.structures.Batch` these are its pictures; a :class:`~hybridkp.structures.Stream`
+    of such crops stays one, so that nothing is read yet.
 
     Raises :class:`InputError` when empty, of several sizes, or not of size ``like_hw`` (the size
     the detector was fitted on).
     """
     if isinstance(images, Batch):
         images = images["image"]
-    if isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim in (3, 4):
+    out: Any
+    if isinstance(images, Stream):
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
+            raise InputError(f"crops on disk must be (B, H, W[, 3]) uint8, got {images}")
+        out = images
+    elif isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim in (3, 4):
         if images.ndim == 3 and images.shape[-1] in (3, 4) and images.shape[1] > 4:
             raise InputError("images: got one picture (H, W, C); give a batch, images[None]")
         out = images
@@ -171,7 +178,13 @@ def flip_batch(images: Any) -> Any:
     """Crops (B, H, W[, 3]), or a Batch with every modality of the pictures' size, mirrored left to right."""
     if isinstance(images, Batch):
         return images.map_pictures(flip_batch)
-    return np.ascontiguousarray(np.flip(images, 2))
+    return images.map(flip_image) if isinstance(images, Stream) else flip_image(images, axis=2)
+
+
+def with_mirrored(images: Any) -> Any:
+    """(2 B, H, W[, 3]): crops, then their mirror images; of a stream nothing is copied."""
+    both = [images, flip_batch(images)]
+    return Stream.joined(both) if isinstance(images, Stream) else np.concatenate(both)
 
 
 def _one_depth(images: list[Any]) -> int | None:
@@ -183,8 +196,10 @@ def _one_depth(images: list[Any]) -> int | None:
     return bits
 
 
-def crops_to_grey(images: Array) -> Array:
-    """(B, H, W) uint8 from a checked batch."""
+def crops_to_grey(images: Any) -> Any:
+    """(B, H, W) uint8 from a checked batch; a stream stays one."""
     if images.ndim == 3:
         return images
+    if isinstance(images, Stream):
+        return images.map(to_grey)
     return np.stack([cv2.cvtColor(i, cv2.COLOR_BGR2GRAY) for i in images])

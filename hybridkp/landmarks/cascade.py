@@ -30,9 +30,10 @@ from ..structures import (
 )
 from .candidates import hog_layout, is_dense_hog
 from .descent import descend, moved, stage_rows
+from .frames import frame_maps
 from .holistic import HolisticRegressor
 from .preparing import given_starts, mean_error, perturbed, prepared, step_curve
-from .ridge import ridge
+from .ridge import ridge_of
 from .shape import PointDistribution
 
 
@@ -121,9 +122,15 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
     def _fit_stage(
         self, grey: Array, picture: Array, current: Array, wanted: Array, scale: float, rows: Array
     ) -> tuple[Array, Array]:
-        features, maps, points = self._features(grey, picture, current, scale)
+        maps = frame_maps(current, self.shape_.mean_, scale)
+        points = apply_affine(maps, current)
         step = (apply_affine(maps, wanted) - points).reshape(len(points), -1)
-        weights, offset, held_out = ridge(features, step, self.alpha, rows)
+
+        def read(chosen: Array) -> Array:
+            return self._features(grey, picture[chosen], current[chosen], scale)[0]
+
+        width = read(np.arange(1)).shape[1]
+        weights, offset, held_out = ridge_of(read, len(points), width, step, self.alpha, rows)
         self.weights_.append(weights)
         self.offsets_.append(offset)
         return moved(current, points, held_out, maps)

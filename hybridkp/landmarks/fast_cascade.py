@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..imaging.geometry import flip_image, flip_points
-from ..imaging.images import check_batch, check_crops, crops_to_grey
+from ..imaging.geometry import flip_points
+from ..imaging.images import check_batch, check_crops, crops_to_grey, with_mirrored
 from ..memory import TooFewLabels, fitted, out_of_fold
 from ..stats.calibration import FAR
 from ..structures import Array, Detector, DetectorMixin, InputError, OutOfFold, stages_of, supports
@@ -22,7 +22,7 @@ from ..structures import Stage as Step
 from .fast_descent import Reader, ShapeFrame, Stage, as_complex, as_points, descend, rings_pattern
 from .holistic import HolisticRegressor
 from .preparing import fitted_shape, given_starts, mean_error, mirrored, perturbed, prepare, step_curve
-from .ridge import ridge
+from .ridge import ridge_of
 from .shape import PointDistribution
 
 PARTS = (0.0, 0.5, 1.0)  #: of a stage's step, behind another detector
@@ -151,7 +151,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         if self.maps is not None:
             self.maps_ = fitted(self.maps, images, truth, groups=groups, flip=flip)
             if flip is not None:  # they may see colour; the channels are grey
-                images = np.concatenate([images, flip_image(images, axis=2)])
+                images = with_mirrored(images)
         grey, truth, rows = mirrored(grey, truth, groups, flip)
         self.shape_ = fitted_shape(self.shape, truth)
         if flip is not None:
@@ -164,12 +164,12 @@ class FastCascade(DetectorMixin, BaseEstimator):
         self.stages_: list[dict[str, Array]] = []
         self.map_unit_ = np.zeros(0, np.float32)
         self.history_ = {"held-out error (px)": [mean_error(current, seen)]}
-        z, poses, lengths, parts = as_complex(current), None, [], []
+        z, lengths, parts = as_complex(current), [], []
+        poses: list[tuple[complex, complex]] = []
         for i, scale in enumerate(self.scales):
             if i == 0 or scale != self.scales[i - 1]:
                 poses = [self._mean().frame_pose(shape, scale) for shape in z]
-            rows_of_maps = self._map_rows(images, picture, z) if self._uses_maps(i) else None
-            step = self._fit_stage(i, grey, picture, z, wanted, poses, rows, rows_of_maps)
+            step = self._fit_stage(i, grey, images, picture, z, wanted, poses, rows)
             part = self._worth(z, step, seen) if guarded else 1.0
             parts.append(part)
             for name in ("directions", "shift"):
@@ -233,19 +233,26 @@ class FastCascade(DetectorMixin, BaseEstimator):
     def _fit_stage(
         self,
         i: int,
-        grey: Array,
+        grey: Any,
+        images: Any,
         picture: Array,
         z: Array,
         wanted: Array,
-        poses: Any,
+        poses: list[tuple[complex, complex]],
         groups: Array,
-        extra: Array | None,
     ) -> Array:
         """Learns stage ``i``; (N, K) complex, the step in the crop that it makes of held-out pictures."""
-        features, unit = self._features(i, grey, picture, z, poses, extra)
+        unit = self._units(i, z, poses)
         way = wanted - z if self.clip is None else _clipped(wanted - z, self.clip)
         target = as_points(way / unit[:, None]).reshape(len(z), -1)
-        weights, offset, held_out = ridge(features, target, self.alpha * len(features), groups)
+
+        def read(rows: Array) -> Array:
+            some = picture[rows], z[rows]
+            extra = self._map_rows(images, *some) if self._uses_maps(i) else None
+            return self._features(i, grey, *some, [poses[n] for n in rows], extra)
+
+        width = self._width(z.shape[1], images if self._uses_maps(i) else None)
+        weights, offset, held_out = ridge_of(read, len(z), width, target, self.alpha * len(z), groups)
         middle = held_out.mean(axis=0)
         spread = held_out - middle
         _, directions = np.linalg.eigh(spread.T @ spread)  # rising
@@ -260,45 +267,57 @@ class FastCascade(DetectorMixin, BaseEstimator):
         step = middle + spread @ directions.T @ directions
         return as_complex(step.reshape(*z.shape, 2)) * unit[:, None]
 
+    def _units(self, i: int, z: Array, poses: list[tuple[complex, complex]]) -> Array:
+        """(N,) complex: a step of 1 in the mean shape's frame, in the crop."""
+        mean, scale = self._mean(), self.scales[i]
+        found = (mean.turn((a * shape + b) / scale) / a for shape, (a, b) in zip(z, poses, strict=True))
+        return np.fromiter(found, complex, len(z))
+
+    def _width(self, k: int, images: Any) -> int:
+        """Columns of a stage's rows; ``images`` where it reads maps of them."""
+        places = sum(len(ring.offsets) for ring in self._reader().pattern) * self.n_orientations
+        if images is not None:
+            places += self.map_cells**2 * self._ask_maps(images[:1])[0].shape[-1]
+        return k * places
+
     def _features(
         self,
         i: int,
-        grey: Array,
+        grey: Any,
         picture: Array,
         z: Array,
         poses: list[tuple[complex, complex]],
         extra: Array | None,
-    ) -> tuple[Array, Array]:
-        """Rows (N, D) float32, and (N,) complex: a step of 1 in the mean shape's frame, in the crop."""
+    ) -> Array:
+        """Rows (N, D) float32."""
         scale, reader = self.scales[i], self._reader()
-        width = z.shape[1] * sum(len(ring.offsets) for ring in reader.pattern) * self.n_orientations
+        width = self._width(z.shape[1], None)
         extra = np.zeros((len(z), 0), np.float32) if extra is None else extra
         rows = np.empty((len(z), width + extra.shape[1]), np.float32)
-        unit = np.empty(len(z), complex)
         for n, (a, b) in enumerate(poses):
             channels = reader.frame(grey[picture[n]], a, b, scale)
-            rows[n, :width], turn = reader.row(channels, a * z[n] + b, scale)
-            unit[n] = turn / a
+            rows[n, :width], _ = reader.row(channels, a * z[n] + b, scale)
         if extra.shape[1]:
             if not len(self.map_unit_):
                 self.map_unit_ = self._learn_map_unit(rows[:, :width], extra, z.shape[1])
             rows[:, width:] = extra * np.tile(self.map_unit_, extra.shape[1] // len(self.map_unit_))
-        return rows, unit
+        return rows
 
-    def _map_rows(self, images: Array, picture: Array, z: Array) -> Array:
+    def _map_rows(self, images: Any, picture: Array, z: Array) -> Array:
         reader, out = self._reader()._replace(map_unit=None), np.zeros((0, 0), np.float32)
-        for first in range(0, len(images), _BLOCK):
-            maps, stride = self._ask_maps(images[first : first + _BLOCK])
-            for n in np.flatnonzero((picture >= first) & (picture < first + _BLOCK)):
-                row = reader.maps_row(maps[picture[n] - first], stride, z[n])
+        seen, of = np.unique(picture, return_inverse=True)
+        for first in range(0, len(seen), _BLOCK):
+            maps, stride = self._ask_maps(images[seen[first : first + _BLOCK]])
+            for n in np.flatnonzero((of >= first) & (of < first + _BLOCK)):
+                row = reader.maps_row(maps[of[n] - first], stride, z[n])
                 if not len(out):
                     out = np.empty((len(z), len(row)), np.float32)
                 out[n] = row
         return out
 
-    def _ask_maps(self, images: Array) -> tuple[Array, float]:
+    def _ask_maps(self, images: Any) -> tuple[Array, float]:
         """(B, h, w, C) and the stride."""
-        maps, stride = self.maps_.feature_maps(images)
+        maps, stride = self.maps_.feature_maps(np.asarray(images))
         return np.ascontiguousarray(np.moveaxis(np.asarray(maps, np.float32), 1, -1)), float(stride)
 
     def _learn_map_unit(self, rows: Array, extra: Array, k: int) -> Array:

@@ -19,7 +19,7 @@ from ..structures import Array, Contributions, DetectorMixin, InputError
 from .crop_features import FEATURES
 from .linear import row_by_row
 from .preparing import fitted_shape, hit_rates, mirrored, prepare
-from .ridge import ridge
+from .ridge import ridge_of
 from .shape import PointDistribution
 
 _ALPHA = {"hog": 100.0, "channels": 0.007}
@@ -83,7 +83,12 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         wanted = model.complete(truth).reshape(len(grey), -1)
         alpha = _ALPHA[self.features] if self.alpha is None else self.alpha
         penalty = alpha * len(grey) if self.features == "channels" else alpha
-        self.weights_, self.offset_, held_out = ridge(self._rows(grey), wanted, penalty, rows)
+
+        def read(chosen: Array) -> Array:
+            return self._rows(grey if len(chosen) == len(grey) else grey[chosen])
+
+        width = self._rows(grey[:1]).shape[1]
+        self.weights_, self.offset_, held_out = ridge_of(read, len(grey), width, wanted, penalty, rows)
         self.score_ = hit_rates(held_out, truth, self.size_hw_)
         return self
 

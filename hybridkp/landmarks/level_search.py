@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import apply_affine, invert_affine
 from ..imaging.images import check_crops, crops_to_grey
+from ..memory.budget import affordable
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError, Stage, stages_of
 from . import response
 from .candidates import fitted_descriptor
@@ -27,9 +28,16 @@ from .preparing import given_starts, group_parts, mean_error, prepared, some_row
 from .search import found_score, search
 from .shape import PointDistribution
 
+_COPIES = 4  #: of the windows (N, K, S, S) float32 that calibration and posterior hold together
+
 
 class LevelSearch(DetectorMixin, BaseEstimator):
-    """Coarse to fine search in windows of scores; a subclass says where the scores come from."""
+    """Coarse to fine search in windows of scores; a subclass says where the scores come from.
+
+    All pictures teach the start; where those of a level do not fit into the budget
+    (:mod:`hybridkp.memory.budget`), a sample of them teaches the level, a warning says so, and
+    ``learned_from_`` is their number.
+    """
 
     scales: Sequence[float]
     alpha: float | None
@@ -89,7 +97,11 @@ class LevelSearch(DetectorMixin, BaseEstimator):
         )
         self.size_hw_, n = tuple(grey.shape[1:3]), len(images)
         self.descriptor_ = fitted_descriptor(self._descriptor(), grey[:n], truth[:n], names[:n], flip)
-        rows = some_rows(truth[: None if self.mirror else n], self.max_pictures, rng)
+        truth = truth[: None if self.mirror else n]
+        most = affordable(len(truth), self._picture_bytes(), type(self).__name__, self.max_pictures)
+        rows = some_rows(truth, most, rng)
+        if most != self.max_pictures:
+            self.learned_from_ = len(rows)
         grey, truth, names, current = grey[rows], truth[rows], names[rows], current[rows]
         fold = group_parts(names, 2, rng)
         self.levels_: list[dict[str, Any]] = []
@@ -104,8 +116,14 @@ class LevelSearch(DetectorMixin, BaseEstimator):
         """Crops as frames are made of them; float32 where no grey level needs to be whole."""
         return grey
 
+    def _picture_bytes(self) -> float:
+        """What a picture's frame and windows of scores take while a level is learned."""
+        frame = float(np.prod(self.size_hw_)) * max(self.scales) ** 2
+        side = max(2 * self._window(level)[0] + 1 for level in range(len(self.scales)))
+        return frame + _COPIES * 4 * len(self.shape_.mean_) * side**2
+
     def _fit_level(
-        self, level: int, grey: Array, current: Array, truth: Array, names: Array, fold: Array, rng: Any
+        self, level: int, grey: Any, current: Array, truth: Array, names: Array, fold: Array, rng: Any
     ) -> tuple[Array, Array]:
         scale = float(self.scales[level])
         maps = frame_maps(current, self.shape_.mean_, scale)

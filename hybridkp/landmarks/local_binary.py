@@ -16,17 +16,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import apply_affine
 from ..imaging.images import check_crops, crops_to_grey
+from ..memory.budget import affordable
 from ..structures import Array, Detector, DetectorMixin, InputError, Stage, stages_of
 from .binary_descent import descend_binary, leaf_columns, pixel_values, smoothed
 from .descent import moved
 from .frames import frame_maps
 from .holistic import HolisticRegressor
-from .preparing import given_starts, mean_error, perturbed, prepared, step_curve
+from .preparing import given_starts, mean_error, perturbed, prepared, some_rows, step_curve
 from .ridge import ridge
 from .shape import PointDistribution
 from .trees import grow_balanced
 
 _BLOCK = 64  # shapes whose pixels are read together
+_VALUES = 3  # copies of the pixels that are held while trees grow
 
 
 class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
@@ -70,7 +72,9 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
     from other pictures' shapes); trees see a share of the groups and a random threshold per pair;
     the regression is a ridge, and each next stage is trained on what it says of a picture when the
     picture's group is held out of it (see :func:`.ridge.ridge`).  The trees are not grown again for
-    that, so later stages meet errors that are somewhat smaller than in use.  The score is that of
+    that, so later stages meet errors that are somewhat smaller than in use.  Where the leaves of all pictures
+    do not fit into the budget (:mod:`hybridkp.memory.budget`), a sample of ``learned_from_`` pictures
+    teaches the stages, and a warning says so.  The score is that of
     :class:`.CascadedRegressor`.
 
     References
@@ -119,7 +123,13 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
             images, xy, groups, flip, self.shape, start
         )
         self.size_hw_ = tuple(grey.shape[1:3])
-        grey, rng = smoothed(grey, self.smoothing), np.random.default_rng(self.random_state)
+        rng = np.random.default_rng(self.random_state)
+        most = affordable(len(truth), self._picture_bytes(truth.shape[1]), type(self).__name__)
+        if most is not None:
+            rows = some_rows(truth, most, rng)
+            grey, truth, names, current = grey[rows], truth[rows], names[rows], current[rows]
+            self.learned_from_ = len(rows)
+        grey = smoothed(np.asarray(grey), self.smoothing)
         picture, current = perturbed(current, truth, self.n_perturbations, rng)
         wanted, names = self.shape_.complete(truth)[picture], names[picture]
         truth = truth[picture]
@@ -133,6 +143,12 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
             self.history_["held-out error (px)"].append(mean_error(current, truth))
         self.curve_ = step_curve(lengths, np.linalg.norm(current - truth, axis=-1), self.size_hw_)
         return self
+
+    def _picture_bytes(self, k: int) -> float:
+        """What a picture's pixels and leaves take while a stage is learned, its disturbed copies included."""
+        leaves = 4 * k * self.n_trees * 2**self.max_depth
+        pixels = 2 * _VALUES * k * self.n_pixels
+        return float((1 + self.n_perturbations) * (leaves + pixels) + np.prod(self.size_hw_))
 
     def _check_parameters(self) -> None:
         name = "LocalBinaryFeatures"

@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..imaging.geometry import flip_image, flip_points, similarity
-from ..imaging.images import check_crops, crops_to_grey
+from ..imaging.geometry import flip_points, similarity
+from ..imaging.images import check_crops, crops_to_grey, with_mirrored
 from ..memory import TooFewLabels, fitted, out_of_fold
+from ..memory.budget import rows_in
 from ..stats.calibration import NEAR
 from ..structures import Array, Detector, InputError, check_xy, clone
 from .descent import score_rows
 from .shape import PointDistribution
+
+_CURVE_BYTES = 200  #: that scikit-learn takes for a row of the score's curve
 
 
 def prepare(images: Any, xy: ArrayLike) -> tuple[Array, Array]:
@@ -47,7 +50,7 @@ def mirrored(
     if not np.array_equal(np.sort(flip), np.arange(xy.shape[1])):
         raise InputError(f"flip must be a permutation of 0..{xy.shape[1] - 1}")
     both = np.concatenate([xy, flip_points(xy, grey.shape[2], flip)])
-    return np.concatenate([grey, flip_image(grey, axis=2)]), both, np.concatenate([rows, rows])
+    return with_mirrored(grey), both, np.concatenate([rows, rows])
 
 
 class Prepared(NamedTuple):
@@ -163,7 +166,8 @@ def step_curve(lengths: list[Array], error: Array, size_hw: tuple[int, int]) -> 
     share = np.clip(good.mean(), 1e-3, 1 - 1e-3)
     curve[0] = np.log(share / (1 - share))
     if 0 < good.sum() < len(good):
-        model = LogisticRegression(C=1.0, max_iter=1000).fit(rows, good)
+        step = -(-len(rows) // rows_in(1, _CURVE_BYTES))  # four numbers are learned: evenly chosen rows do
+        model = LogisticRegression(C=1.0, max_iter=1000).fit(rows[::step], good[::step])
         curve = np.concatenate([model.intercept_, model.coef_[0]])
     return curve
 

@@ -1,17 +1,21 @@
 """Ridge regression with exact leave-one-group-out predictions from a single solve.
 
 Rows (N, D) and targets (N, T) in, weights (D, T) and an offset (T,) out; works in the smaller of
-the two spaces.  NumPy and SciPy only; knows nothing of pictures.
+the two spaces, or through the rows in blocks.  NumPy and SciPy only; knows nothing of pictures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import overload
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from ..memory.budget import fits_in, rows_in
 from ..structures import Array
+
+Read = Callable[[Array], Array]
 
 
 @overload
@@ -80,3 +84,70 @@ def _held_out_residuals(
         rest[np.diag_indices_from(rest)] += 1e-3
         residual[block] = np.linalg.solve(rest, residual[block])
     return residual
+
+
+def ridge_of(
+    read: Read, n: int, width: int, targets: Array, alpha: float, groups: Array
+) -> tuple[Array, Array, Array]:
+    """:func:`ridge` of rows that are made when asked for: at once, or twice in blocks where they are many.
+
+    Parameters
+    ----------
+    read : indices (n,) to rows (n, D) float32, the same ones whenever it is asked
+    n, width : rows and D
+
+    Notes
+    -----
+    In blocks the products of the rows are summed (in float64), about the mean of the first block; the
+    solution is the same but for rounding.  Blocks never cut a group, so that each group's held-out residual
+    has its rows together: memory grows with D and with the largest group, not with ``n``.
+    """
+    if fits_in(n, 4 * width):
+        return ridge(read(np.arange(n)), targets, alpha, groups)
+    alpha = max(alpha, 1e-6)
+    parts = list(_whole_groups(n, groups, rows_in(0.25, 4 * width)))
+    centre = targets.mean(axis=0)
+    wanted = (targets - centre).astype(np.float32)
+    mean, gram, cross = _products(read, width, parts, wanted)
+    gram[np.diag_indices_from(gram)] += alpha
+    factor = cho_factor(gram.astype(np.float32), lower=True, overwrite_a=True, check_finite=False)
+    del gram
+    weights = cho_solve(factor, cross.astype(np.float32), check_finite=False)
+    offset = (centre - mean @ weights).astype(np.float32)
+    held_out = np.array(targets, float)
+    for chosen in parts:
+        rows = read(chosen)
+        rows -= mean
+        mine = groups[chosen]
+        held_out[chosen] -= _held_out_residuals(rows, wanted[chosen], weights, factor, alpha, False, mine)
+    return np.ascontiguousarray(weights), offset, held_out
+
+
+def _products(read: Read, width: int, parts: list[Array], wanted: Array) -> tuple[Array, Array, Array]:
+    """The rows' mean (D,), and about it their products (D, D) and those with the targets (D, T)."""
+    about: Array = np.zeros(width, np.float32)
+    total, gram = np.zeros(width), np.zeros((width, width))
+    cross, n = np.zeros((width, wanted.shape[1])), 0
+    for i, chosen in enumerate(parts):
+        rows = read(chosen)
+        if i == 0:
+            about = rows.mean(axis=0)
+        rows -= about
+        total += rows.sum(axis=0, dtype=float)
+        gram += rows.T @ rows
+        cross += rows.T @ wanted[chosen]
+        n += len(rows)
+    shift = total / n
+    gram -= n * np.outer(shift, shift)  # the targets are centred: their products stay
+    return (about + shift).astype(np.float32), gram, cross
+
+
+def _whole_groups(n: int, groups: Array, most: int) -> Iterator[Array]:
+    """Indices of all rows, group by group, in parts of about ``most`` rows; a larger group is one part."""
+    order = np.argsort(groups, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(groups[order])) + 1, n)
+    first = 0
+    while first < n:
+        at = max(np.searchsorted(ends, first + most, side="right") - 1, np.searchsorted(ends, first, "right"))
+        yield order[first : ends[at]]
+        first = int(ends[at])

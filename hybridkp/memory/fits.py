@@ -33,7 +33,18 @@ from ..datasets.splits import group_folds
 from ..files.lease import hold_in_turn, work_in
 from ..files.records import load_tensors, save_tensors
 from ..imaging.images import check_batch
-from ..structures import Array, Batch, Detector, InputError, ReadyMade, check_xy, supports
+from ..structures import (
+    Array,
+    Batch,
+    Detector,
+    InputError,
+    ReadyMade,
+    Stream,
+    blocks,
+    check_xy,
+    supports,
+)
+from ..structures.stream import BLOCK
 from .resident import peak_bytes, reset_peak
 from .sources import fingerprint
 from .threads import FIT_THREADS, limit_threads
@@ -198,7 +209,7 @@ def out_of_fold(
                 model = clone(detector).fit(
                     images[train], seen, groups=None if names is None else names[train], flip=flip
                 )
-                return model.predict_with_score(images[test])
+                return predict_in_blocks(model, images[test])
 
         folder = _FOLDER.get()
         if folder is None:
@@ -208,6 +219,27 @@ def out_of_fold(
             load = partial(_load_pair, shape=truth[test].shape)
             found[test], score[test] = _once(folder / f"{key}.safetensors", predict, _save_pair, load)
     return found, score
+
+
+def predict_in_blocks(model: Any, images: Any) -> tuple[Array, Array]:
+    """``model.predict_with_score(images)``; of crops that are read from disk a block at a time."""
+    rows = images["image"] if isinstance(images, Batch) else images
+    if not isinstance(rows, Stream):
+        found: tuple[Array, Array] = model.predict_with_score(images)
+        return found
+    parts = [
+        model.predict_with_score(in_memory(images[first : first + BLOCK]))
+        for first in range(0, len(rows), BLOCK)
+    ]
+    xy, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return xy, score
+
+
+def in_memory(images: Any) -> Any:
+    """The same crops, or the same Batch of them, as arrays."""
+    if isinstance(images, Batch):
+        return Batch({name: np.asarray(rows) for name, rows in images.modalities.items()})
+    return np.asarray(images)
 
 
 def _or_rows(groups: Array | None, n: int) -> Array:
@@ -336,13 +368,18 @@ def _key(kind: str, detector: Any, *data: Any) -> str:
         for name, rows in sorted(item.modalities.items()) if isinstance(item, Batch) else [("image", item)]:
             if name != "image":
                 digest.update(name.encode() + b"\0")
+            if isinstance(rows, Stream):  # by what is known of its files: nothing is read
+                digest.update(rows.digest.encode())
+                continue
             array = None if rows is None else np.ascontiguousarray(rows)
             if array is None:
                 digest.update(b"none")
             elif array.dtype == object:
                 digest.update(repr(array.tolist()).encode())
             else:
-                digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                for part in blocks(array):
+                    digest.update(part.tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -63,3 +63,6 @@ from .protocols import Visibility as Visibility
 from .protocols import Voices as Voices
 from .protocols import stages_of as stages_of
 from .protocols import supports as supports
+from .stream import ArrayFile as ArrayFile
+from .stream import Stream as Stream
+from .stream import blocks as blocks

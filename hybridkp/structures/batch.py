@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .base import Array, InputError
+from .stream import Stream
 
 
 class Batch:
@@ -42,7 +43,9 @@ class Batch:
     """
 
     def __init__(self, modalities: Mapping[str, Any]) -> None:
-        self.modalities: dict[str, Array] = {k: np.asanyarray(v) for k, v in modalities.items()}
+        self.modalities: dict[str, Any] = {
+            k: v if isinstance(v, Stream) else np.asanyarray(v) for k, v in modalities.items()
+        }
         counts = {name: len(rows) for name, rows in self.modalities.items()}
         if not counts or len(set(counts.values())) > 1:
             raise InputError(f"a batch needs modalities of one number of rows, got {counts}")

@@ -119,6 +119,8 @@ def look_alikes(prints: list[Print]) -> list[tuple[Print, Print]]:
         return []
     thumbs = np.stack([p.thumb for p in prints])
     bits = np.stack([p.bits for p in prints])
+    coarse = thumbs.reshape(n, 6, 4, 6, 4).sum((2, 4)) / 4  # lengths there are at most those of the thumbs
+    far = 2 - 2 * SAME_CORRELATION + 1e-3
     centred = thumbs - thumbs.mean(0)
     rng = np.random.default_rng(0)
     found: list[Array] = []
@@ -130,6 +132,7 @@ def look_alikes(prints: list[Print]) -> list[tuple[Print, Print]]:
             a, b = order[:-step], order[step:]
             for alike in (
                 lambda a, b: key[a] == key[b],  # noqa: B023
+                lambda a, b: ((coarse[a] - coarse[b]) ** 2).sum(1) <= far,
                 lambda a, b: np.einsum("ij,ij->i", thumbs[a], thumbs[b]) >= SAME_CORRELATION,
                 lambda a, b: (bits[a] != bits[b]).sum(1) <= MAX_HASH_BITS,
             ):
