@@ -14,9 +14,9 @@ time, of turned pictures and of several objects; ``networks NAME`` a run of netw
 ``finders NAME`` and ``whole NAME`` a bench of finders, with the figures that were stored; ``doors`` which
 exported file holds which method; ``times NAME`` how long exported models take, beside another run's figure
 of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
-``trust-...`` and ``label-...`` the tables of ``trust_tables.py`` and ``label_tables.py``.  Every other
-figure, interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two
-pages cannot give two figures.
+``trust-...``, ``label-...`` and ``large-...`` the tables of ``trust_tables.py``, ``label_tables.py`` and
+``large_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of each
+object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import label_tables
+import large_tables
 import numpy as np
 import trust_tables
 
@@ -471,6 +472,8 @@ KINDS: dict[str, Callable[..., str]] = {
     "choose-time": choose_time,
     "choose-turned": choose_turned,
     "choose-objects": choose_objects,
+    "large-checking": large_tables.checking,
+    "large-training": large_tables.training,
     "trust-cases": trust_tables.cases,
     "trust-faults": trust_tables.faults,
     "trust-kinds": trust_tables.kinds,

@@ -19,6 +19,7 @@ from .options import (
     reader_options,
     reading,
     seeds_option,
+    threads_option,
 )
 
 NAME = "bench"
@@ -52,6 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     seeds_option(parser)
     jobs_option(parser)
     executor_option(parser)
+    threads_option(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="for all results (default hybridkp-out/<data>)"
     )
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     )
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{'-quick' if quick else ''}"
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
-    with work_in(out):
+    with work_in(out), evaluate.fits_with(args.threads):
         with Display(len(methods) * len(set(args.seeds))) as display:
             predictions = evaluate.bench(
                 methods,

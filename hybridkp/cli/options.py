@@ -80,6 +80,16 @@ def executor_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def threads_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads",
+        type=count,
+        metavar="N",
+        help="threads of a fit (default 1: the same result to the last bit on every machine); never more than"
+        " OMP_NUM_THREADS, where that is set",
+    )
+
+
 def crop_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crop", type=count, metavar="PX", default=128, help="side of the square crops, px (default 128)"

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from .display import OK
-from .options import DATA, crop_options, param_option, reader_options, reading, seed_option
+from .options import DATA, crop_options, param_option, reader_options, reading, seed_option, threads_option
 
 NAME = "train"
 HELP = "train one method and save it to a file"
@@ -53,6 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     param_option(parser)
     parser.add_argument("--split", help="part to train on (default train, else everything)")
     seed_option(parser)
+    threads_option(parser)
     crop_options(parser)
     reader_options(parser)
 
@@ -79,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
     args.resume = "Finished fits are kept beside the model file; give the same command again to go on."
     start = time.perf_counter()
-    evaluate.train(estimator, problem, args.out, seed=args.seed, name=name)
+    with evaluate.fits_with(args.threads):
+        evaluate.train(estimator, problem, args.out, seed=args.seed, name=name)
     size = args.out.stat().st_size / 1e6
     print(f"{args.out}: {name}, {time.perf_counter() - start:.0f} s, {size:.2f} MB")
     return OK

@@ -20,6 +20,7 @@ from .options import (
     reader_options,
     reading,
     seed_option,
+    threads_option,
 )
 
 NAME = "tune"
@@ -48,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     seed_option(parser)
     jobs_option(parser)
     executor_option(parser)
+    threads_option(parser)
     param_option(parser)
     crop_options(parser)
     normalizer_option(parser)
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     found = {}
     for name, estimator in made.items():
         space = {k: v for k, v in recipes.search_space(name).items() if k.split("__")[-1] not in params}
-        with work_in(args.out), Bar("trial", f"{name}: ") as bar:
+        with work_in(args.out), evaluate.fits_with(args.threads), Bar("trial", f"{name}: ") as bar:
             found[name] = evaluate.tune(
                 estimator,
                 space,
@@ -98,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     tables = "\n\n".join(evaluate.trials_table(name, trials) for name, trials in found.items())
     note = f"`{facts['command']}`, {facts['date']}"
     write_atomic(args.out / "trials.md", f"# Trials\n\n{note}\n\n{tables}\n")
+    write_atomic(args.out / "trials.csv", evaluate.trials_csv(found))
     print(evaluate.choices_table(found))
     print(f"\nEvery trial: {args.out / 'trials.md'}")
     print(f"Use them: hybridkp bench {args.data} --tuned {args.out}")

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from ..imaging.images import crops_to_grey
 from ..structures import Array, InputError, Stream, blocks
+from ..structures.stream import BLOCK
 
 Batch = tuple[Tensor, ...]
 
@@ -94,6 +95,11 @@ def split_rows(n: int, groups: Any, fraction: float, seed: int) -> tuple[Array, 
     return np.sort(train), np.sort(held_out)
 
 
+def _mean(rows: Tensor) -> float:
+    """Of all values, NaN as 0; in double precision, which is not held for all at once."""
+    return sum(float(part.double().nan_to_num().sum()) for part in rows.split(BLOCK)) / rows.numel()
+
+
 class Rows:
     """The supply of a training on rows, tensors or :class:`Squares` of one length, in a new order each epoch.
 
@@ -115,9 +121,7 @@ class Rows:
         self.n_steps = math.ceil(max(n, epoch_pictures) / self.batch)
 
     def about(self) -> Any:
-        means = [
-            r.about() if isinstance(r, Squares) else float(r.double().nan_to_num().mean()) for r in self.rows
-        ]
+        means = [r.about() if isinstance(r, Squares) else _mean(r) for r in self.rows]
         return {"n": len(self.rows[0]), "means": means}
 
     def epoch(

@@ -29,6 +29,7 @@ from .export import export_onnx
 from .schedule import Scheduled
 from .training import History, train
 
+_COPIES = 4  #: of all squares, that are held together while they are made
 CALIBRATIONS = ("calibration_", "calibration_mirrored_")  #: of scores, where they are no part of a graph
 
 
@@ -119,7 +120,8 @@ class NetEstimator(Scheduled):
 
         Where they would not fit (:mod:`hybridkp.memory.budget`), :class:`.batches.Squares` of them.
         """
-        if isinstance(images, Stream) or not fits_in(len(images), 4 * self.n_channels_ * self.input_px**2):
+        values = 4 * self.n_channels_ * self.input_px**2
+        if isinstance(images, Stream) or not fits_in(len(images), _COPIES * values):
             one = resize_square(torch.zeros(1, 1, *images.shape[1:3]), self.input_px)[1]
             return Squares(images, self.n_channels_, self.input_px), one
         crops = picture_tensor(images, self.n_channels_)

@@ -21,6 +21,7 @@ from .ready_made import ask_ready_made as ask_ready_made
 from .ready_made import second_annotator as second_annotator
 from .result_doors import predictions_to_frame as predictions_to_frame
 from .result_doors import predictions_to_supervision as predictions_to_supervision
+from .processes import fits_with as fits_with
 from .stored import comparable_matches as comparable_matches
 from .stored import comparable_predictions as comparable_predictions
 from .stored import load_some_pairs as load_some_pairs
@@ -36,6 +37,7 @@ from .trials import best_trial as best_trial
 from .trials import choices_table as choices_table
 from .trials import found_settings as found_settings
 from .trials import read_trials as read_trials
+from .trials import trials_csv as trials_csv
 from .trials import trials_table as trials_table
 from .tuning import draw_settings as draw_settings
 from .tuning import tune as tune

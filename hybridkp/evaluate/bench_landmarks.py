@@ -24,7 +24,7 @@ from ..detection import TopDown
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
 from ..files.lease import clear_abandoned, scratch_folder, work_in
 from ..memory.sources import fingerprint
-from ..memory.threads import FIT_THREADS
+from ..memory.threads import fit_threads
 from ..structures import DataWarning, Detector, InputError, InputErrors, Predictions, Problem, Stream
 from .crop_files import forget_crops
 from .crops import SOURCE, Crops, loaders, make_crops
@@ -214,7 +214,7 @@ def _facts(problem: Problem, errors: Sequence[str]) -> dict[str, Any]:
         "margin": problem.margin,
         "modalities": list(problem.modalities),
         "max_timed": problem.max_timed,
-        "fit_threads": FIT_THREADS,
+        "fit_threads": fit_threads(),
         "train": train.name,
         "train_fingerprint": train.fingerprint,
         "n_train": len(train),
@@ -251,7 +251,7 @@ def _shared_crops(out: Path, problem: Problem, n_jobs: int) -> Iterator[tuple[Pa
         on_disk = {name: rows for name, rows in arrays.items() if isinstance(rows, Stream)}
         for name, stream in on_disk.items():
             write_atomic(folder / f"{name}.json", json.dumps(stream.where(folder)))
-        forget_crops(out / "cache", keep=[s.sources[0][0].path.parent for s in on_disk.values()])
+        forget_crops(out / "cache", keep=[s.sources[0][0].path.parent.name for s in on_disk.values()])
         for name in arrays.keys() - on_disk.keys():
             with atomic_path(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
                 np.save(file, arrays[name], allow_pickle=False)

@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import memory
 from ..datasets import CORRUPTIONS, corrupted
 from ..datasets.synthetic.corruptions import SEVERITIES
 from ..files import load_model, load_predictions, read_meta, remove_leftovers, save_predictions
-from ..files.lease import work_in
+from ..files.lease import clear_abandoned, work_in
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import MARGIN, Dataset, InputError, Predictions, Problem, as_problem
-from .crops import make_crops
+from .crops import Crops, passing_crops
 from .executors import AnyExecutor, elsewhere, run_calls, until_visible
 from .processes import Progress, count_workers, file_name, versions
 
@@ -114,6 +115,7 @@ def robustness(
         closing(run_calls(_predict, calls, workers, places, ordered=False)) as found,
     ):
         remove_leftovers(out)
+        clear_abandoned(Path(out) / "cache")
         for done, condition in enumerate(found, 1):
             if progress:
                 progress(str(condition), done, len(conditions))
@@ -153,28 +155,34 @@ def _predict(
     """Stores every model's predictions under one condition; those that are there already are kept."""
     harder = condition.of(dataset, random_state)
     todo = [n for n in models if not _kept(paths[n], params[n], harder.fingerprint)]
-    cuts = {n: (tuple(p["size_hw"]), p["margin"], 1, tuple(p["modalities"])) for n, p in params.items()}
+    cuts = {n: (tuple(p["size_hw"]), p["margin"], tuple(p["modalities"])) for n, p in params.items()}
     anyway = any(p["anyway"] for p in params.values())
     with limit_threads(FIT_THREADS):
         for cut in dict.fromkeys(cuts[n] for n in todo):
-            crops = make_crops(harder, *cut, anyway)
-            for name in (n for n in todo if cuts[n] == cut):
-                xy, score = load_model(models[name]).predict_with_score(crops.batch)
-                found = Predictions(
-                    method=name,
-                    xy=crops.to_picture(xy),
-                    score=score,
-                    names=crops.names,
-                    instance=crops.instance,
-                    seconds=np.full(len(crops), np.nan),
-                    params=dict(params[name]),
-                    dataset=harder.name,
-                    fingerprint=harder.fingerprint,
-                    split=str(condition),
-                    versions=versions(),
-                )
-                save_predictions(found, paths[name])
+            cache = next(iter(paths.values())).parents[1] / "cache"
+            with passing_crops(harder, *cut, anyway, cache) as crops:
+                for name in (n for n in todo if cuts[n] == cut):
+                    about = {"params": dict(params[name]), "split": str(condition)}
+                    save_predictions(_predicted(models[name], name, crops, harder, about), paths[name])
     return condition
+
+
+def _predicted(
+    model: str | os.PathLike[str], name: str, crops: Crops, harder: Dataset, about: Mapping[str, Any]
+) -> Predictions:
+    xy, score = memory.predict_in_blocks(load_model(model), crops.batch)
+    return Predictions(
+        method=name,
+        xy=crops.to_picture(xy),
+        score=score,
+        names=crops.names,
+        instance=crops.instance,
+        seconds=np.full(len(crops), np.nan),
+        dataset=harder.name,
+        fingerprint=harder.fingerprint,
+        versions=versions(),
+        **about,
+    )
 
 
 def _kept(path: Path, params: Mapping[str, Any], fingerprint: str) -> bool:

@@ -12,7 +12,7 @@ import json
 import os
 import pickle
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -24,11 +24,12 @@ from tqdm import tqdm
 
 from ..datasets.lookup import path_of
 from ..files import atomic_path, write_atomic
-from ..files.lease import work_in
+from ..files.lease import RUN, abandoned, work_in
 from ..memory.budget import fits_in
 from ..structures import Array, ArrayFile, Dataset, InputError, Sample, Stream
 
 PICTURES = 256  #: in a block: that many are held, and at most lost by a kill
+_COPIES = 2  #: of crops in memory: one by one, then side by side
 HEADER = 256  #: bytes of a file before its rows
 _DONE, _PROGRESS, _ROWS = "crops.json", "progress.json", "rows.npy"
 #: names that are made here
@@ -52,7 +53,7 @@ class Stored(NamedTuple):
 def too_large(dataset: Dataset, size_hw: tuple[int, int]) -> bool:
     """Whether the crops of a data set had better lie on disk."""
     n = sum(len(sample.instances) for sample in dataset)
-    return not fits_in(n, 3 * size_hw[0] * size_hw[1])
+    return not fits_in(n, _COPIES * 3 * size_hw[0] * size_hw[1])
 
 
 def crops_folder(cache: Path, dataset: Dataset, modalities: Sequence[str], *facts: Any) -> Path | None:
@@ -82,25 +83,32 @@ def _stamp(load: Any) -> str:
     return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
-def forget_crops(cache: Path, keep: Sequence[Path] = ()) -> None:
-    """Remove crops that lie in ``cache``: files that are made here, and folders when nothing else is left."""
+def forget_crops(cache: Path, keep: Collection[str] = ()) -> None:
+    """Remove crops that lie in ``cache``: files that are made here, and folders when nothing else is left.
+
+    ``keep`` names folders that stay.
+    """
     for folder in sorted(cache.glob("crops-*")) if cache.is_dir() else ():
-        if folder in keep or folder.is_symlink() or not _FOLDER.fullmatch(folder.name):
+        if folder.name in keep or folder.is_symlink() or not _FOLDER.fullmatch(folder.name):
             continue
         for path in folder.iterdir():
-            if _OURS.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            ours = _OURS.fullmatch(path.name) or (path.name == RUN and abandoned(path))
+            if ours and path.is_file() and not path.is_symlink():
                 path.unlink(missing_ok=True)
         with suppress(OSError):
             folder.rmdir()
 
 
-def stored_crops(folder: Path) -> Stored | None:
-    """What lies there; None where it is not finished, or damaged."""
+def stored_crops(folder: Path, dataset: Dataset) -> Stored | None:
+    """What lies there of a data set; None where it is not finished, or damaged."""
     try:
         facts = json.loads((folder / _DONE).read_text(encoding="utf-8"))
         files = {name: ArrayFile(_seen(folder, name), digest) for name, digest in facts["digests"].items()}
         records = np.load(folder / _ROWS, allow_pickle=False)
+        at = records["sample"]
         if records.dtype != RECORD or any(len(file) != len(records) for file in files.values()):
+            return None
+        if len(records) and not 0 <= at.min() <= at.max() < len(dataset):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # what is damaged is made again
         return None
@@ -115,7 +123,7 @@ def store_crops(folder: Path, dataset: Dataset, cut: Callable[[Sample], Cut], n_
     InputError
         When the disk is full, when another process makes the same, and whatever ``cut`` says.
     """
-    found = stored_crops(folder)
+    found = stored_crops(folder, dataset)
     if found is not None:
         return found
     try:
@@ -124,7 +132,7 @@ def store_crops(folder: Path, dataset: Dataset, cut: Callable[[Sample], Cut], n_
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{folder}: crops cannot be written ({reason}): free space, then go on") from error
-    found = stored_crops(folder)
+    found = stored_crops(folder, dataset)
     if found is None:
         raise InputError(f"{folder}: the crops that were just written cannot be read: is the disk well?")
     return found

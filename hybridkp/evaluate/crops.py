@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 
 from ..datasets.linter import OTHER_SIZE_CURE, other_size
+from ..files.lease import scratch_folder
 from ..imaging.crops import cut_modalities, to_picture, usable_box
 from ..imaging.geometry import apply_affine, crop_matrix
 from ..imaging.images import as_uint8
@@ -130,6 +132,23 @@ def make_crops(
     arrays = {name: np.stack([crop[name] for crop in cuts]) for name in cuts[0]}
     where = np.array(at), np.array(instance), np.stack(matrices), np.stack(boxes)
     return _crops(dataset, arrays, where, size_hw, margin)
+
+
+@contextmanager
+def passing_crops(
+    dataset: Dataset,
+    size_hw: tuple[int, int],
+    margin: float,
+    modalities: Sequence[str],
+    anyway: bool,
+    cache: Path,
+) -> Iterator[Crops]:
+    """:func:`make_crops` for the body; what does not fit into memory lies in ``cache`` until it ends."""
+    with ExitStack() as stack:
+        folder = None
+        if too_large(dataset, size_hw):
+            folder = stack.enter_context(scratch_folder(cache, "crops"))
+        yield make_crops(dataset, size_hw, margin, 1, modalities, anyway, folder)
 
 
 def _from_disk(stored: Stored, dataset: Dataset, size_hw: tuple[int, int], margin: float) -> Crops:

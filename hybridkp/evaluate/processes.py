@@ -31,7 +31,8 @@ from ..files.machines import kind_of_machine
 from ..memory.resident import load_per_core as load_per_core
 from ..memory.resident import peak_bytes as peak_bytes
 from ..memory.resident import reset_peak as reset_peak
-from ..memory.threads import FIT_THREADS
+from ..memory.threads import POOLS, fit_threads
+from ..memory.threads import fits_with as fits_with
 from ..structures import InputError
 
 #: what a bench tells while it works, called as progress(event, method, seed, detail).  For each method
@@ -198,8 +199,8 @@ def usable_cores() -> int:
 
 
 def count_workers(n_jobs: int) -> int:
-    """Processes at a time; negative = one per core."""
-    return max(1, usable_cores() if n_jobs < 0 else int(n_jobs))
+    """Processes at a time; negative = one per core, or fewer where fits take several threads each."""
+    return max(1, usable_cores() // fit_threads() if n_jobs < 0 else int(n_jobs))
 
 
 def warn_failures(event: str, method: str, seed: int, detail: str) -> None:
@@ -307,14 +308,13 @@ def _process() -> Any:
     from joblib.externals.loky import ProcessPoolExecutor
 
     return ProcessPoolExecutor(
-        max_workers=1, initializer=start_worker, initargs=(os.getpid(),), env=one_thread()
+        max_workers=1, initializer=start_worker, initargs=(os.getpid(),), env=bounded_threads()
     )
 
 
-def one_thread() -> dict[str, str]:
+def bounded_threads() -> dict[str, str]:
     """What bounds the native threads of a process that is to start."""
-    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    return dict.fromkeys(pools, str(FIT_THREADS))
+    return dict.fromkeys(POOLS, str(fit_threads()))
 
 
 # --------------------------------------------------------------------------------------------

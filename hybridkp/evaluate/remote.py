@@ -32,7 +32,7 @@ from .. import __version__
 from ..files import write_atomic
 from ..files.lease import LEASE, abandoned
 from ..structures import Array, InputError
-from .processes import end_soon, host, one_line, one_thread, start_worker
+from .processes import bounded_threads, end_soon, host, one_line, start_worker
 
 MOST_TRIES = 3  #: of a call whose process, or whose worker, dies
 LOOK = 2.0  #: seconds between two looks at whether the run goes on
@@ -110,7 +110,7 @@ def carry_out(order: Order) -> Outcome:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, **one_thread(), "PYTHONPATH": paths},
+        env={**os.environ, **bounded_threads(), "PYTHONPATH": paths},
         cwd=order.cwd if os.path.isdir(order.cwd) else None,
     ) as process:
         try:

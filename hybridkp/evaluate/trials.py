@@ -5,6 +5,8 @@ Nothing is fitted here.  A trial is one setting of one method with its error on 
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -132,6 +134,24 @@ def trials_table(name: str, trials: Sequence[Trial]) -> str:
     ]
     heads = ("settings", _shown(trials[0])[0], "apart from the defaults [95 %]", "p", "s")
     return f"## {name}\n\n{_table(heads, rows)}"
+
+
+def trials_csv(found: Mapping[str, Sequence[Trial]]) -> str:
+    """Tidy: a line for each method and trial, numbers unrounded; a setting that it left alone is empty."""
+    settings = list(dict.fromkeys(name for trials in found.values() for t in trials for name in t.params))
+    numbers = [f.name for f in fields(Trial) if f.name != "params"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["method", "trial", "chosen", *numbers, *settings])
+    for name, trials in found.items():
+        best = best_trial(trials)
+        for i, trial in enumerate(trials):
+            values = [getattr(trial, key) for key in numbers]
+            values = ["" if isinstance(v, float) and np.isnan(v) else v for v in values]
+            writer.writerow(
+                [name, i, int(trial is best), *values, *(trial.params.get(k, "") for k in settings)]
+            )
+    return out.getvalue()
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

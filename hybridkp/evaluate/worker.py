@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from .. import memory
 from ..files import load_predictions, save_model, save_predictions, write_atomic
 from ..imaging.crops import batch_of_one, predict_in_box, to_picture
-from ..memory.threads import FIT_THREADS, limit_threads
+from ..memory.threads import FIT_THREADS, fit_threads, fits_with, limit_threads
 from ..structures import Array, Batch, InputError, Predictions, Problem, Stream
 from .crops import load_modalities
 from .processes import divert_messages, end_soon, host, load_per_core, peak_bytes, reset_peak, versions
@@ -66,7 +67,7 @@ def _do(job: Job) -> None:
     reset_peak()
     with limit_threads(FIT_THREADS), memory.remember(job.cache):
         _say(job, "fits" if job.mode != "clock" else "is read")
-        with memory.stopwatch() as watch:
+        with _threads(job), memory.stopwatch() as watch:
             model = _fitted(job)
         load = load_per_core()
         if job.mode == "clock":
@@ -78,6 +79,18 @@ def _do(job: Job) -> None:
             seconds = _clock(model, job, len(images))
             found = replace(found, seconds=seconds, load=load_per_core(), host=host())
     save_predictions(found, job.predictions)
+
+
+@contextmanager
+def _threads(job: Job) -> Iterator[None]:
+    """As many threads for fits as the run has asked for, wherever this process stands."""
+    asked = job.facts["params"]["fit_threads"]
+    with fits_with(asked) as n_threads:
+        if n_threads != asked:
+            raise InputError(
+                f"the run asks for {asked} threads, OMP_NUM_THREADS here allows {n_threads}: make them agree"
+            )
+        yield
 
 
 def _seen(job: Job, part: str) -> Any:
@@ -132,7 +145,7 @@ def fit(estimator: Any, images: Array | Batch, xy: Array, groups: Any, flip: Any
     mirror = None if flip is None else np.asarray(flip)
     if _recallable(estimator):
         return memory.fitted(estimator, images, xy, groups=names, flip=mirror)
-    with limit_threads(FIT_THREADS):
+    with limit_threads(fit_threads()):
         return clone(estimator).fit(images, xy, groups=names, flip=mirror)
 
 

@@ -165,11 +165,12 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
                 continue
             part = None if groups is None else names[train]
             model = memory.fitted(self.detector, images[train], seen, groups=part, flip=flip)
-            own[test], score[test] = model.predict_with_score(images[test])
-            maps = model.score_maps(images[test], stride=self.stride)
             tree = Tree.of(*self._count(seen, flip, size_hw))
-            for i, power in enumerate(self.powers):
-                found[i, test], mass[i, test] = self._read(maps, tree, power)
+            for rows, crops in memory.parts_of(images, test):
+                own[rows], score[rows] = model.predict_with_score(crops)
+                maps = model.score_maps(crops, stride=self.stride)
+                for i, power in enumerate(self.powers):
+                    found[i, rows], mass[i, rows] = self._read(maps, tree, power)
         side = max(size_hw)
         losses = np.array([group_loss(f, truth, names, side, FAR) for f in (*found, own)])
         if not losses.size:

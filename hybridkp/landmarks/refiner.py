@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import extract_patches
 from ..imaging.images import check_crops, crops_to_grey
+from ..memory.budget import affordable
 from ..stats.calibration import NEAR, calibrate, probability
 from ..structures import Array, check_start, check_xy
 
@@ -86,6 +87,11 @@ class SubpixelRefiner(BaseEstimator):
         begin = check_start(start, truth.shape)
         rng = check_random_state(self.random_state)
         self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
+        most = affordable(len(images), self._picture_bytes(images, truth), type(self).__name__)
+        if most is not None:
+            some = np.sort(rng.permutation(len(images))[:most])
+            images, truth, begin = images[some], truth[some], begin[some]
+            groups, self.learned_from_ = None if groups is None else np.asarray(groups)[some], most
         maps = self._maps(images)
         held = self._held_out(len(images), groups, rng)
         starts = self._draw(truth, begin, rng)
@@ -125,7 +131,13 @@ class SubpixelRefiner(BaseEstimator):
 
     # ---------------------------------------------------------------------------- inside
 
-    def _maps(self, images: Array) -> list[Array]:
+    def _picture_bytes(self, images: Any, truth: Array) -> float:
+        """What a picture's maps and rows take while a stage is learned."""
+        maps = self._maps(images[:1])
+        row = self._rows(maps, np.nan_to_num(truth[:1])).nbytes
+        return float(maps[0].nbytes + (1 + self.n_draws) * row)
+
+    def _maps(self, images: Any) -> list[Array]:
         unit = max(images.shape[1:3]) / UNIT_SIDE
         return [_edge_maps(grey, unit) for grey in crops_to_grey(images)]
 

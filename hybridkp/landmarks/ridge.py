@@ -16,6 +16,7 @@ from ..memory.budget import fits_in, rows_in
 from ..structures import Array
 
 Read = Callable[[Array], Array]
+_COPIES = 2  #: of the rows, that a solution holds together
 
 
 @overload
@@ -102,10 +103,10 @@ def ridge_of(
     solution is the same but for rounding.  Blocks never cut a group, so that each group's held-out residual
     has its rows together: memory grows with D and with the largest group, not with ``n``.
     """
-    if fits_in(n, 4 * width):
+    if fits_in(n, _COPIES * 4 * width):
         return ridge(read(np.arange(n)), targets, alpha, groups)
     alpha = max(alpha, 1e-6)
-    parts = list(_whole_groups(n, groups, rows_in(0.25, 4 * width)))
+    parts = list(_whole_groups(n, groups, rows_in(0.25, _COPIES * 4 * width)))
     centre = targets.mean(axis=0)
     wanted = (targets - centre).astype(np.float32)
     mean, gram, cross = _products(read, width, parts, wanted)

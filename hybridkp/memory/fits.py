@@ -47,7 +47,7 @@ from ..structures import (
 from ..structures.stream import BLOCK
 from .resident import peak_bytes, reset_peak
 from .sources import fingerprint
-from .threads import FIT_THREADS, limit_threads
+from .threads import fit_threads, limit_threads
 
 try:
     import fcntl
@@ -152,7 +152,7 @@ def fitted(
     """A fitted clone of ``detector``; the argument itself is left alone."""
 
     def fit() -> Any:
-        with limit_threads(FIT_THREADS):
+        with limit_threads(fit_threads()):
             return clone(detector).fit(images, xy, groups=groups, flip=flip)
 
     folder = _FOLDER.get()
@@ -205,7 +205,7 @@ def out_of_fold(
             )
 
         def predict(train: Array = train, test: Array = test, seen: Array = seen) -> tuple[Array, Array]:
-            with limit_threads(FIT_THREADS):
+            with limit_threads(fit_threads()):
                 model = clone(detector).fit(
                     images[train], seen, groups=None if names is None else names[train], flip=flip
                 )
@@ -223,23 +223,30 @@ def out_of_fold(
 
 def predict_in_blocks(model: Any, images: Any) -> tuple[Array, Array]:
     """``model.predict_with_score(images)``; of crops that are read from disk a block at a time."""
-    rows = images["image"] if isinstance(images, Batch) else images
-    if not isinstance(rows, Stream):
+    if not _on_disk(images):
         found: tuple[Array, Array] = model.predict_with_score(images)
         return found
-    parts = [
-        model.predict_with_score(in_memory(images[first : first + BLOCK]))
-        for first in range(0, len(rows), BLOCK)
-    ]
-    xy, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+    parts = [model.predict_with_score(crops) for _, crops in parts_of(images, np.arange(len(images)))]
+    xy, score = map(np.concatenate, zip(*parts, strict=True))
     return xy, score
 
 
-def in_memory(images: Any) -> Any:
-    """The same crops, or the same Batch of them, as arrays."""
-    if isinstance(images, Batch):
-        return Batch({name: np.asarray(rows) for name, rows in images.modalities.items()})
-    return np.asarray(images)
+def _on_disk(images: Any) -> bool:
+    return isinstance(images["image"] if isinstance(images, Batch) else images, Stream)
+
+
+def parts_of(images: Any, rows: Array) -> Iterator[tuple[Array, Any]]:
+    """Indices and the crops there, as arrays: all at once, or, where they are on disk, a block at a time."""
+    if not _on_disk(images):
+        yield rows, images[rows]
+        return
+    for first in range(0, len(rows), BLOCK):
+        some = images[rows[first : first + BLOCK]]
+        if isinstance(some, Batch):
+            crops: Any = Batch({name: np.asarray(part) for name, part in some.modalities.items()})
+        else:
+            crops = np.asarray(some)
+        yield rows[first : first + BLOCK], crops
 
 
 def _or_rows(groups: Array | None, n: int) -> Array:
@@ -363,7 +370,7 @@ def _load_pair(path: Path, shape: tuple[int, ...]) -> tuple[Array, Array]:
 
 
 def _key(kind: str, detector: Any, *data: Any) -> str:
-    digest = hashlib.sha256(f"{kind} {FIT_THREADS} {source_of(detector)} {describe(detector)}".encode())
+    digest = hashlib.sha256(f"{kind} {fit_threads()} {source_of(detector)} {describe(detector)}".encode())
     for item in data:
         for name, rows in sorted(item.modalities.items()) if isinstance(item, Batch) else [("image", item)]:
             if name != "image":

@@ -3,4 +3,5 @@ from .landmarks.conditions import write_conditions as write_conditions
 from .landmarks.severity import write_robustness as write_robustness
 from .landmarks.writer import Report as Report
 from .landmarks.writer import write_report as write_report
+from .output import to_frame as to_frame
 from .points.writer import write_points_report as write_points_report

@@ -271,6 +271,9 @@ def to_csv(rows: Sequence[Row]) -> str:
     return _csv(["rank", *("method", "family")[: 1 + family], "letters", *keys], body)
 
 
+PROTECTED = r"^'([=+\-@\t\r])"  #: how a name begins that :func:`_no_formula` has changed
+
+
 def _no_formula(text: str) -> str:
     """A spreadsheet must not run a method's name."""
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 from ..files import write_atomic
 from ..files.machines import processor
+from ..structures import InputError
+from .cells import PROTECTED
 
 
 def about_page(
@@ -36,6 +38,38 @@ def about_page(
     out["versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
     out["report written by"] = f"hybridkp {__version__}"
     return {k: v for k, v in out.items() if v}
+
+
+def to_frame(paths: str | os.PathLike[str] | Mapping[str, Path], kind: str = "csv") -> Any:
+    """A CSV file of a report as a pandas frame, its numbers unrounded.
+
+    Parameters
+    ----------
+    paths : a file, or what a report has written: kind -> path
+    kind : which of them: "csv" (a line a method), "pairs" (a line for each two methods), "objects" (a line
+        for each method and object)
+
+    Raises
+    ------
+    InputError
+        Without pandas, for a kind that was not written, and for a file that cannot be read.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise InputError("a frame needs pandas: pip install 'hybridkp[formats]'") from None
+    if isinstance(paths, Mapping):
+        tables = [name for name, path in paths.items() if Path(path).suffix == ".csv"]
+        if kind not in tables:
+            raise InputError(f"no table {kind!r} was written, only {', '.join(tables)}")
+        paths = paths[kind]
+    try:
+        frame = pandas.read_csv(paths)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{paths}: is no table ({' '.join(str(error).split())[:200]})") from None
+    for name in frame.select_dtypes(include=["object", "string"]):
+        frame[name] = frame[name].str.replace(PROTECTED, r"\1", regex=True)
+    return frame
 
 
 def write_files(folder: Path, files: Mapping[str, tuple[str, str | bytes]]) -> dict[str, Path]:

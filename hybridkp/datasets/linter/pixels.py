@@ -119,7 +119,7 @@ def look_alikes(prints: list[Print]) -> list[tuple[Print, Print]]:
         return []
     thumbs = np.stack([p.thumb for p in prints])
     bits = np.stack([p.bits for p in prints])
-    coarse = thumbs.reshape(n, 6, 4, 6, 4).sum((2, 4)) / 4  # lengths there are at most those of the thumbs
+    coarse = thumbs.reshape(n, 6, 4, 6, 4).sum((2, 4)).reshape(n, -1) / 4  # no two lie farther apart there
     far = 2 - 2 * SAME_CORRELATION + 1e-3
     centred = thumbs - thumbs.mean(0)
     rng = np.random.default_rng(0)

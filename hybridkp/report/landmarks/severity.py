@@ -19,7 +19,7 @@ from ...datasets import CORRUPTIONS
 from ...datasets.synthetic.corruptions import corrupted
 from ...metrics import Metric
 from ...structures import Array, Dataset, InputError, Normalizer, Predictions
-from ..cells import Column, Row, ranked_rows
+from ..cells import Column, Row, ranked_rows, tidy_csv
 from ..material import Material, terms_of
 from ..output import about_page
 from ..plots import figure, log_values, plain, style_of, to_svg
@@ -69,12 +69,13 @@ def write_robustness(
     ----------
     predictions : what :func:`hybridkp.evaluate.robustness` gives; (kind, severity) -> predictions
     dataset : the split as it is, without corruption
-    out_dir : gets ``robustness.html``, ``.md``, ``.csv``, ``.json``, ``robustness-pairs.csv``
+    out_dir : gets ``robustness.html``, ``.md``, ``.csv``, ``.json``, ``robustness-pairs.csv``, and
+        ``robustness-objects.csv`` (tidy: a line for each method, corruption, severity and object)
     random_state : the one that the predictions were made with
 
     Returns
     -------
-    dict of paths: "html", "markdown", "csv", "json", "pairs"
+    dict of paths: "html", "markdown", "csv", "json", "pairs", "objects"
 
     Raises
     ------
@@ -117,7 +118,7 @@ def write_robustness(
         stem="robustness",
     )
     html = _page(material, table, order.tolist())
-    return material.write(Path(out_dir), html, about={"objects": len(groups)})
+    return material.write(Path(out_dir), html, about={"objects": len(groups)}, objects=_objects_csv(table))
 
 
 def _page(material: Material, table: _Table, order: Sequence[int]) -> str:
@@ -143,6 +144,20 @@ def _page(material: Material, table: _Table, order: Sequence[int]) -> str:
         strip=table.strip.context(),
         strip_method=table.strip.method,
     )
+
+
+def _objects_csv(table: _Table) -> str:
+    """Tidy: a line for each method, corruption, severity and object, in shown units, seeds averaged."""
+    truth = table.truth
+    header = ["method", "corruption", "severity", "picture", "object", "group", truth.headline.key]
+    where = list(zip(truth.keys, truth.groups.tolist(), strict=True))
+    rows = [
+        [method, kind, severity, *key, group, value]
+        for method, by_condition in zip(table.methods, table.values, strict=True)
+        for (kind, severity), values in zip(table.conditions, by_condition, strict=True)
+        for (key, group), value in zip(where, values.tolist(), strict=True)
+    ]
+    return tidy_csv(header, rows)
 
 
 def _score(

@@ -9,17 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ...metrics import Metric
 from ...stats import PairedComparison
-from ...structures import Dataset, InputError, Normalizer, Predictions
+from ...structures import Dataset, Normalizer, Predictions
 from .. import cells
 from ..cells import Column, Row
 from ..material import Material, check_level, table_caption, terms_of
-from ..output import about_page, links
+from ..output import about_page, links, to_frame
 from ..verdicts import count
 from . import conditions, reliability, tables, words
 from .page import render
@@ -41,13 +40,12 @@ class Report:
         """The results table as GitHub Markdown, without notes."""
         return cells.to_markdown(self.rows, self.columns)
 
-    def to_frame(self) -> Any:
-        """The table as a pandas frame: a row a method, best first, all numbers unrounded."""
-        try:
-            import pandas
-        except ImportError:
-            raise InputError("a frame needs pandas: pip install 'hybridkp[formats]'") from None
-        return pandas.read_csv(StringIO(cells.to_csv(self.rows)))
+    def to_frame(self, kind: str = "csv") -> Any:
+        """The table as a pandas frame: a row a method, best first, all numbers unrounded.
+
+        ``kind`` "pairs" or "objects": :func:`hybridkp.report.to_frame` of those tables.
+        """
+        return to_frame(self.paths, kind)
 
     def _repr_html_(self) -> str:
         """The results table, as notebooks show it."""

@@ -15,7 +15,7 @@ from typing import Any
 from ...files.matched import MatchedSet
 from ...metrics import Metric
 from ...structures import PairSet
-from ..cells import mean, median
+from ..cells import mean, median, tidy_csv
 from ..material import Material, check_level, table_caption, terms_of
 from ..output import about_page
 from ..verdicts import count
@@ -59,7 +59,8 @@ def write_points_report(
         of equals 1024), a section of its own compares budgets.
     pairs : the set that the matches were made on
     out : folder, made when it is missing; gets ``index.html`` (self-contained), ``results.md``,
-        ``results.csv``, ``results.json``, ``pairs.csv`` (differences of all pairs of methods), and
+        ``results.csv``, ``results.json``, ``pairs.csv`` (differences of all pairs of methods),
+        ``objects.csv`` (tidy: a line for each method, budget, seed and pair of pictures) and
         ``overview.png``
     families : method -> "classical", "deep", "hybrid", "control", ...; hybrids are also compared with the
         best method that is neither hybrid nor control, and with each control
@@ -73,7 +74,7 @@ def write_points_report(
     Returns
     -------
     dict
-        "html", "markdown", "csv", "json", "pairs", "overview" -> path.
+        "html", "markdown", "csv", "json", "pairs", "objects", "overview" -> path.
 
     Raises
     ------
@@ -118,6 +119,7 @@ def write_points_report(
         html,
         overview=material.overview(faces),
         about={"reference": reference},
+        objects=_pairs_csv(truth, by_budget),
         **_details(truth, by_budget, scores, against),
     )
 
@@ -130,6 +132,21 @@ def _about(truth: PointTruth, sets: Sequence[MatchedSet], provenance: Mapping[st
         "seeds": ", ".join(str(s) for s in sorted({m.seed for m in sets})),
     }
     return about_page(facts, provenance, [m.versions for m in sets])
+
+
+def _pairs_csv(truth: PointTruth, by_budget: Mapping[int, Sequence[PointScores]]) -> str:
+    """Tidy: a line for each method, budget, seed and pair of pictures, with every metric in shown units."""
+    header = ["method", "budget", "seed", "pair", "sequence", *(m.key for m in truth.metrics), "pair_ms"]
+    rows = [
+        [s.method, s.budget, run.seed, pair.name, pair.sequence]
+        + [float(s.values[m.key][seed, p] * m.scale) for m in truth.metrics]
+        + [float(s.pair_ms[p])]
+        for part in by_budget.values()
+        for s in part
+        for seed, run in enumerate(s.runs)
+        for p, pair in enumerate(truth.pairs)
+    ]
+    return tidy_csv(header, rows)
 
 
 def _details(
