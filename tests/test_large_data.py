@@ -340,7 +340,7 @@ def test_the_memory_keeps_fits_of_streams(on_disk, tmp_path, monkeypatch):
 
 
 def test_prediction_of_a_stream_is_that_of_the_array(plain, on_disk, monkeypatch):
-    monkeypatch.setattr(memory.fits, "BLOCK", 5)
+    monkeypatch.setattr(budget, "BLOCK", 5)
     model = learned(BLOCKWISE["fast cascade"], plain)
     for one, other in zip(
         memory.predict_in_blocks(model, on_disk.batch), model.predict_with_score(plain.images), strict=True

@@ -23,7 +23,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ..datasets.lookup import path_of
-from ..files import atomic_path, write_atomic
+from ..files import atomic_path, put_in_place, write_atomic
 from ..files.lease import RUN, abandoned, work_in
 from ..memory.budget import fits_in
 from ..structures import Array, ArrayFile, Dataset, InputError, Sample, Stream
@@ -232,7 +232,7 @@ class _Writer:
                 _to_disk(file)
             digests[name] = ArrayFile(self._growing(name)).digest
         for name in self.kinds:
-            os.replace(self._growing(name), _seen(self.folder, name))
+            put_in_place(self._growing(name), _seen(self.folder, name))
         records = np.concatenate(self.records) if self.records else np.zeros(0, RECORD)
         with atomic_path(self.folder / _ROWS) as temporary, open(temporary, "wb") as file:
             np.save(file, records, allow_pickle=False)

@@ -1,4 +1,5 @@
 from .atomic import atomic_path as atomic_path
+from .atomic import put_in_place as put_in_place
 from .atomic import remove_leftovers as remove_leftovers
 from .atomic import write_atomic as write_atomic
 from .found import FoundBoxes as FoundBoxes

@@ -52,6 +52,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def put_in_place(grown: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Give a file that has grown beside its place, and is whole now, the name that readers look for."""
+    _flush(Path(grown))
+    os.replace(grown, path)
+    _flush(Path(path).parent)
+
+
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Write ``data`` to ``path``, whole or not at all; see :func:`atomic_path`.
 

@@ -1,12 +1,13 @@
 """Cascaded regression at the price of a few products: all points read from maps that are made once.
 
 The learning; what is learned is applied in :mod:`.fast_descent`.  Crops go in, points come out;
-the start and feature maps of others (a network's) come in through two small protocols.
+the start and feature maps of others (a network's) come in through two small protocols of
+``structures``.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,23 +29,6 @@ from .shape import PointDistribution
 PARTS = (0.0, 0.5, 1.0)  #: of a stage's step, behind another detector
 
 _BLOCK = 64  # pictures whose feature maps are held at a time
-
-
-class FeatureMaps(Protocol):
-    """Maps of somebody else's that the stages may read beside the gradient channels."""
-
-    def fit(
-        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
-    ) -> Any:
-        """Learn from crops and points, as a :class:`.Detector` does."""
-
-    def feature_maps(self, images: Array) -> tuple[Array, float]:
-        """(B, C, h, w) float32 of crops (B, H, W[, 3]) uint8, and how many crop px a map's pixel covers.
-
-        Map pixel i is centred where crop coordinate x has ``(x + 1/2) / stride - 1/2 = i``.  For the
-        runtime, ``runtime_node()`` gives ``{"graph": ONNX bytes, "stride": float, "channels": 1 or 3}``; the
-        graph takes ``image`` (1, channels, H, W) float32 in 0..255 and gives ``maps`` (1, C, h, w).
-        """
 
 
 class FastCascade(DetectorMixin, BaseEstimator):
@@ -77,7 +61,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         Folds for the start's predictions on pictures that it did not see.
     shape : PointDistribution or None
         Defines the frame and fills in landmarks that are missing in training.
-    maps : FeatureMaps or None
+    maps : :class:`~hybridkp.structures.FeatureMaps` or None
         Further maps; each point reads ``map_cells`` x ``map_cells`` places of them, a map's pixel
         apart.  A clone is fitted; its maps of its own training pictures flatter it, so that heavily
         trained maps deserve a fit on other pictures.

@@ -1,3 +1,5 @@
+from .budget import parts_of as parts_of
+from .budget import predict_in_blocks as predict_in_blocks
 from .fits import Stopwatch as Stopwatch
 from .fits import TooFewLabels as TooFewLabels
 from .fits import checkpoint as checkpoint
@@ -5,8 +7,6 @@ from .fits import credit as credit
 from .fits import describe as describe
 from .fits import fitted as fitted
 from .fits import out_of_fold as out_of_fold
-from .fits import parts_of as parts_of
-from .fits import predict_in_blocks as predict_in_blocks
 from .fits import remember as remember
 from .fits import remember_until_done as remember_until_done
 from .fits import source_of as source_of

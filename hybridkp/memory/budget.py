@@ -8,8 +8,13 @@ Below the budget nothing changes.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
-from ..structures import DataWarning
+import numpy as np
+
+from ..structures import Array, Batch, DataWarning, Stream
+from ..structures.stream import BLOCK
 
 ROW_BYTES = 2**30  #: that one table of rows, or the crops of one part of the data, may take
 
@@ -39,3 +44,31 @@ def affordable(n: int, bytes_each: float, who: str, asked: int | None = None) ->
         stacklevel=3,
     )
     return most
+
+
+def predict_in_blocks(model: Any, images: Any) -> tuple[Array, Array]:
+    """``model.predict_with_score(images)``; of crops that are read from disk a block at a time."""
+    if not _on_disk(images):
+        found: tuple[Array, Array] = model.predict_with_score(images)
+        return found
+    parts = [model.predict_with_score(crops) for _, crops in parts_of(images, np.arange(len(images)))]
+    xy, score = map(np.concatenate, zip(*parts, strict=True))
+    return xy, score
+
+
+def _on_disk(images: Any) -> bool:
+    return isinstance(images["image"] if isinstance(images, Batch) else images, Stream)
+
+
+def parts_of(images: Any, rows: Array) -> Iterator[tuple[Array, Any]]:
+    """Indices and the crops there, as arrays: all at once, or, where they are on disk, a block at a time."""
+    if not _on_disk(images):
+        yield rows, images[rows]
+        return
+    for first in range(0, len(rows), BLOCK):
+        some = images[rows[first : first + BLOCK]]
+        if isinstance(some, Batch):
+            crops: Any = Batch({name: np.asarray(part) for name, part in some.modalities.items()})
+        else:
+            crops = np.asarray(some)
+        yield rows[first : first + BLOCK], crops

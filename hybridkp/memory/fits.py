@@ -44,7 +44,7 @@ from ..structures import (
     check_xy,
     supports,
 )
-from ..structures.stream import BLOCK
+from .budget import predict_in_blocks
 from .resident import peak_bytes, reset_peak
 from .sources import fingerprint
 from .threads import fit_threads, limit_threads
@@ -219,34 +219,6 @@ def out_of_fold(
             load = partial(_load_pair, shape=truth[test].shape)
             found[test], score[test] = _once(folder / f"{key}.safetensors", predict, _save_pair, load)
     return found, score
-
-
-def predict_in_blocks(model: Any, images: Any) -> tuple[Array, Array]:
-    """``model.predict_with_score(images)``; of crops that are read from disk a block at a time."""
-    if not _on_disk(images):
-        found: tuple[Array, Array] = model.predict_with_score(images)
-        return found
-    parts = [model.predict_with_score(crops) for _, crops in parts_of(images, np.arange(len(images)))]
-    xy, score = map(np.concatenate, zip(*parts, strict=True))
-    return xy, score
-
-
-def _on_disk(images: Any) -> bool:
-    return isinstance(images["image"] if isinstance(images, Batch) else images, Stream)
-
-
-def parts_of(images: Any, rows: Array) -> Iterator[tuple[Array, Any]]:
-    """Indices and the crops there, as arrays: all at once, or, where they are on disk, a block at a time."""
-    if not _on_disk(images):
-        yield rows, images[rows]
-        return
-    for first in range(0, len(rows), BLOCK):
-        some = images[rows[first : first + BLOCK]]
-        if isinstance(some, Batch):
-            crops: Any = Batch({name: np.asarray(part) for name, part in some.modalities.items()})
-        else:
-            crops = np.asarray(some)
-        yield rows[first : first + BLOCK], crops
 
 
 def _or_rows(groups: Array | None, n: int) -> Array:

@@ -40,6 +40,7 @@ from .protocols import CombinesPredictions as CombinesPredictions
 from .protocols import Contributing as Contributing
 from .protocols import Descriptor as Descriptor
 from .protocols import Detector as Detector
+from .protocols import FeatureMaps as FeatureMaps
 from .protocols import Finder as Finder
 from .protocols import Holds as Holds
 from .protocols import InputGradients as InputGradients

@@ -150,6 +150,26 @@ class PointDescriptor(Protocol):
 
 
 @runtime_checkable
+class FeatureMaps(Protocol):
+    """Maps of somebody else's that the stages of a fast cascade may read beside the gradient channels."""
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> Any:
+        """Learn from crops and points, as a :class:`Detector` does."""
+        ...
+
+    def feature_maps(self, images: Array) -> tuple[Array, float]:
+        """(B, C, h, w) float32 of crops (B, H, W[, 3]) uint8, and how many crop px a map's pixel covers.
+
+        Map pixel i is centred where crop coordinate x has ``(x + 1/2) / stride - 1/2 = i``.  For the
+        runtime, ``runtime_node()`` gives ``{"graph": ONNX bytes, "stride": float, "channels": 1 or 3}``; the
+        graph takes ``image`` (1, channels, H, W) float32 in 0..255 and gives ``maps`` (1, C, h, w).
+        """
+        ...
+
+
+@runtime_checkable
 class LearnedDescriptor(Protocol):
     """A descriptor that learns from crops and points, as a network does."""
 
