@@ -29,7 +29,7 @@ from ..memory.budget import fits_in
 from ..structures import Array, ArrayFile, Dataset, InputError, Sample, Stream
 
 PICTURES = 256  #: in a block: that many are held, and at most lost by a kill
-_COPIES = 2  #: of crops in memory: one by one, then side by side
+_COPIES = 4  #: of crops in memory: one by one, side by side, and what a method makes of them
 HEADER = 256  #: bytes of a file before its rows
 _DONE, _PROGRESS, _ROWS = "crops.json", "progress.json", "rows.npy"
 #: names that are made here

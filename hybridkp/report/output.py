@@ -5,8 +5,9 @@ The only file of this room that writes; every file goes through ``files.write_at
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,17 @@ def about_page(
     out["versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
     out["report written by"] = f"hybridkp {__version__}"
     return {k: v for k, v in out.items() if v}
+
+
+def load_words(loads: Iterable[float]) -> str:
+    """The machine's load while runs were timed; "" where nobody knows.
+
+    >>> load_words([0.2, 1.34, float("nan")]), load_words([])
+    ('0.2 to 1.3 per core', '')
+    """
+    known = sorted({f"{load:.1f}": load for load in loads if math.isfinite(load)}.values())
+    ends = [f"{load:.1f}" for load in known[:: max(1, len(known) - 1)]]
+    return f"{' to '.join(ends)} per core" if ends else ""
 
 
 def to_frame(paths: str | os.PathLike[str] | Mapping[str, Path], kind: str = "csv") -> Any:

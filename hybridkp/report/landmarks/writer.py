@@ -18,7 +18,7 @@ from ...structures import Dataset, Normalizer, Predictions
 from .. import cells
 from ..cells import Column, Row
 from ..material import Material, check_level, table_caption, terms_of
-from ..output import about_page, links, to_frame
+from ..output import about_page, links, load_words, to_frame
 from ..verdicts import count
 from . import conditions, reliability, tables, words
 from .page import render
@@ -153,6 +153,8 @@ def _about(truth: Truth, scores: Sequence[Scores], provenance: Mapping[str, Any]
         "licence of the data": truth.dataset.licence,
         "fitted on": "; ".join(dict.fromkeys(filter(None, map(_fitted_on, runs)))),
         "seeds": ", ".join(str(s) for s in sorted({run.seed for run in runs})),
+        "load of the machine during fits": load_words(run.fit_load for run in runs),
+        "load of the machine while the clock ran": load_words(run.load for run in runs),
     }
     return about_page(facts, provenance, [run.versions for run in runs])
 

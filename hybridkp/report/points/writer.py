@@ -17,7 +17,7 @@ from ...metrics import Metric
 from ...structures import PairSet
 from ..cells import mean, median, tidy_csv
 from ..material import Material, check_level, table_caption, terms_of
-from ..output import about_page
+from ..output import about_page, load_words
 from ..verdicts import count
 from . import words
 from .page import figures_of, render
@@ -130,6 +130,7 @@ def _about(truth: PointTruth, sets: Sequence[MatchedSet], provenance: Mapping[st
         "fingerprint": ", ".join(sorted({m.fingerprint for m in sets if m.fingerprint})),
         "licence of the data": truth.data.licence,
         "seeds": ", ".join(str(s) for s in sorted({m.seed for m in sets})),
+        "load of the machine while the clock ran": load_words(m.load for m in sets),
     }
     return about_page(facts, provenance, [m.versions for m in sets])
 
