@@ -184,8 +184,10 @@ def test_a_stopped_cut_goes_on_and_a_finished_one_is_not_done_again(plain, littl
     np.testing.assert_array_equal(again.images, plain.images)
 
 
-@pytest.mark.parametrize("name", ["seen-image.npy", "rows.npy", "crops.json"])
-@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("seen-image.npy", "cut"), ("rows.npy", "other"), ("crops.json", "gone"), ("crops.json", "other")],
+)
 def test_damaged_crops_are_made_again(plain, little, tmp_path, name, damage):
     little(1)
     make_crops(FACES, SIZE, folder=tmp_path)
