@@ -120,7 +120,7 @@ def _asked(model: Any, images: Array) -> Array:
     there = resize_matrix((own[1] / images.shape[2], own[0] / images.shape[1]))
     found = []
     for first in range(0, len(images), _BLOCK):
-        part = images[first : first + _BLOCK]
+        part = np.asarray(images[first : first + _BLOCK])
         if own != images.shape[1:3]:
             part = np.stack([warp(crop, there, own) for crop in part])
         found.append(apply_affine(invert_affine(there), model.predict(part)))
