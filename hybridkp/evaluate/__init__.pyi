@@ -17,11 +17,11 @@ from .judging import evaluate as evaluate
 from .problem import Problem as Problem
 from .problem import load_problem as load_problem
 from .processes import file_name as file_name
+from .processes import fits_with as fits_with
 from .ready_made import ask_ready_made as ask_ready_made
 from .ready_made import second_annotator as second_annotator
 from .result_doors import predictions_to_frame as predictions_to_frame
 from .result_doors import predictions_to_supervision as predictions_to_supervision
-from .processes import fits_with as fits_with
 from .stored import comparable_matches as comparable_matches
 from .stored import comparable_predictions as comparable_predictions
 from .stored import load_some_pairs as load_some_pairs
