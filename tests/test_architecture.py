@@ -104,6 +104,7 @@ ROOMS: dict[str, set[str]] = {
         "structures",
         "supervision",
         "tqdm",
+        "tracking",
     },
     "explain": {"cv2", "descriptors", "files", "imaging", "numpy", "points", "report", "structures"},
     "files": {"cv2", "imaging", "lazy", "numpy", "onnxruntime", "sklearn", "structures"},
@@ -183,14 +184,16 @@ ROOMS: dict[str, set[str]] = {
         "stats",
         "structures",
     },
-    "runtime": {"files", "imaging", "numpy", "onnx", "onnxruntime", "structures"},
+    "runtime": {"files", "imaging", "metrics", "numpy", "onnx", "onnxruntime", "structures", "tracking"},
     "stats": {"numpy", "scipy", "structures"},
     "structures": {"cv2", "numpy"},
+    "tracking": {"cv2", "imaging", "numpy", "stats", "structures"},
 }
 
 #: what an application reaches, besides the nodes of runtime files
 LIGHT_DOORS = (
     *("runtime:load", "runtime:export_runtime", "runtime:RuntimeDetector", "runtime:RuntimePictureDetector"),
+    "runtime:Tracker",
     *("points:NetFeature", "points:FeatureMatcher", "points:TwoStageMatcher", "points:GridRefinedMatcher"),
     *("points:UnionMatcher", "points:FallbackMatcher", "points:EccMatcher", "points:RefinedMatcher"),
     *("points:as_feature2d", "points:FromFeature2D", "points:SIFTFeature", "points:ORBFeature"),

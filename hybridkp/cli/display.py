@@ -103,12 +103,12 @@ def _is_method(name: str, task: str) -> bool:
 
 
 class Bar:
-    """A bar on a terminal, a line per step elsewhere; called as bar(what, done, total)."""
+    """A bar on a terminal, elsewhere a line per step, or per tenth (``sparse``); bar(what, done, total)."""
 
-    def __init__(self, unit: str, prefix: str = "") -> None:
+    def __init__(self, unit: str, prefix: str = "", sparse: bool = False) -> None:
         from tqdm import tqdm
 
-        self.prefix = prefix
+        self.prefix, self.sparse, self.said = prefix, sparse, ("", 0)
         self.bar = tqdm(file=sys.stderr, disable=None, leave=False, unit=unit)
 
     def __enter__(self) -> Bar:
@@ -119,7 +119,9 @@ class Bar:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         self.bar.total, what = total, self.prefix + what
-        if self.bar.disable:
+        tenth = (what, 10 * done // max(total, 1))
+        if self.bar.disable and not (self.sparse and tenth == self.said):
+            self.said = tenth
             say(f"[{done}/{total}] {what}")
         self.bar.set_description(what, refresh=False)
         self.bar.update(done - self.bar.n)

@@ -8,7 +8,7 @@ Pictures are only ever mirrored when the landmarks' ``flip`` permutation is know
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
@@ -20,7 +20,8 @@ from .batches import invert_maps, pixel_grid, sample, transform_points
 @dataclass(frozen=True)
 class Augment:
     """How much to vary.  ``rotation`` in degrees and the log of the scale are normal deviates
-    (cut at twice this value), ``shift`` is uniform in units of the side; the rest are the largest
+    (cut at twice this value), ``turns`` a further rotation, uniform to both sides, in degrees; ``shift`` is
+    uniform in units of the side; the rest are the largest
     relative changes, and ``occlusion``, ``blur``, ``jpeg`` and ``grey`` the probability of each;
     ``tint`` (each channel's gain) and ``grey`` (no colour left) touch colour pictures alone.
     """
@@ -38,6 +39,11 @@ class Augment:
     jpeg: float = 0.15
     tint: float = 0.1
     grey: float = 0.15
+    turns: float = 0.0
+
+    def turned(self, degrees: float) -> Augment:
+        """The same for objects that stand up to ``degrees`` off their usual direction, 180 for any."""
+        return replace(self, turns=float(degrees))
 
 
 _BGR_TO_GREY = (0.114, 0.587, 0.299)  # ITU-R BT.601, as in OpenCV
@@ -55,6 +61,8 @@ def random_maps(n: int, size_hw: tuple[int, int], amount: Augment, generator: Ge
     """(n, 2, 3) maps of points: turn, scale and stretch about the picture's centre, then shift."""
     height, width = size_hw
     angle = _normal(n, generator) * math.radians(amount.rotation)
+    if amount.turns:
+        angle = angle + _uniform(n, generator) * math.radians(amount.turns)
     scale = torch.exp(_normal(n, generator) * amount.scale)
     stretch = torch.exp(_normal(n, generator) * amount.stretch)
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)

@@ -106,7 +106,7 @@ class CNNEmbedding(NetEstimator):
         def vary(batch: Batch, generator: Generator) -> Batch:
             choice = int(torch.randint(len(levels), (1,), generator=generator))
             pictures, target = batch[2 * choice : 2 * choice + 2]
-            pictures, target = augment(pictures, target, self.augmentation, generator, fit.flip)
+            pictures, target = augment(pictures, target, self._varied, generator, fit.flip)
             return pictures, target, *self._candidates(target, generator)
 
         self._train(

@@ -112,6 +112,11 @@ class NetEstimator(Scheduled):
         self.module_: Any = module.eval()
 
     @property
+    def _varied(self) -> Augment:
+        """How much the crops vary in training."""
+        return self.augmentation.turned(self._schedule.turns)
+
+    @property
     def _device(self) -> torch.device:
         return pick_device(self._schedule.device)
 
@@ -234,7 +239,7 @@ class NetDetector(DetectorMixin, NetEstimator):
             (rounded(squares), target),
             lambda net, batch: self._loss(net, *batch),
             lambda net: self._validate(net, *held_out, fit.device),
-            lambda batch, generator: augment(batch[0], batch[1], self.augmentation, generator, fit.flip),
+            lambda batch, generator: augment(batch[0], batch[1], self._varied, generator, fit.flip),
             fit,
         )
         self._settle(pipeline, *held_out, fit.device, fit.flip)

@@ -155,7 +155,7 @@ class PatchCNN(DetectorMixin, NetEstimator):
         module.spread.copy_(power.sqrt() + 0.04 * self.input_px)
 
         def vary(batch: Batch, generator: Generator) -> Batch:
-            pictures, xy = augment(batch[0], batch[1], self.augmentation, generator, fit.flip)
+            pictures, xy = augment(batch[0], batch[1], self._varied, generator, fit.flip)
             noise = torch.randn(len(xy), xy.shape[1] + 1, 2, generator=generator).to(xy.device)
             noise = self.window * self.input_px * (0.6 * noise[:, 1:] + 0.6 * noise[:, :1])
             return pictures, xy, xy.nan_to_num() + noise

@@ -163,7 +163,7 @@ class CNNRefiner(NetEstimator):
 
         def vary(batch: Batch, generator: Generator) -> Batch:
             both = torch.cat(batch[1:], 1)
-            pictures, both = augment(batch[0], both, self.augmentation, generator, mirror_both)
+            pictures, both = augment(batch[0], both, self._varied, generator, mirror_both)
             return pictures, both[:, :k], self._jitter(both[:, :k], both[:, k:], generator)
 
         def held_out(net: nn.Module) -> tuple[Array, Array]:

@@ -65,6 +65,12 @@ class TopDown(Parameters):
         height, width = self.detector.size_hw_ if self.size_hw is None else self.size_hw
         return int(height), int(width)
 
+    def at_least(self, min_score: float | None) -> TopDown:
+        """The same with another ``min_score``; None: as it is."""
+        if min_score is None:
+            return self
+        return TopDown(self.finder, self.detector, self.size_hw, self.margin, min_score)
+
     def detect(self, image: Any, *, name: str = "") -> list[Instance]:
         """The objects of a picture.
 
@@ -91,18 +97,19 @@ class TopDown(Parameters):
         if any(box is None for box in boxes):
             warnings.warn(f"{name}: a box outside the picture is left out", DataWarning, stacklevel=2)
         pairs = zip(boxes, scores, strict=True)
-        return [self._in_box(image, box, float(score)) for box, score in pairs if box is not None]
+        return [self.in_box(image, box, float(score)) for box, score in pairs if box is not None]
 
-    def _in_box(self, image: Any, box: Array, box_score: float) -> Instance:
-        xy, score, seen = predict_in_box(self._predict, image, box, self.size_hw_, self.margin)
-        known = score[np.isfinite(score)]
+    def in_box(self, image: Any, box: Array, score: float = 1.0) -> Instance:
+        """The object in a box (4,) that shares something with the picture; ``score`` is the box's own."""
+        xy, sure, seen = predict_in_box(self._predict, image, box, self.size_hw_, self.margin)
+        known = sure[np.isfinite(sure)]
         return Instance(
             xy,
             visibility=None if seen is None else np.where(seen >= 0.5, VISIBLE, HIDDEN),  # type: ignore[arg-type]
             box_xywh=box,
             area=box[2] * box[3],
-            score=box_score * float(known.mean()) if len(known) else 0.0,
-            keypoint_scores=score,
+            score=score * float(known.mean()) if len(known) else 0.0,
+            keypoint_scores=sure,
             keypoint_visibility=seen,
         )
 

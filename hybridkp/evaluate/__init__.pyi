@@ -9,6 +9,8 @@ from .conditions import Condition as Condition
 from .conditions import robustness as robustness
 from .crops import Crops as Crops
 from .crops import make_crops as make_crops
+from .films import follow_film as follow_film
+from .films import predict_film as predict_film
 from .foreign import read_foreign as read_foreign
 from .found_boxes import found_too as found_too
 from .fused_rows import fuse_rows as fuse_rows

@@ -114,14 +114,7 @@ def predict(
     ``keypoint_visibility``, the probabilities, and a point below one half is x, y, 1: COCO's
     "labelled but not visible", which keeps the point.
     """
-    if isinstance(model, str | os.PathLike) and Path(model).suffix.lower() == ".hkr":
-        loaded = runtime.load(model)
-        meta = {**loaded.meta, "size_hw": loaded.size_hw}
-        model = loaded.top_down if isinstance(loaded, runtime.RuntimePictureDetector) else loaded
-    elif isinstance(model, str | os.PathLike):
-        meta = read_meta(model)
-        model = load_model(model)
-    meta = dict(meta or {})
+    model, meta = open_model(model, meta)
     detector = _whole_pictures(model, boxes, meta, min_score)
     skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
     samples = []
@@ -142,6 +135,18 @@ def predict(
     if out is not None:
         write_atomic(Path(out) / "predictions.json", json.dumps(document, allow_nan=False, indent=1))
     return document
+
+
+def open_model(model: Any, meta: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    """A model file's or a .hkr file's detector and what it says of itself; a detector as it is."""
+    if isinstance(model, str | os.PathLike) and Path(model).suffix.lower() == ".hkr":
+        loaded = runtime.load(model)
+        meta = {**loaded.meta, "size_hw": loaded.size_hw}
+        model = loaded.top_down if isinstance(loaded, runtime.RuntimePictureDetector) else loaded
+    elif isinstance(model, str | os.PathLike):
+        meta = read_meta(model)
+        model = load_model(model)
+    return model, dict(meta or {})
 
 
 def _boxless(finder: Any, paths: Sequence[Path], boxes: Any) -> set[Path]:
@@ -165,8 +170,7 @@ def _boxless(finder: Any, paths: Sequence[Path], boxes: Any) -> set[Path]:
 def _whole_pictures(model: Any, boxes: Any, meta: Mapping[str, Any], min_score: float | None) -> TopDown:
     """A model as a detector of whole pictures: by boxes that are given, by its finder, or by none."""
     if isinstance(model, TopDown) and boxes is None:
-        least = model.min_score if min_score is None else min_score
-        return TopDown(model.finder, model.detector, model.size_hw, model.margin, least)
+        return model.at_least(min_score)
     if boxes is None:
         warnings.warn(
             "no boxes, and the model has no finder: each picture is taken as one object, whatever it shows;"

@@ -2,6 +2,8 @@ from .atomic import atomic_path as atomic_path
 from .atomic import put_in_place as put_in_place
 from .atomic import remove_leftovers as remove_leftovers
 from .atomic import write_atomic as write_atomic
+from .films import Film as Film
+from .films import is_film as is_film
 from .found import FoundBoxes as FoundBoxes
 from .found import load_found as load_found
 from .found import save_found as save_found

@@ -155,6 +155,19 @@ class RuntimePictureDetector(_Loaded):
         """The finder and the detector that it is made of, a :class:`hybridkp.detection.TopDown`."""
         return self._run
 
+    @property
+    def finder(self) -> Any:
+        return self._run.finder
+
+    @property
+    def min_score(self) -> float:
+        return float(self._run.min_score)
+
+    def in_box(self, image: Array, box_xywh: Array, score: float = 1.0) -> Instance:
+        """The object in a box (4,) that shares something with the picture, however it was found."""
+        found: Instance = self._run.in_box(image, box_xywh, score)
+        return found
+
     def detect(self, image: Array) -> list[Instance]:
         """The objects of (H, W) or (H, W, 3) BGR, best first; none is an empty list.
 
@@ -227,6 +240,17 @@ class RuntimeDetector(_Loaded):
         if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
             raise InputError(f"a box is (4,): x, y, width, height, and many are (N, 4); got {boxes.shape}")
         return self._in_box(image, boxes) if boxes.ndim == 1 else [self._in_box(image, box) for box in boxes]
+
+    def in_box(self, image: Array, box_xywh: Array, score: float = 1.0) -> Instance:
+        """The object in one box (4,), as a :class:`RuntimePictureDetector` gives it, for a tracker."""
+        found = self._in_box(as_uint8(image), np.asarray(box_xywh, float))
+        return Instance(
+            found.xy,
+            box_xywh=box_xywh,
+            area=float(box_xywh[2] * box_xywh[3]),
+            score=score * float(found.score.mean()),
+            keypoint_scores=found.score,
+        )
 
     def _in_box(self, image: Array, box: Array) -> Keypoints:
         if is_outside(box, image.shape[:2]):

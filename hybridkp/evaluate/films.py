@@ -1,0 +1,386 @@
+"""A film put through a tracker: points of every object in every frame, as JSON, CSV and an annotated film.
+
+Frames are read once to follow the objects and once more to draw them; between the two, parts of a hundred
+frames lie on disk, from which a stopped run goes on.  Memory does not grow with the film.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..datasets import coco_document
+from ..detection import TopDown
+from ..files import atomic_path, write_atomic
+from ..files.films import Film, Frame
+from ..files.lease import work_in
+from ..imaging.draw import draw_boxes, draw_landmarks
+from ..runtime import Tracker
+from ..structures import Array, Dataset, InputError
+from ..tracking import smooth_points
+from ..tracking.filters import variance_of
+from .apply import open_model
+
+PART = 100  #: frames between two places from which a stopped run can go on
+GAP = 10  #: frames over which ``smooth`` fills a gap
+WINDOW = 600  #: frames that are smoothed together; the outer ones see what is beyond
+_EDGE = 60
+#: BGR of tracks by number, far apart also for the colour-blind (Okabe and Ito 2008)
+_COLORS = ((0, 159, 230), (233, 180, 86), (115, 158, 0), (66, 228, 240), (167, 121, 204), (0, 94, 213))
+
+Row = dict[str, Any]  #: a frame: its number, time, and objects
+Told = Callable[[str, int, int], None]  #: what, done, of how many
+
+
+def follow_film(
+    tracker: Tracker,
+    film: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    meta: Mapping[str, Any] | None = None,
+    model: str = "",
+    smooth: bool = False,
+    overlays: bool = True,
+    told: Told | None = None,
+) -> dict[str, int]:
+    """Every object of a film in every frame, written to ``out``.
+
+    Parameters
+    ----------
+    tracker : begins anew
+    meta : of the model: ``landmarks``, ``skeleton``, ``category``
+    model : what tells the model from others, its file's digest say: another one does not go on
+    smooth : make each track smooth in both directions of time, and fill gaps of up to :data:`GAP` frames
+        (:func:`~hybridkp.tracking.smooth_points`)
+    overlays : also write the annotated film
+    told : hears of the progress
+
+    Returns
+    -------
+    dict with how many ``frames``, ``tracks`` and ``points`` there are.  In ``out`` lie ``predictions.json``
+    (COCO; ``track_id`` for each annotation, ``frame`` and ``time`` for each picture), ``tracks.csv`` (a row
+    a frame, header rows as DeepLabCut writes them) and ``film.mp4``.
+
+    Notes
+    -----
+    A run that is stopped goes on where it was, and gives the same, if it is called again in the same way.
+    """
+    source, folder, meta = Film(film), Path(out), dict(meta or {})
+    with work_in(folder):
+        parts = _Parts(folder / ".tracking", _settings(tracker, source, model))
+        _follow(tracker, source, parts, told)
+        rows = (lambda: _smoothed(parts.rows())) if smooth else parts.rows
+        facts = _facts(rows())
+        names = _names(meta, facts["k"])
+        _write_coco(rows, folder / "predictions.json", source, names, meta)
+        _write_csv(rows, folder / "tracks.csv", facts["tracks"], names)
+        if overlays:
+            _write_film(rows(), source, parts.folder, folder / "film.mp4", meta, told)
+        parts.clear()
+    return {"frames": facts["frames"], "tracks": len(facts["tracks"]), "points": facts["points"]}
+
+
+def predict_film(
+    model: str | os.PathLike[str],
+    film: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    min_score: float | None = None,
+    smooth: bool = False,
+    overlays: bool = True,
+    told: Told | None = None,
+    **settings: Any,
+) -> dict[str, int]:
+    """:func:`follow_film` with a model file or .hkr file; ``settings`` are the :class:`Tracker`'s.
+
+    Raises
+    ------
+    InputError
+        For a model without a finder, which cannot say where objects are.
+    """
+    loaded, meta = open_model(model)
+    if not isinstance(loaded, TopDown):
+        raise InputError(
+            f"{model}: has no finder, so it cannot say where objects are in a film; train it with --finder"
+        )
+    detector = loaded.at_least(min_score)
+    digest = hashlib.sha256(Path(model).read_bytes()).hexdigest()[:16] + f" {detector.min_score}"
+    tracker = Tracker(detector, **settings)
+    return follow_film(
+        tracker, film, out, meta=meta, model=digest, smooth=smooth, overlays=overlays, told=told
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# parts on disk
+# --------------------------------------------------------------------------------------------
+
+
+class _Parts:
+    """Hundreds of frames, each a file of its rows and of the tracker's state after them."""
+
+    def __init__(self, folder: Path, settings: str) -> None:
+        self.folder = folder
+        if self._text("settings.json") != settings:
+            self.clear()
+            write_atomic(folder / "settings.json", settings)
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def files(self) -> list[Path]:
+        return sorted(self.folder.glob("part-*.json"))
+
+    def write(self, rows: list[Row], state: Mapping[str, Any]) -> None:
+        name = f"part-{rows[-1]['number'] + 1:09d}.json"
+        write_atomic(self.folder / name, json.dumps({"rows": rows, "state": state}))
+
+    def rows(self) -> Iterator[Row]:
+        for file in self.files():
+            yield from json.loads(file.read_bytes())["rows"]
+
+    def last(self) -> tuple[int, Mapping[str, Any]] | None:
+        """The number of the next frame and the tracker's state there."""
+        files = self.files()
+        if not files:
+            return None
+        return int(files[-1].stem.removeprefix("part-")), json.loads(files[-1].read_bytes())["state"]
+
+    def clear(self) -> None:
+        for file in (*self.files(), self.folder / "settings.json", self.folder / "film.mp4"):
+            file.unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
+def _settings(tracker: Tracker, film: Film, model: str) -> str:
+    """What must be the same for a run to go on."""
+    facts = film.path.stat()
+    digest = hashlib.sha256()
+    with open(film.path, "rb") as file:
+        digest.update(file.read(2**20))
+    own = {k: v for k, v in tracker.get_params(deep=False).items() if k != "detector"}
+    what = {"film": [film.path.name, facts.st_size, digest.hexdigest()], "model": model, **own}
+    return json.dumps(what, sort_keys=True)
+
+
+def _follow(tracker: Tracker, film: Film, parts: _Parts, told: Told | None) -> None:
+    tracker.reset()
+    begun, rows = parts.last(), []
+    start = 0 if begun is None else begun[0]
+    for frame in film.frames(max(start - 1, 0)):
+        if begun is not None and frame.number < start:  # the last frame that was seen
+            tracker.set_state(begun[1], frame.image)
+            continue
+        rows.append(_row(frame, tracker))
+        if told is not None:
+            told("following", frame.number + 1, max(film.n_frames, frame.number + 1))
+        if len(rows) >= PART:
+            parts.write(rows, tracker.get_state())
+            rows = []
+    if rows:
+        parts.write(rows, tracker.get_state())
+    if not parts.files():
+        raise InputError(f"{film.path}: not one frame can be decoded; is the file whole?")
+
+
+def _row(frame: Frame, tracker: Tracker) -> Row:
+    found = tracker.update(frame.image, frame.time)
+    seen = {track.number: track.seen for track in tracker.tracks}
+    objects = [
+        {
+            "track": i.track,
+            "box": _rounded(i.box_xywh),
+            "xy": _rounded(i.xy),
+            "score": _rounded(i.keypoint_scores, 4),
+            "seen": _rounded(seen[i.track]),
+        }
+        for i in found
+    ]
+    return {"number": frame.number, "time": round(frame.time, 6), "objects": objects}
+
+
+def _rounded(values: Any, digits: int = 3) -> Any:
+    """Lists for JSON, which has no NaN: None."""
+    array = np.round(np.asarray(values, float), digits)
+    return np.where(np.isfinite(array), array.astype(object), None).tolist()  # type: ignore[call-overload]
+
+
+# --------------------------------------------------------------------------------------------
+# smoothing
+# --------------------------------------------------------------------------------------------
+
+
+def _smoothed(rows: Iterator[Row]) -> Iterator[Row]:
+    """The same rows with smooth tracks, a window at a time."""
+    kept: list[Row] = []
+    fresh = 0  # of the kept rows, those before are only looked back at
+    for row in rows:
+        kept.append(row)
+        if len(kept) >= WINDOW:
+            yield from _smooth_window(kept)[fresh : WINDOW - _EDGE]
+            kept, fresh = kept[WINDOW - 2 * _EDGE :], _EDGE
+    yield from _smooth_window(kept)[fresh:]
+
+
+def _smooth_window(rows: list[Row]) -> list[Row]:
+    out = [{**row, "objects": []} for row in rows]
+    times = np.array([row["number"] for row in rows], float)
+    tracks: dict[int, dict[int, Row]] = {}
+    for i, row in enumerate(rows):
+        for one in row["objects"]:
+            tracks.setdefault(one["track"], {})[i] = one
+    for number, seen in sorted(tracks.items()):
+        first, last = min(seen), max(seen)
+        k = len(seen[first]["xy"])
+        span = last + 1 - first
+        xy, score, box = np.full((span, k, 2), np.nan), np.full((span, k), np.nan), np.full((span, 4), np.nan)
+        for i, one in seen.items():
+            xy[i - first], score[i - first] = np.array(one["seen"], float), np.array(one["score"], float)
+            box[i - first] = one["box"]
+        side = float(np.nanmedian(box[:, 2:].max(1)))
+        when = times[first : last + 1]
+        smooth, _ = smooth_points(xy, variance_of(score, side), side, max_gap=GAP, frames=when)
+        for t in range(span):
+            if np.isfinite(smooth[t]).any():
+                own = {"track": number, "box": _rounded(_box(box, t)), "xy": _rounded(smooth[t])}
+                out[first + t]["objects"].append({**own, "score": _rounded(np.nan_to_num(score[t]), 4)})
+    return out
+
+
+def _box(boxes: Array, t: int) -> Array:
+    """The box of a frame, of the nearest one that has a box in a gap."""
+    known = np.flatnonzero(np.isfinite(boxes[:, 0]))
+    return boxes[known[np.abs(known - t).argmin()]]
+
+
+# --------------------------------------------------------------------------------------------
+# what is written
+# --------------------------------------------------------------------------------------------
+
+
+def _facts(rows: Iterator[Row]) -> dict[str, Any]:
+    tracks: set[int] = set()
+    frames = points = k = 0
+    for row in rows:
+        frames += 1
+        for one in row["objects"]:
+            tracks.add(one["track"])
+            k, points = len(one["xy"]), points + len(one["xy"])
+    return {"frames": frames, "tracks": sorted(tracks), "points": points, "k": k}
+
+
+def _names(meta: Mapping[str, Any], k: int) -> list[str]:
+    return [str(name) for name in meta.get("landmarks") or (f"point{i}" for i in range(k))]
+
+
+def _write_coco(
+    rows: Callable[[], Iterator[Row]], path: Path, film: Film, names: list[str], meta: Mapping[str, Any]
+) -> None:
+    """COCO's JSON, written as it comes: pictures first, then what is in them."""
+    label = f"predictions of {meta.get('method') or 'a detector'} on {film.path.name}"
+    skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int)
+    empty = coco_document(Dataset(label, tuple(names), (), skeleton, category=meta.get("category", "object")))
+    head = json.dumps({k: v for k, v in empty.items() if k not in ("images", "annotations")}, allow_nan=False)
+    h, w = film.size_hw
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(head[:-1] + ', "images": [')
+        for n, row in enumerate(rows()):
+            image = {"id": row["number"] + 1, "file_name": f"{film.path.stem}_{row['number']:06d}.png"}
+            image |= {"width": w, "height": h, "video": film.path.name, "group": film.path.name}
+            image |= {"frame": row["number"], "time": row["time"]}
+            file.write((",\n" if n else "\n") + json.dumps(image))
+        file.write('],\n"annotations": [')
+        n = 0
+        for row in rows():
+            for one in row["objects"]:
+                n += 1
+                file.write((",\n" if n > 1 else "\n") + json.dumps(_annotation(one, row, n, empty)))
+        file.write("]}\n")
+
+
+def _annotation(one: Row, row: Row, number: int, empty: Mapping[str, Any]) -> Row:
+    xy = [point if None not in point else [0.0, 0.0] for point in one["xy"]]
+    known = [None not in point for point in one["xy"]]
+    box = one["box"]
+    return {
+        "id": number,
+        "image_id": row["number"] + 1,
+        "category_id": empty["categories"][0]["id"],
+        "track_id": one["track"],
+        "bbox": box,
+        "area": round(box[2] * box[3], 3),
+        "iscrowd": 0,
+        "num_keypoints": sum(known),
+        "keypoints": [v for (x, y), there in zip(xy, known, strict=True) for v in (x, y, 2 * there)],
+        "keypoint_scores": one["score"],
+        "score": round(float(np.mean([s or 0.0 for s in one["score"]])), 4),
+    }
+
+
+def _write_csv(rows: Callable[[], Iterator[Row]], path: Path, tracks: list[int], names: list[str]) -> None:
+    """DeepLabCut's table of several animals: four header rows, then a row a frame."""
+    columns = [(t, name, c) for t in tracks for name in names for c in ("x", "y", "likelihood")]
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["scorer", *("hybridkp" for _ in columns)])
+        writer.writerow(["individuals", *(f"track{t}" for t, _, _ in columns)])
+        writer.writerow(["bodyparts", *(name for _, name, _ in columns)])
+        writer.writerow(["coords", *(c for _, _, c in columns)])
+        place = {t: n * 3 * len(names) for n, t in enumerate(tracks)}
+        for row in rows():
+            cells: list[Any] = [""] * len(columns)
+            for one in row["objects"]:
+                values = [v for (x, y), s in zip(one["xy"], one["score"], strict=True) for v in (x, y, s)]
+                at = place[one["track"]]
+                cells[at : at + len(values)] = ["" if v is None else v for v in values]
+            writer.writerow([row["number"], *cells])
+
+
+def _write_film(
+    rows: Iterator[Row], film: Film, scratch: Path, path: Path, meta: Mapping[str, Any], told: Told | None
+) -> None:
+    """The film with its objects drawn, at its usual rate."""
+    skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
+    h, w = film.size_hw
+    temporary = scratch / "film.mp4"
+    writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), film.rate, (w, h))
+    if not writer.isOpened():
+        raise InputError(f"{path}: OpenCV cannot write a film of {w} x {h} px here; use --no-overlays")
+    try:
+        for frame in film.frames():
+            row = next(rows, None)
+            if row is None:
+                break
+            writer.write(_drawn(frame.image, row["objects"], skeleton))
+            if told is not None:
+                told("drawing", frame.number + 1, max(film.n_frames, frame.number + 1))
+    finally:
+        writer.release()
+    with atomic_path(path) as whole:
+        shutil.copyfile(temporary, whole)
+
+
+def _drawn(image: Array, objects: list[Row], skeleton: Array) -> Array:
+    for one in objects:
+        color = _COLORS[one["track"] % len(_COLORS)]
+        xy = np.array([[np.nan if v is None else v for v in point] for point in one["xy"]], float)
+        image = draw_boxes(image, np.array(one["box"], float), color=color)
+        radius = max(1.2, 0.02 * max(one["box"][2:]))
+        image = draw_landmarks(image, xy, skeleton=skeleton, color=color, radius=radius)
+        x, y = (int(np.clip(v, 0, 2**14)) for v in one["box"][:2])
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(image, str(one["track"]), (x, max(y - 4, 10)), font, 0.5, color, 1, cv2.LINE_AA)
+    return image

@@ -1,0 +1,348 @@
+"""Objects followed from frame to frame: the detector's points in each one's box, with flow and motion.
+
+Frames (h, w[, 3]) uint8 come in one by one, instances with ``track`` and points in frame px go out.  What
+is kept does not grow with the film.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..imaging.crops import usable_box
+from ..imaging.geometry import points_box
+from ..imaging.images import as_uint8, to_grey
+from ..metrics.boxes import box_overlap
+from ..metrics.oks import oks_matrix
+from ..structures import Array, InputError, Instance, Parameters
+from ..tracking.filters import FILTERS, variance_of
+from ..tracking.flow import follow
+from ..tracking.identity import appearance, assign
+
+SAME_BOX = 0.3  #: overlap of a found box with a followed object's, from which they are the same
+SAME_OBJECT = 0.6  #: similarity of two objects' points, from which they are one object seen twice
+ABSENT = 0.5  #: an object is not seen where its mean score falls under this part of its usual one
+UNSEEN = 3  #: frames in a row, or looks of the finder in a row, after which an object is lost
+REACH = 1.0  #: sizes that a lost object may be away, and a tenth more with each frame
+LOOKS = 0.8  #: distance of appearances from which a lost object is taken for another
+_OKS_SIGMA = 0.1
+
+
+class Track:
+    """What is known of one object."""
+
+    def __init__(self, number: int, seen: Instance, filter_: Any, row: Array) -> None:
+        self.number = number
+        self.filter = filter_
+        self.row = row  #: running mean of how it looks
+        self.usual = seen.score  #: running mean of the points' mean score
+        self.score: Array = seen.keypoint_scores  # type: ignore[assignment]
+        self.seen: Array = seen.xy  #: (K, 2) as detected in the last frame, NaN where it was not
+        self.box = seen.box_xywh
+        self.side = float(max(seen.box_xywh[2:]))
+        self.grow = self._growth(seen.xy, seen.box_xywh)
+        self.unseen = 0  #: frames in a row in which the detector did not see it
+        self.overlooked = 0  #: looks in a row in which the finder did not find it
+        self.lost = False
+        self.sure = False  #: found a second time
+
+    @staticmethod
+    def _growth(xy: Array, box: Array) -> float:
+        """Longer side of a box by that of its points."""
+        inner = float(np.max(points_box(xy)[2:], initial=0))
+        return float(np.clip(max(box[2:]) / max(inner, 1e-6), 0.9, 1.8))
+
+    def ahead(self) -> Array:
+        """The box (4,) around where the points should be; its side changes by at most a tenth a frame."""
+        xy = self.filter.xy
+        doubt = np.sqrt(self.filter.variance)
+        inner = points_box(xy[doubt <= 2 * np.nanmedian(doubt)])
+        if not np.isfinite(inner).all():
+            return self.box
+        side = np.clip(max(inner[2:]) * self.grow, 0.9 * self.side, 1.1 * self.side)
+        centre = inner[:2] + inner[2:] / 2
+        return np.concatenate([centre - side / 2, [side, side]])
+
+
+class Tracker(Parameters):
+    """Follows every object of a film; one call a frame.
+
+    Between two looks of the finder each object's box comes from its own points: optical flow and motion
+    say where they should be, the detector sees them there, and a Kalman filter weighs the two by their
+    variances, the detector's from its calibrated scores.  An object that is lost is looked for in the whole
+    frame and told from others by place and appearance, so that it gets its number back.
+
+    Parameters
+    ----------
+    detector : of whole pictures, as :func:`hybridkp.runtime.load` gives it or a
+        :class:`~hybridkp.detection.TopDown`.  One without a finder follows what :meth:`start` is given
+    find_every : frames between two looks of the finder; after a loss it looks at once
+    max_objects : as many objects as there can be, where that is known: a found one is then never new
+    filter : "kalman"; "one-euro" (Casiez et al. 2012), lighter, without flow; "none": the points as detected
+    flow : follow points by Lucas-Kanade flow between frames
+    patience : frames after which the number of a lost object is given up
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hybridkp.detection import BoxesGiven, TopDown
+    >>> from hybridkp.landmarks import MeanShape
+    >>> crops, xy = np.zeros((2, 32, 32), np.uint8), np.full((2, 1, 2), 15.5)
+    >>> tracker = Tracker(TopDown(BoxesGiven({"": [[10, 20, 40, 40]]}), MeanShape().fit(crops, xy)))
+    >>> [(i.track, i.xy.round(1).tolist()) for i in tracker.update(np.zeros((90, 90), np.uint8))]
+    [(0, [[29.5, 39.5]])]
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        find_every: int = 10,
+        max_objects: int | None = None,
+        filter: str = "kalman",
+        flow: bool = True,
+        patience: int = 250,
+    ) -> None:
+        self.detector = detector
+        self.find_every = find_every
+        self.max_objects = max_objects
+        self.filter = filter
+        self.flow = flow
+        self.patience = patience
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: a new film begins."""
+        if self.filter not in FILTERS:
+            raise InputError(f"filter {self.filter!r} is none of {[*FILTERS]}")
+        if self.find_every < 1 or self.patience < 1 or (self.max_objects or 1) < 1:
+            raise InputError("find_every, patience and max_objects must be at least 1")
+        self.tracks: list[Track] = []
+        self.frame, self.next_number, self.until_look = -1, 0, 0
+        self.time: float | None = None
+        self.pace: float | None = None
+        self.before: Array | None = None
+
+    # ----------------------------------------------------------------------------------------
+    # the loop
+    # ----------------------------------------------------------------------------------------
+
+    def update(self, frame: Array, time: float | None = None) -> list[Instance]:
+        """The objects of the next frame.
+
+        Parameters
+        ----------
+        frame : (h, w) or (h, w, 3) BGR, all of one size
+        time : of the frame in seconds, for films whose frames are not evenly spaced
+
+        Returns
+        -------
+        list of Instance, by their numbers, ``track``.  A lost object is not among them.
+        """
+        image = as_uint8(frame, "frame")
+        grey = to_grey(image)
+        if self.before is not None and self.before.shape != grey.shape:
+            raise InputError(f"frame: {grey.shape} px after {self.before.shape}; reset() between films")
+        self.frame += 1
+        self._predict(grey, self._elapsed(time))
+        live = [track for track in self.tracks if not track.lost]
+        for track in live:
+            self._see(track, image)
+        self._drop_doubles()
+        for track in self.tracks:
+            track.unseen += track.lost
+        self.until_look -= 1
+        if self.until_look < 0 or any(track.lost for track in live):
+            self._look(image)
+        kept = [t for t in self.tracks if not t.lost or t.unseen <= self.patience]
+        self.tracks, self.before = kept, grey
+        return [_instance(track) for track in self.tracks if not track.lost and track.sure]
+
+    def start(self, frame: Array, boxes_xywh: Any) -> list[Instance]:
+        """Begin with objects in known boxes (N, 4): for a detector without a finder."""
+        image = as_uint8(frame, "frame")
+        boxes = np.asarray(boxes_xywh, float).reshape(-1, 4)
+        for box in boxes:
+            track = self._new(self.detector.in_box(image, box), image)
+            track.sure = True
+        self.before, self.until_look = to_grey(image), self.find_every
+        return [_instance(track) for track in self.tracks if track.sure]
+
+    def _elapsed(self, time: float | None) -> float:
+        """Time since the last frame, in usual frames (the running median of what was seen)."""
+        last, self.time = self.time, time
+        if time is None or last is None or not time > last:
+            return 1.0
+        step = time - last
+        self.pace = step if self.pace is None else self.pace * float(np.clip(step / self.pace, 0.95, 1.05))
+        return float(np.clip(step / self.pace, 0.1, 10.0))
+
+    def _predict(self, grey: Array, frames: float) -> None:
+        live = [track for track in self.tracks if not track.lost]
+        if not live:
+            return
+        xy = np.stack([track.filter.xy for track in live])  # (N, K, 2)
+        moved, variance = np.full(xy.shape, np.nan), np.ones(xy.shape[:2])
+        if self.flow and self.filter == "kalman" and self.before is not None:
+            moved, variance = follow(self.before, grey, xy.reshape(-1, 2))
+            moved, variance = moved.reshape(xy.shape), variance.reshape(xy.shape[:2])
+        for track, d, v in zip(live, moved, variance, strict=True):
+            track.filter.predict(frames, track.side, d, v)
+
+    def _see(self, track: Track, image: Array) -> None:
+        """The detector's word on a followed object."""
+        box, _ = usable_box(track.ahead(), image.shape[:2])
+        if box is None:  # it has left the picture
+            track.lost = True
+            return
+        seen = self.detector.in_box(image, box)
+        score: Array = seen.keypoint_scores  # type: ignore[assignment]
+        track.seen = seen.xy
+        if not seen.score >= ABSENT * track.usual:
+            track.seen = np.full_like(seen.xy, np.nan)
+            track.unseen += 1
+            track.lost = track.unseen >= UNSEEN
+            return
+        track.unseen = 0
+        track.usual += 0.1 * (seen.score - track.usual)
+        side = float(max(box[2:]))
+        track.filter.correct(seen.xy, variance_of(score, side), side)
+        track.score, track.box, track.side = score, box, side
+
+    def _drop_doubles(self) -> None:
+        """Of two that have become one, the one that is seen worse is lost."""
+        live = [track for track in self.tracks if not track.lost]
+        for i, one in enumerate(live):
+            for other in live[i + 1 :]:
+                if not (one.lost or other.lost) and _alike(one, other.filter.xy) > SAME_OBJECT:
+                    worse = min(one, other, key=lambda t: (t.sure, t.usual, -t.number))
+                    worse.lost, worse.unseen = True, UNSEEN
+
+    # ----------------------------------------------------------------------------------------
+    # state
+    # ----------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """All that is remembered but the last frame, as plain values that JSON takes."""
+        own = ("frame", "next_number", "until_look", "time", "pace")
+        tracks = [
+            {k: _plain(v) for k, v in {**vars(track), "filter": vars(track.filter)}.items()}
+            for track in self.tracks
+        ]
+        return {**{name: getattr(self, name) for name in own}, "tracks": tracks}
+
+    def set_state(self, state: Mapping[str, Any], last_frame: Array) -> None:
+        """Go on from what :meth:`get_state` gave after ``last_frame`` (h, w[, 3])."""
+        self.reset()
+        for name in ("frame", "next_number", "until_look", "time", "pace"):
+            setattr(self, name, state[name])
+        for known in state["tracks"]:
+            track, filter_ = Track.__new__(Track), FILTERS[self.filter].__new__(FILTERS[self.filter])
+            vars(filter_).update({k: _array(v) for k, v in known["filter"].items()})
+            vars(track).update({**{k: _array(v) for k, v in known.items()}, "filter": filter_})
+            self.tracks.append(track)
+        self.before = to_grey(as_uint8(last_frame, "frame"))
+
+    # ----------------------------------------------------------------------------------------
+    # looks of the finder
+    # ----------------------------------------------------------------------------------------
+
+    def _look(self, image: Array) -> None:
+        """The whole frame: who is still there, who came, who came back."""
+        self.until_look = self.find_every - 1
+        finder = getattr(self.detector, "finder", None)
+        if finder is None:
+            return
+        boxes, score = finder.find(image)
+        boxes = boxes[score >= self.detector.min_score]
+        live = [track for track in self.tracks if not track.lost]
+        own = np.array([track.box for track in live]).reshape(-1, 4)
+        pairs = assign(1 - box_overlap(boxes, own), 1 - SAME_BOX)
+        for i, j in pairs:
+            live[j].overlooked, live[j].sure = 0, True
+            live[j].grow += 0.2 * (Track._growth(live[j].filter.xy, boxes[i]) - live[j].grow)
+            live[j].row = 0.9 * live[j].row + 0.1 * appearance(image, live[j].box)
+        for track in (track for j, track in enumerate(live) if j not in {j for _, j in pairs}):
+            track.overlooked += 1
+            track.lost = not track.sure or track.overlooked >= UNSEEN
+            self.until_look = 0  # look again in the next frame
+        self.tracks = [track for track in self.tracks if track.sure or not track.lost]
+        self._arrive(image, np.delete(boxes, [i for i, _ in pairs], axis=0))
+
+    def _arrive(self, image: Array, boxes: Array) -> None:
+        """Objects in boxes that belong to no followed object: lost ones that are back, or new ones."""
+        usable = [box for box in boxes if usable_box(box, image.shape[:2])[0] is not None]
+        seen = [self.detector.in_box(image, box) for box in usable]
+        live = [track for track in self.tracks if not track.lost]
+        seen = [s for s in seen if all(_alike(t, s.xy) <= SAME_OBJECT for t in live)]
+        lost = [track for track in self.tracks if track.lost]
+        rows = [appearance(image, s.box_xywh) for s in seen]
+        full = self.max_objects is not None and len(self.tracks) >= self.max_objects
+        cost = np.array(
+            [[_strange(t, s, row, full) for t in lost] for s, row in zip(seen, rows, strict=True)]
+        )
+        pairs = dict(assign(cost.reshape(len(seen), len(lost)), np.inf if full else 1.0))
+        for i, instance in enumerate(seen):
+            if i in pairs:
+                self._back(lost[pairs[i]], instance)
+            elif self.max_objects is None or len(self.tracks) < self.max_objects:
+                self._new(instance, image).sure = self.frame == 0
+                self.until_look = 0  # look again: one find may be an accident
+
+    def _new(self, seen: Instance, image: Array) -> Track:
+        track = Track(self.next_number, seen, self._filter(seen), appearance(image, seen.box_xywh))
+        self.next_number += 1
+        self.tracks.append(track)
+        return track
+
+    def _back(self, track: Track, seen: Instance) -> None:
+        track.lost, track.unseen, track.overlooked = False, 0, 0
+        track.filter, track.box, track.seen = self._filter(seen), seen.box_xywh, seen.xy
+        track.score, track.side = seen.keypoint_scores, float(max(seen.box_xywh[2:]))  # type: ignore[assignment]
+
+    def _filter(self, seen: Instance) -> Any:
+        side = float(max(seen.box_xywh[2:]))
+        return FILTERS[self.filter](seen.xy, variance_of(seen.keypoint_scores, side), side)  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _array(value: Any) -> Any:
+    return np.array(value) if isinstance(value, list) else value
+
+
+def _alike(track: Track, xy: Array) -> float:
+    """Similarity (OKS) of a followed object's points with others; 0 to 1."""
+    sigmas = np.full(len(xy), _OKS_SIGMA)
+    return float(oks_matrix(track.filter.xy[None], xy[None], [track.side**2 / 2], sigmas)[0, 0])
+
+
+def _strange(track: Track, seen: Instance, row: Array, only_looks: bool) -> float:
+    """Cost of taking what is seen for a lost object, 1 at the limit."""
+    looks = float(np.linalg.norm(row - track.row)) / LOOKS
+    apart = float(np.linalg.norm(_centre(seen.box_xywh) - _centre(track.box)))
+    away = apart / track.side / (REACH + 0.1 * track.unseen)
+    return 0.5 * (looks + min(away, 1.0)) if only_looks else max(looks, away)
+
+
+def _centre(box: Array) -> Array:
+    out: Array = box[:2] + box[2:] / 2
+    return out
+
+
+def _instance(track: Track) -> Instance:
+    xy = track.filter.xy
+    known = np.isfinite(track.score)
+    return Instance(
+        xy,
+        box_xywh=track.box,
+        area=float(track.box[2] * track.box[3]),
+        score=float(track.score[known].mean()) if known.any() else 0.0,
+        keypoint_scores=track.score,
+        track=track.number,
+    )

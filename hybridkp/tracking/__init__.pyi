@@ -1,0 +1,1 @@
+from .smoothing import smooth_points as smooth_points
