@@ -39,6 +39,7 @@ from .synthetic.bundled import training_pictures as training_pictures
 from .synthetic.corruptions import CORRUPTIONS as CORRUPTIONS
 from .synthetic.corruptions import corrupted as corrupted
 from .synthetic.faces import make_faces as make_faces
+from .synthetic.films import make_film as make_film
 from .synthetic.photo_pairs import make_pairs as make_pairs
 from .synthetic.scenes import make_scenes as make_scenes
 from .tables import from_arrays as from_arrays

@@ -5,5 +5,6 @@ from .bundled import training_pictures as training_pictures
 from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import corrupted as corrupted
 from .faces import make_faces as make_faces
+from .films import make_film as make_film
 from .photo_pairs import make_pairs as make_pairs
 from .scenes import make_scenes as make_scenes

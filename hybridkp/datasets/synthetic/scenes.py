@@ -126,10 +126,8 @@ def _plan(index: int, size_hw: tuple[int, int], random_state: int, max_faces: in
     placed: list[Placed] = []
     for number in range(int(rng.integers(0, max_faces + 1))):
         seed = int(rng.integers(2**31))
-        own = np.random.default_rng(seed)
-        face = draw_face(own, own, 1.0)
+        face, points, own = draw_person(seed)
         turn = np.clip(own.standard_normal(3), -2.2, 2.2) * [18, 9, 11]
-        points = surface_points(face, landmarks_uv(face))
         least, most = np.array(FACE_SIDES) * min(size_hw)
         for _ in range(20):  # until it finds a place
             height = float(np.exp(rng.uniform(np.log(least), np.log(most))))
@@ -154,10 +152,22 @@ def _nearness(one: Placed) -> float:
 def _apart(placed: list[Placed]) -> bool:
     """Whether no face is covered too much by all nearer ones."""
     placed = sorted(placed, key=_nearness)
-    return all(_hidden(placed, i).mean() <= COVERED for i in range(len(placed)))
+    return all(hidden_points(placed, i).mean() <= COVERED for i in range(len(placed)))
 
 
-def _hidden(placed: list[Placed], i: int) -> Array:
+def draw_person(seed: int) -> tuple[Face, Array, np.random.Generator]:
+    """A face, its points (K, 3) in head units, and what is random about it from here on."""
+    own = np.random.default_rng(seed)
+    face = draw_face(own, own, 1.0)
+    return face, surface_points(face, landmarks_uv(face)), own
+
+
+def visibility_of(hidden: Array) -> Array:
+    """(K,) int, COCO's states."""
+    return np.where(hidden, HIDDEN, VISIBLE)
+
+
+def hidden_points(placed: list[Placed], i: int) -> Array:
     """(K,) bool: points of face ``i`` that the later ones cover."""
     xy = placed[i].view.project(placed[i].points)[:, :2]
     return np.logical_or.reduce(
@@ -173,8 +183,9 @@ def _sample(
     for i, one in enumerate(placed):
         xy = one.view.project(one.points)[:, :2]
         box = points_box(xy)
-        visibility = np.where(_hidden(placed, i), HIDDEN, VISIBLE)
-        instances.append(Instance(xy, visibility, box, area=float(box[2] * box[3])))
+        instances.append(
+            Instance(xy, visibility_of(hidden_points(placed, i)), box, area=float(box[2] * box[3]))
+        )
     return Sample(
         name=f"{name}_{random_state}_{index:05d}.png",
         load=partial(render_scene, index, size_hw, random_state, max_faces, kind),
@@ -209,15 +220,15 @@ def _covers(one: Placed, xy: Array) -> Array:
 def render_scene(index: int, size_hw: tuple[int, int], random_state: int, max_faces: int, kind: str) -> Array:
     """The picture of scene ``index``, (H, W, 3) uint8 BGR; a function of its arguments only."""
     rng = _stream(random_state, 1, index)
-    picture = _background(kind, size_hw, rng)
+    picture = background_of(kind, size_hw, rng)
     if rng.random() < 0.3:
         add_clutter(picture, rng, int(rng.integers(1, 4)))
     for one in _plan(index, size_hw, random_state, max_faces):
-        _lay_person(picture, one)
+        lay_person(picture, one)
     return expose(picture, draw_light(rng, 0.5), 1.0, 1.0, rng)
 
 
-def _background(kind: str, size_hw: tuple[int, int], rng: np.random.Generator) -> Array:
+def background_of(kind: str, size_hw: tuple[int, int], rng: np.random.Generator) -> Array:
     """A random cut of a real picture, (H, W, 3) float32 in 0..1."""
     h, w = size_hw
     names = SCENE_BACKGROUNDS[kind]
@@ -236,7 +247,7 @@ def _background(kind: str, size_hw: tuple[int, int], rng: np.random.Generator) -
     return np.clip(cut * gain.astype(np.float32), 0, 1)
 
 
-def _lay_person(picture: Array, one: Placed) -> None:
+def lay_person(picture: Array, one: Placed) -> None:
     """One person over the picture, in place, of which only the surroundings are touched."""
     own, view = np.random.default_rng(one.seed + 1), one.view
     low = np.maximum(np.floor(view.centre - 1.5 * view.scale), 0).astype(int)

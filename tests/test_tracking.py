@@ -1,0 +1,384 @@
+"""Objects followed through frames: motion, flow, identities, smoothing, films and their files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from hybridkp.cli import main
+from hybridkp.datasets import make_film
+from hybridkp.evaluate import follow_film, predict_film
+from hybridkp.files import Film
+from hybridkp.runtime import Tracker
+from hybridkp.structures import InputError, Instance
+from hybridkp.tracking import smooth_points
+from hybridkp.tracking.filters import KalmanPoints, OneEuroPoints, variance_of
+from hybridkp.tracking.flow import follow
+from hybridkp.tracking.identity import appearance, assign
+
+SIZE = (120, 160)
+ARMS = np.array([[0.0, 0.0], [-9.0, 0.0], [0.0, 9.0]])  # of each object's three points
+
+
+def cross(x: float, y: float, picture: np.ndarray, grey: int) -> None:
+    """An object whose middle is at (x, y), to 1/16 px."""
+    for dx, dy in ARMS:
+        at = (round((x + dx) * 16), round((y + dy) * 16))
+        cv2.circle(picture, at, round(3.5 * 16), (grey, grey // 2, 255 - grey), -1, cv2.LINE_AA, 4)
+
+
+class Film2:
+    """Two objects that pass each other on a textured ground; the first is away for a while."""
+
+    def __init__(self, n: int = 60, away: tuple[int, int] = (0, 0)) -> None:
+        ground = np.random.default_rng(0).integers(0, 40, SIZE, dtype=np.uint8)
+        self.ground = cv2.cvtColor(cv2.GaussianBlur(ground, (0, 0), 2), cv2.COLOR_GRAY2BGR)
+        t = np.arange(n)
+        self.middle = np.stack(
+            [np.stack([25 + 1.8 * t, 40 + 6 * np.sin(t / 9)], 1), np.stack([135 - 1.8 * t, 80 + 0 * t], 1)], 1
+        )  # (T, 2, 2)
+        self.away = away
+
+    def there(self, t: int) -> list[int]:
+        return [k for k in range(2) if not (k == 0 and self.away[0] <= t < self.away[1])]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for t in range(len(self.middle)):
+            picture = self.ground.copy()
+            for k in self.there(t):
+                cross(*self.middle[t, k], picture, (230, 120)[k])
+            yield picture
+
+
+class Sees:
+    """A detector of whole pictures that reads the crosses from the pixels; noise comes on top."""
+
+    min_score = 0.5
+
+    def __init__(self, noise: float = 0.0) -> None:
+        self.noise, self.rng, self.finder, self.looks = noise, np.random.default_rng(1), self, 0
+
+    def find(self, image, *, name=""):
+        self.looks += 1
+        bright = (image.max(2) > 100).astype(np.uint8)
+        near = cv2.dilate(bright, np.ones((7, 7)))
+        _, _, stats, _ = cv2.connectedComponentsWithStats(near)
+        boxes = np.array([s[:4] for s in stats[1:] if s[4] > 150], float).reshape(-1, 4)
+        return boxes, np.full(len(boxes), 0.9)
+
+    def in_box(self, image, box, score=1.0):
+        x, y, w, h = box
+        x0, y0 = max(int(x) - 2, 0), max(int(y) - 2, 0)
+        part = image[y0 : int(y + h) + 2, x0 : int(x + w) + 2].max(2).astype(float)
+        weight = np.clip(part - 60, 0, None)
+        if weight.sum() < 1000:
+            return Instance(np.full((3, 2), np.nan), box_xywh=box, score=0.0, keypoint_scores=np.zeros(3))
+        yy, xx = np.mgrid[: part.shape[0], : part.shape[1]]
+        mean = np.array([(weight * xx).sum(), (weight * yy).sum()]) / weight.sum() + [x0, y0]
+        xy = mean - ARMS.mean(0) + ARMS + self.rng.normal(0, self.noise, (3, 2))
+        return Instance(xy, box_xywh=box, score=0.9, keypoint_scores=np.full(3, 0.9))
+
+
+def run(tracker: Tracker, film: Film2) -> list[dict[int, np.ndarray]]:
+    return [{i.track: i.xy for i in tracker.update(frame)} for frame in film]
+
+
+def nearest(row: dict[int, np.ndarray], middle: np.ndarray) -> int:
+    """The number of the object at that place."""
+    return min(row, key=lambda n: np.linalg.norm(row[n][0] - middle))
+
+
+def errors(found: list[dict[int, np.ndarray]], film: Film2, k: int, number: int) -> np.ndarray:
+    return np.array(
+        [
+            np.linalg.norm(row[number] - (film.middle[t, k] + ARMS), axis=1).mean()
+            for t, row in enumerate(found)
+            if number in row
+        ]
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# the loop
+# --------------------------------------------------------------------------------------------
+
+
+def test_two_that_pass_each_other_keep_their_numbers() -> None:
+    film, sees = Film2(), Sees()
+    found = run(Tracker(sees, find_every=10), film)
+    assert all(sorted(row) == [0, 1] for row in found)
+    first = 0 if np.linalg.norm(found[0][0][0] - film.middle[0, 0]) < 20 else 1
+    for k in (0, 1):
+        assert errors(found, film, k, first if k == 0 else 1 - first).max() < 0.4
+    assert sees.looks <= 8, "the finder need not look at every frame"
+
+
+def test_one_that_was_away_gets_its_number_back() -> None:
+    film = Film2(60, away=(20, 32))
+    found = run(Tracker(Sees(), find_every=10), film)
+    numbers = [nearest(row, film.middle[t, 0]) for t, row in enumerate(found)]
+    assert all(len(row) == 1 for row in found[24:32]), "who is not there is not given"
+    assert all(len(row) == 2 for row in found[37:]), "found again within five frames"
+    assert len(set(numbers[:20] + numbers[37:])) == 1
+    assert set().union(*found) == {0, 1}
+
+
+def test_jitter_goes_and_places_stay() -> None:
+    film, result = Film2(80), {}
+    for name in ("none", "one-euro", "kalman"):
+        found = run(Tracker(Sees(noise=0.8), filter=name), film)
+        number = nearest(found[0], film.middle[0, 0])
+        track = np.stack([row[number] for row in found])
+        result[name] = np.diff(track, 2, axis=0).std(), errors(found, film, 0, number).mean()
+    assert result["kalman"][0] < 0.5 * result["none"][0] and result["kalman"][1] < 0.7 * result["none"][1]
+    # the lighter one pays for calm with lag where things are as quick as here
+    assert (
+        result["one-euro"][0] < 0.75 * result["none"][0] and result["one-euro"][1] < 1.4 * result["none"][1]
+    )
+
+
+def test_uneven_times_are_told_from_even_ones() -> None:
+    """Two frames of five are there: with their times the speed is steady, without it jumps."""
+    film, kept = Film2(60), [t for t in range(60) if t % 5 < 2]
+    frames, apart = list(film), {}
+    for told in (True, False):
+        tracker = Tracker(Sees(noise=0.8), flow=False, find_every=1)
+        rows = [{i.track: i.xy for i in tracker.update(frames[t], t / 25 if told else None)} for t in kept]
+        number = nearest(rows[0], film.middle[0, 0])
+        late = list(zip(kept, rows, strict=True))[6:]
+        apart[told] = np.mean([np.linalg.norm(row[number][0] - film.middle[t, 0]) for t, row in late])
+    assert apart[True] < 0.8 * apart[False]
+
+
+def test_a_number_of_objects_that_is_known_is_kept() -> None:
+    found = run(Tracker(Sees(), max_objects=1), Film2(20))
+    assert all(len(row) == 1 for row in found)
+
+
+def test_state_goes_on_where_it_was() -> None:
+    film = list(Film2(50, away=(18, 30)))
+    whole = Tracker(Sees())
+    expected = [[(i.track, i.xy.tobytes()) for i in whole.update(frame)] for frame in film]
+    first = Tracker(Sees())
+    got = [[(i.track, i.xy.tobytes()) for i in first.update(frame)] for frame in film[:23]]
+    state = json.loads(json.dumps(first.get_state()))
+    second = Tracker(Sees())
+    second.set_state(state, film[22])
+    got += [[(i.track, i.xy.tobytes()) for i in second.update(frame)] for frame in film[23:]]
+    assert got == expected
+
+
+def test_bad_input_is_told() -> None:
+    tracker = Tracker(Sees())
+    tracker.update(np.zeros((60, 80, 3), np.uint8))
+    with pytest.raises(InputError, match="reset"):
+        tracker.update(np.zeros((61, 80, 3), np.uint8))
+    with pytest.raises(InputError, match="none of"):
+        Tracker(Sees(), filter="median")
+    with pytest.raises(InputError, match="at least 1"):
+        Tracker(Sees(), find_every=0)
+
+
+def test_a_detector_without_a_finder_follows_what_it_is_given() -> None:
+    film, sees = Film2(30), Sees()
+    sees.finder = None
+    tracker, frames = Tracker(sees), list(film)
+    start = tracker.start(frames[0], [[*(film.middle[0, 1] - [14, 6]), 22, 22]])
+    assert [i.track for i in start] == [0]
+    found = [{i.track: i.xy for i in tracker.update(frame)} for frame in frames[1:]]
+    assert max(np.abs(row[0] - film.middle[t, 1] - ARMS).max() for t, row in enumerate(found, 1)) < 0.4
+
+
+# --------------------------------------------------------------------------------------------
+# parts
+# --------------------------------------------------------------------------------------------
+
+
+def test_flow_is_the_shift_of_the_picture() -> None:
+    rng = np.random.default_rng(0)
+    picture = cv2.GaussianBlur(rng.integers(0, 255, (120, 140), dtype=np.uint8), (0, 0), 2)
+    moved = cv2.warpAffine(picture, np.array([[1, 0, 2.5], [0, 1, -1.25]]), (140, 120))
+    xy = np.vstack([rng.uniform(35, 85, (20, 2)), [[np.nan, 3], [300, 5]]])
+    shift, variance = follow(picture, moved, xy)
+    assert np.isnan(shift[20:]).all() and (variance > 0).all()
+    assert np.isfinite(shift[:20, 0]).mean() > 0.6
+    assert np.nanmax(np.abs(shift[:20] - [2.5, -1.25])) < 0.15, "half a pixel would show"
+
+
+def test_assignment_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        cost = rng.random(rng.integers(1, 7, 2)).round(1)
+        pairs = assign(cost, np.inf)
+        rows, columns = linear_sum_assignment(cost)
+        assert len(pairs) == len(rows)
+        assert sum(cost[p] for p in pairs) == pytest.approx(cost[rows, columns].sum())
+    assert assign(np.array([[0.9]]), 0.5) == [] and assign(np.zeros((0, 3)), 1) == []
+
+
+def test_looks_tell_colours_and_sizes_apart() -> None:
+    picture = np.zeros((60, 120, 3), np.uint8)
+    picture[:, 60:] = (10, 200, 90)
+    boxes = [5, 5, 20, 20], [8, 8, 20, 20], [70, 5, 20, 20]
+    one, same, other = (appearance(picture, np.array(box, float)) for box in boxes)
+    assert np.linalg.norm(one - same) < 0.1 < np.linalg.norm(one - other)
+    assert np.linalg.norm(one - appearance(picture, np.array([5.0, 5, 40, 40]))) > 0.5
+
+
+@pytest.mark.parametrize("kind", [KalmanPoints, OneEuroPoints])
+def test_a_filter_ends_where_the_points_stay(kind) -> None:
+    filter_ = kind(np.array([[10.0, 5.0], [np.nan, np.nan]]), np.ones(2), 40.0)
+    for _ in range(60):
+        filter_.predict(1.0, 40.0, np.full((2, 2), np.nan), np.ones(2))
+        filter_.correct(np.array([[12.0, 5.5], [1.0, 2.0]]), np.ones(2), 40.0)
+    assert np.abs(filter_.xy - [[12.0, 5.5], [1.0, 2.0]]).max() < 0.1
+
+
+def test_one_wild_point_moves_nothing_and_a_lasting_one_does() -> None:
+    filter_ = KalmanPoints(np.zeros((1, 2)), np.ones(1), 40.0)
+    nothing = np.full((1, 2), np.nan)
+    for x in [0.0] * 10 + [30.0]:
+        filter_.predict(1.0, 40.0, nothing, np.ones(1))
+        filter_.correct(np.array([[x, 0.0]]), np.ones(1), 40.0)
+    assert abs(filter_.xy[0, 0]) < 3
+    for _ in range(10):
+        filter_.predict(1.0, 40.0, nothing, np.ones(1))
+        filter_.correct(np.array([[30.0, 0.0]]), np.ones(1), 40.0)
+    assert abs(filter_.xy[0, 0] - 30) < 1.5
+
+
+def test_variance_is_that_of_the_promised_probability() -> None:
+    rng = np.random.default_rng(0)
+    for score in (0.2, 0.5, 0.9):
+        sd = np.sqrt(variance_of(np.array([score]), 100.0)[0])
+        apart = np.linalg.norm(rng.normal(0, sd, (20_000, 2)), axis=1)
+        assert (apart < 2.5).mean() == pytest.approx(score, abs=0.02)
+
+
+def test_smoothing_fills_short_gaps_alone() -> None:
+    t = np.arange(60.0)
+    truth = np.stack([2 * t, 30 + 5 * np.sin(t / 10)], 1)[:, None]
+    noisy = truth + np.random.default_rng(0).normal(0, 1, truth.shape)
+    noisy[10:15] = noisy[30:50] = np.nan
+    smooth, variance = smooth_points(noisy, np.ones((60, 1)), 40.0, max_gap=10)
+    assert np.isfinite(smooth[:30]).all() and np.isnan(smooth[30:50]).all()
+    assert np.isfinite(variance[10:15]).all() and (variance[11:14] > variance[5]).all()
+    seen = np.isfinite(noisy[:, 0, 0])
+    assert np.abs(smooth - truth)[seen].mean() < 0.6 * np.abs(noisy - truth)[seen].mean()
+    with pytest.raises(InputError, match="increase"):
+        smooth_points(noisy, np.ones((60, 1)), 40.0, frames=np.zeros(60))
+
+
+# --------------------------------------------------------------------------------------------
+# films
+# --------------------------------------------------------------------------------------------
+
+
+def write_film(path: Path, frames: list[np.ndarray]) -> Path:
+    h, w = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (w, h))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def film_file(tmp_path_factory) -> Path:
+    frames = [f for n in (60, 60) for f in Film2(n)]
+    return write_film(tmp_path_factory.mktemp("film") / "two.mp4", frames)
+
+
+def test_frames_come_with_numbers_and_times(film_file) -> None:
+    film = Film(film_file)
+    assert film.size_hw == SIZE and film.rate == 25 and film.n_frames == 120
+    frames = list(film.frames(start=117))
+    assert [f.number for f in frames] == [117, 118, 119]
+    assert [f.time for f in frames] == pytest.approx([117 / 25, 118 / 25, 119 / 25], abs=1e-3)
+    np.testing.assert_array_equal(frames[0].image, film.frame(117))
+
+
+PLAYLISTS = b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", b"ffconcat version 1.0\nfile a.mp4\n"
+
+
+@pytest.mark.parametrize("content", [b"", *PLAYLISTS, b"\0" * 99, None])
+def test_what_is_no_film_is_refused(tmp_path, content) -> None:
+    path = tmp_path / "x.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.mp4"):
+        Film(path)
+
+
+def test_a_cut_film_ends_with_one_line(film_file, tmp_path) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(film_file.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"cut\.mp4"):
+        list(Film(cut).frames())
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_stopped_film_goes_on_to_the_same_files(film_file, tmp_path) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        if done == 105:
+            raise Stop
+
+    settings = {"meta": {"landmarks": ["a", "b", "c"]}, "smooth": True, "overlays": False}
+    follow_film(Tracker(Sees()), film_file, tmp_path / "one", **settings)
+    with pytest.raises(Stop):
+        follow_film(Tracker(Sees()), film_file, tmp_path / "two", told=stop, **settings)
+    assert not (tmp_path / "two" / "predictions.json").exists()
+    began: list[int] = []
+    told = lambda what, done, total: began.append(done)  # noqa: E731
+    follow_film(Tracker(Sees()), film_file, tmp_path / "two", told=told, **settings)
+    assert began[0] == 101
+    for name in ("predictions.json", "tracks.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["predictions.json", "tracks.csv"]
+
+
+def test_what_a_film_leaves(film_file, tmp_path) -> None:
+    found = follow_film(Tracker(Sees()), film_file, tmp_path, meta={"landmarks": ["a", "b", "c"]})
+    assert found["frames"] == 120
+    document = json.loads((tmp_path / "predictions.json").read_text())
+    assert [i["frame"] for i in document["images"]] == list(range(120))
+    assert {a["track_id"] for a in document["annotations"]} >= {0, 1}
+    assert document["categories"][0]["keypoints"] == ["a", "b", "c"]
+    with open(tmp_path / "tracks.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert [r[0] for r in rows[:4]] == ["scorer", "individuals", "bodyparts", "coords"] and len(rows) == 124
+    one = next(a for a in document["annotations"] if a["image_id"] == 31 and a["track_id"] == 0)
+    at = next(i for i, name in enumerate(rows[1]) if name == "track0")
+    assert [float(v) for v in rows[34][at : at + 2]] == one["keypoints"][:2]
+    drawn = Film(tmp_path / "film.mp4")
+    assert drawn.size_hw == SIZE and sum(1 for _ in drawn.frames()) == 120
+
+
+def test_a_model_without_a_finder_says_so(film_file, tmp_path) -> None:
+    model = tmp_path / "m.hkp"
+    asked = ["train", "synthetic", "--method", "mean-shape", "--max-train", "20", "--crop", "32"]
+    assert main([*asked, "-o", str(model)]) == 0
+    with pytest.raises(InputError, match="--finder"):
+        predict_film(model, film_file, tmp_path / "out")
+
+
+def test_procedural_films_are_one_group_and_move_smoothly() -> None:
+    film = make_film(40, (96, 128), random_state=2, away=(10, 20))
+    assert len(set(film.groups)) == 1
+    assert [i.track for i in film.samples[12].instances] == [1]
+    xy = np.stack([s.instances[-1].xy for s in film])
+    assert 0 < np.abs(np.diff(xy, axis=0)).max() < 6
+    again = make_film(6, (96, 128), random_state=2)
+    np.testing.assert_array_equal(film.samples[5].image, again.samples[5].image)
+    with pytest.raises(InputError, match="n_faces"):
+        make_film(3, n_faces=9)
