@@ -14,9 +14,9 @@ time, of turned pictures and of several objects; ``networks NAME`` a run of netw
 ``finders NAME`` and ``whole NAME`` a bench of finders, with the figures that were stored; ``doors`` which
 exported file holds which method; ``times NAME`` how long exported models take, beside another run's figure
 of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
-``trust-...``, ``label-...`` and ``large-...`` the tables of ``trust_tables.py``, ``label_tables.py`` and
-``large_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of each
-object, by ``hybridkp.stats``: two pages cannot give two figures.
+``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
+``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``.  Every other figure, interval and letter is
+computed here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
@@ -450,6 +450,28 @@ def finders(name: str) -> str:
     )
 
 
+def tracking(name: str) -> str:
+    """A tracker and what it is without each of its parts, on a set's films; means over films."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    rows, figures = document["rows"], ("hota50", "hota", "idf1", "swaps", "error", "jitter", "followed")
+    headings = ["method", "tracker", "HOTA at 0.5 ↑", "HOTA ↑", "IDF1 ↑", "swaps ↓", "error, % ↓"]
+    headings += ["jitter, % ↓", "followed, %", "time"]
+    lines = []
+    for method, variant in dict.fromkeys((row["method"], row["variant"]) for row in rows):
+        own = [row for row in rows if (row["method"], row["variant"]) == (method, variant)]
+        plain = [r for r in rows if (r["method"], r["variant"]) == (method, "without a filter")]
+        mean = {key: sum(row[key] for row in own) / len(own) for key in figures}
+        time = sum(r["ms"] for r in own) / sum(r["ms"] for r in plain)
+        cells = [f"{mean[key]:.3f}" for key in ("hota50", "hota", "idf1")]
+        cells += [str(sum(row["swaps"] for row in own)), f"{mean['error']:.2f}", f"{mean['jitter']:.2f}"]
+        lines.append([f"`{method}`", variant, *cells, f"{100 * mean['followed']:.1f}", f"{time:.2f}"])
+    about, films = document["provenance"], len({row["film"] for row in rows})
+    frames = sum(r["frames"] for r in rows if (r["method"], r["variant"]) == (method, variant))
+    facts = f"{films} film{'s' * (films > 1)}, {frames} frames; {about['fit']} to fit; {about['date']}"
+    facts += f"; `{about['command']}`; [every value](results/{name}.json)"
+    return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}.*"
+
+
 def whole(name: str) -> str:
     """Points in found boxes against points in given ones, in words."""
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
@@ -485,6 +507,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "networks": networks,
     "times": times,
     "taught": taught,
+    "tracking": tracking,
 }
 
 

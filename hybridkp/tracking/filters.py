@@ -99,7 +99,7 @@ class OneEuroPoints:
     Cheaper than :class:`KalmanPoints`, blind to scores and to optical flow; same use.
     """
 
-    cutoff, slope, speed_cutoff = 0.06, 2.5, 0.1  #: cycles a frame; per object size a frame
+    cutoff, slope, speed_cutoff = 0.2, 5.0, 0.15  #: cycles a frame; per object size a frame
 
     def __init__(self, xy: Array, variance: Array, size: float) -> None:
         self.state = np.zeros((len(xy), 2, 2))
