@@ -47,15 +47,15 @@ steady, seen, score = follow()
 # %%
 # One corner of an eye
 # --------------------
-# Its way through the film, x over time: true, as detected frame by frame, and as followed.
+# How far its x is from the true one, frame by frame: as detected anew, and as followed.
 
 k = 0
 plt.figure(figsize=(8, 3.2))
-plt.plot(truth[:, k, 0], "k", label="true", lw=3, alpha=0.3)
-plt.plot(raw[:, k, 0], ".-", label="each frame anew", lw=0.8)
-plt.plot(steady[:, k, 0], label="followed")
+plt.axhline(0, color="k", lw=0.5)
+plt.plot(raw[:, k, 0] - truth[:, k, 0], ".-", label="each frame anew", lw=0.8)
+plt.plot(steady[:, k, 0] - truth[:, k, 0], label="followed")
 plt.xlabel("frame")
-plt.ylabel("x, px")
+plt.ylabel("x minus the true x, px")
 plt.legend()
 plt.tight_layout()
 
@@ -119,12 +119,12 @@ smooth, variance = smooth_points(hidden, variance_of(score, side), side)
 gap = np.linalg.norm(smooth - truth, axis=2)[25:32].mean()
 print(f"jitter {jitter(smooth):.2f} px, error {error(smooth):.2f} px, in the gap {gap:.2f} px")
 plt.figure(figsize=(8, 3.2))
-plt.plot(truth[:, k, 0], "k", label="true", lw=3, alpha=0.3)
-plt.plot(hidden[:, k, 0], ".", label="detected")
-plt.plot(smooth[:, k, 0], label="smoothed")
-doubt = 2 * np.sqrt(variance[:, k])
-plt.fill_between(np.arange(len(smooth)), smooth[:, k, 0] - doubt, smooth[:, k, 0] + doubt, alpha=0.3)
+plt.axhline(0, color="k", lw=0.5)
+plt.plot(hidden[:, k, 0] - truth[:, k, 0], ".", label="detected")
+middle, doubt = smooth[:, k, 0] - truth[:, k, 0], 2 * np.sqrt(variance[:, k])
+plt.plot(middle, label="smoothed")
+plt.fill_between(np.arange(len(smooth)), middle - doubt, middle + doubt, alpha=0.3)
 plt.xlabel("frame")
-plt.ylabel("x, px")
+plt.ylabel("x minus the true x, px")
 plt.legend()
 plt.tight_layout()
