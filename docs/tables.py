@@ -456,7 +456,7 @@ def tracking(name: str) -> str:
     rows, figures = document["rows"], ("hota50", "hota", "idf1", "swaps", "error", "jitter", "followed")
     headings = ["method", "tracker", "HOTA at 0.5 ↑", "HOTA ↑", "IDF1 ↑", "swaps ↓", "error, % ↓"]
     headings += ["jitter, % ↓", "followed, %", "time"]
-    lines = []
+    lines, load = [], float(document["provenance"]["load"])
     for method, variant in dict.fromkeys((row["method"], row["variant"]) for row in rows):
         own = [row for row in rows if (row["method"], row["variant"]) == (method, variant)]
         plain = [r for r in rows if (r["method"], r["variant"]) == (method, "without a filter")]
@@ -464,11 +464,14 @@ def tracking(name: str) -> str:
         time = sum(r["ms"] for r in own) / sum(r["ms"] for r in plain)
         cells = [f"{mean[key]:.3f}" for key in ("hota50", "hota", "idf1")]
         cells += [str(sum(row["swaps"] for row in own)), f"{mean['error']:.2f}", f"{mean['jitter']:.2f}"]
-        lines.append([f"`{method}`", variant, *cells, f"{100 * mean['followed']:.1f}", f"{time:.2f}"])
+        cells += [f"{100 * mean['followed']:.1f}", f"{time:.2f}" if load <= 1 else DASH]
+        lines.append([f"`{method}`", variant, *cells])
     about, films = document["provenance"], len({row["film"] for row in rows})
     frames = sum(r["frames"] for r in rows if (r["method"], r["variant"]) == (method, variant))
     facts = f"{films} film{'s' * (films > 1)}, {frames} frames; {about['fit']} to fit; {about['date']}"
     facts += f"; `{about['command']}`; [every value](results/{name}.json)"
+    if load > 1:
+        facts += f". No times: {load:g} processes waited for each core when they were taken"
     return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}.*"
 
 
