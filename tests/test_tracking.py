@@ -338,6 +338,12 @@ def test_a_stopped_film_goes_on_to_the_same_files(film_file, tmp_path) -> None:
     with pytest.raises(Stop):
         follow_film(Tracker(Sees()), film_file, tmp_path / "two", told=stop, **settings)
     assert not (tmp_path / "two" / "predictions.json").exists()
+    part = tmp_path / "two" / ".tracking" / "part-000000100.json"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:1000])
+    with pytest.raises(InputError, match="damaged"):
+        follow_film(Tracker(Sees()), film_file, tmp_path / "two", **settings)
+    part.write_bytes(whole)
     began: list[int] = []
     told = lambda what, done, total: began.append(done)  # noqa: E731
     follow_film(Tracker(Sees()), film_file, tmp_path / "two", told=told, **settings)

@@ -29,8 +29,12 @@ texture = cv2.GaussianBlur(rng.uniform(0, 255, (240, 320)), (0, 0), 2)
 image = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
 for path in sys.argv[1:]:
     detector = runtime.load(path)
-    found = detector.detect(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), (40, 30, 120, 120))
+    frame = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    found = detector.detect(frame, (40, 30, 120, 120))
     assert np.isfinite(found.xy).all() and len(found.to_cv2()) == len(detector.landmarks)
+    tracker = runtime.Tracker(detector)
+    assert [i.track for i in tracker.start(frame, [(40, 30, 120, 120)])] == [0]
+    assert [i.track for i in tracker.update(np.roll(frame, 2, axis=1))] == [0]
 
 moved = np.roll(image, 5, axis=1)
 for feature in (

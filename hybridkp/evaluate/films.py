@@ -147,16 +147,23 @@ class _Parts:
         name = f"part-{rows[-1]['number'] + 1:09d}.json"
         write_atomic(self.folder / name, json.dumps({"rows": rows, "state": state}))
 
+    def _read(self, file: Path) -> dict[str, Any]:
+        try:
+            part = json.loads(file.read_bytes())
+            return {"rows": list(part["rows"]), "state": dict(part["state"])}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            raise InputError(f"{file}: damaged; remove the folder {self.folder}, and begin anew") from None
+
     def rows(self) -> Iterator[Row]:
         for file in self.files():
-            yield from json.loads(file.read_bytes())["rows"]
+            yield from self._read(file)["rows"]
 
     def last(self) -> tuple[int, Mapping[str, Any]] | None:
         """The number of the next frame and the tracker's state there."""
         files = self.files()
         if not files:
             return None
-        return int(files[-1].stem.removeprefix("part-")), json.loads(files[-1].read_bytes())["state"]
+        return int(files[-1].stem.removeprefix("part-")), self._read(files[-1])["state"]
 
     def clear(self) -> None:
         for file in (*self.files(), self.folder / "settings.json", self.folder / "film.mp4"):
