@@ -130,8 +130,8 @@ def _agrees(written: Written) -> str:
     )
     if written.n_near < written.n_asked:
         text += (
-            f" The others differ by up to {written.furthest_px:.2f} px: engines differ in the last bits, and where"
-            " two answers are as good, another one is taken."
+            f" The others differ by up to {written.furthest_px:.2f} px: engines differ in the last bits,"
+            " and where two answers are as good, another one is taken."
         )
     return text
 
