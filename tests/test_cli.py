@@ -373,7 +373,7 @@ def test_names_in_the_terminal_are_as_they_are_given():
 def test_help_keeps_the_names_of_formats(capsys):
     with pytest.raises(SystemExit):
         cli.main(["predict", "--help"])
-    assert "Landmarks of pictures: JSON and overlays." in capsys.readouterr().out
+    assert "Landmarks of pictures or of a film: JSON and overlays." in capsys.readouterr().out
 
 
 def test_nothing_heavy_is_imported_for_help():

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.geometry import points_box
 from ..structures import HIDDEN, NOT_LABELLED, VISIBLE, Array, InputError, Instance
 from .repairs import AREA_RULE, CATEGORY_RULE, Mismatched, Repairs
 
@@ -104,6 +103,8 @@ def _instance(
     who: str,
     repairs: Repairs,
 ) -> Instance | None:
+    from ..imaging.geometry import points_box
+
     xy, visibility = _points(table, size_hw, name, repairs)
     count = int((visibility > NOT_LABELLED).sum())
     if annotation.get("num_keypoints") != count:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from ..structures import Array, InputError
+
+
+def is_film(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a film, by its ending; OpenCV, which opens films, is not asked."""
+    from ..files import is_film as ends_so
+
+    return ends_so(path)
 
 
 def load_frame(path: str, frame: int) -> Array:

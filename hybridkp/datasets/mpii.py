@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.geometry import box_about
 from ..structures import HIDDEN, NOT_LABELLED, VISIBLE, Array, Dataset, InputError
 from .collect import Collected
 from .lookup import Tally, by_split, only
@@ -130,6 +129,8 @@ def _scalar(value: Any, who: str) -> float:
 
 def _box(centre: Any, scale: float, origin: float) -> list[float] | None:
     """A square of the person's height about its middle; None where that is not known."""
+    from ..imaging.geometry import box_about
+
     if centre is None or not (np.isfinite(centre).all() and 0 < scale < np.inf):
         return None
     side = scale * HEIGHT_PX

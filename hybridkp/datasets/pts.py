@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files.films import FILM_EXTENSIONS
 from ..structures import Array, Dataset, InputError, Instance, Sample
 from .collect import Load, box_around
-from .films import load_frame
+from .films import is_film, load_frame
 from .lookup import SUFFIXES, Tally, in_order, loader, split_of
 from .schemes import IBUG_68
 from .text import read_text
@@ -221,9 +220,7 @@ def _picture_of(file: Path, base: Path, images: Path | None) -> tuple[Path, Load
             for candidate in (place.with_suffix(suffix), place.with_suffix(suffix.upper())):
                 if candidate.is_file():
                     return candidate, loader(candidate)
-    films = (
-        [p for p in sorted(folder.parent.iterdir()) if p.suffix.lower() in FILM_EXTENSIONS] if in_film else []
-    )
+    films = [p for p in sorted(folder.parent.iterdir()) if is_film(p)] if in_film else []
     if films and file.stem.isdecimal() and int(file.stem) > 0:
         frame = partial(load_frame, str(films[0]), int(file.stem) - 1)  # 000001 is the first
         return (folder.parent / "imgs" / file.name).with_suffix(".png"), frame

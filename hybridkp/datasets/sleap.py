@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ..files.films import FILM_EXTENSIONS
 from ..structures import NOT_LABELLED, Array, Dataset, InputError
 from .collect import Collected
-from .films import load_frame
+from .films import is_film, load_frame
 from .hdf import BROKEN, MAGIC, open_hdf, table_of, whole
 from .lookup import Tally, by_split, candidates, find_pictures, only, path_of
 from .text import read_head
@@ -207,7 +206,7 @@ class _Pictures:
             if frame not in loads:
                 raise InputError(f"{self.file}: frame {frame} of film {video} has no picture in it")
             return f"{names[0]}/frame_{frame:06}.png", names[0], loads[frame]
-        if not names[0].lower().endswith(FILM_EXTENSIONS):
+        if not is_film(names[0]):
             if frame >= len(names):
                 raise InputError(f"{self.file}: picture {frame} of a list of {len(names)}")
             return names[frame].rsplit("/", 1)[-1] if ":" in names[frame] else names[frame], "", loads[frame]
