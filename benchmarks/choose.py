@@ -57,7 +57,10 @@ def ratios(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 def document(folder: Path, rounds: int) -> dict[str, Any]:
     """The published form: a row a method, best first."""
-    bench, harder = (json.loads((folder / name).read_text()) for name in ("results.json", "robustness.json"))
+    bench, harder = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("results.json", "robustness.json")
+    )
     degrees = CORRUPTIONS["rotation"].values
     found = {row["method"]: row for row in harder["methods"]}
     took = ratios(folder, rounds)

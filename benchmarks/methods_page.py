@@ -43,6 +43,8 @@ LATER = {
         ("minutes", None),
         ("clock", "wall"),
         ("initial", None),
+        ("teacher", None),
+        ("turns", 0.0),
         ("average", 0.0),
         ("precision", "float32"),
     ),

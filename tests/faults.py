@@ -53,6 +53,7 @@ FINISHED = (
 )
 #: what a measurement says of this machine at this hour, and not of the data
 MEASURED = {"seconds", "fit_seconds", "cpu_seconds", "stages", "peak_bytes", "versions", "load", "fit_load"}
+MEASURED |= {"host", "fit_host"}
 PATIENCE = 120.0  #: seconds for a command, and for orphans to end
 
 

@@ -221,7 +221,7 @@ class _Writer:
         write_atomic(self.folder / _PROGRESS, json.dumps(facts))
 
     def _open(self, name: str) -> IO[bytes]:
-        return open(self._growing(name), "ab" if self.rows else "wb")
+        return self._growing(name).open("ab" if self.rows else "wb")
 
     def finish(self) -> None:
         """Give the files their headers and names, and say that they are whole."""

@@ -43,7 +43,7 @@ class Crops:
     modalities, (B, H, W, ...) each.  Crops that lie on disk are a :class:`~hybridkp.structures.Stream` each.
     """
 
-    images: Any
+    images: Array
     xy: Array
     matrix: Array
     boxes: Array
