@@ -33,9 +33,15 @@ FINDERS = {
     "hog+svm": lambda: WindowFinder(window_cells=6, octave=2, n_rounds=1),
     "acf+svm": lambda: WindowFinder(Cells(color=True), window_cells=5, octave=1, n_rounds=1),
     "centernet": lambda: CentreNet(
-        input_px=96, schedule=CentreNet.default_schedule(max_epochs=6, device="cpu"), min_score=0.02
+        input_px=96,
+        schedule=CentreNet.default_schedule(max_epochs=6, epoch_pictures=60, device="cpu"),
+        min_score=0.02,
     ),
 }
+
+
+#: px of a box; the shrunk picture that a network sees has whole grey levels in OpenCV, and not in the graph
+NEAR = {"hog+svm": 0.02, "acf+svm": 0.02, "centernet": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +119,7 @@ def test_a_file_that_finds_objects_itself(tmp_path, detector, kind):
         assert len(found["boxes"]) == len(wanted)
         n += len(wanted)
         for i, one in enumerate(wanted):
-            np.testing.assert_allclose(found["boxes"][i], one.box_xywh, atol=0.02)
+            np.testing.assert_allclose(found["boxes"][i], one.box_xywh, atol=NEAR[kind])
             np.testing.assert_allclose(found["xy"][i], one.xy, atol=0.5 if OPENCV_4 else 0.1)
             np.testing.assert_allclose(found["score"][i], one.keypoint_scores, atol=0.02)
             assert abs(found["box_score"][i] * found["score"][i].mean() - one.score) < 0.01
