@@ -103,7 +103,7 @@ def test_boxes_given_with_a_picture_of_any_size(tmp_path, detector, pixels):
         found = engine(path, picture=image if pixels == "uint8" else chw(image), boxes=boxes)
         wanted = loaded.detect(image, boxes)
         np.testing.assert_allclose(found["xy"], [w.xy for w in wanted], atol=0.3 if OPENCV_4 else 0.01)
-        np.testing.assert_allclose(found["score"], [w.score for w in wanted], atol=0.01)
+        np.testing.assert_allclose(found["score"], [w.score for w in wanted], atol=0.02 if OPENCV_4 else 0.01)
     none = engine(path, picture=image if pixels == "uint8" else chw(image), boxes=boxes[:0])
     assert none["xy"].shape == (0, found["xy"].shape[1], 2) and none["score"].shape == none["xy"].shape[:2]
 
