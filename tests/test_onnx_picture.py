@@ -33,7 +33,7 @@ FINDERS = {
     "hog+svm": lambda: WindowFinder(window_cells=6, octave=2, n_rounds=1),
     "acf+svm": lambda: WindowFinder(Cells(color=True), window_cells=5, octave=1, n_rounds=1),
     "centernet": lambda: CentreNet(
-        # OpenCV 4 shrinks otherwise than the graph, by too much for so small a training: nothing to shrink there
+        # OpenCV 4 shrinks otherwise than the graph, too much for so small a training: not there
         input_px=128 if OPENCV_4 else 96,
         schedule=CentreNet.default_schedule(max_epochs=6, epoch_pictures=60, device="cpu"),
         min_score=0.02,
