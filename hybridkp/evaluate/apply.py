@@ -116,7 +116,7 @@ def predict(
     """
     model, meta = open_model(model, meta)
     detector = _whole_pictures(model, boxes, meta, min_score)
-    skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
+    skeleton = skeleton_of(meta)
     samples = []
     names: set[str] = set()
     paths = [Path(p) for p in pictures]
@@ -147,6 +147,11 @@ def open_model(model: Any, meta: Mapping[str, Any] | None = None) -> tuple[Any, 
         meta = read_meta(model)
         model = load_model(model)
     return model, dict(meta or {})
+
+
+def skeleton_of(meta: Mapping[str, Any]) -> Array:
+    """(E, 2) int, the pairs of landmarks that a model's ``meta`` joins; (0, 2) where it joins none."""
+    return np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
 
 
 def _boxless(finder: Any, paths: Sequence[Path], boxes: Any) -> set[Path]:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ..runtime import Tracker
 from ..structures import Array, Dataset, InputError
 from ..tracking import smooth_points
 from ..tracking.filters import variance_of
-from .apply import open_model
+from .apply import open_model, skeleton_of
 
 PART = 100  #: frames between two places from which a stopped run can go on
 GAP = 10  #: frames over which ``smooth`` fills a gap
@@ -78,7 +79,9 @@ def follow_film(
     with work_in(folder):
         parts = _Parts(folder / ".tracking", _settings(tracker, source, model))
         _follow(tracker, source, parts, told)
-        rows = (lambda: _smoothed(parts.rows())) if smooth else parts.rows
+        if smooth:
+            parts.smooth()
+        rows = partial(parts.rows, "smooth" if smooth else "part")
         facts = _facts(rows())
         names = _names(meta, facts["k"])
         _write_coco(rows, folder / "predictions.json", source, names, meta)
@@ -140,12 +143,23 @@ class _Parts:
         except (OSError, UnicodeDecodeError):
             return ""
 
-    def files(self) -> list[Path]:
-        return sorted(self.folder.glob("part-*.json"))
+    def files(self, kind: str = "part") -> list[Path]:
+        return sorted(self.folder.glob(f"{kind}-*.json"))
 
-    def write(self, rows: list[Row], state: Mapping[str, Any]) -> None:
-        name = f"part-{rows[-1]['number'] + 1:09d}.json"
+    def write(self, rows: list[Row], state: Mapping[str, Any], kind: str = "part") -> None:
+        name = f"{kind}-{rows[-1]['number'] + 1:09d}.json"
         write_atomic(self.folder / name, json.dumps({"rows": rows, "state": state}))
+
+    def smooth(self) -> None:
+        """The same with smooth tracks, beside; once, since several files are written from them."""
+        rows: list[Row] = []
+        for row in _smoothed(self.rows()):
+            rows.append(row)
+            if len(rows) >= PART:
+                self.write(rows, {}, "smooth")
+                rows = []
+        if rows:
+            self.write(rows, {}, "smooth")
 
     def _read(self, file: Path) -> dict[str, Any]:
         try:
@@ -154,8 +168,8 @@ class _Parts:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise InputError(f"{file}: damaged; remove the folder {self.folder}, and begin anew") from None
 
-    def rows(self) -> Iterator[Row]:
-        for file in self.files():
+    def rows(self, kind: str = "part") -> Iterator[Row]:
+        for file in self.files(kind):
             yield from self._read(file)["rows"]
 
     def last(self) -> tuple[int, Mapping[str, Any]] | None:
@@ -166,7 +180,8 @@ class _Parts:
         return int(files[-1].stem.removeprefix("part-")), self._read(files[-1])["state"]
 
     def clear(self) -> None:
-        for file in (*self.files(), self.folder / "settings.json", self.folder / "film.mp4"):
+        own = self.folder / "settings.json", self.folder / "film.mp4"
+        for file in (*self.files(), *self.files("smooth"), *own):
             file.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
@@ -298,7 +313,7 @@ def _write_coco(
 ) -> None:
     """COCO's JSON, written as it comes: pictures first, then what is in them."""
     label = f"predictions of {meta.get('method') or 'a detector'} on {film.path.name}"
-    skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int)
+    skeleton = skeleton_of(meta)
     empty = coco_document(Dataset(label, tuple(names), (), skeleton, category=meta.get("category", "object")))
     head = json.dumps({k: v for k, v in empty.items() if k not in ("images", "annotations")}, allow_nan=False)
     h, w = film.size_hw
@@ -360,7 +375,7 @@ def _write_film(
     rows: Iterator[Row], film: Film, scratch: Path, path: Path, meta: Mapping[str, Any], told: Told | None
 ) -> None:
     """The film with its objects drawn, at its usual rate."""
-    skeleton = np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
+    skeleton = skeleton_of(meta)
     h, w = film.size_hw
     temporary = scratch / "film.mp4"
     writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), film.rate, (w, h))

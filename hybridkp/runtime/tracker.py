@@ -170,7 +170,7 @@ class Tracker(Parameters):
         return [_instance(track) for track in self.tracks if track.sure]
 
     def _elapsed(self, time: float | None) -> float:
-        """Time since the last frame, in usual frames (the running median of what was seen)."""
+        """Time since the last frame, in usual frames: their length follows what is seen, slowly."""
         last, self.time = self.time, time
         if time is None or last is None or not time > last:
             return 1.0
