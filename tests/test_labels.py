@@ -214,6 +214,10 @@ def test_sigmas_of_labels_made_twice(faces):
     assert (np.abs(np.log(found.value / true)) < np.log(1.2)).all()
     assert ((found.low < true) & (true < found.high)).mean() > 0.8
     assert (found.count == 199).all()
+    alone = labels.sigmas_from_pairs(a, b, area)  # every object its own group, none left out
+    np.testing.assert_array_equal(alone.value, found.value)
+    with pytest.raises(InputError, match="one for each of 200 objects"):
+        labels.sigmas_from_pairs(a, b, area, groups[:9])
 
 
 def test_sigmas_from_residuals_of_detectors_without_error():

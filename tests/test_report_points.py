@@ -147,6 +147,9 @@ def test_the_page_is_whole_and_has_every_method(paths):
     ):
         assert section in text
     assert set(os.listdir(paths["html"].parent)) == {p.name for p in paths.values()}
+    one = next(csv.DictReader(io.StringIO(paths["objects"].read_text())))
+    assert paths["objects"].name == "objects.csv" and {"method", "pair", "sequence"} <= one.keys()
+    assert "objects" not in json.loads(paths["json"].read_text()), "a table is a file of its own"
     assert paths["overview"].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert 'viewBox="0 0' in paths["html"].read_text()
 

@@ -75,6 +75,11 @@ def test_numbers_are_the_metrics_own(faces: Dataset, answers: Answers, tmp_path:
 def test_the_page_is_whole(faces: Dataset, answers: Answers, tmp_path: Path) -> None:
     paths = write_robustness(answers, faces, tmp_path, provenance={"command": "<b>run</b>"})
     page = paths["html"].read_text()
+    lines = paths["objects"].read_text().splitlines()
+    assert paths["objects"].name == "robustness-objects.csv" and lines[0].startswith(
+        "method,corruption,severity"
+    )
+    assert len(lines) - 1 == sum(len(p.xy) for runs in answers.values() for p in runs)
     drawn = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(drawn) == 2 and not any("rotation: degrees" in svg for svg in drawn)  # outlines, no text
     assert "Rotation".lower() in page and "&lt;b&gt;run&lt;/b&gt;" in page

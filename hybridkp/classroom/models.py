@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import evaluate, memory, recipes
 from ..files import load_model, read_meta
-from ..structures import Detector, InputError, Problem, supports
+from ..structures import MARGIN, Detector, InputError, Problem, supports
 
 #: the first of each kind is shown at first; two folds, so that the two hybrids learn from the same ones
 METHODS = ("sdm", "heatmap", "heatmap:sdm", "vote[cv=2](sdm,heatmap)", "hog+ridge")
@@ -141,7 +141,7 @@ def own_models(paths: Sequence[str | os.PathLike[str]]) -> Models:
             raise InputError(f"{path}: the classroom takes models of even, square crops of pictures alone")
         if len(detector.predict(np.zeros((1, h, w, 3), np.uint8))[0]) != len(landmarks):
             raise InputError(f"{path}: finds another number of points than it has names for; train it again")
-        fact = (tuple(map(str, landmarks)), h, float(meta.get("margin", 1.25)))
+        fact = (tuple(map(str, landmarks)), h, float(meta.get("margin", MARGIN)))
         if facts and fact != facts[0]:
             raise InputError(
                 f"{path}: has other landmarks, or another --crop or --margin, than {paths[0]}; both need one"

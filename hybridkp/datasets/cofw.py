@@ -76,7 +76,8 @@ def _picture(opened: Any, names: str, row: int, file: Path) -> Any:
     """The table of a picture, not read: (W, H) or (3, W, H), columns first as MATLAB has them."""
     import h5py
 
-    cell = np.ravel(table_of(opened, names, file)[()])[row]
+    cells = table_of(opened, names, file)
+    cell = cells[np.unravel_index(row, cells.shape)]
     if not isinstance(cell, h5py.Reference):
         raise InputError(f"{file}: {names} holds no pictures")
     table = opened[cell]

@@ -15,7 +15,7 @@ import numpy as np
 from ..detection import TopDown
 from ..files import load_model, read_meta
 from ..imaging.geometry import apply_affine, invert_affine, resize_matrix, warp
-from ..structures import Array, Detector, InputError, Parameters, supports
+from ..structures import MARGIN, Array, Detector, InputError, Parameters, supports
 from .transfer import digest_of
 
 _BLOCK = 64  # crops that the teacher is asked about at a time
@@ -95,7 +95,7 @@ def teacher(
     rows = tuple(known.index(name) if name in known else -1 for name in landmarks)
     if max(rows, default=-1) < 0:
         raise InputError(f"{file}: shares no landmark with the data, so it cannot teach them")
-    theirs = float(meta.get("margin", 1.25))
+    theirs = float(meta.get("margin", MARGIN))
     if margin is not None and abs(theirs - margin) > _SAME_MARGIN:
         raise InputError(
             f"{file}: its crops have a margin of {theirs:g}, not {margin:g}: give --margin {theirs:g}"

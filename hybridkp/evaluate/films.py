@@ -6,40 +6,31 @@ frames lie on disk, from which a stopped run goes on.  Memory does not grow with
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from ..datasets import coco_document
 from ..detection import TopDown
-from ..files import atomic_path, write_atomic
+from ..files import write_atomic
 from ..files.films import Film, Frame
 from ..files.lease import work_in
-from ..imaging.draw import draw_boxes, draw_landmarks
 from ..runtime import Tracker
-from ..structures import Array, Dataset, InputError
+from ..structures import Array, InputError
 from ..tracking import smooth_points
 from ..tracking.filters import variance_of
-from .apply import open_model, skeleton_of
+from .apply import open_model
+from .film_files import Row, Told, names_of, write_coco_film, write_drawn, write_tracks
 
 PART = 100  #: frames between two places from which a stopped run can go on
 GAP = 10  #: frames over which ``smooth`` fills a gap
 WINDOW = 600  #: frames that are smoothed together; the outer ones see what is beyond
 _EDGE = 60
-#: BGR of tracks by number, far apart also for the colour-blind (Okabe and Ito 2008)
-_COLORS = ((0, 159, 230), (233, 180, 86), (115, 158, 0), (66, 228, 240), (167, 121, 204), (0, 94, 213))
-
-Row = dict[str, Any]  #: a frame: its number, time, and objects
-Told = Callable[[str, int, int], None]  #: what, done, of how many
 
 
 def follow_film(
@@ -83,11 +74,11 @@ def follow_film(
             parts.smooth()
         rows = partial(parts.rows, "smooth" if smooth else "part")
         facts = _facts(rows())
-        names = _names(meta, facts["k"])
-        _write_coco(rows, folder / "predictions.json", source, names, meta)
-        _write_csv(rows, folder / "tracks.csv", facts["tracks"], names)
+        names = names_of(meta, facts["k"])
+        write_coco_film(rows, folder / "predictions.json", source, names, meta)
+        write_tracks(rows, folder / "tracks.csv", facts["tracks"], names)
         if overlays:
-            _write_film(rows(), source, parts.folder, folder / "film.mp4", meta, told)
+            write_drawn(rows(), source, parts.folder, folder / "film.mp4", meta, told)
         parts.clear()
     return {"frames": facts["frames"], "tracks": len(facts["tracks"]), "points": facts["points"]}
 
@@ -288,11 +279,6 @@ def _box(boxes: Array, t: int) -> Array:
     return boxes[known[np.abs(known - t).argmin()]]
 
 
-# --------------------------------------------------------------------------------------------
-# what is written
-# --------------------------------------------------------------------------------------------
-
-
 def _facts(rows: Iterator[Row]) -> dict[str, Any]:
     tracks: set[int] = set()
     frames = points = k = 0
@@ -302,107 +288,3 @@ def _facts(rows: Iterator[Row]) -> dict[str, Any]:
             tracks.add(one["track"])
             k, points = len(one["xy"]), points + len(one["xy"])
     return {"frames": frames, "tracks": sorted(tracks), "points": points, "k": k}
-
-
-def _names(meta: Mapping[str, Any], k: int) -> list[str]:
-    return [str(name) for name in meta.get("landmarks") or (f"point{i}" for i in range(k))]
-
-
-def _write_coco(
-    rows: Callable[[], Iterator[Row]], path: Path, film: Film, names: list[str], meta: Mapping[str, Any]
-) -> None:
-    """COCO's JSON, written as it comes: pictures first, then what is in them."""
-    label = f"predictions of {meta.get('method') or 'a detector'} on {film.path.name}"
-    skeleton = skeleton_of(meta)
-    empty = coco_document(Dataset(label, tuple(names), (), skeleton, category=meta.get("category", "object")))
-    head = json.dumps({k: v for k, v in empty.items() if k not in ("images", "annotations")}, allow_nan=False)
-    h, w = film.size_hw
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(head[:-1] + ', "images": [')
-        for n, row in enumerate(rows()):
-            image = {"id": row["number"] + 1, "file_name": f"{film.path.stem}_{row['number']:06d}.png"}
-            image |= {"width": w, "height": h, "video": film.path.name, "group": film.path.name}
-            image |= {"frame": row["number"], "time": row["time"]}
-            file.write((",\n" if n else "\n") + json.dumps(image))
-        file.write('],\n"annotations": [')
-        n = 0
-        for row in rows():
-            for one in row["objects"]:
-                n += 1
-                file.write((",\n" if n > 1 else "\n") + json.dumps(_annotation(one, row, n, empty)))
-        file.write("]}\n")
-
-
-def _annotation(one: Row, row: Row, number: int, empty: Mapping[str, Any]) -> Row:
-    xy = [point if None not in point else [0.0, 0.0] for point in one["xy"]]
-    known = [None not in point for point in one["xy"]]
-    box = one["box"]
-    return {
-        "id": number,
-        "image_id": row["number"] + 1,
-        "category_id": empty["categories"][0]["id"],
-        "track_id": one["track"],
-        "bbox": box,
-        "area": round(box[2] * box[3], 3),
-        "iscrowd": 0,
-        "num_keypoints": sum(known),
-        "keypoints": [v for (x, y), there in zip(xy, known, strict=True) for v in (x, y, 2 * there)],
-        "keypoint_scores": one["score"],
-        "score": round(float(np.mean([s or 0.0 for s in one["score"]])), 4),
-    }
-
-
-def _write_csv(rows: Callable[[], Iterator[Row]], path: Path, tracks: list[int], names: list[str]) -> None:
-    """DeepLabCut's table of several animals: four header rows, then a row a frame."""
-    columns = [(t, name, c) for t in tracks for name in names for c in ("x", "y", "likelihood")]
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["scorer", *("hybridkp" for _ in columns)])
-        writer.writerow(["individuals", *(f"track{t}" for t, _, _ in columns)])
-        writer.writerow(["bodyparts", *(name for _, name, _ in columns)])
-        writer.writerow(["coords", *(c for _, _, c in columns)])
-        place = {t: n * 3 * len(names) for n, t in enumerate(tracks)}
-        for row in rows():
-            cells: list[Any] = [""] * len(columns)
-            for one in row["objects"]:
-                values = [v for (x, y), s in zip(one["xy"], one["score"], strict=True) for v in (x, y, s)]
-                at = place[one["track"]]
-                cells[at : at + len(values)] = ["" if v is None else v for v in values]
-            writer.writerow([row["number"], *cells])
-
-
-def _write_film(
-    rows: Iterator[Row], film: Film, scratch: Path, path: Path, meta: Mapping[str, Any], told: Told | None
-) -> None:
-    """The film with its objects drawn, at its usual rate."""
-    skeleton = skeleton_of(meta)
-    h, w = film.size_hw
-    temporary = scratch / "film.mp4"
-    writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), film.rate, (w, h))
-    if not writer.isOpened():
-        raise InputError(f"{path}: OpenCV cannot write a film of {w} x {h} px here; use --no-overlays")
-    try:
-        for frame in film.frames():
-            row = next(rows, None)
-            if row is None:
-                break
-            writer.write(_drawn(frame.image, row["objects"], skeleton))
-            if told is not None:
-                told("drawing", frame.number + 1, max(film.n_frames, frame.number + 1))
-    finally:
-        writer.release()
-    with atomic_path(path) as whole:
-        shutil.copyfile(temporary, whole)
-
-
-def _drawn(image: Array, objects: list[Row], skeleton: Array) -> Array:
-    for one in objects:
-        color = _COLORS[one["track"] % len(_COLORS)]
-        xy = np.array([[np.nan if v is None else v for v in point] for point in one["xy"]], float)
-        image = draw_boxes(image, np.array(one["box"], float), color=color)
-        radius = max(1.2, 0.02 * max(one["box"][2:]))
-        image = draw_landmarks(image, xy, skeleton=skeleton, color=color, radius=radius)
-        x, y = (int(np.clip(v, 0, 2**14)) for v in one["box"][:2])
-        font = cv2.FONT_HERSHEY_SIMPLEX
-        cv2.putText(image, str(one["track"]), (x, max(y - 4, 10)), font, 0.5, color, 1, cv2.LINE_AA)
-    return image

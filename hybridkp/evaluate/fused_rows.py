@@ -16,6 +16,7 @@ from ..datasets import group_folds
 from ..imaging.crops import to_picture
 from ..imaging.geometry import apply_affine, crop_matrix
 from ..structures import (
+    MARGIN,
     Array,
     CombinesPredictions,
     Dataset,
@@ -27,7 +28,7 @@ from ..structures import (
 )
 
 FOLDS = 5
-SIZE_HW, MARGIN = (128, 128), 1.25  #: of the crops' frame
+SIZE_HW = 128, 128  #: of the crops' frame
 
 
 def fuse_rows(

@@ -25,7 +25,7 @@ from ..imaging.crops import cut, usable_box
 from ..imaging.geometry import crop_matrix, flip_image, flip_points
 from ..imaging.images import as_uint8, crops_to_grey
 from ..memory import fitted
-from ..structures import Array, Dataset, DataWarning, InputError, Instance, Sample, short_repr
+from ..structures import MARGIN, Array, Dataset, DataWarning, InputError, Instance, Sample, short_repr
 from .opinions import FOLDS
 
 LEAST = 12  #: labelled objects that a committee needs
@@ -82,7 +82,7 @@ def suggest(
     detector: Any,
     *,
     size_hw: tuple[int, int] = (128, 128),
-    margin: float = 1.25,
+    margin: float = MARGIN,
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> Suggestions:

@@ -16,7 +16,7 @@ from ..evaluate import Crops, make_crops
 from ..evaluate.bench_landmarks import check_crops_only
 from ..evaluate.processes import Progress
 from ..memory import TooFewLabels, out_of_fold
-from ..structures import Array, Dataset, InputError, short_repr
+from ..structures import MARGIN, Array, Dataset, InputError, short_repr
 
 FEW = 20  #: labelled objects under which nothing is concluded
 FOLDS = 3
@@ -39,7 +39,7 @@ def ask(
     detectors: Mapping[str, Any],
     *,
     size_hw: tuple[int, int] = (128, 128),
-    margin: float = 1.25,
+    margin: float = MARGIN,
     cv: int = FOLDS,
     random_state: int = 0,
     progress: Progress | None = None,

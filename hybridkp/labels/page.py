@@ -5,8 +5,6 @@ What :mod:`.suspicion` found comes in, files go out; no number is computed here.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -20,6 +18,7 @@ from ..imaging.crops import cut
 from ..imaging.draw import POINT_COLOR, TRUTH_COLOR, draw_landmarks
 from ..imaging.geometry import crop_matrix, rescale
 from ..imaging.images import as_uint8
+from ..report.cells import tidy_csv
 from ..report.embed import Picture, jpeg_uri
 from ..report.output import about_page, write_files
 from ..report.rendering import render_page
@@ -59,7 +58,7 @@ def write_suspicions(
     }
     files: dict[str, tuple[str, str | bytes]] = {
         "html": ("index.html", _page(found, rows, shown, about)),
-        "csv": ("labels.csv", _csv(rows)),
+        "csv": ("labels.csv", tidy_csv(COLUMNS, [[*row.values()] for row in rows])),
         "json": ("labels.json", json.dumps(document, indent=1, allow_nan=False)),
     }
     return write_files(Path(out), files)
@@ -81,14 +80,6 @@ def records(found: Suspicions) -> list[dict[str, Any]]:
         )
         out.append(dict(zip(COLUMNS, values, strict=True)))
     return out
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _page(found: Suspicions, rows: list[dict[str, Any]], shown: int, about: dict[str, str]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from ..evaluate.processes import Progress
 from ..imaging.geometry import scale_of
-from ..structures import Array, Dataset, InputError, short_repr
+from ..structures import MARGIN, Array, Dataset, InputError, short_repr
 from .opinions import FEW, Opinions, ask
 from .shapes import medians
 
@@ -81,7 +81,10 @@ def sigmas_from_pairs(
         raise InputError(f"labels {a.shape} and second labels {b.shape} must both be (B, K, 2)")
     scale = _scale(area, len(a))
     squared = ((a - b) ** 2).sum(2) / scale[:, None] ** 2 / 2
-    return _with_intervals(lambda rows: _spread(squared[rows]), _counted(squared), groups, "double labels")
+    names = np.arange(len(a)) if groups is None else np.asarray(groups)
+    if len(names) != len(a):
+        raise InputError(f"groups must be one for each of {len(a)} objects, got {len(names)}")
+    return _with_intervals(lambda rows: _spread(squared[rows]), _counted(squared), names, "double labels")
 
 
 def sigmas_from_residuals(
@@ -89,7 +92,7 @@ def sigmas_from_residuals(
     detectors: Mapping[str, Any],
     *,
     size_hw: tuple[int, int] = (256, 256),
-    margin: float = 1.25,
+    margin: float = MARGIN,
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> Sigmas:
@@ -216,12 +219,10 @@ def _resampled(groups: Array, draws: int, seed: int = 0) -> list[Array]:
     ]
 
 
-def _with_intervals(estimate: Any, count: Array, groups: ArrayLike | None, route: str) -> Sigmas:
+def _with_intervals(estimate: Any, count: Array, groups: Array, route: str) -> Sigmas:
     """Square roots of ``estimate(rows)``, with quantiles over resampled groups."""
-    n = int(count.max(initial=0)) if groups is None else len(np.asarray(groups))
-    names = np.arange(n) if groups is None else np.asarray(groups)
-    drawn = np.sqrt(np.maximum([estimate(rows) for rows in _resampled(names, DRAWS)], 0))
-    value = np.sqrt(np.maximum(estimate(np.arange(n)), 0))
+    drawn = np.sqrt(np.maximum([estimate(rows) for rows in _resampled(groups, DRAWS)], 0))
+    value = np.sqrt(np.maximum(estimate(np.arange(len(groups))), 0))
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     bare = count < FEW
     value, low, high = (np.where(bare, np.nan, v) for v in (value, low, high))

@@ -98,12 +98,7 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
         images = check_crops(images)
         truth = check_xy(xy, len(images))
         self._check_parameters()
-        path = Path(self.file)
-        try:
-            self.graph_ = np.frombuffer(path.read_bytes(), np.uint8)
-        except OSError as error:
-            why = error.strerror or error
-            raise InputError(f'{self.file or "onnx"}: {why}; give the file: onnx[file="net.onnx"]') from None
+        self.graph_ = np.frombuffer(self._bytes(), np.uint8)
         self.size_hw_, self.n_landmarks_ = (int(images.shape[1]), int(images.shape[2])), int(truth.shape[1])
         try:
             self._ask()(np.zeros((*self.size_hw_, 3), np.uint8))

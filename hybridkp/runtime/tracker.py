@@ -28,6 +28,7 @@ UNSEEN = 3  #: frames in a row, or looks of the finder in a row, after which an 
 REACH = 1.0  #: sizes that a lost object may be away, and a tenth more with each frame
 LOOKS = 0.8  #: distance of appearances from which a lost object is taken for another
 _OKS_SIGMA = 0.1
+_OWN = ("frame", "next_number", "until_look", "time", "pace")  # of a tracker's state, besides the tracks
 
 
 class Track:
@@ -62,7 +63,7 @@ class Track:
         if not np.isfinite(inner).all():
             return self.box
         side = np.clip(max(inner[2:]) * self.grow, 0.9 * self.side, 1.1 * self.side)
-        centre = inner[:2] + inner[2:] / 2
+        centre = _centre(inner)
         return np.concatenate([centre - side / 2, [side, side]])
 
 
@@ -146,7 +147,7 @@ class Tracker(Parameters):
             raise InputError(f"frame: {grey.shape} px after {self.before.shape}; reset() between films")
         self.frame += 1
         self._predict(grey, self._elapsed(time))
-        live = [track for track in self.tracks if not track.lost]
+        live = self._live
         for track in live:
             self._see(track, image)
         self._drop_doubles()
@@ -169,6 +170,11 @@ class Tracker(Parameters):
         self.before, self.until_look = to_grey(image), self.find_every
         return [_instance(track) for track in self.tracks if track.sure]
 
+    @property
+    def _live(self) -> list[Track]:
+        """Those that are followed now."""
+        return [track for track in self.tracks if not track.lost]
+
     def _elapsed(self, time: float | None) -> float:
         """Time since the last frame, in usual frames: their length follows what is seen, slowly."""
         last, self.time = self.time, time
@@ -179,7 +185,7 @@ class Tracker(Parameters):
         return float(np.clip(step / self.pace, 0.1, 10.0))
 
     def _predict(self, grey: Array, frames: float) -> None:
-        live = [track for track in self.tracks if not track.lost]
+        live = self._live
         if not live:
             return
         xy = np.stack([track.filter.xy for track in live])  # (N, K, 2)
@@ -212,7 +218,7 @@ class Tracker(Parameters):
 
     def _drop_doubles(self) -> None:
         """Of two that have become one, the one that is seen worse is lost."""
-        live = [track for track in self.tracks if not track.lost]
+        live = self._live
         for i, one in enumerate(live):
             for other in live[i + 1 :]:
                 if not (one.lost or other.lost) and _alike(one, other.filter.xy) > SAME_OBJECT:
@@ -225,17 +231,16 @@ class Tracker(Parameters):
 
     def get_state(self) -> dict[str, Any]:
         """All that is remembered but the last frame, as plain values that JSON takes."""
-        own = ("frame", "next_number", "until_look", "time", "pace")
         tracks = [
             {k: _plain(v) for k, v in {**vars(track), "filter": vars(track.filter)}.items()}
             for track in self.tracks
         ]
-        return {**{name: getattr(self, name) for name in own}, "tracks": tracks}
+        return {**{name: getattr(self, name) for name in _OWN}, "tracks": tracks}
 
     def set_state(self, state: Mapping[str, Any], last_frame: Array) -> None:
         """Go on from what :meth:`get_state` gave after ``last_frame`` (h, w[, 3])."""
         self.reset()
-        for name in ("frame", "next_number", "until_look", "time", "pace"):
+        for name in _OWN:
             setattr(self, name, state[name])
         for known in state["tracks"]:
             track, filter_ = Track.__new__(Track), FILTERS[self.filter].__new__(FILTERS[self.filter])
@@ -256,7 +261,7 @@ class Tracker(Parameters):
             return
         boxes, score = finder.find(image)
         boxes = boxes[score >= self.detector.min_score]
-        live = [track for track in self.tracks if not track.lost]
+        live = self._live
         own = np.array([track.box for track in live]).reshape(-1, 4)
         pairs = assign(1 - box_overlap(boxes, own), 1 - SAME_BOX)
         for i, j in pairs:
@@ -274,7 +279,7 @@ class Tracker(Parameters):
         """Objects in boxes that belong to no followed object: lost ones that are back, or new ones."""
         usable = [box for box in boxes if usable_box(box, image.shape[:2])[0] is not None]
         seen = [self.detector.in_box(image, box) for box in usable]
-        live = [track for track in self.tracks if not track.lost]
+        live = self._live
         seen = [s for s in seen if all(_alike(t, s.xy) <= SAME_OBJECT for t in live)]
         lost = [track for track in self.tracks if track.lost]
         rows = [appearance(image, s.box_xywh) for s in seen]

@@ -6,7 +6,6 @@ The faces and their surroundings are those of :mod:`.scenes`; each frame is draw
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -127,8 +126,7 @@ def _sample(
         xy = one.view.project(one.points)[:, :2]
         box = points_box(xy)
         shown = visibility_of(hidden_points(placed, i))
-        made = Instance(xy, shown, box, area=float(box[2] * box[3]))
-        instances.append(replace(made, track=first + i))
+        instances.append(Instance(xy, shown, box, area=float(box[2] * box[3]), track=first + i))
     load = partial(render_frame, index, size_hw, random_state, len(people), rate, kind, away)
     return Sample(
         f"{name}_{random_state}_{index:06d}.png", load, tuple(instances), name, size_hw, image_id=index

@@ -116,9 +116,10 @@ def write_robustness(
             *((c.title, f"{c.tip[:1].upper()}{c.tip[1:]}.") for c in columns[1:]),
         ],
         stem="robustness",
+        beside={"objects": ("robustness-objects.csv", _objects_csv(table))},
     )
     html = _page(material, table, order.tolist())
-    return material.write(Path(out_dir), html, about={"objects": len(groups)}, objects=_objects_csv(table))
+    return material.write(Path(out_dir), html, about={"objects": len(groups)})
 
 
 def _page(material: Material, table: _Table, order: Sequence[int]) -> str:

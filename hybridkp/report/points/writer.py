@@ -109,6 +109,7 @@ def write_points_report(
         unit=head.title,
         terms=[*terms_of(truth.metrics, columns), *words.cost_terms(columns, reference)],
         tips=abouts or {},
+        beside={"objects": ("objects.csv", _pairs_csv(truth, by_budget))},
     )
     against = contests(truth, scores, reference, level)
     gallery = PairGallery(truth)
@@ -119,7 +120,6 @@ def write_points_report(
         html,
         overview=material.overview(faces),
         about={"reference": reference},
-        objects=_pairs_csv(truth, by_budget),
         **_details(truth, by_budget, scores, against),
     )
 
