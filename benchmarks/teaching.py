@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     name, rows = recipes.canonical(args.method), []
     for weight in map(float, args.weights.split(",")):
-        path = args.out / f"{weight:g}.hkp"
+        what = f"{problem.name} {name} {args.epochs} {args.teacher.stem} {weight:g}"
+        path = args.out / f"{evaluate.file_name(what)}.hkp"
         if not path.exists():
             net = student(name, args.epochs, args.teacher, weight, problem)
             evaluate.train(net, problem, path, name=name)

@@ -226,6 +226,8 @@ def _size(shot: Shot, k: int) -> float:
 
 def judged(name: str, quick: bool, folder: Path) -> dict[str, Any]:
     """Every variant with every model on every film of a set."""
+    if name not in SETS:
+        raise InputError(f"no such set; there are {', '.join(SETS)}")
     source, side, methods, common = SETS[name]
     methods = methods[:1] if quick else methods
     train, films = source(quick)

@@ -472,7 +472,7 @@ def tracking(name: str) -> str:
     facts = f"{films} film{'s' * (films > 1)}, {frames} frames; {about['fit']} to fit; {about['date']}"
     facts += f"; `{about['command']}`; [every value](results/{name}.json)"
     if not timed:
-        facts += f". No times: {load:g} processes waited for each core when they were taken"
+        facts += f". No times are given: the machine was busy ({load:g} processes a core)"
     return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}. {WORDS}*"
 
 
