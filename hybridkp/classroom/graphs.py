@@ -47,7 +47,7 @@ def staged_graph(detector: Any) -> tuple[bytes, list[str]]:
         (tensor,) = g.inline(maps["graph"], {"image": crop.planes(maps["channels"])}, ["maps"])
         out["maps"] = (tensor.reshape(k, h // STRIDE, w // STRIDE), [k, h // STRIDE, w // STRIDE])
     for name, (tensor, _) in out.items():
-        g.nodes.append(helper.make_node("Identity", [tensor.name], [name]))
+        g.name(tensor, name)
     g.nodes = _once(g.nodes)
     outputs = [declared(name, np.float32, shape) for name, (_, shape) in out.items()]
     graph = g.finish("classroom", [declared("image", np.float32, [1, 3, h, w])], outputs)

@@ -15,7 +15,7 @@ import numpy as np
 from ..detection import TopDown
 from ..files import load_model, read_meta
 from ..imaging.geometry import apply_affine, invert_affine, resize_matrix, warp
-from ..structures import MARGIN, Array, Detector, InputError, Parameters, supports
+from ..structures import MARGIN, Array, Detector, InputError, Parameters, blocks, supports
 from .transfer import digest_of
 
 _BLOCK = 64  # crops that the teacher is asked about at a time
@@ -119,8 +119,7 @@ def _asked(model: Any, images: Array) -> Array:
     own = int(model.size_hw_[0]), int(model.size_hw_[1])
     there = resize_matrix((own[1] / images.shape[2], own[0] / images.shape[1]))
     found = []
-    for first in range(0, len(images), _BLOCK):
-        part = np.asarray(images[first : first + _BLOCK])
+    for part in blocks(images, _BLOCK):
         if own != images.shape[1:3]:
             part = np.stack([warp(crop, there, own) for crop in part])
         found.append(apply_affine(invert_affine(there), model.predict(part)))

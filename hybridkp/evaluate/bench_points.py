@@ -47,7 +47,6 @@ from .processes import (
 )
 
 SAVE_EVERY = 10.0  #: seconds of work that a kill may cost
-LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
 
 #: a matcher, or a function (n_points, random_state) that makes one
 Method = PairMatcher | Callable[[int, int], PairMatcher]
@@ -230,7 +229,7 @@ def run_pairs(job: PairsJob) -> None:
         divert_messages(job.log)
         _do(job)
     finally:
-        end_soon(LAST_WORDS)
+        end_soon()
 
 
 def _do(job: PairsJob) -> None:

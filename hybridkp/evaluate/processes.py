@@ -45,6 +45,7 @@ BenchProgress = Callable[[str, str, int, str], None]
 
 #: what anything else tells while it works, called as progress(what, done, total) after each step
 Progress = Callable[[str, int, int], None]
+LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
 
 
 class AnyJob(Protocol):
@@ -340,7 +341,7 @@ def start_worker(parent: int) -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def end_soon(seconds: float) -> None:
+def end_soon(seconds: float = LAST_WORDS) -> None:
     """End this process in ``seconds`` at the latest, whatever threads a library left running.
 
     For a job whose work is done: its process then ends by itself and gives back what it holds, such as

@@ -36,7 +36,6 @@ from .processes import bounded_threads, end_soon, host, one_line, start_worker
 
 MOST_TRIES = 3  #: of a call whose process, or whose worker, dies
 LOOK = 2.0  #: seconds between two looks at whether the run goes on
-LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "onnxruntime")
 _CHILD = "from hybridkp.evaluate.remote import serve; serve()"
 
@@ -150,7 +149,7 @@ def serve() -> None:
         order = loads(sys.stdin.buffer.read())
         _end_with_the_run(Path(order.folder) / LEASE)
         answer.write(dumps(_outcome(order)))
-    end_soon(LAST_WORDS)
+    end_soon()
 
 
 def _outcome(order: Order) -> Outcome:

@@ -25,7 +25,6 @@ from .crops import load_modalities
 from .processes import divert_messages, end_soon, host, load_per_core, peak_bytes, reset_peak, versions
 
 WARM_UP = 3  #: predictions made before the clock starts
-LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +57,7 @@ def run_job(job: Job) -> None:
     try:
         _do(job)
     finally:
-        end_soon(LAST_WORDS)
+        end_soon()
 
 
 def _do(job: Job) -> None:
