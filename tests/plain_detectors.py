@@ -35,6 +35,9 @@ class PlainMean(DetectorMixin, BaseEstimator):
 class DepthMean(PlainMean):
     """Landmark k where the depth is 1000 (k + 1); the mean of the training points where it is nowhere."""
 
+    def seen_modalities(self):
+        return ("image", "depth")
+
     def predict_with_score(self, images):
         if not isinstance(images, Batch):
             raise InputError("DepthMean needs depth: give a Batch")

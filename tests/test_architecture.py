@@ -107,7 +107,17 @@ ROOMS: dict[str, set[str]] = {
         "tracking",
     },
     "explain": {"cv2", "descriptors", "files", "imaging", "numpy", "points", "report", "structures"},
-    "files": {"cv2", "imaging", "lazy", "numpy", "onnxruntime", "sklearn", "structures"},
+    "files": {
+        "cv2",
+        "imaging",
+        "lazy",
+        "numpy",
+        "onnxruntime",
+        "scipy",
+        "sklearn",
+        "soundfile",
+        "structures",
+    },
     "fusion": {
         "datasets",
         "imaging",

@@ -21,6 +21,7 @@ import numpy as np
 from ..structures import Array, Dataset, InputError, Sample
 from .adjust import whole_picture
 from .coco_objects import Record, read_instances, size_hw_of
+from .coco_senses import senses_of
 from .layouts import infer_flip, names_for, parse_normalizer, recognise
 from .lookup import find_pictures
 from .repairs import Repaired, Repairs
@@ -65,6 +66,10 @@ def read_coco(
     * ``file_name`` as another machine writes it (``\\``, ``%20``, ``C:\\data\\a.png``): see
       :func:`~hybridkp.datasets.lookup.find_pictures`.
 
+    A picture's ``depth_file``, ``audio_file`` with ``time`` (s), ``text`` and ``lines``
+    (x0, y0, x1, y1, text) become its modalities ``depth``, ``sound``, ``text`` and ``words``; ``view`` and
+    ``instant`` are kept.
+
     ``v = 0`` is not labelled, whatever its coordinates.  An instance without any labelled point
     is kept with ``ignore`` set.  ``image.group`` names the group; without it each picture is its
     own group (``hybridkp data check`` says so).  ``flip_indices`` absent: inferred from
@@ -84,6 +89,7 @@ def read_coco(
     return dataset_of(
         *(document, path, lambda names, sizes: find_pictures(names, folders, str(path), sizes)),
         *(name, category),
+        folders=[path.parent, *folders],
     )
 
 
@@ -94,11 +100,12 @@ def dataset_of(
     name: str | None = None,
     category: str | int | None = None,
     repairs: Repairs | None = None,
+    folders: Sequence[Path] = (),
 ) -> Dataset:
     """A COCO document as a data set, by the rules of :func:`read_coco`; other formats' readers end here too.
 
     ``find`` gives each picture's ``load``, and how the names had to be read, from the names and the sizes;
-    ``repairs`` were made before.
+    ``repairs`` were made before; in ``folders`` lie the files of further modalities.
     """
     chosen = pick_category(document, category, path)
     landmarks = tuple(str(n) for n in chosen["keypoints"])
@@ -120,8 +127,11 @@ def dataset_of(
             group=str(image.get("group") or image["file_name"]),
             size_hw=size_hw_of(image),
             image_id=image_id,
+            **senses,
         )
-        for load, (image_id, image) in zip(loads, images.items(), strict=True)
+        for load, senses, (image_id, image) in zip(
+            loads, senses_of(list(images.values()), path, folders), images.items(), strict=True
+        )
     )
     dataset_name = name or f"{path.resolve().parent.name}-{path.stem}"
     return _dataset(dataset_name, landmarks, samples, chosen, edges, document.get("info"), path)

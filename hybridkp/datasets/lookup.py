@@ -136,23 +136,60 @@ def loader(path: Path) -> Callable[[], Array]:
     return partial(load_picture, str(path))
 
 
-def path_of(load: Callable[[], Array]) -> str | None:
-    """The file behind a ``Sample.load`` made by :func:`loader`, else None."""
-    return load.args[0] if isinstance(load, partial) and load.func is load_picture else None
+def load_depth(path: str) -> Array:
+    """(H, W) of a depth file, mm, 0 = none."""
+    from ..files import read_depth
+
+    return read_depth(path)
+
+
+def load_sound(path: str, time: float) -> Array:
+    """(n,) float32 of a sound file around a time in s."""
+    from ..files import read_sound_at
+
+    return read_sound_at(path, time)
+
+
+def given(value: Any) -> Any:
+    """What the annotations themselves hold, such as text."""
+    return value
+
+
+#: what reads a file, whose path is its first argument
+_READERS = (load_picture, load_depth, load_sound)
+
+
+def path_of(load: Callable[[], Any]) -> str | None:
+    """The file behind a ``Sample.load``, or a modality's, of this module; else None."""
+    return load.args[0] if isinstance(load, partial) and load.func in _READERS else None
+
+
+def file_stamp(load: Callable[[], Any]) -> str:
+    """Size and time of change of the file behind, and how it is read; "" where there is none."""
+    path = path_of(load)
+    if path is None:
+        return ""
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return "-"
+    how = "".join(f" {each!r}" for each in load.args[1:])  # type: ignore[attr-defined]
+    return f"{facts.st_size} {facts.st_mtime_ns}{how if load.func is not load_picture else ''}"  # type: ignore[attr-defined]
 
 
 def pictures_stamp(dataset: Dataset) -> str:
-    """16 hex digits of the picture files' sizes and times of change; pictures that are no files have none.
+    """16 hex digits of the files' sizes and times of change, and of text; other functions have none.
 
     A data set's fingerprint leaves pixels out; this notices that files were exchanged, without reading them.
     """
     digest = hashlib.sha256()
-    for path in filter(None, (path_of(sample.load) for sample in dataset)):
-        try:
-            facts = os.stat(path)
-            digest.update(f"{facts.st_size} {facts.st_mtime_ns} ".encode())
-        except OSError:
-            digest.update(b"-")
+    for sample in dataset:
+        for load in (sample.load, *sample.modalities.values()):
+            stamp = file_stamp(load)
+            if stamp:
+                digest.update(stamp.encode() + b" " * (stamp != "-"))
+            elif isinstance(load, partial) and load.func is given:
+                digest.update(repr(load.args).encode())
     return digest.hexdigest()[:16]
 
 
@@ -184,6 +221,8 @@ def find_pictures(
     candidates: Sequence[Path],
     where: str,
     sizes_hw: Sequence[tuple[int, int] | None] = (),
+    what: str = "pictures",
+    load: Callable[[str], Array] = load_picture,
 ) -> tuple[list[Callable[[], Array]], str]:
     """The ``Sample.load`` of each name, and how the names had to be read ("" = as they stand).
 
@@ -211,12 +250,13 @@ def find_pictures(
     if best is None and not found and not any(map(_is_file, paths)):
         tried = ", ".join(str(c) for c in folders)
         raise InputError(
-            f"{where}: none of its {len(names)} pictures (first: {names[0][:200]}) is in {tried};"
+            f"{where}: none of its {len(names)} {what} (first: {names[0][:200]}) is in {tried};"
             " put them there or say where: --images, in Python images_dir"
         )
     if found:
         told = ", ".join(filter(None, [told, f"{len(found)} by name and size, as only one file has both"]))
-    return [loader(found[i]) if i in found else _load(p, roots, where) for i, p in enumerate(paths)], told
+    loads = (_load(found.get(i, p), roots, where, load) for i, p in enumerate(paths))
+    return list(loads), told
 
 
 def _beneath(
@@ -257,9 +297,9 @@ def _best(names: Sequence[str], folders: Sequence[Path], ways: Sequence[Way], ro
     return best
 
 
-def _load(path: Path, roots: Sequence[str], where: str) -> Callable[[], Array]:
+def _load(path: Path, roots: Sequence[str], where: str, load: Callable[[str], Array]) -> Callable[[], Array]:
     if _inside(path, roots):
-        return loader(path)
+        return partial(load, str(path))
     cure = f"to allow it, read with images_dir={str(path.parent)[:200]!r}"
     return partial(refuse, f"{where}: {str(path)[:200]} lies outside the data's folders; {cure}")
 

@@ -34,12 +34,14 @@ from ..structures import (
     Sample,
     as_problem,
     clone,
+    modalities_of,
     object_keys,
 )
 from .bench_landmarks import with_seed
 from .crop_files import forget_crops
 from .crops import make_crops
 from .found_boxes import found_too
+from .problem import seeing
 from .worker import fit, model_meta
 
 
@@ -65,7 +67,7 @@ def train(
     seed : every ``random_state`` parameter, nested ones too, is set to it
     name : of the method, for the record
     """
-    problem = as_problem(data)
+    problem = seeing(as_problem(data), estimator)
     path, estimator, taught, finder = Path(path), with_seed(estimator, seed), problem.train, None
     if isinstance(estimator, TopDown):
         finder = clone(estimator.finder).fit(taught.samples)
@@ -115,6 +117,12 @@ def predict(
     "labelled but not visible", which keeps the point.
     """
     model, meta = open_model(model, meta)
+    further = [name for name in (*modalities_of(model), *meta.get("modalities", ())) if name != "image"]
+    if further:
+        raise InputError(
+            f"the model also sees {further[0]}, predict is given pictures alone: predict a data set that has"
+            f" {further[0]}, in Python model.predict(make_crops(data, modalities=...).batch)"
+        )
     detector = _whole_pictures(model, boxes, meta, min_score)
     skeleton = skeleton_of(meta)
     samples = []

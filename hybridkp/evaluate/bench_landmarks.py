@@ -29,6 +29,7 @@ from ..structures import DataWarning, Detector, InputError, InputErrors, Predict
 from .crop_files import forget_crops
 from .crops import SOURCE, Crops, loaders, make_crops
 from .executors import AnyExecutor, Elsewhere, elsewhere, until_visible
+from .problem import seeing
 from .processes import (
     BenchProgress,
     check_items,
@@ -74,7 +75,8 @@ def bench(
     Parameters
     ----------
     methods : name -> unfitted detector
-    problem : of :func:`load_problem`, or ``Problem(train, val)``
+    problem : of :func:`load_problem`, or ``Problem(train, val)``; what the methods see
+        (:class:`~hybridkp.structures.SeesModalities`) is added to its modalities
     out : folder; gets ``predictions/``, ``models/``, ``cache/`` and, for methods that failed,
         ``errors/``.  Nothing is written elsewhere.
     n_jobs : processes at a time, each with one thread; -1 = one per core
@@ -99,6 +101,7 @@ def bench(
     items = check_items(methods)
     for name, estimator in items:
         check_crops_only(name, estimator)
+    problem = seeing(problem, *(estimator for _, estimator in items))
     seeds = [int(s) for s in dict.fromkeys(seeds)]
     errors = _check_parts(problem)
     entries = [_Entry(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
@@ -253,6 +256,9 @@ def _shared_crops(out: Path, problem: Problem, n_jobs: int) -> Iterator[tuple[Pa
             write_atomic(folder / f"{name}.json", json.dumps(stream.where(folder)))
         forget_crops(out / "cache", keep=[s.sources[0][0].path.parent.name for s in on_disk.values()])
         for name in arrays.keys() - on_disk.keys():
+            if arrays[name].dtype == object:  # text
+                write_atomic(folder / f"{name}.json", json.dumps(arrays[name].tolist()))
+                continue
             with atomic_path(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
                 np.save(file, arrays[name], allow_pickle=False)
         flip = None if first.flip is None else first.flip.tolist()

@@ -22,7 +22,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ..datasets.lookup import path_of
+from ..datasets.lookup import file_stamp
 from ..files import atomic_path, put_in_place, write_atomic
 from ..files.lease import RUN, abandoned, work_in
 from ..memory.budget import fits_in
@@ -73,14 +73,7 @@ def crops_folder(cache: Path, dataset: Dataset, modalities: Sequence[str], *fact
 
 def _stamp(load: Any) -> str:
     """What tells a picture from another without reading it."""
-    path = path_of(load)
-    if path is None:
-        return str(joblib.hash(load))
-    try:
-        facts = os.stat(path)
-    except OSError:
-        return "-"
-    return f"{facts.st_size} {facts.st_mtime_ns}"
+    return file_stamp(load) or str(joblib.hash(load))
 
 
 def forget_crops(cache: Path, keep: Collection[str] = ()) -> None:

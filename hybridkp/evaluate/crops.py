@@ -22,11 +22,21 @@ from numpy.typing import ArrayLike
 
 from ..datasets.linter import OTHER_SIZE_CURE, other_size
 from ..files.lease import scratch_folder
-from ..imaging.crops import cut_modalities, to_picture, usable_box
+from ..imaging.crops import cut_modalities, move_modality, to_picture, usable_box
 from ..imaging.geometry import apply_affine, crop_matrix
 from ..imaging.images import as_uint8
 from ..memory.sources import fingerprint
-from ..structures import MARGIN, Array, Batch, Dataset, DataWarning, InputError, Sample
+from ..structures import (
+    MARGIN,
+    Array,
+    Batch,
+    Dataset,
+    DataWarning,
+    InputError,
+    Sample,
+    modality,
+    stack_rows,
+)
 from .crop_files import Stored, crops_folder, store_crops, too_large
 
 #: what decides the crops
@@ -39,8 +49,9 @@ class Crops:
 
     ``images`` (B, H, W, 3) uint8 BGR; ``xy`` (B, K, 2) in crop px, NaN = not labelled;
     ``matrix`` (B, 2, 3) from picture to crop; ``boxes`` (B, 4) that were cut; ``groups`` (B,) of str;
-    ``sample`` and ``instance`` (B,) int index the data set; ``flip`` (K,) or None; ``further`` has the other
-    modalities, (B, H, W, ...) each.  Crops that lie on disk are a :class:`~hybridkp.structures.Stream` each.
+    ``sample`` and ``instance`` (B,) int index the data set; ``flip`` (K,) or None; ``further`` has the
+    other modalities, (B, ...) each (see :data:`~hybridkp.structures.MODALITIES`).  What lies on disk is a
+    :class:`~hybridkp.structures.Stream` each.
     """
 
     images: Array
@@ -97,7 +108,8 @@ def make_crops(
     than its annotation says is cut as it is, and the objects of one that cannot be read are left out.
 
     A box that reaches out of the picture is fine: beyond it the border pixel repeats.  Further
-    ``modalities`` are cut by the same map as the picture, in their own dtype.
+    ``modalities`` that have the picture's size are cut by the same map, in their own dtype; others pass
+    as they are (:data:`~hybridkp.structures.MODALITIES`).
 
     In a ``folder``, crops that need more than the budget (:mod:`hybridkp.memory.budget`) are cut into files
     of a folder ``crops-...`` in it, and are read from there when they are wanted: by a second call too, with
@@ -107,8 +119,8 @@ def make_crops(
     ------
     InputError
         For unreadable pictures, pictures of another size than their annotation says (scaled down, turned,
-        or another picture of the same name), a modality that a sample lacks or that has not its picture's
-        size, and when nothing is left.
+        or another picture of the same name), a modality that a sample lacks or that is not as
+        :func:`load_modalities` wants it, and when nothing is left.
     """
     size_hw = (int(size_hw[0]), int(size_hw[1]))
     if min(size_hw) < 8 or not margin > 0:
@@ -118,9 +130,12 @@ def make_crops(
     cut = partial(_sample_crops, size_hw=size_hw, margin=margin, modalities=modalities, anyway=anyway)
     if folder is not None and too_large(dataset, size_hw):
         facts = size_hw, float(margin), anyway, fingerprint(SOURCE)
-        own = crops_folder(Path(folder), dataset, modalities, *facts)
+        large = [name for name in modalities if modality(name).plain]
+        own = crops_folder(Path(folder), dataset, large, *facts)
         if own is not None:
-            return _from_disk(store_crops(own, dataset, cut, n_jobs), dataset, size_hw, margin)
+            stored = store_crops(own, dataset, partial(cut, modalities=large), n_jobs)
+            small = [name for name in modalities if name not in large]
+            return _from_disk(stored, dataset, size_hw, margin, small)
     found = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(cut)(s) for s in dataset.samples)
     rows = [(i, *row) for i, sample in enumerate(found) for row in sample[0]]
     _warn(dataset.name, np.array([sample[1] for sample in found]).reshape(-1, 5).sum(0))
@@ -129,7 +144,7 @@ def make_crops(
             f"{dataset.name}: no object with a labelled landmark: nothing to train or evaluate on"
         )
     at, instance, cuts, matrices, boxes = zip(*rows, strict=True)
-    arrays = {name: np.stack([crop[name] for crop in cuts]) for name in cuts[0]}
+    arrays = {name: stack_rows(name, [crop[name] for crop in cuts]) for name in cuts[0]}
     where = np.array(at), np.array(instance), np.stack(matrices), np.stack(boxes)
     return _crops(dataset, arrays, where, size_hw, margin)
 
@@ -151,7 +166,10 @@ def passing_crops(
         yield make_crops(dataset, size_hw, margin, 1, modalities, anyway, folder)
 
 
-def _from_disk(stored: Stored, dataset: Dataset, size_hw: tuple[int, int], margin: float) -> Crops:
+def _from_disk(
+    stored: Stored, dataset: Dataset, size_hw: tuple[int, int], margin: float, small: Sequence[str]
+) -> Crops:
+    """Crops of files, and with them the ``small`` modalities, which are read once more."""
     _warn(dataset.name, np.array(stored.counts))
     rows = stored.records
     if not len(rows):
@@ -159,7 +177,14 @@ def _from_disk(stored: Stored, dataset: Dataset, size_hw: tuple[int, int], margi
             f"{dataset.name}: no object with a labelled landmark: nothing to train or evaluate on"
         )
     where = rows["sample"], rows["instance"], rows["matrix"], rows["box"]
-    return _crops(dataset, dict(stored.seen), where, size_hw, margin)
+    seen: dict[str, Any] = dict(stored.seen)
+    for name in small:
+        loads = [_loads(dataset.samples[i], [name])[name] for i in rows["sample"]]
+        moved = (
+            move_modality(name, load(), m, size_hw) for load, m in zip(loads, rows["matrix"], strict=True)
+        )
+        seen[name] = stack_rows(name, list(moved))
+    return _crops(dataset, seen, where, size_hw, margin)
 
 
 def _crops(
@@ -193,23 +218,41 @@ def _crops(
     )
 
 
-def loaders(sample: Sample, modalities: Sequence[str]) -> dict[str, Callable[[], Array]]:
+def loaders(sample: Sample, modalities: Sequence[str]) -> dict[str, Callable[[], Any]]:
     """Modality -> function that gives it; :class:`InputError` for one that the sample lacks."""
+    return _loads(sample, ["image", *modalities])
+
+
+def _loads(sample: Sample, modalities: Sequence[str]) -> dict[str, Callable[[], Any]]:
     known = {"image": sample.load, **sample.modalities}
     missing = [name for name in modalities if name not in known]
     if missing:
-        raise InputError(f"{sample.name}: has no {missing[0]!r}, only {', '.join(known)}")
-    return {name: known[name] for name in ("image", *modalities)}
+        there = ", ".join(known)
+        raise InputError(
+            f"{sample.name}: has no {missing[0]!r}, only {there}: add it to the data, or leave"
+            " the methods out that want it"
+        )
+    return {name: known[name] for name in modalities}
 
 
-def load_modalities(loads: Mapping[str, Callable[[], Array]], name: str = "picture") -> dict[str, Array]:
-    """Modality -> array, the picture as uint8; :class:`InputError` where one has not the picture's size."""
+def load_modalities(loads: Mapping[str, Callable[[], Any]], name: str = "picture") -> dict[str, Any]:
+    """Modality -> what it is of one sample, the picture as uint8.
+
+    :class:`InputError` where one that is spatial has not the picture's size, and for sound or depth with
+    NaN or infinite values.
+    """
     image = as_uint8(loads["image"](), name)
-    out = {"image": image} | {k: np.asarray(load()) for k, load in loads.items() if k != "image"}
-    for modality, array in out.items():
-        if array.shape[:2] != image.shape[:2]:
-            sizes = f"{array.shape[:2]}, its picture {image.shape[:2]}"
-            raise InputError(f"{name}: {modality} has the size {sizes}: both need one")
+    out: dict[str, Any] = {"image": image}
+    for what, load in loads.items():
+        if what == "image":
+            continue
+        kind, value = modality(what), load()
+        out[what] = value = np.asarray(value) if kind.plain else value
+        if kind.spatial and value.shape[:2] != image.shape[:2]:
+            sizes = f"{value.shape[:2]}, its picture {image.shape[:2]}"
+            raise InputError(f"{name}: {what} has the size {sizes}: both need one")
+        if kind.plain and value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise InputError(f"{name}: {what} has NaN or infinite values; write 0 where nothing is known")
     return out
 
 

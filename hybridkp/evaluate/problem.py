@@ -6,10 +6,11 @@ Reads annotations, not pictures; learns nothing and judges nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..datasets import load_parts, parse_normalizer, thin
-from ..structures import MARGIN, Normalizer, Problem
+from ..structures import MARGIN, Normalizer, Problem, modalities_of
 
 
 def load_problem(
@@ -66,3 +67,9 @@ def load_problem(
         name=data,
         source={**noted, "options": {name: str(value) for name, value in options.items()}},
     )
+
+
+def seeing(problem: Problem, *estimators: Any) -> Problem:
+    """The problem with all modalities that such estimators see besides its own."""
+    seen = dict.fromkeys([*problem.modalities, *modalities_of(*estimators)])
+    return replace(problem, modalities=tuple(seen))

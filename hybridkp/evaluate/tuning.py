@@ -25,6 +25,7 @@ from ..structures import Array, InputError, Problem
 from .bench_landmarks import check_crops_only, with_seed
 from .crops import Crops, make_crops
 from .executors import AnyExecutor, elsewhere, run_calls
+from .problem import seeing
 from .processes import Progress, count_workers
 from .trials import FILE, LEVEL, Trial, write_trials
 
@@ -117,6 +118,7 @@ def tune(
     unknown = [name for name in space if name not in known]
     if unknown:
         raise InputError(f"{type(estimator).__name__} has no parameter {unknown[0]!r} to search")
+    problem = seeing(problem, estimator)
     settings = draw_settings(space, n_trials, random_state, own=known)
     cut = problem.size_hw, problem.margin, 1, problem.modalities, problem.anyway, Path(out) / "cache"
     crops = make_crops(problem.train, *cut)

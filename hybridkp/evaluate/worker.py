@@ -20,7 +20,7 @@ from .. import memory
 from ..files import load_predictions, save_model, save_predictions, write_atomic
 from ..imaging.crops import batch_of_one, predict_in_box, to_picture
 from ..memory.threads import FIT_THREADS, fit_threads, fits_with, limit_threads
-from ..structures import Array, Batch, InputError, Predictions, Problem, Stream
+from ..structures import Array, Batch, InputError, Predictions, Problem, Stream, stack_rows
 from .crops import load_modalities
 from .processes import divert_messages, end_soon, host, load_per_core, peak_bytes, reset_peak, versions
 
@@ -96,12 +96,14 @@ def _seen(job: Job, part: str) -> Any:
     """The crops of a part as detectors are given them, mapped into memory or read when they are wanted."""
     prefix = f"{part}-seen-"
     paths = {p.stem.removeprefix(prefix): p for p in sorted(job.crops.glob(f"{prefix}*"))}
-    arrays: dict[str, Any] = {
-        name: Stream.at(job.crops, json.loads(path.read_text(encoding="utf-8")))
-        if path.suffix == ".json"
-        else np.load(path, mmap_mode="r")
-        for name, path in paths.items()
-    }
+
+    def read(name: str, path: Path) -> Any:
+        if path.suffix == ".npy":
+            return np.load(path, mmap_mode="r")
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return stack_rows(name, told) if isinstance(told, list) else Stream.at(job.crops, told)
+
+    arrays = {name: read(name, path) for name, path in paths.items()}
     return Batch(arrays) if len(arrays) > 1 else arrays["image"]
 
 

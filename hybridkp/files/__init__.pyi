@@ -18,7 +18,10 @@ from .pictures import find_images as find_images
 from .pictures import needed_bits as needed_bits
 from .pictures import picture_facts as picture_facts
 from .pictures import picture_size as picture_size
+from .pictures import read_depth as read_depth
 from .pictures import read_image as read_image
 from .pictures import write_image as write_image
 from .predictions import load_predictions as load_predictions
 from .predictions import save_predictions as save_predictions
+from .sounds import read_sound as read_sound
+from .sounds import read_sound_at as read_sound_at

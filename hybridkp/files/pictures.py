@@ -62,6 +62,28 @@ def decode_image(data: bytes, path: Path, bits: int | None = None) -> Array:
     return as_uint8(_upright(image, header.orientation), str(path), bits or header.bits, header.alpha)
 
 
+def read_depth(path: str | os.PathLike[str]) -> Array:
+    """One depth file as (H, W): uint16 in mm, or float32 as it is; 0 = no value.
+
+    Raises :class:`InputError` as :func:`read_image` does, and for what has channels or 8 bits.
+    """
+    path = Path(path)
+    data = _read_file(path)
+    _checked(data, path)
+    try:
+        depth = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (cv2.error, MemoryError):
+        depth = None
+    if depth is None or depth.size == 0:
+        raise InputError(f"{path}: not a depth file that OpenCV can read; save it as 16-bit PNG, in mm")
+    if depth.ndim != 2 or depth.dtype not in (np.uint16, np.float32):
+        kind = f"{depth.shape} {depth.dtype}"
+        raise InputError(f"{path}: holds {kind}, depth is one channel of 16 bits in mm, or of float32")
+    if depth.dtype == np.float32 and (not np.isfinite(depth).all() or depth.min() < 0):
+        raise InputError(f"{path}: has negative or infinite depths; write 0 where nothing is known")
+    return np.ascontiguousarray(depth)
+
+
 def _read_file(path: Path) -> bytes:
     """The bytes of a regular file; whatever else a name may mean is not opened to its end."""
     try:

@@ -31,6 +31,7 @@ from .geometry import scale_of as scale_of
 from .geometry import similarity as similarity
 from .geometry import subpixel_peak as subpixel_peak
 from .geometry import warp as warp
+from .geometry import warp_nearest as warp_nearest
 from .glyphs import draw_cells as draw_cells
 from .glyphs import draw_signed as draw_signed
 from .images import as_uint8 as as_uint8

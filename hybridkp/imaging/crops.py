@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..structures import Array, Batch
-from .geometry import apply_affine, crop_matrix, invert_affine, warp
+from ..structures import Array, Batch, modality, stack_rows
+from .geometry import apply_affine, crop_matrix, invert_affine, warp, warp_nearest
 
-#: a picture, or further modalities of it too, of one size and by name
+#: a picture, or further modalities of it too, by name
 Picture = Array | Mapping[str, Array]
 
 
@@ -26,9 +26,24 @@ def cut(image: Array, matrix: ArrayLike, size_hw: tuple[int, int]) -> Array:
     return crop if crop.ndim == 3 else cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR)
 
 
-def cut_modalities(picture: Mapping[str, Array], matrix: ArrayLike, size_hw: tuple[int, int]) -> Any:
+def cut_modalities(picture: Mapping[str, Any], matrix: ArrayLike, size_hw: tuple[int, int]) -> Any:
     """Modality -> crop; the picture in colour, others in their own dtype and channels."""
-    return {k: (cut if k == "image" else warp)(v, matrix, size_hw) for k, v in picture.items()}
+    return {
+        k: cut(v, matrix, size_hw) if k == "image" else move_modality(k, v, matrix, size_hw)
+        for k, v in picture.items()
+    }
+
+
+def move_modality(name: str, value: Any, matrix: ArrayLike, size_hw: tuple[int, int]) -> Any:
+    """A sample's modality when its picture goes through a map: by its kind (:func:`.modality`)."""
+    kind = modality(name)
+    if kind.spatial:
+        return (warp if kind.mixes else warp_nearest)(np.asarray(value), matrix, size_hw)
+    if name == "words":
+        corners = np.array([word[:4] for word in value], float).reshape(-1, 2, 2)
+        moved = apply_affine(matrix, corners).reshape(-1, 4).tolist()
+        return tuple((*box, word[4]) for box, word in zip(moved, value, strict=True))
+    return value
 
 
 def to_picture(matrix: ArrayLike, xy: ArrayLike) -> Array:
@@ -70,7 +85,7 @@ def predict_in_box(
 def batch_of_one(crop: Picture) -> Array | Batch:
     """A crop, or modality -> crop, as detectors take them."""
     if isinstance(crop, Mapping):
-        return Batch({name: rows[None] for name, rows in crop.items()})
+        return Batch({name: stack_rows(name, [row]) for name, row in crop.items()})
     return crop[None]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..structures import Array, Batch, DataWarning, InputError, Stream
+from ..structures import Array, Batch, DataWarning, InputError, Stream, stack_rows
 from .geometry import flip_image
 
 MIN_SIDE = 2  #: px; nothing can be detected in less
@@ -175,10 +175,19 @@ def check_batch(images: Any, like_hw: tuple[int, int] | None = None) -> Any:
 
 
 def flip_batch(images: Any) -> Any:
-    """Crops (B, H, W[, 3]), or a Batch with every modality of the pictures' size, mirrored left to right."""
+    """Crops (B, H, W[, 3]), or a Batch with every modality that moves with them, mirrored left to right."""
     if isinstance(images, Batch):
-        return images.map_pictures(flip_batch)
+        last = images.shape[2] - 1
+        return images.map_pictures(
+            lambda name, rows: _flip_words(rows, last) if name == "words" else flip_batch(rows)
+        )
     return images.map(flip_image) if isinstance(images, Stream) else flip_image(images, axis=2)
+
+
+def _flip_words(rows: Array, last: int) -> Array:
+    """Words with boxes in pictures whose last column is ``last``."""
+    flipped = [[(last - x1, y0, last - x0, y1, text) for x0, y0, x1, y1, text in row] for row in rows]
+    return stack_rows("words", flipped)
 
 
 def with_mirrored(images: Any) -> Any:

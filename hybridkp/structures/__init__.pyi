@@ -22,6 +22,13 @@ from .causes import Stage as Stage
 from .causes import Voice as Voice
 from .keypoints import Keypoints as Keypoints
 from .keypoints import Pyramid as Pyramid
+from .modalities import MODALITIES as MODALITIES
+from .modalities import SOUND_HZ as SOUND_HZ
+from .modalities import Modality as Modality
+from .modalities import SeesModalities as SeesModalities
+from .modalities import modalities_of as modalities_of
+from .modalities import modality as modality
+from .modalities import stack_rows as stack_rows
 from .pairs import Matched as Matched
 from .pairs import Pair as Pair
 from .pairs import PairMatcher as PairMatcher

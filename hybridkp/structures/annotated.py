@@ -90,7 +90,9 @@ class Sample:
     ``load`` is a function of no arguments that gives (H, W) or (H, W, 3) uint8, BGR.
     ``group`` names the subject, photograph or video; splits never cut a group.  ``size_hw`` is
     the picture's size where the annotations tell it, ``image_id`` its id there (-1 = none),
-    ``modalities`` further pictures of the same scene, loaded likewise.
+    ``modalities`` what else there is of the same scene, loaded likewise and in kinds as
+    :data:`~hybridkp.structures.MODALITIES` says.  ``time`` is in seconds of its film or sound (NaN =
+    unknown), ``view`` the camera's name, and pictures of one ``instant`` were taken at the same time.
     """
 
     name: str
@@ -98,8 +100,11 @@ class Sample:
     instances: tuple[Instance, ...]
     group: str
     size_hw: tuple[int, int] | None = None
-    modalities: Mapping[str, Callable[[], Array]] = field(default_factory=dict)
+    modalities: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     image_id: int = -1
+    time: float = float("nan")
+    view: str = ""
+    instant: str = ""
 
     __repr__ = short_repr
 

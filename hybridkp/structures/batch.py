@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .base import Array, InputError
+from .modalities import modality, stack_rows
 from .stream import Stream
 
 
@@ -44,7 +45,12 @@ class Batch:
 
     def __init__(self, modalities: Mapping[str, Any]) -> None:
         self.modalities: dict[str, Any] = {
-            k: v if isinstance(v, Stream) else np.asanyarray(v) for k, v in modalities.items()
+            k: v
+            if isinstance(v, Stream)
+            else np.asanyarray(v)
+            if isinstance(v, np.ndarray) or modality(k).plain
+            else stack_rows(k, v)
+            for k, v in modalities.items()
         }
         counts = {name: len(rows) for name, rows in self.modalities.items()}
         if not counts or len(set(counts.values())) > 1:
@@ -54,7 +60,8 @@ class Batch:
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
             if key not in self.modalities:
-                raise InputError(f"the batch has no {key!r}, only {', '.join(self.modalities)}")
+                there = ", ".join(self.modalities)
+                raise InputError(f"the batch has no {key!r}, only {there}: give a Batch with it")
             return self.modalities[key]
         if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:  # as scikit-learn indexes arrays
             key = key[0]
@@ -93,12 +100,18 @@ class Batch:
         """The same rows with some modalities exchanged or added."""
         return Batch({**self.modalities, **modalities})
 
-    def map_pictures(self, change: Callable[[Array], Array]) -> Batch:
-        """``change`` applied to every modality (B, H, W, ...) of the pictures' size."""
+    def map_pictures(self, change: Callable[[str, Any], Any]) -> Batch:
+        """``change`` applied to name and rows of every modality that moves with the pictures."""
         size_hw = self.shape[1:3]
+
+        def moves(name: str, rows: Any) -> bool:
+            return name == "words" or (
+                modality(name).spatial and rows.ndim >= 3 and rows.shape[1:3] == size_hw
+            )
+
         return Batch(
             {
-                name: change(rows) if rows.ndim >= 3 and rows.shape[1:3] == size_hw else rows
+                name: change(name, rows) if moves(name, rows) else rows
                 for name, rows in self.modalities.items()
             }
         )

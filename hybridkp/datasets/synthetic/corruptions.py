@@ -17,11 +17,12 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from ...imaging.crops import move_modality
 from ...imaging.geometry import apply_affine, map_box, resize_matrix, rotation_about, scale_of, warp
 from ...imaging.images import as_uint8
 from ...structures import Array, Dataset, InputError, Instance, Sample
@@ -76,7 +77,9 @@ def _corrupted(sample: Sample, kind: str, severity: int, random_state: int) -> S
     size_hw = sample.size_hw or as_uint8(sample.image, sample.name).shape[:2]
     matrix, out_hw = corruption.move(size_hw, value, np.random.default_rng(seed))
     instances = tuple(_moved(instance, matrix) for instance in sample.instances)
-    further = {name: partial(_moved_along, load, matrix, out_hw) for name, load in sample.modalities.items()}
+    further = {
+        name: partial(_moved_along, name, load, matrix, out_hw) for name, load in sample.modalities.items()
+    }
     load = partial(_warped, sample.load, matrix, out_hw)
     return replace(sample, load=load, modalities=further, instances=instances, size_hw=out_hw)
 
@@ -100,9 +103,9 @@ def _warped(load: Callable[[], Array], matrix: Array, size_hw: tuple[int, int]) 
     return warp(as_uint8(load()), matrix, size_hw)
 
 
-def _moved_along(load: Callable[[], Array], matrix: Array, size_hw: tuple[int, int]) -> Array:
+def _moved_along(name: str, load: Callable[[], Any], matrix: Array, size_hw: tuple[int, int]) -> Any:
     """A further modality of a moved picture, in its own dtype."""
-    return warp(np.asarray(load()), matrix, size_hw)
+    return move_modality(name, load(), matrix, size_hw)
 
 
 def _moved(instance: Instance, matrix: Array) -> Instance:

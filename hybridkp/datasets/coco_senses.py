@@ -1,0 +1,97 @@
+"""What COCO files say beside pictures: depth, sound, text, OCR lines, views.
+
+Fields of a picture's record become the modalities, time, view and instant of its
+:class:`~hybridkp.structures.Sample`; files are looked up as pictures are, never outside the data's folders,
+and read when they are asked for.  Nothing is opened here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..structures import InputError
+from .lookup import find_pictures, given, load_depth, load_sound, refuse
+
+Record = dict[str, Any]
+
+
+def senses_of(images: Sequence[Record], path: Path, folders: Sequence[Path]) -> list[Record]:
+    """Of each picture's record: ``modalities``, ``time``, ``view``, ``instant`` of its sample."""
+    times = [_time(image, path) for image in images]
+    out: list[Record] = [
+        {
+            "modalities": _texts(image, path),
+            "time": time,
+            "view": str(image.get("view") or ""),
+            "instant": "" if image.get("instant") is None else str(image["instant"]),
+        }
+        for image, time in zip(images, times, strict=True)
+    ]
+    for row, load in _files(images, "depth_file", load_depth, path, folders):
+        out[row]["modalities"]["depth"] = load
+    for row, load in _files(images, "audio_file", load_sound, path, folders):
+        if load.func is load_sound and not math.isfinite(times[row]):
+            told = f"{path}: {_name(images[row])} has an audio_file and no time: add its time in s"
+            load = partial(refuse, told)
+        out[row]["modalities"]["sound"] = partial(load, times[row]) if load.func is load_sound else load
+    return out
+
+
+def _files(
+    images: Sequence[Record], field: str, read: Callable[..., Any], path: Path, folders: Sequence[Path]
+) -> list[tuple[int, Any]]:
+    """(number of the picture, function that reads its file); one that cannot be found says so when asked."""
+    rows = [row for row, image in enumerate(images) if image.get(field)]
+    names = [images[row][field] for row in rows]
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong:
+        raise InputError(f"{path}: {field} {str(wrong[0])[:40]!r} is no file name")
+    if not names:
+        return []
+    try:
+        loads, _ = find_pictures(names, folders, str(path), what=f"{field}s", load=read)
+    except InputError as error:
+        loads = [partial(refuse, str(error))] * len(names)
+    return list(zip(rows, loads, strict=True))
+
+
+def _texts(image: Record, path: Path) -> dict[str, Any]:
+    """``text`` and ``words`` of a picture's record, as far as they are there."""
+    out: dict[str, Any] = {}
+    text = image.get("text")
+    if isinstance(text, list):  # such as several captions
+        text = "\n".join(map(str, text))
+    if text is not None:
+        out["text"] = partial(given, str(text))
+    lines = image.get("lines")
+    if lines is not None:
+        out["words"] = partial(given, _words(lines, f"{path}: {_name(image)}"))
+    return out
+
+
+def _words(lines: Any, who: str) -> tuple[Any, ...]:
+    """Boxes and text, (x0, y0, x1, y1, str) each."""
+    try:
+        words: list[Any] = [(*map(float, line[:4]), str(line[4])) for line in lines]
+        if all(math.isfinite(value) for word in words for value in word[:4]):
+            return tuple(words)
+    except (TypeError, ValueError, LookupError, OverflowError):
+        pass
+    raise InputError(f"{who}: lines must be [x0, y0, x1, y1, text] each, of finite numbers")
+
+
+def _time(image: Record, path: Path) -> float:
+    value = image.get("time")
+    if value is None:
+        return float("nan")
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{path}: {_name(image)}: time {str(value)[:40]!r} is no number of seconds")
+    return float(value)
+
+
+def _name(image: Record) -> str:
+    return str(image.get("file_name"))[:80]
