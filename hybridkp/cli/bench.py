@@ -18,6 +18,7 @@ from .options import (
     param_option,
     reader_options,
     reading,
+    results_folder,
     seeds_option,
     threads_option,
 )
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         anyway=args.anyway,
         **reading(args),
     )
-    out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{'-quick' if quick else ''}"
+    out = results_folder(args, "-quick" if quick else "")
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
     with work_in(out), evaluate.fits_with(args.threads):
         with Display(len(methods) * len(set(args.seeds))) as display:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from ..files.lease import work_in
 from .display import OK, Display, plain, provenance
-from .options import DATA, count, executor_option, methods, reader_options, reading, seed_option
+from .options import (
+    DATA,
+    count,
+    executor_option,
+    methods,
+    reader_options,
+    reading,
+    results_folder,
+    seed_option,
+)
 
 NAME = "bench-finders"
 HELP = "compare finders of objects in whole pictures"
@@ -47,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     made = {name: recipes.make_finder(name, quick=args.quick) for name in names}
     limits = {"max_train": args.max_train, "max_val": args.max_val}
     problem = evaluate.load_problem(args.data, args.split, **limits, **reading(args))
-    out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}-finders"
+    out = results_folder(args, "-finders")
     args.resume = f"Finished finders are kept in {out}; give the same command again to go on."
     with work_in(out), Display(len(made)) as display:
         found = evaluate.bench_finders(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files.lease import work_in
 from .display import FAILED, OK, Display, say, show_points_report
-from .options import counts, executor_option, jobs_option, methods_option, seeds_option
+from .options import counts, executor_option, jobs_option, methods_option, results_folder, seeds_option
 
 NAME = "bench-points"
 HELP = "compare interest points on pairs of pictures"
@@ -46,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
     names = [recipes.canonical(name, "points") for name in args.methods or recipes.POINTS_DEFAULT]
     budgets = args.points or [QUICK_POINTS if args.quick else 1024]
     pairs = evaluate.load_some_pairs(args.data, args.short_side, args.quick)
-    stem = f"{Path(args.data).resolve().stem}-points{'-quick' if args.quick else ''}"
-    out = args.out or Path("hybridkp-out") / stem
+    out = results_folder(args, f"-points{'-quick' if args.quick else ''}")
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
     with work_in(out):
         evaluate.note_pairs(out, args.data, args.short_side, args.quick)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .display import FAILED, OK, Bar, provenance
-from .options import DATA, count, crop_options, methods, reader_options, reading, seed_option
+from .options import DATA, count, crop_options, methods, reader_options, reading, results_folder, seed_option
 
 NAME = "data check"
 HELP = "find mistakes in annotations, and say what each does to the score"
@@ -65,7 +65,7 @@ def _ask(args: argparse.Namespace, detectors: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # the findings have told it
         dataset = thin(load_dataset(args.data, **reading(args)), args.max_train)
-    out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}-labels"
+    out = results_folder(args, "-labels")
     args.resume = f"Finished folds are kept in {out}."
     with Bar("method") as bar, remember(out / "cache"):
         found = check_labels(

@@ -46,6 +46,11 @@ def reading(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def results_folder(args: argparse.Namespace, suffix: str = "") -> Path:
+    """Where results go: ``--out``, or a folder below hybridkp-out that is named by the data."""
+    return args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{suffix}"
+
+
 def methods_option(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--methods", type=methods, metavar="A,B", help=text)
 

@@ -265,7 +265,7 @@ def _sample_crops(
     other = ""
     picture: Any = None
     for j, instance in enumerate(sample.instances):
-        if instance.ignore or not np.isfinite(instance.xy).all(axis=1).any():
+        if not instance.judged:
             unlabelled += 1
             continue
         if picture is None:

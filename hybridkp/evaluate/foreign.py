@@ -109,7 +109,7 @@ def _rows(found: Objects, dataset: Dataset, name: str, path: Path) -> Prediction
     k = len(dataset.landmarks)
     xy, score, names, instance = [], [], [], []
     for row, sample in enumerate(dataset):
-        wanted = [n for n, i in enumerate(sample.instances) if not i.ignore and i.visibility.any()]
+        wanted = [n for n, i in enumerate(sample.instances) if i.judged]
         given = _given_out(sample, wanted, found.get(row, []), dataset.sigmas)
         for n, one in zip(wanted, given, strict=True):
             xy.append(np.full((k, 2), np.nan) if one is None else one.xy)

@@ -8,6 +8,7 @@ Points are taken into the crops' frame, in which the rules know their lengths.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from ..structures import (
     object_keys,
     supports,
 )
+from .ready_made import untimed
 
 FOLDS = 5
 SIZE_HW = 128, 128  #: of the crops' frame
@@ -59,18 +61,9 @@ def fuse_rows(
     for train, test in group_folds(groups, FOLDS, random_state):
         combine = rule.combiner(xy[:, train], score[:, train], truth[train], groups[train], max(SIZE_HW))
         found[test], confidence[test] = combine(xy[:, test], score[:, test])
-    return Predictions(
-        method=name,
-        xy=to_picture(matrix, found),
-        score=confidence,
-        names=tuple(key[0] for key in keys),
-        instance=numbers,
-        seconds=np.full(len(keys), np.nan),
-        params={"fused": [row.method for row in rows], "folds": FOLDS},
-        dataset=dataset.name,
-        fingerprint=dataset.fingerprint,
-        split=rows[0].split,
-    )
+    names, params = [key[0] for key in keys], {"fused": [row.method for row in rows], "folds": FOLDS}
+    row = untimed(name, to_picture(matrix, found), confidence, names, numbers, dataset, params)
+    return replace(row, split=rows[0].split)
 
 
 def _objects(

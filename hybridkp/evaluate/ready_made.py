@@ -20,9 +20,7 @@ AT_A_TIME = 256  #: pictures whose crops are in memory
 def ask_ready_made(detector: Any, dataset: Dataset, name: str) -> Predictions:
     """What a detector that learns nothing says of every object, in crops as large as it wants them."""
     size_hw = detector.input_hw()
-    useful = [
-        row for row, s in enumerate(dataset) if any(not i.ignore and i.visibility.any() for i in s.instances)
-    ]
+    useful = [row for row, s in enumerate(dataset) if any(i.judged for i in s.instances)]
     xy, score = [], []
     names: list[str] = []
     instance: list[int] = []
@@ -50,7 +48,7 @@ def second_annotator(dataset: Dataset, name: str = "second annotator") -> Predic
         (sample.name, n, instance.second_xy)
         for sample in dataset
         for n, instance in enumerate(sample.instances)
-        if not instance.ignore and instance.visibility.any()
+        if instance.judged
     ]
     xy = [second for _, _, second in rows if second is not None]
     if not rows or len(xy) < len(rows):

@@ -88,7 +88,7 @@ def ask(
 
 def _cut(dataset: Dataset, size_hw: tuple[int, int], margin: float) -> Crops:
     """Crops of all labelled objects, enough of them and of enough groups."""
-    labelled = sum(not i.ignore and i.visibility.any() for s in dataset for i in s.instances)
+    labelled = sum(i.judged for s in dataset for i in s.instances)
     if labelled < FEW:
         raise InputError(
             f"{dataset.name}: {labelled} labelled objects; a detector's opinion needs {FEW}: label more first"

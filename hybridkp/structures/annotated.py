@@ -82,6 +82,11 @@ class Instance:
                 raise InputError(f"Instance.second_xy must have shape {xy.shape}, got {second.shape}")
             object.__setattr__(self, "second_xy", second)
 
+    @property
+    def judged(self) -> bool:
+        """Whether predictions are held against it: it has a labelled landmark and is no crowd."""
+        return not self.ignore and bool(self.visibility.any())
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
