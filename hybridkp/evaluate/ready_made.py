@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from ..structures import Array, Dataset, InputError, Predictions
@@ -62,7 +63,7 @@ def untimed(
     xy: Array,
     score: Array,
     names: Sequence[str],
-    instance: Sequence[int],
+    instance: ArrayLike,
     dataset: Dataset,
     params: Mapping[str, Any],
 ) -> Predictions:
