@@ -10,10 +10,15 @@ both, the figures as JSON, and a plot with a logarithmic axis of sizes.  A metho
 a size is missing there.  Intervals speak of new evaluated pictures, not of other training subsets: give
 several --seeds, which draw other subsets too, to see how much those matter.
 
+With --drawn each network has a twin that is first trained on so many procedural faces, whose truth is
+exact and free, and goes on from there (as ``hybridkp train --from`` does); "from drawn" marks it.  The
+drawn faces are never judged on.
+
 examples:
   python benchmarks/learning_curves.py --set faces68 --methods sdm-hog,heatmap,vote-gated
   python benchmarks/learning_curves.py --set mouse17 --sizes 10,20,40,65
   python benchmarks/learning_curves.py --methods sdm,heatmap --param max_epochs=30 --param input_px=64
+  python benchmarks/learning_curves.py --methods heatmap --drawn 2000 --sizes 25,50,100,200 --no-whole
   python benchmarks/learning_curves.py --quick
 """
 
@@ -22,18 +27,23 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import landmark_sets as sets
 import numpy as np
+import publish_results
 
 from hybridkp import evaluate, recipes
 from hybridkp import stats as statistics
 from hybridkp.cli.options import param_option
+from hybridkp.datasets.synthetic import make_faces
 from hybridkp.files import write_atomic
 from hybridkp.recipes import parameterised
 from hybridkp.report import plots
@@ -42,6 +52,8 @@ from hybridkp.structures import InputError, Problem
 METHODS = ("sdm-hog", "heatmap", "vote-gated")
 SIZES = (50, 100, 200, 500, 1000)
 SIZES_OF = {"mouse17": (10, 20, 40), "synthetic": (12, 24)}
+
+TWIN = " from drawn"  #: ends the name of a network that was first trained on drawn faces
 
 Found = dict[int, dict[str, statistics.Interval]]
 
@@ -69,10 +81,36 @@ def with_all(sizes: Sequence[int], n: int) -> list[int]:
     return [*sorted({s for s in sizes if s < n}), n]
 
 
+def twins(methods: dict[str, Any], problem: Problem, n_drawn: int, out: Path) -> dict[str, Any]:
+    """The methods, and after each network the same one that starts from a training on drawn faces."""
+    drawn = make_faces(n_drawn, random_state=1)
+    seen = replace(problem, train=drawn, val=drawn, normalizer=None, name="drawn")
+    both: dict[str, Any] = {}
+    for name, estimator in methods.items():
+        both[name] = estimator
+        if recipes.family(name) != "deep":
+            continue
+        path = out / f"{evaluate.file_name(f'{n_drawn} {name} {problem.size_hw}')}.hkp"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            print(f"{name}: on {n_drawn} drawn faces", file=sys.stderr)
+            evaluate.train(estimator, seen, path, name=name)
+        both[name + TWIN] = recipes.with_pretrained(estimator, path, problem.train.landmarks)
+    return both
+
+
+def family(name: str) -> str:
+    return recipes.family(name.removesuffix(TWIN))
+
+
 def measure(
-    methods: dict[str, Any], problem: Problem, sizes: Sequence[int], args: argparse.Namespace
+    methods: dict[str, Any],
+    problem: Problem,
+    sizes: Sequence[int],
+    args: argparse.Namespace,
+    values_of: list[dict[str, Any]],
 ) -> tuple[Any, Found, list[str]]:
-    """The headline, the intervals, and a sentence for each size."""
+    """The headline, the intervals, and a sentence for each size; ``values_of`` gets each object's figure."""
     found: Found = {}
     words, headline = [], None
     for size in sizes:
@@ -90,6 +128,10 @@ def measure(
         headline = scored.headline
         names = [m for m in methods if m in scored.by_method]
         found[size] = {m: scored.interval(m) for m in names}
+        groups = publish_results.codes(np.asarray(scored.groups))
+        for m in names:
+            values = publish_results.rounded(scored.values(m))
+            values_of.append({"pictures": size, "method": m, "values": values, "groups": groups})
         words.append(_verdict(size, scored, names))
     return headline, found, words
 
@@ -129,7 +171,7 @@ def table(headline: Any, methods: Sequence[str], found: Found) -> str:
         for of in found.values():
             i = of.get(method)
             cells.append("–" if i is None else sets.interval_text(i.value, i.low, i.high, headline.digits))
-        rows.append([method, recipes.family(method), *cells])
+        rows.append([method, family(method), *cells])
     better = "lower" if headline.lower_is_better else "higher"
     figure = f"{headline.title}, {headline.unit} ({better} is better)"
     return sets.markdown([figure, "family", *(str(size) for size in found)], rows)
@@ -148,8 +190,8 @@ def plot(name: str, headline: Any, methods: Sequence[str], found: Found) -> byte
                 continue
             x, color = [size for size, _ in at], plots.style_of(i)[0]
             y = [interval.value for _, interval in at]
-            style = dashes.get(recipes.family(method), "-")
-            label = f"{plots.plain(method)} ({recipes.family(method)})"
+            style = dashes.get(family(method), "-")
+            label = f"{plots.plain(method)} ({family(method)})"
             axis.plot(x, y, color=color, marker="o", ms=4, ls=style, label=label)
             low, high = [v.low for _, v in at], [v.high for _, v in at]
             axis.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
@@ -168,21 +210,36 @@ def plot(name: str, headline: Any, methods: Sequence[str], found: Found) -> byte
 def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
     problem = sets.load_problem(args.set, args.max_train, args.max_val, args.timed)
-    sizes = with_all(args.sizes, len(problem.train))
+    sizes = with_all(args.sizes, len(problem.train)) if args.whole else sorted(set(args.sizes))
     made = {name: recipes.make_method(name, quick=args.quick) for name in args.methods}
     methods = parameterised(made, dict(args.param))
-    headline, found, words = measure(methods, problem, sizes, args)
+    if args.drawn:
+        methods = twins(methods, problem, args.drawn, args.out / "drawn")
+    rows: list[dict[str, Any]] = []
+    headline, found, words = measure(methods, problem, sizes, args, rows)
     if not found:
         raise InputError(f"{args.out}: no method gave an answer on any size")
     listed = "\n".join(f"- {sentence}" for sentence in words)
-    text = f"### {args.set}\n\n{table(headline, args.methods, found)}\n\n{listed}\n"
+    text = f"### {args.set}\n\n{table(headline, list(methods), found)}\n\n{listed}\n"
     print(f"\n{text}", flush=True)
     folder = args.out / args.set
     data = {str(s): {m: vars(i) for m, i in of.items()} for s, of in found.items()}
     write_atomic(folder / "curves.md", text)
     write_atomic(folder / "curves.json", json.dumps({"figure": headline.key, "sizes": data}, indent=1))
-    write_atomic(folder / "curves.png", plot(args.set, headline, args.methods, found))
+    write_atomic(folder / "curves.png", plot(args.set, headline, list(methods), found))
     print(f"written: {folder}/curves.md, .json, .png", file=sys.stderr)
+    if args.publish:
+        write_atomic(args.publish, json.dumps(published(args, problem, headline, rows)) + "\n")
+
+
+def published(args: argparse.Namespace, problem: Problem, headline: Any, rows: list[Any]) -> dict[str, Any]:
+    """What ``docs/tables.py`` reads: each object's figure for each size and method."""
+    about = {"data": problem.name, "judged": len(problem.val), "seeds": ", ".join(map(str, args.seeds))}
+    about |= {"settings": ", ".join(f"{key}={value}" for key, value in args.param), "drawn": args.drawn}
+    about |= {"machine": args.machine, "date": str(date.today()), "torch": version("torch")}
+    groups = rows[0]["groups"]
+    kept = [{key: value for key, value in row.items() if key != "groups"} for row in rows]
+    return {"provenance": about, "figure": publish_results.figure(headline), "groups": groups, "rows": kept}
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -197,6 +254,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     param_option(parser)
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
+    parser.add_argument("--drawn", type=int, default=0, help="also start networks from so many drawn faces")
+    parser.add_argument("--no-whole", dest="whole", action="store_false", help="leave the whole part out")
+    parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
+    parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("hybridkp-out/learning-curves"))
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: %(default)s)")
     parser.add_argument("--timed", type=int, default=0, help="objects on the clock (default: %(default)s)")
