@@ -240,7 +240,12 @@ def published(args: argparse.Namespace, problem: Problem, headline: Any, rows: l
     about |= {"machine": args.machine, "date": str(date.today()), "torch": version("torch")}
     groups = rows[0]["groups"]
     kept = [{key: value for key, value in row.items() if key != "groups"} for row in rows]
-    return {"provenance": about, "figure": publish_results.figure(headline), "groups": groups, "rows": kept}
+    return {
+        "provenance": about,
+        "figure": {headline.key: publish_results.figure(headline)},
+        "groups": groups,
+        "rows": kept,
+    }
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -14,6 +14,7 @@ time, of turned pictures and of several objects; ``networks NAME`` a run of netw
 ``finders NAME`` and ``whole NAME`` a bench of finders, with the figures that were stored; ``doors`` which
 exported file holds which method; ``times NAME`` how long exported models take, beside another run's figure
 of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
+``curves NAME`` methods over numbers of training pictures;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
 ``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``.  Every other figure, interval and letter is
 computed here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
@@ -48,6 +49,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- results: (?P<what>[^\n]*?) -->\n).*?(<!-- /results -->)", re.DOTALL)
 FAILURE = 8.0  #: %, above which a face counts as failed
 DASH = "–"
+TWIN = " from drawn"  #: ends the name of a network that first learned drawn faces
 WORDS = "[What the words mean](glossary.md)."  #: ends the line under every table
 _SHORT = "[epoch_pictures=240,input_px=160,max_epochs=10]"  #: of a finder's name, left out of a small table
 CHOICES = ("classical", "deep", "hybrid")  #: kinds that a reader chooses from
@@ -327,6 +329,33 @@ def taught(name: str) -> str:
     return f"{markdown(headings, lines, (0,))}\n\n{told}"
 
 
+def curves(name: str) -> str:
+    """Methods over numbers of training pictures, from ``benchmarks/learning_curves.py``."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    groups, facts = document["groups"], document["provenance"]
+    (key, of), values = next(iter(document["figure"].items())), {}
+    head = Figure(key, **of)
+    for row in document["rows"]:
+        values[row["method"], row["pictures"]] = np.array(row["values"], float)
+    sizes, lines = sorted({size for _, size in values}), []
+    for method in dict.fromkeys(method for method, _ in values):
+        found = {size: values[method, size] for size in sizes if (method, size) in values}
+        cells = [
+            head.interval(stats.bootstrap_interval(found[s], groups)) if s in found else DASH for s in sizes
+        ]
+        lines.append([f"`{method.removesuffix(TWIN)}`" + TWIN * method.endswith(TWIN), *cells])
+        if method.endswith(TWIN):
+            own = {s: v - values[method.removesuffix(TWIN), s] for s, v in found.items()}
+            gains = {s: stats.paired_difference(v, 0 * v, groups) for s, v in own.items()}
+            lines.append(["difference", *(head.interval(gains[s]) if s in gains else DASH for s in sizes)])
+    headings = [f"{head.heading} [95 %], pictures:", *map(str, sizes)]
+    drawn = f"{facts['drawn']:,} drawn faces first; " if facts["drawn"] else ""
+    told = f"*{facts['data']} val: {facts['judged']} pictures judged; {drawn}{facts['settings']}; seeds"
+    told += f" {facts['seeds']}; {facts['date']}; {facts['machine']}; torch {facts['torch']};"
+    told += f" `python benchmarks/learning_curves.py`; [every value](results/{name}.json).*"
+    return f"{markdown(headings, lines, (0,))}\n\n{told}"
+
+
 def _held(found: str | dict[str, float], door: str) -> str:
     """The largest difference, and how many crops are over a thousandth of a px, which 8 bits always are."""
     if isinstance(found, str):
@@ -511,6 +540,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "networks": networks,
     "times": times,
     "taught": taught,
+    "curves": curves,
     "tracking": tracking,
 }
 
