@@ -7,7 +7,8 @@ where the model is in the cache.  The first rounds are dropped; medians with qua
 and the ratio is the median of the rounds' ratios.  "runtime" is the exported model, without torch and
 scikit-learn, on ONNX Runtime or on cv2.dnn; "estimator" is the model as Python has it (torch), for those
 that cannot be exported.  With --int8 the exported networks run a second time with their convolutions in
-8 bits, calibrated on pictures of the training part.
+8 bits, calibrated on pictures of the training part.  With --judge each of them, the base apart, is also
+asked about every object of the evaluated part, and its NME is stored beside its time.
 
 The limit: the multiply-adds of a method's networks at the rate that the same engine reaches in a large
 product of matrices, float32 or 8 bits, in the same run.  What is above it is decoding, the crop, and all
@@ -16,7 +17,7 @@ parts that are no networks.
 examples:
   python benchmarks/landmark_times.py runs/faces ../shared/data/faces68
   python benchmarks/landmark_times.py runs/faces ../shared/data/faces68 --methods dlib,blend --profile blend
-  python benchmarks/landmark_times.py runs/faces ../shared/data/faces68 --int8 -o times.json
+  python benchmarks/landmark_times.py runs/faces ../shared/data/faces68 --int8 --judge -o times.json
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ import landmark_sets as sets
 import numpy as np
 import onnx
 import onnxruntime
+import publish_results
 
 from hybridkp import datasets, runtime
 from hybridkp.evaluate import make_crops
@@ -47,9 +49,10 @@ from hybridkp.files import load_model, read_meta, write_atomic
 from hybridkp.files.onnx_check import multiply_adds
 from hybridkp.imaging.crops import predict_in_box
 from hybridkp.memory.threads import limit_threads
+from hybridkp.metrics.landmarks import nme, normalizer_lengths
 from hybridkp.runtime.export import crops_node
 from hybridkp.runtime.int8 import in_8_bits, n_networks
-from hybridkp.structures import InputError
+from hybridkp.structures import Dataset, InputError
 
 WARM_UP = 5  # rounds
 BURST = 4  # calls in a row, of which the last is timed
@@ -59,12 +62,21 @@ BITS = "runtime, 8 bits"
 Call = Callable[[Any, Any], Any]  #: picture and box to points
 
 
+def names_of(paths: Sequence[Path]) -> dict[Path, str]:
+    """Each model's method; a second model of one method has its file's name behind it."""
+    out: dict[Path, str] = {}
+    for path in paths:
+        name, stem = str(read_meta(path).get("method", "")), path.stem.rsplit("-", 1)[0]
+        out[path] = f"{name} ({stem})" if name in out.values() else name or stem
+    return out
+
+
 def contenders(paths: Sequence[Path], folder: Path, engines: Sequence[str]) -> dict[tuple[str, str], Call]:
     """(method, how it runs) -> call."""
     out: dict[tuple[str, str], Call] = {}
+    names = names_of(paths)
     for path in paths:
-        name, model, meta = path.stem.rsplit("-", 1)[0], load_model(path), read_meta(path)
-        name = str(meta.get("method", name))
+        model, meta, name = load_model(path), read_meta(path), names[path]
         try:
             exported = runtime.export_runtime(model, folder / f"{len(out)}.hkr", meta)
         except InputError:
@@ -93,13 +105,13 @@ Trees = dict[str, tuple[dict[str, Any], Path]]  #: method -> what is exported, a
 def trees(paths: Sequence[Path], crops: Any = None) -> Trees:
     """Of all models that can be exported; with ``crops`` (B, H, W, 3) of their networks in 8 bits."""
     out: Trees = {}
-    for path in paths:
+    for path, name in names_of(paths).items():
         try:
             tree = crops_node(load_model(path))
         except InputError:
             continue
         if crops is None or n_networks(tree):
-            out[str(read_meta(path)["method"])] = (tree if crops is None else in_8_bits(tree, crops)), path
+            out[name] = (tree if crops is None else in_8_bits(tree, crops)), path
     return out
 
 
@@ -180,6 +192,16 @@ def measure(calls: dict[Any, Call], objects: Sequence[tuple[Any, Any]], rounds: 
     return {name: np.array(values[WARM_UP:]) for name, values in took.items()}
 
 
+def judge(call: Call, data: Dataset, crops: Any) -> Any:
+    """(B,) NME in % of every object that can be judged, asked for in its box."""
+    objects = [data.samples[s].instances[i] for s, i in zip(crops.sample, crops.instance, strict=True)]
+    pictures = (data.samples[s].image for s in crops.sample)
+    found = [call(image, box) for image, box in zip(pictures, crops.boxes, strict=True)]
+    xy = np.stack([np.asarray(getattr(points, "xy", points)) for points in found])
+    truth = np.stack([o.xy for o in objects])
+    return 100 * nme(truth, xy, normalizer_lengths(truth, data.normalizer, crops.boxes))
+
+
 def profile(call: Call, objects: Sequence[tuple[Any, Any]]) -> None:
     """The functions of ours and of others in which a method's time goes."""
     profiler = cProfile.Profile()
@@ -211,6 +233,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             calls |= detectors(small, Path(folder))
         took, rates = measure(calls, objects, args.rounds), machine_rates()
         found = rows_of(took, args.base, costs(trees(paths), small), rates)
+        for row in found if args.judge else ():
+            if row["method"] != args.base:
+                errors = judge(calls[row["method"], row["how"]], data, crops)
+                row["values"] = publish_results.rounded(errors)
+                print(row["method"], row["how"], f"NME {np.nanmean(errors):.3f} %", flush=True)
         lines = [
             [f"`{r['method']}`", r["how"], *(spread(r[key]) for key in ("ms", "ratio")), limit_words(r)]
             for r in found
@@ -225,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "data": Path(args.data).name,
             "objects": len(objects),
             "rounds": args.rounds,
+            "judged": len(crops) if args.judge else 0,
             "base": args.base,
             "machine": args.machine,
             "note": args.note,
@@ -233,7 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "date": str(date.today()),
             "multiply_adds_per_second": {name: round(rate) for name, rate in rates.items()},
         }
-        write_atomic(args.publish, json.dumps({"provenance": about, "rows": found}, indent=1) + "\n")
+        groups = publish_results.codes(np.asarray(crops.groups)).tolist()
+        write_atomic(args.publish, json.dumps({"provenance": about, "groups": groups, "rows": found}) + "\n")
 
 
 def rows_of(took: dict[Any, Any], base: str, cost: dict[Any, Any], rates: dict[str, float]) -> list[Any]:
@@ -274,6 +303,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--engines", type=sets.names_of, default=["onnxruntime", "cv2.dnn"])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--int8", action="store_true", help="exported networks in 8 bits too")
+    parser.add_argument("--judge", action="store_true", help="the error of each on the whole val part too")
     parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
     parser.add_argument("--note", default="", help="what else is to be known of the models, to publish")
     parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")

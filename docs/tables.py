@@ -288,7 +288,12 @@ def times(name: str, errors: str) -> str:
     run, facts, lines = read(errors), document["provenance"], []
     for row in document["rows"]:
         quick, found = row["how"].endswith("8 bits"), run.method(row["method"])
-        error = DASH if quick or found is None else run.head.text(run.interval(found, run.head.key).value)
+        if "values" in row:
+            error = run.head.interval(stats.bootstrap_interval(np.array(row["values"]), document["groups"]))
+        elif quick or found is None:
+            error = DASH
+        else:
+            error = run.head.text(run.interval(found, run.head.key).value)
         low, middle, high = row["ratio"]
         cells = [f"`{row['method']}`", "8 bits" if quick else "float32" if "limit_ms" in row else DASH, error]
         cells += [f"{row['ms'][1]:.2f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"]
