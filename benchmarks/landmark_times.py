@@ -261,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "date": str(date.today()),
             "multiply_adds_per_second": {name: round(rate) for name, rate in rates.items()},
         }
-        groups = publish_results.codes(np.asarray(crops.groups)).tolist()
+        groups = publish_results.codes(np.asarray(crops.groups))
         write_atomic(args.publish, json.dumps({"provenance": about, "groups": groups, "rows": found}) + "\n")
 
 
