@@ -252,20 +252,40 @@ def networks(name: str) -> str:
 
 
 def side_by_side(names: str, *methods: str) -> str:
-    """A few methods on several sets, each with the set's own figure."""
+    """A few methods on several sets, each with the set's own figure; ``8-bits=RUN`` adds a run of times."""
     runs = [read(name) for name in names.split(",")]
     arrows = {True: "↓", False: "↑"}
     headings = [f"{r.name}: {r.head.heading} {arrows[r.head.lower_is_better]}" for r in runs]
     lines = []
+    small = next((name.removeprefix("8-bits=") for name in methods if name.startswith("8-bits=")), "")
     for name in methods:
+        if name.startswith("8-bits="):
+            continue
         found = [run.method(name) for run in runs]
         kind = next((m.kind for m in found if m), DASH)
         cells = [DASH if m is None else run.leading(m) for run, m in zip(runs, found, strict=True)]
         lines.append([f"`{name}`", kind, *cells])
     what = "; ".join(f"{r.name}: {_sizes(r)}" for r in runs)
+    if small:
+        more, told = _in_8_bits(small, runs)
+        lines, what = lines + more, f"{what}; {told}"
     made = "; ".join(dict.fromkeys(", ".join(_facts(r, "date", "machine")) for r in runs))
     text = markdown(["method", "kind", *headings], lines, left=(0, 1))
     return f"{text}\n\n*{what}. 95 % intervals draw whole groups. {made}. {WORDS}*"
+
+
+def _in_8_bits(name: str, runs: Sequence[Run]) -> tuple[list[list[str]], str]:
+    """Rows of a run of times in 8 bits, the quickest and the most exact, and where they come from."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    facts, lines = document["provenance"], []
+    head = next(run.head for run in runs if run.name == facts["data"])
+    small = [row for row in document["rows"] if row["how"].endswith("8 bits")]  # the quickest first
+    for row in (small[0], min(small, key=lambda row: np.mean(row["values"]))):
+        found = head.interval(stats.bootstrap_interval(np.array(row["values"]), document["groups"]))
+        kind = "hybrid" if row["method"].endswith(":sdm") else "deep"
+        cells = [found if run.name == facts["data"] else DASH for run in runs]
+        lines.append([f"`{row['method']}`, 8 bits", kind, *cells])
+    return lines, f"8 bits: another training, {facts['note']}, {facts['date']}, {facts['machine']}"
 
 
 def doors() -> str:
