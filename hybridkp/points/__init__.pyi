@@ -40,4 +40,5 @@ from .robust import estimate_homography as estimate_homography
 from .robust import refine_ecc as refine_ecc
 from .subpixel import RefinedMatcher as RefinedMatcher
 from .subpixel import least_squares_matching as least_squares_matching
+from .turns import TurnedMatcher as TurnedMatcher
 from .two_stage import TwoStageMatcher as TwoStageMatcher

@@ -95,6 +95,14 @@ _STEPS = (
         {"feature": "rootsift"},
         inside=_SECOND,
     ),
+    Row(
+        "step",
+        "turns",
+        ".points:TurnedMatcher",
+        "turned and resized where upright finds little",
+        holds="first",
+        needs=_SINGLE,
+    ),
     Row("step", "refine", ".points:RefinedMatcher", "least-squares matching", "classical", holds="first"),
     Row("step", "grid", ".points:GridRefinedMatcher", "a grid of patches", "classical", holds="first"),
     Row(
@@ -145,6 +153,7 @@ _LISTED = (
     Listed("orb+sift", "ORB's points with SIFT's rows, mutual"),
     Listed("fast+sift", "FAST corners with SIFT's rows, mutual"),
     Listed("net[ratio=0.95,rule=ratio]", "our network, mutual and ratio 0.95"),
+    Listed("net:turns", "our network; turned and resized pictures where upright ones give little"),
     Listed("net-rows", "RootSIFT's points, the net's rows, mutual", "concat[weights=0:1](rootsift,net)"),
     Listed("concat", "RootSIFT's points, both rows side by side", "concat[weights=1:1](rootsift,net)"),
     Listed(
