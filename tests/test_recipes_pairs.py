@@ -133,7 +133,7 @@ def test_a_pair_of_interest_points_matches_or_is_refused(expression: str) -> Non
     try:
         matcher = recipes.make_matcher(expression, 64)
     except InputError as refused:
-        assert re.search(r"'(concat|union)' needs ", str(refused))
+        assert re.search(r"'(concat|union|turns)' needs ", str(refused))
         return
     assert isinstance(matcher, PairMatcher) and repr(clone(matcher)) == repr(matcher)
     found = matcher.match(image, image)

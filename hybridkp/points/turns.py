@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -100,8 +101,8 @@ class TurnedMatcher(Parameters):
 
     def _search(self, a: Array, b: Array, sizes: Array) -> Array | None:
         """The homography, in original px, with most inliers of all turns and sizes of small pictures."""
-        feature = self.first.feature
-        if "n_points" in feature.get_params(deep=False):
+        feature: Any = self.first.feature
+        if hasattr(feature, "set_params") and "n_points" in feature.get_params(deep=False):
             feature = copy(feature).set_params(n_points=min(_COARSE_POINTS, feature.n_points))
         scale = min(1.0, self.search_px / min(*a.shape, *b.shape))
         pairs = {(1.0, 1.0)} | {p for s in sizes.tolist() for p in ((s, 1.0), (1.0, s))}
