@@ -98,6 +98,7 @@ ROOMS: dict[str, set[str]] = {
         "metrics",
         "numpy",
         "pandas",
+        "points",
         "runtime",
         "sklearn",
         "stats",

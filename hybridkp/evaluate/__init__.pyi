@@ -22,6 +22,8 @@ from .processes import file_name as file_name
 from .processes import fits_with as fits_with
 from .ready_made import ask_ready_made as ask_ready_made
 from .ready_made import second_annotator as second_annotator
+from .refined_truth import refine_truth as refine_truth
+from .refined_truth import stored_truth as stored_truth
 from .result_doors import predictions_to_frame as predictions_to_frame
 from .result_doors import predictions_to_supervision as predictions_to_supervision
 from .stored import comparable_matches as comparable_matches

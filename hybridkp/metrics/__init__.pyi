@@ -12,6 +12,7 @@ from .homographies import AUC_PX as AUC_PX
 from .homographies import THRESHOLDS_PX as THRESHOLDS_PX
 from .homographies import corner_error as corner_error
 from .homographies import correctness as correctness
+from .homographies import overlap_error as overlap_error
 from .homographies import recall_area as recall_area
 from .landmarks import auc as auc
 from .landmarks import ced as ced

@@ -46,6 +46,30 @@ def corner_error(estimated: ArrayLike, truth: ArrayLike, size_hw: tuple[int, int
     return error if np.isfinite(error) else float("inf")
 
 
+def overlap_error(
+    estimated: ArrayLike, truth: ArrayLike, size_hw_a: tuple[int, int], size_hw_b: tuple[int, int]
+) -> float:
+    """Mean distance in px between both homographies over what both pictures show.
+
+    Unlike :func:`corner_error` it asks only where matches can be: a 16 x 16 grid of the first picture's
+    points whose true place lies on the second.  inf and NaN as there; NaN without any overlap.
+    """
+    if np.shape(truth) != (3, 3):
+        return float("nan")
+    (h, w), (h_b, w_b) = size_hw_a, size_hw_b
+    at = np.stack(np.meshgrid((np.arange(16) + 0.5) * w / 16 - 0.5, (np.arange(16) + 0.5) * h / 16 - 0.5), -1)
+    at = at.reshape(-1, 2)
+    ends = map_points(at, truth)
+    seen = ((ends >= -0.5) & (ends <= [w_b - 0.5, h_b - 0.5])).all(1)
+    matrix = np.asarray(estimated, float)
+    if not seen.any():
+        return float("nan")
+    if not np.isfinite(matrix).all() or _singular(matrix):
+        return float("inf")
+    error = float(np.linalg.norm(map_points(at[seen], matrix) - ends[seen], axis=1).mean())
+    return error if np.isfinite(error) else float("inf")
+
+
 def correctness(error_px: ArrayLike, thresholds: Sequence[float] = THRESHOLDS_PX) -> Array:
     """1 where a corner error is within the threshold, else 0; (..., T), NaN where the error is NaN."""
     errors = np.asarray(error_px, float)[..., None]

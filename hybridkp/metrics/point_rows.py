@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array, Matched, short_repr
-from .homographies import corner_error, correctness, recall_area
+from .homographies import corner_error, correctness, overlap_error, recall_area
 from .metric import Metric
 from .points import CORRECT_PX, SizeHW, inlier_counts, matching_score, mma, repeated_points
 
@@ -48,6 +48,11 @@ class JudgedPair:
     def corner_px(self) -> float:
         """Error of the homography; inf where none was found, NaN where the truth is a flow."""
         return corner_error(self.matched.homography, self.truth, self.size_hw_a)
+
+    @cached_property
+    def overlap_px(self) -> float:
+        """Error of the homography over what both pictures show; inf and NaN as above."""
+        return overlap_error(self.matched.homography, self.truth, self.size_hw_a, self.size_hw_b)
 
     @cached_property
     def inliers(self) -> tuple[int, int]:
@@ -117,9 +122,9 @@ def _matching_score(p: JudgedPair) -> float:
 POINT_METRICS: list[Metric] = [
     _auc(
         *(3, 1),
-        "AUC@3, AUC@5, AUC@10: from the matches a homography is estimated (the map that lays one picture of a"
+        "AUC@1, AUC@3, AUC@5, AUC@10: from the matches a homography is estimated (the map that lays one picture of a"
         " plane onto the other). Its error is how far it puts the first picture's four corners wrong, on"
-        " average. A pair counts 1 with no error, 0 with 3 (5, 10) px and more or with no homography, in"
+        " average. A pair counts 1 with no error, 0 with 3 (1, 5, 10) px and more or with no homography, in"
         " between in proportion; AUC is the mean over pairs, the area under the curve of pairs solved.",
     ),
     _mma(
@@ -136,6 +141,7 @@ POINT_METRICS: list[Metric] = [
     _number(
         "correct_inliers", "right inliers", lambda p: p.inliers[1], f"{_KEPT}, within 3 px of the truth", 1
     ),
+    _auc(1),
     _auc(5),
     _auc(10),
     _mma(1),
@@ -153,6 +159,12 @@ POINT_METRICS: list[Metric] = [
         words="mean error of the four corners through the estimated homography",
         summary="median",
         place=0,
+    ),
+    Metric(
+        *("overlap_px", lambda p: p.overlap_px, "overlap error", "px"),
+        words="mean error of the estimated homography over what both pictures show",
+        summary="median",
+        place=2,
     ),
     *map(_correct, (1, 3, 5)),
     _number("matches", "matches", lambda p: len(p.matched.xy_a), "matches before the robust estimator"),

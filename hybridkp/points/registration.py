@@ -6,14 +6,13 @@ Never here: points of any detector, descriptors, learning, metrics.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..imaging.geometry import apply_homography
 from ..structures import Array, InputError
+from ..structures.pairs import Registration
 from .local import grey_picture
 from .robust import is_homography
 from .two_stage import warp_onto
@@ -28,16 +27,6 @@ _STEPS = 12  # at each blur
 _STILL_PX = 0.004  # of the corners: a shorter step has arrived
 _EDGE_PX = 3
 _ROBUST = 1.5  # residuals, in units of their own spread, from which a pixel counts less (Huber)
-
-
-class Registration(NamedTuple):
-    """``homography`` (3, 3) with ``[2, 2] == 1``: registered, or the given one where ``reason`` says why not."""
-
-    homography: Array
-    moved_px: float  #: mean distance between given and registered over the overlap
-    precision_px: float  #: mean distance of either half's solution from the whole's, over the overlap
-    agreement: float  #: correlation of the normalised pictures, -1 to 1
-    reason: str = ""
 
 
 def register_homography(image_a: Array, image_b: Array, homography: ArrayLike) -> Registration:

@@ -33,6 +33,7 @@ from .pairs import Matched as Matched
 from .pairs import Pair as Pair
 from .pairs import PairMatcher as PairMatcher
 from .pairs import PairSet as PairSet
+from .pairs import Registration as Registration
 from .parameters import NamedMembers as NamedMembers
 from .parameters import Parameters as Parameters
 from .parameters import clone as clone

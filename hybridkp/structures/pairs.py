@@ -66,6 +66,19 @@ class Pair:
             object.__setattr__(self, "homography", homography)
 
 
+class Registration(NamedTuple):
+    """A homography registered again on the pixels, or the given one where ``reason`` says why not.
+
+    Figures are means over the overlap; NaN where there is none.
+    """
+
+    homography: Array  #: (3, 3) with ``[2, 2] == 1``
+    moved_px: float  #: distance between the given one and the answer
+    precision_px: float  #: distance of the answer of either half of the pixels from the whole's
+    agreement: float  #: correlation of the pictures without their light, -1 to 1
+    reason: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class PairSet:
     """A named list of pairs; pictures load lazily."""
