@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ..files.lease import work_in
-from .display import FAILED, OK, Display, say, show_points_report
+from .display import FAILED, OK, Bar, Display, say, show_points_report
 from .options import counts, executor_option, jobs_option, methods_option, results_folder, seeds_option
 
 NAME = "bench-points"
@@ -15,6 +15,7 @@ HELP = "compare interest points on pairs of pictures"
 EXAMPLES = """\
   hybridkp bench-points                        embedded pictures, all methods
   hybridkp bench-points oxford_affine --methods "sift,orb+beblid,rootsift:net" --points 512,1024,2048
+  hybridkp bench-points oxford_affine --refine-truth
   hybridkp bench-points hpatches-sequences-release --short-side 480 --out runs/hpatches
 A run that was stopped goes on when the same command is given again."""
 
@@ -36,6 +37,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--short-side", type=int, default=480, help="pictures are shrunk to it, px; 0 = as they are (480)"
     )
+    parser.add_argument(
+        "--refine-truth",
+        action="store_true",
+        help="register the given homographies again on the pixels, and show figures under both",
+    )
     parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-points)")
     parser.add_argument("--quick", action="store_true", help=f"two pairs a sequence, {QUICK_POINTS} points")
 
@@ -50,6 +56,12 @@ def run(args: argparse.Namespace) -> int:
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
     with work_in(out):
         evaluate.note_pairs(out, args.data, args.short_side, args.quick)
+        if args.refine_truth:
+            with Bar("pair", "truth: ", sparse=True) as bar:
+                found_truth = evaluate.refine_truth(pairs, out, bar)
+            for name, row in found_truth.items():
+                if row.reason:
+                    say(f"hybridkp: note: {name} keeps its truth: {row.reason}")
         with Display(len(names) * len(set(budgets)) * len(set(args.seeds))) as display:
             found = evaluate.bench_pairs(
                 [(name, partial(recipes.make_matcher, name)) for name in names],

@@ -76,6 +76,7 @@ def _models(out: Path) -> dict[str, Path]:
 def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -> None:
     """Write the interest points' report and print its table."""
     from .. import recipes
+    from ..evaluate import stored_truth
     from ..report import write_points_report
 
     known = [n for n in dict.fromkeys(m.method for m in found) if _is_method(n, "points")]
@@ -86,6 +87,7 @@ def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -
         families={n: recipes.family(n, "points") for n in known},
         abouts={n: recipes.describe_method(n, "points") for n in known},
         provenance=provenance(),
+        registered=stored_truth(out, pairs),
     )
     print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
     print(f"\nReport: {paths['html']} ({TABLE_NOTE})")

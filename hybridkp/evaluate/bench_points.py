@@ -23,6 +23,7 @@ from ..files.lease import work_in
 from ..files.matched import MatchedSet, no_result
 from ..memory.sources import fingerprint as source_fingerprint
 from ..memory.threads import limit_threads
+from ..points.relative_pose import estimate_pose
 from ..structures import Array, InputError
 from ..structures.pairs import Matched, Pair, PairMatcher, PairSet
 from .bench_landmarks import with_seed
@@ -66,8 +67,10 @@ def bench_pairs(
 ) -> list[MatchedSet]:
     """Match each pair by each method, and store the matches in ``out``.
 
-    Every method runs in a fresh process with one thread, after a pair to warm up.  A method that raises
-    at a pair has no result there (no points, no matches, homography NaN), and the bench goes on; one
+    Every method runs in a fresh process with one thread, after a pair to warm up.  Where a pair has
+    cameras, the relative pose is estimated from every method's matches alike
+    (:func:`hybridkp.points.estimate_pose`), and its inliers are the ones that are stored.  A method that
+    raises at a pair has no result there (no points, no matches, homography NaN), and the bench goes on; one
     that raises at every pair has failed.
 
     Parameters
@@ -262,7 +265,7 @@ def _matched(job: PairsJob) -> MatchedSet:
         if number == n:
             _warm_up(job, images)
         try:
-            rows.append(_match(job.matcher, images, job.mode == "all"))
+            rows.append(_match(job, pair, images, job.mode == "all"))
         except Exception as caught:
             error, failures[pair.name] = caught, one_line(caught)
             _note(job, pair, caught)
@@ -275,10 +278,13 @@ def _matched(job: PairsJob) -> MatchedSet:
     return _joined(job, before, rows, failures)
 
 
-def _match(matcher: PairMatcher, images: tuple[Array, Array], timed: bool) -> _Row:
+def _match(job: PairsJob, pair: Pair, images: tuple[Array, Array], timed: bool) -> _Row:
     start = time.process_time()
-    matched = matcher.match(*images)
+    matched = job.matcher.match(*images)
     spent = time.process_time() - start
+    if pair.cameras is not None:  # the same estimator for all, and on nobody's clock
+        found = estimate_pose(matched.xy_a, matched.xy_b, pair.cameras, random_state=job.seed)
+        matched = replace(matched, pose=found.pose, inlier=found.inlier)
     sizes = [(int(i.shape[0]), int(i.shape[1])) for i in images]
     if not timed:
         return _Row(replace(matched, seconds={}), sizes[0], sizes[1], np.nan)
@@ -347,7 +353,7 @@ def _clocked(job: PairsJob) -> MatchedSet:
         if step == 0:
             write_atomic(job.stage, "is timed")
             _warm_up(job, images)
-        result = _match(job.matcher, images, True)
+        result = _match(job, pair, images, True)
         results[row] = replace(results[row], seconds=result.matched.seconds)
         cpu[row] = result.cpu_seconds
     return replace(found, results=tuple(results), cpu_seconds=cpu, load=load_per_core(), host=host())

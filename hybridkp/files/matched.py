@@ -115,6 +115,7 @@ def save_matched(matched: MatchedSet, path: str | os.PathLike[str]) -> None:
     results, stages = matched.results, matched.stages
     arrays: dict[str, Array] = {
         "homography": np.stack([a.homography for a in results]) if results else np.zeros((0, 3, 3)),
+        "pose": np.stack([a.pose for a in results]) if results else np.zeros((0, 3, 4)),
         "seconds": np.array([[a.seconds.get(s, np.nan) for s in stages] for a in results], float).reshape(
             len(results), len(stages)
         ),
@@ -168,6 +169,9 @@ def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> MatchedSet:
     homography, seconds = arrays["homography"], arrays["seconds"]
     if homography.shape != (n, 3, 3) or seconds.shape != (n, len(stages)):
         raise InputError(f"damaged: not one homography and one row of {len(stages)} seconds for {n} pairs")
+    pose = arrays.get("pose", np.full((n, 3, 4), np.nan))  # older files have none
+    if pose.shape != (n, 3, 4):
+        raise InputError(f"damaged: not one pose for each of {n} pairs")
     sides = [_rows(arrays, side, _POINTS, n) for side in ("a", "b")]
     results = tuple(
         Matched(
@@ -175,6 +179,7 @@ def _built(arrays: dict[str, Array], rest: dict[str, Any]) -> MatchedSet:
             Keypoints(**b),
             **matches,
             homography=homography[p],
+            pose=pose[p],
             seconds={s: float(t) for s, t in zip(stages, seconds[p], strict=True) if not np.isnan(t)},
         )
         for p, (a, b, matches) in enumerate(zip(*sides, _rows(arrays, "matches", _MATCHES, n), strict=True))

@@ -43,6 +43,11 @@ from .points import mma as mma
 from .points import repeatability as repeatability
 from .points import repeated_points as repeated_points
 from .points import transfer as transfer
+from .pose_rows import POSE_METRICS as POSE_METRICS
+from .poses import POSE_DEGREES as POSE_DEGREES
+from .poses import pose_error as pose_error
+from .poses import rotation_error as rotation_error
+from .poses import translation_error as translation_error
 from .rows import LANDMARK_METRICS as LANDMARK_METRICS
 from .rows import metrics_for as metrics_for
 from .rows import normalizer_kind as normalizer_kind

@@ -57,8 +57,7 @@ def overlap_error(
     if np.shape(truth) != (3, 3):
         return float("nan")
     (h, w), (h_b, w_b) = size_hw_a, size_hw_b
-    at = np.stack(np.meshgrid((np.arange(16) + 0.5) * w / 16 - 0.5, (np.arange(16) + 0.5) * h / 16 - 0.5), -1)
-    at = at.reshape(-1, 2)
+    at = np.stack(np.meshgrid(np.linspace(0, w - 1, 16), np.linspace(0, h - 1, 16)), -1).reshape(-1, 2)
     ends = map_points(at, truth)
     seen = ((ends >= -0.5) & (ends <= [w_b - 0.5, h_b - 0.5])).all(1)
     matrix = np.asarray(estimated, float)

@@ -14,10 +14,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..structures import Array, Matched, short_repr
+from ..structures import Array, Cameras, Matched, short_repr
 from .homographies import corner_error, correctness, overlap_error, recall_area
 from .metric import Metric
 from .points import CORRECT_PX, SizeHW, inlier_counts, matching_score, mma, repeated_points
+from .poses import rotation_error, translation_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +26,10 @@ class JudgedPair:
     """One matched pair with its truth; what several metrics share is worked out once."""
 
     matched: Matched
-    truth: Array  #: homography (3, 3) or flow (H, W, 2)
+    truth: Array  #: homography (3, 3), flow (H, W, 2) or fundamental matrix (1, 3, 3)
     size_hw_a: SizeHW
     size_hw_b: SizeHW
+    cameras: Cameras | None = None
 
     __repr__ = short_repr
 
@@ -35,6 +37,19 @@ class JudgedPair:
     def points(self) -> tuple[Array, Array]:
         """The points detected in either picture."""
         return self.matched.keypoints_a.xy, self.matched.keypoints_b.xy
+
+    @property
+    def epipolar(self) -> bool:
+        """Nothing is known but each point's line: there is no common region, and no place to come back to."""
+        return np.shape(self.truth) == (1, 3, 3)
+
+    @cached_property
+    def pose_degrees(self) -> tuple[float, float]:
+        """Errors of rotation and translation; inf where no pose was found, NaN where no camera is known."""
+        if self.cameras is None:
+            return float("nan"), float("nan")
+        both = self.matched.pose, self.cameras.pose
+        return rotation_error(*both), translation_error(*both)
 
     @cached_property
     def repeated(self) -> tuple[Array, int]:
@@ -73,6 +88,8 @@ def _share(
 
 def _repeatability(t: int, place: int = 0, meaning: str = "") -> Metric:
     def function(p: JudgedPair) -> float:
+        if p.epipolar:
+            return float("nan")
         apart, possible = p.repeated  # nearest first: the pairs within 1 px are the same with either limit
         return float((apart <= t).sum()) / max(possible, 1)
 
@@ -109,11 +126,15 @@ def _number(
 
 
 def _localisation(p: JudgedPair) -> float:
+    if p.epipolar:
+        return float("nan")
     apart, _ = p.repeated
     return float(apart.mean()) if len(apart) else float("nan")
 
 
 def _matching_score(p: JudgedPair) -> float:
+    if p.epipolar:
+        return float("nan")
     both = p.matched.xy_a, p.matched.xy_b
     return matching_score(*both, *p.points, p.truth, p.size_hw_a, p.size_hw_b, CORRECT_PX)
 
@@ -122,10 +143,10 @@ def _matching_score(p: JudgedPair) -> float:
 POINT_METRICS: list[Metric] = [
     _auc(
         *(3, 1),
-        "AUC@1, AUC@3, AUC@5, AUC@10: from the matches a homography is estimated (the map that lays one picture of a"
-        " plane onto the other). Its error is how far it puts the first picture's four corners wrong, on"
-        " average. A pair counts 1 with no error, 0 with 3 (1, 5, 10) px and more or with no homography, in"
-        " between in proportion; AUC is the mean over pairs, the area under the curve of pairs solved.",
+        "AUC@1, AUC@3, AUC@5, AUC@10: from the matches a homography is estimated (the map that lays one"
+        " picture of a plane onto the other). Its error is how far it puts the first picture's four corners"
+        " wrong, on average. A pair counts 1 with no error, 0 with 3 (1, 5, 10) px and more or with no"
+        " homography, in between in proportion; AUC is the mean over pairs, the area under the curve of pairs solved.",
     ),
     _mma(
         *(3, 1),
@@ -180,11 +201,12 @@ def pair_scores(
     size_hw_a: SizeHW,
     size_hw_b: SizeHW,
     metrics: Sequence[Metric] | None = None,
+    cameras: Cameras | None = None,
 ) -> dict[str, float]:
     """Every metric's number for one pair, by key.
 
     Homography metrics are NaN when the truth is a flow; ``localisation_px`` is NaN when no point is
     found twice; ``corner_px`` is inf when no homography was found, and then counts as 0 in the others.
     """
-    pair = JudgedPair(matched, np.asarray(truth, float), size_hw_a, size_hw_b)
+    pair = JudgedPair(matched, np.asarray(truth, float), size_hw_a, size_hw_b, cameras)
     return {m.key: float(m.function(pair)) for m in (POINT_METRICS if metrics is None else metrics)}

@@ -45,15 +45,25 @@ def transfer(xy: ArrayLike, truth: ArrayLike) -> Array:
 def match_errors(xy_a: ArrayLike, xy_b: ArrayLike, truth: ArrayLike) -> Array:
     """Distance (M,) in px of the second picture between each match and the truth.
 
-    inf for a match that a homography sends behind its horizon; NaN where a flow does not know.
+    inf for a match that a homography sends behind its horizon; NaN where a flow does not know.  A truth of
+    (1, 3, 3) is a fundamental matrix: the distance is that from the epipolar line, which is less to ask.
     """
     a, b = _points(xy_a), _points(xy_b)
+    if np.shape(truth) == (1, 3, 3):
+        return _epipolar_distance(a, b, np.asarray(truth, float)[0])
     if len(a) != len(b):
         raise InputError(f"matches need as many points on both sides, got {len(a)} and {len(b)}")
     errors = _length(transfer(a, truth) - b)
     if np.shape(truth) == (3, 3):
         errors[np.isnan(errors)] = np.inf
     return errors
+
+
+def _epipolar_distance(a: Array, b: Array, fundamental: Array) -> Array:
+    """(M,) px from the points of b to the lines of those of a."""
+    lines = np.column_stack([a, np.ones(len(a))]) @ fundamental.T
+    off = np.abs((lines * np.column_stack([b, np.ones(len(b))])).sum(1))
+    return np.asarray(off / np.maximum(np.linalg.norm(lines[:, :2], axis=1), 1e-300))
 
 
 # --------------------------------------------------------------------------------------------

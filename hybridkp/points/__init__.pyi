@@ -36,6 +36,7 @@ from .opencv_door import FromFeature2D as FromFeature2D
 from .opencv_door import as_feature2d as as_feature2d
 from .pairing import Paired as Paired
 from .registration import register_homography as register_homography
+from .relative_pose import estimate_pose as estimate_pose
 from .robust import estimate_fundamental as estimate_fundamental
 from .robust import estimate_homography as estimate_homography
 from .robust import refine_ecc as refine_ecc

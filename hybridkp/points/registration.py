@@ -21,7 +21,7 @@ PRECISION_PX = 0.2  #: a registration whose halves say more than this apart is r
 MAX_MOVE_PX = 8.0  #: and one that leaves the given homography by more, on average over the overlap
 LEAST_AGREEMENT = 0.3  #: of the normalised pictures: a correlation below this is no registration
 LEAST_OVERLAP = 0.05  #: of the pixels of picture b
-_BLURS = (4.0, 2.0, 1.0)  # px, coarse to fine; the surroundings that light is taken out over are 6 times as wide
+_BLURS = (4.0, 2.0, 1.0)  # px, coarse to fine; light is taken out over squares of 18 times that
 _CELL = 32  # px; cells of a chessboard are the two halves
 _STEPS = 12  # at each blur
 _STILL_PX = 0.004  # of the corners: a shorter step has arrived
@@ -74,6 +74,9 @@ def register_homography(image_a: Array, image_b: Array, homography: ArrayLike) -
                 return _refused(given, "the search went astray")
             if _step_px(step, problem.frame, b.shape) < _STILL_PX:
                 break
+        image, seen = problem.warped(found)
+        if not (agreement := _correlation(image[seen], problem.target[seen])) >= LEAST_AGREEMENT:
+            return _refused(given, f"the pictures do not agree (correlation {agreement:.2f})")
     return _judged(given, found, problem)
 
 
@@ -85,7 +88,9 @@ class _Problem:
         self.target = _normalised(b, blur)
         h, w = b.shape
         half = max(h, w) / 2
-        self.frame = np.array([[1 / half, 0, -(w - 1) / 2 / half], [0, 1 / half, -(h - 1) / 2 / half], [0, 0, 1]])
+        self.frame = np.array(
+            [[1 / half, 0, -(w - 1) / 2 / half], [0, 1 / half, -(h - 1) / 2 / half], [0, 0, 1]]
+        )
         y, x = np.mgrid[:h, :w]
         self.x, self.y = x / half - (w - 1) / 2 / half, y / half - (h - 1) / 2 / half
         self.scale = 1 / half
@@ -107,8 +112,8 @@ class _Problem:
         image, seen = self.warped(homography)
         gx = (cv2.Scharr(image, cv2.CV_32F, 1, 0) + cv2.Scharr(self.target, cv2.CV_32F, 1, 0)) / 64
         gy = (cv2.Scharr(image, cv2.CV_32F, 0, 1) + cv2.Scharr(self.target, cv2.CV_32F, 0, 1)) / 64
-        at = np.flatnonzero(seen)
-        if len(at) < LEAST_OVERLAP * seen.size:
+        at = np.flatnonzero(seen)[:: int(self.blur)]  # what is blurred says little more between
+        if len(at) * int(self.blur) < LEAST_OVERLAP * seen.size:
             return np.zeros(8), [], False
         residual = (self.target - image).ravel()[at]
         spread = 1.4826 * float(np.median(np.abs(residual))) + 1e-6
@@ -145,11 +150,9 @@ def _judged(given: Array, found: Array, problem: _Problem) -> Registration:
     precision = float(np.mean(np.linalg.norm(np.stack(apart), axis=-1)))
     back = apply_homography(np.linalg.inv(found), at)
     moved = float(np.nanmean(np.linalg.norm(apply_homography(given, back) - at, axis=1)))
-    agreement = float(np.corrcoef(image[seen], problem.target[seen])[0, 1])
+    agreement = _correlation(image[seen], problem.target[seen])
     reason = ""
-    if not agreement >= LEAST_AGREEMENT:
-        reason = f"the pictures do not agree (correlation {agreement:.2f})"
-    elif not moved <= MAX_MOVE_PX:
+    if not moved <= MAX_MOVE_PX:
         reason = f"the answer is {moved:.0f} px from the given homography"
     elif not precision <= PRECISION_PX:
         reason = f"two halves of the pixels differ by {precision:.2f} px"
@@ -160,11 +163,18 @@ def _refused(given: Array, reason: str) -> Registration:
     return Registration(given, np.nan, np.nan, np.nan, reason)
 
 
+def _correlation(a: Array, b: Array) -> float:
+    """-1 to 1; 0 where either has no spread."""
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-9))
+
+
 def _normalised(grey: Array, blur: float) -> Array:
     """(H, W) float32 of about unit spread, without the light of its surroundings."""
     values = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), blur)
-    mean = cv2.GaussianBlur(values, (0, 0), 6 * blur)
-    spread = np.sqrt(np.maximum(cv2.GaussianBlur((values - mean) ** 2, (0, 0), 6 * blur), 0))
+    around = (2 * int(9 * blur) + 1,) * 2
+    mean = cv2.blur(values, around)
+    spread = np.sqrt(np.maximum(cv2.blur((values - mean) ** 2, around), 0))
     out: Array = (values - mean) / (spread + 2.0)
     return out
 

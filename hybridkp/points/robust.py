@@ -59,7 +59,7 @@ def estimate_homography(
     O. Chum, J. Matas, Matching with PROSAC - progressive sample consensus, CVPR 2005.
     L. Moisan, B. Stival, A probabilistic criterion to detect rigid point matches, IJCV 57(3), 2004.
     """
-    a, b, usable = _points(xy_a, xy_b)
+    a, b, usable = finite_pairs(xy_a, xy_b)
     found = _homography(a, b, threshold_px, random_state, ranked)
     if found.reason:  # many ends in one place, which cannot all be right, may hide a sound rest
         rest = np.flatnonzero(~crowded(b, threshold_px))
@@ -77,7 +77,7 @@ def _homography(a: Array, b: Array, threshold_px: float, random_state: int, rank
     if len(a) < 5:
         return _nothing(a, f"{len(a)} matches confirm no homography")
     try:
-        matrix, mask = cv2.findHomography(a, b, _usac(threshold_px, random_state, ranked))
+        matrix, mask = cv2.findHomography(a, b, usac_params(threshold_px, random_state, ranked))
     except cv2.error:
         return _nothing(a)
     if matrix is None or mask is None or mask.sum() < 4 or not is_homography(matrix, a):
@@ -104,11 +104,11 @@ def estimate_fundamental(
     epipolar line.  NaN for fewer than eight matches and where nothing was found.  Matches of one
     plane fit many matrices: whoever looks at planes wants the homography.
     """
-    a, b, usable = _points(xy_a, xy_b)
+    a, b, usable = finite_pairs(xy_a, xy_b)
     if len(a) < 8 or min(np.linalg.matrix_rank(p - p.mean(axis=0), tol=1e-3) for p in (a, b)) < 2:
         return _nothing(usable, f"{len(a)} matches, or matches on a line, confirm no fundamental matrix")
     try:
-        matrix, mask = cv2.findFundamentalMat(a, b, _usac(threshold_px, random_state, ranked))
+        matrix, mask = cv2.findFundamentalMat(a, b, usac_params(threshold_px, random_state, ranked))
     except cv2.error:
         return _nothing(usable)
     if matrix is None or mask is None or matrix.shape != (3, 3) or not np.isfinite(matrix).all():
@@ -205,7 +205,7 @@ def is_homography(matrix: ArrayLike, xy: ArrayLike) -> bool:
     return abs(np.linalg.det(scaled)) > _SINGULAR * max(1.0, float(np.linalg.norm(scaled)) ** 3)
 
 
-def _points(xy_a: ArrayLike, xy_b: ArrayLike) -> tuple[Array, Array, Array]:
+def finite_pairs(xy_a: ArrayLike, xy_b: ArrayLike) -> tuple[Array, Array, Array]:
     """Both (M', 2) float64 without the rows that are not finite, and the (M,) bool that are."""
     a = np.asarray(xy_a, np.float64).reshape(-1, 2)
     b = np.asarray(xy_b, np.float64).reshape(-1, 2)
@@ -215,7 +215,7 @@ def _points(xy_a: ArrayLike, xy_b: ArrayLike) -> tuple[Array, Array, Array]:
     return np.ascontiguousarray(a[usable]), np.ascontiguousarray(b[usable]), usable
 
 
-def _usac(threshold_px: float, random_state: int, ranked: bool) -> Any:
+def usac_params(threshold_px: float, random_state: int, ranked: bool) -> Any:
     """OpenCV's MAGSAC with everything set that differs between versions or depends on threads."""
     if not threshold_px > 0:
         raise InputError(f"threshold_px must be positive, got {threshold_px}")

@@ -29,6 +29,7 @@ from .modalities import SeesModalities as SeesModalities
 from .modalities import modalities_of as modalities_of
 from .modalities import modality as modality
 from .modalities import stack_rows as stack_rows
+from .pairs import Cameras as Cameras
 from .pairs import Matched as Matched
 from .pairs import Pair as Pair
 from .pairs import PairMatcher as PairMatcher

@@ -27,6 +27,24 @@ class Features(NamedTuple):
     size_hw: tuple[int, int]  #: the picture's size, px
 
 
+class Cameras(NamedTuple):
+    """Both cameras of a pair: what a relative pose is estimated with, and the true one."""
+
+    matrix_a: Array  #: (3, 3) intrinsic matrix, px; integer = pixel centre
+    matrix_b: Array
+    pose: Array  #: (3, 4) ``[R | t]``: x_b = R x_a + t, in any unit of length
+    distortion_a: tuple[float, ...] = ()  #: OpenCV's k1, k2, p1, p2
+    distortion_b: tuple[float, ...] = ()
+
+    @property
+    def fundamental(self) -> Array:
+        """(3, 3) of unit norm with b' F a = 0; zero where the camera did not move."""
+        x, y, z = self.pose[:, 3]
+        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        matrix = np.linalg.inv(self.matrix_b).T @ cross @ self.pose[:, :3] @ np.linalg.inv(self.matrix_a)
+        return np.asarray(matrix / max(float(np.linalg.norm(matrix)), 1e-300))
+
+
 @dataclass(frozen=True, eq=False)
 class Pair:
     """Two pictures of one scene, and where each pixel of the first lies in the second.
@@ -40,6 +58,7 @@ class Pair:
         is not a plane
     flow : without a homography: a function that gives (H, W, 2), where each pixel of the first
         picture lies in the second, NaN where nobody knows
+    cameras : both cameras, where they are known; then there may be neither homography nor flow
     change : what differs: "viewpoint", "zoom+rotation", "light", "blur", ...
     rotated : whether the pictures are turned against each other by a lot (over 20 degrees)
     """
@@ -52,18 +71,29 @@ class Pair:
     flow: Callable[[], Array] | None = None
     change: str = ""
     rotated: bool = False
+    cameras: Cameras | None = None
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        if (self.homography is None) == (self.flow is None):
-            raise InputError(f"{self.name}: a pair has either a homography or a flow")
+        given = (self.homography is not None) + (self.flow is not None)
+        if given == 2 or (not given and self.cameras is None):
+            raise InputError(f"{self.name}: a pair has either a homography or a flow, or cameras")
         if self.homography is not None:
             homography = np.array(self.homography, np.float64)
             singular = homography.shape != (3, 3) or abs(np.linalg.det(homography)) < 1e-12
             if singular or not np.isfinite(homography).all():
                 raise InputError(f"{self.name}: the homography must be an invertible (3, 3) matrix")
             object.__setattr__(self, "homography", homography)
+
+    def truth(self) -> Array:
+        """Homography (3, 3), flow (H, W, 2), or, with cameras alone, the fundamental matrix (1, 3, 3)."""
+        if self.homography is not None:
+            return self.homography
+        if self.flow is not None:
+            return np.asarray(self.flow())
+        assert self.cameras is not None
+        return self.cameras.fundamental[None]
 
 
 class Registration(NamedTuple):
@@ -100,9 +130,11 @@ class PairSet:
         """A digest of names, truth and pixels: which data a prediction belongs to."""
         digest = hashlib.sha256()
         for pair in self.pairs:
-            truth = pair.homography if pair.homography is not None else pair.flow()  # type: ignore[misc]
+            truth = pair.truth()
             digest.update(f"{pair.name}|{pair.sequence}|{pair.change}|{pair.rotated}".encode())
             digest.update(np.ascontiguousarray(truth, np.float64).tobytes())
+            for value in pair.cameras or ():
+                digest.update(np.asarray(value, np.float64).tobytes())
             for image in (pair.load_a(), pair.load_b()):
                 digest.update(str(image.shape).encode() + np.ascontiguousarray(image).tobytes())
         return digest.hexdigest()[:16]
@@ -122,6 +154,8 @@ class Matched:
     seconds : stage ("detect", "describe", "match", "estimate", ...) -> seconds; their sum is the
         time of the pair
     reason : why there is no homography, "" where there is one
+    pose : (3, 4) ``[R | t]`` of camera b seen from a, where the pair has cameras; else, and where none was
+        found, NaN
     """
 
     keypoints_a: Keypoints
@@ -133,6 +167,7 @@ class Matched:
     inlier: Array
     seconds: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+    pose: Array = field(default_factory=lambda: np.full((3, 4), np.nan))
 
     __repr__ = short_repr
 
@@ -144,6 +179,7 @@ class Matched:
             "score": np.asarray(self.score, np.float32).reshape(-1),
             "inlier": np.asarray(self.inlier, bool).reshape(-1),
             "homography": np.asarray(self.homography, np.float64).reshape(3, 3),
+            "pose": np.asarray(self.pose, np.float64).reshape(3, 4),
         }
         lengths = {name: len(values[name]) for name in ("xy_a", "xy_b", "score", "inlier")}
         if len(set(lengths.values())) != 1:

@@ -30,11 +30,12 @@ def render(
     truth: PointTruth,
     by_budget: Mapping[int, Sequence[PointScores]],
     scores: Sequence[PointScores],
+    again: Sequence[PointScores],
     contests: Sequence[Contest],
     reference: str,
     gallery: PairGallery,
 ) -> str:
-    """The page as text; ``scores`` are those at the main budget, best first."""
+    """The page as text; ``scores`` at the main budget, best first, ``again`` under the other truth."""
     chosen = pictures.choose_methods(scores, reference)
     disagree = pictures.choose_disagreement(truth, chosen)
     shown = [s.method for s in scores]
@@ -47,6 +48,7 @@ def render(
         balance=_balance(truth, contests, scores, reference),
         parts=_parts(truth, scores),
         sequences=[tables.by_sequence(truth, scores, f) for f in figures_of(truth)],
+        truths=tables.by_truth(truth, scores, again) if again else [],
         budgets=tables.by_budget(truth, by_budget, [*shown, *rest]),
         main_budget=scores[0].budget,
         cases=[(n, p) for n, p in pictures.method_pictures(gallery, chosen) if p],

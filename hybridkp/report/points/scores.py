@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ... import stats as statistics
 from ...files.matched import MatchedSet, no_result
-from ...metrics import POINT_METRICS, Metric, metric_of, mma, pair_scores
-from ...structures import Array, InputError, Matched, Pair, PairSet, short_repr
+from ...metrics import POINT_METRICS, POSE_METRICS, Metric, corner_error, metric_of, mma, pair_scores
+from ...structures import Array, InputError, Matched, Pair, PairSet, Registration, short_repr
 from ..cells import mean
 
 CURVE_PX = tuple(float(t) for t in range(1, 11))  #: thresholds of the MMA curve
 MAIN_BUDGET = 1024  #: points per picture that the page's tables speak of, where there are several
+POSE = metric_of("pose_auc@5", POSE_METRICS)
 HYBRID = "hybrid"  #: the family of methods that combine others
 CONTROL = "control"  #: a hybrid's stages without what is learned, so that the gain has one cause
-AUC, MMA = (metric_of(key, POINT_METRICS) for key in ("auc@3", "mma@3"))
+FINE, AUC, MMA = (metric_of(key, POINT_METRICS) for key in ("auc@1", "auc@3", "mma@3"))
 FEATURE_STAGES = ("detect", "describe")
 
 
@@ -33,9 +34,10 @@ class PointTruth:
 
     data: PairSet
     pairs: tuple[Pair, ...]
-    truths: tuple[Array, ...]  #: homography (3, 3) or flow (H, W, 2)
+    truths: tuple[Array, ...]  #: homography (3, 3), flow (H, W, 2) or fundamental matrix (1, 3, 3)
     not_asked: int  #: pairs of the set that no method was asked about
     metrics: Sequence[Metric]
+    registered: Mapping[str, Registration] = field(default_factory=dict)  #: pair -> its truth made again
 
     __repr__ = short_repr
 
@@ -43,6 +45,10 @@ class PointTruth:
     def groups(self) -> Array:
         """(P,) sequences: what the bootstrap draws."""
         return np.array([p.sequence for p in self.pairs], dtype=str)
+
+    @property
+    def names(self) -> list[str]:
+        return [p.name for p in self.pairs]
 
     @property
     def n_groups(self) -> int:
@@ -54,9 +60,33 @@ class PointTruth:
         return np.array([p.homography is not None for p in self.pairs], bool)
 
     @property
+    def posed(self) -> Array:
+        """(P,) bool: the pairs with cameras."""
+        return np.array([p.cameras is not None for p in self.pairs], bool)
+
+    @property
     def headline(self) -> Metric:
-        """AUC@3 of the homography; MMA@3 where no pair has one."""
+        """AUC@5 degrees of the pose; AUC@3 of the homography where no pair has cameras; else MMA@3."""
+        if self.posed.any():
+            return POSE
         return AUC if self.planar.any() else MMA
+
+    def refined(self) -> PointTruth:
+        """The same pairs with the registered truths in place of the given; those refused keep theirs."""
+        truths = tuple(
+            self.registered[p.name].homography if p.name in self.registered else t
+            for p, t in zip(self.pairs, self.truths, strict=True)
+        )
+        return replace(self, truths=truths)
+
+    def ceiling(self) -> tuple[Array, Array]:
+        """(P,) corner error of the registered truth under the given one, or NaN; (P,) bool, the refused."""
+        found = [self.registered.get(p.name) for p in self.pairs]
+        error = [
+            np.nan if r is None or r.reason else corner_error(r.homography, t, pair_size(p))
+            for p, r, t in zip(self.pairs, found, self.truths, strict=True)
+        ]
+        return np.array(error), np.array([r is not None and bool(r.reason) for r in found])
 
     def parts(self) -> dict[str, Array]:
         """Kinds of pairs that are looked at apart, name -> (P,) bool, where there are two and more."""
@@ -99,8 +129,17 @@ class Contest:
     results: Mapping[str, tuple[statistics.PairedComparison, ...]]  #: key of a figure -> one a challenger
 
 
+def pair_size(pair: Pair) -> tuple[int, int]:
+    """Height and width of a pair's first picture."""
+    h, w = pair.load_a().shape[:2]
+    return int(h), int(w)
+
+
 def gather_truth(
-    pairs: PairSet, matched_sets: Sequence[MatchedSet], more: Sequence[Metric] = ()
+    pairs: PairSet,
+    matched_sets: Sequence[MatchedSet],
+    more: Sequence[Metric] = (),
+    registered: Mapping[str, Registration] | None = None,
 ) -> PointTruth:
     """The truth of every pair that was asked; ``more`` are metrics besides our own.
 
@@ -133,11 +172,9 @@ def gather_truth(
     kept = tuple(p for p in pairs if p.name in asked)
     if not kept:
         raise InputError("nothing to report: the matches have no pairs")
-    truths = tuple(
-        p.homography if p.homography is not None else np.asarray(p.flow())  # type: ignore[misc]
-        for p in kept
-    )
-    return PointTruth(pairs, kept, truths, len(pairs) - len(kept), [*POINT_METRICS, *more])
+    truths = tuple(p.truth() for p in kept)
+    own = [*POINT_METRICS, *(POSE_METRICS if any(p.cameras for p in kept) else ())]
+    return PointTruth(pairs, kept, truths, len(pairs) - len(kept), [*own, *more], registered or {})
 
 
 def score_points(
@@ -175,8 +212,8 @@ def _score(truth: PointTruth, method: str, family: str, runs: Sequence[MatchedSe
         at = [place.get(p.name, -1) for p in truth.pairs]
         matched = [run.results[i] if i >= 0 else no_result() for i in at]
         judged = [
-            pair_scores(a, t, _size(run.size_hw_a, i), _size(run.size_hw_b, i), truth.metrics)
-            for a, t, i in zip(matched, truth.truths, at, strict=True)
+            pair_scores(a, t, _size(run.size_hw_a, i), _size(run.size_hw_b, i), truth.metrics, p.cameras)
+            for a, t, i, p in zip(matched, truth.truths, at, truth.pairs, strict=True)
         ]
         found.append({m.key: [one[m.key] for one in judged] for m in truth.metrics})
         curves.append([mma(a.xy_a, a.xy_b, t, CURVE_PX) for a, t in zip(matched, truth.truths, strict=True)])

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from ...metrics import POINT_METRICS, Metric, metric_of
+from ...metrics import POINT_METRICS, Metric, metric_of, recall_area
 from ...stats import PairedComparison, bootstrap_interval
 from ...structures import Array
 from ..cells import (
@@ -31,7 +32,10 @@ from ..cells import (
     signed,
 )
 from ..verdicts import excludes_zero, host_marks
-from .scores import AUC, MMA, Contest, PointScores, PointTruth, machines
+from .scores import AUC, FINE, MMA, Contest, PointScores, PointTruth, machines
+
+CEILING = "pixel optimum (ceiling)"
+_AREAS = ((FINE, 1.0), (AUC, 3.0))  # and the px that each runs to
 
 
 def columns_of(truth: PointTruth, level: float, reference: str, rows: Sequence[Row]) -> list[Column]:
@@ -124,6 +128,46 @@ def _means(head: Metric, parts: Mapping[str, Array], scores: Sequence[PointScore
         if any(np.isfinite(v[rows]).any() for v in values)
     }
     return make_grid(head.title, [s.method for s in scores], columns)
+
+
+def by_truth(truth: PointTruth, given: Sequence[PointScores], refined: Sequence[PointScores]) -> list[Grid]:
+    """Figures under the given and the registered truth by method; by sequence, what the given one is worth.
+
+    The first table's last line is the ceiling: the registered homographies, judged by the given ones.
+    """
+    error, refused = truth.ceiling()
+    top = {m.key: mean(np.where(np.isnan(error), np.nan, recall_area(error, (t,))[:, 0])) for m, t in _AREAS}
+    anew = {s.method: s for s in refined}
+    methods = [s.method for s in given]
+    columns: dict[str, list[str]] = {}
+    for m, _ in _AREAS:
+        columns[f"{m.title} given"] = [number(mean(s.mean(m.key)), m.digits) for s in given]
+        columns[f"{m.title} given"].append(number(top[m.key], m.digits))
+        columns[f"{m.title} again"] = [number(mean(anew[n].mean(m.key)), m.digits) for n in methods]
+        columns[f"{m.title} again"].append(MISSING)
+    for title, key in (("MMA@1", "mma@1"), ("MMA@3", "mma@3")):
+        columns[f"{title} given"] = [*(number(mean(s.mean(key)), 3) for s in given), MISSING]
+        columns[f"{title} again"] = [*(number(mean(anew[n].mean(key)), 3) for n in methods), MISSING]
+    first = make_grid("the truth as given, and registered again", [*methods, CEILING], columns)
+    groups = truth.groups
+    by_group = {g: groups == g for g in dict.fromkeys(groups[truth.planar].tolist())}
+    area = {m.title: recall_area(error, (t,))[:, 0] for m, t in _AREAS}
+    over = np.array([r.moved_px if r else math.nan for r in map(truth.registered.get, truth.names)])
+    columns = {
+        **{
+            f"ceiling {title}": [number(mean(v[rows]), 3) for rows in by_group.values()]
+            for title, v in area.items()
+        },
+        "moved, px": [number(median(over[rows & ~refused]), 2) for rows in by_group.values()],
+        "at the corners, px": [number(median(error[rows]), 2) for rows in by_group.values()],
+        "pairs refused": [str(int(refused[rows].sum())) for rows in by_group.values()],
+    }
+    second = make_grid("what the given truth is worth", list(by_group), columns)
+    return [replace(first, best=_no_best(first)), replace(second, best=_no_best(second))]
+
+
+def _no_best(grid: Grid) -> tuple[frozenset[str], ...]:
+    return (frozenset(),) * len(grid.headings)
 
 
 def by_budget(

@@ -60,6 +60,17 @@ def facts(truth: PointTruth, scores: Sequence[PointScores], budgets: Sequence[in
     return out
 
 
+def registered(truth: PointTruth) -> str:
+    """Which truth the figures are from, for the provenance; "" where only the given one is there."""
+    if not truth.registered:
+        return ""
+    refused = [name for name, r in truth.registered.items() if r.reason]
+    text = (
+        f"as given; {count(len(truth.registered) - len(refused), 'pair')} also registered again on the pixels"
+    )
+    return text + (f", refused: {listed(refused)}" if refused else "")
+
+
 def balance(scores: Sequence[PointScores], gains: Mapping[str, tuple[int, int, int]], base: str) -> str:
     """Wins and losses in one sentence; ``gains``: figure -> (better, worse, undecided) against ``base``."""
     parts = [
@@ -74,6 +85,17 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
     """What a reader must know to judge the numbers."""
     out = []
     flow = int((~truth.planar).sum())
+    lines = sum(t.shape == (1, 3, 3) for t in truth.truths)
+    if lines:
+        out.append(
+            f"{count(lines, 'pair')} with nothing known but the cameras: there MMA and right inliers ask for 3"
+            " px from the epipolar line only, which chance meets more often, and repeatability is unknown."
+        )
+    if truth.posed.any():
+        out.append(
+            "Poses: the essential matrix of every method's matches by one estimator (MAGSAC, 1 px from the"
+            " epipolar line); the error is the larger of both angles, the sign of the translation left out."
+        )
     if flow and flow < len(truth.pairs):
         out.append(
             f"{count(flow, 'pair')} without a true homography (a scene that is not flat): in MMA and"
@@ -122,7 +144,7 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
 
 
 def _spread(truth: PointTruth, level: float, n_comparisons: int) -> list[str]:
-    scored = truth.planar if truth.headline.key == "auc@3" else np.ones(len(truth.pairs), bool)
+    scored = {"auc@3": truth.planar, "pose_auc@5": truth.posed}.get(truth.headline.key, truth.groups != "")
     g = len(set(truth.groups[scored].tolist()))
     percent = f"{100 * level:g} %"
     out = [

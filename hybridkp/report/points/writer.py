@@ -14,7 +14,7 @@ from typing import Any
 
 from ...files.matched import MatchedSet
 from ...metrics import Metric
-from ...structures import PairSet
+from ...structures import PairSet, Registration
 from ..cells import mean, median, tidy_csv
 from ..material import Material, check_level, table_caption, terms_of
 from ..output import about_page, load_words
@@ -49,6 +49,7 @@ def write_points_report(
     reference: str = REFERENCE,
     metrics: Sequence[Metric] = (),
     provenance: Mapping[str, Any] | None = None,
+    registered: Mapping[str, Registration] | None = None,
 ) -> dict[str, Path]:
     """Score stored matches and write what people and programs read.
 
@@ -70,6 +71,8 @@ def write_points_report(
     reference : the method that times and differences are given against, where it is among them
     metrics : rows of yours, shown besides those of :data:`hybridkp.metrics.POINT_METRICS`
     provenance : facts for the end of the page, such as command, date, machine; shown as given
+    registered : pair -> its homography registered again (:func:`hybridkp.evaluate.refine_truth`): the page
+        then has a section with the figures under either truth, and what the given one is worth
 
     Returns
     -------
@@ -84,7 +87,7 @@ def write_points_report(
     """
     check_level(level)
     sets = list(matched_sets)
-    truth = gather_truth(pairs, sets, metrics)
+    truth = gather_truth(pairs, sets, metrics, registered)
     by_budget = score_points(truth, sets, families)
     main = main_budget(by_budget)
     scores = by_budget[main]
@@ -111,9 +114,10 @@ def write_points_report(
         tips=abouts or {},
         beside={"objects": ("objects.csv", _pairs_csv(truth, by_budget))},
     )
+    again = score_points(truth.refined(), sets, families)[main] if truth.registered else []
     against = contests(truth, scores, reference, level)
     gallery = PairGallery(truth)
-    html = render(material, truth, by_budget, scores, against, reference, gallery)
+    html = render(material, truth, by_budget, scores, again, against, reference, gallery)
     faces = strip(gallery, choose_methods(scores, reference))
     return material.write(
         Path(out),
@@ -121,18 +125,40 @@ def write_points_report(
         overview=material.overview(faces),
         about={"reference": reference},
         **_details(truth, by_budget, scores, against),
+        **_registered(truth, again),
     )
 
 
 def _about(truth: PointTruth, sets: Sequence[MatchedSet], provenance: Mapping[str, Any]) -> dict[str, str]:
     facts = {
         "data": truth.data.name,
+        "truth": words.registered(truth),
         "fingerprint": ", ".join(sorted({m.fingerprint for m in sets if m.fingerprint})),
         "licence of the data": truth.data.licence,
         "seeds": ", ".join(str(s) for s in sorted({m.seed for m in sets})),
         "load of the machine while the clock ran": load_words(m.load for m in sets),
     }
     return about_page(facts, provenance, [m.versions for m in sets])
+
+
+def _registered(truth: PointTruth, again: Sequence[PointScores]) -> dict[str, Any]:
+    """What the JSON file says of the truth registered again, and of each method under it."""
+    if not truth.registered:
+        return {}
+    error, _ = truth.ceiling()
+    by_pair = {
+        name: r._asdict() | {"homography": r.homography.tolist()} for name, r in truth.registered.items()
+    }
+    corners = {name: {"corner_px": float(e)} for name, e in zip(truth.names, error, strict=True)}
+    keys = [m.key for m in truth.metrics]
+    scores = {
+        s.method: {p: {k: float(s.mean(k)[i]) for k in keys} for i, p in enumerate(truth.names)}
+        for s in again
+    }
+    return {
+        "registered": {n: row | corners.get(n, {}) for n, row in by_pair.items()},
+        "under_registered": scores,
+    }
 
 
 def _pairs_csv(truth: PointTruth, by_budget: Mapping[int, Sequence[PointScores]]) -> str:
