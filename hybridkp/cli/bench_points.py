@@ -16,6 +16,8 @@ EXAMPLES = """\
   hybridkp bench-points                        embedded pictures, all methods
   hybridkp bench-points oxford_affine --methods "sift,orb+beblid,rootsift:net" --points 512,1024,2048
   hybridkp bench-points oxford_affine --refine-truth
+  hybridkp bench-points depth --methods "rootsift,union,rootsift:net"      relative pose
+  hybridkp bench-points scannet/pairs_with_gt.txt --points 2048
   hybridkp bench-points hpatches-sequences-release --short-side 480 --out runs/hpatches
 A run that was stopped goes on when the same command is given again."""
 
@@ -27,7 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="?",
         default="synthetic",
-        help='folder of sequences as in HPatches (1.png, 2.png, H_1_2, ...), or "synthetic" (default)',
+        help="folder of sequences as in HPatches (1.png, 2.png, H_1_2, ...); for relative pose SuperGlue's"
+        ' pairs file or a COLMAP text model; or "synthetic" (default), or "depth" (rooms with cameras)',
     )
     methods_option(parser, 'methods as in "hybridkp list --task points", with commas')
     parser.add_argument("--points", type=counts, help="budgets of points per picture, with commas (1024)")

@@ -24,6 +24,8 @@ from .parts import few_of_each as few_of_each
 from .parts import load_parts as load_parts
 from .parts import parse_normalizer as parse_normalizer
 from .parts import thin as thin
+from .posed_pairs import read_colmap as read_colmap
+from .posed_pairs import read_pairs_file as read_pairs_file
 from .pts import read_pts as read_pts
 from .pts import read_pts_folder as read_pts_folder
 from .repairs import Mismatched as Mismatched
@@ -38,6 +40,7 @@ from .synthetic.bundled import bundled_picture as bundled_picture
 from .synthetic.bundled import training_pictures as training_pictures
 from .synthetic.corruptions import CORRUPTIONS as CORRUPTIONS
 from .synthetic.corruptions import corrupted as corrupted
+from .synthetic.depth_pairs import make_depth_pairs as make_depth_pairs
 from .synthetic.faces import make_faces as make_faces
 from .synthetic.films import make_film as make_film
 from .synthetic.photo_pairs import make_pairs as make_pairs

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -106,6 +107,26 @@ def _read_synthetic_pairs(_: Path, split: None, short_side: int | None = SHORT_S
     from .synthetic.photo_pairs import make_pairs
 
     return make_pairs(short_side)
+
+
+def _read_depth_pairs(_: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    from .synthetic.depth_pairs import make_depth_pairs
+
+    return make_depth_pairs(short_side)
+
+
+def _recognises_posed(kind: str, root: Path) -> float:
+    from . import posed_pairs
+
+    found: float = getattr(posed_pairs, f"recognises_{kind}")(root)
+    return found
+
+
+def _read_posed(kind: str, root: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    from . import posed_pairs
+
+    found: PairSet = getattr(posed_pairs, f"read_{kind}")(root, short_side)
+    return found
 
 
 def _recognises_hpatches(root: Path) -> float:
@@ -298,6 +319,31 @@ PAIR_FORMATS: list[Format[PairSet]] = [
         splits=_no_splits,
         read=_read_hpatches,
         options=_SHRINK,
+    ),
+    Format(
+        name="superglue",
+        words="a pairs file in SuperGlue's text form",
+        recognises=partial(_recognises_posed, "pairs_file"),
+        splits=_no_splits,
+        read=partial(_read_posed, "pairs_file"),
+        options=_SHRINK,
+    ),
+    Format(
+        name="colmap",
+        words="a COLMAP text model",
+        recognises=partial(_recognises_posed, "colmap"),
+        splits=_no_splits,
+        read=partial(_read_posed, "colmap"),
+        options=_SHRINK,
+    ),
+    Format(
+        name="depth",
+        words='"depth"',
+        recognises=_never,
+        splits=_no_splits,
+        read=_read_depth_pairs,
+        options=_SHRINK,
+        word="depth",
     ),
     Format(
         name=SYNTHETIC,

@@ -59,7 +59,11 @@ def load_dataset(path: str | Path, split: str | None = None, **options: Any) -> 
 
 
 def load_pairs(path: str | Path, short_side: int | None = SHORT_SIDE) -> PairSet:
-    """Pairs from a folder in the HPatches layout, or the embedded ones for the word "synthetic"."""
+    """Pairs of pictures with known geometry, from what :data:`~hybridkp.datasets.PAIR_FORMATS` has a row for.
+
+    A folder in the HPatches layout, SuperGlue's pairs file or a COLMAP text model; or the embedded ones:
+    "synthetic" (photographs under homographies) and "depth" (rooms with exact cameras).
+    """
     row = recognise_format(path, PAIR_FORMATS)
     return read_format(row, path, None, {"short_side": short_side})
 

@@ -146,7 +146,8 @@ POINT_METRICS: list[Metric] = [
         "AUC@1, AUC@3, AUC@5, AUC@10: from the matches a homography is estimated (the map that lays one"
         " picture of a plane onto the other). Its error is how far it puts the first picture's four corners"
         " wrong, on average. A pair counts 1 with no error, 0 with 3 (1, 5, 10) px and more or with no"
-        " homography, in between in proportion; AUC is the mean over pairs, the area under the curve of pairs solved.",
+        " homography, in between in proportion; AUC is the mean over pairs, the area under the curve of pairs"
+        " solved.",
     ),
     _mma(
         *(3, 1),

@@ -35,8 +35,8 @@ POSE_METRICS: list[Metric] = [
     _auc(
         *(5, 1),
         "pose AUC@5°, @10°, @20°: from the matches and both cameras an essential matrix is estimated, and"
-        " from it how the second camera is turned and where it moved. The error is the larger of both angles. A"
-        " pair counts 1 with no error, 0 with 5 (10, 20) degrees and more, in between in proportion.",
+        " from it how the second camera is turned and where it moved. The error is the larger of both angles."
+        " A pair counts 1 with no error, 0 with 5 (10, 20) degrees and more, in between in proportion.",
     ),
     _auc(10, 2),
     _auc(20, 2),

@@ -7,6 +7,7 @@ picture's points come out, each moved to where the patches agree best.  Never he
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from ..imaging.images import as_uint8, to_grey
 from ..structures import Array, InputError, Parameters
 from ..structures.pairs import Matched, PairMatcher
 from . import local, robust
+from .planes import Plane, find_planes
 from .two_stage import warp_onto
 from .watch import Clock
 
@@ -121,6 +123,9 @@ class RefinedMatcher(Parameters):
     radius_px : float
         Matches farther from the homography than this stay as they are.
     size_px, n_iterations, max_shift_px : as for :func:`least_squares_matching`
+    guide : "homography" or "planes"
+        What picture a is warped by: the first matcher's homography, or each of the planes that its matches
+        fall into (:func:`.planes.find_planes`), for the matches of that plane.
     threshold_px, ranked, random_state : as for :class:`.matchers.FeatureMatcher`
 
     Notes
@@ -135,11 +140,13 @@ class RefinedMatcher(Parameters):
         size_px: int = 21,
         n_iterations: int = 5,
         max_shift_px: float = 2.0,
+        guide: Literal["homography", "planes"] = "homography",
         threshold_px: float = 3.0,
         ranked: bool = True,
         random_state: int = 0,
     ):
         self.first = first
+        self.guide = guide
         self.radius_px = radius_px
         self.size_px = size_px
         self.n_iterations = n_iterations
@@ -158,18 +165,29 @@ class RefinedMatcher(Parameters):
         return replace(result, seconds={**found.seconds, **clock.seconds})
 
     def _refined(self, a: Array, b: Array, found: Matched) -> Matched:
-        if not np.isfinite(found.homography).all() or len(found.score) == 0:
-            return found
-        predicted = apply_homography(found.homography, found.xy_a)
-        near = np.flatnonzero(np.linalg.norm(predicted - found.xy_b, axis=1) <= self.radius_px)
-        warped = warp_onto(a, found.homography, (b.shape[0], b.shape[1]))
         xy_b = found.xy_b.copy()
-        xy_b[near], _ = least_squares_matching(
-            warped, b, predicted[near], xy_b[near], self.size_px, self.n_iterations, self.max_shift_px
-        )
+        for homography, near in self._guides(found):
+            predicted = apply_homography(homography, found.xy_a[near])
+            warped = warp_onto(a, homography, (b.shape[0], b.shape[1]))
+            xy_b[near], _ = least_squares_matching(
+                warped, b, predicted, xy_b[near], self.size_px, self.n_iterations, self.max_shift_px
+            )
+        if len(found.score) == 0:
+            return found
         estimate = robust.estimate_homography(
             found.xy_a, xy_b, self.threshold_px, self.random_state, self.ranked
         )
         if not np.isfinite(estimate.matrix).all():
-            return found
+            return found if self.guide == "homography" else replace(found, xy_b=xy_b)
         return replace(found, xy_b=xy_b, homography=estimate.matrix, inlier=estimate.inlier)
+
+    def _guides(self, found: Matched) -> list[Plane]:
+        """The homographies to warp by, each with the rows of the matches near it."""
+        if self.guide == "planes":
+            return find_planes(found.xy_a, found.xy_b, self.radius_px, random_state=self.random_state)
+        if self.guide != "homography":
+            raise InputError(f'RefinedMatcher: guide must be "homography" or "planes", got {self.guide!r}')
+        if not np.isfinite(found.homography).all():
+            return []
+        away = np.linalg.norm(apply_homography(found.homography, found.xy_a) - found.xy_b, axis=1)
+        return [Plane(found.homography, np.flatnonzero(away <= self.radius_px))]

@@ -7,6 +7,7 @@ pictures come out.  Never here: a method's name, rows, truth.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from ..structures.pairs import Features, LocalFeature, Matched, PairMatcher
 from . import local, robust
 from .matchers import find, union
 from .matching import guided_matches, mutual_nearest
+from .planes import find_planes
 from .robust import Estimate
 from .support import without_twins
 from .watch import Clock
@@ -41,6 +43,10 @@ class TwoStageMatcher(Parameters):
         The radius of each further round, relative to that of the round before.
     pool : "second" or "union"
         What the last estimate is made from: the second feature's matches, or the first's too.
+    guide : "homography" or "planes"
+        What picture a is warped by: the first stage's homography, or each of the planes that its matches
+        fall into (:func:`.planes.find_planes`).  With planes the matches of all of them are pooled, and the
+        first stage's too where no plane's says the same, so that nothing it found is lost.
     min_inliers : int
         A second stage with fewer inliers is not believed.
     threshold_px, ranked, random_state : as for :class:`.matchers.FeatureMatcher`; nearly all guided
@@ -63,6 +69,7 @@ class TwoStageMatcher(Parameters):
         rounds: int = 1,
         shrink: float = 0.25,
         pool: str = "second",
+        guide: Literal["homography", "planes"] = "homography",
         min_inliers: int = 12,
         threshold_px: float = 3.0,
         ranked: bool = False,
@@ -74,6 +81,7 @@ class TwoStageMatcher(Parameters):
         self.rounds = rounds
         self.shrink = shrink
         self.pool = pool
+        self.guide = guide
         self.min_inliers = min_inliers
         self.threshold_px = threshold_px
         self.ranked = ranked
@@ -83,6 +91,8 @@ class TwoStageMatcher(Parameters):
         """As :meth:`.matchers.FeatureMatcher.match`."""
         if self.pool not in ("second", "union"):
             raise InputError(f'TwoStageMatcher: pool must be "second" or "union", got {self.pool!r}')
+        if self.guide not in ("homography", "planes"):
+            raise InputError(f'TwoStageMatcher: guide must be "homography" or "planes", got {self.guide!r}')
         if self.rounds < 1 or self.radius_px <= 0:
             raise InputError("TwoStageMatcher: rounds must be at least 1 and radius_px positive")
         a, b = local.picture(image_a), local.picture(image_b)
@@ -94,6 +104,8 @@ class TwoStageMatcher(Parameters):
 
     def _second_stage(self, a: Array, b: Array, coarse: Matched) -> Matched:
         features_b = find(self.second, b)
+        if self.guide == "planes":
+            return self._by_planes(a, features_b, coarse)
         if not np.isfinite(coarse.homography).all():
             return self._unguided(a, features_b)
         result, homography = coarse, coarse.homography
@@ -108,6 +120,37 @@ class TwoStageMatcher(Parameters):
         self, a: Array, features_b: Features, homography: Array, radius_px: float, coarse: Matched
     ) -> Matched | None:
         """One warp and its matches; None when they are not to be believed."""
+        keypoints_a, xy_a, xy_b, score = self._aligned(a, features_b, homography, radius_px)
+        if self.pool == "union":
+            xy_a, xy_b, score = _pooled(coarse, xy_a, xy_b, score)
+        estimate = self._estimate(xy_a, xy_b)
+        if estimate.inlier.sum() < self.min_inliers:
+            return None
+        return _matched(keypoints_a, features_b.keypoints, xy_a, xy_b, score, estimate)
+
+    def _by_planes(self, a: Array, features_b: Features, coarse: Matched) -> Matched:
+        """Each plane's warp and its matches, those that agree on a plane; then the first stage's others."""
+        points, columns = [], []
+        for plane in find_planes(coarse.xy_a, coarse.xy_b, self.threshold_px, random_state=self.random_state):
+            keypoints_a, *matches = self._aligned(a, features_b, plane.homography, self.radius_px)
+            inlier = self._estimate(*matches[:2]).inlier
+            if inlier.sum() >= self.min_inliers:
+                points.append(keypoints_a)
+                columns.append([column[inlier] for column in matches])
+        if not columns:
+            return coarse
+        columns.append([coarse.xy_a, coarse.xy_b, coarse.score])
+        side = np.repeat(np.arange(len(columns)), [len(c[2]) for c in columns])
+        xy_a, xy_b, score = (np.concatenate(column) for column in zip(*columns, strict=True))
+        keep = np.flatnonzero(without_twins(xy_a, xy_b, side))
+        xy_a, xy_b, score = xy_a[keep], xy_b[keep], score[keep]
+        estimate = self._estimate(xy_a, xy_b)
+        return _matched(local.join(points), features_b.keypoints, xy_a, xy_b, score, estimate)
+
+    def _aligned(
+        self, a: Array, features_b: Features, homography: Array, radius_px: float
+    ) -> tuple[Keypoints, Array, Array, Array]:
+        """The second feature's points of picture a, warped and mapped back, and its guided matches."""
         warped = warp_onto(a, homography, features_b.size_hw)
         features_a = find(self.second, warped)
         back = apply_homography(np.linalg.inv(homography), features_a.keypoints.xy)
@@ -119,16 +162,7 @@ class TwoStageMatcher(Parameters):
             back[seen], points.score, points.size, points.angle, points.octave, points.label
         )
         xy_a = keypoints_a.xy[matches.index_a]
-        xy_b = features_b.keypoints.xy[matches.index_b]
-        score = matches.score
-        if self.pool == "union":
-            xy_a, xy_b, score = _pooled(coarse, xy_a, xy_b, score)
-        estimate = self._estimate(xy_a, xy_b)
-        if estimate.inlier.sum() < self.min_inliers:
-            return None
-        return Matched(
-            keypoints_a, features_b.keypoints, xy_a, xy_b, score, *estimate[:2], reason=estimate.reason
-        )
+        return keypoints_a, xy_a, features_b.keypoints.xy[matches.index_b], matches.score
 
     def _unguided(self, a: Array, features_b: Features) -> Matched:
         features_a = find(self.second, a)
@@ -136,15 +170,7 @@ class TwoStageMatcher(Parameters):
         xy_a = features_a.keypoints.xy[matches.index_a]
         xy_b = features_b.keypoints.xy[matches.index_b]
         estimate = self._estimate(xy_a, xy_b)
-        return Matched(
-            features_a.keypoints,
-            features_b.keypoints,
-            xy_a,
-            xy_b,
-            matches.score,
-            *estimate[:2],
-            reason=estimate.reason,
-        )
+        return _matched(features_a.keypoints, features_b.keypoints, xy_a, xy_b, matches.score, estimate)
 
     def _estimate(self, xy_a: Array, xy_b: Array) -> Estimate:
         return robust.estimate_homography(xy_a, xy_b, self.threshold_px, self.random_state, self.ranked)

@@ -23,7 +23,7 @@ DEPTH = "depth"
 SIZE_HW = (360, 480)  #: of the pictures, px
 SUPERSAMPLING = 2
 FOCAL = 0.85  #: of the camera, in widths of the picture
-#: change -> how far the second camera stands off (room units), turns about its axis (degrees), and comes nearer
+#: change -> how far the second camera stands off (room units), turns (degrees), and comes nearer
 MOVES: dict[str, tuple[float, float, float]] = {
     "narrow": (0.35, 3.0, 0.0),
     "medium": (0.8, 6.0, 0.3),
@@ -77,7 +77,7 @@ def make_depth_pairs(
     (['room0/narrow', 'room0/medium', 'room0/wide', 'room0/turned'], (3, 4))
     """
     pairs = []
-    size, shrink = shrink_matrix(SIZE_HW, short_side or 0)
+    _, shrink = shrink_matrix(SIZE_HW, short_side or 0)
     for room in range(n_rooms):
         for change in MOVES:
             a, b = _views(room, change, random_state)
@@ -268,7 +268,7 @@ def _picture(which: int, room: int, change: str, random_state: int, textures: st
 
 
 def _flow(room: int, change: str, random_state: int, textures: str, short_side: int) -> Array:
-    """(H, W, 2): where each pixel of the first picture lies in the second; NaN where that does not show it."""
+    """(H, W, 2): where each pixel of the first picture lies in the second; NaN where it is hidden."""
     a, b = _views(room, change, random_state)
     size, shrink = shrink_matrix(SIZE_HW, short_side)
     a, b = (v._replace(matrix=shrink @ v.matrix) for v in (a, b))

@@ -88,7 +88,7 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
     lines = sum(t.shape == (1, 3, 3) for t in truth.truths)
     if lines:
         out.append(
-            f"{count(lines, 'pair')} with nothing known but the cameras: there MMA and right inliers ask for 3"
+            f"{count(lines, 'pair')} with nothing known but cameras: there MMA and right inliers ask for 3"
             " px from the epipolar line only, which chance meets more often, and repeatability is unknown."
         )
     if truth.posed.any():
