@@ -29,14 +29,15 @@ import numpy as np
 
 from hybridkp import evaluate, recipes
 from hybridkp.files import write_atomic
-from hybridkp.metrics import POINT_METRICS, Metric
+from hybridkp.metrics import Metric
 from hybridkp.report.landmarks import scores as landmark_scores
 from hybridkp.report.points import scores as point_scores
 from hybridkp.structures import Array, InputError
 
 FORMAT = 1
 #: keys of the metrics that a page of interest points shows, the leading one first
-POINT_FIGURES = ("auc@3", "mma@3", "correct_inliers")
+POINT_FIGURES = ("auc@3", "auc@1", "mma@3", "correct_inliers")
+POSE_FIGURES = ("pose_auc@5", "pose_auc@10", "pose_auc@20", "mma@3")  #: where pairs have cameras
 PROVENANCE = ("data", "split", "fit", "judged", "seeds", "machine", "versions", "date", "command")
 
 
@@ -85,10 +86,17 @@ def landmarks(folder: Path, data: str | None) -> dict[str, Any]:
     }
 
 
-def points(folder: Path, data: str | None) -> dict[str, Any]:
-    """The published form of a bench of interest points, at its main budget."""
+def points(folder: Path, data: str | None, again: bool = False) -> dict[str, Any]:
+    """The published form of a bench of interest points, at its main budget; ``again``: by new truth."""
     found, pairs = evaluate.comparable_matches(folder, data)
-    truth = point_scores.gather_truth(pairs, found)
+    registered = evaluate.stored_truth(folder, pairs)
+    truth = point_scores.gather_truth(pairs, found, registered=registered)
+    worth = {"truth": given_truth(truth)} if registered else {}
+    if again and not registered:
+        raise InputError(f"{folder}: no registered truth there; run bench-points --refine-truth first")
+    truth = truth.refined() if again else truth
+    keys = POSE_FIGURES if truth.posed.any() else POINT_FIGURES
+    rows_of = {m.key: m for m in truth.metrics}
     budgets = point_scores.score_points(truth, found, {})
     budget = point_scores.main_budget(budgets)
     rows = [
@@ -96,22 +104,37 @@ def points(folder: Path, data: str | None) -> dict[str, Any]:
             "name": s.method,
             "model_bytes": -1,
             "fit_seconds": None,
-            "values": {key: rounded(s.mean(key)) for key in POINT_FIGURES},
+            "values": {key: rounded(s.mean(key)) for key in keys},
         }
         for s in budgets[budget]
     ]
     return {
         "task": "points",
-        "figures": {key: figure(next(m for m in POINT_METRICS if m.key == key)) for key in POINT_FIGURES},
+        "figures": {key: figure(rows_of[key]) for key in keys},
         "groups": codes(truth.groups),
         "methods": rows,
+        **worth,
         "facts": {
-            "data": _name(pairs.name),
+            "data": _name(pairs.name) + (", truth registered again" if again else ""),
             "judged": f"{len(truth.pairs)} pairs of {truth.n_groups} sequences, {budget} points per picture",
             "seeds": ", ".join(str(s) for s in sorted({m.seed for m in found})),
             "versions": versions(m.versions for m in found),
         },
     }
+
+
+def given_truth(truth: point_scores.PointTruth) -> list[dict[str, Any]]:
+    """By sequence: how far registering moves the given truth, px, and what it leaves of AUC (the ceiling)."""
+    error, refused = truth.ceiling()
+    moved = np.array([r.moved_px if r else np.nan for r in map(truth.registered.get, truth.names)])
+    out = []
+    for name in dict.fromkeys(truth.groups.tolist()):
+        rows = (truth.groups == name) & ~refused
+        row: dict[str, Any] = {"sequence": name, "pairs": int((truth.groups == name).sum())}
+        row |= {"refused": int(refused[truth.groups == name].sum())}
+        row |= {"moved_px": rounded(moved[rows]), "corner_px": rounded(error[rows])}
+        out.append(row)
+    return out
 
 
 def codes(groups: Array) -> list[int]:
@@ -182,15 +205,19 @@ def as_text(published: Mapping[str, Any]) -> str:
     return f'{json.dumps(head, indent=1)[:-2]},\n "groups": {groups},\n "methods": [\n{lines}\n]}}\n'
 
 
-def publish(folder: Path, data: str | None, names: Mapping[str, str] | None) -> dict[str, Any]:
+def publish(
+    folder: Path, data: str | None, names: Mapping[str, str] | None, again: bool = False
+) -> dict[str, Any]:
     """Everything of one file, from stored predictions or matches."""
-    made = (points if evaluate.stored_task(folder) == "points" else landmarks)(folder, data)
+    on_points = evaluate.stored_task(folder) == "points"
+    made = points(folder, data, again) if on_points else landmarks(folder, data)
     return {
         "format": FORMAT,
         "task": made["task"],
         "provenance": provenance(folder, made["facts"]),
         "figures": made["figures"],
         "groups": made["groups"],
+        **({"truth": made["truth"]} if "truth" in made else {}),
         "methods": renamed(made["methods"], made["task"], names),
     }
 
@@ -202,10 +229,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--data", help="where the data are now (default: where they were)")
     parser.add_argument("--methods", type=Path, help="JSON: name in the folder -> expression")
+    parser.add_argument("--again", action="store_true", help="points: judged by the registered truth")
     parser.add_argument("--untimed", action="store_true", help="fit seconds mean nothing: leave them out")
     args = parser.parse_args(arguments)
     names = read_json(args.methods) if args.methods else None
-    published = publish(args.folder, args.data, names)
+    published = publish(args.folder, args.data, names, args.again)
     for row in published["methods"] if args.untimed else ():
         row["fit_seconds"] = None
     write_atomic(args.out, as_text(published))

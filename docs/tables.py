@@ -8,7 +8,8 @@ between them::
 
 ``table NAME`` is every method of one run; ``summary NAME`` what it shows, in words; ``against NAME METHOD
 [KIND]`` the paired difference of each method, or each of a kind, to one; ``side-by-side NAME,NAME
-METHOD METHOD ...`` a few methods on several sets; ``choose NAME,NAME`` the best of each kind on each
+METHOD METHOD ...`` a few methods on several sets; ``truth GIVEN AGAIN METHOD ...`` what the given
+homographies are worth by sequence, and methods under both; ``choose NAME,NAME`` the best of each kind on each
 set; ``choose-time NAME``, ``choose-turned NAME`` and ``choose-objects NAME,NAME`` what that page says of
 time, of turned pictures and of several objects; ``networks NAME`` a run of networks with what each costs;
 ``finders NAME`` and ``whole NAME`` a bench of finders, with the figures that were stored; ``doors`` which
@@ -231,6 +232,32 @@ def against(name: str, reference: str, kind: str = "") -> str:
     better = "Below 0 is better" if run.head.lower_is_better else "Above 0 is better"
     lead = f"Differences to `{base.name}` on the same objects. {better}."
     return f"{lead}\n\n{markdown(headings, lines, left=(0, 1))}\n\n{source(run)}"
+
+
+def truth(given: str, again: str, *methods: str) -> str:
+    """What the given truth is worth by sequence, and a few methods under it and under the registered one."""
+    run, other = read(given), read(again)
+    rows = json.loads((RESULTS / f"{given}.json").read_text(encoding="utf-8"))["truth"]
+    headings, lines = ["", *(r["sequence"] for r in rows)], []
+    for title, key in (("moved over the overlap, px", "moved_px"), ("moved at the corners, px", "corner_px")):
+        spans = [np.array(r[key], float) for r in rows]
+        lines.append([title, *(f"{np.median(v):.2f} ({v.min():.2f} to {v.max():.2f})" for v in spans)])
+    lines.append(["refused, of pairs", *(f"{r['refused']} of {r['pairs']}" for r in rows)])
+    for px in (3, 1):
+        top = [np.maximum(0, 1 - np.array(r["corner_px"], float) / px).mean() for r in rows]
+        lines.append([f"**ceiling, AUC@{px}**", *(f"**{v:.3f}**" for v in top)])
+    groups = np.unique(run.groups)
+    for name in methods:
+        for px in (3, 1):
+            for which, title in ((run, "given"), (other, "again")):
+                found = which.method(name)
+                values = (
+                    [DASH] * len(rows)
+                    if found is None
+                    else [f"{np.nanmean(found.values[f'auc@{px}'][run.groups == g]):.3f}" for g in groups]
+                )
+                lines.append([f"`{name}`, AUC@{px}, {title}", *values])
+    return f"{markdown(headings, lines, left=(0,))}\n\n{source(run)}"
 
 
 def networks(name: str) -> str:
@@ -545,6 +572,7 @@ def whole(name: str) -> str:
 KINDS: dict[str, Callable[..., str]] = {
     "doors": doors,
     "table": table,
+    "truth": truth,
     "summary": summary,
     "against": against,
     "side-by-side": side_by_side,

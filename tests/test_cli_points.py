@@ -146,7 +146,7 @@ def test_stopped_says_how_to_go_on(capsys, recipes, folder, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["bench-points", "FOLDER/none"], "no such folder"),
+        (["bench-points", "FOLDER/none"], "no such file or folder"),
         (["bench-points", "FOLDER", "--methods", "sfit"], "did you mean 'sift'"),
         (["bench-points", "FOLDER", "--methods", "xyz"], "hybridkp list --task points"),
         (["bench-points", "FOLDER/.."], "no sequence there"),

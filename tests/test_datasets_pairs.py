@@ -134,7 +134,7 @@ def test_holes_in_a_folder_are_named(tmp_path, spoil, message):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="no such"):
         load_pairs(tmp_path / "none")
     with pytest.raises(InputError, match="must be positive"):
         read_hpatches(write_sequence(tmp_path / "s"), -1)

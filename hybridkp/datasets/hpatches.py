@@ -75,8 +75,10 @@ def read_hpatches(
 
 
 def recognises(root: Path) -> float:
-    """Sure of a sequence and of a folder of sequences."""
-    return float(root.is_dir() and (_is_sequence(root) or any(map(_is_sequence, root.iterdir()))))
+    """Sure of a sequence and of a folder of sequences; of any other folder it says best what is wrong."""
+    if not root.is_dir():
+        return 0.0
+    return 1.0 if _is_sequence(root) or any(map(_is_sequence, root.iterdir())) else 0.05
 
 
 def rotation_degrees(homography: ArrayLike, xy: ArrayLike) -> float:

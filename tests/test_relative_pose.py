@@ -1,0 +1,149 @@
+"""Relative pose: exact cameras of drawn rooms, both text forms, the errors, and planes as a guide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from hybridkp import recipes
+from hybridkp.datasets import load_pairs, make_depth_pairs
+from hybridkp.datasets.posed_pairs import quarter_turned
+from hybridkp.metrics import match_errors, pair_scores, pose_error, rotation_error, translation_error
+from hybridkp.points import estimate_pose
+from hybridkp.points.planes import find_planes
+from hybridkp.structures import Cameras, InputError, Keypoints, Matched, Pair
+
+PAIR = make_depth_pairs(n_rooms=1).pairs[1]
+
+
+def turned(degrees: float) -> np.ndarray:
+    return cv2.Rodrigues(np.array([0, np.deg2rad(degrees), 0]))[0]
+
+
+def test_angles_are_those_that_were_planted() -> None:
+    truth = np.column_stack([np.eye(3), [1.0, 0, 0]])
+    found = np.column_stack([turned(3), -(turned(7) @ [1.0, 0, 0])])
+    assert_allclose([rotation_error(found, truth), translation_error(found, truth)], [3, 7], atol=1e-9)
+    assert pose_error(found, truth) == pytest.approx(7) and pose_error(truth, truth) == 0
+    assert pose_error(np.full((3, 4), np.nan), truth) == np.inf
+    assert translation_error(truth, np.eye(3, 4)) == 0, "a camera that did not move has no direction"
+
+
+def test_a_rooms_flow_and_cameras_agree_and_give_its_pose() -> None:
+    flow, cameras = PAIR.truth(), PAIR.cameras
+    assert cameras is not None
+    y, x = np.nonzero(np.isfinite(flow).all(-1))
+    a, b = np.column_stack([x, y])[::997].astype(float), flow[y, x][::997]
+    assert match_errors(a, b, cameras.fundamental[None]).max() < 1e-3
+    assert np.median(match_errors(a + 0.5, b, cameras.fundamental[None])) > 0.05
+    wrong = np.random.default_rng(0).uniform(0, 300, (len(a) // 3, 2))
+    found = estimate_pose(np.concatenate([a, a[: len(wrong)]]), np.concatenate([b, wrong]), cameras)
+    assert pose_error(found.pose, cameras.pose) < 0.1 and found.inlier[: len(a)].mean() > 0.99
+    nothing = estimate_pose(a[:4], b[:4], cameras)
+    assert np.isnan(nothing.pose).all() and "4 matches" in nothing.reason
+
+
+def test_what_the_flow_says_is_what_the_pictures_show() -> None:
+    a, b, flow = PAIR.load_a().mean(2), PAIR.load_b().mean(2), PAIR.truth()
+    seen = np.isfinite(flow).all(-1)
+    shifted = []
+    for by in (0.0, 0.5):
+        at = np.where(seen[..., None], flow + by, 0).astype(np.float32)
+        there = cv2.remap(b.astype(np.float32), at[..., 0], at[..., 1], cv2.INTER_LINEAR)
+        shifted.append(np.corrcoef(a[seen], there[seen])[0, 1])
+    assert shifted[0] > shifted[1] and shifted[0] > 0.97
+
+
+def test_planes_share_out_matches() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.uniform(0, 300, (120, 2))
+    b = a + np.where(np.arange(120)[:, None] < 70, [12.0, 3.0], [-15.0, 8.0])
+    planes = find_planes(a, b)
+    assert [sorted(p.rows.tolist()) for p in planes] == [list(range(70)), list(range(70, 120))]
+    assert find_planes(np.zeros((0, 2)), np.zeros((0, 2))) == []
+
+
+def test_planes_guide_the_second_stage_and_the_refinement() -> None:
+    method = "rootsift:net[guide=planes]:refine[guide=planes]"
+    a, b = PAIR.load_a(), PAIR.load_b()
+    found = recipes.make_matcher(method, 512).match(a, b)
+    one = recipes.make_matcher("rootsift:net", 512).match(a, b)
+    right = [(match_errors(m.xy_a, m.xy_b, PAIR.truth()) < 1).sum() for m in (found, one)]
+    assert right[0] > right[1]
+    with pytest.raises(InputError, match="guide"):
+        recipes.make_matcher("rootsift:net[guide=lines]")
+
+
+def posed_folder(folder: Path) -> Cameras:
+    assert PAIR.cameras is not None
+    for name, load in (("a.png", PAIR.load_a), ("b.png", PAIR.load_b)):
+        cv2.imwrite(str(folder / name), load())
+    return PAIR.cameras
+
+
+def test_superglues_file_comes_back_turns_and_all(tmp_path: Path) -> None:
+    cameras = posed_folder(tmp_path)
+    numbers = [*cameras.matrix_a.ravel(), *cameras.matrix_b.ravel(), *cameras.pose.ravel(), 0, 0, 0, 1]
+    file = tmp_path / "pairs.txt"
+    file.write_text(f"a.png b.png 0 1 {' '.join(map(repr, map(float, numbers)))}\n")
+    pair = load_pairs(file, 0).pairs[0]
+    assert pair.cameras is not None and pair.homography is None and pair.flow is None
+    assert_allclose(pair.cameras.matrix_a, cameras.matrix_a)
+    assert pair.load_b().shape[:2] == PAIR.load_b().shape[1::-1]
+    flow = PAIR.truth()
+    y, x = np.nonzero(np.isfinite(flow).all(-1))
+    a, b = np.column_stack([x, y])[::997].astype(float), flow[y, x][::997]
+    b = np.column_stack([b[:, 1], PAIR.load_b().shape[1] - 1 - b[:, 0]])  # turned counter-clockwise
+    assert match_errors(a, b, pair.truth()).max() < 1e-3
+    for text, word in (
+        ("a.png b.png 0 0 1 2", "got 6 fields"),
+        (file.read_text().replace("a.png", "c.png"), "c.png"),
+    ):
+        file.write_text(text.rstrip("\n") + "\n" if word != "got 6 fields" else file.read_text() + text)
+        with pytest.raises(InputError, match=word):
+            load_pairs(file)
+
+
+def test_colmaps_model_comes_back_half_a_pixel_on(tmp_path: Path) -> None:
+    cameras = posed_folder(tmp_path)
+    k = cameras.matrix_a
+    line = f"PINHOLE 480 360 {k[0, 0]} {k[1, 1]} {k[0, 2] + 0.5} {k[1, 2] + 0.5}"
+    (tmp_path / "cameras.txt").write_text(f"# cameras\n1 {line}\n")
+    vector = cv2.Rodrigues(cameras.pose[:, :3])[0].ravel()
+    half = np.linalg.norm(vector) / 2
+    q = [np.cos(half), *(np.sin(half) * vector / np.linalg.norm(vector))]
+    first, second = "1 1 0 0 0 0 0 0 1 a.png", " ".join(map(str, [2, *q, *cameras.pose[:, 3], 1, "b.png"]))
+    (tmp_path / "images.txt").write_text(f"{first}\n1 1 7 2 2 8\n{second}\n3 3 7 4 4 9\n")
+    pair = load_pairs(tmp_path, 0).pairs[0]
+    assert pair.cameras is not None
+    assert_allclose(pair.cameras.matrix_a, cameras.matrix_a, atol=1e-9)
+    assert_allclose(pair.cameras.pose, cameras.pose, atol=1e-9)
+    (tmp_path / "cameras.txt").write_text("1 FOV 480 360 300 240 180 1\n")
+    with pytest.raises(InputError, match="image_undistorter"):
+        load_pairs(tmp_path)
+
+
+def test_turning_a_camera_four_times_changes_nothing() -> None:
+    matrix = np.array([[300.0, 0, 200], [0, 310, 150], [0, 0, 1]])
+    turned_matrix, rotation = quarter_turned(matrix, (360, 480), 4)
+    assert_allclose(turned_matrix, matrix)
+    assert_allclose(rotation, np.eye(3))
+
+
+def test_a_pair_with_cameras_alone_is_judged_by_lines_and_pose() -> None:
+    assert PAIR.cameras is not None
+    pair = Pair("s/1", "s", PAIR.load_a, PAIR.load_b, cameras=PAIR.cameras)
+    none, nan = Keypoints(np.zeros((0, 2))), np.full((3, 3), np.nan)
+    nothing = np.zeros((0, 2))
+    matched = Matched(none, none, nothing, nothing, [], nan, [], pose=PAIR.cameras.pose)
+    from hybridkp.metrics import POINT_METRICS, POSE_METRICS
+
+    found = pair_scores(matched, pair.truth(), (9, 9), (9, 9), [*POINT_METRICS, *POSE_METRICS], pair.cameras)
+    assert found["pose_auc@5"] == 1 and found["pose_deg"] == 0
+    assert np.isnan(found["repeatability@3"]) and np.isnan(found["auc@3"]) and found["mma@3"] == 0
+    with pytest.raises(InputError, match="or cameras"):
+        Pair("s/1", "s", PAIR.load_a, PAIR.load_b)
