@@ -35,7 +35,8 @@ def find_planes(
     has fewer than ``min_inliers`` or is no more than chance (:func:`.robust.estimate_homography`).
     """
     a, b = np.asarray(xy_a, float).reshape(-1, 2), np.asarray(xy_b, float).reshape(-1, 2)
-    rest, planes = np.arange(len(a)), []
+    rest = np.arange(len(a))
+    planes: list[Plane] = []
     while len(planes) < max_planes and len(rest) >= min_inliers:
         found = estimate_homography(a[rest], b[rest], threshold_px, random_state)
         if found.inlier.sum() < min_inliers:

@@ -54,8 +54,7 @@ def columns_of(truth: PointTruth, level: float, reference: str, rows: Sequence[R
     def at(place: int) -> list[Column]:
         found = [m for m in truth.metrics if m.place == place]
         return [
-            Column.of(m, bound, (f"{m.key}_low", f"{m.key}_high")) if m.interval else Column.of(m, m.summary)
-            for m in found
+            Column.of(m, bound, (f"{m.key}_low", f"{m.key}_high")) if m.interval else _plain(m) for m in found
         ]
 
     failed = "pairs at which the method raised an exception"
@@ -76,6 +75,12 @@ def make_rows(
     numbers = [{**_accuracy(truth, s, level), **_cost(s, base)} for s in scores]
     marks = dict.fromkeys(("feature_ms", "ms", "ratio"), host_marks(*machines(scores)))
     return ranked_rows([s.method for s in scores], comparisons, numbers, [s.family for s in scores], marks)
+
+
+def _plain(metric: Metric) -> Column:
+    """A column without an interval; a median has a key of its own, as it also counts what is infinite."""
+    column = Column.of(metric, metric.summary)
+    return replace(column, key=f"{metric.key}_median") if metric.summary == "median" else column
 
 
 def _accuracy(truth: PointTruth, s: PointScores, level: float) -> dict[str, float]:
