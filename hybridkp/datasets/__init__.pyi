@@ -5,7 +5,6 @@ from .coco_writer import write_coco as write_coco
 from .convert import convert_dataset as convert_dataset
 from .formats import FORMATS as FORMATS
 from .formats import KEEPS as KEEPS
-from .formats import PAIR_FORMATS as PAIR_FORMATS
 from .formats import Format as Format
 from .formats import formats_help as formats_help
 from .formats import recognise_format as recognise_format
@@ -20,6 +19,7 @@ from .load import load_dataset as load_dataset
 from .load import load_pairs as load_pairs
 from .load import split_names as split_names
 from .lookup import Tally as Tally
+from .pair_formats import PAIR_FORMATS as PAIR_FORMATS
 from .parts import few_of_each as few_of_each
 from .parts import load_parts as load_parts
 from .parts import parse_normalizer as parse_normalizer

@@ -13,8 +13,9 @@ from typing import Any
 from ..structures import Dataset, InputError
 from ..structures.pairs import PairSet
 from .adjust import OPTIONS, adjust
-from .formats import PAIR_FORMATS, read_format, recognise_format
+from .formats import read_format, recognise_format
 from .lookup import SHORT_SIDE, with_one_depth
+from .pair_formats import PAIR_FORMATS
 
 
 def split_names(path: str | Path) -> tuple[str, ...]:

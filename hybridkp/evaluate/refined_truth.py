@@ -51,7 +51,7 @@ def refine_truth(
             if progress is not None:
                 progress(pair.name, number, len(plane))
             if pair.name not in found:
-                found[pair.name] = register_homography(pair.load_a(), pair.load_b(), pair.homography)
+                found[pair.name] = register_homography(pair.load_a(), pair.load_b(), pair.truth())
                 write_atomic(path, _as_text(facts, found))
     if progress is not None:
         progress("done", len(plane), len(plane))
@@ -106,4 +106,5 @@ def _row(row: Mapping[str, Any]) -> Registration:
     if homography.shape != (3, 3) or not np.isfinite(homography).all() or np.linalg.det(homography) == 0:
         raise ValueError("a homography is nine finite numbers of an invertible matrix")
     figures = [float("nan") if row[key] is None else float(row[key]) for key in _FIGURES]
-    return Registration(homography, *figures, reason=str(row["reason"]))
+    moved, precision, agreement = figures
+    return Registration(homography, moved, precision, agreement, str(row["reason"]))

@@ -8,7 +8,7 @@ own is read.
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -132,7 +132,7 @@ def _looking(eye: Array, target: Array, roll: float) -> tuple[Array, Array]:
 def _surfaces(room: int, random_state: int, textures: str) -> list[Surface]:
     """Floor, three walls and five to seven boxes."""
     rng = np.random.default_rng([random_state, 9, room])
-    planes = [  # origin, along, down
+    planes: list[tuple[Any, Any, Any]] = [  # origin, along, down
         ([-4, 1.5, 9], [8, 0, 0], [0, 0, -8]),
         ([-4, -3.0, 9], [8, 0, 0], [0, 4.5, 0]),
         ([-4, -3.0, 1], [0, 0, 8], [0, 4.5, 0]),
@@ -148,7 +148,12 @@ def _surfaces(room: int, random_state: int, textures: str) -> list[Surface]:
         planes += [(corner, u, down), (corner + v, -v, down), (corner + u, v, down)]
         planes += [(corner + v, u, -v), (corner + down, u, v)]
     names = TEXTURES[textures]
-    return [_textured(*(np.array(x, float) for x in p), names[rng.integers(len(names))], rng) for p in planes]
+    return [
+        _textured(
+            np.array(o, float), np.array(u, float), np.array(v, float), names[rng.integers(len(names))], rng
+        )
+        for o, u, v in planes
+    ]
 
 
 def _textured(origin: Array, along: Array, down: Array, picture: str, rng: np.random.Generator) -> Surface:
@@ -194,7 +199,8 @@ def render(
     """
     h, w = size_hw[0] * scale, size_hw[1] * scale
     finer = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
-    image, depth = np.zeros((h, w, 3), np.uint8), np.full((h, w), np.inf, np.float32)
+    image: Array = np.zeros((h, w, 3), np.uint8)
+    depth: Array = np.full((h, w), np.inf, np.float32)
     for surface in surfaces:
         forward = finer @ _to_picture(surface, view)
         if abs(np.linalg.det(forward)) < 1e-9:  # seen edge on
@@ -204,7 +210,8 @@ def render(
             continue
         back = np.linalg.inv(forward)
         x, y = np.arange(x0, x1, dtype=np.float32)[None], np.arange(y0, y1, dtype=np.float32)[:, None]
-        along, down, nearness = (np.float32(r[0]) * x + np.float32(r[1]) * y + np.float32(r[2]) for r in back)
+        shares: list[Array] = [np.float32(r[0]) * x + np.float32(r[1]) * y + np.float32(r[2]) for r in back]
+        along, down, nearness = shares
         z = 1 / np.maximum(nearness, 1e-6)
         along, down = along * z, down * z
         part = depth[y0:y1, x0:x1]
