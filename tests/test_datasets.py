@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from hybridkp.datasets import (
+    CORRUPTIONS,
     check_dataset,
+    corrupted,
     describe_dataset,
     group_folds,
     group_split,
@@ -225,6 +227,26 @@ def test_coco_single_landmark_without_box_takes_the_picture(folder: Path) -> Non
 def test_coco_info_normalizer_overrides(folder: Path, given: list[Any]) -> None:
     dataset = read_coco(put(folder, changed(info={"normalizer": given, "licence": "CC0"})))
     assert dataset.normalizer == ("points", 1, 2) and dataset.licence == "CC0"
+
+
+def test_coco_scale_in_mm(folder: Path) -> None:
+    """Every picture with a scale: errors in mm; it survives writing, and a harder picture of half the size."""
+    content = document()
+    for image in content["images"]:
+        image["mm_per_px"] = 0.25
+    first = read_coco(put(folder, content))
+    assert first.normalizer == ("mm",)
+    write_coco(first, folder / "again.json")
+    again = read_coco(folder / "again.json")
+    assert [s.mm_per_px for s in again] == [0.25] * len(again) and again.normalizer == ("mm",)
+    kind = next(k for k, c in CORRUPTIONS.items() if c.move is not None)
+    harder = corrupted(again, kind, 4)
+    pairs = [(a, b) for a, b in zip(again, harder, strict=True) if len(a.instances[0].xy) > 1]
+    for a, b in pairs:
+        there = [np.diff(s.instances[0].xy, axis=0) * s.mm_per_px for s in (a, b)]
+        np.testing.assert_allclose(*(np.hypot(*t.T) for t in there), rtol=1e-6)
+    content["images"][0]["mm_per_px"] = "a lot"
+    assert read_coco(put(folder, content)).normalizer != ("mm",)
 
 
 def test_coco_round_trip(folder: Path) -> None:

@@ -38,6 +38,31 @@ def test_normalizer_lengths() -> None:
     np.testing.assert_array_equal(metrics.normalizer_lengths(TRUTH, ("pixel",)), [1, 1, 1])
 
 
+def test_mm_by_each_pictures_own_scale() -> None:
+    truth = np.zeros((3, 2, 2))
+    predicted = truth + [3.0, 4.0]
+    lengths = metrics.normalizer_lengths(truth, ("mm",), mm_per_px=[0.4, 0.1, NAN])
+    np.testing.assert_allclose(metrics.nme(truth, predicted, lengths), [2.0, 0.5, NAN], rtol=1e-12)
+    with pytest.raises(InputError, match="mm_per_px"):
+        metrics.normalizer_lengths(truth, ("mm",))
+
+
+def test_errors_along_and_across_a_contour() -> None:
+    """A loop of four, a line of two turned by 45 degrees, and a landmark without a neighbour."""
+    square = [[0, 0], [10, 0], [10, 10], [0, 10]]
+    truth = np.array([[*square, [20, 20], [24, 24], [50, 50]]], float)
+    skeleton = [[0, 1], [1, 2], [2, 3], [3, 0], [4, 5]]
+    slid = truth.copy()
+    slid[0, 4:6] += 3.0  # along the line
+    slid[0, 6] += 30.0  # has no direction
+    along, across = metrics.contour_errors(truth, slid, [10.0], skeleton)
+    np.testing.assert_allclose([along, across], [[2 * np.hypot(3, 3) / 10 / 6], [0]], atol=1e-12)
+    left = truth.copy()
+    left[0, 1] += [2.0, -2.0]  # at that corner the loop runs from (0, 0) to (10, 10): across it
+    along, across = metrics.contour_errors(truth, left, [10.0], skeleton)
+    np.testing.assert_allclose([along, across], [[0], [np.hypot(2, 2) / 10 / 6]], atol=1e-12)
+
+
 def test_two_points_in_one_place_make_no_length() -> None:
     assert np.isnan(metrics.normalizer_lengths(np.ones((1, 2, 2)), ("points", 0, 1))).all()
 

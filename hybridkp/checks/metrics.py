@@ -51,7 +51,7 @@ class _Objects:
         self.perfect = Objects(
             truth,
             truth,
-            lengths=np.ones(n) if metric.normalizers == ("pixel",) else rng.uniform(40, 70, n),
+            lengths=np.ones(n) if metric.normalizers in (("pixel",), ("mm",)) else rng.uniform(40, 70, n),
             areas=box[:, 2] * box[:, 3],
             boxes_xywh=box,
             score=np.linspace(1, 0.2, n),

@@ -74,7 +74,8 @@ class Classroom:
         k = len(self.models.landmarks)
         xy = apply_affine(matrix, instance.xy) if known else np.full((k, 2), np.nan)
         # of the picture, as the data are measured; then of the plate
-        length = normalizer_lengths(instance.xy[None], self.normalizer, instance.box_xywh[None])[0]
+        truth, box = instance.xy[None], instance.box_xywh[None]
+        length = normalizer_lengths(truth, self.normalizer, box, [sample.mm_per_px])[0]
         return Plate(sample.name, plate, xy, float(length * matrix[0, 0]) if known else np.nan)
 
     def take(self, image: Array) -> str:

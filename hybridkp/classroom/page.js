@@ -81,8 +81,8 @@ function dot(to, x, y, radius, colour, ring) {
   }
 }
 
-/** An error as people read it: a share, or px of the picture where the data are measured in those. */
-const told = v => v === null || v === undefined ? "–" : DATA.in_px ? `${v.toFixed(1)} px` : `${(100 * v).toFixed(1)} %`;
+/** An error as people read it: a share, or px of the picture, or mm, where the data are measured in those. */
+const told = v => v === null || v === undefined ? "–" : DATA.unit === "%" ? `${(100 * v).toFixed(1)} %` : `${v.toFixed(1)} ${DATA.unit}`;
 
 const stageOf = model => model.stages[Math.min(view.stage, model.stages.length - 1)];
 

@@ -55,7 +55,7 @@ def render(
         "pictures": [{"id": name} for name in classroom.plates],
         "levels": LEVELS,
         "cell": CELL,
-        "in_px": classroom.normalizer[0] == "pixel",
+        "unit": {"pixel": "px", "mm": "mm"}.get(classroom.normalizer[0], "%"),
         "inferno": base64.b64encode(_inferno().tobytes()).decode(),
         **(further or {}),
     }
@@ -105,6 +105,8 @@ def _unit(classroom: Classroom) -> str:
             return f"Errors are shares of the distance from {names[i]} to {names[j]}."
         case ("pixel",):
             return "Errors are in px of the picture."
+        case ("mm",):
+            return "Errors are in mm."
     return "Errors are shares of the side of the box."
 
 

@@ -122,7 +122,7 @@ def normalizer_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--normalizer",
         metavar="HOW",
-        help="errors are divided by: box, pixel, or the distance of landmarks I,J (default: the data's)",
+        help="errors are divided by: box, pixel, mm, or the distance of landmarks I,J (default: the data's)",
     )
 
 

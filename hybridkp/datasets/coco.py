@@ -20,7 +20,7 @@ import numpy as np
 
 from ..structures import Array, Dataset, InputError, Sample
 from .adjust import whole_picture
-from .coco_objects import Record, read_instances, size_hw_of
+from .coco_objects import Record, mm_per_px_of, read_instances, size_hw_of
 from .coco_senses import senses_of
 from .layouts import infer_flip, names_for, parse_normalizer, recognise
 from .lookup import find_pictures
@@ -74,8 +74,8 @@ def read_coco(
     is kept with ``ignore`` set.  ``image.group`` names the group; without it each picture is its
     own group (``hybridkp data check`` says so).  ``flip_indices`` absent: inferred from
     left/right in the names, else None.  ``info.normalizer`` and ``category.sigmas`` override
-    what :mod:`~hybridkp.datasets.layouts` knows; when every box is its whole picture the
-    normaliser is ("pixel",).
+    what :mod:`~hybridkp.datasets.layouts` knows; when every picture has ``image.mm_per_px`` the
+    normaliser is ("mm",), else when every box is its whole picture ("pixel",).
 
     Raises
     ------
@@ -127,6 +127,7 @@ def dataset_of(
             group=str(image.get("group") or image["file_name"]),
             size_hw=size_hw_of(image),
             image_id=image_id,
+            mm_per_px=mm_per_px_of(image),
             **senses,
         )
         for load, senses, (image_id, image) in zip(
@@ -305,6 +306,8 @@ def _normalizer(info: Record, landmarks: tuple[str, ...], layout: Any, samples: 
         return parse_normalizer(info["normalizer"], landmarks, where)
     if layout is not None:
         return layout.normalizer
+    if samples and all(s.mm_per_px > 0 for s in samples):
+        return ("mm",)
     pairs = [(i.box_xywh, s.size_hw) for s in samples for i in s.instances]
     if pairs and all(whole_picture(box, size) for box, size in pairs):
         return ("pixel",)

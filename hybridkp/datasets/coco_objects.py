@@ -30,6 +30,14 @@ def size_hw_of(image: Record) -> tuple[int, int] | None:
     return (h, w) if 0 < h < 2**31 and 0 < w < 2**31 else None
 
 
+def mm_per_px_of(image: Record) -> float:
+    """``mm_per_px`` as the file says it, NaN where it does not or where it is no length."""
+    value = image.get("mm_per_px")
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9:
+        return float(value)
+    return float("nan")
+
+
 def read_instances(
     document: Record, category: Record, images: dict[Any, Record], path: Path, repairs: Repairs
 ) -> dict[Any, list[Instance]]:

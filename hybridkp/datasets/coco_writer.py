@@ -56,6 +56,8 @@ def coco_document(dataset: Dataset) -> Record:
         image: Record = {"id": image_id, "file_name": sample.name, "group": sample.group}
         if sample.size_hw is not None:
             image |= {"width": sample.size_hw[1], "height": sample.size_hw[0]}
+        if sample.mm_per_px > 0:
+            image["mm_per_px"] = float(sample.mm_per_px)
         images.append(image)
         for instance in sample.instances:
             ids_of = {"id": len(annotations) + 1, "image_id": image_id, "category_id": dataset.category_id}

@@ -58,7 +58,11 @@ def normalizer_text(dataset: Dataset) -> str:
     if kind == "points":
         a, b = (dataset.landmarks[i] for i in ends)
         return f"distance from {a} ({ends[0]}) to {b} ({ends[1]})"
-    return {"box": "square root of the box's area", "pixel": "nothing: errors in px"}[kind]
+    return {
+        "box": "square root of the box's area",
+        "pixel": "nothing: errors in px",
+        "mm": "nothing: errors in mm",
+    }[kind]
 
 
 def _range(values: list[float]) -> list[float] | None:

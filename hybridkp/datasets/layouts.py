@@ -104,15 +104,15 @@ def infer_flip(landmarks: Sequence[str]) -> Array | None:
 
 
 def parse_normalizer(value: object, landmarks: Sequence[str], where: str) -> Normalizer:
-    """``info.normalizer`` of a file: "box", "pixel", ["box"], ["points", i, j] (indices or names)."""
+    """``info.normalizer`` of a file: "box", "pixel", "mm", ["box"], ["points", i, j] (indices or names)."""
     parts = [value] if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else []
-    if len(parts) == 1 and parts[0] in ("box", "pixel"):
+    if len(parts) == 1 and parts[0] in ("box", "pixel", "mm"):
         return (parts[0],)
     if len(parts) == 3 and parts[0] == "points":
         ends = [list(landmarks).index(p) if p in landmarks else p for p in parts[1:]]
         if all(isinstance(e, int) and 0 <= e < len(landmarks) for e in ends) and ends[0] != ends[1]:
             return ("points", int(ends[0]), int(ends[1]))
     raise InputError(
-        f'{where}: normalizer {value!r} is none of ["box"], ["pixel"], ["points", i, j] with 0-based'
+        f'{where}: normalizer {value!r} is none of ["box"], ["pixel"], ["mm"], ["points", i, j] with 0-based'
         f" landmark indices below {len(landmarks)} or names"
     )

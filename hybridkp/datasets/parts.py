@@ -67,10 +67,12 @@ def parse_normalizer(text: str | None, dataset: Dataset) -> tuple[Any, ...] | No
     """``--normalizer`` as :data:`hybridkp.structures.Normalizer`; None = the data's own."""
     if text is None:
         return None
-    if text in ("box", "pixel"):
+    if text in ("box", "pixel", "mm"):
         return (text,)
     names, parts = list(dataset.landmarks), [p.strip() for p in text.split(",")]
     ends = [names.index(p) if p in names else int(p) if p.isdigit() else -1 for p in parts]
     if len(ends) != 2 or ends[0] == ends[1] or not all(0 <= e < len(names) for e in ends):
-        raise InputError(f"--normalizer {text}: give box, pixel, or two of the {len(names)} landmarks as I,J")
+        raise InputError(
+            f"--normalizer {text}: give box, pixel, mm, or two of the {len(names)} landmarks as I,J"
+        )
     return ("points", *ends)

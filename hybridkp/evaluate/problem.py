@@ -34,8 +34,8 @@ def load_problem(
     data : what :func:`hybridkp.datasets.load_dataset` reads; data without splits are divided by group
     split : what is judged on
     max_train, max_val : at most so many pictures
-    normalizer : "box", "pixel", two landmarks as "I,J", a :data:`hybridkp.structures.Normalizer`, or None
-        for the data's own
+    normalizer : "box", "pixel", "mm", two landmarks as "I,J", a
+        :data:`hybridkp.structures.Normalizer`, or None for the data's own
     anyway : see :class:`~hybridkp.structures.Problem`
     options : the reader's, as of :func:`hybridkp.datasets.load_dataset`: ``category``, ``images_dir``
 

@@ -8,6 +8,7 @@ from .classification import error_by_score as error_by_score
 from .classification import expected_calibration_error as expected_calibration_error
 from .coco import COCO_PERSON_SIGMAS as COCO_PERSON_SIGMAS
 from .coco import oks_ap_from_coco as oks_ap_from_coco
+from .contour import contour_errors as contour_errors
 from .homographies import AUC_PX as AUC_PX
 from .homographies import THRESHOLDS_PX as THRESHOLDS_PX
 from .homographies import corner_error as corner_error

@@ -39,7 +39,7 @@ def _lengths(lengths: ArrayLike, n: int) -> Array:
     return np.where(np.isfinite(out) & (out > 0), out, np.nan)
 
 
-def _mean(values: Array, axis: int | None = None) -> Array:
+def mean_of_known(values: Array, axis: int | None = None) -> Array:
     """Mean of what is not NaN; NaN without a warning where nothing is left."""
     there = ~np.isnan(values)
     total = np.where(there, values, 0.0).sum(axis=axis)
@@ -72,7 +72,10 @@ def point_errors(truth: ArrayLike, predicted: ArrayLike) -> Array:
 
 
 def normalizer_lengths(
-    truth: ArrayLike, normalizer: Normalizer, boxes_xywh: ArrayLike | None = None
+    truth: ArrayLike,
+    normalizer: Normalizer,
+    boxes_xywh: ArrayLike | None = None,
+    mm_per_px: ArrayLike | None = None,
 ) -> Array:
     """The length, px, that each object's errors are divided by.
 
@@ -82,8 +85,10 @@ def normalizer_lengths(
     normalizer : tuple
         ``("points", i, j)``: distance of the true landmarks i and j (outer eye corners: the
         inter-ocular distance of [1]_; two ends of the torso for PCK [2]_); ``("box",)``: square
-        root of the box's width times height; ``("pixel",)``: 1.
+        root of the box's width times height; ``("pixel",)``: 1; ``("mm",)``: the px of one mm, so that
+        errors come out in mm.
     boxes_xywh : (B, 4), needed by ``("box",)`` only
+    mm_per_px : (B,), needed by ``("mm",)`` only
 
     Returns
     -------
@@ -94,7 +99,8 @@ def normalizer_lengths(
     Raises
     ------
     InputError
-        Unknown normaliser, a landmark outside 0..K-1, or no boxes for ``("box",)``.
+        Unknown normaliser, a landmark outside 0..K-1, no boxes for ``("box",)``, or no object with a scale
+        for ``("mm",)``.
 
     References
     ----------
@@ -120,9 +126,17 @@ def normalizer_lengths(
             length = np.sqrt(np.maximum(box[:, 2], 0) * np.maximum(box[:, 3], 0))
         case ("pixel",):
             length = np.ones(n)
+        case ("mm",):
+            scale = _lengths(np.full(n, np.nan) if mm_per_px is None else mm_per_px, n)
+            if n and np.isnan(scale).all():
+                raise InputError(
+                    'normalizer ("mm",): no picture says its scale; a COCO file has it as mm_per_px'
+                    " of its images"
+                )
+            length = 1 / scale
         case _:
             raise InputError(
-                f"unknown normalizer {normalizer!r}: use ('points', i, j), ('box',) or ('pixel',)"
+                f"unknown normalizer {normalizer!r}: use ('points', i, j), ('box',), ('pixel',) or ('mm',)"
             )
     return _lengths(length, n)
 
@@ -136,7 +150,7 @@ def _extent(truth: Array) -> Array:
     return np.hypot(side[:, 0], side[:, 1])
 
 
-def _charged(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, missing: ArrayLike | None) -> Array:
+def charged(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, missing: ArrayLike | None) -> Array:
     """(B, K) normalised errors, finite: a missing prediction costs ``missing`` px."""
     error = point_errors(truth, predicted)
     length = _lengths(lengths, len(error))
@@ -176,14 +190,14 @@ def nme(
     >>> nme([[[0, 0], [10, 0]]], [[[0, 1], [10, 0]]], [10.0])
     array([0.05])
     """
-    return _mean(_charged(truth, predicted, lengths, missing), axis=1)
+    return mean_of_known(charged(truth, predicted, lengths, missing), axis=1)
 
 
 def per_landmark_error(
     truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, *, missing: ArrayLike | None = None
 ) -> Array:
     """(K,) mean normalised error of each landmark over the objects that have it; see :func:`nme`."""
-    return _mean(_charged(truth, predicted, lengths, missing), axis=0)
+    return mean_of_known(charged(truth, predicted, lengths, missing), axis=0)
 
 
 def _correct(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) -> Array:
@@ -212,7 +226,7 @@ def pck(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) ->
     (0.5, array([0., 1.]))
     """
     correct = _correct(truth, predicted, lengths, t)
-    return float(_mean(correct)), _mean(correct, axis=0)
+    return float(mean_of_known(correct)), mean_of_known(correct, axis=0)
 
 
 def precision_recall_f1(
@@ -260,7 +274,7 @@ def precision_recall_f1(
 def object_pck(truth: ArrayLike, predicted: ArrayLike, lengths: ArrayLike, t: float) -> Array:
     """(B,) fraction of each object's labelled points within ``t`` normalisers: each *object* counts
     the same in its mean, and it can go through :mod:`hybridkp.stats`."""
-    return _mean(_correct(truth, predicted, lengths, t), axis=1)
+    return mean_of_known(_correct(truth, predicted, lengths, t), axis=1)
 
 
 def ced(values: ArrayLike, thresholds: ArrayLike) -> Array:
@@ -302,7 +316,7 @@ def auc(values: ArrayLike, cutoff: float = 0.08) -> float:
     A step curve's area needs no grid: each object adds ``max(0, 1 - value / cutoff)``.  Departure:
     toolboxes sum trapezia over a grid of thresholds, which converges to this value.
     """
-    return float(_mean(object_auc(_kept(values), cutoff)))
+    return float(mean_of_known(object_auc(_kept(values), cutoff)))
 
 
 def failure_rate(values: ArrayLike, cutoff: float = 0.08) -> float:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..structures import Array, Dataset, InputError, Normalizer, short_repr
+from .contour import is_contour
 from .landmarks import check_points, normalizer_lengths
 
 #: what a metric may need of an object -> why objects without it are left out
@@ -22,6 +23,7 @@ NEEDS = {
     "box": "the box is not known",
     "visibility": "no landmark says whether it is visible",
     "skeleton": "the landmarks have no skeleton",
+    "contour": "the skeleton is no contour",
     "second": "there is no second annotator",
 }
 
@@ -91,6 +93,7 @@ class Objects:
             "box": np.isfinite(self.boxes_xywh).all(axis=1),
             "visibility": (self.visibility > 0).any(axis=1),
             "skeleton": np.full(len(self), len(self.skeleton) > 0),
+            "contour": np.full(len(self), is_contour(self.skeleton)),
             "second": np.any(np.isfinite(self.second).all(axis=2), axis=1),
         }
         if need not in known:
@@ -117,7 +120,8 @@ def objects_of(
     areas = np.array([i.area for i in found], np.float64)
     areas = np.where(np.isfinite(areas) & (areas > 0), areas, boxes[:, 2] * boxes[:, 3])
     try:
-        lengths = normalizer_lengths(truth, tuple(normalizer or dataset.normalizer), boxes)
+        scale = np.array([dataset.samples[s].mm_per_px for s, _ in rows])
+        lengths = normalizer_lengths(truth, tuple(normalizer or dataset.normalizer), boxes, scale)
     except ValueError as error:
         raise InputError(f"{dataset.name}: {error}") from None
     return Objects(
@@ -156,7 +160,7 @@ class Metric:
     scale : factor from the function's values to shown ones (100 for a percentage)
     needs : of :data:`NEEDS`; objects without one of them are left out of this metric, and of no other
     summary : how the objects' values become one: "mean", "median", or "set" (the function says it)
-    normalizers : kinds of normaliser under which a report shows it: "length", "torso", "pixel";
+    normalizers : kinds of normaliser under which a report shows it: "length", "torso", "pixel", "mm";
         of those the first row leads
     place : in the table: 1 before the costs, 2 behind them, 0 in CSV and JSON only
     interval : whether the table gives its interval too; the leading metric always has one
@@ -182,7 +186,7 @@ class Metric:
     scale: float = 1.0
     needs: tuple[str, ...] = ()
     summary: Literal["mean", "median", "set"] = "mean"
-    normalizers: tuple[str, ...] = ("length", "torso", "pixel")
+    normalizers: tuple[str, ...] = ("length", "torso", "pixel", "mm")
     place: int = 1
     interval: bool = False
     meaning: str = ""

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..structures import Array, Dataset, Normalizer
-from .landmarks import nme, object_auc, object_failure, object_pck, pck, precision_recall_f1
+from .contour import contour_errors, is_contour
+from .landmarks import charged, nme, object_auc, object_failure, object_pck, pck, precision_recall_f1
 from .metric import Metric, Objects
 from .oks import oks_ap
 
@@ -23,6 +24,17 @@ _NORMALIZER = ("normalizer",)
 
 def _nme(o: Objects) -> Array:
     return nme(o.truth, o.predicted, o.lengths)
+
+
+def _points_sd(o: Objects) -> float:
+    """Standard deviation of all labelled points' errors, as SD stands beside MRE."""
+    error = charged(o.truth, o.predicted, o.lengths, None)
+    error = error[np.isfinite(error)]
+    return float(error.std(ddof=1)) if len(error) > 1 else float("nan")
+
+
+def _contour(which: int) -> Callable[[Objects], Array]:
+    return lambda o: contour_errors(o.truth, o.predicted, o.lengths, o.skeleton)[which]
 
 
 def _within(t: float) -> Callable[[Objects], Array]:
@@ -71,6 +83,12 @@ def _near(px: int) -> Metric:
     return _like(_NEAR, f"pck_{px}px_percent", f"within {px} px", words, function=_points_within(px))
 
 
+def _success(mm: float) -> Metric:
+    words = f"success detection rate: points at most {mm:g} mm away"
+    changes: dict[str, Any] = {"function": _points_within(mm), "normalizers": ("mm",)}
+    return _like(_NEAR, f"sdr_{mm:g}mm_percent", f"SDR {mm:g} mm", words, **changes)
+
+
 def _presence(which: int, t: float) -> Callable[[Objects], float]:
     return lambda o: precision_recall_f1(o.truth, o.predicted, o.lengths, t)[which]
 
@@ -100,10 +118,15 @@ def _second(o: Objects) -> Array:
 
 
 _AGREES = "mean distance of an object's points from those of a second annotator"
+_SIDES = {
+    "along": "how far an object's landmarks slid along their contour",
+    "across": "how far an object's landmarks lie off their contour",
+}
 _FAILED, _AUC = (lambda o: object_failure(_nme(o), 0.08)), (lambda o: object_auc(_nme(o), 0.08))
 _TO_8 = "area under the CED up to 8 %, 100 = perfect"
 _SHARE = f"share of an object's landmarks closer than 0.2 normalisers{_OVER}"
 _ONCE = "PCK@0.2 with each point counted once"
+_MM: dict[str, Any] = {"unit": "mm", "normalizers": ("mm",)}
 _TORSO: dict[str, Any] = {"digits": 1, "normalizers": ("torso",)}
 
 #: under each kind of normaliser the first row leads; append to it (:func:`hybridkp.checks.metric_checks`)
@@ -120,6 +143,12 @@ LANDMARK_METRICS: list[Metric] = [
     _like(_PX, "error_px", "mean error", _MEAN + _OVER),
     _like(_PX, "median_px", "median", "median of the objects' mean errors", summary="median"),
     *map(_near, (5, 10)),
+    _like(_PX, "mre_mm", "MRE", f"mean radial error: {_MEAN}{_OVER}", **_MM),
+    _like(
+        *(_PX, "sd_mm", "SD", "standard deviation of the points' errors"),
+        **(_MM | {"function": _points_sd, "summary": "set"}),
+    ),
+    *map(_success, (2, 2.5, 3, 4)),
     _like(
         _NME,
         "second_percent",
@@ -137,6 +166,15 @@ LANDMARK_METRICS: list[Metric] = [
         function=_second,
         needs=("normalizer", "second"),
     ),
+    *(
+        _like(
+            *(_NME, f"{side}_contour_percent", f"{side} contour", f"{words}, as NME{_OVER}"),
+            function=_contour(i),
+            needs=("normalizer", "contour"),
+            place=2,
+        )
+        for i, (side, words) in enumerate(_SIDES.items())
+    ),
     *_presence_rows(0.1, "a tenth of the normaliser", "length"),
     *_presence_rows(0.2, "0.2 normalisers", "torso"),
     *_presence_rows(5.0, "5 px", "pixel"),
@@ -152,13 +190,13 @@ LANDMARK_METRICS: list[Metric] = [
 
 
 def normalizer_kind(normalizer: Normalizer, landmarks: Sequence[str]) -> str:
-    """What errors are divided by: a "torso" (shoulder to hip), nothing ("pixel"), or else a "length".
+    """What errors are divided by: a "torso" (shoulder to hip), nothing ("pixel", "mm"), or else a "length".
 
     >>> normalizer_kind(("points", 0, 1), ["left shoulder", "right hip"])
     'torso'
     """
-    if tuple(normalizer) == ("pixel",):
-        return "pixel"
+    if tuple(normalizer) in (("pixel",), ("mm",)):
+        return str(normalizer[0])
     if normalizer[0] == "points":
         ends = " ".join(landmarks[i].lower() for i in normalizer[1:])
         if "shoulder" in ends and "hip" in ends:
@@ -171,10 +209,12 @@ def metrics_for(
 ) -> list[Metric]:
     """The rows that a report of ``dataset`` shows, the leading one first; ``more`` come behind.
 
-    NME leads, PCK@0.2 where errors are divided by a torso, px where they are not divided.  A search
-    improves the leading one.  Rows about a second annotator come only where there is one.
+    NME leads, PCK@0.2 where errors are divided by a torso, px or mm where they are not divided.  A search
+    improves the leading one.  Rows about a second annotator or a contour come only where there is one.
     """
     kind = normalizer_kind(tuple(normalizer or dataset.normalizer), dataset.landmarks)
     alone = all(i.second_xy is None for sample in dataset for i in sample.instances)
     rows = [m for m in (*LANDMARK_METRICS, *more) if kind in m.normalizers]
-    return [m for m in rows if not (alone and "second" in m.needs)]
+    lacking = {"second"} if alone else set()
+    lacking |= set() if is_contour(dataset.skeleton) else {"contour"}
+    return [m for m in rows if not lacking & set(m.needs)]

@@ -44,8 +44,8 @@ def scorer(metric: str | Metric = "error_px", normalizer: Normalizer = ("pixel",
     [0.0, 0.0, 0.0]
     """
     row = metric_of(metric, LANDMARK_METRICS)
-    if normalizer[0] == "box":
-        raise InputError('scorer: crops have no boxes; take ("pixel",) or ("points", i, j)')
+    if normalizer[0] in ("box", "mm"):
+        raise InputError('scorer: crops have no boxes and no scale; take ("pixel",) or ("points", i, j)')
 
     def score(estimator: Any, images: Any, xy: Any) -> float:
         truth = np.asarray(xy, float)

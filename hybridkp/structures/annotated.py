@@ -97,7 +97,8 @@ class Sample:
     the picture's size where the annotations tell it, ``image_id`` its id there (-1 = none),
     ``modalities`` what else there is of the same scene, loaded likewise and in kinds as
     :data:`~hybridkp.structures.MODALITIES` says.  ``time`` is in seconds of its film or sound (NaN =
-    unknown), ``view`` the camera's name, and pictures of one ``instant`` were taken at the same time.
+    unknown), ``view`` the camera's name, and pictures of one ``instant`` were taken at the same time.  ``mm_per_px`` is
+    the length in the world that one px of the picture shows, NaN when unknown.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Sample:
     time: float = float("nan")
     view: str = ""
     instant: str = ""
+    mm_per_px: float = float("nan")
 
     __repr__ = short_repr
 
@@ -119,7 +121,7 @@ class Sample:
 
 
 #: how errors are normalised: ("points", i, j) distance of two landmarks; ("box",) square root of
-#: the box's width times height; ("pixel",) not at all
+#: the box's width times height; ("pixel",) not at all; ("mm",) in mm, by :attr:`Sample.mm_per_px`
 Normalizer = tuple[Any, ...]
 
 

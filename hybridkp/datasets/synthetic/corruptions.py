@@ -81,7 +81,9 @@ def _corrupted(sample: Sample, kind: str, severity: int, random_state: int) -> S
         name: partial(_moved_along, name, load, matrix, out_hw) for name, load in sample.modalities.items()
     }
     load = partial(_warped, sample.load, matrix, out_hw)
-    return replace(sample, load=load, modalities=further, instances=instances, size_hw=out_hw)
+    scale = abs(float(np.linalg.det(matrix[:, :2]))) ** 0.5
+    moved = {"instances": instances, "size_hw": out_hw, "mm_per_px": sample.mm_per_px / scale}
+    return replace(sample, load=load, modalities=further, **moved)
 
 
 def _changed(

@@ -40,7 +40,7 @@ def spots(truth: Truth, scores: Sequence[Scores], n: int = MOST) -> list[Spot]:
     if len(scores) < 2:
         return []
     xy = np.stack([s.xy[0] for s in scores])
-    unit = np.ones(len(truth.xy)) if truth.in_px else truth.lengths
+    unit = truth.lengths
     error = np.linalg.norm(xy - truth.xy, axis=-1) / unit[:, None]  # (M, B, K)
     known = np.isfinite(error).all(0)
     far = np.where(known, np.ptp(np.minimum(np.nan_to_num(error), _cap(error)), axis=0), -1.0)

@@ -58,7 +58,7 @@ def _ced(truth: Truth, scores: Sequence[Scores]) -> dict[str, Any]:
     top = max(tails[-2] if len(tails) > 2 else tails[-1], 1e-6)
     grid = np.linspace(0, top, 160)
     curves = {s.method: (scale * grid, error_curve(s, grid)) for s in scores if np.isfinite(s.error).any()}
-    label = "mean error of an object, px" if truth.in_px else "NME of an object, %"
+    label = "NME of an object, %" if truth.divided else f"mean error of an object, {unit}"
     svg = curves_context(
         curves,
         "ced",

@@ -66,14 +66,14 @@ class Truth:
         return np.isfinite(self.lengths) & self.objects.labelled
 
     @property
-    def in_px(self) -> bool:
-        """Whether errors are shown in px, not in % of the normaliser."""
-        return tuple(self.normalizer) == ("pixel",)
+    def divided(self) -> bool:
+        """Whether errors are shown in % of the normaliser, not in px or mm."""
+        return tuple(self.normalizer) not in (("pixel",), ("mm",))
 
     @property
     def error_unit(self) -> tuple[float, str]:
         """Factor from errors to shown ones, and their unit."""
-        return (1.0, "px") if self.in_px else (100.0, "%")
+        return (100.0, "%") if self.divided else (1.0, "mm" if self.normalizer[0] == "mm" else "px")
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,6 +95,8 @@ def _what(truth: Truth) -> str:
             by = f"divided by the distance of the true landmarks {names[i]} and {names[j]}"
         case ("box",):
             by = "divided by the square root of the box's width times height"
+        case ("mm",):
+            by = "in mm by the scale that the data give for each picture"
         case _:
             by = "in pixels of the picture"
     error = f"Error of an object: mean distance of its labelled landmarks, {by}."
