@@ -169,7 +169,7 @@ ROOMS: dict[str, set[str]] = {
         "threadpoolctl",
     },
     "metrics": {"numpy", "structures"},
-    "peers": {"cv2", "dlib", "files", "imaging", "numpy", "sklearn", "structures"},
+    "peers": {"cv2", "datasets", "dlib", "files", "imaging", "numpy", "sklearn", "structures"},
     "points": {"cv2", "descriptors", "files", "imaging", "numpy", "sklearn", "structures"},
     "recipes": {
         "deep",

@@ -230,7 +230,7 @@ def test_coco_info_normalizer_overrides(folder: Path, given: list[Any]) -> None:
 
 
 def test_coco_scale_in_mm(folder: Path) -> None:
-    """Every picture with a scale: errors in mm; it survives writing, and a harder picture of half the size."""
+    """Every picture with a scale: errors in mm; it survives writing, and a picture of another size."""
     content = document()
     for image in content["images"]:
         image["mm_per_px"] = 0.25

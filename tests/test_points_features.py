@@ -18,6 +18,7 @@ from hybridkp import descriptors, points
 from hybridkp.checks.features import EXCEPTIONS, local_feature_checks, texture
 from hybridkp.imaging.opencv import MAJOR
 from hybridkp.points import local, pairing
+from hybridkp.recipes import make_matcher
 from hybridkp.structures import Array, InputError, Keypoints, LocalFeature
 
 SCENE = texture(177)
@@ -508,6 +509,56 @@ def test_large_pictures_are_shrunk_for_a_graph(
     np.testing.assert_allclose(found.xy[0], [127.5, 143.5], atol=1e-3)
 
 
+def test_maps_are_read_to_a_fraction_of_a_pixel(tmp_path: Path) -> None:
+    """Two maps, told apart by their shapes, in an input of a fixed size: grey becomes the score, at full size, and
+    rows come from its mean over cells of 8 px.  A picture of another ratio stands in a letter-box."""
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    h = onnx.helper
+    weights = {"w": np.stack([np.ones((1, 1, 1)), -np.ones((1, 1, 1))]).astype(np.float32)}
+    nodes = [
+        h.make_node("Identity", ["x"], ["heat"]),
+        h.make_node("AveragePool", ["x"], ["mean"], kernel_shape=[8, 8], strides=[8, 8]),
+        h.make_node("Conv", ["mean", "w"], ["rows"]),
+    ]
+    given = [h.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 1, 96, 128])]
+    shapes = {"rows": [1, 2, 12, 16], "heat": [1, 1, 96, 128]}
+    out = [h.make_tensor_value_info(k, onnx.TensorProto.FLOAT, v) for k, v in shapes.items()]
+    stored = [onnx.numpy_helper.from_array(v, k) for k, v in weights.items()]
+    graph = h.make_graph(nodes, "maps", given, out, stored)
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 13)], ir_version=8)
+    (tmp_path / "maps.onnx").write_bytes(model.SerializeToString())
+    truth = np.array([[40.3, 50.25], [90.6, 70.5], [70.0, 20.75]])
+    y, x = np.mgrid[:96, :100]
+    blobs = sum(np.exp(-((x - a) ** 2 + (y - b) ** 2) / 18) for a, b in truth)
+    picture = np.rint(250 * blobs).astype(np.uint8)  # 100 px wide: 28 px of the input are filled
+    feature = points.OnnxFeature(tmp_path / "maps.onnx", threshold=0.5)
+    found, rows = feature.detect_and_describe(picture)
+    away = np.linalg.norm(found.xy[:, None] - truth, axis=2)
+    assert len(found) == 3 and away.min(0).max() < 0.1
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+    double = cv2.resize(picture, (200, 192), interpolation=cv2.INTER_LINEAR)
+    twice, _ = feature.detect_and_describe(double)
+    away = np.linalg.norm(twice.xy[:, None] - ((truth + 0.5) * 2 - 0.5), axis=2)
+    assert len(twice) == 3 and away.min(0).max() < 0.25
+
+
+def test_any_graph_is_an_expression(tmp_path: Path, picture: Array) -> None:
+    """Sizes and dimensions are the graph's own; what a matcher needs stands in brackets."""
+    pytest.importorskip("onnxruntime")
+    path = write_graph(tmp_path / "net.onnx", {}, FLAT)
+    matcher = make_matcher(f'onnx[file="{path}",coordinates=edges,rule=ratio]', 2)
+    found = matcher.match(picture, picture)
+    assert len(found.keypoints_a) == 2 and matcher.feature.n_features is None
+    with pytest.raises(InputError, match="path of an ONNX file|missing"):
+        make_matcher("onnx").match(picture, picture)
+    chain = make_matcher(f'lightglue[file="{path}"](aliked[file="{path}"])', 5)
+    assert chain.feature.n_points == 5
+    if MAJOR < 5:
+        with pytest.raises(InputError, match="opencv-contrib-python>=5"):
+            chain.match(picture, picture)
+
+
 HOSTILE = {
     "missing": None,
     "empty": b"",
@@ -551,7 +602,7 @@ def test_graphs_that_do_not_keep_the_contract(tmp_path: Path, picture: Array) ->
     cases = {
         "n_features=7": points.OnnxFeature(good, n_features=64, size_hw=(96, 128), coordinates="edges"),
         "short.onnx": points.OnnxFeature(short, n_features=7, size_hw=(96, 128)),
-        "set size_hw": points.OnnxFeature(good, n_features=7),
+        "set size_hw": points.OnnxFeature(good, n_features=7, size_hw=(64, 64)),
         "outputs points": points.OnnxFeature(good, outputs=("points", "descriptors", "scores")),
         "coordinates": points.OnnxFeature(good, n_features=7, size_hw=(96, 128), coordinates="polar"),
         "channels": points.OnnxFeature(good, channels=2),
@@ -586,7 +637,7 @@ def test_aliked(tmp_path: Path, picture: Array) -> None:
         np.testing.assert_allclose(found.xy[0], want, atol=1e-3)
         assert rows.shape == (3, 7) and rows[0].argmax() == 1
     with pytest.raises(InputError, match="n_features=7"):
-        points.AlikedFeature(path, size_hw=(96, 128)).detect(picture)
+        points.AlikedFeature(path, n_features=128, size_hw=(96, 128)).detect(picture)
     with pytest.raises(InputError, match="coordinates"):
         points.AlikedFeature(path, coordinates="pixel").detect(picture)
 

@@ -23,7 +23,7 @@ from ..files import load_model, load_predictions, read_meta, remove_leftovers, s
 from ..files.lease import clear_abandoned, work_in
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS, limit_threads
-from ..structures import MARGIN, Dataset, InputError, Predictions, Problem, as_problem
+from ..structures import MARGIN, TICKETS, Dataset, InputError, Predictions, Problem, as_problem, modalities_of
 from .crops import Crops, passing_crops
 from .executors import AnyExecutor, elsewhere, run_calls, until_visible
 from .processes import Progress, count_workers, file_name, versions
@@ -170,7 +170,10 @@ def _predict(
 def _predicted(
     model: str | os.PathLike[str], name: str, crops: Crops, harder: Dataset, about: Mapping[str, Any]
 ) -> Predictions:
-    xy, score = memory.predict_in_blocks(load_model(model), crops.batch)
+    estimator = load_model(model)
+    if TICKETS in modalities_of(estimator):
+        raise InputError(f"{name}: its start's predictions are of the pictures as they are: leave it out")
+    xy, score = memory.predict_in_blocks(estimator, crops.batch)
     return Predictions(
         method=name,
         xy=crops.to_picture(xy),

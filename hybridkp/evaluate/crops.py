@@ -28,6 +28,7 @@ from ..imaging.images import as_uint8
 from ..memory.sources import fingerprint
 from ..structures import (
     MARGIN,
+    TICKETS,
     Array,
     Batch,
     Dataset,
@@ -36,6 +37,7 @@ from ..structures import (
     Sample,
     modality,
     stack_rows,
+    ticket,
 )
 from .crop_files import Stored, crops_folder, store_crops, too_large
 
@@ -220,7 +222,7 @@ def _crops(
 
 def loaders(sample: Sample, modalities: Sequence[str]) -> dict[str, Callable[[], Any]]:
     """Modality -> function that gives it; :class:`InputError` for one that the sample lacks."""
-    return _loads(sample, ["image", *modalities])
+    return _loads(sample, ["image", *(name for name in modalities if name != TICKETS)])
 
 
 def _loads(sample: Sample, modalities: Sequence[str]) -> dict[str, Callable[[], Any]]:
@@ -287,7 +289,10 @@ def _sample_crops(
             outside += 1
             continue
         matrix = crop_matrix(box, size_hw, margin)
-        rows.append((j, cut_modalities(picture, matrix, size_hw), matrix, box))
+        crops = cut_modalities(picture, matrix, size_hw)
+        if TICKETS in modalities:
+            crops[TICKETS] = ticket(sample.name, sample.image_id, j, matrix, crops["image"])
+        rows.append((j, crops, matrix, box))
     return rows, (unlabelled, outside, boxless, unread, bool(other))
 
 

@@ -202,6 +202,11 @@ class Reader:
         cls = self._class(node)
         if not is_estimator(cls):
             raise FormatError(f"{node['class']} is not an estimator")
+        if getattr(cls, "runs_programs", False) and node["class"] not in self.trusted:
+            raise FormatError(
+                f"holds a {cls.__name__}, which runs a program: if you trust whoever wrote the file,"
+                f" load_model(path, trusted=[{cls.__name__}])"
+            )
         params, state = self._values(node["params"], depth), self._values(node["state"], depth)
         unknown = set(params) - set(parameter_names(cls))
         if unknown:

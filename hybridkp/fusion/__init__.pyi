@@ -1,4 +1,5 @@
 from .gating import GatedVote as GatedVote
+from .linear_map import LinearMap as LinearMap
 from .map_fusion import MapFusion as MapFusion
 from .members import Members as Members
 from .mirror import MirrorAverage as MirrorAverage

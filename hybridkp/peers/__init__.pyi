@@ -1,2 +1,4 @@
 from .dlib import DlibShapePredictor as DlibShapePredictor
 from .onnx import OnnxLandmarks as OnnxLandmarks
+from .program import ProgramPoints as ProgramPoints
+from .stored import StoredPoints as StoredPoints

@@ -95,16 +95,30 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> OnnxLandmarks:
         """Read the file and see that it answers for K landmarks; the points themselves are not looked at."""
-        images = check_crops(images)
-        truth = check_xy(xy, len(images))
-        self._check_parameters()
-        self.graph_ = np.frombuffer(self._bytes(), np.uint8)
-        self.size_hw_, self.n_landmarks_ = (int(images.shape[1]), int(images.shape[2])), int(truth.shape[1])
+        self.ready(images)
+        self.n_landmarks_ = int(check_xy(xy, len(images)).shape[1])
         try:
             self._ask()(np.zeros((*self.size_hw_, 3), np.uint8))
         except InputError as error:
             raise InputError(f"{self.file}: {error}") from None
         return self
+
+    def ready(self, images: Any) -> OnnxLandmarks:
+        """Read the file."""
+        images = check_crops(images)
+        self._check_parameters()
+        self.graph_ = np.frombuffer(self._bytes(), np.uint8)
+        self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
+        return self
+
+    def points(self, images: Any) -> tuple[Array, Array]:
+        """All points of the network, (B, M, 2) float32 in crop px, and (B, M) its confidence in 0..1."""
+        ask = self._ask(whole=True)
+        found = [ask(image) for image in check_crops(images, self.size_hw_)]
+        if not found:
+            return np.zeros((0, 0, 2), np.float32), np.zeros((0, 0), np.float32)
+        xy, score = (np.stack(each).astype(np.float32) for each in zip(*found, strict=True))
+        return xy, np.clip(score, 0, 1)
 
     def input_hw(self) -> tuple[int, int]:
         """Height and width of the network's input, px; :data:`SIDE` where the file leaves them open."""
@@ -142,7 +156,7 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
                     f"onnx: {name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
                 )
 
-    def _ask(self) -> Callable[[Array], tuple[Array, Array]]:
+    def _ask(self, whole: bool = False) -> Callable[[Array], tuple[Array, Array]]:
         """A crop (H, W[, 3]) -> (K, 2) points in it and (K,) scores."""
         self._check_parameters()
         graph = bytes(np.asarray(self.graph_, np.uint8))
@@ -156,7 +170,8 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
             colour = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
             seen = colour if size_hw == self.size_hw_ else warp(colour, matrix, size_hw)
             outputs = [np.asarray(out, float) for out in self._run(run, seen, layout)]
-            xy, score = self._decoded(outputs, size_hw)
+            decoded = self._whole if whole else self._decoded
+            xy, score = decoded(outputs, size_hw)
             return apply_affine(back, xy), score
 
         return ask
@@ -172,6 +187,24 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
         values = (picture - mean[: picture.shape[-1]]) / deviation[: picture.shape[-1]]
         axes = (2, 0, 1) if layout.startswith("chw") else (0, 1, 2)
         return run(np.ascontiguousarray(values.transpose(axes)[None], np.float32))
+
+    def _whole(self, outputs: list[Array], size_hw: tuple[int, int]) -> tuple[Array, Array]:
+        """All points, (M, 2) px of the input and (M,): M is what the shapes say."""
+        out = outputs[0]
+        maps, bins = out.ndim == 4, len(outputs) == 2 and all(o.ndim == 3 and o.shape[2] > 3 for o in outputs)
+        kind = self.output if self.output != "auto" else "heatmap" if maps else "simcc" if bins else "points"
+        if kind == "heatmap":
+            return _of_maps(out, size_hw, self.aligned)
+        if kind == "simcc":
+            return _of_bins(outputs, size_hw)
+        table = out.reshape(-1, out.shape[-1]) if out.shape[-1] in (2, 3) else out.reshape(-1, 2)
+        if kind == "yolo" or not (out.shape[-1] in (2, 3) or (out.size % 2 == 0 and out.size % 3)):
+            raise InputError(
+                f"output {out.shape} does not say how many points it holds: use it without linear, with take="
+            )
+        xy = table[:, :2]
+        score = table[:, 2] if table.shape[1] == 3 else np.ones(len(table))
+        return (from_shares(xy, size_hw) if self.unit == "share" else xy), score
 
     def _decoded(self, outputs: list[Array], size_hw: tuple[int, int]) -> tuple[Array, Array]:
         """(K, 2) px of the input and (K,)."""

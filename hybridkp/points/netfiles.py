@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..files.graphs import quiet, reason
+from ..files.graphs import declared, quiet, reason
 from ..imaging.geometry import rescale
 from ..structures import Array, InputError
 
@@ -67,7 +67,7 @@ def run_feature(net: Any, image: Array, path: str | Path) -> tuple[Array, Array,
     return xy, rows, score
 
 
-def columns(values: Sequence[Array], path: str | Path) -> tuple[Array, Array, Array]:
+def columns(values: Sequence[Array], path: str | Path, any_order: bool = False) -> tuple[Array, Array, Array]:
     """A graph's outputs as points (N, 2), rows (N, D) and scores (N,).
 
     Raises
@@ -75,6 +75,10 @@ def columns(values: Sequence[Array], path: str | Path) -> tuple[Array, Array, Ar
     InputError
         When they have other shapes.
     """
+    if any_order:
+        values = _in_order(values)
+    if len(values) != 3:
+        raise InputError(f"{path}: expected three outputs, points, rows and scores, got {len(values)}")
     xy, rows, score = (np.asarray(v) for v in values)
     xy, rows = (v[0] if v.ndim == 3 and len(v) == 1 else v for v in (xy, rows))
     score = score.reshape(-1)
@@ -82,6 +86,27 @@ def columns(values: Sequence[Array], path: str | Path) -> tuple[Array, Array, Ar
         shapes = ", ".join(str(np.shape(v)) for v in values)
         raise InputError(f"{path}: expected outputs (N, 2), (N, D) and (N,), got {shapes}")
     return xy.astype(np.float64), rows.astype(np.float32), score.astype(np.float32)
+
+
+def _in_order(values: Sequence[Array]) -> list[Array]:
+    """Points, rows and scores by their shapes: two columns, several, one; others are left out."""
+    tables = [np.asarray(v) for v in values]
+    tables = [v[0] if v.ndim > 1 and len(v) == 1 else v for v in tables]
+    points = [v for v in tables if v.ndim == 2 and v.shape[1] == 2]
+    n = len(points[0]) if points else 0
+    rows = [v for v in tables if v.ndim == 2 and v.shape[1] > 2 and len(v) == n]
+    scores = [v for v in tables if v.size == n and v.ndim in (1, 2) and len(v) == n]
+    return [*points[:1], *rows[:1], *scores[:1]] if points and rows and scores else list(values)
+
+
+@lru_cache(maxsize=_CACHED)
+def facts(path: str, changed: int, size: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """(outputs' names, shape of the only input, 0 = left open) of a graph of somebody else's."""
+    try:
+        names, shape = declared(Path(path).read_bytes())
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return tuple(names), shape
 
 
 def to_picture(xy: Array, coordinates: str, net_hw: SizeHW, seen_hw: SizeHW, size_hw: SizeHW) -> Array:

@@ -7,7 +7,6 @@ an integer is a pixel's centre) and unit rows (N, D) come out.  Never here: our 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..structures import Array, InputError, Keypoints, Parameters
 from ..structures.pairs import Features, Matched
 from . import netfiles, robust
 from .local import MAX_PIXELS, best_first, picture
+from .maps import of_maps
 from .matchers import Clock, find
 from .matching import Matches
 from .netfiles import to_picture, unit
@@ -29,9 +29,9 @@ class _NetFeature(Parameters):
     """A local feature whose points and rows come from one pass through a net."""
 
     norm = "L2"
-    path: str | Path
+    file: str | Path
     n_points: int
-    n_features: int
+    n_features: int | None
 
     def detect(self, image: Array) -> Keypoints:
         """As :meth:`detect_and_describe`, the keypoints alone; it saves no time."""
@@ -54,16 +54,16 @@ class _NetFeature(Parameters):
         if image.ndim == 2:
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         if image.min() == image.max():
-            return Keypoints(np.zeros((0, 2))), np.zeros((0, self.n_features), np.float32)
+            return Keypoints(np.zeros((0, 2))), np.zeros((0, self.n_features or 0), np.float32)
         xy, rows, score = self._run(image)
-        if len(xy) and rows.shape[1] != self.n_features:
-            raise InputError(f"{self.path} gives rows of {rows.shape[1]}: set n_features={rows.shape[1]}")
+        if len(xy) and self.n_features not in (None, rows.shape[1]):
+            raise InputError(f"{self.file} gives rows of {rows.shape[1]}: set n_features={rows.shape[1]}")
         h, w = image.shape[:2]
         inside = np.isfinite(xy).all(axis=1) & np.isfinite(rows).all(axis=1) & np.isfinite(score)
         inside &= ((xy > -0.5) & (xy < [w - 0.5, h - 0.5])).all(axis=1)
         points = Keypoints(xy[inside], score[inside])
         order = best_first(points, int(self.n_points))
-        rows = rows.reshape(-1, self.n_features)[inside][order]
+        rows = rows.reshape(len(inside), -1 if len(inside) else self.n_features or 0)[inside][order]
         return points[order], np.ascontiguousarray(rows, np.float32)
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
@@ -76,13 +76,13 @@ class AlikedFeature(_NetFeature):
 
     Parameters
     ----------
-    path : an ONNX file: ``image`` (1, 3, H, W) RGB / 255 to ``keypoints`` (N, 2), ``descriptors``
+    file : an ONNX file: ``image`` (1, 3, H, W) RGB / 255 to ``keypoints`` (N, 2), ``descriptors``
         (N, D), ``scores`` (N, 1)
     n_points : int
         Budget; a graph may itself give no more than some number.
-    n_features : int
-        D.
-    size_hw : (H, W) that the graph was exported for
+    n_features : int or None
+        D; None = what the graph gives.
+    size_hw : (H, W) that the graph was exported for; None = read from it, 640 x 640 where it is open
     coordinates : see :data:`.netfiles.COORDINATES`; ALIKED's own export has "corners"
 
     Notes
@@ -98,24 +98,24 @@ class AlikedFeature(_NetFeature):
 
     def __init__(
         self,
-        path: str | Path,
+        file: str | Path = "",
         n_points: int = 1024,
-        n_features: int = 128,
-        size_hw: tuple[int, int] = (640, 640),
+        n_features: int | None = None,
+        size_hw: tuple[int, int] | None = None,
         coordinates: str = "corners",
     ):
-        self.path = path
+        self.file = file
         self.n_points = n_points
         self.n_features = n_features
         self.size_hw = size_hw
         self.coordinates = coordinates
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
-        net_hw, size_hw = self.size_hw, (image.shape[0], image.shape[1])
+        net_hw, size_hw = _size_of(self, (640, 640)), (image.shape[0], image.shape[1])
         if self.coordinates == "pixel":
             raise InputError('AlikedFeature: coordinates are "corners", "edges" or "opencv"; see OnnxFeature')
-        net = netfiles.aliked(*stamp(self.path), (int(net_hw[0]), int(net_hw[1])))
-        xy, rows, score = netfiles.run_feature(net, image, self.path)
+        net = netfiles.aliked(*stamp(self.file), (int(net_hw[0]), int(net_hw[1])))
+        xy, rows, score = netfiles.run_feature(net, image, self.file)
         normal = 2 * xy / [size_hw[1], size_hw[0]] - 1
         return to_picture(normal, self.coordinates, net_hw, net_hw, size_hw), rows, score
 
@@ -125,13 +125,13 @@ class DiskFeature(_NetFeature):
 
     Parameters
     ----------
-    path : an ONNX file: ``image`` (1, 3, H, W) RGB / 255 to ``keypoints`` (1, N, 2) int64 px,
+    file : an ONNX file: ``image`` (1, 3, H, W) RGB / 255 to ``keypoints`` (1, N, 2) int64 px,
         ``scores`` (1, N), ``descriptors`` (1, N, D)
     n_points : int
         Budget.
-    n_features : int
-        D.
-    size_hw : (H, W) that the graph was exported for, multiples of 16
+    n_features : int or None
+        D; None = what the graph gives.
+    size_hw : (H, W) that the graph was exported for, multiples of 16; None = read from it, else 1024 x 1024
     threshold : float
         Points of that score or less are left out.
 
@@ -148,64 +148,73 @@ class DiskFeature(_NetFeature):
 
     def __init__(
         self,
-        path: str | Path,
+        file: str | Path = "",
         n_points: int = 1024,
-        n_features: int = 128,
-        size_hw: tuple[int, int] = (1024, 1024),
+        n_features: int | None = None,
+        size_hw: tuple[int, int] | None = None,
         threshold: float = 0.0,
     ):
-        self.path = path
+        self.file = file
         self.n_points = n_points
         self.n_features = n_features
         self.size_hw = size_hw
         self.threshold = threshold
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
-        net_hw = int(self.size_hw[0]), int(self.size_hw[1])
-        net = netfiles.disk(*stamp(self.path), net_hw, float(self.threshold))
-        xy, rows, score = netfiles.run_feature(net, image, self.path)
-        scale = np.array([image.shape[1], image.shape[0]]) / np.array(self.size_hw[::-1])
+        net_hw = _size_of(self, (1024, 1024))
+        net = netfiles.disk(*stamp(self.file), net_hw, float(self.threshold))
+        xy, rows, score = netfiles.run_feature(net, image, self.file)
+        scale = np.array([image.shape[1], image.shape[0]]) / np.array(net_hw[::-1])
         return xy + (scale - 1) / 2, unit(rows), score
 
 
 class OnnxFeature(_NetFeature):
-    """Any ONNX graph that goes from a picture to keypoints, rows and scores.
+    """Any ONNX graph that goes from a picture to keypoints, rows and scores, or to maps of them.
 
     Parameters
     ----------
-    path : an ONNX file with one input (1, C, H, W) float32 in 0..1 and the three ``outputs``
+    file : an ONNX file with one input (1, C, H, W) float32 in 0..1
     n_points : int
         Budget.
-    n_features : int
-        D.
-    coordinates : see :data:`.netfiles.COORDINATES`
-    channels : 3 (RGB) or 1 (grey)
+    n_features : int or None
+        D; None = what the graph gives.
+    coordinates : see :data:`.netfiles.COORDINATES`; maps need none
+    channels : 3 (RGB), 1 (grey) or None
+        None = as the graph says.
     size_hw : (H, W) or None
-        The size that pictures are brought to; None: their own, for a graph of dynamic size
-        (larger pictures than ``local.MAX_PIXELS`` are shrunk to that).
+        The size of the graph's input; None = as the graph says, and where it is open the picture's own
+        (larger ones than ``local.MAX_PIXELS`` are shrunk to that).  A picture of another ratio is scaled into
+        it and the rest filled by its border (letter-box).
     multiple : int
-        With ``size_hw=None``: sides are filled up to a multiple, by repeating the border.
-    outputs : names of keypoints (N, 2), rows (N, D) and scores (N,), each with or without a
-        leading 1 or, for scores, a trailing 1
+        Of an open size: sides are filled up to a multiple, by repeating the border.
+    outputs : names or None
+        Keypoints (N, 2), rows (N, D) and scores (N,), each with or without a leading 1 or, for scores, a
+        trailing 1; or maps: scores (1, 1, h, w), or (1, 65, h / 8, w / 8) with SuperPoint's cells, and rows
+        (1, D, h', w'); and (1, 1, h', w'), a reliability as XFeat's.  None = all of the graph's, told apart
+        by their shapes.
     threshold : float
         Points of that score or less are left out.
     engine : "auto" (ONNX Runtime where installed), "onnxruntime" or "cv2.dnn"
+
+    Notes
+    -----
+    Maps are read at their local maxima within 2 px, a parabola through the neighbours gives the rest.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        file: str | Path = "",
         n_points: int = 1024,
-        n_features: int = 128,
+        n_features: int | None = None,
         coordinates: str = "pixel",
-        channels: int = 3,
+        channels: int | None = None,
         size_hw: tuple[int, int] | None = None,
         multiple: int = 1,
-        outputs: Sequence[str] = ("keypoints", "descriptors", "scores"),
+        outputs: tuple[str, ...] | None = None,
         threshold: float = -np.inf,
         engine: str = "auto",
     ):
-        self.path = path
+        self.file = file
         self.n_points = n_points
         self.n_features = n_features
         self.coordinates = coordinates
@@ -217,42 +226,60 @@ class OnnxFeature(_NetFeature):
         self.engine = engine
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
-        if self.channels not in (1, 3) or self.multiple < 1 or self.engine not in ENGINES:
+        if self.channels not in (None, 1, 3) or self.multiple < 1 or self.engine not in ENGINES:
             raise InputError(
                 "OnnxFeature: channels is 1 or 3, multiple at least 1, engine one of " + ", ".join(ENGINES)
             )
-        blob, seen_hw, net_hw = self._blob(image)
+        names, shape = netfiles.facts(*stamp(self.file))
+        blob, seen_hw, net_hw = self._blob(image, shape)
         try:
-            values = open_file(self.path, self.engine, None, self.outputs)(blob)
+            values = open_file(self.file, self.engine, None, self.outputs or names)(blob)
         except InputError as error:
             raise InputError(f"{error}; if it is the size: set size_hw and channels") from None
-        xy, rows, score = netfiles.columns(values, self.path)
         size_hw = image.shape[0], image.shape[1]
-        xy = to_picture(xy, self.coordinates, net_hw, seen_hw, size_hw)
+        if any(np.ndim(v) == 4 for v in values):
+            xy, rows, score = of_maps(values, net_hw, seen_hw, int(self.n_points), self.threshold, self.file)
+            xy = to_picture(xy, "pixel", net_hw, seen_hw, size_hw)
+        else:
+            xy, rows, score = netfiles.columns(values, self.file, self.outputs is None)
+            xy = to_picture(xy, self.coordinates, net_hw, seen_hw, size_hw)
         keep = score > self.threshold
         return xy[keep], unit(rows[keep]), score[keep]
 
-    def _blob(self, image: Array) -> tuple[Array, tuple[int, int], tuple[int, int]]:
+    def _blob(self, image: Array, shape: tuple[int, ...]) -> tuple[Array, tuple[int, int], tuple[int, int]]:
         """The input, the size that the picture has in it, and the whole input's."""
         h, w = image.shape[:2]
-        if self.size_hw is not None:
-            seen = int(self.size_hw[0]), int(self.size_hw[1])
+        channels = self.channels or (1 if len(shape) == 4 and shape[1] == 1 else 3)
+        fixed = self.size_hw or (shape[2:] if len(shape) == 4 and min(shape[2:]) > 0 else None)
+        if fixed is not None:
+            shrink = min(fixed[0] / h, fixed[1] / w)
         else:
             shrink = min(1.0, (MAX_PIXELS / (h * w)) ** 0.5)
-            seen = max(int(h * shrink), 1), max(int(w * shrink), 1)
+        seen = max(round(h * shrink), 1), max(round(w * shrink), 1)
         if seen != (h, w):
-            smaller = seen[0] * seen[1] < h * w
-            how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+            how = cv2.INTER_AREA if shrink < 1 else cv2.INTER_LINEAR
             image = cv2.resize(image, seen[::-1], interpolation=how)
-        if self.size_hw is None and self.multiple > 1:
+        if fixed is not None:
+            down, right = int(fixed[0]) - seen[0], int(fixed[1]) - seen[1]
+        else:
             down, right = -seen[0] % self.multiple, -seen[1] % self.multiple
+        if down or right:
             image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
         net_hw = image.shape[0], image.shape[1]
-        if self.channels == 1:
-            planes = to_grey(image)[None]
-        else:
-            planes = image[:, :, ::-1].transpose(2, 0, 1)
+        planes = to_grey(image)[None] if channels == 1 else image[:, :, ::-1].transpose(2, 0, 1)
         return np.ascontiguousarray(planes[None], np.float32) / np.float32(255), seen, net_hw
+
+
+def _size_of(feature: Any, usual: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) of a net's input: as it was said, as the graph says, or the usual one."""
+    if feature.size_hw is not None:
+        return int(feature.size_hw[0]), int(feature.size_hw[1])
+    try:
+        shape = netfiles.facts(*stamp(feature.file))[1]
+    except InputError:  # cv2's own reader may take what ours does not, and else says why
+        stamp(feature.file)
+        return usual
+    return (shape[2], shape[3]) if len(shape) == 4 and min(shape[2:]) > 0 else usual
 
 
 class LightGlue(Parameters):
@@ -260,7 +287,7 @@ class LightGlue(Parameters):
 
     Parameters
     ----------
-    path : an ONNX file: ``kpts0``, ``kpts1`` (1, N, 2) in -1..1 and ``desc0``, ``desc1`` (1, N, D)
+    file : an ONNX file: ``kpts0``, ``kpts1`` (1, N, 2) in -1..1 and ``desc0``, ``desc1`` (1, N, D)
         to ``matches0`` (M, 2) int64 and ``mscores0`` (M,), trained for the feature it is used with
     threshold : float
         Least confidence.
@@ -271,8 +298,8 @@ class LightGlue(Parameters):
     ICCV 2023.
     """
 
-    def __init__(self, path: str | Path, threshold: float = 0.0):
-        self.path = path
+    def __init__(self, file: str | Path = "", threshold: float = 0.0):
+        self.file = file
         self.threshold = threshold
 
     def match(self, features_a: Features, features_b: Features) -> Matches:
@@ -285,14 +312,14 @@ class LightGlue(Parameters):
         """
         found = []
         if len(features_a.rows) and len(features_b.rows):
-            matcher = netfiles.lightglue(*stamp(self.path), float(self.threshold))
+            matcher = netfiles.lightglue(*stamp(self.file), float(self.threshold))
             a, b = features_a, features_b
             try:
                 with netfiles.one_at_a_time():
                     matcher.setPairInfo(a.keypoints.xy, b.keypoints.xy, a.size_hw[::-1], b.size_hw[::-1])
                     found = matcher.match(np.ascontiguousarray(a.rows), np.ascontiguousarray(b.rows))
             except cv2.error as error:
-                raise InputError(f"{self.path} cannot match these rows: {reason(error)}") from None
+                raise InputError(f"{self.file} cannot match these rows: {reason(error)}") from None
         pairs = np.array([(m.queryIdx, m.trainIdx) for m in found], np.intp).reshape(-1, 2)
         score = 1 - np.array([m.distance for m in found], np.float32)
         order = np.lexsort((pairs[:, 1], pairs[:, 0], -score))
@@ -307,7 +334,7 @@ class LightGlueMatcher(Parameters):
     Parameters
     ----------
     feature : LocalFeature that the file was trained for
-    path, threshold : see :class:`LightGlue`
+    file, threshold : see :class:`LightGlue`
     threshold_px : float
         Of an inlier, in picture b.
     random_state : int
@@ -316,13 +343,13 @@ class LightGlueMatcher(Parameters):
     def __init__(
         self,
         feature: Any,
-        path: str | Path,
+        file: str | Path = "",
         threshold: float = 0.0,
         threshold_px: float = 3.0,
         random_state: int = 0,
     ):
         self.feature = feature
-        self.path = path
+        self.file = file
         self.threshold = threshold
         self.threshold_px = threshold_px
         self.random_state = random_state
@@ -333,7 +360,7 @@ class LightGlueMatcher(Parameters):
         with clock("detect"):
             a, b = find(self.feature, picture(image_a)), find(self.feature, picture(image_b))
         with clock("match"):
-            matches = LightGlue(self.path, self.threshold).match(a, b)
+            matches = LightGlue(self.file, self.threshold).match(a, b)
         xy_a, xy_b = a.keypoints.xy[matches.index_a], b.keypoints.xy[matches.index_b]
         with clock("estimate"):
             estimate = robust.estimate_homography(xy_a, xy_b, self.threshold_px, self.random_state)

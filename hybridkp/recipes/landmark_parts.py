@@ -160,6 +160,14 @@ _STARTS = (
         },
     ),
     Row("start", "onnx", ".peers:OnnxLandmarks", 'another\'s network, onnx[file="net.onnx"]', "peer"),
+    Row("start", "program", ".peers:ProgramPoints", 'another\'s program, program[command="..."]', "peer"),
+    Row(
+        "start",
+        "predictions",
+        ".peers:StoredPoints",
+        'another\'s predictions, predictions[file="theirs.json"]',
+        "peer",
+    ),
 )
 
 _EXPERT_PARTS = (
@@ -249,6 +257,15 @@ _EXPERT_PARTS = (
 
 _STEPS = (
     Row("step", "flip", ".fusion:MirrorAverage", "the picture and its mirror image", holds="detector"),
+    Row(
+        "step",
+        "linear",
+        ".fusion:LinearMap",
+        "a linear map from another's points to these landmarks",
+        "peer",
+        holds="detector",
+        needs=(".structures:Peer", "points of its own"),
+    ),
     Row(
         "step",
         "tree",

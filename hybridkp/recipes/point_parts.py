@@ -64,6 +64,14 @@ _FEATURES = (
         {"rule": "ratio"},
         inside=_MATCHED,
     ),
+    *(
+        Row("feature", name, f".points:{target}", f"{about}, mutual", "peer", inside=_MATCHED)
+        for name, target, about in (
+            ("onnx", "OnnxFeature", 'another\'s network, onnx[file="net.onnx"]'),
+            ("aliked", "AlikedFeature", 'ALIKED by OpenCV 5, aliked[file="aliked.onnx"]'),
+            ("disk", "DiskFeature", 'DISK by OpenCV 5, disk[file="disk.onnx"]'),
+        )
+    ),
     Row("detector", "fast", ".points:FAST", "FAST corners", "classical"),
     Row("detector", "corners", ".points:Corners", "Shi and Tomasi's corners", "classical"),
     Row("descriptor", "sift", ".points:SIFTFeature", "SIFT's rows", "classical", inside=_PAIRED),
@@ -125,6 +133,15 @@ _RULES = (
         takes="feature",
         needs=("norm=L2", "rows of numbers"),
         inside=_MATCHED,
+    ),
+    Row(
+        "rule",
+        "lightglue",
+        ".points:LightGlueMatcher",
+        'another\'s LightGlue for its feature, lightglue[file="lg.onnx"](aliked[file="a.onnx"])',
+        "peer",
+        holds="feature",
+        takes="feature",
     ),
     Row(
         "rule",

@@ -59,6 +59,7 @@ from .protocols import MapsNode as MapsNode
 from .protocols import Messages as Messages
 from .protocols import Mirrored as Mirrored
 from .protocols import OutOfFold as OutOfFold
+from .protocols import Peer as Peer
 from .protocols import PictureDetector as PictureDetector
 from .protocols import Placed as Placed
 from .protocols import PointDescriptor as PointDescriptor
@@ -76,3 +77,8 @@ from .protocols import supports as supports
 from .stream import ArrayFile as ArrayFile
 from .stream import Stream as Stream
 from .stream import blocks as blocks
+from .tickets import TICKETS as TICKETS
+from .tickets import name_number as name_number
+from .tickets import pixel_sum as pixel_sum
+from .tickets import read_tickets as read_tickets
+from .tickets import ticket as ticket

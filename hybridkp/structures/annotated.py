@@ -97,8 +97,8 @@ class Sample:
     the picture's size where the annotations tell it, ``image_id`` its id there (-1 = none),
     ``modalities`` what else there is of the same scene, loaded likewise and in kinds as
     :data:`~hybridkp.structures.MODALITIES` says.  ``time`` is in seconds of its film or sound (NaN =
-    unknown), ``view`` the camera's name, and pictures of one ``instant`` were taken at the same time.  ``mm_per_px`` is
-    the length in the world that one px of the picture shows, NaN when unknown.
+    unknown), ``view`` the camera's name, and pictures of one ``instant`` were taken at the same time.
+    ``mm_per_px`` is the length in the world that one px of the picture shows, NaN when unknown.
     """
 
     name: str

@@ -3,8 +3,8 @@
 A **spatial** modality has the picture's height and width, and whoever moves the picture moves it by the
 same map.  Of ``depth`` (mm, 0 = none) no two values are ever mixed, and outside the picture it is 0.  What
 hangs on the sample alone passes as it is: ``sound`` (n,) float32, ``text`` a str.  ``words`` are text with
-boxes, ((x0, y0, x1, y1, str), ...): the boxes' corners move along.  Never here: files, image processing,
-learning.
+boxes, ((x0, y0, x1, y1, str), ...): the boxes' corners move along.  ``object`` is a ticket
+(:mod:`.tickets`) that is made with the crop.  Never here: files, image processing, learning.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ MODALITIES = {
     "depth": Modality("distance in mm, 0 = none, uint16 or float32", mixes=False),
     "sound": Modality(f"float32 at {SOUND_HZ} Hz around the picture's time", spatial=False),
     "text": Modality("what is written or said, a str", spatial=False, plain=False),
+    "object": Modality("a ticket that says which object a crop shows", spatial=False),
     "words": Modality("text with boxes, (x0, y0, x1, y1, str) each", spatial=False, plain=False),
 }
 

@@ -276,6 +276,19 @@ class ReadyMade(Protocol):
 
 
 @runtime_checkable
+class Peer(Protocol):
+    """A detector of somebody else's with points of its own: any number of them, in crops of ours."""
+
+    def ready(self, images: Any) -> Self:
+        """Take what is needed to answer for such crops; no truth is looked at."""
+        ...
+
+    def points(self, images: Any) -> tuple[Array, Array]:
+        """(B, M, 2) in crop px, NaN = gave none, and (B, M) its own confidences in 0..1."""
+        ...
+
+
+@runtime_checkable
 class Contributing(Protocol):
     """A detector that can be taken apart: what each place of a crop added to what it found."""
 
