@@ -110,6 +110,7 @@ ROOMS: dict[str, set[str]] = {
     "explain": {"cv2", "descriptors", "files", "imaging", "numpy", "points", "report", "structures"},
     "files": {
         "cv2",
+        "h5py",
         "imaging",
         "lazy",
         "numpy",

@@ -510,7 +510,7 @@ def test_large_pictures_are_shrunk_for_a_graph(
 
 
 def test_maps_are_read_to_a_fraction_of_a_pixel(tmp_path: Path) -> None:
-    """Two maps, told apart by their shapes, in an input of a fixed size: grey becomes the score, at full size, and
+    """Two maps, told apart by their shapes, in an input of a fixed size: grey is the score at full size, and
     rows come from its mean over cells of 8 px.  A picture of another ratio stands in a letter-box."""
     pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")
@@ -528,7 +528,7 @@ def test_maps_are_read_to_a_fraction_of_a_pixel(tmp_path: Path) -> None:
     graph = h.make_graph(nodes, "maps", given, out, stored)
     model = h.make_model(graph, opset_imports=[h.make_opsetid("", 13)], ir_version=8)
     (tmp_path / "maps.onnx").write_bytes(model.SerializeToString())
-    truth = np.array([[40.3, 50.25], [90.6, 70.5], [70.0, 20.75]])
+    truth = np.array([[40.3, 50.25], [90.6, 70.4], [70.0, 20.75]])
     y, x = np.mgrid[:96, :100]
     blobs = sum(np.exp(-((x - a) ** 2 + (y - b) ** 2) / 18) for a, b in truth)
     picture = np.rint(250 * blobs).astype(np.uint8)  # 100 px wide: 28 px of the input are filled
@@ -550,7 +550,7 @@ def test_any_graph_is_an_expression(tmp_path: Path, picture: Array) -> None:
     matcher = make_matcher(f'onnx[file="{path}",coordinates=edges,rule=ratio]', 2)
     found = matcher.match(picture, picture)
     assert len(found.keypoints_a) == 2 and matcher.feature.n_features is None
-    with pytest.raises(InputError, match="path of an ONNX file|missing"):
+    with pytest.raises(InputError, match="path of an ONNX file"):
         make_matcher("onnx").match(picture, picture)
     chain = make_matcher(f'lightglue[file="{path}"](aliked[file="{path}"])', 5)
     assert chain.feature.n_points == 5

@@ -10,9 +10,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..files import MatchedSet
@@ -169,3 +169,11 @@ class Display:
             self.bar.write(f"[{self.done}/{self.total}] {name}: {text}", file=sys.stderr)
             self.bar.update()
         self.bar.set_description(", ".join(f"{m} {stage}" for (m, _), stage in self.stages.items()))
+
+
+def steps(done: Iterable[Any], total: int, unit: str) -> None:
+    """Run what yields once a step, with a bar on a terminal."""
+    from tqdm import tqdm
+
+    for _ in tqdm(done, total=total, unit=unit, disable=None):
+        pass

@@ -8,29 +8,63 @@ from pathlib import Path
 from typing import Any
 
 from ..structures import InputError
-from .display import OK
+from .display import OK, steps
 from .options import count, seed_option
 
 NAME = "match"
 HELP = "match two pictures by interest points"
 EXAMPLES = """\
   hybridkp match left.png right.png -o matches.png
-  hybridkp match left.png right.png --method "orb+beblid:refine" --points 512 -o matches.json"""
+  hybridkp match left.png right.png --method "orb+beblid:refine" --points 512 -o matches.json
+  hybridkp match photos/ --pairs pairs.txt --method rootsift -o matches.h5 --database database.db"""
 
 PICTURES = (".png", ".jpg", ".jpeg")  #: endings of what is drawn
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", type=Path, metavar="A", help="first picture")
-    parser.add_argument("b", type=Path, metavar="B", help="second picture")
+    parser.add_argument("a", type=Path, metavar="A", help="first picture; with --pairs a folder")
+    parser.add_argument("b", type=Path, metavar="B", nargs="?", help="second picture")
     parser.add_argument("--method", default="rootsift", help='a method as in "hybridkp list --task points"')
     parser.add_argument("--points", type=count, default=1024, help="points per picture (default 1024)")
     seed_option(parser)
     parser.add_argument("--most", type=count, default=100, help="draw at most so many matches (default 100)")
-    parser.add_argument("-o", "--out", type=Path, help="matches.png (or .jpg) or matches.json")
+    parser.add_argument("-o", "--out", type=Path, help="matches.png (or .jpg), .json; with --pairs .h5")
+    many = parser.add_argument_group("many pairs")
+    many.add_argument("--pairs", type=Path, help="a text, two pictures' names of the folder a line")
+    many.add_argument("--features", type=Path, help="HDF5 of `hybridkp features`, made where it is not there")
+    many.add_argument("--database", type=Path, help="write a COLMAP database too")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.pairs is not None:
+        return _many(args)
+    if args.b is None:
+        raise InputError("match: give two pictures, or a folder with --pairs pairs.txt")
+    return _two(args)
+
+
+def _many(args: argparse.Namespace) -> int:
+    """The pairs of a list, in hloc's HDF5."""
+    from ..points import colmap_database, describe_pictures, match_pairs, pictures_of, read_pairs
+    from ..recipes import make_matcher
+
+    if args.b is not None or args.out is None or args.out.suffix.lower() not in (".h5", ".hdf5"):
+        raise InputError("match --pairs: give one folder of pictures, and -o matches.h5")
+    matcher = make_matcher(args.method, args.points, args.seed)
+    pairs = read_pairs(args.pairs, pictures_of(args.a))
+    features = args.features or args.out.with_name(f"{args.out.stem}-features.h5")
+    args.resume = f"What is finished is kept in {features} and {args.out}; give the command again."
+    names = sorted({name for pair in pairs for name in pair})
+    steps(describe_pictures(matcher, args.a, names, features), len(names), "pictures")
+    steps(match_pairs(matcher, pairs, features, args.out), len(pairs), "pairs")
+    if args.database is not None:
+        colmap_database(pairs, features, args.out, args.database)
+        print(args.database)
+    print(features, args.out, sep="\n")
+    return OK
+
+
+def _two(args: argparse.Namespace) -> int:
     from ..files import read_image, write_atomic, write_image
     from ..imaging.draw import draw_matches
     from ..recipes import make_matcher

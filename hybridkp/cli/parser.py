@@ -30,6 +30,7 @@ COMMANDS = (
     "list",
     "bench_points",
     "bench_finders",
+    "features",
     "match",
     "tune",
     "robustness",

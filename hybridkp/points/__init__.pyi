@@ -15,6 +15,11 @@ from .diffusion import AKAZEFeature as AKAZEFeature
 from .diffusion import KAZEFeature as KAZEFeature
 from .grid import GridRefinedMatcher as GridRefinedMatcher
 from .grid import match_grid as match_grid
+from .many import colmap_database as colmap_database
+from .many import describe_pictures as describe_pictures
+from .many import match_pairs as match_pairs
+from .many import pictures_of as pictures_of
+from .many import read_pairs as read_pairs
 from .matchability import Matchability as Matchability
 from .matchability import MatchabilityRanked as MatchabilityRanked
 from .matchers import EccMatcher as EccMatcher

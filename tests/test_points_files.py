@@ -1,0 +1,123 @@
+"""Features of a folder and matches of pairs: hloc's HDF5 and COLMAP's database, resumable, with any names."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hybridkp import points
+from hybridkp.checks.features import texture
+from hybridkp.cli import main
+from hybridkp.recipes import make_matcher
+from hybridkp.structures import InputError
+
+h5py = pytest.importorskip("h5py", reason="the extra 'formats'")
+
+NAMES = ("a b.png".replace(" ", "_"), "deep/er/x..y;.png", "zweite.png")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three views of one texture, the second shifted by (-12, -7) px, the third another."""
+    whole = texture(300)
+    for name, (x, y) in zip(NAMES, ((0, 0), (12, 7), (60, 60)), strict=True):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(".png", whole[y : y + 180, x : x + 220])[1].tobytes())
+    (tmp_path / "pairs.txt").write_text(f"{NAMES[0]} {NAMES[1]}\n\n{NAMES[2]} {NAMES[1]}\n")
+    return tmp_path
+
+
+def _match(folder: Path, *more: str) -> int:
+    out = str(folder / "matches.h5")
+    given = ["match", str(folder / "photos"), "--pairs", str(folder / "pairs.txt"), "-o", out]
+    return main([*given, "--points", "200", "--database", str(folder / "x.db"), *more])
+
+
+def test_features_and_matches_go_through_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _match(folder) == 0
+    with h5py.File(folder / "matches-features.h5") as file, h5py.File(folder / "matches.h5") as found:
+        first, second = (file[name] for name in NAMES[:2])
+        n = len(first["keypoints"])
+        assert first["descriptors"].shape == (128, n) and first["scores"].shape == (n,)
+        assert first["image_size"][:].tolist() == [220, 180]
+        pair = found[f"{NAMES[0]}/{NAMES[1].replace('/', '-')}"]
+        matches = pair["matches0"][:]
+        rows = np.flatnonzero(matches >= 0)
+        way = second["keypoints"][:][matches[rows]] - first["keypoints"][:][rows]
+        assert len(matches) == n and (pair["matching_scores0"][:][matches < 0] == 0).all()
+        np.testing.assert_allclose(np.median(way, axis=0), [-12, -7], atol=0.05)
+        direct = make_matcher("rootsift", 200).tentative(
+            *(cv2.imread(str(folder / "photos" / name)) for name in NAMES[:2])
+        )
+        assert len(direct.score) == len(rows)
+        xy = first["keypoints"][:]
+    with sqlite3.connect(folder / "x.db") as base:
+        stored = dict(base.execute("SELECT name, data FROM images JOIN keypoints USING (image_id)"))
+        table = np.frombuffer(stored[NAMES[0]], np.float32).reshape(-1, 2)
+        np.testing.assert_array_equal(table, xy + np.float32(0.5))  # COLMAP's corner
+        ids = dict(base.execute("SELECT name, image_id FROM images"))
+        pairs = {row[0]: row[1:] for row in base.execute("SELECT pair_id, rows, data FROM matches")}
+        kept = pairs[2147483647 * ids[NAMES[0]] + ids[NAMES[1]]]
+        assert kept[0] == len(rows)
+        table = np.frombuffer(kept[1], np.uint32).reshape(-1, 2)
+        np.testing.assert_array_equal(table, np.stack([rows, matches[rows]], 1))
+        assert len(pairs) == 2
+    base.close()
+
+
+def test_pycolmap_reads_the_database(folder: Path) -> None:
+    pycolmap = pytest.importorskip("pycolmap")
+    assert _match(folder) == 0
+    base = pycolmap.Database.open(folder / "x.db")
+    assert {image.name for image in base.read_all_images()} == set(NAMES)
+    assert base.num_matched_image_pairs() == 2
+    base.close()
+
+
+def test_a_stopped_run_goes_on(folder: Path) -> None:
+    """What is whole is kept, a half entry is made again, other settings are refused."""
+    matcher = make_matcher("orb", 50)
+    names = points.pictures_of(folder / "photos")
+    out = folder / "f.h5"
+    steps = points.describe_pictures(matcher, folder / "photos", names, out)
+    next(steps)
+    steps.close()
+    with h5py.File(out, "a") as file:
+        assert len(file[names[0]]["scores"]) and names[1] not in file
+        file[names[0]]["scores"][:] = 7
+        file.create_group(names[1])["keypoints"] = np.zeros((3, 2))
+    assert list(points.describe_pictures(matcher, folder / "photos", names, out)) == names
+    with h5py.File(out) as file:
+        assert (file[names[0]]["scores"][:] == 7).all() and file[names[1]]["descriptors"].shape[0] == 32
+    with pytest.raises(InputError, match="other settings"):
+        next(points.describe_pictures(make_matcher("orb", 51), folder / "photos", names, out))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("../secret.png zweite.png", "no picture of the folder"),
+        ("/etc/passwd zweite.png", "no picture of the folder"),
+        ("zweite.png", "two names"),
+        ("zweite.png zweite.png", "two names"),
+        ("", "no pairs"),
+    ],
+)
+def test_bad_pairs_are_named(folder: Path, text: str, told: str) -> None:
+    (folder / "bad.txt").write_text(text)
+    with pytest.raises(InputError, match=told):
+        points.read_pairs(folder / "bad.txt", points.pictures_of(folder / "photos"))
+
+
+def test_bad_files_and_methods_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "matches-features.h5").write_bytes(b"no HDF5")
+    assert _match(folder) == 2 and "cannot be opened as HDF5" in capsys.readouterr().err
+    assert _match(folder, "--method", "rootsift:net") == 2 and "one feature" in capsys.readouterr().err
+    assert main(["match", str(folder / "photos")]) == 2 and "--pairs" in capsys.readouterr().err
+    assert main(["features", str(folder / "none"), "-o", str(folder / "y.h5")]) == 2
+    assert not (folder / "y.h5").exists() and not (folder / "x.db").exists()
