@@ -34,7 +34,7 @@ FORMS = {
 
 
 #: parts that do nothing without a file of the user's
-FILES = ("onnx",)
+FILES = ("onnx", "program", "predictions", "linear", "aliked", "disk", "lightglue")
 
 
 def methods() -> list[str]:

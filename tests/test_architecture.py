@@ -48,6 +48,7 @@ ROOMS: dict[str, set[str]] = {
         "imaging",
         "labels",
         "memory",
+        "points",
         "recipes",
         "report",
         "runtime",

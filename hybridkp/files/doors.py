@@ -54,3 +54,13 @@ def open_door(door: str) -> Any:
         return None
     package, name = door.split(":")
     return getattr(import_module(package), name)
+
+
+def programs_in(value: Any) -> list[type]:
+    """The classes in an estimator that run a program: whoever gave it may have them read again."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        own = [type(value)] if getattr(value, "runs_programs", False) else []
+        return [*own, *programs_in(list(value.get_params(deep=False).values()))]
+    if isinstance(value, list | tuple):
+        return [kind for each in value for kind in programs_in(each)]
+    return []

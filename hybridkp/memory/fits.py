@@ -30,6 +30,7 @@ from sklearn.base import clone
 
 from .. import files
 from ..datasets.splits import group_folds
+from ..files.doors import programs_in
 from ..files.lease import hold_in_turn, work_in
 from ..files.records import load_tensors, save_tensors
 from ..imaging.images import check_batch
@@ -160,7 +161,7 @@ def fitted(
         return fit()
 
     def load(path: Path) -> Any:
-        model = files.load_model(path, _programs(detector))
+        model = files.load_model(path, programs_in(detector))
         if type(model) is not type(detector):
             raise InputError(f"holds a {type(model).__name__}, not a {type(detector).__name__}")
         ours = type(model).__module__.startswith("hybridkp.")
@@ -360,17 +361,6 @@ def _key(kind: str, detector: Any, *data: Any) -> str:
                 for part in blocks(array):
                     digest.update(part.tobytes())
     return digest.hexdigest()[:32]
-
-
-def _programs(value: Any) -> list[type]:
-    """The classes in an estimator that run a program: whoever gave it may have them read again."""
-    if hasattr(value, "get_params") and not isinstance(value, type):
-        inner = list(value.get_params(deep=False).values())
-        own = [type(value)] if getattr(value, "runs_programs", False) else []
-        return [*own, *_programs(inner)]
-    if isinstance(value, list | tuple):
-        return [kind for each in value for kind in _programs(each)]
-    return []
 
 
 def describe(value: Any) -> str:

@@ -108,8 +108,8 @@ def colmap_database(
                 matches0 = np.asarray(file[hloc.pair_entry(a, b)]["matches0"], np.int64)
                 rows = np.flatnonzero(matches0 >= 0)
                 table = np.stack([rows, matches0[rows]], axis=1)
-                sides = [found[n].keypoints.xy[table[:, i]] + 0.5 for i, n in enumerate((a, b))]
-                estimate = robust.estimate_fundamental(*sides, _INLIER_PX)
+                xy_a, xy_b = (found[n].keypoints.xy[table[:, i]] + 0.5 for i, n in enumerate((a, b)))
+                estimate = robust.estimate_fundamental(xy_a, xy_b, _INLIER_PX)
                 yield a, b, table, estimate.inlier, estimate.matrix
 
         pictures = [(name, found[name].size_hw, found[name].keypoints.xy) for name in names]
