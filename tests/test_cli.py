@@ -139,7 +139,7 @@ def test_every_listed_name_and_every_example_is_a_method():
         for line in hybridkp.recipes.methods_table(task):
             assert hybridkp.recipes.canonical(line.name, task) == line.definition
     for command in commands():
-        task = "points" if command.NAME in ("bench-points", "match", "explain") else "landmarks"
+        task = "points" if command.NAME in ("bench-points", "features", "match", "explain") else "landmarks"
         for value in re.findall(r"--methods? (\S+)", command.EXAMPLES):
             for method in options.methods(value.strip('"')):
                 hybridkp.recipes.canonical(method, task)

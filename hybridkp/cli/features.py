@@ -12,7 +12,7 @@ NAME = "features"
 HELP = "write the interest points of a folder of pictures as HDF5"
 EXAMPLES = """\
   hybridkp features photos/ --method rootsift -o features.h5
-  hybridkp features photos/ --method 'onnx[file="net.onnx"]' --points 4096 -o features.h5
+  hybridkp features photos/ --method "orb+beblid" --points 4096 -o features.h5
 The layout is hloc's.  A run that was stopped goes on when the same command is given again."""
 
 
