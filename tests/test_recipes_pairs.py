@@ -53,7 +53,7 @@ TINY: dict[str, Any] = {
 #: lists, shortened to so many of their last
 SHORTER = {"scales": 1, "radii": 1}
 PROBLEM = make_problem(12, side=48)
-STEPS = [line.name for line in recipes.parts_table() if line.slot == "step"]
+STEPS = [line.name for line in recipes.parts_table() if line.slot == "step" and line.name not in FILES]
 
 
 def _names(slot: str, task: str = "landmarks") -> list[str]:
