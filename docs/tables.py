@@ -17,7 +17,8 @@ exported file holds which method; ``times NAME`` how long exported models take, 
 of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
 ``curves NAME`` methods over numbers of training pictures;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
-``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``.  Every other figure, interval and letter is
+``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``; ``views-...`` and ``lifting`` those of
+``view_tables.py``.  Every other figure, interval and letter is
 computed here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
 
@@ -41,6 +42,7 @@ import label_tables
 import large_tables
 import numpy as np
 import trust_tables
+import view_tables
 
 from hybridkp import stats
 
@@ -595,6 +597,9 @@ KINDS: dict[str, Callable[..., str]] = {
     "taught": taught,
     "curves": curves,
     "tracking": tracking,
+    "views-space": view_tables.space,
+    "views-help": view_tables.helped,
+    "lifting": view_tables.lifting,
 }
 
 

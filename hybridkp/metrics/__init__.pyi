@@ -53,6 +53,15 @@ from .rows import LANDMARK_METRICS as LANDMARK_METRICS
 from .rows import metrics_for as metrics_for
 from .rows import normalizer_kind as normalizer_kind
 from .scorers import scorer as scorer
+from .space import Poses3D as Poses3D
+from .space import aligned as aligned
+from .space import mpjpe as mpjpe
+from .space import p_mpjpe as p_mpjpe
+from .space import pck3d as pck3d
+from .space import reprojection_error as reprojection_error
+from .space import similarities as similarities
+from .space import space_errors as space_errors
+from .space import space_metrics as space_metrics
 from .visibility import brier_score as brier_score
 from .visibility import hidden_average_precision as hidden_average_precision
 from .visibility import log_loss as log_loss

@@ -212,12 +212,12 @@ class Metric:
         """The value of a perfect prediction, as the function gives it."""
         return self.best if self.best is not None else float(not self.lower_is_better)
 
-    def judges(self, objects: Objects) -> Array:
+    def judges(self, objects: Any) -> Array:
         """(B,) bool: the objects that have all that this metric needs."""
         return np.logical_and.reduce([np.ones(len(objects), bool), *map(objects.has, self.needs)])
 
-    def __call__(self, objects: Objects) -> Any:
-        """(B,) of :class:`Objects`, NaN where one is left out; with ``summary="set"`` a float.
+    def __call__(self, objects: Any) -> Any:
+        """(B,) of :class:`Objects` (or :class:`~.space.Poses3D`), NaN where one is left out; a float of a set.
 
         Of no objects: no values, or NaN.
         """

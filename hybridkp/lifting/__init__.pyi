@@ -1,0 +1,13 @@
+from .fused import FusedLifter as FusedLifter
+from .page import compare_lifters as compare_lifters
+from .page import write_lifting_page as write_lifting_page
+from .pairs import PosePairs as PosePairs
+from .pairs import camera_frame as camera_frame
+from .pairs import load_pairs as load_pairs
+from .rows import ForestLifter as ForestLifter
+from .rows import KernelRidgeLifter as KernelRidgeLifter
+from .rows import NetworkLifter as NetworkLifter
+from .rows import RidgeLifter as RidgeLifter
+from .shape import ShapeLifter as ShapeLifter
+from .tuning import LIFTERS as LIFTERS
+from .tuning import choose_lifter as choose_lifter

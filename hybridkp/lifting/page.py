@@ -1,0 +1,171 @@
+"""Lifters compared: learned from some pairs, judged on others, in a table and on a page.
+
+Pairs come in; figures, the best poses and one self-contained HTML page go out.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..files import write_atomic
+from ..metrics import mpjpe, p_mpjpe
+from ..report.cells import number
+from ..report.output import about_page
+from ..report.rendering import render_page
+from ..report.space import space_context
+from ..stats import bootstrap_interval
+from ..structures import Array, InputError
+from .fused import FusedLifter
+from .pairs import PosePairs
+from .tuning import LIFTERS, choose_lifter
+
+FUSED = ("average", "stack")
+
+
+@dataclass(frozen=True, eq=False)
+class Lifted:
+    """One lifter's poses of the judged pairs, relative to the root."""
+
+    name: str
+    lifter: Any
+    xyz: Array  #: (B, K, 3)
+    errors: tuple[float, ...]  #: MPJPE on folds of training, of each setting that was tried
+
+
+def compare_lifters(
+    train: PosePairs,
+    val: PosePairs,
+    kinds: Sequence[str] = tuple(LIFTERS),
+    *,
+    root: int = 0,
+    told: Callable[[str, int, int], None] | None = None,
+) -> list[Lifted]:
+    """The mean pose, each kind with settings chosen on folds of ``train``, and the fusions of all kinds.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind, and for pairs of another number of landmarks.
+    """
+    if train.xy.shape[1:] != val.xy.shape[1:]:
+        raise InputError(
+            f"the pairs differ: {train.xy.shape[1]} landmarks to learn from, {val.xy.shape[1]} to judge"
+        )
+    unknown = [kind for kind in kinds if kind not in LIFTERS]
+    if unknown or not kinds:
+        raise InputError(f"no lifter {unknown[0] if unknown else ''!r}: {', '.join(LIFTERS)}")
+    mean = np.nanmean(train.xyz - train.xyz[:, [root]], axis=0)
+    out = [Lifted("mean pose", None, np.broadcast_to(mean, val.xyz.shape), ())]
+    chosen, total = [], len(kinds) + (len(FUSED) if len(kinds) > 1 else 0)
+    for i, kind in enumerate(kinds):
+        if told:
+            told(kind, i, total)
+        lifter, errors = choose_lifter(kind, train.xy, train.xyz, train.groups, root=root)
+        chosen.append(lifter)
+        out.append(Lifted(kind, lifter, lifter.fit(train.xy, train.xyz).predict(val.xy), tuple(errors)))
+    for i, rule in enumerate(FUSED if len(kinds) > 1 else ()):
+        if told:
+            told(rule, len(kinds) + i, total)
+        fused = FusedLifter(chosen, rule).fit(train.xy, train.xyz, groups=train.groups)
+        out.append(Lifted(rule, fused, fused.predict(val.xy), ()))
+    return out
+
+
+def judged(lifted: Lifted, val: PosePairs, root: int = 0) -> dict[str, Array]:
+    """``mpjpe`` and ``p_mpjpe`` (B,) in the pairs' unit; infinite where a pose was not given."""
+    truth = val.xyz - val.xyz[:, [root]]
+    return {"mpjpe": mpjpe(truth, lifted.xyz), "p_mpjpe": p_mpjpe(truth, lifted.xyz)}
+
+
+def ranked(found: Sequence[Lifted], val: PosePairs, root: int = 0) -> list[tuple[Lifted, dict[str, Array]]]:
+    """The lifters with their errors, the least MPJPE first."""
+    pairs = [(one, judged(one, val, root)) for one in found]
+    return sorted(pairs, key=lambda pair: float(pair[1]["mpjpe"].mean()))
+
+
+def table(found: Sequence[Lifted], val: PosePairs, root: int = 0) -> str:
+    """Lines for a terminal."""
+    lines = [f"{'lifter':14}  MPJPE    P-MPJPE"]
+    for one, scores in ranked(found, val, root):
+        cells = (number(float(scores[key].mean()), -3) for key in ("mpjpe", "p_mpjpe"))
+        lines.append(f"{one.name:14}  " + "  ".join(f"{c:7}" for c in cells))
+    return "\n".join(lines)
+
+
+def save_poses(found: Sequence[Lifted], val: PosePairs, path: str | os.PathLike[str], root: int = 0) -> None:
+    """The best lifter's poses: ``points`` (B, K, 3) relative to the root, and its name."""
+    best = next(one for one, _ in ranked(found, val, root) if one.lifter is not None)
+    data = io.BytesIO()
+    np.savez_compressed(data, points=best.xyz, lifter=np.array(best.name))
+    write_atomic(path, data.getvalue())
+
+
+def write_lifting_page(
+    found: Sequence[Lifted],
+    val: PosePairs,
+    path: str | os.PathLike[str],
+    *,
+    root: int = 0,
+    unit: str = "",
+    up: tuple[float, float, float] = (0.0, -1.0, 0.0),
+    notes: Sequence[str] = (),
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the page; ``up`` is up in the axes of the poses (a camera's y points down)."""
+    order = ranked(found, val, root)
+    best, errors = next(pair for pair in order if pair[0].lifter is not None)
+    rows = []
+    for one, scores in order:
+        line = [(one.name, "")]
+        for key in ("mpjpe", "p_mpjpe"):
+            interval = bootstrap_interval(scores[key], val.groups)
+            ends = f" [{number(interval.low, -3)}, {number(interval.high, -3)}]"
+            line.append((number(interval.value, -3) + ends, f"{interval.value:.9g}"))
+        rows.append(line)
+    truth = val.xyz - val.xyz[:, [root]]
+    shown = np.unique(np.linspace(0, len(val) - 1, 40).astype(int))
+    names = [str(i) for i in range(val.xy.shape[1])]
+    each = np.linalg.norm(best.xyz - truth, axis=2).mean(0)
+    context = {
+        "title": "Poses3D in space from points in one picture",
+        "facts": [f"{len(val)} poses judged", f"{len(set(val.groups.tolist()))} sequences"],
+        "opening": f"The best is {best.name}: its points are {number(float(errors['mpjpe'].mean()), -3)}"
+        f" {unit or 'units'} from the truth on average, both relative to the root.",
+        "scene": space_context(
+            *(best.xyz[shown], val.skeleton, names, [f"{val.groups[i]}, row {i}" for i in shown]),
+            up=up,
+            other=truth[shown],
+            words=(best.name, "truth"),
+            unit=unit,
+        ),
+        "parts": [
+            _part("lifters", "Lifters", ("lifter", f"MPJPE, {unit}", f"P-MPJPE, {unit}"), rows),
+            _part(
+                *("landmarks", f"Landmarks of {best.name}", ("landmark", f"mean error, {unit}")),
+                [[(n, ""), (number(e, -3), f"{e:.9g}")] for n, e in zip(names, each, strict=True)],
+            ),
+        ],
+        "pictures": [],
+        "terms": _TERMS,
+        "notes": [*notes, "Settings were chosen on folds of the training pairs that cut no sequence."],
+        "about": about_page({}, provenance or {}, []),
+    }
+    write_atomic(path, render_page("views.html", context))
+
+
+def _part(name: str, title: str, heads: Sequence[str], lines: Any) -> dict[str, Any]:
+    caption = "Lower is better; in brackets the 95 % interval over sequences. Click a heading to sort."
+    return {"id": name, "title": title, "caption": caption, "heads": heads, "lines": lines}
+
+
+_TERMS = (
+    ("MPJPE", "Mean distance of a pose's points from the truth, both relative to the root."),
+    ("P-MPJPE", "The same after the best turn, shift and size: the error of the shape alone."),
+    ("mean pose", "The training poses' mean, whatever the picture shows: what has to be beaten."),
+)
