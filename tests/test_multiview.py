@@ -523,7 +523,7 @@ def board_folder(tmp_path_factory):
 
 
 def relative(cameras):
-    """Poses3D of the others before the first camera."""
+    """Poses of the others before the first camera."""
     first = cameras[0]
     return [
         (c.turn @ first.turn.T, c.translation - c.turn @ first.turn.T @ first.translation) for c in cameras

@@ -133,7 +133,7 @@ def write_lifting_page(
     names = [str(i) for i in range(val.xy.shape[1])]
     each = np.linalg.norm(best.xyz - truth, axis=2).mean(0)
     context = {
-        "title": "Poses3D in space from points in one picture",
+        "title": "Poses in space from points in one picture",
         "facts": [f"{len(val)} poses judged", f"{len(set(val.groups.tolist()))} sequences"],
         "opening": f"The best is {best.name}: its points are {number(float(errors['mpjpe'].mean()), -3)}"
         f" {unit or 'units'} from the truth on average, both relative to the root.",

@@ -217,7 +217,7 @@ class Metric:
         return np.logical_and.reduce([np.ones(len(objects), bool), *map(objects.has, self.needs)])
 
     def __call__(self, objects: Any) -> Any:
-        """(B,) of :class:`Objects` (or :class:`~.space.Poses3D`), NaN where one is left out; a float of a set.
+        """(B,) of :class:`Objects` (:class:`.space.Poses3D`), NaN where one is left out; a float of a set.
 
         Of no objects: no values, or NaN.
         """

@@ -21,7 +21,7 @@ AMBIGUOUS = 1.5  #: a second pose whose error is under so many times the first's
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """Poses3D of B objects, ``x_camera = rotation X + translation``; NaN = too few points."""
+    """Poses of B objects, ``x_camera = rotation X + translation``; NaN = too few points."""
 
     rotation: Array  #: (B, 3, 3)
     translation: Array  #: (B, 3), in the model's unit

@@ -93,7 +93,7 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
         )
     if truth.posed.any():
         out.append(
-            "Poses3D: the essential matrix of every method's matches by one estimator (MAGSAC, 1 px from the"
+            "Poses: the essential matrix of every method's matches by one estimator (MAGSAC, 1 px from the"
             " epipolar line); the error is the larger of both angles, the sign of the translation left out."
         )
     if flow and flow < len(truth.pairs):
