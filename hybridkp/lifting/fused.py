@@ -50,8 +50,9 @@ class FusedLifter(BaseEstimator):
             whole = np.isfinite(points).all((1, 2)) & np.isfinite(space).all((1, 2))
             names = np.arange(len(points)) if groups is None else np.asarray(groups)
             rows = np.unique(np.linspace(0, len(target) - 1, min(len(target), STACKED_ON)).astype(int))
-            xy, xyz, of = (part[whole][rows] for part in (points, space, names))
-            self.weights_ = _weights(out_of_fold(self.members, xy, xyz, of, self.cv), target[rows])
+            chosen = np.flatnonzero(whole)[rows]
+            parts = points[chosen], space[chosen], names[chosen]
+            self.weights_ = _weights(out_of_fold(self.members, *parts, self.cv), target[rows])
         self.members_ = [clone(m).fit(points, space) for m in self.members]
         return self
 
