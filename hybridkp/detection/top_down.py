@@ -10,21 +10,17 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ..imaging.crops import batch_of_one, predict_in_box, usable_box
 from ..imaging.images import as_uint8
 from ..structures import (
-    HIDDEN,
     MARGIN,
-    VISIBLE,
     Array,
     DataWarning,
     Finder,
     Instance,
     Parameters,
-    Visibility,
-    supports,
+    Prediction,
+    predict_all,
 )
 
 
@@ -34,8 +30,9 @@ class TopDown(Parameters):
     Parameters
     ----------
     finder : see :class:`~hybridkp.structures.Finder`
-    detector : of crops; one crop is asked about at a time.  With ``predict_with_visibility``
-        (:class:`~hybridkp.structures.Visibility`) the instances also say how visible each point is.
+    detector : of crops; one crop is asked about at a time.  What it knows besides points and scores, such
+        as :class:`~hybridkp.structures.Visibility` and :class:`~hybridkp.structures.Presence`, the instances
+        say too.
     size_hw : of the crops; None = those that the detector was fitted on (``size_hw_``)
     margin : crop side / box side
     min_score : boxes whose score is lower are left out
@@ -101,25 +98,13 @@ class TopDown(Parameters):
 
     def in_box(self, image: Any, box: Array, score: float = 1.0) -> Instance:
         """The object in a box (4,) that shares something with the picture; ``score`` is the box's own."""
-        xy, sure, seen = predict_in_box(self._predict, image, box, self.size_hw_, self.margin)
-        known = sure[np.isfinite(sure)]
-        return Instance(
-            xy,
-            visibility=None if seen is None else np.where(seen >= 0.5, VISIBLE, HIDDEN),  # type: ignore[arg-type]
-            box_xywh=box,
-            area=box[2] * box[3],
-            score=score * float(known.mean()) if len(known) else 0.0,
-            keypoint_scores=sure,
-            keypoint_visibility=seen,
-        )
+        xy, found = predict_in_box(self._predict, image, box, self.size_hw_, self.margin)
+        return found.instance(xy, box, score)
 
-    def _predict(self, crop: Any) -> tuple[Array, Array, Array | None]:
-        """Points (K, 2) and scores (K,) of one crop, and visibility (K,) where the detector predicts it."""
-        if supports(self.detector, Visibility):
-            xy, score, seen = self.detector.predict_with_visibility(batch_of_one(crop))
-            return xy[0], score[0], seen[0]
-        xy, score = self.detector.predict_with_score(batch_of_one(crop))
-        return xy[0], score[0], None
+    def _predict(self, crop: Any) -> tuple[Array, Prediction]:
+        """Points (K, 2) of one crop, and all that is known of it."""
+        found = predict_all(self.detector, batch_of_one(crop))[0]
+        return found.xy, found
 
     def runtime_node(self) -> dict[str, Any]:
         return {

@@ -114,7 +114,8 @@ def predict(
     which :func:`hybridkp.datasets.load_dataset` reads back.  Where the model has
     ``predict_with_visibility`` (:class:`hybridkp.fusion.WithVisibility`), each annotation also has
     ``keypoint_visibility``, the probabilities, and a point below one half is x, y, 1: COCO's
-    "labelled but not visible", which keeps the point.
+    "labelled but not visible", which keeps the point.  Of a model that ends in ``presence`` each annotation
+    says how probable it is that there is an object, ``presence``.
     """
     model, meta = open_model(model, meta)
     further = [name for name in (*modalities_of(model), *meta.get("modalities", ())) if name != "image"]
@@ -233,6 +234,8 @@ def _document(samples: list[Sample], meta: Mapping[str, Any], skeleton: Array) -
         annotation["keypoint_scores"] = _rounded(instance.keypoint_scores)
         if instance.keypoint_visibility is not None:
             annotation["keypoint_visibility"] = _rounded(instance.keypoint_visibility)
+        if instance.presence is not None:
+            annotation["presence"] = round(instance.presence, 4)
     return document
 
 

@@ -4,6 +4,7 @@ from .holistic import HolisticRegressor as HolisticRegressor
 from .local_binary import LocalBinaryFeatures as LocalBinaryFeatures
 from .mean_shape import MeanShape as MeanShape
 from .patches import PatchDetector as PatchDetector
+from .presence import WithPresence as WithPresence
 from .refiner import SubpixelRefiner as SubpixelRefiner
 from .shape import PointDistribution as PointDistribution
 from .voting import HoughForest as HoughForest

@@ -296,6 +296,13 @@ _STEPS = (
         slow=True,
     ),
     Row(
+        "step",
+        "presence",
+        ".landmarks:WithPresence",
+        "says whether the crop holds an object; scores fall where it does not",
+        holds="detector",
+    ),
+    Row(
         "step", "subpixel", ".landmarks:SubpixelRefiner", "a classical refiner", "classical", inside=_REFINED
     ),
 )

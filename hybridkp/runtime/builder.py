@@ -303,15 +303,31 @@ def emit(node: dict[str, Any], crop: Crop, *given: Tensor) -> Points:
     InputError
         For a node that has no such file, by the part's name.
     """
+    found: Points = _form(node).emit(node, crop, *given)
+    return found
+
+
+def emit_all(node: dict[str, Any], crop: Crop) -> dict[str, Tensor]:
+    """All that a node of a runtime file says of a crop: ``xy``, ``score``, and what it knows besides.
+
+    A file of a ``graphs`` folder that knows more has ``emit_outputs`` beside ``emit``.
+    """
+    form = _form(node)
+    if hasattr(form, "emit_outputs"):
+        found: dict[str, Tensor] = form.emit_outputs(node, crop)
+        return found
+    return dict(zip(("xy", "score"), form.emit(node, crop), strict=True))
+
+
+def _form(node: dict[str, Any]) -> Any:
+    """The module that writes a node's kind."""
     room, _, name = str(node["kind"]).partition(".")
     try:
-        form = import_module(f"{_PACKAGE}.{room}.graphs.{name}")
+        return import_module(f"{_PACKAGE}.{room}.graphs.{name}")
     except ModuleNotFoundError:
         raise InputError(
             f"{name.replace('_', ' ')} ({room}) has no ONNX form: export to a .hkr file instead"
         ) from None
-    found: Points = form.emit(node, crop, *given)
-    return found
 
 
 def members(node: dict[str, Any], crop: Crop) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,8 @@ from ..files.graphs import engine_used
 from ..files.zipped import file_bytes, members
 from ..imaging.crops import is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
-from ..structures import MARGIN, Array, InputError, Instance, Keypoints
-from .nodes import Run, build
+from ..structures import MARGIN, Array, InputError, Instance, Keypoints, Prediction
+from .nodes import Run, build, told
 from .values import FORMAT, WHOLE
 
 
@@ -243,25 +243,34 @@ class RuntimeDetector(_Loaded):
 
     def in_box(self, image: Array, box_xywh: Array, score: float = 1.0) -> Instance:
         """The object in one box (4,), as a :class:`RuntimePictureDetector` gives it, for a tracker."""
-        found = self._in_box(as_uint8(image), np.asarray(box_xywh, float))
-        return Instance(
-            found.xy,
-            box_xywh=box_xywh,
-            area=float(box_xywh[2] * box_xywh[3]),
-            score=score * float(found.score.mean()),
-            keypoint_scores=found.score,
-        )
+        box = np.asarray(box_xywh, float)
+        xy, found = self._told(as_uint8(image), box)
+        return found.instance(xy, box, score)
 
     def _in_box(self, image: Array, box: Array) -> Keypoints:
+        xy, found = self._told(image, box)
+        size = np.full(len(xy), 0.05 * box[2:].max())
+        label = np.arange(len(xy))
+        return Keypoints(xy, found.score, size=size, label=label)
+
+    def _told(self, image: Array, box: Array) -> tuple[Array, Prediction]:
+        """Points (K, 2) in the picture, and all that is known of the box's crop."""
         if is_outside(box, image.shape[:2]):
             h, w = image.shape[:2]
             raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
-        xy, score = predict_in_box(self._run, image, box, self.size_hw, float(self.meta["margin"]))
-        size = np.full(len(xy), 0.05 * box[2:].max())
-        label = np.arange(len(xy))
-        return Keypoints(xy, score, size=size, label=label)
+
+        def ask(crop: Array) -> tuple[Array, Prediction]:
+            found = told(self._run, crop)
+            return found.xy, found
+
+        xy, found = predict_in_box(ask, image, box, self.size_hw, float(self.meta["margin"]))
+        return xy, found
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """Crops (B, H, W[, 3]) to (B, K, 2) and (B, K), as the detector it was exported from."""
-        pairs = [self._run(crop) for crop in check_crops(images, self.size_hw)]
-        return np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs])
+        found = self.predict_all(images)
+        return found.xy, found.score
+
+    def predict_all(self, images: Any) -> Prediction:
+        """All that the detector says of crops (B, H, W[, 3]), what it knows besides points included."""
+        return Prediction.stacked([told(self._run, crop) for crop in check_crops(images, self.size_hw)])

@@ -20,9 +20,9 @@ from onnx import helper
 from .. import __version__
 from ..files.atomic import write_atomic
 from ..structures import MARGIN, InputError, MapsNode, supports
-from .builder import OPSET, Crop, Graph, Tensor, declared, emit
+from .builder import OPSET, Crop, Graph, Tensor, declared, emit_all
 from .export import crops_node, fitted_node
-from .onnx_picture import n_landmarks, picture_graph
+from .onnx_picture import n_landmarks, picture_graph, shape_of
 from .opencv_form import for_opencv
 
 #: operators that ``cv2.dnn`` of 4.14 and 5.0 runs as ONNX means them, in the forms that networks here use
@@ -31,6 +31,8 @@ OPENCV_OPS = frozenset(
     ReduceMean ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Sqrt Squeeze Sub
     Unsqueeze""".split()  # noqa: SIM905
 )
+#: kinds of node that tell something beside points and scores, by operators that ``cv2.dnn`` lacks
+BESIDE = ("landmarks.presence",)
 INPUTS = ("float", "uint8")
 STRIDE = 4  #: crop px per px of a score map
 
@@ -64,7 +66,8 @@ def export_onnx(
     -------
     Path
         The graph's outputs are ``xy`` (B, K, 2) in crop px, an integer being a pixel's centre, and
-        ``score`` (B, K) in 0..1.  B is free: a crop at a time goes through the body of one ``Scan``.
+        ``score`` (B, K) in 0..1; of a detector that says it, ``presence`` (B,) too, but for ``cv2.dnn``.
+        B is free: a crop at a time goes through the body of one ``Scan``.
         Of whole pictures ``xy`` (N, K, 2) is in px of the picture; of a finder also ``boxes`` (N, 4) and
         ``box_score`` (N,), best first, and N may be 0.
 
@@ -82,6 +85,8 @@ def export_onnx(
         raise InputError(f"maps {why}: export points instead")
     node, size_hw = crops_node(model) if picture is None else fitted_node(model), _two(model.size_hw_)
     margin = float((meta or {}).get("margin", MARGIN))
+    while opencv and node["kind"] in BESIDE:
+        node = node["detector"]
     if maps:
         graph = _maps(model, node, size_hw)
     elif picture is None:
@@ -134,14 +139,12 @@ def _flat(node: dict[str, Any], size_hw: tuple[int, int]) -> Any:
     """One crop, no loop: (1, 3, H, W) to (1, K, 2) and (1, K)."""
     g, k = Graph(), n_landmarks(node, size_hw)
     image = Tensor(g, "image", np.float32)
-    xy, score = emit(node, Crop(image.reshape(3, *size_hw), size_hw))
-    g.name(xy.reshape(1, k, 2), "xy")
-    g.name(score.reshape(1, k), "score")
-    return g.finish(
-        "hybridkp",
-        [declared("image", np.float32, [1, 3, *size_hw])],
-        [declared("xy", np.float32, [1, k, 2]), declared("score", np.float32, [1, k])],
-    )
+    outputs = []
+    for name, tensor in emit_all(node, Crop(image.reshape(3, *size_hw), size_hw)).items():
+        shape = [1, *shape_of(name, k)]
+        g.name(tensor.reshape(*shape), name)
+        outputs.append(declared(name, np.float32, shape))
+    return g.finish("hybridkp", [declared("image", np.float32, [1, 3, *size_hw])], outputs)
 
 
 def _maps(model: Any, node: dict[str, Any], size_hw: tuple[int, int]) -> Any:
@@ -167,17 +170,16 @@ def _free(node: dict[str, Any], size_hw: tuple[int, int], pixels: str) -> Any:
     bgr = Tensor(inner, "crop", dtype)
     if pixels == "uint8":
         bgr = bgr.to(np.float32).transpose(2, 0, 1)
-    xy, score = emit(node, Crop(bgr, size_hw))
-    inner.name(xy, "crop_xy")
-    inner.name(score, "crop_score")
-    body = inner.finish(
-        "crop",
-        [declared("crop", dtype, shape)],
-        [declared("crop_xy", np.float32, [k, 2]), declared("crop_score", np.float32, [k])],
-    )
-    outer.nodes.append(helper.make_node("Scan", ["image"], ["xy", "score"], body=body, num_scan_inputs=1))
+    found = emit_all(node, Crop(bgr, size_hw))
+    parts = []
+    for name, tensor in found.items():
+        shape_1 = shape_of(name, k)
+        inner.name(tensor.reshape(*shape_1), f"crop_{name}")
+        parts.append(declared(f"crop_{name}", np.float32, shape_1))
+    body = inner.finish("crop", [declared("crop", dtype, shape)], parts)
+    outer.nodes.append(helper.make_node("Scan", ["image"], list(found), body=body, num_scan_inputs=1))
     return outer.finish(
         "hybridkp",
         [declared("image", dtype, ["B", *shape])],
-        [declared("xy", np.float32, ["B", k, 2]), declared("score", np.float32, ["B", k])],
+        [declared(name, np.float32, ["B", *shape_of(name, k)]) for name in found],
     )

@@ -12,7 +12,7 @@ import numpy as np
 from onnx import helper
 
 from ..structures import InputError
-from .builder import Crop, Graph, Tensor, declared, emit
+from .builder import Crop, Graph, Tensor, declared, emit, emit_all
 from .nodes import build
 from .values import WHOLE
 
@@ -22,6 +22,11 @@ MOST_PX = 16384  #: of a picture's side
 def n_landmarks(node: dict[str, Any], size_hw: tuple[int, int]) -> int:
     """How many points a node of crops gives."""
     return len(build(node)(np.zeros((*size_hw, 3), np.uint8))[0])
+
+
+def shape_of(output: str, k: int) -> list[int]:
+    """Of what is said of one crop with K points, by the output's name."""
+    return {"xy": [k, 2], "score": [k], "presence": []}[output]
 
 
 def picture_graph(
@@ -55,8 +60,8 @@ def picture_graph(
         boxes = Tensor(g, "boxes", np.float32).to(np.float64)
         inputs.append(declared("boxes", np.float32, ["N", 4]))
     k = n_landmarks(node, size_hw)
-    _each_box(g, node, bgr, g.name(boxes, "cut_boxes"), size_hw, margin, k)
-    points = [declared("xy", np.float32, ["N", k, 2]), declared("score", np.float32, ["N", k])]
+    told = _each_box(g, node, bgr, g.name(boxes, "cut_boxes"), size_hw, margin, k)
+    points = [declared(name, np.float32, ["N", *shape_of(name, k)]) for name in told]
     return g.finish("hybridkp", inputs, [*found, *points])
 
 
@@ -92,26 +97,26 @@ def _each_box(
     size_hw: tuple[int, int],
     margin: float,
     k: int,
-) -> None:
-    """The outputs ``xy`` and ``score``: a loop, since no Scan takes 0 boxes."""
+) -> list[str]:
+    """The outputs ``xy``, ``score``, ..., whose names it gives: a loop, since no Scan takes 0 boxes."""
     cuts = import_module(f"{__name__.split('.')[0]}.detection.graphs.cuts")
     body = Graph("box_")
     picture, number = Tensor(body, bgr.name, np.float32), Tensor(body, "number", np.int64)
     to_crop = cuts.box_map(Tensor(body, boxes.name, np.float64).take(number), size_hw, margin)
-    xy, score = emit(node, Crop(cuts.cut(picture, to_crop, size_hw), size_hw))
-    body.name(to_crop.back(xy).to(np.float32), "box_xy")
-    body.name(score, "box_points_score")
+    told = emit_all(node, Crop(cuts.cut(picture, to_crop, size_hw), size_hw))
+    told["xy"] = to_crop.back(told["xy"]).to(np.float32)
+    parts = []
+    for name, tensor in told.items():
+        body.name(tensor.reshape(*shape_of(name, k)), f"box_of_{name}")
+        parts.append(declared(f"box_of_{name}", np.float32, shape_of(name, k)))
     body.name(Tensor(body, "on", bool), "go_on")
     n = g.op("Shape", boxes, start=0, end=1, dtype=np.int64).reshape()
     scalar: list[int] = []
     made = body.finish(
         "box",
         [declared("number", np.int64, scalar), declared("on", bool, scalar)],
-        [
-            declared("go_on", bool, scalar),
-            declared("box_xy", np.float32, [k, 2]),
-            declared("box_points_score", np.float32, [k]),
-        ],
+        [declared("go_on", bool, scalar), *parts],
     )
     always = g.tensor(True, bool)
-    g.nodes.append(helper.make_node("Loop", [n.name, always.name], ["xy", "score"], body=made))
+    g.nodes.append(helper.make_node("Loop", [n.name, always.name], list(told), body=made))
+    return list(told)

@@ -39,6 +39,10 @@ from .parameters import NamedMembers as NamedMembers
 from .parameters import Parameters as Parameters
 from .parameters import clone as clone
 from .parameters import parameter_names as parameter_names
+from .prediction import Prediction as Prediction
+from .prediction import Presence as Presence
+from .prediction import Tells as Tells
+from .prediction import predict_all as predict_all
 from .predictions import ObjectKey as ObjectKey
 from .predictions import Predictions as Predictions
 from .predictions import object_keys as object_keys

@@ -38,6 +38,8 @@ class Instance:
     keypoint_scores : (K,) float in 0..1, of a prediction; None when unknown
     keypoint_visibility : (K,) float, of a prediction: how probable it is that the landmark is visible;
         None when unknown
+    presence : float in 0..1, of a prediction: how probable it is that there is such an object in the box;
+        None when unknown
     track : int, the same for one object in all frames of a film; -1 when unknown
     """
 
@@ -52,6 +54,7 @@ class Instance:
     )
     keypoint_scores: Array | None = None
     keypoint_visibility: Array | None = None
+    presence: float | None = None
     track: int = -1
 
     __repr__ = short_repr

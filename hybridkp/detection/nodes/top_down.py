@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ...runtime.nodes import Node, Run, build
+from ...runtime.nodes import Node, Run, build, told
 from ...runtime.values import number, whole
-from ...structures import Array
+from ...structures import Array, Prediction
 from ..top_down import TopDown
 from . import Found
 
@@ -19,9 +17,12 @@ class _OfCrops:
     def __init__(self, run: Run) -> None:
         self._run = run
 
+    def predict_all(self, images: Any) -> Prediction:
+        return Prediction.stacked([told(self._run, crop) for crop in images])
+
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
-        pairs = [self._run(crop) for crop in images]
-        return np.stack([xy for xy, _ in pairs]), np.stack([score for _, score in pairs])
+        found = self.predict_all(images)
+        return found.xy, found.score
 
 
 def make(node: Node, engine: str) -> TopDown:
