@@ -130,7 +130,7 @@ class WithPresence(DetectorMixin, BaseEstimator):
                     crops = check_batch(seen_otherwise(crops, truth[index], kind, rng))
                     found = self.detector_.predict_with_score(crops)
                     three = zip(crops_to_grey(crops), *found, strict=True)
-                    rows += [aligned_row(*crop, self.mean_) for crop in three]
+                    rows += [aligned_row(grey, xy, score, self.mean_) for grey, xy, score in three]
                     picture.append(index)
         present = np.arange(len(rows)) < len(chosen)
         return np.stack(rows), present, np.concatenate(picture)
