@@ -117,10 +117,9 @@ def judged(method: str, problem: Problem) -> dict[str, Any]:
 
 def time_ratio(model: Any, images: Array) -> float:
     """Median time of a crop in the runtime with presence over that without, taken in turns."""
-    both = []
     with tempfile.TemporaryDirectory() as folder:
-        for each in (model, model.detector_):
-            both.append(runtime.load(runtime.export_runtime(each, Path(folder) / "m.hkr")))
+        file = Path(folder) / "m.hkr"
+        both = [runtime.load(runtime.export_runtime(each, file)) for each in (model, model.detector_)]
     times = np.zeros((TIMED, 2))
     for i in range(-3, TIMED):
         for j, detector in enumerate(both):

@@ -16,6 +16,7 @@ time, of turned pictures and of several objects; ``networks NAME`` a run of netw
 exported file holds which method; ``times NAME`` how long exported models take, beside another run's figure
 of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
 ``curves NAME`` methods over numbers of training pictures;
+``presence`` what is taken for an object though it is none;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
 ``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``; ``views-...`` and ``lifting`` those of
 ``view_tables.py``.  Every other figure, interval and letter is
@@ -41,6 +42,7 @@ from typing import Any
 import label_tables
 import large_tables
 import numpy as np
+import presence_tables
 import trust_tables
 import view_tables
 
@@ -591,6 +593,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "label-errors": label_tables.errors,
     "label-sigmas": label_tables.sigmas,
     "label-suggest": label_tables.suggestions,
+    "presence": presence_tables.presence,
     "whole": whole,
     "networks": networks,
     "times": times,

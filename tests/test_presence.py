@@ -26,10 +26,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def empty():
-    """Crops of noise, of one tone, and of an edge."""
-    rng = np.random.default_rng(0)
+    """Crops of stripes, of one tone, and of an edge."""
     crops = np.zeros((12, *TEST.images.shape[1:]), np.uint8)
-    crops[:4] = rng.integers(0, 256, crops[:4].shape)
+    crops[:4, ::8] = 255
     crops[4:8] = 90
     crops[8:, :, 30:] = 200
     return crops
@@ -92,13 +91,17 @@ def test_points_that_are_missing_and_scores_that_are_none():
 
 @pytest.mark.parametrize("kind", [PRESENT, *ABSENT, SHUFFLED])
 def test_every_modality_is_seen_through_the_same_box(kind):
-    depth = TRAIN.images[..., 1].astype(np.uint16) * 100
-    batch = Batch({"image": TRAIN.images, "depth": depth, "sound": np.arange(len(depth))})
+    words = np.empty(len(TRAIN.images), object)
+    words[:] = [((1.0, 2, 9, 5, "total"),)] * len(words)
+    depth = np.where(TRAIN.images[..., 1] > 128, 3000, 500).astype(np.uint16)
+    batch = Batch({"image": TRAIN.images, "depth": depth, "words": words, "sound": np.zeros((60, 9))})
     seen = seen_otherwise(batch, TRAIN.xy, kind, np.random.default_rng(0))
     assert seen.shape == batch.shape and np.array_equal(seen["sound"], batch["sound"])
-    if kind != PRESENT:  # whose light and noise are the picture's own
-        off = np.abs(seen["depth"] / 100 - seen["image"][..., 1])
-        assert off.max() <= 1.5, "each rounds by itself, once in blurring and once in reading"
+    assert set(np.unique(seen["depth"])) <= {0, 500, 3000}, "no depth is made up"
+    assert (seen["words"][0] == words[0]) == (kind == SHUFFLED)
+    if kind in ABSENT:  # none of them relit
+        bright, depth = seen["image"][..., 1].astype(float), seen["depth"]
+        assert bright[depth == 3000].mean() > bright[depth == 500].mean() + 40
 
 
 def test_few_pictures_and_one_group():

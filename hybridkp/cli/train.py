@@ -17,7 +17,7 @@ EXAMPLES = """\
   hybridkp train scenes --method sdm --finder hog+svm -o faces.hkp
   hybridkp train mine --method heatmap --from faces.hkp --freeze -o mine.hkp
   hybridkp train faces68 --method "heatmap[input_px=96]" --teacher chain.hkp -o quick.hkp
-  hybridkp train synthetic --method mean-shape --max-train 100 -o mean.hkp"""
+  hybridkp train synthetic --method mean-shape --no-presence --max-train 100 -o mean.hkp"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, required=True, help="model file to write, such as model.hkp"
     )
     parser.add_argument("--quick", action="store_true", help="short training")
+    parser.add_argument(
+        "--no-presence",
+        action="store_true",
+        help="without the step that lowers scores where a box holds no object",
+    )
     parser.add_argument(
         "--from",
         dest="start",
@@ -77,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         estimator = recipes.with_teacher(estimator, args.teacher, data.landmarks, weight, args.margin)
     elif args.weight is not None:
         raise InputError("--weight needs --teacher MODEL: whose points are to be weighed?")
+    if not args.no_presence and not name.endswith(":presence"):
+        estimator, name = recipes.with_presence(estimator), f"{name}:presence"
     problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
     args.resume = "Finished fits are kept beside the model file; give the same command again to go on."
     start = time.perf_counter()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..files import load_model, read_meta
+from ..landmarks import WithPresence
 from ..structures import InputError, Parameters
 
 
@@ -92,6 +93,7 @@ def _network(file: str | os.PathLike[str]) -> Any:
     from .estimator import NetDetector
 
     model: Any = load_model(file)
+    model = model.detector_ if isinstance(model, WithPresence) else model
     if not isinstance(model, NetDetector):
         raise InputError(f"{file}: holds a {type(model).__name__}: a start is one network, such as heatmap")
     return model.module_.net

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ..imaging.crops import batch_of_one, predict_in_box, usable_box
+from ..imaging.crops import batch_of_one, crop_scale, predict_in_box, usable_box
 from ..imaging.images import as_uint8
 from ..structures import (
     MARGIN,
@@ -99,7 +99,7 @@ class TopDown(Parameters):
     def in_box(self, image: Any, box: Array, score: float = 1.0) -> Instance:
         """The object in a box (4,) that shares something with the picture; ``score`` is the box's own."""
         xy, found = predict_in_box(self._predict, image, box, self.size_hw_, self.margin)
-        return found.instance(xy, box, score)
+        return found.instance(xy, box, crop_scale(box, self.size_hw_, self.margin), score)
 
     def _predict(self, crop: Any) -> tuple[Array, Prediction]:
         """Points (K, 2) of one crop, and all that is known of it."""

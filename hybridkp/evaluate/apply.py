@@ -115,7 +115,8 @@ def predict(
     ``predict_with_visibility`` (:class:`hybridkp.fusion.WithVisibility`), each annotation also has
     ``keypoint_visibility``, the probabilities, and a point below one half is x, y, 1: COCO's
     "labelled but not visible", which keeps the point.  Of a model that ends in ``presence`` each annotation
-    says how probable it is that there is an object, ``presence``.
+    says how probable it is that there is an object, ``presence``; of one with ``covariance``, how its points
+    may err, ``keypoint_covariance`` (K, 2, 2), px².
     """
     model, meta = open_model(model, meta)
     further = [name for name in (*modalities_of(model), *meta.get("modalities", ())) if name != "image"]
@@ -234,6 +235,8 @@ def _document(samples: list[Sample], meta: Mapping[str, Any], skeleton: Array) -
         annotation["keypoint_scores"] = _rounded(instance.keypoint_scores)
         if instance.keypoint_visibility is not None:
             annotation["keypoint_visibility"] = _rounded(instance.keypoint_visibility)
+        if instance.covariance is not None:
+            annotation["keypoint_covariance"] = _rounded(instance.covariance)
         if instance.presence is not None:
             annotation["presence"] = round(instance.presence, 4)
     return document

@@ -1,3 +1,4 @@
+from .covariance import WithCovariance as WithCovariance
 from .gating import GatedVote as GatedVote
 from .linear_map import LinearMap as LinearMap
 from .map_fusion import MapFusion as MapFusion

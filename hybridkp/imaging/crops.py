@@ -82,6 +82,11 @@ def predict_in_box(
     return (to_picture(matrix, xy), *rest)
 
 
+def crop_scale(box_xywh: ArrayLike, size_hw: tuple[int, int], margin: float) -> float:
+    """Px of a box's crop per px of its picture."""
+    return float(crop_matrix(box_xywh, size_hw, margin)[0, 0])
+
+
 def batch_of_one(crop: Picture) -> Array | Batch:
     """A crop, or modality -> crop, as detectors take them."""
     if isinstance(crop, Mapping):

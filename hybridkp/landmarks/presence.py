@@ -26,7 +26,6 @@ from ..structures import (
     InputError,
     MapsNode,
     Prediction,
-    ScoreMaps,
     Stage,
     check_xy,
     predict_all,
@@ -184,12 +183,6 @@ class WithPresence(DetectorMixin, BaseEstimator):
     def held(self) -> list[tuple[str, Any]]:
         """The detector whose points these are."""
         return [("points", self.detector_)]
-
-    @available_if(lambda self: supports(self.detector, ScoreMaps))
-    def score_maps(self, images: Any, stride: int = 4) -> Array:
-        """The detector's."""
-        maps: Array = self.detector_.score_maps(images, stride=stride)
-        return maps
 
     @available_if(lambda self: supports(self.detector, MapsNode))
     def maps_node(self, stride: int) -> dict[str, Any]:

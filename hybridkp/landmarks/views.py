@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.geometry import compose, crop_matrix, points_box, rotation_about, warp
-from ..imaging.images import check_crops
-from ..structures import MARGIN, Array, Batch
+from ..imaging.crops import move_modality
+from ..imaging.geometry import compose, crop_matrix, points_box, rotation_about
+from ..structures import MARGIN, Array, Batch, stack_rows
 
 Box = Callable[[Array, float, np.random.Generator], Array]
 
@@ -30,25 +30,24 @@ def seen_otherwise(images: Any, xy: Array, kind: str, rng: np.random.Generator) 
     that still hold the object are also turned a little, and lighter or darker, with noise.
     """
     size_hw = (int(images.shape[1]), int(images.shape[2]))
-    if kind == SHUFFLED:
-        n = int(rng.integers(3, 7))
-        orders = [rng.permutation(n * n) for _ in range(len(images))]
-        return _changed(images, lambda rows: np.stack(list(map(_shuffled, rows, orders))))
     size, see = np.array(size_hw[::-1], float), ABSENT.get(kind, _jittered)
     maps = [crop_matrix(see(size, side, rng), size_hw, 1.0) for side in _sides(xy, size_hw)]
     if kind == PRESENT:
         maps = [compose(rotation_about(size / 2, rng.normal(0, TURN)), m) for m in maps]
-    seen = _changed(
-        images, lambda rows: np.stack([warp(r, m, size_hw) for r, m in zip(rows, maps, strict=True)])
-    )
-    if kind != PRESENT:
-        return seen
-    relit = _relit(check_crops(seen), rng)
-    return seen.replace(image=relit) if isinstance(seen, Batch) else relit
+    n = int(rng.integers(3, 7))
+    orders = [rng.permutation(n * n) for _ in maps]
 
+    def change(name: str, rows: Any) -> Any:
+        if kind == SHUFFLED:
+            return rows if name == "words" else np.stack(list(map(_shuffled, rows, orders)))
+        moved = [move_modality(name, row, m, size_hw) for row, m in zip(rows, maps, strict=True)]
+        return stack_rows(name, moved)
 
-def _changed(images: Any, change: Callable[[Array], Array]) -> Any:
-    return images.map_pictures(change) if isinstance(images, Batch) else change(images)
+    if not isinstance(images, Batch):
+        seen = change("image", images)
+        return _relit(seen, rng) if kind == PRESENT else seen
+    batch = images.map_pictures(change)
+    return batch.replace(image=_relit(batch["image"], rng)) if kind == PRESENT else batch
 
 
 def _shuffled(crop: Array, order: Array) -> Array:

@@ -25,6 +25,7 @@ from .settings import parameterised as parameterised
 from .settings import search_space as search_space
 from .settings import untuned as untuned
 from .settings import with_parameters as with_parameters
+from .settings import with_presence as with_presence
 from .settings import with_pretrained as with_pretrained
 from .settings import with_settings as with_settings
 from .settings import with_teacher as with_teacher

@@ -297,6 +297,13 @@ _STEPS = (
     ),
     Row(
         "step",
+        "covariance",
+        ".fusion:WithCovariance",
+        "says how far off each point may be, and in which direction",
+        holds="detector",
+    ),
+    Row(
+        "step",
         "presence",
         ".landmarks:WithPresence",
         "says whether the crop holds an object; scores fall where it does not",

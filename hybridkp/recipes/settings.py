@@ -105,6 +105,16 @@ def with_teacher(
     return with_parameters(estimator, {"teacher": teacher(file, landmarks, weight=weight, margin=margin)})
 
 
+def with_presence(estimator: Any) -> Any:
+    """The estimator, whose detector also says whether a crop holds an object: the step ``presence``."""
+    from ..detection import TopDown
+    from ..landmarks import WithPresence
+
+    if isinstance(estimator, TopDown):
+        return estimator.set_params(detector=with_presence(estimator.detector))
+    return estimator if isinstance(estimator, WithPresence) else WithPresence(estimator)
+
+
 def check_parameters(estimators: Sequence[Any], params: Params) -> None:
     """:class:`InputError` for a parameter that no estimator has, or a value of another kind than its own."""
     known: dict[str, list[Any]] = {}

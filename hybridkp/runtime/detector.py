@@ -15,7 +15,7 @@ import numpy as np
 from ..files.arrays import load_arrays
 from ..files.graphs import engine_used
 from ..files.zipped import file_bytes, members
-from ..imaging.crops import is_outside, predict_in_box
+from ..imaging.crops import crop_scale, is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import MARGIN, Array, InputError, Instance, Keypoints, Prediction
 from .nodes import Run, build, told
@@ -245,7 +245,8 @@ class RuntimeDetector(_Loaded):
         """The object in one box (4,), as a :class:`RuntimePictureDetector` gives it, for a tracker."""
         box = np.asarray(box_xywh, float)
         xy, found = self._told(as_uint8(image), box)
-        return found.instance(xy, box, score)
+        scale = crop_scale(box, self.size_hw, float(self.meta["margin"]))
+        return found.instance(xy, box, scale, score)
 
     def _in_box(self, image: Array, box: Array) -> Keypoints:
         xy, found = self._told(image, box)

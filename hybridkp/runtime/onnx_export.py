@@ -32,7 +32,7 @@ OPENCV_OPS = frozenset(
     Unsqueeze""".split()  # noqa: SIM905
 )
 #: kinds of node that tell something beside points and scores, by operators that ``cv2.dnn`` lacks
-BESIDE = ("landmarks.presence",)
+BESIDE = ("landmarks.presence", "fusion.covariance")
 INPUTS = ("float", "uint8")
 STRIDE = 4  #: crop px per px of a score map
 
@@ -66,7 +66,8 @@ def export_onnx(
     -------
     Path
         The graph's outputs are ``xy`` (B, K, 2) in crop px, an integer being a pixel's centre, and
-        ``score`` (B, K) in 0..1; of a detector that says it, ``presence`` (B,) too, but for ``cv2.dnn``.
+        ``score`` (B, K) in 0..1; of a detector that says it, ``presence`` (B,) and ``covariance``
+        (B, K, 2, 2) too, but for ``cv2.dnn``.
         B is free: a crop at a time goes through the body of one ``Scan``.
         Of whole pictures ``xy`` (N, K, 2) is in px of the picture; of a finder also ``boxes`` (N, 4) and
         ``box_score`` (N,), best first, and N may be 0.

@@ -26,7 +26,7 @@ def n_landmarks(node: dict[str, Any], size_hw: tuple[int, int]) -> int:
 
 def shape_of(output: str, k: int) -> list[int]:
     """Of what is said of one crop with K points, by the output's name."""
-    return {"xy": [k, 2], "score": [k], "presence": []}[output]
+    return {"xy": [k, 2], "score": [k], "presence": [], "covariance": [k, 2, 2]}[output]
 
 
 def picture_graph(
@@ -105,6 +105,9 @@ def _each_box(
     to_crop = cuts.box_map(Tensor(body, boxes.name, np.float64).take(number), size_hw, margin)
     told = emit_all(node, Crop(cuts.cut(picture, to_crop, size_hw), size_hw))
     told["xy"] = to_crop.back(told["xy"]).to(np.float32)
+    if "covariance" in told:
+        in_crop, area = told["covariance"].to(np.float64), to_crop.scale * to_crop.scale
+        told["covariance"] = (in_crop / area).to(np.float32)
     parts = []
     for name, tensor in told.items():
         body.name(tensor.reshape(*shape_of(name, k)), f"box_of_{name}")

@@ -23,7 +23,9 @@ from ..tracking.identity import appearance, assign
 
 SAME_BOX = 0.3  #: overlap of a found box with a followed object's, from which they are the same
 SAME_OBJECT = 0.6  #: similarity of two objects' points, from which they are one object seen twice
-ABSENT = 0.5  #: an object is not seen where its mean score falls under this part of its usual one
+#: an object is not seen where its presence is lower or, of a detector that does not say it, where its mean
+#: score falls under this part of its usual one
+ABSENT = 0.5
 UNSEEN = 3  #: frames in a row, or looks of the finder in a row, after which an object is lost
 REACH = 1.0  #: sizes that a lost object may be away, and a tenth more with each frame
 LOOKS = 0.8  #: distance of appearances from which a lost object is taken for another
@@ -205,7 +207,7 @@ class Tracker(Parameters):
         seen = self.detector.in_box(image, box)
         score: Array = seen.keypoint_scores  # type: ignore[assignment]
         track.seen = seen.xy
-        if not seen.score >= ABSENT * track.usual:
+        if not _is_there(track, seen):
             track.seen = np.full_like(seen.xy, np.nan)
             track.unseen += 1
             track.lost = track.unseen >= UNSEEN
@@ -319,6 +321,13 @@ def _plain(value: Any) -> Any:
 
 def _array(value: Any) -> Any:
     return np.array(value) if isinstance(value, list) else value
+
+
+def _is_there(track: Track, seen: Instance) -> bool:
+    """Whether a box still holds a followed object: by presence, where the detector says it."""
+    if seen.presence is not None:
+        return seen.presence >= ABSENT
+    return seen.score >= ABSENT * track.usual
 
 
 def _alike(track: Track, xy: Array) -> float:

@@ -39,6 +39,7 @@ from .parameters import NamedMembers as NamedMembers
 from .parameters import Parameters as Parameters
 from .parameters import clone as clone
 from .parameters import parameter_names as parameter_names
+from .prediction import Covariance as Covariance
 from .prediction import Prediction as Prediction
 from .prediction import Presence as Presence
 from .prediction import Tells as Tells

@@ -40,6 +40,8 @@ class Instance:
         None when unknown
     presence : float in 0..1, of a prediction: how probable it is that there is such an object in the box;
         None when unknown
+    covariance : (K, 2, 2) float, of a prediction: of the errors of its points, px² of the picture; None when
+        unknown
     track : int, the same for one object in all frames of a film; -1 when unknown
     """
 
@@ -55,6 +57,7 @@ class Instance:
     keypoint_scores: Array | None = None
     keypoint_visibility: Array | None = None
     presence: float | None = None
+    covariance: Array | None = None
     track: int = -1
 
     __repr__ = short_repr

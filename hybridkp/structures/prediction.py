@@ -26,12 +26,14 @@ class Prediction:
     score : (B, K) float32, confidence in 0..1
     visibility : (B, K) float32, the probability that the landmark is visible
     presence : (B,) float32, the probability that the crop holds such an object
+    covariance : (B, K, 2, 2) float32, of the error of each point, crop px²
     """
 
     xy: Array
     score: Array
     visibility: Array | None = None
     presence: Array | None = None
+    covariance: Array | None = None
 
     __repr__ = short_repr
 
@@ -46,11 +48,11 @@ class Prediction:
         rows = zip(*(vars(crop).values() for crop in crops), strict=True)
         return cls(*(None if column[0] is None else np.stack(column) for column in rows))  # type: ignore[arg-type]
 
-    def instance(self, xy: Array, box_xywh: Array, score: float = 1.0) -> Instance:
+    def instance(self, xy: Array, box_xywh: Array, scale: float, score: float = 1.0) -> Instance:
         """Of one crop, without the axis B: the object in a box (4,) of a picture, its points ``xy`` there.
 
-        ``score`` is the box's; the object's is that times the mean of the points'.  A point that is taken
-        for hidden keeps its place, with visibility 1.
+        ``scale`` is px of the crop per px of the picture.  ``score`` is the box's; the object's is that
+        times the mean of the points'.  A point that is taken for hidden keeps its place, with visibility 1.
         """
         seen, known = self.visibility, self.score[np.isfinite(self.score)]
         return Instance(
@@ -62,6 +64,7 @@ class Prediction:
             keypoint_scores=self.score,
             keypoint_visibility=seen,
             presence=None if self.presence is None else float(self.presence),
+            covariance=None if self.covariance is None else self.covariance / scale**2,
         )
 
 
@@ -78,6 +81,15 @@ class Presence(Protocol):
 
     def predict_with_presence(self, images: Any) -> tuple[Array, Array, Array]:
         """(B, K, 2) points, (B, K) scores, (B,) probability that the object is there."""
+        ...
+
+
+@runtime_checkable
+class Covariance(Protocol):
+    """A detector that says how its points may err."""
+
+    def predict_with_covariance(self, images: Any) -> tuple[Array, Array, Array]:
+        """(B, K, 2) points, (B, K) scores, (B, K, 2, 2) covariances of the points' errors, crop px²."""
         ...
 
 
