@@ -1,0 +1,101 @@
+"""Do the ellipses that come with the points hold as many of them as they say? On pictures that were not seen.
+
+    python benchmarks/covariance.py -o docs/results/covariance.json --keep runs/covariance
+
+Each method is trained with the step ``covariance``, which sets the ellipses on out-of-fold points of the
+training pictures, and judged on others: the part of the labelled points within their ellipses of 50 and of
+90 %, how large the ellipses are, and whether larger ones err more. A method that the file holds already is
+not asked again; ``--keep`` is where trainings are kept, so that a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import landmark_sets as sets
+import numpy as np
+
+from hybridkp import evaluate, memory
+from hybridkp.recipes import make_method, split
+from hybridkp.stats import bootstrap_interval
+from hybridkp.structures import Problem
+
+METHODS = ("sdm", "hog+ridge", "lbf", "heatmap[input_px=96,max_epochs=30]")
+LEVELS = (0.5, 0.9)
+
+
+def judged(method: str, problem: Problem) -> dict[str, Any]:
+    """Coverage of a method's ellipses on the judged pictures, intervals over their groups."""
+    crops = evaluate.make_crops(problem.train, problem.size_hw, problem.margin)
+    model = make_method(f"{method}:covariance")
+    model = model.fit(crops.batch, crops.xy, groups=crops.groups, flip=crops.flip)
+    val = evaluate.make_crops(problem.val, problem.size_hw, problem.margin)
+    xy, _, covariance = model.predict_with_covariance(val.batch)
+    away = np.asarray(xy - val.xy, float)
+    known = np.isfinite(away).all(axis=2)
+    solved = np.linalg.solve(covariance.astype(float), away[..., None])[..., 0]
+    distance = np.where(known, (away * solved).sum(axis=2), np.nan)
+    radius = np.sqrt(np.sqrt(np.linalg.det(covariance)))
+    error = np.linalg.norm(away, axis=2)
+    row: dict[str, Any] = {
+        "method": method,
+        "points": int(known.sum()),
+        "slope": float(model.slope_),
+        "out_of_fold": [float(part) for part in model.coverage_],
+        "median_radius_px": float(np.median(radius)),
+        "rank_correlation": rank_correlation(radius[known], error[known]),
+        "coverage": [],
+    }
+    for level in LEVELS:
+        inside = np.where(known, distance <= -2 * np.log(1 - level), np.nan)
+        found = bootstrap_interval(np.nanmean(inside, axis=1), val.groups)
+        row["coverage"].append([float(found.value), float(found.low), float(found.high)])
+    return row
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's."""
+    ranks = [np.argsort(np.argsort(values)) for values in (one, other)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = _arguments(arguments)
+    document = sets.kept(args.out, {"levels": list(LEVELS), "sets": {}})
+    for name in args.sets:
+        problem = sets.load_problem(name, args.max_train, args.max_val)
+        facts = {"train": len(problem.train), "val": len(problem.val), "methods": []}
+        part = document["sets"].setdefault(name, facts)
+        known = {row["method"] for row in part["methods"]}
+        for method in (m for m in args.methods if m not in known):
+            with memory.remember(args.keep) if args.keep else nullcontext():
+                part["methods"].append(judged(method, problem))
+            sets.keep(args.out, document)
+        for row in part["methods"]:
+            half, most = (100 * each[0] for each in row["coverage"])
+            print(f"{name}, {row['method']}: ellipses of 50 and 90 % hold {half:.1f} and {most:.1f} %")
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser.add_argument("--sets", type=sets.names_of, default=["faces68", "synthetic"], help="default: both")
+    parser.add_argument("--methods", type=split, default=list(METHODS), help="default: four")
+    parser.add_argument("--max-train", type=int, default=600, help="pictures; default: %(default)s")
+    parser.add_argument("--max-val", type=int, help="pictures; default: all")
+    parser.add_argument("--keep", type=Path, help="folder where trainings are kept")
+    parser.add_argument("-o", "--out", type=Path, help="JSON to add to")
+    parser.add_argument("--quick", action="store_true", help="tiny, one classical method")
+    args = parser.parse_args(arguments)
+    if args.quick:
+        args.sets, args.methods, args.max_train, args.max_val = ["synthetic"], ["hog+ridge"], 60, 20
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(sets.fail_in_a_line(main))
