@@ -1,30 +1,44 @@
-"""The tables of presence, from ``docs/results/presence.json``; nothing is computed here.
+"""The tables of presence and covariance, from ``docs/results``; nothing is computed here.
 
-``python benchmarks/presence.py`` measures.
+``python benchmarks/presence.py`` and ``python benchmarks/covariance.py`` measure.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "presence.json"
+RESULTS = Path(__file__).parent / "results"
 NAMES = {"faces68": "faces", "synthetic": "drawn faces"}
+
+
+def _read(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return document
+
+
+def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = [":---"] * 2 + ["---:"] * (len(headings) - 2)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
+
+
+def _told(document: dict[str, Any], name: str) -> str:
+    trained = ", ".join(f"{part['train']} {NAMES.get(k, k)}" for k, part in document["sets"].items())
+    about = document["provenance"]
+    return (
+        f"*Trained on {trained}, judged on others; faces are those of faces68 (300-W's training sets)."
+        f" {about['machine']}, {about['date']}. `python benchmarks/{name}.py`;"
+        f" [every figure](results/{name}.json).*"
+    )
 
 
 def presence() -> str:
     """What is taken for an object though it is none, at 95 % recall: a line for each method on each set."""
-    document: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    document = _read("presence")
     kinds = ("background", "halves", "other objects")
-    headings = [
-        "data",
-        "method",
-        *(f"{kind}, %" for kind in kinds),
-        "by scores alone, %",
-        "recall at ½, %",
-        "time",
-    ]
+    headings = ["data", "method", *(f"{kind}, %" for kind in kinds), "by scores, %", "recall at ½, %", "time"]
     lines = []
     for name, part in document["sets"].items():
         for row in part["methods"]:
@@ -35,14 +49,20 @@ def presence() -> str:
                 [NAMES.get(name, name), f"`{row['method']}`", *cells, ", ".join(alone)]
                 + [f"{100 * row['recall_at_half']:.1f}", f"{row['time_ratio']:.2f}"]
             )
-    rule = [":---"] * 2 + ["---:"] * (len(headings) - 2)
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
-    sets = document["sets"].items()
-    trained = ", ".join(f"{NAMES.get(name, name)}: {part['train']} pictures" for name, part in sets)
-    judged = ", ".join(f"{part['methods'][0]['objects']}" for _, part in sets)
-    about = document["provenance"]
-    return (
-        f"{table}\n\n*Trained on {trained}; judged on {judged}; faces are of faces68 (300-W's training sets)."
-        f" {about['machine']}, {about['date']}. `python benchmarks/presence.py`;"
-        " [every figure](results/presence.json).*"
-    )
+    return f"{_table(headings, lines)}\n\n{_told(document, 'presence')}"
+
+
+def covariance() -> str:
+    """How many points lie within their ellipses: a line for each method on each set."""
+    document = _read("covariance")
+    levels = [f"{100 * level:g} %" for level in document["levels"]]
+    headings = ["data", "method", *(f"within {level}, % [95 %]" for level in levels), "radius, px", "rank"]
+    lines = []
+    for name, part in document["sets"].items():
+        for row in part["methods"]:
+            held = [f"{100 * m:.1f} [{100 * low:.1f}, {100 * high:.1f}]" for m, low, high in row["coverage"]]
+            lines.append(
+                [NAMES.get(name, name), f"`{row['method']}`", *held]
+                + [f"{row['median_radius_px']:.2f}", f"{row['rank_correlation']:.2f}"]
+            )
+    return f"{_table(headings, lines)}\n\n{_told(document, 'covariance')}"

@@ -15,8 +15,8 @@ time, of turned pictures and of several objects; ``networks NAME`` a run of netw
 ``finders NAME`` and ``whole NAME`` a bench of finders, with the figures that were stored; ``doors`` which
 exported file holds which method; ``times NAME`` how long exported models take, beside another run's figure
 of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
-``curves NAME`` methods over numbers of training pictures;
-``presence`` what is taken for an object though it is none;
+``curves NAME`` methods over numbers of training pictures; ``presence`` what is taken for an object though it
+is none; ``covariance`` how many points their ellipses hold;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
 ``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``; ``views-...`` and ``lifting`` those of
 ``view_tables.py``.  Every other figure, interval and letter is
@@ -594,6 +594,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "label-sigmas": label_tables.sigmas,
     "label-suggest": label_tables.suggestions,
     "presence": presence_tables.presence,
+    "covariance": presence_tables.covariance,
     "whole": whole,
     "networks": networks,
     "times": times,
