@@ -5,27 +5,27 @@
 Each method is trained with the step ``covariance``, which sets the ellipses on out-of-fold points of the
 training pictures, and judged on others: the part of the labelled points within their ellipses of 50 and of
 90 %, how large the ellipses are, and whether larger ones err more. A method that the file holds already is
-not asked again; ``--keep`` is where trainings are kept, so that a run that was stopped goes on.
+not asked again; ``--keep`` is where trainings are kept, so that a run that was stopped goes on.  Options are
+those of ``presence.py``, "--quick" included.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import landmark_sets as sets
 import numpy as np
+from presence import NET, read_arguments
 
 from hybridkp import evaluate, memory
-from hybridkp.recipes import make_method, split
+from hybridkp.recipes import make_method
 from hybridkp.stats import bootstrap_interval
 from hybridkp.structures import Problem
 
-METHODS = ("sdm", "hog+ridge", "lbf", "heatmap[input_px=96,max_epochs=30]")
+METHODS = ("sdm", "hog+ridge", "lbf", NET)
 LEVELS = (0.5, 0.9)
 
 
@@ -65,7 +65,7 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = _arguments(arguments)
+    args = read_arguments(__doc__, METHODS, arguments)
     document = sets.kept(args.out, {"levels": list(LEVELS), "sets": {}})
     for name in args.sets:
         problem = sets.load_problem(name, args.max_train, args.max_val)
@@ -79,22 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for row in part["methods"]:
             half, most = (100 * each[0] for each in row["coverage"])
             print(f"{name}, {row['method']}: ellipses of 50 and 90 % hold {half:.1f} and {most:.1f} %")
-
-
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
-    parser.add_argument("--sets", type=sets.names_of, default=["faces68", "synthetic"], help="default: both")
-    parser.add_argument("--methods", type=split, default=list(METHODS), help="default: four")
-    parser.add_argument("--max-train", type=int, default=600, help="pictures; default: %(default)s")
-    parser.add_argument("--max-val", type=int, help="pictures; default: all")
-    parser.add_argument("--keep", type=Path, help="folder where trainings are kept")
-    parser.add_argument("-o", "--out", type=Path, help="JSON to add to")
-    parser.add_argument("--quick", action="store_true", help="tiny, one classical method")
-    args = parser.parse_args(arguments)
-    if args.quick:
-        args.sets, args.methods, args.max_train, args.max_val = ["synthetic"], ["hog+ridge"], 60, 20
-    return args
 
 
 if __name__ == "__main__":

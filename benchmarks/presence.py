@@ -130,7 +130,7 @@ def time_ratio(model: Any, images: Array) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = _arguments(arguments)
+    args = read_arguments(__doc__, METHODS, arguments)
     document = sets.kept(args.out, {"recall": RECALL, "sets": {}})
     for name in args.sets:
         problem = sets.load_problem(name, args.max_train, args.max_val)
@@ -145,11 +145,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{name}, {row['method']}: accepted at 95 % recall: {told}", flush=True)
 
 
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+def read_arguments(
+    about: str | None, methods: Sequence[str], arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    """What this benchmark, and that of covariances, are told."""
     shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = argparse.ArgumentParser(description=about, formatter_class=shape)
     parser.add_argument("--sets", type=sets.names_of, default=["faces68", "synthetic"], help="default: both")
-    parser.add_argument("--methods", type=split, default=list(METHODS), help="default: five")
+    parser.add_argument("--methods", type=split, default=list(methods), help=f"default: {len(methods)}")
     parser.add_argument("--max-train", type=int, default=600, help="pictures; default: %(default)s")
     parser.add_argument("--max-val", type=int, help="pictures; default: all")
     parser.add_argument("--keep", type=Path, help="folder where trainings are kept")
