@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -22,7 +21,7 @@ from typing import Any
 import landmark_sets as sets
 import numpy as np
 
-from hybridkp import evaluate, memory, runtime
+from hybridkp import evaluate, memory
 from hybridkp.datasets import load_dataset, thin
 from hybridkp.imaging.crops import cut
 from hybridkp.imaging.geometry import crop_matrix
@@ -36,7 +35,6 @@ OTHERS = ("bees32", "bodies14", "ceph19", "mouse17", "openfield4", "wings12")
 RECALL = 0.95
 PER_PICTURE = 2  #: boxes of a kind
 SEED = 11
-TIMED = 40  #: crops on the clock
 
 
 def background(box: Array, size_hw: tuple[int, int], rng: np.random.Generator) -> Array | None:
@@ -100,7 +98,6 @@ def judged(method: str, problem: Problem) -> dict[str, Any]:
         "recall_at_half": float((there >= 0.5).mean()),
         "threshold": float(at),
         "training_cpu_s": round(spent),
-        "time_ratio": time_ratio(model, faces),
         "kinds": {},
     }
     for kind, images in without_object(problem).items():
@@ -113,20 +110,6 @@ def judged(method: str, problem: Problem) -> dict[str, Any]:
             "accepted_by_score": float((alone >= at_score).mean()),
         }
     return row
-
-
-def time_ratio(model: Any, images: Array) -> float:
-    """Median time of a crop in the runtime with presence over that without, taken in turns."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "m.hkr"
-        both = [runtime.load(runtime.export_runtime(each, file)) for each in (model, model.detector_)]
-    times = np.zeros((TIMED, 2))
-    for i in range(-3, TIMED):
-        for j, detector in enumerate(both):
-            start = time.perf_counter()
-            detector.predict_all(images[abs(i) % len(images)][None])
-            times[max(i, 0), j] = time.perf_counter() - start
-    return float(np.median(times[:, 0]) / np.median(times[:, 1]))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

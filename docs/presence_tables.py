@@ -38,7 +38,7 @@ def presence() -> str:
     """What is taken for an object though it is none, at 95 % recall: a line for each method on each set."""
     document = _read("presence")
     kinds = ("background", "halves", "other objects")
-    headings = ["data", "method", *(f"{kind}, %" for kind in kinds), "by scores, %", "recall at ½, %", "time"]
+    headings = ["data", "method", *(f"{kind}, %" for kind in kinds), "by scores, %", "recall at ½, %"]
     lines = []
     for name, part in document["sets"].items():
         for row in part["methods"]:
@@ -47,7 +47,7 @@ def presence() -> str:
             alone = [f"{100 * each['accepted_by_score']:.0f}" if each else "–" for each in found]
             lines.append(
                 [NAMES.get(name, name), f"`{row['method']}`", *cells, ", ".join(alone)]
-                + [f"{100 * row['recall_at_half']:.1f}", f"{row['time_ratio']:.2f}"]
+                + [f"{100 * row['recall_at_half']:.1f}"]
             )
     return f"{_table(headings, lines)}\n\n{_told(document, 'presence')}"
 
