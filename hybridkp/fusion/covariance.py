@@ -88,7 +88,7 @@ class WithCovariance(DetectorMixin, BaseEstimator):
 
     def _learn(self, error: Array, score: Array) -> None:
         """Shapes and slope from errors (B, K, 2), NaN where there is none, and scores (B, K)."""
-        known: Array = np.isfinite(error).all(axis=-1)
+        known = np.asarray(np.isfinite(error).all(axis=-1))
         if not known.any():
             raise InputError("covariance: the detector gave no point that is labelled")
         odds, away = logit(score).astype(float), np.where(known[..., None], error, 0.0)
