@@ -47,6 +47,7 @@ LATER = {
         ("turns", 0.0),
         ("average", 0.0),
         ("precision", "float32"),
+        ("guide", "homography"),
     ),
 }
 
