@@ -48,6 +48,8 @@ LATER = {
         ("average", 0.0),
         ("precision", "float32"),
         ("guide", "homography"),
+        ("inputs", ("image",)),
+        ("dropout", 0.25),
     ),
 }
 

@@ -8,6 +8,7 @@ Pictures are only ever mirrored when the landmarks' ``flip`` permutation is know
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -186,9 +187,20 @@ def _jpeg(pictures: Tensor, amount: Augment, generator: Generator) -> Tensor:
 
 
 def augment(
-    pictures: Tensor, xy: Tensor, amount: Augment, generator: Generator, flip: Tensor | None = None
+    pictures: Tensor,
+    xy: Tensor,
+    amount: Augment,
+    generator: Generator,
+    flip: Tensor | None = None,
+    widths: Sequence[tuple[str, int]] = (("image", 0),),
+    dropout: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """One random variant of each picture with its points; see :class:`Augment`."""
+    """One random variant of each picture with its points; see :class:`Augment`.
+
+    Of several inputs (``widths``: name and number of channels) all move by one map.  Light varies in the
+    picture's channels alone, the others are given noise; with the chance ``dropout`` one input of a row is
+    hidden, none of one.
+    """
     pictures = pictures.float()
     if flip is not None:
         which = torch.rand(len(pictures), generator=generator) < 0.5
@@ -196,6 +208,36 @@ def augment(
     size = (pictures.shape[-2], pictures.shape[-1])
     maps = random_maps(len(pictures), size, amount, generator).to(pictures.device)
     pictures, xy = apply_maps(pictures, xy, maps)
+    if len(widths) == 1 and widths[0][0] == "image":
+        return occlude(_lit(pictures, amount, generator), amount, generator), xy
+    parts = pictures.split([n for _, n in widths], dim=1)
+    varied = [
+        _lit(part, amount, generator) if name == "image" else _noisy(part, amount, generator)
+        for (name, _), part in zip(widths, parts, strict=True)
+    ]
+    return torch.cat(_without_one(varied, dropout, generator), dim=1), xy
+
+
+def _lit(pictures: Tensor, amount: Augment, generator: Generator) -> Tensor:
     pictures = vary_light(vary_color(pictures, amount, generator), amount, generator)
-    pictures = _jpeg(pictures, amount, generator)
-    return occlude(pictures, amount, generator), xy
+    return _jpeg(pictures, amount, generator)
+
+
+def _noisy(planes: Tensor, amount: Augment, generator: Generator) -> Tensor:
+    """Planes of another sense with noise, each row its own."""
+    level = torch.rand(len(planes), generator=generator) * amount.noise
+    noise = torch.randn(planes.shape, generator=generator).to(planes.device)
+    return (planes + noise * level.to(planes.device)[:, None, None, None]).clamp_(0, 255)
+
+
+def _without_one(parts: list[Tensor], dropout: float, generator: Generator) -> list[Tensor]:
+    """Modality dropout: in some rows one part, evenly drawn, is flat grey."""
+    if not dropout or len(parts) < 2:
+        return parts
+    n = len(parts[0])
+    which = torch.randint(len(parts), (n,), generator=generator)
+    which = torch.where(torch.rand(n, generator=generator) < dropout, which, -1).to(parts[0].device)
+    return [
+        torch.where((which == i)[:, None, None, None], torch.full_like(part, 127.5), part)
+        for i, part in enumerate(parts)
+    ]

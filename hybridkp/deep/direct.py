@@ -64,6 +64,8 @@ class DirectNet(NetDetector):
         loss: str = "wing",
         initial: Pretrained | None = None,
         teacher: Teacher | None = None,
+        inputs: tuple[str, ...] = ("image",),
+        dropout: float = 0.25,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -73,6 +75,8 @@ class DirectNet(NetDetector):
         self.loss = loss
         self.initial = initial
         self.teacher = teacher
+        self.inputs = inputs
+        self.dropout = dropout
         self.schedule = schedule
         self.random_state = random_state
 

@@ -18,8 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
 from ..imaging.geometry import rescale
-from ..imaging.images import check_crops
+from ..imaging.images import check_batch, check_crops
 from ..memory.budget import fits_in
+from ..multimodal import INPUTS, Planes, ReadsPlanes
 from ..stats.calibration import NEAR, calibrate, probability
 from ..structures import Array, DetectorMixin, InputError, Stream, check_xy
 from .augment import Augment, augment
@@ -78,8 +79,8 @@ class NetEstimator(Scheduled):
         """A fresh network, to be trained or to take stored weights."""
         raise NotImplementedError
 
-    def _begin(self, images: Any, xy: ArrayLike, groups: Any, flip: Any) -> Fit:
-        images = check_crops(images)
+    def _begin(self, images: Any, xy: ArrayLike, groups: Any, flip: Any, checked: bool = False) -> Fit:
+        images = images if checked else check_crops(images)
         points = check_xy(xy, len(images))
         seed, device = draw_seed(self.random_state), pick_device(self._schedule.device)
         rows, held_out = split_rows(len(images), groups, self._schedule.validation_fraction, seed)
@@ -157,6 +158,8 @@ class NetEstimator(Scheduled):
             "history": self.history_,
         }
         found = vars(self)
+        if "planes_" in found:
+            state["planes"] = [self.planes_.spread_, self.planes_.steep_]
         return state | {name.rstrip("_"): list(found[name]) for name in CALIBRATIONS if name in found}
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -164,6 +167,9 @@ class NetEstimator(Scheduled):
             return
         self.n_landmarks_, self.n_channels_ = int(state["n_landmarks"]), int(state["n_channels"])
         self.history_ = {name: list(v) for name, v in state["history"].items()}
+        if "planes" in state:
+            self.planes_ = Planes(tuple(self.inputs), bool(self.color))
+            self.planes_.spread_, self.planes_.steep_ = map(float, state["planes"])
         height, width = state["size_hw"]
         self.size_hw_ = (int(height), int(width))
         for name in CALIBRATIONS:
@@ -185,11 +191,13 @@ def calibrated(raw: Array, error: Array) -> tuple[float, float]:
     return calibrate(raw[known], error[known] < NEAR)
 
 
-class NetDetector(DetectorMixin, NetEstimator):
+class NetDetector(ReadsPlanes, DetectorMixin, NetEstimator):
     """Base of the whole-picture networks; subclasses store parameters and give net and loss."""
 
     backbone: Any  #: what :func:`~hybridkp.deep.networks.make_backbone` takes
     color: bool
+    inputs: tuple[str, ...]  #: what the network sees, of :data:`~hybridkp.multimodal.INPUTS`
+    dropout: float  #: the chance that one of several inputs is hidden from a training crop
     initial: Any  #: None, or a :class:`~hybridkp.deep.Pretrained`
     teacher: Any  #: None, or a :class:`~hybridkp.deep.Teacher`
 
@@ -223,13 +231,17 @@ class NetDetector(DetectorMixin, NetEstimator):
     ) -> NetDetector:
         """Train on crops (B, H, W[, 3]) and points (B, K, 2) in crop px, NaN = not labelled."""
         self._check_helpers()
-        fit = self._begin(images, xy, groups, flip)
-        self.n_channels_ = 3 if self.color and fit.images.ndim == 4 else 1
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must lie in 0..1, 1 excluded, got {self.dropout}")
+        fit = self._begin(self.learn_planes(images, bool(self.color)), xy, groups, flip, checked=True)
+        self.n_channels_ = fit.images.shape[3] if fit.images.ndim == 4 else 1
         squares, scale = self._squares(fit.images)
         target = self._to_square(fit.points, scale)
         held_out = squares[fit.held_out], target[fit.held_out]
         if self.teacher is not None:
-            target = self._to_square(self.teacher.taught(fit.images, fit.points), scale)
+            target = self._to_square(
+                self.teacher.taught(images if self.sees_more else fit.images, fit.points), scale
+            )
         pipeline = self._fresh(fit)
         self._start(pipeline.net, target)
         if self.initial is not None:
@@ -239,12 +251,20 @@ class NetDetector(DetectorMixin, NetEstimator):
             (rounded(squares), target),
             lambda net, batch: self._loss(net, *batch),
             lambda net: self._validate(net, *held_out, fit.device),
-            lambda batch, generator: augment(batch[0], batch[1], self._varied, generator, fit.flip),
+            lambda batch, generator: augment(
+                batch[0], batch[1], self._varied, generator, fit.flip, self._widths(), float(self.dropout)
+            ),
             fit,
         )
         self._settle(pipeline, *held_out, fit.device, fit.flip)
         self._finish(pipeline, fit)
         return self
+
+    def _widths(self) -> tuple[tuple[str, int], ...]:
+        """Each input and its number of channels."""
+        further = {name: INPUTS[name][1] for name in self.inputs if name != "image"}
+        own = self.n_channels_ - sum(further.values())
+        return tuple((name, further.get(name, own)) for name in self.inputs)
 
     def _check_helpers(self) -> None:
         for name, maker, asked in (("initial", "pretrained", "start"), ("teacher", "teacher", "taught")):
@@ -268,7 +288,8 @@ class NetDetector(DetectorMixin, NetEstimator):
 
     def _crops(self, images: Any) -> Tensor:
         """(B, C, H, W) uint8 of crops of the size of the fit."""
-        return picture_tensor(check_crops(images, self.size_hw_), self.n_channels_)
+        images = check_batch(images, self.size_hw_)
+        return picture_tensor(self.read_planes(images, self.n_channels_ > 1), self.n_channels_)
 
     def input_gradients(self, images: Any, landmark: int) -> Array:
         """(B, H, W) float32: px that a point moves per grey level of a pixel, over x, y and all channels."""
@@ -292,6 +313,7 @@ class NetDetector(DetectorMixin, NetEstimator):
         ``score`` (1, K).
         """
         check_is_fitted(self)
+        self.check_export()
         return export_onnx(self.module_, (self.n_channels_, *self.size_hw_), path, opset)
 
     def runtime_node(self) -> dict[str, Any]:

@@ -162,6 +162,8 @@ class HeatmapNet(NetDetector):
         errs less on the validation groups, errors above 5 % of the side counting as 5 %
     initial : None, or what :func:`~hybridkp.deep.pretrained` gives: another network's weights to start from
     teacher : None, or what :func:`~hybridkp.deep.teacher` gives: another detector to learn from
+    inputs : what the network sees, of :data:`~hybridkp.multimodal.INPUTS`, side by side as channels
+    dropout : of several inputs, the chance that one is hidden from a training crop, so that none is all
     schedule : :class:`~hybridkp.deep.Schedule`, or None for this network's own
     random_state : fixes weights, order and augmentation
 
@@ -191,6 +193,8 @@ class HeatmapNet(NetDetector):
         decoding: str = "auto",
         initial: Pretrained | None = None,
         teacher: Teacher | None = None,
+        inputs: tuple[str, ...] = ("image",),
+        dropout: float = 0.25,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -202,6 +206,8 @@ class HeatmapNet(NetDetector):
         self.decoding = decoding
         self.initial = initial
         self.teacher = teacher
+        self.inputs = inputs
+        self.dropout = dropout
         self.schedule = schedule
         self.random_state = random_state
 

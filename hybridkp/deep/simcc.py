@@ -83,6 +83,8 @@ class SimCCNet(NetDetector):
         sigma: float = 2.0,
         initial: Pretrained | None = None,
         teacher: Teacher | None = None,
+        inputs: tuple[str, ...] = ("image",),
+        dropout: float = 0.25,
         schedule: Schedule | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -94,6 +96,8 @@ class SimCCNet(NetDetector):
         self.sigma = sigma
         self.initial = initial
         self.teacher = teacher
+        self.inputs = inputs
+        self.dropout = dropout
         self.schedule = schedule
         self.random_state = random_state
 

@@ -6,6 +6,7 @@ from .members import Members as Members
 from .mirror import MirrorAverage as MirrorAverage
 from .pictorial import PictorialStructure as PictorialStructure
 from .refined import Refined as Refined
+from .senses import SenseGate as SenseGate
 from .shape_vote import ShapeVote as ShapeVote
 from .stacking import Stacking as Stacking
 from .visibility import WithVisibility as WithVisibility

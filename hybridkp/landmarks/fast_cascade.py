@@ -15,14 +15,34 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import flip_points
-from ..imaging.images import check_batch, check_crops, crops_to_grey, with_mirrored
+from ..imaging.images import check_batch, check_crops, with_mirrored
 from ..memory import TooFewLabels, fitted, out_of_fold
+from ..multimodal import INPUTS, ReadsPlanes
 from ..stats.calibration import FAR
-from ..structures import Array, Detector, DetectorMixin, InputError, OutOfFold, stages_of, supports
+from ..structures import (
+    Array,
+    Detector,
+    DetectorMixin,
+    OutOfFold,
+    check_xy,
+    senses_of,
+    stages_of,
+    supports,
+)
 from ..structures import Stage as Step
 from .fast_descent import Reader, ShapeFrame, Stage, as_complex, as_points, descend, rings_pattern
 from .holistic import HolisticRegressor
-from .preparing import fitted_shape, given_starts, mean_error, mirrored, perturbed, prepare, step_curve
+from .preparing import (
+    check_cascade,
+    clipped,
+    fitted_shape,
+    given_starts,
+    map_unit,
+    mean_error,
+    mirrored,
+    perturbed,
+    step_curve,
+)
 from .ridge import ridge_of
 from .shape import PointDistribution
 
@@ -31,7 +51,7 @@ PARTS = (0.0, 0.5, 1.0)  #: of a stage's step, behind another detector
 _BLOCK = 64  # pictures whose feature maps are held at a time
 
 
-class FastCascade(DetectorMixin, BaseEstimator):
+class FastCascade(ReadsPlanes, DetectorMixin, BaseEstimator):
     """The supervised descent method on gradient channels that all points read at once.
 
     Parameters
@@ -68,6 +88,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
     map_stages : sequence of int or None
         Stages that read ``maps``, counted from 0 (negative: from the end); None is all.
     map_cells : int
+    inputs : what channels are made of, of :data:`~hybridkp.multimodal.INPUTS`; the start, where it is None,
+        reads the same
     random_state : int
 
     Notes
@@ -105,6 +127,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         maps: Any = None,
         map_stages: tuple[int, ...] | None = None,
         map_cells: int = 1,
+        inputs: tuple[str, ...] = ("image",),
         random_state: int = 0,
     ):
         self.scales = scales
@@ -120,16 +143,23 @@ class FastCascade(DetectorMixin, BaseEstimator):
         self.maps = maps
         self.map_stages = map_stages
         self.map_cells = map_cells
+        self.inputs = inputs
         self.random_state = random_state
+
+    def seen_modalities(self) -> tuple[str, ...]:
+        """Those of the inputs and of the start."""
+        own = super().seen_modalities()
+        return own if self.start is None else (*own, *senses_of(self.start))
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
     ) -> FastCascade:
         """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
-        self._check_parameters()
+        check_cascade(self)
         batch = check_batch(images)  # the start may see more than pictures
         images = check_crops(batch)
-        grey, truth = prepare(images, xy)
+        grey = self.learn_planes(batch)
+        truth = check_xy(xy, len(grey))
         self.size_hw_ = tuple(grey.shape[1:3])
         current = self._fit_start(batch, truth, groups, flip)
         if self.maps is not None:
@@ -171,33 +201,15 @@ class FastCascade(DetectorMixin, BaseEstimator):
         off = [np.linalg.norm(as_points(z + part * step) - truth, axis=-1) for part in PARTS]
         return PARTS[int(np.argmin([np.nanmean(np.minimum(o, limit)) for o in off]))]
 
-    def _check_parameters(self) -> None:
-        if len(self.scales) < 1 or min(self.scales) <= 0:
-            raise InputError(f"FastCascade: scales must be positive, got {self.scales}")
-        for name, least in (("n_orientations", 2), ("n_perturbations", 0), ("cv", 2), ("map_cells", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"FastCascade: {name} must be at least {least}, got {getattr(self, name)}")
-        if self.rank is not None and self.rank < 1:
-            raise InputError(f"FastCascade: rank must be at least 1 or None, got {self.rank}")
-        if self.clip is not None and not self.clip > 0:
-            raise InputError(f"FastCascade: clip must be positive or None, got {self.clip}")
-        if self.alpha < 0:
-            raise InputError(f"FastCascade: alpha must not be negative, got {self.alpha}")
-        if len(self.rings) < 1 or any(r < 0 or n < 1 or sigma <= 0 for r, n, sigma in self.rings):
-            raise InputError(
-                f"FastCascade: rings must be (radius >= 0, number >= 1, sigma > 0) each, got {self.rings}"
-            )
-        n = len(self.scales)
-        if any(not -n <= i < n for i in self.map_stages or ()):
-            raise InputError(f"FastCascade: map_stages must lie in {-n}..{n - 1}, got {self.map_stages}")
-
     def _fit_start(self, images: Any, truth: Array, groups: Any, flip: Any) -> Array:
         """Fits ``start_``; (B, K, 2) what models that did not see the picture say, NaN where nothing.
 
         With too few groups to leave some out (or landmarks labelled in one fold only) the mean
         shape is given to all instead.
         """
-        start: Any = HolisticRegressor("channels") if self.start is None else self.start
+        start: Any = self.start
+        if start is None:
+            start = HolisticRegressor("channels", inputs=self.inputs)
         self.start_ = fitted(start, images, truth, groups=groups, flip=flip)
         n_groups = len(images if groups is None else np.unique(np.asarray(groups)))
         if supports(start, OutOfFold):  # it has worked by folds itself
@@ -227,7 +239,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
     ) -> Array:
         """Learns stage ``i``; (N, K) complex, the step in the crop that it makes of held-out pictures."""
         unit = self._units(i, z, poses)
-        way = wanted - z if self.clip is None else _clipped(wanted - z, self.clip)
+        way = wanted - z if self.clip is None else clipped(wanted - z, self.clip)
         target = as_points(way / unit[:, None]).reshape(len(z), -1)
 
         def read(rows: Array) -> Array:
@@ -259,7 +271,8 @@ class FastCascade(DetectorMixin, BaseEstimator):
 
     def _width(self, k: int, images: Any) -> int:
         """Columns of a stage's rows; ``images`` where it reads maps of them."""
-        places = sum(len(ring.offsets) for ring in self._reader().pattern) * self.n_orientations
+        n_planes = sum(INPUTS[name][1] for name in self.inputs)
+        places = sum(len(ring.offsets) for ring in self._reader().pattern) * self.n_orientations * n_planes
         if images is not None:
             places += self.map_cells**2 * self._ask_maps(images[:1])[0].shape[-1]
         return k * places
@@ -283,7 +296,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
             rows[n, :width], _ = reader.row(channels, a * z[n] + b, scale)
         if extra.shape[1]:
             if not len(self.map_unit_):
-                self.map_unit_ = self._learn_map_unit(rows[:, :width], extra, z.shape[1])
+                self.map_unit_ = map_unit(rows[:, :width], extra, z.shape[1] * self.map_cells**2)
             rows[:, width:] = extra * np.tile(self.map_unit_, extra.shape[1] // len(self.map_unit_))
         return rows
 
@@ -303,13 +316,6 @@ class FastCascade(DetectorMixin, BaseEstimator):
         """(B, h, w, C) and the stride."""
         maps, stride = self.maps_.feature_maps(np.asarray(images))
         return np.ascontiguousarray(np.moveaxis(np.asarray(maps, np.float32), 1, -1)), float(stride)
-
-    def _learn_map_unit(self, rows: Array, extra: Array, k: int) -> Array:
-        """(C,) factors that give a map's columns the mean variance of the channels' columns."""
-        places = k * self.map_cells**2
-        wanted = rows.var(axis=0).mean()
-        variance = extra.reshape(len(extra), places, -1).var(axis=0).mean(axis=0)
-        return np.sqrt(wanted / np.maximum(variance, 1e-12 + 1e-6 * variance.max())).astype(np.float32)
 
     def _uses_maps(self, i: int) -> bool:
         n = len(self.scales)
@@ -352,7 +358,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
 
     def _descend(self, batch: Any, stages: list[Stage]) -> tuple[Array, Array]:
         images = check_crops(batch)
-        grey = crops_to_grey(images)
+        grey = self.read_planes(batch)
         start = given_starts(self.start_.predict(batch), self.shape_)  # as it was fitted: colour may count
         reader = self._reader()
         xy, score = np.empty(start.shape, np.float32), np.empty(start.shape[:2], np.float32)
@@ -373,6 +379,7 @@ class FastCascade(DetectorMixin, BaseEstimator):
         start: dict[str, Any] = self.start_.runtime_node()
         if not any(self.parts_):
             return start
+        self.check_export()
         node = {
             "kind": "landmarks.fast_cascade",
             "start": start,
@@ -389,10 +396,3 @@ class FastCascade(DetectorMixin, BaseEstimator):
                 "cells": self.map_cells,
             }
         return node
-
-
-def _clipped(way: Array, clip: float) -> Array:
-    """Ways (N, K) complex, shortened to ``clip`` times the median length of each landmark's."""
-    length = np.abs(way)
-    limit = clip * np.median(length, axis=0)
-    return way * np.minimum(1, limit / np.maximum(length, 1e-9))

@@ -230,9 +230,17 @@ class Reader(NamedTuple):
     map_unit: Array | None = None  #: (C,) float32, factor of each of the further maps
 
     def frame(self, grey: Array, a: complex, b: complex, scale: float) -> list[tuple[Array, int]]:
-        """The channels of the frame that a pose leads to."""
+        """The channels of the frame that a pose leads to; of planes (H, W, P) those of all, side by side."""
         sigmas = [ring.sigma for ring in self.pattern]
-        return channel_maps(warp_frame(grey, a, b, scale), self.n_orientations, sigmas)
+        if grey.ndim == 2:
+            return channel_maps(warp_frame(grey, a, b, scale), self.n_orientations, sigmas)
+        parts = [
+            channel_maps(warp_frame(np.ascontiguousarray(plane), a, b, scale), self.n_orientations, sigmas)
+            for plane in np.moveaxis(grey, -1, 0)
+        ]
+        return [
+            (np.concatenate([m for m, _ in level], -1), level[0][1]) for level in zip(*parts, strict=True)
+        ]
 
     def row(self, channels: list[tuple[Array, int]], at: Array, scale: float) -> tuple[Array, complex]:
         """What the points ``at`` (K,) of the frame read, and what of their pose is left over there."""

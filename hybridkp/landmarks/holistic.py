@@ -14,18 +14,19 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import rescale
-from ..imaging.images import check_crops, crops_to_grey
-from ..structures import Array, Contributions, DetectorMixin, InputError
+from ..imaging.images import check_batch, check_crops, crops_to_grey
+from ..multimodal import ReadsPlanes
+from ..structures import Array, Contributions, DetectorMixin, InputError, check_xy
 from .crop_features import FEATURES
 from .linear import row_by_row
-from .preparing import fitted_shape, hit_rates, mirrored, prepare
+from .preparing import fitted_shape, hit_rates, mirrored
 from .ridge import ridge_of
 from .shape import PointDistribution
 
 _ALPHA = {"hog": 100.0, "channels": 0.007}
 
 
-class HolisticRegressor(DetectorMixin, BaseEstimator):
+class HolisticRegressor(ReadsPlanes, DetectorMixin, BaseEstimator):
     """Ridge regression from a grid over the whole crop to every landmark.
 
     Parameters
@@ -42,6 +43,7 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         histograms, 0.007 for channels.
     shape : PointDistribution or None
         Fills in landmarks that are missing in training; the prediction itself is not projected.
+    inputs : what is read, of :data:`~hybridkp.multimodal.INPUTS`; rows of several stand side by side
 
     Notes
     -----
@@ -56,12 +58,14 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         n_orientations: int = 8,
         alpha: float | None = None,
         shape: PointDistribution | None = None,
+        inputs: tuple[str, ...] = ("image",),
     ):
         self.features = features
         self.grid = grid
         self.n_orientations = n_orientations
         self.alpha = alpha
         self.shape = shape
+        self.inputs = inputs
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
@@ -76,7 +80,8 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
                 "HolisticRegressor: need grid >= 1, n_orientations >= 2 and alpha >= 0, got"
                 f" {self.grid}, {self.n_orientations}, {self.alpha}"
             )
-        grey, truth = prepare(images, xy)
+        grey = self.learn_planes(images)
+        truth = check_xy(xy, len(grey))
         self.size_hw_ = tuple(grey.shape[1:3])
         grey, truth, rows = mirrored(grey, truth, groups, flip)
         model = fitted_shape(self.shape, truth)
@@ -93,12 +98,14 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         return self
 
     def _rows(self, grey: Array) -> Array:
-        return FEATURES[self.features](grey, self.grid, self.n_orientations)
+        parts = [grey] if grey.ndim == 3 else np.moveaxis(np.asarray(grey), -1, 0)
+        rows = [FEATURES[self.features](part, self.grid, self.n_orientations) for part in parts]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px; (B, K), see the notes."""
         check_is_fitted(self)
-        grey = crops_to_grey(check_crops(images, self.size_hw_))
+        grey = self.read_planes(check_batch(images, self.size_hw_))
         found = row_by_row(self._rows(grey), self.weights_.astype(float)) + self.offset_
         return found.reshape(len(grey), -1, 2).astype(np.float32), np.tile(self.score_, (len(grey), 1))
 
@@ -107,6 +114,7 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
 
         The rest is 0: the way begins where the point would be in a crop without any edge.
         """
+        self.check_export()
         grey = crops_to_grey(check_crops(np.asarray(image)[None], self.size_hw_))
         h, w = self.size_hw_
         gh, gw = (max(1, round(self.grid * side / min(h, w))) for side in (h, w))
@@ -119,6 +127,7 @@ class HolisticRegressor(DetectorMixin, BaseEstimator):
         return Contributions("px of the way that the whole crop gives", xy, value, min(w / gw, h / gh), 0.0)
 
     def runtime_node(self) -> dict[str, Any]:
+        self.check_export()
         return {
             "kind": "landmarks.holistic",
             "features": self.features,

@@ -177,3 +177,39 @@ def hit_rates(found: Array, truth: Array, size_hw: tuple[int, int]) -> Array:
     error = np.linalg.norm(found.reshape(truth.shape) - truth, axis=-1)
     near = np.where(np.isnan(error), np.nan, error < NEAR * max(size_hw))
     return np.nanmean(near, axis=0).astype(np.float32)
+
+
+def clipped(way: Array, clip: float) -> Array:
+    """Ways (N, K) complex, shortened to ``clip`` times the median length of each landmark's."""
+    length = np.abs(way)
+    limit = clip * np.median(length, axis=0)
+    return way * np.minimum(1, limit / np.maximum(length, 1e-9))
+
+
+def map_unit(rows: Array, extra: Array, places: int) -> Array:
+    """(C,) factors that give the columns ``extra`` of C maps at ``places`` the mean variance of ``rows``."""
+    wanted = rows.var(axis=0).mean()
+    variance = extra.reshape(len(extra), places, -1).var(axis=0).mean(axis=0)
+    return np.sqrt(wanted / np.maximum(variance, 1e-12 + 1e-6 * variance.max())).astype(np.float32)
+
+
+def check_cascade(cascade: Any) -> None:
+    """:class:`InputError` for parameters of a fast cascade that cannot be."""
+    if len(cascade.scales) < 1 or min(cascade.scales) <= 0:
+        raise InputError(f"FastCascade: scales must be positive, got {cascade.scales}")
+    for name, least in (("n_orientations", 2), ("n_perturbations", 0), ("cv", 2), ("map_cells", 1)):
+        if getattr(cascade, name) < least:
+            raise InputError(f"FastCascade: {name} must be at least {least}, got {getattr(cascade, name)}")
+    if cascade.rank is not None and cascade.rank < 1:
+        raise InputError(f"FastCascade: rank must be at least 1 or None, got {cascade.rank}")
+    if cascade.clip is not None and not cascade.clip > 0:
+        raise InputError(f"FastCascade: clip must be positive or None, got {cascade.clip}")
+    if cascade.alpha < 0:
+        raise InputError(f"FastCascade: alpha must not be negative, got {cascade.alpha}")
+    if len(cascade.rings) < 1 or any(r < 0 or n < 1 or sigma <= 0 for r, n, sigma in cascade.rings):
+        raise InputError(
+            f"FastCascade: rings must be (radius >= 0, number >= 1, sigma > 0) each, got {cascade.rings}"
+        )
+    n = len(cascade.scales)
+    if any(not -n <= i < n for i in cascade.map_stages or ()):
+        raise InputError(f"FastCascade: map_stages must lie in {-n}..{n - 1}, got {cascade.map_stages}")

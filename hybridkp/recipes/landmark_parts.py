@@ -326,6 +326,13 @@ _RULES = (
     ),
     Row("rule", "vote", ".fusion:WeightedVote", "weighted vote", parameters={"guard": True}, holds="members"),
     Row("rule", "gated", ".fusion:GatedVote", "vote weighed by scores and agreement", holds="members"),
+    Row(
+        "rule",
+        "gate",
+        ".fusion:SenseGate",
+        "vote of the members whose senses work: depth, sound or text may fail",
+        holds="members",
+    ),
     Row("rule", "stack", ".fusion:Stacking", "ridge over the points", holds="members"),
     Row(
         "rule step", "shape", ".fusion:ShapeVote", "a Gaussian model of shapes", "classical", holds="members"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from sklearn.base import clone
@@ -153,6 +154,15 @@ class _Maker:
         light: bool = False,
     ) -> Made:
         """One part with all that it holds, in all that it works in."""
+        shown = None if alone else self.shown(row, part)
+        if shown is not None:
+            part, inputs = shown
+            made = self.part(row, part, str(part), held, reducer, around, light=light)
+            seeing = Construction(".multimodal:Seeing", ("detector",))
+            seeing.set("inputs", inputs, written=True)
+            made = seeing.build({"detector": made})
+            made.places[""] = text
+            return made
         layers = list(_layers(row.inside))
         layers = layers[:-1] if alone else layers
         classes = [Construction(row.target, (row.holds,) if row.holds else (), row.space)]
@@ -179,6 +189,17 @@ class _Maker:
         if not any(each.space for each in classes) and row.name not in made.untuned:
             made.untuned.append(row.name)
         return made
+
+    def shown(self, row: Row, part: Part) -> tuple[Part, tuple[str, ...]] | None:
+        """The part without its ``inputs``, and these, where a detector of pictures is shown them instead."""
+        written = dict(part.options).get("inputs")
+        if written is None or self.task.name != "landmarks" or row.holds:
+            return None
+        targets = [row.target, *(layer.target for layer in _layers(row.inside))]
+        if any("inputs" in Construction(target).own for target in targets):
+            return None
+        options = tuple(option for option in part.options if option[0] != "inputs")
+        return replace(part, options=options), written if isinstance(written, tuple) else (written,)
 
     def fill(self, row: Row, part: Part, classes: Sequence[Construction], light: bool) -> None:
         """The row's parameters, then what is written, each to the first class that has it."""

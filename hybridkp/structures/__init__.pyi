@@ -28,6 +28,7 @@ from .modalities import Modality as Modality
 from .modalities import SeesModalities as SeesModalities
 from .modalities import modalities_of as modalities_of
 from .modalities import modality as modality
+from .modalities import senses_of as senses_of
 from .modalities import stack_rows as stack_rows
 from .pairs import Cameras as Cameras
 from .pairs import Matched as Matched

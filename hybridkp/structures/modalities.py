@@ -9,7 +9,7 @@ boxes, ((x0, y0, x1, y1, str), ...): the boxes' corners move along.  ``object`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -67,7 +67,7 @@ def stack_rows(name: str, rows: Sequence[Any]) -> Array:
 
 @runtime_checkable
 class SeesModalities(Protocol):
-    """A detector that says which modalities it reads; one that does not say reads pictures."""
+    """A detector that says which modalities it reads, it and all inside of it."""
 
     def seen_modalities(self) -> tuple[str, ...]:
         """Names, such as ("image", "depth")."""
@@ -76,16 +76,22 @@ class SeesModalities(Protocol):
 
 def modalities_of(*estimators: Any) -> tuple[str, ...]:
     """All that estimators, and those inside of them, read; "image" comes first, whoever reads it."""
-    return tuple(dict.fromkeys(["image", *_seen(estimators)]))
+    return tuple(dict.fromkeys(["image", *(name for each in estimators for name in _seen(each))]))
 
 
-def _seen(value: Any) -> Iterable[str]:
-    if isinstance(value, SeesModalities) and not isinstance(value, type):
-        yield from value.seen_modalities()
-    if hasattr(value, "get_params") and not isinstance(value, type):
-        yield from _seen(list(value.get_params(deep=False).values()))
-    elif isinstance(value, dict):
-        yield from _seen(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _seen(each)
+def senses_of(estimator: Any) -> tuple[str, ...]:
+    """What one detector reads; one that does not say, pictures."""
+    return tuple(dict.fromkeys(_seen(estimator))) or ("image",)
+
+
+def _seen(value: Any) -> list[str]:
+    if isinstance(value, type):
+        return []
+    if isinstance(value, SeesModalities):
+        return list(value.seen_modalities())
+    if hasattr(value, "get_params"):
+        inside = _seen(list(value.get_params(deep=False).values()))
+        return inside or ["image"] * hasattr(value, "predict_with_score")
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [name for each in value for name in _seen(each)] if isinstance(value, list | tuple) else []

@@ -43,6 +43,8 @@ from .faces_scene import (
 from .faces_scene import background as draw_background
 
 PICTURES_PER_PERSON = 2
+HEAD_MM = 100.0  #: of a head unit: outer eye corners are about 90 mm apart
+SENSOR_MM = 3.0  #: standard deviation of a depth camera's noise at ``noise`` 1
 _KNOBS = ("pose", "expression", "light", "blur", "noise", "occlusion")
 
 
@@ -81,7 +83,8 @@ def make_faces(
     Dataset
         Points are exact to 0.1 px before blur and noise, also where hidden (``visibility`` 1: turned
         away or covered).  The box is detector-like: the points' box moved by up to 8 % and
-        scaled by up to 10 %.  Errors are divided by the distance of the outer eye corners.
+        scaled by up to 10 %.  Errors are divided by the distance of the outer eye corners.  Each sample
+        has its ``depth`` in mm, registered to the picture (:func:`render_depth`).
 
     Notes
     -----
@@ -170,6 +173,7 @@ def _sample(
         group=f"{name}_{random_state}_person{index // PICTURES_PER_PERSON:05d}",
         size_hw=size_hw,
         image_id=index,
+        modalities={"depth": partial(render_depth, index, size_hw, random_state, tuple(knobs.values()))},
     )
 
 
@@ -202,3 +206,31 @@ def render_face(
         what, mask = occluder
         add_occluder(picture, what, mask, kind, looks.skin, rng)
     return expose(picture, light, knobs["blur"], knobs["noise"], rng)
+
+
+def render_depth(
+    index: int, size_hw: tuple[int, int], random_state: int, knob_values: tuple[float, ...]
+) -> Array:
+    """The depth of face ``index`` as a camera beside the first would give it, (H, W) uint16 mm.
+
+    Head and what is in front of it are where the picture shows them; hair, neck and body are left out,
+    behind the head is a wall.  With ``noise`` there is a sensor's, and holes (0) where the surface turns
+    away.  No light has a part in it.
+    """
+    knobs = dict(zip(_KNOBS, knob_values, strict=True))
+    face, view, _, occluder = _plan(index, size_hw, random_state, knobs)
+    rng = _stream(random_state, 5, index)
+    away, (wall, tilt_x, tilt_y) = rng.uniform(700, 1100), rng.uniform([600, -1, -1], [1400, 1, 1])
+    y, x = np.mgrid[: size_hw[0], : size_hw[1]] - np.array(size_hw)[:, None, None] / 2
+    out = away + wall + 0.3 * HEAD_MM * (tilt_x * x + tilt_y * y) / view.scale
+    hit = cast(face, relief_map(face), view, size_hw)
+    on = hit.cover > 0.5
+    out[hit.window][on] = away - HEAD_MM * hit.depth[on]
+    if occluder is not None:
+        out[occluder[1] > 0.5] = away - HEAD_MM * 1.3
+    noise = SENSOR_MM * knobs["noise"]
+    steep = np.hypot(*np.gradient(out)) * view.scale / HEAD_MM > 4  # beyond 76 degrees nothing comes back
+    out = np.clip(np.rint(out + noise * rng.standard_normal(out.shape)), 1, 65535).astype(np.uint16)
+    if noise:
+        out[steep] = 0
+    return out

@@ -1,0 +1,9 @@
+from .breaking import WAYS as WAYS
+from .breaking import broken as broken
+from .breaking import signs as signs
+from .depth import fill_holes as fill_holes
+from .depth import hole_share as hole_share
+from .planes import INPUTS as INPUTS
+from .planes import Planes as Planes
+from .planes import ReadsPlanes as ReadsPlanes
+from .seeing import Seeing as Seeing
