@@ -12,13 +12,15 @@ from plain_detectors import DepthMean, PlainMean
 from test_batch import ALL, TRAIN
 
 from hybridkp.datasets import load_dataset
+from hybridkp.datasets.linter.depths import depths
 from hybridkp.datasets.lookup import file_stamp, pictures_stamp
 from hybridkp.evaluate import crops as crops_module
 from hybridkp.evaluate import make_crops, predict
-from hybridkp.files import read_depth, read_sound_at
+from hybridkp.files import read_depth, read_image, read_sound_at
 from hybridkp.fusion import Average
-from hybridkp.imaging import flip_batch, warp_nearest
+from hybridkp.imaging import Pinhole, flip_batch, register_depth, warp_nearest
 from hybridkp.imaging.crops import batch_of_one, cut_modalities
+from hybridkp.imaging.images import RangeWarning
 from hybridkp.structures import SOUND_HZ, Batch, InputError, modalities_of, stack_rows
 
 SECONDS = 2
@@ -161,3 +163,62 @@ def test_depth_files_are_16_bits_or_float(tmp_path):
     for read in (read_depth, partial(read_sound_at, time=0.0)):
         with pytest.raises(InputError, match=r"c\.png"):
             read(tmp_path / "c.png")
+
+
+def test_depth_in_a_fourth_channel_is_not_multiplied_in_silence(tmp_path):
+    picture = np.full((6, 8, 4), 200, np.uint8)
+    picture[..., 3] = 64
+    cv2.imwrite(str(tmp_path / "rgbd.png"), picture)
+    with pytest.warns(RangeWarning, match="if it is depth, save it as a 16-bit PNG"):
+        assert (read_image(tmp_path / "rgbd.png") == 50).all()
+    picture[..., 3] = np.where(np.arange(8) < 4, 0, 255)
+    cv2.imwrite(str(tmp_path / "mask.png"), picture)
+    assert read_image(tmp_path / "mask.png")[0, :, 0].tolist() == [0] * 4 + [200] * 4
+
+
+# --------------------------------------------------------------------------------------------
+# depth of another camera
+# --------------------------------------------------------------------------------------------
+
+
+def test_a_wall_is_where_both_cameras_say_it_is():
+    """A step edge of a wall, seen from 5 cm beside: to the pixel, and the nearer side hides the other."""
+    own, other = Pinhole(200.0, 79.5, 59.5), Pinhole(180.0, 70.0, 60.0)
+    depth = np.where(np.arange(160) < 80, 1000, 2000).astype(np.uint16)[None].repeat(120, 0)
+    out = register_depth(depth, own, other, (0.05, 0.0, 0.0), (120, 160))
+    row = out[60]
+    edge = 180 * (0.5 * 1 / 200 + 0.05) / 1 + 70 - 0.5 * 180 / 200  # the near side's last pixel's outer rim
+    near = np.flatnonzero(row == 1000)
+    assert abs(near.max() - edge) <= 1 and set(np.unique(out)) <= {0, 1000, 2000}
+    assert (np.diff(near) == 1).all(), "no gaps on a wall"
+
+
+def test_cameras_that_say_nothing_are_told(scene):
+    (scene / "cameras.json").write_text(json.dumps({"depth_camera": {"f": 0, "cx": 1, "cy": 1}}))
+    with pytest.raises(InputError, match=r"cameras\.json: says nothing of the depth camera"):
+        load_dataset(str(scene / "train.json"))
+    camera = {"f": 50.0, "cx": 19.5, "cy": 14.5}
+    facts = {"depth_camera": camera, "colour_camera": camera, "colour_from_depth_translation_m": [0.1, 0, 0]}
+    (scene / "cameras.json").write_text(json.dumps(facts))
+    depth = load_dataset(str(scene / "train.json")).samples[0].modalities["depth"]()
+    assert (depth[:, 5:] == 1000).all() and (depth[:, :5] == 0).all(), "50 px m / 1 m * 0.1 m = 5 px"
+    (scene / "cameras.json").unlink()
+
+
+def test_holes_and_files_that_cannot_be_are_told(scene):
+    depth = np.full((30, 40), 900, np.uint16)
+    depth[:, 10:] = 0
+    cv2.imwrite(str(scene / "depth" / "holes.png"), depth)
+    cv2.imwrite(str(scene / "depth" / "small.png"), depth[:15])
+    cv2.imwrite(str(scene / "depth" / "none.png"), np.zeros_like(depth))
+
+    def said(**facts):
+        return {f.code: f for f in depths(changed(scene, "checked.json", **facts), "train")}
+
+    assert said() == {}
+    found = said(depth_file="depth/holes.png")
+    assert "25 % of the pixels have no depth, more than half in 1 of 3" in found["depth-holes"].message
+    assert "1 of 3 labelled points have no depth" in found["points-in-holes"].message
+    for name, code in (("small", "depth-size"), ("none", "empty-depth"), ("lost", "unreadable-depth")):
+        assert said(depth_file=f"depth/{name}.png")[code].severity == "error"
+    assert said(depth_file=None)["no-depth"].severity == "warning"

@@ -1,20 +1,24 @@
 """What COCO files say beside pictures: depth, sound, text, OCR lines, views.
 
 Fields of a picture's record become the modalities, time, view and instant of its
-:class:`~hybridkp.structures.Sample`; files are looked up as pictures are, never outside the data's folders,
-and read when they are asked for.  Nothing is opened here.
+:class:`~hybridkp.structures.Sample`.  Depth is registered to colour where ``cameras.json`` says how.  Files
+are looked up as pictures are, never outside the data's folders, and read when they are asked for.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..imaging.registration import checked_cameras
 from ..structures import InputError
+from .coco_objects import size_hw_of
 from .lookup import find_pictures, given, load_depth, load_sound, refuse
+from .text import read_text
 
 Record = dict[str, Any]
 
@@ -31,14 +35,35 @@ def senses_of(images: Sequence[Record], path: Path, folders: Sequence[Path]) -> 
         }
         for image, time in zip(images, times, strict=True)
     ]
-    for row, load in _files(images, "depth_file", load_depth, path, folders):
-        out[row]["modalities"]["depth"] = load
+    depths = _files(images, "depth_file", load_depth, path, folders)
+    cameras = _cameras(path) if depths else ()
+    for row, load in depths:
+        registered = cameras and load.func is load_depth
+        size_hw = size_hw_of(images[row])
+        out[row]["modalities"]["depth"] = partial(load, cameras, size_hw) if registered else load
     for row, load in _files(images, "audio_file", load_sound, path, folders):
         if load.func is load_sound and not math.isfinite(times[row]):
             told = f"{path}: {_name(images[row])} has an audio_file and no time: add its time in s"
             load = partial(refuse, told)
         out[row]["modalities"]["sound"] = partial(load, times[row]) if load.func is load_sound else load
     return out
+
+
+def _cameras(path: Path) -> tuple[float, ...]:
+    """What ``cameras.json`` beside the annotations says of a depth and a colour camera; () for nothing."""
+    file = path.parent / "cameras.json"
+    if not file.is_file():
+        return ()
+    try:
+        found = json.loads(read_text(file))
+        if not (isinstance(found, dict) and "depth_camera" in found):
+            return ()
+        both = found["depth_camera"], found["colour_camera"]
+        pinholes = [camera[key] for camera in both for key in ("f", "cx", "cy")]
+        values = [*pinholes, *found["colour_from_depth_translation_m"]]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputError(f"{file}: says nothing of the depth camera that can be read ({error})") from None
+    return checked_cameras(values, str(file))
 
 
 def _files(

@@ -136,11 +136,19 @@ def loader(path: Path) -> Callable[[], Array]:
     return partial(load_picture, str(path))
 
 
-def load_depth(path: str) -> Array:
-    """(H, W) of a depth file, mm, 0 = none."""
-    from ..files import read_depth
+def load_depth(path: str, cameras: tuple[float, ...] = (), size_hw: tuple[int, int] | None = None) -> Array:
+    """(H, W) of a depth file, mm, 0 = none; with ``cameras`` as the colour camera would see it.
 
-    return read_depth(path)
+    ``cameras`` are f, cx, cy of the depth camera, those of the colour camera, and the translation in m.
+    """
+    from ..files import read_depth
+    from ..imaging.registration import Pinhole, register_depth
+
+    depth = read_depth(path)
+    if not cameras:
+        return depth
+    own, other = Pinhole(*cameras[:3]), Pinhole(*cameras[3:6])
+    return register_depth(depth, own, other, cameras[6:], size_hw or depth.shape)
 
 
 def load_sound(path: str, time: float) -> Array:

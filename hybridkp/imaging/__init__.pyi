@@ -44,3 +44,5 @@ from .pyramid import dog_pyramid as dog_pyramid
 from .pyramid import gaussian_pyramid as gaussian_pyramid
 from .pyramid import level_points as level_points
 from .pyramid import sub_pyramid as sub_pyramid
+from .registration import Pinhole as Pinhole
+from .registration import register_depth as register_depth

@@ -17,6 +17,7 @@ from ..structures import Array, Batch, DataWarning, InputError, Stream, stack_ro
 from .geometry import flip_image
 
 MIN_SIDE = 2  #: px; nothing can be detected in less
+MASK = 0.5  #: of a transparency's pixels are 0 or 255
 DEPTHS = (8, 10, 12, 14, 16)  #: bits that cameras fill of a 16-bit value
 
 
@@ -40,7 +41,8 @@ def as_uint8(image: Array, name: str = "picture", bits: int | None = None, alpha
     bits : how many bits of a 16-bit picture mean something (12: 4095 becomes 255); None: as many as its
         largest value needs, of 8, 10, 12, 14 and 16, with a :class:`RangeWarning` when that is under 16.
         Pictures that are compared want one value for all (:func:`depth_of`)
-    alpha : a fourth channel is alpha: the picture is laid over black by it.  Otherwise it is left out,
+    alpha : a fourth channel is alpha: the picture is laid over black by it, with a :class:`RangeWarning`
+        where less than half of it is 0 or 255, as a mask is and depth is not.  Otherwise it is left out,
         with a :class:`RangeWarning` unless it is full everywhere
 
     Notes
@@ -113,6 +115,13 @@ def _table(bits: int) -> Array:
 def _without_fourth(image: Array, name: str, alpha: bool) -> Array:
     fourth = image[:, :, 3:]
     if alpha and fourth.min() < 255:
+        if np.isin(fourth, (0, 255)).mean() < MASK:
+            warnings.warn(
+                f"{name}: its fourth channel is transparency by the file's format, the picture is laid over"
+                " black by it; if it is depth, save it as a 16-bit PNG of its own, in mm (depth_file)",
+                RangeWarning,
+                stacklevel=3,
+            )
         return ((image[:, :, :3] * fourth.astype(np.uint16) + 127) // 255).astype(np.uint8)
     if not alpha and fourth.min() < 255:
         warnings.warn(

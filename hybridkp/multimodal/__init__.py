@@ -1,4 +1,7 @@
-"""Senses beside the picture: depth and its normals as planes that every detector can read, and cleaning."""
+"""Senses besides the picture: depth, sound and text as rows of numbers, cleaned, and fused.
+
+Arrays of a :class:`~hybridkp.structures.Batch` go in, rows (B, D) come out.  Files are read elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from ..layouts import infer_flip, recognise
 from ..load import load_dataset, split_names
 from ..repairs import AREA_RULE, CATEGORY_RULE, Mismatched, Repaired
 from .appearance import better_place
+from .depths import depths
 from .errors import (
     LEAK,
     RARE,
@@ -122,7 +123,7 @@ def _of(split: str, names: Iterable[str]) -> list[str]:
 
 
 def _annotations(dataset: Dataset, split: str) -> list[Finding]:
-    looks = (groups, boxes, _mirrors, _scales, _places)
+    looks = (groups, boxes, _mirrors, _scales, _places, depths)
     out = [found for look in looks for found in look(dataset, split)]
     rows = [(s.name, i) for s in dataset for i in s.instances]
     share = labelled_share(dataset)
