@@ -19,7 +19,7 @@ of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
 is none; ``covariance`` how many points their ellipses hold;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
 ``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``; ``views-...`` and ``lifting`` those of
-``view_tables.py``.  Every other figure, interval and letter is
+``view_tables.py``; ``senses-...`` those of ``senses_tables.py``.  Every other figure, interval and letter is
 computed here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
 
@@ -43,6 +43,7 @@ import label_tables
 import large_tables
 import numpy as np
 import presence_tables
+import senses_tables
 import trust_tables
 import view_tables
 
@@ -604,6 +605,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "views-space": view_tables.space,
     "views-help": view_tables.helped,
     "lifting": view_tables.lifting,
+    **senses_tables.TABLES,
 }
 
 

@@ -46,7 +46,8 @@ class SenseGate(WeightedVote):
     Attributes
     ----------
     senses_ : list of modalities; sets_ : (C, M) bool, all members first, then each that may be asked instead
-    forest_ : from numbers of a crop to (C - 1) differences of error, parts of the longer side
+    forest_ : from numbers of a crop to (C - 1) differences of error, parts of the longer side; None of one
+        member
 
     References
     ----------
@@ -84,13 +85,18 @@ class SenseGate(WeightedVote):
         seen = [set(senses_of(detector)) for _, detector in self.members]
         self.senses_ = sorted(set().union(*seen))
         self.sets_ = _sets(seen, self.senses_)
-        if all(its == set(self.senses_) for its in seen):
+        if len(self.senses_) > 1 and all(its == set(self.senses_) for its in seen):
             raise InputError(
                 f"all members see {' and '.join(self.senses_)}: a gate needs one that does without a sense"
             )
         images = check_batch(images)
         super().fit(images, xy, groups=groups, flip=flip)
-        truth = check_xy(xy, len(images))
+        self.forest_ = None
+        if len(self.sets_) > 1:
+            self._drill(images, check_xy(xy, len(images)), groups, flip)
+        return self
+
+    def _drill(self, images: Any, truth: Array, groups: Any, flip: Any) -> None:
         names = np.arange(len(images)) if groups is None else np.asarray(groups)
         train, test = next(iter(group_folds(names, _FOLDS)))
         models = [
@@ -109,7 +115,6 @@ class SenseGate(WeightedVote):
         loss = np.concatenate(losses, axis=1)
         forest = ExtraTreesRegressor(**_FOREST, random_state=self.random_state)
         self.forest_ = forest.fit(np.concatenate(rows), (loss[1:] - loss[0]).T)
-        return self
 
     def _drills(self, batch: Any) -> Any:
         yield batch
@@ -142,6 +147,8 @@ class SenseGate(WeightedVote):
         return self._trusted(batch, xy, score)
 
     def _trusted(self, batch: Any, xy: Array, score: Array) -> Array:
+        if self.forest_ is None:
+            return np.ones((len(batch), len(xy)), bool)
         rows = self._signs(batch, xy, score, max(self.size_hw_))
         gain = self.forest_.predict(rows).reshape(len(rows), -1)
         best = gain.argmin(1)
