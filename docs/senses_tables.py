@@ -76,10 +76,11 @@ def faces(family: str) -> str:
             line.append(f"{_mean(own[condition]):.2f}")
             single = best[condition]
             line.append("" if what == single else _apart(runs, what, single, condition, about["groups"]))
+        line.append(f"{_mean(own['dark']) / _mean(runs['image']['dark']):.2f}")
         line.append(f"{_mean(own[SHUFFLED]):.2f}" if SHUFFLED in own else "")
         lines.append(line)
     headings = ["sees", "method", "daylight, %", "against the better alone [95 %]"]
-    headings += ["dark, %", "against the better alone [95 %]", SHUFFLED + ", %"]
+    headings += ["dark, %", "against the better alone [95 %]", "times the picture alone", SHUFFLED + ", %"]
     return f"{_table(headings, lines, left=2)}\n\n{_told(about, provenance)}"
 
 

@@ -104,6 +104,7 @@ METHODS = {
 def test_methods_read_depth_and_come_back_from_a_file(expression, tmp_path):
     model = fitted(expression)
     assert senses_of(model) == METHODS[expression]
+    assert model.predict(BATCH[:2].replace(image=PICTURES[:2].astype(np.uint8))).shape == (2, 5, 2)
     found = model.predict(BATCH)
     save_model(model, tmp_path / "model.hkp")
     np.testing.assert_array_equal(load_model(tmp_path / "model.hkp").predict(BATCH), found)

@@ -159,7 +159,7 @@ class NetEstimator(Scheduled):
         }
         found = vars(self)
         if "planes_" in found:
-            state["planes"] = [self.planes_.spread_, self.planes_.steep_]
+            state["planes"] = [self.planes_.spread_, self.planes_.steep_, float(self.planes_.color_)]
         return state | {name.rstrip("_"): list(found[name]) for name in CALIBRATIONS if name in found}
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -168,8 +168,9 @@ class NetEstimator(Scheduled):
         self.n_landmarks_, self.n_channels_ = int(state["n_landmarks"]), int(state["n_channels"])
         self.history_ = {name: list(v) for name, v in state["history"].items()}
         if "planes" in state:
-            self.planes_ = Planes(tuple(self.inputs), bool(self.color))
-            self.planes_.spread_, self.planes_.steep_ = map(float, state["planes"])
+            self.planes_ = Planes(self.input_names, bool(self.color))
+            self.planes_.spread_, self.planes_.steep_, color = map(float, state["planes"])
+            self.planes_.color_ = bool(color)
         height, width = state["size_hw"]
         self.size_hw_ = (int(height), int(width))
         for name in CALIBRATIONS:
@@ -262,9 +263,9 @@ class NetDetector(ReadsPlanes, DetectorMixin, NetEstimator):
 
     def _widths(self) -> tuple[tuple[str, int], ...]:
         """Each input and its number of channels."""
-        further = {name: INPUTS[name][1] for name in self.inputs if name != "image"}
+        further = {name: INPUTS[name][1] for name in self.input_names if name != "image"}
         own = self.n_channels_ - sum(further.values())
-        return tuple((name, further.get(name, own)) for name in self.inputs)
+        return tuple((name, further.get(name, own)) for name in self.input_names)
 
     def _check_helpers(self) -> None:
         for name, maker, asked in (("initial", "pretrained", "start"), ("teacher", "teacher", "taught")):

@@ -271,7 +271,7 @@ class FastCascade(ReadsPlanes, DetectorMixin, BaseEstimator):
 
     def _width(self, k: int, images: Any) -> int:
         """Columns of a stage's rows; ``images`` where it reads maps of them."""
-        n_planes = sum(INPUTS[name][1] for name in self.inputs)
+        n_planes = sum(INPUTS[name][1] for name in self.input_names)
         places = sum(len(ring.offsets) for ring in self._reader().pattern) * self.n_orientations * n_planes
         if images is not None:
             places += self.map_cells**2 * self._ask_maps(images[:1])[0].shape[-1]

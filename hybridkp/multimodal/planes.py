@@ -38,6 +38,7 @@ class Planes(BaseEstimator):
     Attributes
     ----------
     spread_ : mm; steep_ : mm per px; both 0 where no depth is read
+    color_ : whether the picture is three planes
 
     Examples
     --------
@@ -57,6 +58,7 @@ class Planes(BaseEstimator):
     def fit(self, images: Any) -> Planes:
         """Learn the scales from crops, or a Batch of them."""
         self.spread_ = self.steep_ = 0.0
+        self.color_ = self.color and check_crops(images).ndim == 4
         if "depth" in self.seen_modalities():
             depth = as_batch(images)["depth"]
             rows = np.unique(np.linspace(0, len(depth) - 1, _LEARNED_FROM).astype(int))
@@ -74,17 +76,22 @@ class Planes(BaseEstimator):
         """(B, H, W) uint8 of one plane, else (B, H, W, P); a stream of pictures alone stays one."""
         pictures = check_crops(images)
         parts = [self._picture(pictures)] if "image" in self.inputs else []
-        if tuple(self.inputs) == ("image",):
+        inputs = _checked(self.inputs)
+        if inputs == ("image",):
             return parts[0]
         found = {"image": parts[0]} if parts else {}
         if "depth" in self.seen_modalities():
             found |= self._surfaces(as_batch(images)["depth"], pictures.shape[1:3])
-        named = [np.asarray(found[name]) for name in self.inputs]
+        named = [np.asarray(found[name]) for name in inputs]
         out = np.concatenate([p if p.ndim == 4 else p[..., None] for p in named], axis=-1)
         return out[..., 0] if out.shape[-1] == 1 else out
 
     def _picture(self, pictures: Any) -> Any:
-        return pictures if self.color else crops_to_grey(pictures)
+        if not getattr(self, "color_", self.color):
+            return crops_to_grey(pictures)
+        if pictures.ndim == 3 and hasattr(self, "color_"):  # grey, and colour was learned from
+            return np.asarray(pictures)[..., None].repeat(3, -1)
+        return pictures
 
     def _surfaces(self, depth: Any, size_hw: tuple[int, int]) -> dict[str, Array]:
         if depth.shape[1:] != tuple(size_hw):
@@ -118,14 +125,19 @@ class ReadsPlanes:
         return Planes(self.inputs).seen_modalities()
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs, checked."""
+        return _checked(self.inputs)
+
+    @property
     def sees_more(self) -> bool:
         """Whether there is anything beside, or instead of, the picture."""
-        return tuple(self.inputs) != ("image",)
+        return self.input_names != ("image",)
 
     def learn_planes(self, images: Any, color: bool = False) -> Any:
         """The planes of training crops, after their scales were learned."""
         if self.sees_more:
-            self.planes_ = Planes(tuple(self.inputs), color).fit(images)
+            self.planes_ = Planes(self.input_names, color).fit(images)
         return self.read_planes(images, color)
 
     def read_planes(self, images: Any, color: bool = False) -> Any:
@@ -136,7 +148,7 @@ class ReadsPlanes:
         """:class:`InputError` for a model of more than pictures, which no application can be given yet."""
         if self.sees_more:
             raise InputError(
-                f"a model of {' and '.join(self.inputs)} cannot be exported: exported ones see pictures"
+                f"a model of {' and '.join(self.input_names)} cannot be exported: exported ones see pictures"
             )
 
 

@@ -49,8 +49,9 @@ class Seeing(ReadsPlanes, DetectorMixin, BaseEstimator):
         if planes.ndim == 4 and planes.shape[3] == 2:
             planes = np.concatenate([planes, planes[..., :1]], axis=-1)
         if planes.ndim == 4 and planes.shape[3] != 3:
+            names = ":".join(self.input_names)
             raise InputError(
-                f"inputs={':'.join(self.inputs)} are {planes.shape[3]} planes, and a picture has up to three;"
+                f"inputs={names} are {planes.shape[3]} planes, and a picture has up to three;"
                 " hog+ridge, sdm and heatmap read any number"
             )
         return np.asarray(planes)
