@@ -62,6 +62,7 @@ ROOMS: dict[str, set[str]] = {
         "cv2",
         "detection",
         "files",
+        "fusion",
         "imaging",
         "landmarks",
         "memory",
@@ -88,6 +89,7 @@ ROOMS: dict[str, set[str]] = {
         "sklearn",
         "stats",
         "structures",
+        "tracking",
     },
     "evaluate": {
         "cv2",

@@ -140,7 +140,7 @@ def test_the_networks_targets_are_read_back_by_its_reader() -> None:
     from hybridkp.deep.centre import centre_targets, giou_loss
 
     corners = torch.tensor([[[[5.25, 7.5], [13.25, 11.5]], [[np.nan] * 2] * 2, [[40.0, 2], [60, 9]]]])
-    centre, target, weight = centre_targets(corners, 32)
+    centre, target, weight, _ = centre_targets(corners, 32)
     assert centre[0, 9, 9] == 1 and (centre == 1).sum() == 1, "the second is none, the third outside"
     np.testing.assert_allclose(target[0, 9, 9], [5.25, 7.5, 13.25, 11.5])
     y, x = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")

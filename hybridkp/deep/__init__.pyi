@@ -5,6 +5,8 @@ from .distil import teacher as teacher
 from .embedding import CNNEmbedding as CNNEmbedding
 from .feature_maps import HeatmapFeatures as HeatmapFeatures
 from .heatmap import HeatmapNet as HeatmapNet
+from .one_stage import OneStageNet as OneStageNet
+from .part_fields import PartFieldNet as PartFieldNet
 from .patchcnn import PatchCNN as PatchCNN
 from .points.export import export_aliked as export_aliked
 from .points.learning import PointLearner as PointLearner

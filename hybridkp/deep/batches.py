@@ -97,7 +97,7 @@ def split_rows(n: int, groups: Any, fraction: float, seed: int) -> tuple[Array, 
 
 def _mean(rows: Tensor) -> float:
     """Of all values, NaN as 0; in double precision, which is not held for all at once."""
-    return sum(float(part.double().nan_to_num().sum()) for part in rows.split(BLOCK)) / rows.numel()
+    return sum(float(part.double().nan_to_num().sum()) for part in rows.split(BLOCK)) / max(rows.numel(), 1)
 
 
 class Rows:

@@ -5,5 +5,7 @@ from .fused import FusedFinder as FusedFinder
 from .ready_made import CascadeFinder as CascadeFinder
 from .ready_made import FaceNetFinder as FaceNetFinder
 from .top_down import TopDown as TopDown
+from .whole_picture import GivenStart as GivenStart
+from .whole_picture import WholePicture as WholePicture
 from .window_finder import WindowFinder as WindowFinder
 from .windows import WindowModel as WindowModel

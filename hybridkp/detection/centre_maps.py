@@ -55,16 +55,21 @@ class CentreReader:
     def judged(self, ask: Ask, image: Array) -> tuple[Array, Array]:
         """Boxes (N, 4) in picture px, best first, and the logits (N,) of their peaks."""
         square, matrix = square_of(image, self.side, self.color)
-        logits, change = ask(square)
+        boxes, logits, _ = self.peaks(*ask(square))
+        return map_boxes(invert_affine(matrix), STRIDE * boxes), logits
+
+    def peaks(self, logits: Array, change: Array) -> tuple[Array, Array, tuple[Array, Array]]:
+        """Of maps (h, w), (4, h, w): boxes (N, 4) in cells, logits (N,), rows and columns, best first."""
         peak = logits >= cv2.dilate(logits, np.ones((3, 3), np.uint8))
         y, x = np.nonzero(peak)
         best = np.argsort(-logits[y, x], kind="stable")[:MOST]
         y, x = y[best], x[best]
         centre = np.stack([x, y], 1) + 0.5 + change[:2, y, x].T  # in cells, along edges
         size = np.exp(np.clip(change[2:, y, x].T, -4, 6))
-        boxes = map_boxes(invert_affine(matrix), STRIDE * np.concatenate([centre - size / 2, size], 1))
+        boxes = np.concatenate([centre - size / 2, size], 1)
         kept = suppress(boxes, logits[y, x], self.overlap)
-        return boxes[kept], logits[y, x][kept]
+        y, x = y[kept], x[kept]
+        return boxes[kept], logits[y, x], (y, x)
 
     def find(self, ask: Ask, image: Array, least: float) -> tuple[Array, Array]:
         """Boxes (N, 4) in picture px and probabilities (N,) of at least ``least``, best first."""

@@ -19,7 +19,8 @@ import numpy as np
 from .. import memory, runtime
 from ..datasets import coco_document, image_ids
 from ..datasets.lookup import loader
-from ..detection import BoxesGiven, TopDown
+from ..detection import BoxesGiven, TopDown, WholePicture
+from ..detection.nodes.whole_picture import PictureRun
 from ..files import load_model, read_image, read_meta, save_model, write_atomic
 from ..imaging.draw import draw_boxes, draw_landmarks
 from ..structures import (
@@ -57,7 +58,8 @@ def train(
     """Fit ``estimator`` on all objects of a training part and save it; returns the fitted clone.
 
     A :class:`~hybridkp.detection.TopDown` learns both of its halves from the same annotations, its
-    detector in given and in found boxes (:func:`found_too`).  The file also keeps what :func:`predict`
+    detector in given and in found boxes (:func:`found_too`); a :class:`~hybridkp.detection.WholePicture`
+    learns from whole pictures.  The file also keeps what :func:`predict`
     needs: landmarks, skeleton, crop size and margin.  While it is made,
     finished fits lie in a hidden folder beside it; a training that is stopped and called again goes on there.
 
@@ -69,6 +71,8 @@ def train(
     """
     problem = seeing(as_problem(data), estimator)
     path, estimator, taught, finder = Path(path), with_seed(estimator, seed), problem.train, None
+    if isinstance(estimator, WholePicture):
+        return _train_whole(estimator, problem, path, name)
     if isinstance(estimator, TopDown):
         finder = clone(estimator.finder).fit(taught.samples)
         taught = found_too(taught, finder)
@@ -83,6 +87,17 @@ def train(
             model = TopDown(finder, model, problem.size_hw, problem.margin, estimator.min_score)
         save_model(model, path, model_meta(problem, name))
         forget_crops(fits)
+    return model
+
+
+def _train_whole(estimator: WholePicture, problem: Problem, path: Path, name: str) -> WholePicture:
+    """A method that begins with whole pictures, fitted and saved; a stopped training goes on."""
+    train = problem.train
+    model = clone(estimator).set_params(size_hw=problem.size_hw, margin=problem.margin)
+    with memory.remember_until_done(path.with_name(f".{path.name}.fits")):
+        model.fit(train.samples, skeleton=train.skeleton, flip=train.flip)
+        meta = model_meta(problem, name)
+        save_model(model, path, meta)
     return model
 
 
@@ -130,7 +145,7 @@ def predict(
     samples = []
     names: set[str] = set()
     paths = [Path(p) for p in pictures]
-    boxless = _boxless(detector.finder, paths, boxes)
+    boxless = _boxless(getattr(detector, "finder", None), paths, boxes)
     for number, path in enumerate(paths, 1):
         image = read_image(path)
         instances = () if path in boxless else tuple(detector.detect(image, name=str(path)))
@@ -152,7 +167,7 @@ def open_model(model: Any, meta: Mapping[str, Any] | None = None) -> tuple[Any, 
     if isinstance(model, str | os.PathLike) and Path(model).suffix.lower() == ".hkr":
         loaded = runtime.load(model)
         meta = {**loaded.meta, "size_hw": loaded.size_hw}
-        model = loaded.top_down if isinstance(loaded, runtime.RuntimePictureDetector) else loaded
+        model = loaded.whole if isinstance(loaded, runtime.RuntimePictureDetector) else loaded
     elif isinstance(model, str | os.PathLike):
         meta = read_meta(model)
         model = load_model(model)
@@ -182,9 +197,14 @@ def _boxless(finder: Any, paths: Sequence[Path], boxes: Any) -> set[Path]:
     return set(missing)
 
 
-def _whole_pictures(model: Any, boxes: Any, meta: Mapping[str, Any], min_score: float | None) -> TopDown:
+def _whole_pictures(model: Any, boxes: Any, meta: Mapping[str, Any], min_score: float | None) -> Any:
     """A model as a detector of whole pictures: by boxes that are given, by its finder, or by none."""
-    if isinstance(model, TopDown) and boxes is None:
+    begins = isinstance(model, WholePicture | PictureRun)
+    if begins and boxes is not None:
+        raise InputError(
+            "this model begins with whole pictures and finds its objects itself: leave --boxes out"
+        )
+    if begins or (isinstance(model, TopDown) and boxes is None):
         return model.at_least(min_score)
     if boxes is None:
         warnings.warn(

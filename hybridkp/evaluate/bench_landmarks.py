@@ -20,7 +20,7 @@ import numpy as np
 from .. import memory
 from ..datasets.linter import figure_errors
 from ..datasets.lookup import pictures_stamp
-from ..detection import TopDown
+from ..detection import TopDown, WholePicture
 from ..files import atomic_path, load_predictions, remove_leftovers, write_atomic
 from ..files.lease import clear_abandoned, scratch_folder, work_in
 from ..memory.sources import fingerprint
@@ -171,6 +171,10 @@ def check_crops_only(name: str, estimator: Any) -> None:
     """:class:`InputError` for a detector of whole pictures: here every method gets the same boxes."""
     if isinstance(estimator, TopDown):
         raise InputError(f"{name}: boxes are given here, a finder has no place: see `hybridkp bench-finders`")
+    if isinstance(estimator, WholePicture):
+        raise InputError(
+            f"{name}: boxes are given here, and it begins with whole pictures: see docs/finders.md"
+        )
 
 
 def with_seed(estimator: Any, seed: int) -> Any:

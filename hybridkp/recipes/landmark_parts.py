@@ -256,7 +256,14 @@ _EXPERT_PARTS = (
 )
 
 _STEPS = (
-    Row("step", "flip", ".fusion:MirrorAverage", "the picture and its mirror image", holds="detector"),
+    Row(
+        "step",
+        "flip",
+        ".fusion:MirrorAverage",
+        "the picture and its mirror image",
+        holds="detector",
+        changes=True,
+    ),
     Row(
         "step",
         "linear",
@@ -336,6 +343,29 @@ _RULES = (
     Row("rule", "stack", ".fusion:Stacking", "ridge over the points", holds="members"),
     Row(
         "rule step", "shape", ".fusion:ShapeVote", "a Gaussian model of shapes", "classical", holds="members"
+    ),
+)
+
+_SQUARES: dict[str, Any] = {"input_px": 160, "max_epochs": 10, "epoch_pictures": 240}
+#: whole pictures in, all objects out: no finder stands in front of them
+_PICTURES = (
+    Row(
+        "picture",
+        "paf",
+        ".deep:PartFieldNet",
+        "bottom-up: heat maps and part affinity fields of whole pictures (cf. OpenPose)",
+        "deep",
+        quick=_SQUARES,
+        slow=True,
+    ),
+    Row(
+        "picture",
+        "onestage",
+        ".deep:OneStageNet",
+        "one stage: centres of whole pictures with a box and all points each (cf. CenterNet)",
+        "deep",
+        quick=_SQUARES,
+        slow=True,
     ),
 )
 
@@ -426,9 +456,10 @@ _LISTED = (
 LANDMARKS = Task(
     "landmarks",
     start="start",
+    pictures="picture",
     first="descriptor",
     last="classifier",
-    rows=(*_STARTS, *_NETWORKS, *_EXPERT_PARTS, *_STEPS, *_RULES, *_OTHERS),
+    rows=(*_STARTS, *_PICTURES, *_NETWORKS, *_EXPERT_PARTS, *_STEPS, *_RULES, *_OTHERS),
     listed=_LISTED,
     nested={
         "start": "start",

@@ -99,14 +99,15 @@ def describe_method(name: str, task: str = "landmarks") -> str:
         return own[name]
     tree = read(name, task)
     same = {canonical(each.name, task): each.about for each in known.listed}
-    row = known.find(known.start, str(tree))
+    row = known.starting(str(tree))
     return row.about if row else same.get(str(tree)) or _words(tree, known)
 
 
 def _words(tree: Method, task: Task) -> str:
     start = tree.start
     if isinstance(start, Part):
-        words = task.by_slot[task.start][start.name].about
+        row = task.starting(start.name)
+        words = row.about if row else start.name
     elif isinstance(start, Rule):
         words = f"{task.by_slot['rule'][start.part.name].about} of {', '.join(map(str, start.members))}"
     else:

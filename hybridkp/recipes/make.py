@@ -23,7 +23,10 @@ from .reading import read, task_of
 def make(expression: str, task: str = "landmarks", quick: bool = False, **context: Any) -> Made:
     """The estimator of an expression with its places; ``context`` goes to every part that has it."""
     tree = read(expression, task)
-    made = _Maker(expression, task_of(task), quick, context).method(tree)
+    maker = _Maker(expression, task_of(task), quick, context)
+    if isinstance(tree.start, Part) and task_of(task).find(task_of(task).pictures, tree.start.name):
+        return maker.of_pictures(tree, tree.start)
+    made = maker.method(tree)
     if tree.finder is None:
         return made
     finder = _Maker(expression, FINDERS, quick, context).start(tree.finder)
@@ -95,8 +98,30 @@ class _Maker:
     def __init__(self, text: str, task: Task, quick: bool, context: Mapping[str, Any]) -> None:
         self.text, self.task, self.quick, self.context = text, task, quick, context
 
+    def of_pictures(self, node: Method, start: Part) -> Made:
+        """A start of whole pictures, and its steps as a chain of their own behind the points it gives."""
+        found = self.part(self.task.by_slot[self.task.pictures][start.name], start, str(start))
+        held = {"start": found}
+        for step in node.steps:
+            if self.task.by_slot["step"][step.name].changes:
+                self.stop(
+                    step.at,
+                    f"'{step.name}' changes the crops, and '{start.name}' has seen the picture as it is",
+                )
+        if node.steps:
+            given = Construction(".detection:GivenStart").build({})
+            given.places[""] = str(start)
+            held["detector"] = self.chain(node, given)
+        whole = Construction(".detection:WholePicture", ("start", "detector"))
+        made = whole.build(held)
+        made.places[""] = str(node)
+        return made
+
     def method(self, node: Method) -> Made:
-        made = self.start(node.start)
+        return self.chain(node, self.start(node.start))
+
+    def chain(self, node: Method, made: Made) -> Made:
+        """The steps of a method behind its start."""
         for i, part in enumerate(node.steps):
             row = self.task.by_slot["step"][part.name]
             self.check_needs(row, part.at, made)

@@ -53,6 +53,7 @@ class Row:
     inside: Inside | None = None
     optional: bool = False  #: None stands for it where nothing of its own is written
     slow: bool = False  #: takes long even on a tiny problem
+    changes: bool = False  #: a step that shows its detector other crops than it is given
 
 
 class Listed(NamedTuple):
@@ -75,6 +76,7 @@ class Task:
     rows: tuple[Row, ...]
     listed: tuple[Listed, ...]
     nested: Mapping[str, str]  #: parameter -> slot of the part that is its value
+    pictures: str = ""  #: the slot of a start that takes whole pictures, in front of a method or nowhere
 
     @cached_property
     def by_slot(self) -> dict[str, dict[str, Row]]:
@@ -93,6 +95,10 @@ class Task:
     def names(self) -> frozenset[str]:
         """Every name of a part, and every short one."""
         return frozenset({row.name for row in self.rows} | self.short.keys())
+
+    def starting(self, name: str) -> Row | None:
+        """The start of that name, one of whole pictures too."""
+        return self.find(self.start, name) or self.find(self.pictures, name)
 
     def find(self, slot: str, name: str) -> Row | None:
         return self.by_slot.get(slot, {}).get(name)

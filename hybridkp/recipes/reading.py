@@ -45,12 +45,22 @@ class Reader:
     def whole(self) -> Method:
         found = parse(self.text, self.task.names | (FINDERS.names if self.task is LANDMARKS else set()))
         finder = found.finder
-        out = self.method(replace(found, finder=None))
+        if isinstance(found.start, Part) and self.task.find(self.task.pictures, found.start.name):
+            out = self.of_pictures(found, found.start)
+        else:
+            out = self.method(replace(found, finder=None))
         if finder is not None and str(finder) != GIVEN:
             out = replace(out, finder=self.finder(finder))
         if count_parts(out) > MAX_PARTS:
             raise fault(self.text, 0, f"more than {MAX_PARTS} parts, with its short names written out")
         return out
+
+    def of_pictures(self, node: Method, start: Part) -> Method:
+        """A method that begins with whole pictures."""
+        if node.finder is not None:
+            self.stop(start.at, f"'{start.name}' finds its objects itself: no finder stands in front of it")
+        steps = tuple(self.part("step", part) for part in node.steps)
+        return Method(self.part(self.task.pictures, start), steps)
 
     def method(self, node: Method) -> Method:
         if node.finder is not None and str(node.finder) != GIVEN:
@@ -168,6 +178,12 @@ class Reader:
             last = next(iter(task.by_slot[task.last]))
             self.stop(node.at, f"'{name}' is a {task.first}: it needs a {task.last}", f"{name}+{last}")
         names = self.starts() if slot == task.start else task.by_slot[slot]
+        if task.find(task.pictures, name):
+            self.stop(
+                node.at,
+                f"'{name}' takes whole pictures: it stands in front of a method, or alone",
+                f"{name}:sdm",
+            )
         others = [other for other, rows in task.by_slot.items() if name in rows]
         if others:
             hint = f"there are {', '.join(names)}"
@@ -208,7 +224,7 @@ def rows_of(node: Any, task: Task) -> list[Row]:
             add("step", step)
         start = node.start
         if isinstance(start, Part):
-            add(slot, start)
+            add(slot if task.find(slot, start.name) else task.pictures, start)
         elif isinstance(start, Rule):
             add("rule", start.part)
             for member in start.members:

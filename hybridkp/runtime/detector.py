@@ -19,7 +19,7 @@ from ..imaging.crops import crop_scale, is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import MARGIN, Array, InputError, Instance, Keypoints, Prediction
 from .nodes import Run, build, told
-from .values import FORMAT, WHOLE
+from .values import FORMAT, PICTURES, WHOLE
 
 
 def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector | RuntimePictureDetector:
@@ -58,23 +58,32 @@ def _detector(data: bytes, engine: str, path: str) -> RuntimeDetector | RuntimeP
         size_hw = _size(manifest["size_hw"])
         meta = _meta(manifest["meta"])
         run = build(_fill(manifest["root"], load_arrays(parts["arrays.safetensors"])[0], parts), engine)
-        blank, whole = np.zeros((*size_hw, 3), np.uint8), manifest["root"]["kind"] == WHOLE
-        if whole:
-            run.detect(blank)
-        # parts that do not fit together show now
-        xy, score = (
-            (rows[0] for rows in run.detector.predict_with_score(blank[None])) if whole else run(blank)
-        )
-        k = len(xy)
-        if xy.shape != (k, 2) or score.shape != (k,) or len(meta.get("landmarks") or range(k)) != k:
+        blank, what = np.zeros((*size_hw, 3), np.uint8), manifest["root"]["kind"]
+        k = _checked(run, blank, what)  # parts that do not fit together show now
+        if len(meta.get("landmarks") or range(k)) != k:
             raise ValueError("landmarks")
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:  # whatever a file that is not ours can cause
         raise InputError(f"{path}: damaged runtime file ({type(error).__name__}): export it again") from None
     runs_on = engine_used(engine) if any(name.endswith(".onnx") for name in parts) else "NumPy"
-    kind = RuntimePictureDetector if whole else RuntimeDetector
+    kind = RuntimePictureDetector if what in (WHOLE, PICTURES) else RuntimeDetector
     return kind(run, size_hw, meta, k, runs_on, (data, engine, path))
+
+
+def _checked(run: Any, blank: Array, kind: str) -> int:
+    """How many points a file's detector gives, asked about a blank crop."""
+    if kind == PICTURES:
+        return int(run.check(blank))
+    if kind == WHOLE:
+        run.detect(blank)
+        xy, score = (rows[0] for rows in run.detector.predict_with_score(blank[None]))
+    else:
+        xy, score = run(blank)
+    k = len(xy)
+    if xy.shape != (k, 2) or score.shape != (k,):
+        raise ValueError("landmarks")
+    return k
 
 
 def _size(value: Any) -> tuple[int, int]:
@@ -151,20 +160,29 @@ class RuntimePictureDetector(_Loaded):
     """
 
     @property
-    def top_down(self) -> Any:
-        """The finder and the detector that it is made of, a :class:`hybridkp.detection.TopDown`."""
+    def whole(self) -> Any:
+        """What it is: a :class:`hybridkp.detection.TopDown`, or a method that begins with pictures."""
         return self._run
 
     @property
     def finder(self) -> Any:
-        return self._run.finder
+        """What finds the objects; None where the method itself begins with whole pictures."""
+        return getattr(self._run, "finder", None)
 
     @property
     def min_score(self) -> float:
         return float(self._run.min_score)
 
     def in_box(self, image: Array, box_xywh: Array, score: float = 1.0) -> Instance:
-        """The object in a box (4,) that shares something with the picture, however it was found."""
+        """The object in a box (4,) that shares something with the picture, however it was found.
+
+        Raises
+        ------
+        InputError
+            For a method that begins with whole pictures: it takes no boxes.
+        """
+        if self.finder is None:
+            raise InputError("a method that begins with whole pictures takes no boxes: ask detect")
         found: Instance = self._run.in_box(image, box_xywh, score)
         return found
 

@@ -19,7 +19,7 @@ from .. import __version__
 from ..files import atomic_path
 from ..files.arrays import dump_arrays
 from ..structures import InputError
-from .values import FORMAT, WHOLE
+from .values import FORMAT, PICTURES, WHOLE
 
 
 def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, Any] | None = None) -> Path:
@@ -82,12 +82,19 @@ def fitted_node(model: Any) -> Any:
 
 def crops_node(model: Any) -> Any:
     """:func:`fitted_node` of a detector of crops; a model with a finder of its own is refused."""
-    node = fitted_node(model)
+    node = refuse_pictures(fitted_node(model))
     if node["kind"] == WHOLE:
         raise InputError(
             "finds objects itself, and such a file takes crops: give the size of whole pictures (--picture"
             " 480x640), or export to a .hkr file"
         )
+    return node
+
+
+def refuse_pictures(node: Any) -> Any:
+    """The node, of anything but a method that begins with whole pictures: its objects are grouped in NumPy."""
+    if node["kind"] == PICTURES:
+        raise InputError("begins with whole pictures, and has no ONNX form: export to a .hkr file instead")
     return node
 
 

@@ -21,7 +21,7 @@ from .. import __version__
 from ..files.atomic import write_atomic
 from ..structures import MARGIN, InputError, MapsNode, supports
 from .builder import OPSET, Crop, Graph, Tensor, declared, emit_all
-from .export import crops_node, fitted_node
+from .export import crops_node, fitted_node, refuse_pictures
 from .onnx_picture import n_landmarks, picture_graph, shape_of
 from .opencv_form import for_opencv
 
@@ -84,7 +84,8 @@ def export_onnx(
     if maps and not (opencv and supports(model, MapsNode)):
         why = "is for cv2.dnn" if not opencv else f"asks for score maps, and {type(model).__name__} has none"
         raise InputError(f"maps {why}: export points instead")
-    node, size_hw = crops_node(model) if picture is None else fitted_node(model), _two(model.size_hw_)
+    node = crops_node(model) if picture is None else refuse_pictures(fitted_node(model))
+    size_hw = _two(model.size_hw_)
     margin = float((meta or {}).get("margin", MARGIN))
     while opencv and node["kind"] in BESIDE:
         node = node["detector"]

@@ -121,6 +121,11 @@ class Tracker(Parameters):
             raise InputError(f"filter {self.filter!r} is none of {[*FILTERS]}")
         if self.find_every < 1 or self.patience < 1 or (self.max_objects or 1) < 1:
             raise InputError("find_every, patience and max_objects must be at least 1")
+        if hasattr(self.detector, "min_score") and getattr(self.detector, "finder", None) is None:
+            raise InputError(
+                "a tracker asks a finder and a detector of crops, and a method that begins with whole"
+                " pictures has neither: train one with a finder"
+            )
         self.tracks: list[Track] = []
         self.frame, self.next_number, self.until_look = -1, 0, 0
         self.time: float | None = None

@@ -12,7 +12,8 @@ import numpy as np
 from ..structures import Array
 
 FORMAT = 1  #: the runtime file's own format number
-WHOLE = "detection.top_down"  #: the kind of node that takes whole pictures
+WHOLE = "detection.top_down"  #: the kind of node that takes whole pictures: a finder and a detector
+PICTURES = "detection.whole_picture"  #: and that of a method which begins with them
 
 
 def whole(node: dict[str, Any], name: str, low: int, high: int) -> int:

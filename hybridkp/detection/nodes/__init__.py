@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...structures import Array
+from ...structures import Array, Instance
 
 Find = Callable[[Array], tuple[Array, Array]]  #: uint8 picture (h, w[, 3]) -> boxes (N, 4), scores (N,)
+Look = Callable[[Array], list[Instance]]  #: uint8 picture (h, w[, 3]) -> its objects, best first
 
 
 class Found:
