@@ -14,10 +14,11 @@ from hybridkp import checks, recipes, runtime
 from hybridkp.checks import ring_samples
 from hybridkp.cli import main
 from hybridkp.datasets import FORMATS
-from hybridkp.detection import Cells, FusedFinder, TopDown, WindowModel, fuse_boxes
+from hybridkp.detection import Cells, FusedFinder, TiledFinder, TopDown, WindowModel, fuse_boxes
 from hybridkp.detection.boxes_math import corrected, corrections, objects_of, suppress
 from hybridkp.detection.centre_maps import STRIDE, CentreReader, map_boxes, square_of
 from hybridkp.detection.fitting import each_fit_once, fit_finder
+from hybridkp.detection.tiles import find_in_tiles, tile_boxes
 from hybridkp.detection.window_finder import _pictures
 from hybridkp.detection.windows import Level
 from hybridkp.files import load_model, save_model
@@ -32,6 +33,7 @@ FINDERS = {
     f"fused(hog+svm[{LIGHT}],acf+svm[{LIGHT}])": 0.7,
     "centernet[input_px=128,max_epochs=10,epoch_pictures=48,batch_size=8,average=0.9]": 0.5,
     f"verify[max_epochs=4](hog+svm[{LIGHT}])": 0.7,
+    f"tiles(hog+svm[{LIGHT}])": 0.7,
     "lbp-faces": 0.0,
 }
 _FITTED: dict[str, Finder] = {}
@@ -150,6 +152,49 @@ def test_the_networks_targets_are_read_back_by_its_reader() -> None:
     ]
     assert abs(float(giou_loss(change, target, weight))) < 1e-5
     assert float(giou_loss(change + torch.tensor([0.5, 0, 0, 0])[None, :, None, None], target, weight)) > 0.05
+
+
+def test_tiles_cover_a_picture_and_seams_leave_no_doubles() -> None:
+    for size in ((100, 200), (97, 61), (5, 4)):
+        for n, shared in ((1, 0.0), (3, 0.25), (4, 0.5)):
+            seen = np.zeros(size, int)
+            for x, y, w, h in tile_boxes(size, n, shared):
+                assert w > 0 and h > 0 and x + w <= size[1] and y + h <= size[0]
+                seen[y : y + h, x : x + w] += 1
+            assert seen.min() > 0, "every px is in a tile"
+    image = np.zeros((100, 200), np.uint8)
+    image[20:40, 10:30], image[50:80, 85:118], image[5:25, 170:190] = 255, 255, 255
+
+    def bright(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = cv2.connectedComponentsWithStats((part > 0).astype(np.uint8))[2][1:, :4].astype(float)
+        return rows, np.full(len(rows), 0.9)
+
+    boxes, score = find_in_tiles(bright, image, 2, 0.4, False, 0.4)
+    assert sorted(boxes.tolist()) == [[10, 20, 20, 20], [85, 50, 33, 30], [170, 5, 20, 20]]
+    assert (score == 0.9).all()
+    alone, _ = find_in_tiles(bright, image, 2, 0.0, False, 0.4)
+    assert len(alone) == 4, "what is whole in no tile is two parts"
+    assert len(find_in_tiles(bright, image, 2, 0.0, True, 0.4)[0]) == 3, "the whole picture mends it"
+
+
+def test_tiles_teach_what_they_show() -> None:
+    image = np.arange(60 * 90, dtype=np.uint16).reshape(60, 90).astype(np.uint8)
+    shown = Instance([[12.0, 11]], box_xywh=[5, 5, 14, 12])
+    split = Instance([[44.0, 20]], box_xywh=[38, 12, 14, 16])
+    sample = Sample("a", lambda: image, (shown, split), "g", (60, 90))
+    finder = TiledFinder([("a", recipes.make_finder("lbp-faces"))], n_tiles=2, shared=0.0, whole=False)
+    tiles = finder._taught([sample])
+    assert {t.name for t in tiles} == {"a#0", "a#1"} and all(t.group == "g" for t in tiles)
+    left, right = sorted(tiles, key=lambda t: t.name)
+    np.testing.assert_array_equal(left.image, image[:, :45])
+    np.testing.assert_array_equal(right.image, image[:, 45:])
+    assert [i.ignore for i in left.instances] == [False, True] and right.instances[0].ignore
+    np.testing.assert_allclose(right.instances[0].box_xywh, [38 - 45, 12, 14, 16])
+    np.testing.assert_allclose(left.instances[0].xy, shown.xy)
+    with pytest.raises(InputError, match="of one finder, got 2"):
+        recipes.make_finder("tiles(hog+svm,lbp-faces)").fit([sample])
+    with pytest.raises(InputError, match=r"n_tiles must lie in 1\.\.32"):
+        recipes.make_finder("tiles[n_tiles=0](hog+svm)").fit([sample])
 
 
 def test_arithmetic_of_boxes() -> None:

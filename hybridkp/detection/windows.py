@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from ..imaging.images import to_grey
 from ..stats.calibration import probability
 from ..structures import Array, InputError, short_repr
 from .boxes_math import corrected, suppress
@@ -129,6 +130,7 @@ class WindowModel:
         """
         (h, w), pad = self.window_hw, self.pad
         height, width = image.shape[:2]
+        image = image if self.channels.color else to_grey(image)  # once, not on every level
         for scale, size in self.sizes(height, width):
             how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             level = image if size == (width, height) else cv2.resize(image, size, interpolation=how)
@@ -164,13 +166,12 @@ class WindowModel:
         h, w = self.window_hw
         if self.trees:
             return self._by_trees(cells, least)
-        table = self.linear[:-1].reshape(h * w, -1).astype(np.float32) @ cells.reshape(-1, cells.shape[2]).T
-        planes = table.reshape(h, w, *cells.shape[:2])
+        table = self.linear[:-1].reshape(h, w, -1).astype(np.float32)
         high, wide = cells.shape[0] - h + 1, cells.shape[1] - w + 1
         value = np.full((high, wide), self.linear[-1], np.float32)
-        for i in range(h):  # over the window's cells, not over windows
-            for j in range(w):
-                value += planes[i, j, i : i + high, j : j + wide]
+        for plane, weights in zip(np.moveaxis(cells, 2, 0), np.moveaxis(table, 2, 0), strict=True):
+            plane, weights = np.ascontiguousarray(plane), np.ascontiguousarray(weights)
+            value += cv2.filter2D(plane, cv2.CV_32F, weights, anchor=(0, 0))[:high, :wide]
         y, x = np.nonzero(value >= least)
         return y, x, value[y, x]
 
@@ -213,9 +214,7 @@ class WindowModel:
 
 def _resized(cells: Array, size: tuple[int, int]) -> Array:
     """Cells (H, W, C) on a coarser grid of (width, height)."""
-    parts = [cells[..., i : i + 4] for i in range(0, cells.shape[2], 4)]  # as many channels as OpenCV takes
-    made = [cv2.resize(np.ascontiguousarray(p), size, interpolation=cv2.INTER_LINEAR) for p in parts]
-    return np.concatenate([m.reshape(size[1], size[0], -1) for m in made], 2)
+    return np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR))
 
 
 def _check_trees(trees: dict[str, Any], n_features: int) -> None:

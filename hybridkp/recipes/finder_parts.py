@@ -63,6 +63,13 @@ _ROWS = (
     Row("rule", "fused", ".detection:FusedFinder", "weighted box fusion", holds="members"),
     Row(
         "rule",
+        "tiles",
+        ".detection:TiledFinder",
+        "the finder in overlapping tiles, for small objects",
+        holds="members",
+    ),
+    Row(
+        "rule",
         "verify",
         ".deep:VerifiedFinder",
         "a small CNN judges and corrects the boxes",
@@ -85,6 +92,7 @@ FINDERS = Task(
         Listed("acf+svm", "the same with colour"),
         Listed("hog+forest", "gradient cells, extremely randomised trees slid over the pyramid"),
         Listed("fused(hog+svm,centernet)", "weighted box fusion of a classical and a deep finder"),
+        Listed("tiles(centernet)", "a network that looks at a picture in overlapping tiles: small objects"),
         Listed(
             "verify(hog+svm)", "two stages: hog+svm proposes, a small CNN judges and corrects (cf. R-CNN)"
         ),
@@ -93,4 +101,6 @@ FINDERS = Task(
 )
 
 #: what ``hybridkp bench-finders`` runs without ``--finders``
-FINDERS_DEFAULT = tuple(each.name for each in FINDERS.listed if each.name != "lbp-faces") + ("centernet",)
+FINDERS_DEFAULT = tuple(
+    each.name for each in FINDERS.listed if each.name not in ("lbp-faces", "tiles(centernet)")
+) + ("centernet",)

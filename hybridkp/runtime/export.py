@@ -92,7 +92,7 @@ def crops_node(model: Any) -> Any:
 
 
 def refuse_pictures(node: Any) -> Any:
-    """The node, of anything but a method that begins with whole pictures: its objects are grouped in NumPy."""
+    """The node, of anything but a method that begins with whole pictures, which groups in NumPy."""
     if node["kind"] == PICTURES:
         raise InputError("begins with whole pictures, and has no ONNX form: export to a .hkr file instead")
     return node

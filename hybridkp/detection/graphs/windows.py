@@ -51,10 +51,11 @@ def _levels(model: WindowModel, crop: Crop) -> Any:
     g, n, pad = crop.graph, model.channels.cell_px, model.pad
     (height, width), edge = crop.size_hw, pad * n
     for scale, size in model.sizes(height, width):
-        size_hw, picture = size[::-1], crop.bgr
+        size_hw = size[::-1]
+        planes = [crop.bgr.take(i) for i in range(3)] if model.channels.color else [crop.grey]
         if size_hw != crop.size_hw:
-            planes = [crop.bgr.take(i) for i in range(3)]
-            picture = g.stack([resized(p, crop.size_hw, size_hw, scale < 1) for p in planes], 0)
+            planes = [resized(p, crop.size_hw, size_hw, scale < 1) for p in planes]
+        picture = g.stack(planes, 0)
         picture = g.pad_edge(picture, 0, edge, edge, 0, edge, edge)
         h, w = ((side + 2 * edge) // n for side in size_hw)
         if h < model.window_hw[0] or w < model.window_hw[1]:
@@ -63,26 +64,26 @@ def _levels(model: WindowModel, crop: Crop) -> Any:
         yield (size[0] / width, size[1] / height, pad, pad), cells, (h, w)
 
 
-def _cells(model: WindowModel, bgr: Tensor, cells_hw: tuple[int, int]) -> Tensor:
-    """(C, H, W) as :meth:`..channels.Cells.cells`."""
-    g, n, (h, w) = bgr.graph, model.channels.cell_px, cells_hw
-    grey = Crop(bgr, (h * n, w * n)).grey
-    one = g.op("Unsqueeze", grey, g.ints([0]))
+def _cells(model: WindowModel, picture: Tensor, cells_hw: tuple[int, int]) -> Tensor:
+    """(C, H, W) as :meth:`..channels.Cells.cells`, of (3, h, w) where these see colour, else (1, h, w)."""
+    g, n, (h, w) = picture.graph, model.channels.cell_px, cells_hw
+    color = model.channels.color
+    one = g.op("Unsqueeze", Crop(picture, (h * n, w * n)).grey, g.ints([0])) if color else picture
     across, down = g.pad_edge(one, 0, 0, 1, 0, 0, 1), g.pad_edge(one, 0, 1, 0, 0, 1, 0)
     gx = across.slice(2, 2, w * n + 2) - across.slice(2, 0, w * n)
     gy = down.slice(1, 2, h * n + 2) - down.slice(1, 0, h * n)
     planes = g.concat([gx, gy, (gx * gx + gy * gy).sqrt()])
     table = directions(model.channels.n_orientations)
-    mixed = g.tensor(np.ascontiguousarray(table.T)[:, :, None, None])
+    mixed = g.tensor(table[:, :, None, None])
     mixed = g.op("Conv", g.op("Unsqueeze", planes, g.ints([0])), mixed, kernel_shape=[1, 1]).relu()
     mixed = g.op("AveragePool", mixed, kernel_shape=[n, n], strides=[n, n])
     out = g.op("Squeeze", mixed, g.ints([0]))
-    last = len(table.T) - 1
+    last = len(table) - 1
     contrast = separable(out.slice(0, last, last + 1), 1, np.full(CONTRAST_CELLS, 1 / CONTRAST_CELLS)) + NOISE
     out = (out / contrast).sqrt()
-    if not model.channels.color:
+    if not color:
         return out
-    small = g.op("AveragePool", g.op("Unsqueeze", bgr, g.ints([0])), kernel_shape=[n, n], strides=[n, n])
+    small = g.op("AveragePool", g.op("Unsqueeze", picture, g.ints([0])), kernel_shape=[n, n], strides=[n, n])
     small = g.op("Squeeze", small, g.ints([0]))
     small = (small + 0.5).floor() if n == 2 else small.round()
     return g.concat([out, (small - small.mean(1, 2)) / COLOR_RANGE])
