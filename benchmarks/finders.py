@@ -64,16 +64,17 @@ def problem_of(name: str, max_train: int, max_val: int) -> Problem:
 
 def points(problem: Problem, finder: Any) -> dict[str, Any]:
     """Points of a fitted finder's boxes against those of the given boxes, on the objects that it finds."""
-    taught = evaluate.found_too(problem.train, finder)
-    crops = evaluate.make_crops(taught, problem.size_hw, problem.margin)
+    taught = evaluate.moved_too(evaluate.found_too(problem.train, finder))
+    cut, rebox = (problem.size_hw, problem.margin), evaluate.rebox_of(problem.train)
+    crops = evaluate.make_crops(taught, *cut)
     detector = recipes.make_method("sdm").fit(crops.images, crops.xy, groups=crops.groups, flip=crops.flip)
     found, given, groups, missed, false = [], [], [], 0, 0
     for sample in problem.val:
         image, objects = sample.image, [i for i in sample.instances if not i.ignore]
         true = np.array([i.box_xywh for i in objects]).reshape(-1, 4)
-        seen = TopDown(finder, detector, problem.size_hw, problem.margin).detect(image)
+        seen = TopDown(finder, detector, *cut, rebox=rebox).detect(image)
         boxes = BoxesGiven({"": true})
-        known = TopDown(boxes, detector, problem.size_hw, problem.margin).detect(image, name="")
+        known = TopDown(boxes, detector, *cut).detect(image, name="")
         near = box_overlap([i.box_xywh for i in seen], true)
         false += int((near.max(1, initial=0) < 0.5).sum())
         for j, (instance, by_given) in enumerate(zip(objects, known, strict=True)):

@@ -1,4 +1,4 @@
-"""Whole-picture methods side by side: a finder with a detector, bottom-up, one stage; what docs/finders.md shows.
+"""Whole-picture methods side by side, finder and detector, bottom-up, one stage: what docs/finders.md shows.
 
 Each method is trained as ``hybridkp train`` does it, on pictures whose finder was fitted before
 (``benchmarks/finders.py``), and asked about pictures that it did not see. What it finds is stored first and
@@ -32,6 +32,7 @@ from hybridkp.metrics import box_overlap, nme, normalizer_lengths, oks_ap
 from hybridkp.stats import bootstrap_interval, paired_difference
 from hybridkp.structures import Array, Dataset, InputError, Instance, Problem
 
+_FINDERS = {name: finders.SETS[name][0] for name in ("scenes", "flies13")}
 HIT = 0.5  #: overlap of boxes from which a find is an object's
 _NET = "input_px=160,max_epochs=12,epoch_pictures=240"
 #: a method that ends in a step is also judged without its steps: the same network
@@ -127,7 +128,7 @@ def average_precision(found: list[list[Instance]], val: Dataset) -> float:
 
 
 def times(models: dict[str, Any], val: Dataset, n: int = 7) -> dict[str, float]:
-    """The median over pictures of 640 x 480 of each time, by that of OpenCV's people detector, in one thread."""
+    """The median over pictures of 640 x 480 of each time by that of OpenCV's people detector, one thread."""
     height, width = TIMED_HW
     images = [cv2.resize(s.image, (width, height), interpolation=cv2.INTER_AREA) for s in val.samples[:n]]
     calls = {"": people_detector(), **{name: model.detect for name, model in models.items()}}
@@ -199,10 +200,11 @@ def judged(name: str, problem: Problem, out: Path, fitted: Path | None, quick: b
             row["model_mb"] = path.stat().st_size / 1e6
     short = [{k: _short(v) for k, v in row.items()} for row in rows]
     groups = len(set(problem.val.groups.tolist()))
+    fit = f"{len(problem.train)} pictures" + f" ({_FINDERS[name]} for finders)" * (fitted is not None)
     return {
         "task": "whole pictures",
         "data": name,
-        "train": len(problem.train),
+        "fit": fit,
         "val": len(problem.val),
         "groups": groups,
         "command": f"python benchmarks/whole_pictures.py --sets {name}",

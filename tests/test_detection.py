@@ -59,6 +59,32 @@ def test_boxes_given_by_name():
         assert instance.area == instance.box_xywh[2] * instance.box_xywh[3]
 
 
+def test_a_second_look_is_taken_around_the_points():
+    class Corner(PlainMean):
+        """Says that the object's points lie at three corners of what it is shown."""
+
+        def predict_with_score(self, images):
+            shown.append(images[0])
+            return np.array([[[8.0, 12], [56, 12], [56, 52]]]), np.full((1, 3), 0.5)
+
+    shown = []
+    rebox = np.array([0.1, 0.0, np.log(1.2), np.log(1.2)])
+    detector = TopDown(BoxesGiven({"": [[2, 2, 56, 46]]}), Corner(), (64, 64), 1.0, rebox=rebox)
+    (found,) = detector.detect(Picture(0)(), name="")
+    first = crop_matrix([2, 2, 56, 46], (64, 64), 1.0)
+    low, _, high = to_picture(first, [[8.0, 12], [56, 12], [56, 52]])
+    side = high - low
+    again = np.array([*(low + 0.5 + side / 2 - 0.6 * side + side * [0.1, 0]), *(1.2 * side)])
+    matrix = crop_matrix(again, (64, 64), 1.0)
+    np.testing.assert_array_equal(shown[1], cut(Picture(0)(), matrix, (64, 64)))
+    np.testing.assert_allclose(found.xy, to_picture(matrix, [[8.0, 12], [56, 12], [56, 52]]), atol=1e-9)
+    assert found.box_xywh.tolist() == [2, 2, 56, 46], "the box stays the finder's"
+    shown.clear()
+    detector.rebox = np.array([0.5, 0.5, -0.6, -0.6])  # far from the found box: the points are not trusted
+    detector.detect(Picture(0)(), name="")
+    assert len(shown) == 1
+
+
 def test_boxes_outside_without_area_and_missing():
     detector = TopDown(BoxesGiven(BOXES), MODEL)
     with pytest.warns(DataWarning, match=r"1\.png: a box outside"):

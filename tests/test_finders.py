@@ -457,3 +457,24 @@ def test_a_detector_learns_in_found_boxes_too() -> None:
         for own, found in zip(objects, after.instances[len(before.instances) :], strict=True):
             np.testing.assert_allclose(found.box_xywh, own.box_xywh + [1, 0, 0, 0])
             np.testing.assert_array_equal(found.xy, own.xy)
+
+
+def test_boxes_beside_the_objects_teach_too() -> None:
+    from hybridkp.evaluate import moved_too, rebox_of
+
+    data = Dataset("rings", ("middle",), tuple(ring_samples(6)))
+    for before, after in zip(data, moved_too(data), strict=True):
+        objects = [i for i in before.instances if not i.ignore]
+        assert after.instances[: len(before.instances)] == before.instances
+        moved = after.instances[len(before.instances) :]
+        assert len(moved) == len(objects)
+        for own, found in zip(objects, moved, strict=True):
+            change = np.abs(corrections(own.box_xywh[None], found.box_xywh[None]))
+            assert 0 < change.max() < 0.5
+            np.testing.assert_array_equal(found.xy, own.xy)
+    assert rebox_of(data) is None, "one point has no box"
+    shape = np.array([[10.0, 10], [30, 40], [20, 25]])
+    box = np.array([5.5, 6.5, 30, 40])
+    rows = (Instance(shape, box_xywh=box), Instance(shape * np.nan, box_xywh=box))
+    two = Dataset("two", ("a", "b", "c"), (Sample("s", lambda: None, rows, "s"),))
+    np.testing.assert_allclose(corrected(np.array([[10.5, 10.5, 20, 30]]), rebox_of(two)[None])[0], box)

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ..imaging.crops import batch_of_one, crop_scale, predict_in_box, usable_box
+from ..imaging.geometry import points_box
 from ..imaging.images import as_uint8
+from ..metrics.boxes import box_overlap
 from ..structures import (
     MARGIN,
     Array,
@@ -22,6 +27,9 @@ from ..structures import (
     Prediction,
     predict_all,
 )
+from .boxes_math import corrected
+
+SAME = 0.5  #: overlap of the found box and the one around the points, below which the points are not trusted
 
 
 class TopDown(Parameters):
@@ -36,6 +44,9 @@ class TopDown(Parameters):
     size_hw : of the crops; None = those that the detector was fitted on (``size_hw_``)
     margin : crop side / box side
     min_score : boxes whose score is lower are left out
+    rebox : (4,) from the box of an object's points to its own, as
+        :func:`~hybridkp.detection.boxes_math.corrections` has it; each object is then looked at twice, in the
+        box that was found and in the one around the points that were seen there.  None: once
 
     Examples
     --------
@@ -49,12 +60,14 @@ class TopDown(Parameters):
         size_hw: tuple[int, int] | None = None,
         margin: float = MARGIN,
         min_score: float = 0.5,
+        rebox: Array | None = None,
     ) -> None:
         self.finder = finder
         self.detector = detector
         self.size_hw = size_hw
         self.margin = margin
         self.min_score = min_score
+        self.rebox = rebox
 
     @property
     def size_hw_(self) -> tuple[int, int]:
@@ -66,7 +79,7 @@ class TopDown(Parameters):
         """The same with another ``min_score``; None: as it is."""
         if min_score is None:
             return self
-        return TopDown(self.finder, self.detector, self.size_hw, self.margin, min_score)
+        return TopDown(self.finder, self.detector, self.size_hw, self.margin, min_score, self.rebox)
 
     def detect(self, image: Any, *, name: str = "") -> list[Instance]:
         """The objects of a picture.
@@ -94,7 +107,19 @@ class TopDown(Parameters):
         if any(box is None for box in boxes):
             warnings.warn(f"{name}: a box outside the picture is left out", DataWarning, stacklevel=2)
         pairs = zip(boxes, scores, strict=True)
-        return [self.in_box(image, box, float(score)) for box, score in pairs if box is not None]
+        return [self._twice(image, box, float(score)) for box, score in pairs if box is not None]
+
+    def _twice(self, image: Any, box: Array, score: float) -> Instance:
+        """The object in a found box, and again in the one around its points, where they are much the same."""
+        first = self.in_box(image, box, score)
+        if self.rebox is None or not np.isfinite(first.xy).any():
+            return first
+        around = points_box(first.xy)[None]
+        around = corrected(np.append(around[:, :2], np.maximum(around[:, 2:], 1.0), 1), self.rebox[None])
+        if box_overlap(around, box)[0, 0] < SAME:
+            return first
+        again = self.in_box(image, around[0], score)
+        return replace(again, box_xywh=first.box_xywh, area=first.area)
 
     def in_box(self, image: Any, box: Array, score: float = 1.0) -> Instance:
         """The object in a box (4,) that shares something with the picture; ``score`` is the box's own."""
@@ -114,4 +139,5 @@ class TopDown(Parameters):
             "size_hw": list(self.size_hw_),
             "margin": float(self.margin),
             "min_score": float(self.min_score),
+            "rebox": self.rebox,
         }

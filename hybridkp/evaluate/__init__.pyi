@@ -13,6 +13,8 @@ from .films import follow_film as follow_film
 from .films import predict_film as predict_film
 from .foreign import read_foreign as read_foreign
 from .found_boxes import found_too as found_too
+from .found_boxes import moved_too as moved_too
+from .found_boxes import rebox_of as rebox_of
 from .fused_rows import fuse_rows as fuse_rows
 from .int8 import int8_model as int8_model
 from .judging import evaluate as evaluate

@@ -41,7 +41,7 @@ from ..structures import (
 from .bench_landmarks import with_seed
 from .crop_files import forget_crops
 from .crops import make_crops
-from .found_boxes import found_too
+from .found_boxes import found_too, moved_too, rebox_of
 from .problem import seeing
 from .worker import fit, model_meta
 
@@ -58,7 +58,7 @@ def train(
     """Fit ``estimator`` on all objects of a training part and save it; returns the fitted clone.
 
     A :class:`~hybridkp.detection.TopDown` learns both of its halves from the same annotations, its
-    detector in given and in found boxes (:func:`found_too`); a :class:`~hybridkp.detection.WholePicture`
+    detector in given, found and moved boxes (:func:`found_too`); a :class:`~hybridkp.detection.WholePicture`
     learns from whole pictures.  The file also keeps what :func:`predict`
     needs: landmarks, skeleton, crop size and margin.  While it is made,
     finished fits lie in a hidden folder beside it; a training that is stopped and called again goes on there.
@@ -75,7 +75,7 @@ def train(
         return _train_whole(estimator, problem, path, name)
     if isinstance(estimator, TopDown):
         finder = clone(estimator.finder).fit(taught.samples)
-        taught = found_too(taught, finder)
+        taught = moved_too(found_too(taught, finder))
     detector = estimator if finder is None else estimator.detector
     fits = path.with_name(f".{path.name}.fits")
     cut = problem.size_hw, problem.margin, n_jobs, problem.modalities, problem.anyway, fits
@@ -84,7 +84,8 @@ def train(
         crops = make_crops(taught, *cut)
         model = fit(detector, crops.batch, crops.xy, crops.groups, crops.flip)
         if finder is not None:
-            model = TopDown(finder, model, problem.size_hw, problem.margin, estimator.min_score)
+            cut_hw, least = problem.size_hw, estimator.min_score
+            model = TopDown(finder, model, cut_hw, problem.margin, least, rebox_of(problem.train))
         save_model(model, path, model_meta(problem, name))
         forget_crops(fits)
     return model

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from ..structures import InputError
+from ..structures import Array, InputError
 from .builder import Crop, Graph, Tensor, declared, emit, emit_all
 from .nodes import build
 from .values import WHOLE
@@ -39,7 +39,7 @@ def picture_graph(
     size_hw, margin : of the crops, of a node without a finder
     picture : (height, width), or "any" where boxes are given
     """
-    finds, sides = node["kind"] == WHOLE, _sides(picture)
+    finds, sides, rebox = node["kind"] == WHOLE, _sides(picture), node.get("rebox")
     if finds and sides is None:
         raise InputError("a finder's levels need the picture's size: give its height and width, not 'any'")
     g = Graph()
@@ -60,7 +60,7 @@ def picture_graph(
         boxes = Tensor(g, "boxes", np.float32).to(np.float64)
         inputs.append(declared("boxes", np.float32, ["N", 4]))
     k = n_landmarks(node, size_hw)
-    told = _each_box(g, node, bgr, g.name(boxes, "cut_boxes"), size_hw, margin, k)
+    told = _each_box(g, node, bgr, g.name(boxes, "cut_boxes"), size_hw, margin, k, rebox)
     points = [declared(name, np.float32, ["N", *shape_of(name, k)]) for name in told]
     return g.finish("hybridkp", inputs, [*found, *points])
 
@@ -97,12 +97,20 @@ def _each_box(
     size_hw: tuple[int, int],
     margin: float,
     k: int,
+    rebox: Array | None,
 ) -> list[str]:
-    """The outputs ``xy``, ``score``, ..., whose names it gives: a loop, since no Scan takes 0 boxes."""
+    """The outputs ``xy``, ``score``, ..., whose names it gives: a loop, since no Scan takes 0 boxes.
+
+    With ``rebox`` each object is looked at twice, as by :class:`hybridkp.detection.TopDown`.
+    """
     cuts = import_module(f"{__name__.split('.')[0]}.detection.graphs.cuts")
     body = Graph("box_")
     picture, number = Tensor(body, bgr.name, np.float32), Tensor(body, "number", np.int64)
-    to_crop = cuts.box_map(Tensor(body, boxes.name, np.float64).take(number), size_hw, margin)
+    box = Tensor(body, boxes.name, np.float64).take(number)
+    to_crop = cuts.box_map(box, size_hw, margin)
+    if rebox is not None:
+        first, _ = emit(node, Crop(cuts.cut(picture, to_crop, size_hw), size_hw))
+        to_crop = cuts.box_map(cuts.around(to_crop.back(first), box, rebox), size_hw, margin)
     told = emit_all(node, Crop(cuts.cut(picture, to_crop, size_hw), size_hw))
     told["xy"] = to_crop.back(told["xy"]).to(np.float32)
     if "covariance" in told:

@@ -12,6 +12,8 @@ import numpy as np
 
 from ...landmarks.graphs.pictures import blurred_by
 from ...runtime.builder import Graph, Tensor
+from ...structures import Array
+from ..top_down import SAME
 
 
 class Map(NamedTuple):
@@ -37,6 +39,27 @@ def box_map(box: Tensor, size_hw: tuple[int, int], margin: float) -> Map:
         scale = (float(w) / wide).at_most(float(h) / high) / margin
     half = (scale - 1.0) * 0.5
     return Map(scale, w / 2 - scale * (x + wide * 0.5) + half, h / 2 - scale * (y + high * 0.5) + half)
+
+
+def around(xy: Tensor, box: Tensor, change: Array) -> Tensor:
+    """The box (4,) laid around points (K, 2) by ``change``, or ``box`` where the two overlap too little.
+
+    As :meth:`hybridkp.detection.TopDown.detect` has it for its second look.
+    """
+    low, high = -((-xy).largest(0)), xy.largest(0)
+    size = (high - low).at_least(1.0).reshape(2)
+    shift = np.clip(change[:2], -0.5, 0.5) + 0.5
+    centre = low.reshape(2) + 0.5 + size * shift
+    size = size * np.exp(np.clip(change[2:], -np.log(2), np.log(2)))
+    other = xy.graph.concat([centre - size * 0.5, size])
+    ends = [(b.slice(0, 0, 2), b.slice(0, 0, 2) + b.slice(0, 2, 4)) for b in (box, other)]
+    shared = ends[0][1].at_most(ends[1][1]) - ends[0][0].at_least(ends[1][0])
+    both, own, new = (_area(side) for side in (shared.at_least(0.0), box.slice(0, 2, 4), size))
+    return xy.graph.where(both < (own + new - both) * SAME, box, other)
+
+
+def _area(size: Tensor) -> Tensor:
+    return size.slice(0, 0, 1) * size.slice(0, 1, 2)
 
 
 def cut(picture: Tensor, to_crop: Map, size_hw: tuple[int, int]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...runtime.nodes import Node, Run, build, told
-from ...runtime.values import number, whole
+from ...runtime.values import array, number, whole
 from ...structures import Array, Prediction
 from ..top_down import TopDown
 from . import Found
@@ -33,4 +33,5 @@ def make(node: Node, engine: str) -> TopDown:
         (whole(height, "side", 2, 4096), whole(width, "side", 2, 4096)),
         number(node["margin"], 0.01, 100),
         number(node["min_score"], 0, 1),
+        None if node.get("rebox") is None else array(node["rebox"], 4),
     )
