@@ -33,12 +33,12 @@ FORMS = {
 }
 
 
-#: parts that do nothing without a file of the user's
+#: parts that do nothing without a file of the user's; starts that take whole pictures are not here either
 FILES = ("onnx", "program", "predictions", "linear", "aliked", "disk", "lightglue")
 
 
 def methods() -> list[str]:
-    lines = [line for line in recipes.parts_table() if line.name not in FILES]
+    lines = [x for x in recipes.parts_table() if x.name not in FILES and x.slot != "picture"]
     return list(dict.fromkeys(_first(FORMS[line.slot], line.name) for line in lines))
 
 

@@ -20,7 +20,7 @@ from hybridkp.structures import Dataset
 
 
 def test_every_part_is_in_a_method() -> None:
-    lines = recipes.parts_table()
+    lines = [line for line in recipes.parts_table() if line.slot != "picture"]
     text = " ".join(methods())
     assert {line.name for line in lines if line.name not in text} == set(FILES)
 

@@ -40,10 +40,10 @@ def method_names(task: str = "landmarks") -> list[str]:
 
 
 def methods_table(task: str = "landmarks") -> list[MethodLine]:
-    """A line for each of :func:`method_names`."""
+    """A line for each of :func:`method_names`, and for each start that takes whole pictures."""
     return [
         MethodLine(name, canonical(name, task), family(name, task), describe_method(name, task))
-        for name in method_names(task)
+        for name in (*method_names(task), *task_of(task).by_slot.get(task_of(task).pictures, ()))
     ]
 
 
