@@ -33,7 +33,7 @@ FINDERS = {
     f"fused(hog+svm[{LIGHT}],acf+svm[{LIGHT}])": 0.7,
     "centernet[input_px=128,max_epochs=10,epoch_pictures=48,batch_size=8,average=0.9]": 0.5,
     f"verify[max_epochs=4](hog+svm[{LIGHT}])": 0.7,
-    f"tiles(hog+svm[{LIGHT}])": 0.7,
+    f"tiles[whole=false](hog+svm[{LIGHT}])": 0.7,
     "lbp-faces": 0.0,
 }
 _FITTED: dict[str, Finder] = {}
@@ -478,3 +478,6 @@ def test_boxes_beside_the_objects_teach_too() -> None:
     rows = (Instance(shape, box_xywh=box), Instance(shape * np.nan, box_xywh=box))
     two = Dataset("two", ("a", "b", "c"), (Sample("s", lambda: None, rows, "s"),))
     np.testing.assert_allclose(corrected(np.array([[10.5, 10.5, 20, 30]]), rebox_of(two)[None])[0], box)
+    far = [Instance(shape, box_xywh=box + [20 * i, 0, 0, 0]) for i in range(4)]
+    apart = replace(two, samples=(replace(two.samples[0], instances=tuple(far)),))
+    assert rebox_of(apart) is None, "its points do not say where the box is"

@@ -19,6 +19,7 @@ from ..structures import Array, Dataset, Finder, Sample
 NEAR = 0.5  #: overlap from which on a found box is an object's
 #: standard deviations of a moved box's centre, in sides, and of its sides' logarithms; chosen on other scenes
 MOVED = (0.06, 0.06, 0.1, 0.1)
+LOOSE = (0.06, 0.06, 0.1, 0.1)  #: of the same four
 
 
 def found_too(dataset: Dataset, finder: Finder) -> Dataset:
@@ -50,7 +51,8 @@ def moved_too(dataset: Dataset, random_state: int = 0) -> Dataset:
 def rebox_of(dataset: Dataset) -> Array | None:
     """(4,) from the box of an object's points to its own: the median of objects that are labelled whole.
 
-    None where there is none, or where points have no extent.
+    None where there is none, where points have no extent, and where they say less of the object's box than a
+    finder does: where the median deviation is above :data:`LOOSE`.
     """
     pairs = [
         (points_box(i.xy), i.box_xywh)
@@ -62,7 +64,10 @@ def rebox_of(dataset: Dataset) -> Array | None:
     usable = (points[:, 2:] > 1).all(1) & (boxes[:, 2:] > 0).all(1)
     if not usable.any():
         return None
-    return np.asarray(np.median(corrections(points[usable], boxes[usable]), axis=0))
+    change = corrections(points[usable], boxes[usable])
+    middle = np.median(change, axis=0)
+    loose = (np.median(np.abs(change - middle), axis=0) > LOOSE).any()
+    return None if loose else np.asarray(middle)
 
 
 def _with_found(sample: Sample, finder: Finder) -> Sample:
