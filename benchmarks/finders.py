@@ -110,12 +110,12 @@ def further(folder: Path, n: int) -> tuple[Dataset, list[FoundBoxes]]:
     out = []
     for name in ("hog+svm", "verify(hog+svm)"):
         path = folder / "more" / f"{file_name(name)}.json"
+        before = load_found(folder / "found" / f"{file_name(name)}.json")
         found = load_found(path) if path.exists() else None
         if found is None or found.fingerprint != val.fingerprint:
             finder = load_model(folder / "models" / f"{file_name(name)}.hkp")
             pairs = [finder.find(s.image, name=s.name) for s in val]
             boxes, scores = zip(*pairs, strict=True)
-            before = load_found(folder / "found" / f"{file_name(name)}.json")
             found = replace(
                 before,
                 names=tuple(s.name for s in val),
@@ -125,7 +125,7 @@ def further(folder: Path, n: int) -> tuple[Dataset, list[FoundBoxes]]:
                 fingerprint=val.fingerprint,
             )
             save_found(found, path)
-        out.append(found)
+        out.append(replace(found, time_ratio=before.time_ratio))
     return val, out
 
 

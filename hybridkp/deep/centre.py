@@ -7,7 +7,8 @@ cell's, and logarithm of the sides, in cells.  Peaks are read in :mod:`hybridkp.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,14 +20,12 @@ from torch.nn import functional as F
 from ..detection.boxes_math import calibrating, objects_of
 from ..detection.centre_maps import STRIDE, CentreReader
 from ..imaging.images import as_uint8
-from ..metrics.boxes import box_overlap
-from ..stats.calibration import calibrate
 from ..structures import Array, InputError, Sample
 from .augment import Augment
 from .batches import Batch
 from .export import trace
 from .schedule import Schedule
-from .squares import FEATURES, SquareNet, Trunk, inside, pictures_of
+from .squares import FEATURES, SquareNet, Trunk, calibrated, inside, pictures_of
 
 _SPREAD = 0.12  #: of a centre's target, as a part of the object's mean side
 BOX_WEIGHT = 2.0
@@ -164,7 +163,8 @@ class CentreNet(SquareNet):
         if not any(len(objects_of(s)[0]) for s in samples):
             raise InputError("a finder learns from boxes, and no object has one: annotate bbox")
         held_out = self._train(samples, 0, _loss, torch.zeros(0, dtype=torch.long))
-        self.calibration_ = calibrated(self._reader, self._maps, calibrating(held_out, samples))
+        judge = partial(self._reader.judged, self._maps)
+        self.calibration_ = calibrated(judge, calibrating(held_out, samples))
         return self
 
     def _make(self) -> CentreModule:
@@ -196,20 +196,6 @@ class CentreNet(SquareNet):
             "calibration": np.array(self.calibration_),
             "min_score": float(self.min_score),
         }
-
-
-def calibrated(reader: CentreReader, ask: Any, samples: Sequence[Sample]) -> tuple[float, float]:
-    """From a peak's logit to the probability that its box overlaps an object by half."""
-    raw, hit = [], []
-    for sample in samples:
-        true, ignored = objects_of(sample)
-        boxes, logits = reader.judged(ask, as_uint8(sample.image, sample.name))
-        near = box_overlap(boxes, true) >= 0.5
-        first = near.argmax(0)[near.any(0)] if len(boxes) else []
-        counts = box_overlap(boxes, ignored, part=True).max(1, initial=0) <= 0.5
-        raw.append(logits[counts])
-        hit.append(np.isin(np.arange(len(boxes)), first)[counts])
-    return calibrate(np.concatenate(raw), np.concatenate(hit))
 
 
 def centre_loss(

@@ -7,6 +7,7 @@ They are read in :mod:`hybridkp.detection.objects_read`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,11 +23,11 @@ from ..imaging.images import as_uint8
 from ..structures import Array, InputError, Instance, Sample
 from .augment import Augment
 from .batches import Batch
-from .centre import CentreModule, calibrated, centre_loss
+from .centre import CentreModule, centre_loss
 from .export import trace
 from .picture_points import flip_tensor, learned_from
 from .schedule import Schedule
-from .squares import SquareNet, pictures_of
+from .squares import SquareNet, calibrated, pictures_of
 
 POINT_WEIGHT = 8.0
 
@@ -89,15 +90,6 @@ class OneStageNet(SquareNet):
     """
 
     varied: ClassVar[Augment] = Augment(rotation=5.0, scale=0.18, shift=0.12, stretch=0.05, occlusion=0.1)
-    schedule_defaults: ClassVar[dict[str, Any]] = {
-        "max_epochs": 40,
-        "learning_rate": 3e-3,
-        "average": 0.99,
-        "precision": "auto",
-        "epoch_pictures": 400,
-        "validation_fraction": 0.15,
-        "patience": 12,
-    }
 
     def __init__(
         self,
@@ -131,8 +123,8 @@ class OneStageNet(SquareNet):
         samples, shapes = learned_from(samples)
         self.n_points_ = shapes.shape[1]
         held_out = self._train(samples, self.n_points_, _loss, flip_tensor(flip))
-        centres = calibrated(self._reader.centres, self._centres, calibrating(held_out, samples))
-        self.calibration_ = centres
+        judge = partial(self._reader.centres.judged, self._centres)
+        self.calibration_ = calibrated(judge, calibrating(held_out, samples))
         return self
 
     def _make(self) -> CentreModule:

@@ -17,22 +17,20 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..detection.boxes_math import calibrating, objects_of
+from ..detection.boxes_math import calibrating
 from ..detection.centre_maps import STRIDE
 from ..detection.objects_read import FieldReader
 from ..detection.part_fields import in_order
 from ..fusion.pictorial import spanning_tree
 from ..imaging.geometry import points_box, rescale
 from ..imaging.images import as_uint8
-from ..metrics.boxes import box_overlap
-from ..stats.calibration import calibrate
 from ..structures import Array, DataWarning, InputError, Instance, Sample
 from .augment import Augment
 from .batches import Batch
 from .export import trace
 from .picture_points import flip_tensor, learned_from, mean_shape
 from .schedule import Schedule
-from .squares import FEATURES, SquareNet, Trunk, inside, pictures_of
+from .squares import FEATURES, SquareNet, Trunk, calibrated, inside, pictures_of
 
 REACH = 1.0  #: cells to each side of a limb that its field covers
 OFF_LIMB = 0.3  #: weight of a cell in which a field should be 0
@@ -153,15 +151,6 @@ class PartFieldNet(SquareNet):
     """
 
     varied: ClassVar[Augment] = Augment(rotation=7.0, scale=0.18, shift=0.1, stretch=0.04, occlusion=0.1)
-    schedule_defaults: ClassVar[dict[str, Any]] = {
-        "max_epochs": 40,
-        "learning_rate": 3e-3,
-        "average": 0.99,
-        "precision": "auto",
-        "epoch_pictures": 400,
-        "validation_fraction": 0.15,
-        "patience": 12,
-    }
 
     def __init__(
         self,
@@ -212,7 +201,7 @@ class PartFieldNet(SquareNet):
             return field_loss(flow, heat, tuple(rows), limbs.to(flow.device), sigma)
 
         held_out = self._train(samples, k, loss, flip_tensor(flip))
-        self.calibration_ = self._calibrated(calibrating(held_out, samples))
+        self.calibration_ = calibrated(self._judged, calibrating(held_out, samples))
         return self
 
     def _make(self) -> FieldModule:
@@ -236,17 +225,9 @@ class PartFieldNet(SquareNet):
         flow, heat = self._ask(square)
         return flow, 1 / (1 + np.exp(-heat.astype(float)))
 
-    def _calibrated(self, samples: Sequence[Sample]) -> tuple[float, float]:
-        raw, hit = [], []
-        for sample in samples:
-            true, ignored = objects_of(sample)
-            _, _, boxes, odds = self._reader.judged(self._heights, as_uint8(sample.image, sample.name))
-            near = box_overlap(boxes, true) >= 0.5
-            first = near.argmax(0)[near.any(0)] if len(boxes) else []
-            counts = box_overlap(boxes, ignored, part=True).max(1, initial=0) <= 0.5
-            raw.append(odds[counts])
-            hit.append(np.isin(np.arange(len(boxes)), first)[counts])
-        return calibrate(np.concatenate(raw), np.concatenate(hit))
+    def _judged(self, image: Array) -> tuple[Array, Array]:
+        _, _, boxes, odds = self._reader.judged(self._heights, image)
+        return boxes, odds
 
     def detect(self, image: Any, *, name: str = "") -> list[Instance]:
         """The objects of a picture (h, w[, 3]), best first; a landmark that is not seen is NaN."""

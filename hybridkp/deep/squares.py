@@ -18,6 +18,8 @@ from ..detection.boxes_math import objects_of
 from ..detection.centre_maps import map_boxes, square_of
 from ..imaging.geometry import apply_affine
 from ..imaging.images import as_uint8
+from ..metrics.boxes import box_overlap
+from ..stats.calibration import calibrate
 from ..structures import Array, InputError, Instance, Sample
 from .augment import Augment, augment
 from .batches import Batch, Rows, picture_tensor, split_rows
@@ -133,6 +135,15 @@ class SquareNet(Scheduled):
     calibration_: tuple[float, float]
     history_: dict[str, list[float]]
     varied: ClassVar[Augment] = Augment()
+    schedule_defaults: ClassVar[dict[str, Any]] = {
+        "max_epochs": 40,
+        "learning_rate": 3e-3,
+        "average": 0.99,
+        "precision": "auto",
+        "epoch_pictures": 400,
+        "validation_fraction": 0.15,
+        "patience": 12,
+    }
 
     def _make(self) -> nn.Module:
         raise NotImplementedError
@@ -197,6 +208,25 @@ class SquareNet(Scheduled):
         self.history_ = {name: list(v) for name, v in state["history"].items()}
         self.module_ = set_weights(self._make(), state["weights"]).eval()
         self.n_parameters_ = n_parameters(self.module_)
+
+
+def calibrated(
+    judge: Callable[[Array], tuple[Array, Array]], samples: Sequence[Sample]
+) -> tuple[float, float]:
+    """From what ``judge`` says of a picture, boxes (N, 4) and raw values (N,), best first, to probabilities.
+
+    That a box overlaps an object by half; of several boxes of an object the first counts.
+    """
+    raw, hit = [], []
+    for sample in samples:
+        true, ignored = objects_of(sample)
+        boxes, values = judge(as_uint8(sample.image, sample.name))
+        near = box_overlap(boxes, true) >= 0.5
+        first = near.argmax(0)[near.any(0)] if len(boxes) else []
+        counts = box_overlap(boxes, ignored, part=True).max(1, initial=0) <= 0.5
+        raw.append(values[counts])
+        hit.append(np.isin(np.arange(len(boxes)), first)[counts])
+    return calibrate(np.concatenate(raw), np.concatenate(hit))
 
 
 def pictures_of(batch: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from .fits import checkpoint as checkpoint
 from .fits import credit as credit
 from .fits import describe as describe
 from .fits import fitted as fitted
-from .fits import in_progress as in_progress
 from .fits import out_of_fold as out_of_fold
 from .fits import remember as remember
 from .fits import remember_until_done as remember_until_done
 from .fits import source_of as source_of
 from .fits import stopwatch as stopwatch
+from .progress import in_progress as in_progress

@@ -289,21 +289,6 @@ def _progress(folder: Path) -> Iterator[None]:
         _PROGRESS.reset(token)
 
 
-@contextmanager
-def in_progress(about: str) -> Iterator[None]:
-    """Let the trainings of the body, which ``about`` tells from others, go on where a stopped one was.
-
-    For fits that are not :func:`fitted` here themselves; nothing outside of :func:`remember`.
-    """
-    folder = _FOLDER.get()
-    if folder is None:
-        yield
-        return
-    path = folder / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.progress"
-    with _lock(path.with_suffix(".lock")), _progress(path):
-        yield
-
-
 def checkpoint(about: str) -> Path | None:
     """Where a training keeps its progress, so that a killed fit goes on inside the method.
 
