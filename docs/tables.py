@@ -12,8 +12,7 @@ METHOD METHOD ...`` a few methods on several sets; ``truth GIVEN AGAIN METHOD ..
 homographies are worth by sequence, and methods under both; ``choose NAME,NAME`` the best of each kind on each
 set; ``choose-time NAME``, ``choose-turned NAME`` and ``choose-objects NAME,NAME`` what that page says of
 time, of turned pictures and of several objects; ``networks NAME`` a run of networks with what each costs;
-``finders NAME`` and ``whole NAME`` a bench of finders, ``pictures NAME`` whole-picture methods, with the
-figures that were stored; ``doors`` which
+``finders NAME`` and ``whole NAME`` a bench of finders, with the figures that were stored; ``doors`` which
 exported file holds which method; ``times NAME`` how long exported models take, beside another run's figure
 of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
 ``curves NAME`` methods over numbers of training pictures; ``presence`` what is taken for an object though it
@@ -537,24 +536,6 @@ def finders(name: str) -> str:
     )
 
 
-def pictures(name: str) -> str:
-    """Whole-picture methods on one set: what they find, and how far its points are off, best OKS AP first."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    headings = ["method", "kind", "OKS AP, %", "found", "false", "NME of those, % [95 %]"]
-    headings += ["to given boxes [95 %]", "time / people", "model, MB"]
-    lines = []
-    for row in document["methods"]:
-        nme = f"{row['nme']:.2f} [{row['nme_low']:.2f}, {row['nme_high']:.2f}]" if row["found"] else DASH
-        ratio = "{:.3f} [{:.3f}, {:.3f}]".format(*row["ratio"]) if "ratio" in row else DASH
-        size = DASH if row["model_mb"] is None else f"{row['model_mb']:.2f}"
-        cells = [f"`{row['method']}`", row["kind"], f"{row['oks_ap']:.1f}"]
-        cells += [f"{row['found']} of {row['objects']}", str(row["false"]), nme, ratio]
-        lines.append([*cells, f"{row['time']:.2f}", size])
-    said = f"{document['val']} pictures in {document['groups']} groups judged, {document['fit']} to fit"
-    facts = f"{said}; `{document['command']}`; [every value](results/{name}.json)"
-    return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}. {WORDS}*"
-
-
 def tracking(name: str) -> str:
     """A tracker and what it is without each of its parts, on a set's films; means over films."""
     document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
@@ -616,7 +597,6 @@ KINDS: dict[str, Callable[..., str]] = {
     "presence": presence_tables.presence,
     "covariance": presence_tables.covariance,
     "whole": whole,
-    "pictures": pictures,
     "networks": networks,
     "times": times,
     "taught": taught,
