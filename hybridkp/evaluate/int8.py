@@ -13,7 +13,7 @@ import numpy as np
 
 from ..runtime.export import fitted_node
 from ..runtime.nodes import Run, build
-from ..runtime.values import WHOLE
+from ..runtime.values import PICTURES, WHOLE
 from ..stats import bootstrap_interval
 from ..structures import MARGIN, Array, Dataset, InputError
 from .crops import Crops, make_crops
@@ -58,6 +58,8 @@ def int8_model(model: Any, data: Dataset, margin: float = MARGIN, random_state: 
     tree, (h, w) = fitted_node(model), model.size_hw_
     if tree["kind"] == WHOLE:
         raise InputError("has a finder, and 8 bits are for detectors of crops: export without --int8")
+    if tree["kind"] == PICTURES:
+        raise InputError("begins with whole pictures, and 8 bits are for detectors of crops: leave out --int8")
     if not n_networks(tree):
         raise InputError("has no network of crops: there is nothing to put into 8 bits")
     crops = make_crops(data, (int(h), int(w)), margin)

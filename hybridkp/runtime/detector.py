@@ -165,6 +165,11 @@ class RuntimePictureDetector(_Loaded):
         return self._run
 
     @property
+    def top_down(self) -> Any:
+        """The finder and the detector that it is made of; None where it begins with pictures."""
+        return None if self.finder is None else self._run
+
+    @property
     def finder(self) -> Any:
         """What finds the objects; None where the method itself begins with whole pictures."""
         return getattr(self._run, "finder", None)
