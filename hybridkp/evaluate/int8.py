@@ -59,7 +59,9 @@ def int8_model(model: Any, data: Dataset, margin: float = MARGIN, random_state: 
     if tree["kind"] == WHOLE:
         raise InputError("has a finder, and 8 bits are for detectors of crops: export without --int8")
     if tree["kind"] == PICTURES:
-        raise InputError("begins with whole pictures, and 8 bits are for detectors of crops: leave out --int8")
+        raise InputError(
+            "begins with whole pictures, and 8 bits are for detectors of crops: leave out --int8"
+        )
     if not n_networks(tree):
         raise InputError("has no network of crops: there is nothing to put into 8 bits")
     crops = make_crops(data, (int(h), int(w)), margin)
