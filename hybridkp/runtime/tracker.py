@@ -121,7 +121,7 @@ class Tracker(Parameters):
             raise InputError(f"filter {self.filter!r} is none of {[*FILTERS]}")
         if self.find_every < 1 or self.patience < 1 or (self.max_objects or 1) < 1:
             raise InputError("find_every, patience and max_objects must be at least 1")
-        if hasattr(self.detector, "min_score") and getattr(self.detector, "finder", None) is None:
+        if not hasattr(getattr(self.detector, "whole", self.detector), "in_box"):
             raise InputError(
                 "a tracker asks a finder and a detector of crops, and a method that begins with whole"
                 " pictures has neither: train one with a finder"
