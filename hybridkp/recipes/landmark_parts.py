@@ -315,6 +315,7 @@ _STEPS = (
         ".landmarks:WithPresence",
         "says whether the crop holds an object; scores fall where it does not",
         holds="detector",
+        changes=True,
     ),
     Row(
         "step", "subpixel", ".landmarks:SubpixelRefiner", "a classical refiner", "classical", inside=_REFINED
