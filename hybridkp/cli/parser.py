@@ -31,6 +31,7 @@ COMMANDS = (
     "bench_points",
     "bench_finders",
     "features",
+    "classify",
     "match",
     "calibrate",
     "triangulate",

@@ -25,6 +25,7 @@ from .coco_senses import senses_of
 from .layouts import infer_flip, names_for, parse_normalizer, recognise
 from .lookup import find_pictures
 from .repairs import Repaired, Repairs
+from .tags import tags_of
 from .text import read_text
 
 #: names, sizes -> loads, how the names had to be read
@@ -128,6 +129,7 @@ def dataset_of(
             size_hw=size_hw_of(image),
             image_id=image_id,
             mm_per_px=mm_per_px_of(image),
+            tags=tags_of(image),
             **senses,
         )
         for load, senses, (image_id, image) in zip(

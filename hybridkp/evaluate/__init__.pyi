@@ -4,6 +4,11 @@ from .apply import train as train
 from .bench_finders import bench_finders as bench_finders
 from .bench_landmarks import bench as bench
 from .bench_points import bench_pairs as bench_pairs
+from .class_data import ClassRows as ClassRows
+from .class_data import apart_by as apart_by
+from .class_data import class_rows as class_rows
+from .class_data import tagged_by as tagged_by
+from .classified import classify as classify
 from .conditions import CLEAN as CLEAN
 from .conditions import Condition as Condition
 from .conditions import robustness as robustness

@@ -7,3 +7,14 @@ from .planes import INPUTS as INPUTS
 from .planes import Planes as Planes
 from .planes import ReadsPlanes as ReadsPlanes
 from .seeing import Seeing as Seeing
+from .classes import ClassVote as ClassVote
+from .classes import SenseClassifier as SenseClassifier
+from .rows import PictureRows as PictureRows
+from .rows import PlainRows as PlainRows
+from .rows import SenseRows as SenseRows
+from .sound import SoundRows as SoundRows
+from .sound import deltas as deltas
+from .sound import log_mel as log_mel
+from .sound import mfcc as mfcc
+from .sound import sound_faults as sound_faults
+from .text import TextRows as TextRows

@@ -13,6 +13,7 @@ from .listing import method_names as method_names
 from .listing import methods_table as methods_table
 from .listing import parts_table as parts_table
 from .listing import tuned_names as tuned_names
+from .make import make_classifier as make_classifier
 from .make import make_descriptor as make_descriptor
 from .make import make_finder as make_finder
 from .make import make_matcher as make_matcher

@@ -71,6 +71,15 @@ def make_finder(expression: str, quick: bool = False) -> Finder:
     return finder
 
 
+def make_classifier(expression: str, quick: bool = False) -> Any:
+    """A fresh, unfitted classifier of objects by one sense or several.
+
+    >>> make_classifier("svm[inputs=image:sound]").inputs
+    ('image', 'sound')
+    """
+    return clone(make(expression, "classes", quick).estimator)
+
+
 def make_matcher(expression: str, n_points: int = 1024, random_state: int = 0) -> PairMatcher:
     """A fresh pair matcher with a budget of ``n_points`` per picture.
 

@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from ..structures import InputError
+from .class_parts import CLASSES
 from .finder_parts import FINDERS
 from .grammar import MAX_PARTS, Experts, Method, Part, Rule, Start, Value, count_parts, fault, parse
 from .landmark_parts import LANDMARKS
 from .parts import Row, Task
 from .point_parts import POINTS
 
-TASKS: dict[str, Task] = {task.name: task for task in (LANDMARKS, POINTS, FINDERS)}
+TASKS: dict[str, Task] = {task.name: task for task in (LANDMARKS, POINTS, FINDERS, CLASSES)}
 GIVEN = "given"  #: the finder that takes the boxes as they are; it need not be written
 
 

@@ -1,3 +1,4 @@
+from .classes import write_classes_report as write_classes_report
 from .finders import write_finders_report as write_finders_report
 from .landmarks.conditions import write_conditions as write_conditions
 from .landmarks.severity import write_robustness as write_robustness

@@ -105,6 +105,7 @@ class Sample:
     :data:`~hybridkp.structures.MODALITIES` says.  ``time`` is in seconds of its film or sound (NaN =
     unknown), ``view`` the camera's name, and pictures of one ``instant`` were taken at the same time.
     ``mm_per_px`` is the length in the world that one px of the picture shows, NaN when unknown.
+    ``tags`` are what its annotation says of the whole picture in a word, such as ``{"word": "bin"}``.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Sample:
     view: str = ""
     instant: str = ""
     mm_per_px: float = float("nan")
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     __repr__ = short_repr
 

@@ -1,0 +1,81 @@
+"""Which of several classes: accuracy, precision, recall, F1 and the confusion matrix.
+
+Pure functions of labels and predictions, both (N,) names.  Never here: classifiers, files, intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..structures import Array, InputError, short_repr
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFigures:
+    """What :func:`class_figures` found, C classes and N objects; shares lie in 0..1."""
+
+    classes: tuple[str, ...]
+    accuracy: float  #: share of the objects whose class is right; NaN without objects
+    precision: Array  #: (C,) right ones among those given this class; 0 where none was
+    recall: Array  #: (C,) right ones among those of this class; NaN where there is none
+    f1: Array  #: (C,) the harmonic mean of these two; NaN where the class does not occur
+    macro_f1: float  #: mean over the classes that occur, each counting the same
+    support: Array  #: (C,) int, objects of the class
+    confusion: Array  #: (C, C) int; row: the true class, column: the predicted one
+    right: Array  #: (N,) bool
+
+    __repr__ = short_repr
+
+
+def class_figures(
+    labels: ArrayLike, predicted: ArrayLike, classes: Sequence[Any] | None = None
+) -> ClassFigures:
+    """Judge predicted classes.
+
+    Parameters
+    ----------
+    labels, predicted : (N,) names or numbers, compared as text
+    classes : their order in tables; default: all that occur, sorted
+
+    Raises
+    ------
+    InputError
+        Other shapes, or a label that ``classes`` does not name.
+
+    Examples
+    --------
+    >>> found = class_figures(["go", "go", "stop", "stop"], ["go", "stop", "stop", "stop"])
+    >>> found.accuracy, found.recall, found.confusion.tolist()
+    (0.75, array([0.5, 1. ]), [[1, 1], [0, 2]])
+    """
+    truth, said = np.asarray(labels).astype(str), np.asarray(predicted).astype(str)
+    if truth.ndim != 1 or truth.shape != said.shape:
+        raise InputError(f"labels {truth.shape} and predicted {said.shape} must both be (N,)")
+    both = np.concatenate([truth, said])
+    names = np.unique(both) if classes is None else np.array([str(c) for c in classes], str)
+    unknown = sorted(set(both.tolist()) - set(names.tolist()))
+    if unknown or len(set(names.tolist())) != len(names):
+        raise InputError(f"classes must be named once each, and {unknown[:1] or 'one'} is not")
+    order = np.argsort(names, kind="stable")
+    true, given = (order[np.searchsorted(names, each, sorter=order)] for each in (truth, said))
+    c = len(names)
+    confusion = np.bincount(true * c + given, minlength=c * c).reshape(c, c)
+    support, hits, named = confusion.sum(1), np.diag(confusion), confusion.sum(0)
+    there = np.where(support > 0, 1.0, np.nan)
+    f1 = 2 * hits / np.maximum(support + named, 1) * there
+    return ClassFigures(
+        classes=tuple(names.tolist()),
+        accuracy=float(np.mean(true == given)) if len(true) else float("nan"),
+        precision=hits / np.maximum(named, 1),
+        recall=hits / np.maximum(support, 1) * there,
+        f1=f1,
+        macro_f1=float(np.nanmean(f1)) if support.any() else float("nan"),
+        support=support,
+        confusion=confusion,
+        right=true == given,
+    )
