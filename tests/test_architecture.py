@@ -141,6 +141,7 @@ ROOMS: dict[str, set[str]] = {
     "imaging": {"cv2", "numpy", "structures"},
     "landmarks": {
         "cv2",
+        "datasets",
         "descriptors",
         "imaging",
         "joblib",
@@ -180,6 +181,16 @@ ROOMS: dict[str, set[str]] = {
     },
     "metrics": {"numpy", "structures"},
     "multimodal": {"cv2", "imaging", "memory", "numpy", "sklearn", "structures"},
+    "multimodal": {
+        "datasets",
+        "descriptors",
+        "files",
+        "imaging",
+        "numpy",
+        "scipy",
+        "sklearn",
+        "structures",
+    },
     "multiview": {
         "cv2",
         "datasets",

@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", type=names, metavar="A,B", help="these classes alone, in this order")
     parser.add_argument(
         "--inputs",
-        metavar="A:B",
+        metavar="a:b",
         help="senses of methods that name none (default: the picture, and sound and text where there are)",
     )
     parser.add_argument(
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     }
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}-classes"
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
-    with Bar("fold") as bar:
+    with Bar("fold", sparse=True) as bar:
         found = evaluate.classify(
             made,
             objects.batch,

@@ -59,7 +59,9 @@ def classes_of_table(dataset: Dataset, path: str | Path) -> list[str]:
         if len(cells) < 2 or not cells[0] or not cells[1]:
             raise InputError(f"{path}, line {row}: needs a picture and its class, name,class")
         if known.setdefault(cells[0], cells[1]) != cells[1]:
-            raise InputError(f"{path}, line {row}: {cells[0]} has two classes, {known[cells[0]]} and {cells[1]}")
+            raise InputError(
+                f"{path}, line {row}: {cells[0]} has two classes, {known[cells[0]]} and {cells[1]}"
+            )
     short: dict[str, list[str]] = {}
     for sample in dataset:
         short.setdefault(PurePath(sample.name).name, []).append(sample.name)
@@ -94,12 +96,14 @@ def landmark_number(dataset: Dataset, word: str) -> int:
         return dataset.landmarks.index(word)
     number = int(word) if word.isdecimal() else -1
     if not 0 <= number < len(dataset.landmarks):
-        raise InputError(f"{dataset.name}: no landmark {word!r} (names, or 0 to {len(dataset.landmarks) - 1})")
+        raise InputError(
+            f"{dataset.name}: no landmark {word!r} (names, or 0 to {len(dataset.landmarks) - 1})"
+        )
     return number
 
 
 def tags_of(image: Any) -> dict[str, str]:
-    """What a COCO file says of a whole picture in a word: its text fields but those that mean something else."""
+    """What a COCO file says of a whole picture in a word: text fields that mean nothing else."""
     return {
         str(key): value.strip()
         for key, value in image.items()

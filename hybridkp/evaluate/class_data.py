@@ -61,7 +61,9 @@ def apart_by(words: Sequence[str]) -> Label:
         if len(words) != 3 or not np.isfinite(ratio) or ratio < 0:
             raise ValueError
     except (ValueError, IndexError):
-        raise InputError(f"{','.join(words)}: needs two landmarks and a ratio, such as p62,p66,0.06") from None
+        raise InputError(
+            f"{','.join(words)}: needs two landmarks and a ratio, such as p62,p66,0.06"
+        ) from None
 
     def label(dataset: Dataset) -> list[list[str]]:
         pair = landmark_number(dataset, first), landmark_number(dataset, second)

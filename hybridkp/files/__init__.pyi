@@ -26,5 +26,8 @@ from .pictures import read_image as read_image
 from .pictures import write_image as write_image
 from .predictions import load_predictions as load_predictions
 from .predictions import save_predictions as save_predictions
+from .sounds import SoundFacts as SoundFacts
 from .sounds import read_sound as read_sound
 from .sounds import read_sound_at as read_sound_at
+from .sounds import sound_facts as sound_facts
+from .sounds import sound_faults as sound_faults

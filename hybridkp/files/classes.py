@@ -64,7 +64,9 @@ class ClassPredictions:
             object.__setattr__(self, "classes", tuple(there))
         unknown = [c for c in there if c not in self.classes]
         if unknown:
-            raise InputError(f"{self.method}: the class {unknown[0]!r} is not among {', '.join(self.classes)}")
+            raise InputError(
+                f"{self.method}: the class {unknown[0]!r} is not among {', '.join(self.classes)}"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)

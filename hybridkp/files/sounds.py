@@ -6,6 +6,7 @@ Decoded by ``soundfile`` (extra ``sound``).  (n,) float32 in -1..1 comes out.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 from ..structures import SOUND_HZ, Array, InputError
 
 SOUND_SECONDS = 0.5  #: around a picture's time
+SILENT = 1e-4  #: root mean square, of full scale: -80 dB
+FULL, RUN = 0.9999, 3  #: of the largest sample: at so much, so often in a row, a wave is clipped
 MAX_SECONDS = 4 * 3600.0  #: longer files are refused before they are decoded
 
 
@@ -26,6 +29,58 @@ def read_sound(path: str | os.PathLike[str]) -> Array:
     InputError
         When the file is missing, no sound, empty or over four hours, and where ``soundfile`` is needed.
     """
+    values, rate = _decoded(path)
+    mono = np.nan_to_num(values.mean(axis=1, dtype=np.float32), posinf=0.0, neginf=0.0)
+    return _resampled(mono, rate)
+
+
+@dataclass(frozen=True)
+class SoundFacts:
+    """What :func:`sound_facts` finds in a file; ``faults`` as of :func:`sound_faults`."""
+
+    rate: int  #: Hz
+    channels: int
+    seconds: float
+    faults: tuple[str, ...]
+
+
+def sound_facts(path: str | os.PathLike[str]) -> SoundFacts:
+    """Rate, channels and length of a file as it lies there, and what is wrong with its samples.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_sound`.
+    """
+    values, rate = _decoded(path)
+    faults = sound_faults(values.mean(axis=1, dtype=np.float64))
+    return SoundFacts(rate, values.shape[1], len(values) / rate, tuple(faults))
+
+
+def sound_faults(wave: Array) -> list[str]:
+    """What is wrong with a wave (n,): "clipped", "silent", "not finite"; nothing where all is well.
+
+    Clipped: the largest value stands three times in a row or more, in more than one sample of ten thousand.
+
+    >>> loud = np.clip(3 * np.sin(np.arange(4000) / 20), -1, 1)
+    >>> sound_faults(loud), sound_faults(np.zeros(100)), sound_faults(0.5 * np.sin(np.arange(4000) / 20))
+    (['clipped'], ['silent'], [])
+    """
+    x = np.asarray(wave, np.float64)
+    good = np.isfinite(x)
+    out = [] if good.all() else ["not finite"]
+    x = np.abs(np.where(good, x, 0))
+    if not len(x) or np.sqrt(np.mean(x**2)) < SILENT:
+        return [*out, "silent"]
+    full = x >= FULL * x.max()
+    runs = np.convolve(full, np.ones(RUN), "valid") >= RUN
+    if runs.sum() > max(1, len(x) // 10_000):
+        out.append("clipped")
+    return out
+
+
+def _decoded(path: str | os.PathLike[str]) -> tuple[Array, int]:
+    """(n, channels) float32 and the rate, Hz."""
     try:
         import soundfile
     except ImportError:
@@ -41,8 +96,7 @@ def read_sound(path: str | os.PathLike[str]) -> Array:
         values, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, MemoryError) as error:
         raise InputError(f"{path}: not a sound file that can be read ({error}); save it as FLAC") from None
-    mono = np.nan_to_num(values.mean(axis=1, dtype=np.float32), posinf=0.0, neginf=0.0)
-    return _resampled(mono, int(rate))
+    return values, int(rate)
 
 
 def _resampled(values: Array, rate: int) -> Array:

@@ -1,10 +1,13 @@
 from .cascade import CascadedRegressor as CascadedRegressor
 from .fast_cascade import FastCascade as FastCascade
 from .holistic import HolisticRegressor as HolisticRegressor
+from .ink import InkRefiner as InkRefiner
 from .local_binary import LocalBinaryFeatures as LocalBinaryFeatures
 from .mean_shape import MeanShape as MeanShape
 from .patches import PatchDetector as PatchDetector
 from .presence import WithPresence as WithPresence
 from .refiner import SubpixelRefiner as SubpixelRefiner
+from .senses import SenseRegressor as SenseRegressor
 from .shape import PointDistribution as PointDistribution
 from .voting import HoughForest as HoughForest
+from .words import WordDetector as WordDetector

@@ -16,5 +16,6 @@ from .sound import SoundRows as SoundRows
 from .sound import deltas as deltas
 from .sound import log_mel as log_mel
 from .sound import mfcc as mfcc
-from .sound import sound_faults as sound_faults
+from .text import LineRows as LineRows
 from .text import TextRows as TextRows
+from .text import WordRows as WordRows

@@ -60,7 +60,8 @@ class SenseClassifier(BaseEstimator):
 
     def fit(self, batch: Any, labels: ArrayLike, *, groups: ArrayLike | None = None) -> SenseClassifier:
         """Learn from a batch of B rows, labels (B,) of two classes at least, and groups (B,)."""
-        batch, labels = as_batch(batch), _labels(labels, batch)
+        batch = as_batch(batch)
+        labels = _labels(labels, batch)
         self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
             raise InputError(f"all training objects are {self.classes_[0]!r}: nothing to tell apart")
@@ -138,7 +139,8 @@ class ClassVote(NamedMembers, BaseEstimator):
             raise InputError(f"how must be one of {', '.join(HOW)}, got {self.how!r}")
         if not self.members:
             raise InputError("a vote needs members")
-        batch, labels = as_batch(batch), _labels(labels, as_batch(batch))
+        batch = as_batch(batch)
+        labels = _labels(labels, batch)
         self.classes_ = np.unique(labels)
         if self.how == "stack":
             self._learn(batch, labels, np.arange(len(labels)) if groups is None else np.asarray(groups))

@@ -13,11 +13,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from ..descriptors.grid import grid_rows
 from ..imaging.images import crops_to_grey
-from ..landmarks.crop_features import grid_rows
 from ..structures import Array, InputError, as_batch
 from .sound import SoundRows
-from .text import TextRows
+from .text import TextRows, WordRows
 
 STRANGE = 2.0  #: times the largest squared distance of a training row: such a row is no such sense
 
@@ -68,6 +68,7 @@ MAKERS: Mapping[str, Callable[[], Any]] = {
     "image": PictureRows,
     "sound": SoundRows,
     "text": TextRows,
+    "words": WordRows,
 }
 
 

@@ -1,4 +1,4 @@
-"""Sound as rows of numbers: log-mel energies, cepstral coefficients, and what is wrong with a wave.
+"""Sound as rows of numbers: log-mel energies and cepstral coefficients.
 
 Waves (n,) or (B, n) float32 go in, frames (T, D) or rows (B, D) come out; SciPy does the transforms.
 Never here: files.
@@ -15,12 +15,11 @@ from scipy.fft import dct
 from scipy.signal import stft
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from ..files.sounds import SILENT
 from ..structures import SOUND_HZ, Array, InputError
 
 FRAME_S, HOP_S = 0.025, 0.010  #: seconds of a frame and between two
 FLOOR = 1e-10  #: energy below which it is silence
-SILENT = 1e-4  #: root mean square of a window, of full scale: -80 dB
-FULL, RUN = 0.999, 3  #: of the largest sample: at so much, so often in a row, a wave is clipped
 
 
 def log_mel(wave: ArrayLike, rate: int = SOUND_HZ, n_mels: int = 26) -> Array:
@@ -56,7 +55,9 @@ def log_mel(wave: ArrayLike, rate: int = SOUND_HZ, n_mels: int = 26) -> Array:
     x = np.asarray(wave, np.float64)
     size, hop = round(FRAME_S * rate), round(HOP_S * rate)
     if x.ndim != 1 or len(x) < size:
-        raise InputError(f"a wave of shape {x.shape} is too short: {FRAME_S:g} s at {rate} Hz are {size} samples")
+        raise InputError(
+            f"a wave of shape {x.shape} is too short: {FRAME_S:g} s at {rate} Hz are {size} samples"
+        )
     if not np.isfinite(x).all():
         raise InputError("a wave must be finite; read_sound makes what is not 0")
     _, _, found = stft(x, rate, nperseg=size, noverlap=size - hop, nfft=_nfft(size), padded=False)
@@ -166,25 +167,3 @@ def _windows(windows: Any) -> Array:
     if waves.ndim != 2 or waves.dtype.kind != "f":
         raise InputError(f"sound must be windows (B, n) of float, got {waves.shape} {waves.dtype}")
     return waves
-
-
-def sound_faults(wave: ArrayLike) -> list[str]:
-    """What is wrong with a wave (n,): "clipped", "silent", "not finite"; nothing where all is well.
-
-    Clipped: the largest value stands three times in a row or more, in more than one sample of ten thousand.
-
-    >>> loud = np.clip(3 * np.sin(np.arange(4000) / 20), -1, 1)
-    >>> sound_faults(loud), sound_faults(np.zeros(100)), sound_faults(0.5 * np.sin(np.arange(4000) / 20))
-    (['clipped'], ['silent'], [])
-    """
-    x = np.asarray(wave, np.float64)
-    good = np.isfinite(x)
-    out = [] if good.all() else ["not finite"]
-    x = np.abs(np.where(good, x, 0))
-    if not len(x) or np.sqrt(np.mean(x**2)) < SILENT:
-        return [*out, "silent"]
-    full = x >= FULL * x.max()
-    runs = np.convolve(full, np.ones(RUN), "valid") >= RUN
-    if runs.sum() > max(1, len(x) // 10_000):
-        out.append("clipped")
-    return out

@@ -6,12 +6,15 @@ a printed line ends to the pixel is what a detector is asked for, so it is never
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 
+from ..imaging.geometry import rescale
 from ..structures import Array, InputError
 
 
@@ -78,3 +81,174 @@ def texts_of(texts: Any) -> list[str]:
     if column.ndim != 1:
         raise InputError(f"text must be one string a row, got an array of shape {column.shape}")
     return ["" if t is None or t != t else " ".join(str(t).split()) for t in column.tolist()]
+
+
+class WordRows(TransformerMixin, BaseEstimator):
+    """A coarse map of what is written where: each cell of a grid holds the sum of its lines' hashed pieces.
+
+    Parameters
+    ----------
+    cells : along the map's longer side; a line counts in the cell of its centre
+    n_features : columns that pieces of words are hashed into, for each cell
+    """
+
+    def __init__(self, cells: int = 16, n_features: int = 32):
+        self.cells = cells
+        self.n_features = n_features
+
+    def fit(self, words: Any, y: Any = None) -> WordRows:
+        """Note how far lines reach, px: the map's extent."""
+        if self.cells < 1 or self.n_features < 2:
+            raise InputError(
+                f"WordRows: need cells >= 1, n_features >= 2, got {self.cells}, {self.n_features}"
+            )
+        far = [max(line[2:4]) for lines in words for line in lines]
+        if not far:
+            raise InputError("words: no training picture has a line of text")
+        self.side_ = float(max(max(far), 1.0))
+        self.vectorizer_ = HashingVectorizer(
+            n_features=self.n_features, analyzer="char_wb", ngram_range=(2, 4), alternate_sign=True
+        )
+        return self
+
+    def transform(self, words: Any) -> Array:
+        """Lines of B pictures -> (B, cells² n_features) float32; NaN where there is no text."""
+        out = np.zeros((len(words), self.cells, self.cells, self.n_features), np.float32)
+        for row, lines in zip(out, words, strict=True):
+            if not lines:
+                row[:] = np.nan
+                continue
+            box = np.array([line[:4] for line in lines], float).reshape(-1, 2, 2)
+            place = np.clip(box.mean(1) / self.side_ * self.cells, 0, self.cells - 1).astype(int)
+            pieces = self.vectorizer_.transform([form(line[4]) for line in lines]).toarray()
+            np.add.at(row, (place[:, 1], place[:, 0]), pieces.astype(np.float32))
+        return out.reshape(len(words), -1)
+
+
+class LineRows(BaseEstimator):
+    """A row for each line of text in a picture: its words, its neighbours' words, and where it stands.
+
+    Parameters
+    ----------
+    cells : places are rounded to the middles of so many cells along the crop's longer side; 0 takes boxes as
+        they are, their sizes too: a control that shows what exact boxes give away
+    n_topics : numbers that a line's pieces of words are summed up in (latent semantic analysis)
+    queries : words to look for, such as landmarks' own names: how like each one a line and its neighbours are
+    random_state : of the summing up
+
+    Notes
+    -----
+    Digits are all the same sign, so that an amount or a date is recognised by its form; the value itself
+    stands in how large it is beside the picture's largest number.
+
+    References
+    ----------
+    S. Deerwester, S. Dumais, G. Furnas, T. Landauer, R. Harshman, Indexing by latent semantic analysis, JASIS
+    1990.
+    """
+
+    def __init__(
+        self, cells: int = 40, n_topics: int = 32, queries: tuple[str, ...] = (), random_state: int = 0
+    ):
+        self.cells = cells
+        self.n_topics = n_topics
+        self.queries = queries
+        self.random_state = random_state
+
+    def fit(self, words: Any, size_hw: tuple[int, int]) -> LineRows:
+        """Learn the vocabulary from the lines (B,) of crops of one size (h, w)."""
+        if self.cells < 0 or self.n_topics < 1:
+            raise InputError(f"LineRows: need cells >= 0, n_topics >= 1, got {self.cells}, {self.n_topics}")
+        self.size_hw_ = (int(size_hw[0]), int(size_hw[1]))
+        said = [form(line[4]) for lines in words for line in lines]
+        if not any(said):
+            raise InputError("words: no training picture has a line of text")
+        self.vectorizer_ = TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(1, 4), max_features=4000, sublinear_tf=True
+        )
+        rows = self.vectorizer_.fit_transform(said)
+        n = min(self.n_topics, rows.shape[1] - 1, max(rows.shape[0] - 1, 1))
+        self.topics_ = TruncatedSVD(max(n, 1), random_state=self.random_state).fit(rows) if n >= 1 else None
+        return self
+
+    def transform(self, lines: Any) -> tuple[Array, Array]:
+        """Of one picture's N lines: rows (N, D) float32 and places (N, 2) in crop px."""
+        box = np.array([line[:4] for line in lines], float).reshape(-1, 4)
+        centre = box.reshape(-1, 2, 2).mean(axis=1)
+        if self.cells:
+            step = max(self.size_hw_) / self.cells
+            centre = rescale(np.rint(rescale(centre, 1 / step)), step)
+            box = np.zeros_like(box)
+        texts = [line[4] for line in lines]
+        pieces = self.vectorizer_.transform([form(t) for t in texts])
+        own = self.topics_.transform(pieces) if self.topics_ is not None else np.zeros((len(texts), 1))
+        above, below, left = _neighbours(centre)
+        near = [_at(own, n)[:, : max(1, own.shape[1] // 2)] for n in (above, below, left)]
+        alike = self._alike(pieces)
+        sizes = box[:, 2:] - box[:, :2]
+        parts = [
+            own,
+            *near,
+            alike,
+            _at(alike, above),
+            _at(alike, left),
+            _shapes(texts, centre, self.size_hw_),
+            sizes,
+        ]
+        return np.hstack(parts).astype(np.float32), centre
+
+    def _alike(self, pieces: Any) -> Array:
+        """(N, Q) cosine similarity of the lines' pieces of words with the queries'."""
+        if not self.queries:
+            return np.zeros((pieces.shape[0], 0))
+        wanted = self.vectorizer_.transform([form(q.replace("_", " ")) for q in self.queries])
+        return np.asarray((pieces @ wanted.T).todense())
+
+
+def form(text: str) -> str:
+    """A line as it is compared: lower case, every digit a 0, single spaces.
+
+    >>> form(" Date:  25/12/2018 ")
+    'date: 00/00/0000'
+    """
+    return " ".join(re.sub(r"\d", "0", str(text)).lower().split())
+
+
+def _neighbours(centre: Array) -> tuple[Array, Array, Array]:
+    """Of N places: the line before and after in reading order, and the one to the left; -1 = none."""
+    n = len(centre)
+    order = np.lexsort((centre[:, 0], centre[:, 1]))
+    above, below, left = (np.full(n, -1) for _ in range(3))
+    above[order[1:]], below[order[:-1]] = order[:-1], order[1:]
+    same = np.flatnonzero(np.diff(centre[order, 1]) == 0)
+    left[order[same + 1]] = order[same]
+    return above, below, left
+
+
+def _at(rows: Array, index: Array) -> Array:
+    """Rows at an index, 0 where it is -1."""
+    return np.where(index[:, None] >= 0, rows[index], 0.0) if len(rows) else rows
+
+
+def _shapes(texts: list[str], centre: Array, size_hw: tuple[int, int]) -> Array:
+    """(N, 10): place, order, length, kinds of signs, and numbers beside the picture's largest."""
+    n = len(texts)
+    signs = np.array([max(len(t), 1) for t in texts], float)
+    digits, letters = (
+        np.array([sum(map(kind, t)) for t in texts]) / signs for kind in (str.isdigit, str.isalpha)
+    )
+    value = np.array([_number(t) for t in texts])
+    largest = max(float(np.nanmax(value)) if np.isfinite(value).any() else 0.0, 1e-9)
+    share = np.where(np.isfinite(value), value / largest, -1.0)
+    again = np.array([sum(t == u for u in texts) for t in texts], float)
+    rank = np.argsort(np.argsort(centre[:, 1], kind="stable"), kind="stable")
+    place = centre / np.array(size_hw[::-1])
+    return np.column_stack(
+        [place, rank / max(n - 1, 1), rank, n - rank, np.full(n, n), signs, digits, letters, share, again]
+    )
+
+
+def _number(text: str) -> float:
+    """The amount that a line is, such as "RM 1,234.50"; NaN for anything else."""
+    found = re.fullmatch(r"[^\d]{0,6}(\d{1,3}(?:,\d{3})+|\d{1,9})([.,]\d{2})[^\d]{0,4}", text.strip())
+    return float(found[1].replace(",", "") + found[2].replace(",", ".")) if found else float("nan")

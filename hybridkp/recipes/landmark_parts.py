@@ -170,6 +170,27 @@ _STARTS = (
     ),
 )
 
+#: they read other senses than the picture, and are not in the list of what pictures can be given to
+_SENSES = (
+    Row(
+        "start",
+        "rows",
+        ".landmarks:SenseRegressor",
+        "ridge regression or a forest on the rows of several senses side by side",
+        "classical",
+        quick={"n_trees": 30},
+    ),
+    Row(
+        "start",
+        "words",
+        ".landmarks:WordDetector",
+        "lines of text: which line, and where at it",
+        "classical",
+        {"n_trees": 200},
+        quick={"n_trees": 50},
+    ),
+)
+
 _EXPERT_PARTS = (
     Row("descriptor", "hog", ".descriptors:HOG", "HOG", "classical", light={"cells": 5}),
     Row("descriptor", "sift", ".descriptors:SIFT", "SIFT", "classical", slow=True),
@@ -320,6 +341,7 @@ _STEPS = (
     Row(
         "step", "subpixel", ".landmarks:SubpixelRefiner", "a classical refiner", "classical", inside=_REFINED
     ),
+    Row("step", "ink", ".landmarks:InkRefiner", "corners of lines of print", "classical", inside=_REFINED),
 )
 
 _RULES = (
@@ -461,6 +483,7 @@ LANDMARKS = Task(
     first="descriptor",
     last="classifier",
     rows=(*_STARTS, *_PICTURES, *_NETWORKS, *_EXPERT_PARTS, *_STEPS, *_RULES, *_OTHERS),
+    rows=(*_STARTS, *_SENSES, *_NETWORKS, *_EXPERT_PARTS, *_STEPS, *_RULES, *_OTHERS),
     listed=_LISTED,
     nested={
         "start": "start",

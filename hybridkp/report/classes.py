@@ -127,7 +127,10 @@ def write_classes_report(
         facts=_facts(found[0], figures[methods[0]], n_groups),
         caption="Most right first; each figure with its 95 % interval over groups.",
         unit="points",
-        terms=[*terms_of(METRICS, columns), *((c.title, f"{c.tip[:1].upper()}{c.tip[1:]}.") for c in columns[4:])],
+        terms=[
+            *terms_of(METRICS, columns),
+            *((c.title, f"{c.tip[:1].upper()}{c.tip[1:]}.") for c in columns[4:]),
+        ],
         tips=abouts or {},
         models=links({}, Path(out)),
     )
@@ -191,7 +194,7 @@ def _facts(p: ClassPredictions, f: ClassFigures, n_groups: int) -> list[str]:
 
 
 def _notes(found: Sequence[ClassPredictions], n_groups: int) -> list[str]:
-    out = ["Classes were stored first and scored here; every object was judged by a model that had not seen its group."]
+    out = ["Classes were stored first and scored here."]
     few = "" if n_groups >= 10 else f"; there are only {n_groups} groups, so they say little"
     out.append(f"Intervals (95 %): {RESAMPLES} resamples of whole groups{few}.")
     if len(found) > 1 and n_groups >= ENOUGH_GROUPS:
@@ -252,6 +255,8 @@ def confusion_svg(figures: ClassFigures, name: str) -> str:
         for i, j in np.ndindex(c, c) if c <= WIDE_MATRIX else ():
             if figures.confusion[i, j]:
                 color = "white" if share[i, j] > 0.5 else "#222222"
-                axes.text(j, i, str(figures.confusion[i, j]), ha="center", va="center", color=color, fontsize=8)
+                axes.text(
+                    j, i, str(figures.confusion[i, j]), ha="center", va="center", color=color, fontsize=8
+                )
         words = f"Confusion matrix of {c} classes: {100 * figures.accuracy:.0f} % are right"
         return plots.to_svg(fig, name, words)

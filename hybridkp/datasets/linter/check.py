@@ -36,6 +36,7 @@ from .findings import SEVERITIES, Finding, finding
 from .orientation import swapped_sides
 from .pixels import Pictures, Print, look_alikes, read_prints, same_pixels
 from .scales import better_reading, objects_of, same_places, share_in_box, wrong_scale
+from .senses import senses
 from .unsaid import UNDIVIDED, boxes, groups, scheme
 
 TINY = 32  #: px, the box's longer side under which an object counts as tiny
@@ -124,6 +125,7 @@ def _of(split: str, names: Iterable[str]) -> list[str]:
 
 def _annotations(dataset: Dataset, split: str) -> list[Finding]:
     looks = (groups, boxes, _mirrors, _scales, _places, depths)
+    looks = (groups, boxes, _mirrors, _scales, _places, senses)
     out = [found for look in looks for found in look(dataset, split)]
     rows = [(s.name, i) for s in dataset for i in s.instances]
     share = labelled_share(dataset)

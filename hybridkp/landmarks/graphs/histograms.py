@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...descriptors.gradients import CLIP, NOISE, cells_reach, triangular_window
+from ...descriptors.grid import CELL, STEP
 from ...runtime.builder import Complex, Tensor
-from ..crop_features import CELL, STEP
 from .pictures import resized, separable
 
 #: OpenCV's polynomial for the arc tangent, in degrees (``cv2.fastAtan2``, ``cv2.cartToPolar``)
@@ -79,7 +79,7 @@ def point_order(hog: dict[str, Any], k: int) -> Any:
 
 
 def grid_rows(grey: Tensor, size_hw: tuple[int, int], grid: int, n: int) -> tuple[Tensor, Any]:
-    """(1, D) of a crop's histograms on a grid, and where they stand in :func:`..crop_features.grid_rows`."""
+    """(1, D) of a crop's histograms on a grid, and where they stand (:mod:`hybridkp.descriptors.grid`)."""
     g = grey.graph
     gh, gw = (max(1, round(grid * side / min(size_hw))) for side in size_hw)
     small_hw = gh * STEP, gw * STEP
