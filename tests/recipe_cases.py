@@ -20,6 +20,10 @@ SMALLER = {"max_epochs": 3, "epoch_pictures": 96, "learning_rate": 4e-3, "input_
 TINY = {"max_epochs": 4, "epoch_pictures": 160, "learning_rate": 6e-3, "input_px": 32}
 
 
+#: starts that read no picture, and are tried with what they read elsewhere
+OTHER_SENSES = {"words"}
+
+
 def _small(estimator: Any, sizes: dict[str, Any]) -> Any:
     """The recipe with every network in it trained for seconds."""
     known = estimator.get_params(deep=True)
@@ -32,7 +36,7 @@ def detector_cases(*families: str) -> Iterator[Any]:
     seen = set()
     for name in recipes.method_names():
         expression = recipes.canonical(name)
-        if recipes.family(name) not in families or expression in seen:
+        if recipes.family(name) not in families or expression in seen or name in OTHER_SENSES:
             continue
         seen.add(expression)
         marks = [pytest.mark.slow] if recipes.is_slow(name) else []

@@ -25,6 +25,7 @@ from .crops import make_crops
 #: from a data set to the class of each object of each sample; "" = none
 Label = Callable[[Dataset], list[list[str]]]
 SENSES = ("image", "sound", "text")  #: looked for where nobody says otherwise
+TOO_OFTEN = 0.5  #: of the objects, that their text may name the class of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class ClassRows:
     names: tuple[str, ...]
     inputs: list[str]
     held_out: Array | None  #: (B,) bool, the judged part where there is one
+    named: float  #: share of the objects whose text holds the name of their class; 0 without text
     data: str
     fingerprint: str
 
@@ -99,7 +101,8 @@ def class_rows(
     ----------
     data : a data set, or where it lies: all its splits together
     label : a function as of :func:`tagged_by` and :func:`apart_by`, or the path of a CSV table
-    inputs : senses; None = the picture, and sound and text where every picture has them
+    inputs : senses; None = the picture, and sound and text where every picture has them, but no text that
+        mostly holds the class's own name: that gives the answer away
     only : these classes alone
     split : the part that is judged, all others are trained on
     most : pictures, evenly chosen among those with a class
@@ -123,7 +126,9 @@ def class_rows(
         )
     part = thin(dataset.subset(rows), most)
     chosen = {id(s): row for s, row in zip(dataset.samples, found, strict=True)}
-    senses = list(inputs) if inputs else [s for s in SENSES if s == "image" or _all_have(part, s)]
+    named = _named(part, [next(filter(None, chosen[id(s)]), "") for s in part])
+    there = [s for s in SENSES if s == "image" or _all_have(part, s)]
+    senses = list(inputs) if inputs else [s for s in there if s != "text" or named <= TOO_OFTEN]
     crops = make_crops(part, size_hw, margin, modalities=[s for s in senses if s != "image"] or ("image",))
     names = [chosen[id(part.samples[s])][i] for s, i in zip(crops.sample, crops.instance, strict=True)]
     labels = np.array(names)
@@ -143,6 +148,7 @@ def class_rows(
         names=tuple(f"{crops.names[r]}#{crops.instance[r]}" for r in kept),
         inputs=senses,
         held_out=None if judged is None else np.array([id(part.samples[s]) in judged for s in at]),
+        named=named if "text" in senses else 0.0,
         data=dataset.name,
         fingerprint=part.fingerprint,
     )
@@ -170,6 +176,16 @@ def _table(path: Path) -> Label:
         return [[name] * len(s.instances) for name, s in zip(found, dataset, strict=True)]
 
     return label
+
+
+def _named(dataset: Dataset, labels: Sequence[str]) -> float:
+    """The share of pictures whose text holds their class as a word."""
+    found = []
+    for sample, label in zip(dataset, labels, strict=True):
+        load = sample.modalities.get("text")
+        words = set() if load is None else set(str(load()).lower().split())
+        found.append(label.lower() in words)
+    return float(np.mean(found)) if found else 0.0
 
 
 def _all_have(dataset: Dataset, sense: str) -> bool:

@@ -5,6 +5,7 @@ from .boxes import box_overlap as box_overlap
 from .boxes import froc as froc
 from .classes import ClassFigures as ClassFigures
 from .classes import class_figures as class_figures
+from .classes import overall_figures as overall_figures
 from .classification import calibration_curve as calibration_curve
 from .classification import error_by_score as error_by_score
 from .classification import expected_calibration_error as expected_calibration_error

@@ -65,17 +65,43 @@ def class_figures(
     true, given = (order[np.searchsorted(names, each, sorter=order)] for each in (truth, said))
     c = len(names)
     confusion = np.bincount(true * c + given, minlength=c * c).reshape(c, c)
-    support, hits, named = confusion.sum(1), np.diag(confusion), confusion.sum(0)
-    there = np.where(support > 0, 1.0, np.nan)
-    f1 = 2 * hits / np.maximum(support + named, 1) * there
+    support = confusion.sum(1)
+    precision, recall, f1 = _by_class(confusion)
+    overall = overall_figures(confusion)
     return ClassFigures(
         classes=tuple(names.tolist()),
-        accuracy=float(np.mean(true == given)) if len(true) else float("nan"),
-        precision=hits / np.maximum(named, 1),
-        recall=hits / np.maximum(support, 1) * there,
+        accuracy=float(overall["accuracy"]),
+        precision=precision,
+        recall=recall,
         f1=f1,
-        macro_f1=float(np.nanmean(f1)) if support.any() else float("nan"),
+        macro_f1=float(overall["macro_f1"]),
         support=support,
         confusion=confusion,
         right=true == given,
     )
+
+
+def overall_figures(confusion: ArrayLike) -> dict[str, Array]:
+    """Accuracy, macro F1, precision and recall of confusion matrices (..., C, C); NaN of empty ones.
+
+    Macro: the mean over the classes that occur, each counting the same.
+
+    >>> float(overall_figures([[1, 1], [0, 2]])["accuracy"])
+    0.75
+    """
+    table = np.asarray(confusion, float)
+    total, hits = table.sum((-2, -1)), np.trace(table, axis1=-2, axis2=-1)
+    there = table.sum(-1) > 0
+    n = np.where(there.any(-1), there.sum(-1), np.nan)
+    parts = dict(zip(("macro_precision", "macro_recall", "macro_f1"), _by_class(table), strict=True))
+    macro = {name: np.where(there, part, 0).sum(-1) / n for name, part in parts.items()}
+    return {"accuracy": hits / np.where(total > 0, total, np.nan), **macro}
+
+
+def _by_class(confusion: Array) -> tuple[Array, Array, Array]:
+    """Precision, recall and F1 (..., C) of confusion matrices (..., C, C)."""
+    support, named = confusion.sum(-1), confusion.sum(-2)
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    there = np.where(support > 0, 1.0, np.nan)
+    f1 = 2 * hits / np.maximum(support + named, 1) * there
+    return hits / np.maximum(named, 1), hits / np.maximum(support, 1) * there, f1

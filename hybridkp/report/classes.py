@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..files import ClassPredictions
-from ..metrics import ClassFigures, Metric, class_figures
-from ..stats import PairedComparison, bootstrap_interval, compare_all
+from ..metrics import ClassFigures, Metric, class_figures, overall_figures
+from ..stats import PairedComparison, compare_all
+from ..stats.resampling import counts, tails
 from ..structures import Array, InputError
 from . import plots
 from .cells import Column, Row, make_grid, number, ranked_rows, shown_columns
@@ -24,38 +25,48 @@ from .material import Material, terms_of
 from .output import about_page, links
 from .verdicts import comparison_note, count
 
-LEVEL, RESAMPLES = 0.95, 500
+LEVEL, RESAMPLES = 0.95, 2000
 ENOUGH_GROUPS = 6  #: for a test: fewer cannot give p < 0.05
 WIDE_MATRIX = 12  #: classes; a larger matrix has no numbers in its cells
 
 
-def _macro(which: str) -> Any:
-    return lambda f: float(np.nanmean(np.where(f.support > 0, getattr(f, which), np.nan)))
-
-
 _MACRO = "mean over the classes that occur, each counting the same, however rare"
-#: functions of a :class:`~hybridkp.metrics.ClassFigures`
+#: functions of confusion matrices (..., C, C)
 METRICS = (
     Metric(
-        *("accuracy_percent", lambda f: f.accuracy, "accuracy", "%", 1, "higher"),
+        *("accuracy_percent", lambda table: overall_figures(table)["accuracy"], "accuracy", "%", 1, "higher"),
         words="share of the objects whose class is right",
         scale=100.0,
         summary="set",
     ),
     Metric(
-        *("macro_f1_percent", lambda f: f.macro_f1, "macro F1", "%", 1, "higher"),
+        *("macro_f1_percent", lambda table: overall_figures(table)["macro_f1"], "macro F1", "%", 1, "higher"),
         words=f"harmonic mean of precision and recall; {_MACRO}",
         scale=100.0,
         summary="set",
     ),
     Metric(
-        *("macro_precision_percent", _macro("precision"), "precision", "%", 1, "higher"),
+        *(
+            "macro_precision_percent",
+            lambda table: overall_figures(table)["macro_precision"],
+            "precision",
+            "%",
+            1,
+            "higher",
+        ),
         words=f"right ones among those that were given a class; {_MACRO}",
         scale=100.0,
         summary="set",
     ),
     Metric(
-        *("macro_recall_percent", _macro("recall"), "recall", "%", 1, "higher"),
+        *(
+            "macro_recall_percent",
+            lambda table: overall_figures(table)["macro_recall"],
+            "recall",
+            "%",
+            1,
+            "higher",
+        ),
         words=f"right ones among those that are of a class; {_MACRO}",
         scale=100.0,
         summary="set",
@@ -163,19 +174,19 @@ def _compared(
 
 def _numbers(p: ClassPredictions, f: ClassFigures, groups: Array) -> dict[str, float]:
     """Every figure in percent with its interval, and what else the table shows."""
-    labels, said = np.array(p.labels), np.array(p.predicted)
+    code = np.unique(groups, return_inverse=True)[1]
+    n_groups, c = int(code.max()) + 1, len(f.classes)
+    place = {name: i for i, name in enumerate(f.classes)}
+    cell = [c * place[a] + place[b] for a, b in zip(p.labels, p.predicted, strict=True)]
+    tables = np.bincount(code * c * c + cell, minlength=n_groups * c * c).reshape(n_groups, -1)
+    drawn = np.concatenate([*counts(np.random.default_rng(0), n_groups, RESAMPLES)]) @ tables
+    drawn = drawn.reshape(-1, c, c)
     out: dict[str, float] = {}
     for metric in METRICS:
-        out[metric.key] = metric.scale * float(metric.function(f))
-
-        def drawn(rows: Array, metric: Metric = metric) -> float:
-            chosen = rows.astype(int)
-            return float(metric.function(class_figures(labels[chosen], said[chosen], p.classes)))
-
-        ends = bootstrap_interval(
-            np.arange(len(labels)), groups, statistic=drawn, level=LEVEL, n_resamples=RESAMPLES
-        )
-        out[f"{metric.key}_low"], out[f"{metric.key}_high"] = 100 * ends.low, 100 * ends.high
+        out[metric.key] = metric.scale * float(metric.function(f.confusion))
+        if n_groups > 1:
+            ends = np.quantile(metric.scale * metric.function(drawn), tails(LEVEL, n_groups))
+            out[f"{metric.key}_low"], out[f"{metric.key}_high"] = ends.tolist()
     by_group = [float(f.right[groups == g].mean()) for g in sorted(set(groups.tolist()))]
     out["worst_group_percent"] = 100 * min(by_group) if len(by_group) > 1 else math.nan
     out["fit_seconds"] = p.fit_seconds
@@ -205,7 +216,7 @@ def _notes(found: Sequence[ClassPredictions], n_groups: int) -> list[str]:
 
 
 def _sections(figures: Mapping[str, ClassFigures]) -> list[dict[str, Any]]:
-    """A method's table over classes and its confusion matrix."""
+    """A method's table over classes (how many objects in brackets) and its confusion matrix."""
     out = []
     for i, (method, f) in enumerate(figures.items()):
         shares = {
@@ -213,11 +224,11 @@ def _sections(figures: Mapping[str, ClassFigures]) -> list[dict[str, Any]]:
             for title, values in (("precision", f.precision), ("recall", f.recall), ("F1", f.f1))
         }
         columns: dict[str, list[str | tuple[str, str]]] = {k: [*v] for k, v in shares.items()}
-        columns["objects"] = [str(n) for n in f.support.tolist()]
+        names = [f"{k} ({n})" for k, n in zip(f.classes, f.support.tolist(), strict=True)]
         out.append(
             {
                 "method": method,
-                "grid": make_grid("By class, %", f.classes, columns),
+                "grid": make_grid("By class, %", names, columns),
                 "picture": confusion_svg(f, f"confusion-{i}"),
             }
         )

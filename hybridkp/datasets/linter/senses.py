@@ -155,7 +155,7 @@ def _texts(dataset: Dataset, split: str) -> list[Finding]:
             if name == "words" and sample.size_hw is not None:
                 h, w = sample.size_hw
                 beyond = [x for x in value if x[2] <= x[0] or x[3] <= x[1] or x[0] > w or x[1] > h]
-                outside += [f"{split}/{sample.name} ({beyond[0][4]!r})"] * bool(beyond)
+                outside += [f"{split}/{sample.name} ({word[4][:40]!r})" for word in beyond[:1]]
     out = []
     for name, places in empty.items():
         if places:
