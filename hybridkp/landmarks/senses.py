@@ -45,7 +45,8 @@ class SenseRegressor(DetectorMixin, BaseEstimator):
     Notes
     -----
     The score of a landmark is how often it came within 2.5 % of the crop's longer side in training, each
-    group held out in turn (a forest: in folds): the same for all pictures.
+    group held out in turn (a forest: in folds): the same for all pictures.  Where none of the senses says
+    anything, points are the training mean.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class SenseRegressor(DetectorMixin, BaseEstimator):
         codes = np.unique(names.astype(str), return_inverse=True)[1].reshape(-1)
         self.rows_ = SenseRows(self.inputs, strange=self.strange).fit(batch)
         rows = self.rows_.transform(batch)
+        self.mean_ = wanted.mean(axis=0)
         if self.model == "ridge":
             held_out = self._fit_ridge(rows, wanted, codes)
         else:
@@ -116,9 +118,10 @@ class SenseRegressor(DetectorMixin, BaseEstimator):
         check_is_fitted(self, "score_")
         batch = as_batch(images)
         check_batch(batch, self.size_hw_)
-        rows = self.rows_.transform(batch)
+        rows, there = self.rows_.rows_and_presence(batch)
         if self.model == "ridge":
             found = row_by_row(rows, self.weights_.astype(float)) + self.offset_
         else:
             found = self.forest_.predict(rows) if len(rows) else np.zeros((0, 2 * len(self.score_)))
+        found[~there.any(axis=1)] = self.mean_
         return found.reshape(len(rows), -1, 2).astype(np.float32), np.tile(self.score_, (len(rows), 1))
