@@ -20,6 +20,7 @@ is none; ``covariance`` how many points their ellipses hold;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
 ``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``; ``views-...`` and ``lifting`` those of
 ``view_tables.py``; ``senses-...`` those of ``senses_tables.py``.  Every other figure, interval and letter is
+``view_tables.py``, ``heard-...`` and ``read-...`` those of ``sound_tables.py``.  Every other figure, interval and letter is
 computed here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
 
@@ -44,6 +45,7 @@ import large_tables
 import numpy as np
 import presence_tables
 import senses_tables
+import sound_tables
 import trust_tables
 import view_tables
 
@@ -596,6 +598,10 @@ KINDS: dict[str, Callable[..., str]] = {
     "label-suggest": label_tables.suggestions,
     "presence": presence_tables.presence,
     "covariance": presence_tables.covariance,
+    "heard-command": sound_tables.command,
+    "heard-lips": sound_tables.lips,
+    "heard-mouth": sound_tables.mouth,
+    "read-receipts": sound_tables.receipts,
     "whole": whole,
     "networks": networks,
     "times": times,

@@ -35,6 +35,7 @@ from hybridkp.imaging import gaussian_pyramid
 from hybridkp.landmarks import HolisticRegressor, MeanShape
 from hybridkp.metrics import metrics_for, scorer
 from hybridkp.report import write_conditions, write_report
+from hybridkp.report.landmarks.agreement import agreement_grid
 from hybridkp.report.landmarks.scores import gather_truth, score_methods
 from hybridkp.report.landmarks.words import notes
 from hybridkp.structures import (
@@ -447,6 +448,9 @@ def test_a_second_annotator_is_a_column_a_row_and_a_note(tmp_path: Path) -> None
     assert scores["second annotator"].figures["second_px"].mean() == pytest.approx(0, abs=1e-3)
     assert scores["exact"].figures["error_px"].mean() == pytest.approx(0, abs=1e-3)
     assert scores["exact"].figures["second_px"].mean() == pytest.approx(3, abs=1e-3)
+    grid = agreement_grid(truth, list(scores.values()))
+    assert grid is not None and grid.headings[0] == "two annotators"
+    assert all(cells[0][0] == "3.00" for _, cells in grid.lines)
     told = next(n for n in notes(truth, list(scores.values()), 0.95) if "second annotator" in n)
     assert "mean error 3.00 [3.00, 3.00] px" in told
     alone = make_annotated(tmp_path / "alone")

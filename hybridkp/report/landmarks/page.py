@@ -15,6 +15,7 @@ from .. import plots
 from ..material import Material
 from ..rendering import curves_context
 from . import conditions, disagreement, pictures, reliability, shapes
+from .agreement import agreement_grid
 from .scores import Scores, Truth, error_curve, landmark_errors, mean_shape
 
 
@@ -38,6 +39,7 @@ def render(
         disagreement=pictures.disagreement_pictures(gallery, scores, rows),
         **disagreement.context(gallery, scores),
         training=_training(scores),
+        agreement=agreement_grid(truth, scores),
         reliability=reliability.panels(judged),
         few=reliability.FEW,
         conditions=conditions.context(gallery, bands),
