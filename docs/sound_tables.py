@@ -1,7 +1,7 @@
 """The tables of the page on sound and text: each sense alone, fused, shuffled in training, and broken.
 
-Figures come from ``docs/results/sounds_text.json``, which ``benchmarks/sounds_text.py`` writes: a value a film
-or a receipt; intervals and p are computed here by ``hybridkp.stats``.
+Figures come from ``docs/results/sounds_text.json``, which ``benchmarks/sounds_text.py`` writes: one value a
+film or a receipt; intervals and p are computed here by ``hybridkp.stats``.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def lips() -> str:
         lines.append([name, *cells, gap, p])
     head = ("sees", *errors, "covered, to image alone", "p")
     where = (
-        f"GRID, {found['films']} films, {found['frames']} frames, films left out in folds; mean distance of 20"
-        f" points of the lips, % of the distance of the outer eye corners; {made};"
+        f"GRID, {found['films']} films, {found['frames']} frames, films left out in folds; mean distance of"
+        f" 20 points of the lips, % of the distance of the outer eye corners; {made};"
         " `python benchmarks/sounds_text.py --parts lips`."
     )
     return f"{_table(head, lines)}\n\n*{where}*"
@@ -130,8 +130,8 @@ def receipts() -> str:
         lines.append([shown, _mean(row["error"], 1, groups), f"{row['median']:.1f}", near, gap, p])
     head = ("sees", "mean error, px", "median point, px", "within 10 px, %", "mean, to text alone", "p")
     where = (
-        f"SROIE, {found['train']} receipts to fit, {found['val']} judged of {len(set(found['groups']))} shops,"
-        f" crops of {found['crop']} px; px of the picture, 640 px high; {made};"
+        f"SROIE, {found['train']} receipts to fit, {found['val']} judged of {len(set(found['groups']))}"
+        f" shops, crops of {found['crop']} px; px of the picture, 640 px high; {made};"
         " `python benchmarks/sounds_text.py --parts receipts`."
     )
     return f"{_table(head, lines)}\n\n*{where}*"
