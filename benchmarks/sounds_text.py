@@ -38,7 +38,7 @@ from hybridkp.structures import SOUND_HZ, Array, Batch, Dataset, InputError
 
 LIPS, EYES = slice(48, 68), (36, 45)
 FRAMES, STEP_S = 10, 0.04  #: of the lips' points that a command is told from, and between two
-WINDOW_S, SHIFTS_S = 0.4, (-0.08, -0.04, 0.0, 0.04, 0.08)  #: of sound, and how instants are moved
+WINDOW_S, SHIFTS_S = 0.4, (-0.06, 0.0, 0.06)  #: of sound, and how instants are moved
 BEFORE_S = 0.15  #: of the window lies before the instant: a consonant is softer than its vowel
 COVER = (0.60, 1.0, 0.19, 0.81)  #: of the crop: top, bottom, left, right of what hides the mouth
 BLUR = 0.06  #: sigma, of the crop's side
@@ -119,11 +119,11 @@ def command(quick: bool) -> dict[str, Any]:
     methods = {
         "most frequent": "prior[inputs=sound]",
         "sound, SVM": "svm[inputs=sound]",
-        "sound, forest": "forest[inputs=sound]",
+        "sound, forest": "forest[inputs=sound,n_estimators=100]",
         "lips, SVM": "svm[inputs=lips]",
-        "lips, forest": "forest[inputs=lips]",
+        "lips, forest": "forest[inputs=lips,n_estimators=100]",
         "both early, SVM": "svm[inputs=lips:sound]",
-        "both early, forest": "forest[inputs=lips:sound]",
+        "both early, forest": "forest[inputs=lips:sound,n_estimators=100]",
         "both, average": "average(svm[inputs=lips],svm[inputs=sound])",
         "both, product": "product(svm[inputs=lips],svm[inputs=sound])",
         "both, gated": "gated(svm[inputs=lips],svm[inputs=sound])",
@@ -216,7 +216,7 @@ def faces(quick: bool, every: int) -> Any:
 
 
 def lips(quick: bool) -> dict[str, Any]:
-    crops = faces(quick, 25 if quick else 3)
+    crops = faces(quick, 25 if quick else 6)
     eyes = np.linalg.norm(crops.xy[:, EYES[0]] - crops.xy[:, EYES[1]], axis=1)
     truth, folds = crops.xy[:, LIPS], 2 if quick else FOLDS
     methods = {
@@ -262,7 +262,7 @@ def _by_group(values: Array, groups: Array) -> list[float]:
 
 
 def mouth(quick: bool) -> dict[str, Any]:
-    crops = faces(quick, 25 if quick else 5)
+    crops = faces(quick, 25 if quick else 6)
     eyes = np.linalg.norm(crops.xy[:, EYES[0]] - crops.xy[:, EYES[1]], axis=1)
     gap = np.linalg.norm(crops.xy[:, 62] - crops.xy[:, 66], axis=1) / eyes
     labels = np.where(gap > OPEN, "open", "closed")
@@ -271,7 +271,7 @@ def mouth(quick: bool) -> dict[str, Any]:
         "image": "svm[inputs=image]",
         "sound": "svm[inputs=sound]",
         "both early": "svm[inputs=image:sound]",
-        "both early, forest": "forest[inputs=image:sound]",
+        "both early, forest": "forest[inputs=image:sound,n_estimators=100]",
         "both, average": "average(svm[inputs=image],svm[inputs=sound])",
         "both, stacked": "stack(svm[inputs=image],svm[inputs=sound])",
     }
@@ -306,11 +306,11 @@ def receipts(quick: bool) -> dict[str, Any]:
     train, val = parts
     methods = {
         "image": "hog+ridge",
-        "text": "words[n_trees=100]",
+        "text": "words[n_trees=60]",
         "both, early": "rows[inputs=image:words]",
-        "both": "words[n_trees=100]:ink",
-        "both, and image": "vote(words[n_trees=100]:ink,hog+ridge)",
-        "control, exact boxes": "words[cells=0,n_trees=100]",
+        "both": "words[n_trees=60]:ink",
+        "both, and image": "vote(words[n_trees=60]:ink,hog+ridge)",
+        "control, exact boxes": "words[cells=0,n_trees=60]",
     }
     if quick:
         methods = {k: v for k, v in methods.items() if k in ("image", "text", "both")}

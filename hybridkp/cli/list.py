@@ -20,7 +20,10 @@ methods too, or are refused with the reason."""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--task", choices=("landmarks", "points", "finders", "classes"), default="landmarks", help="default: landmarks"
+        "--task",
+        choices=("landmarks", "points", "finders", "classes"),
+        default="landmarks",
+        help="default: landmarks",
     )
     parser.add_argument(
         "--parts", action="store_true", help="what methods are made of, and where it may stand"
