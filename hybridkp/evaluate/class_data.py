@@ -69,7 +69,7 @@ def apart_by(words: Sequence[str]) -> Label:
 
     def label(dataset: Dataset) -> list[list[str]]:
         pair = landmark_number(dataset, first), landmark_number(dataset, second)
-        out = []
+        out: list[list[str]] = []
         for s in dataset:
             if not s.instances:
                 out.append([])
@@ -119,10 +119,10 @@ def class_rows(
     found = [[c if wanted is None or c in wanted else "" for c in row] for row in ask(dataset)]
     rows = np.array([i for i, row in enumerate(found) if any(row)], int)
     if not len(rows):
-        there = Counter(c for row in ask(dataset) for c in row if c).most_common(8)
+        known = Counter(c for row in ask(dataset) for c in row if c).most_common(8)
         raise InputError(
             f"{dataset.name}: no object is of a class in {', '.join(only or ())};"
-            f" there are {', '.join(f'{c} ({n})' for c, n in there)}"
+            f" there are {', '.join(f'{c} ({n})' for c, n in known)}"
         )
     part = thin(dataset.subset(rows), most)
     chosen = {id(s): row for s, row in zip(dataset.samples, found, strict=True)}

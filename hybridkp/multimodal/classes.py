@@ -111,7 +111,7 @@ class SenseClassifier(BaseEstimator):
             found = self.classifier_.predict_proba(rows)
         else:
             found = softmax(self.sharpness_ * _decisions(self.classifier_, rows), axis=1)
-        return np.asarray(found, float), there.any(axis=1)
+        return np.asarray(found, float), np.asarray(there.any(axis=1))
 
 
 class ClassVote(NamedMembers, BaseEstimator):
@@ -177,8 +177,9 @@ class ClassVote(NamedMembers, BaseEstimator):
         batch = as_batch(batch)
         pairs = [member.said(batch) for member in self.members_]
         found, there = np.stack([p for p, _ in pairs]), np.stack([t for _, t in pairs])
+        heard = np.asarray(there.any(axis=0))
         if self.how == "stack":
-            return self.stacker_.predict_proba(_stacked(found, there)), there.any(0)
+            return self.stacker_.predict_proba(_stacked(found, there)), heard
         weight = there.astype(float)
         if self.how == "gated":
             c = found.shape[2]
@@ -187,8 +188,8 @@ class ClassVote(NamedMembers, BaseEstimator):
         weight = np.where(weight.sum(0) > 0, weight, 1.0)
         if self.how == "product":
             logs = (weight[:, :, None] * np.log(np.maximum(found, FLOOR))).sum(0)
-            return softmax(logs, axis=1), there.any(0)
-        return (weight[:, :, None] * found).sum(0) / weight.sum(0)[:, None], there.any(0)
+            return softmax(logs, axis=1), heard
+        return (weight[:, :, None] * found).sum(0) / weight.sum(0)[:, None], heard
 
 
 def _stacked(found: Array, there: Array) -> Array:

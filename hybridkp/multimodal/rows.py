@@ -116,7 +116,7 @@ class SenseRows(TransformerMixin, BaseEstimator):
             maker = clone(known[name]) if name in known else PlainRows()
             maker.fit(batch[name])
             rows = maker.transform(batch[name])
-            there = np.isfinite(rows).any(axis=1)
+            there = np.asarray(np.isfinite(rows).any(axis=1))
             if not there.any():
                 raise InputError(f"{name}: no training row says anything; leave it out of the inputs")
             seen = np.isfinite(rows)
@@ -143,7 +143,7 @@ class SenseRows(TransformerMixin, BaseEstimator):
             rows = self._standard(s, maker.transform(batch[name]))
             if rows.shape[1] != self.width_[s]:
                 raise InputError(f"{name}: {rows.shape[1]} columns, {self.width_[s]} in training")
-            good = np.isfinite(rows).any(axis=1)
+            good = np.asarray(np.isfinite(rows).any(axis=1))
             if self.strange is not None:
                 good &= _apart(rows) <= self.strange * max(self.reach_[s], 1e-9)
             rows = np.where(np.isfinite(rows) & good[:, None], rows, 0)
