@@ -22,6 +22,8 @@ is none; ``covariance`` how many points their ellipses hold;
 ``view_tables.py``; ``senses-...`` those of ``senses_tables.py``.  Every other figure, interval and letter is
 ``view_tables.py``, ``heard-...`` and ``read-...`` those of ``sound_tables.py``.  Every other figure, interval and letter is
 computed here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
+``view_tables.py``, ``heard-...`` and ``read-...`` those of ``sound_tables.py``.  Every other figure,
+interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two pages
 Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them
