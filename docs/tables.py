@@ -19,11 +19,9 @@ of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
 is none; ``covariance`` how many points their ellipses hold;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
 ``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``; ``views-...`` and ``lifting`` those of
-``view_tables.py``; ``senses-...`` those of ``senses_tables.py``.  Every other figure, interval and letter is
-``view_tables.py``, ``heard-...`` and ``read-...`` those of ``sound_tables.py``.  Every other figure, interval and letter is
-computed here, from the stored value of each object, by ``hybridkp.stats``: two pages cannot give two figures.
-``view_tables.py``, ``heard-...`` and ``read-...`` those of ``sound_tables.py``.  Every other figure,
-interval and letter is computed here, from the stored value of each object, by ``hybridkp.stats``: two pages
+``view_tables.py``; ``senses-...`` those of ``senses_tables.py``; ``heard-...`` and ``read-...`` those of
+``sound_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of each
+object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
 
     python docs/tables.py            write them

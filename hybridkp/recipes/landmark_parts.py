@@ -482,8 +482,7 @@ LANDMARKS = Task(
     pictures="picture",
     first="descriptor",
     last="classifier",
-    rows=(*_STARTS, *_PICTURES, *_NETWORKS, *_EXPERT_PARTS, *_STEPS, *_RULES, *_OTHERS),
-    rows=(*_STARTS, *_SENSES, *_NETWORKS, *_EXPERT_PARTS, *_STEPS, *_RULES, *_OTHERS),
+    rows=(*_STARTS, *_SENSES, *_PICTURES, *_NETWORKS, *_EXPERT_PARTS, *_STEPS, *_RULES, *_OTHERS),
     listed=_LISTED,
     nested={
         "start": "start",

@@ -124,8 +124,7 @@ def _of(split: str, names: Iterable[str]) -> list[str]:
 
 
 def _annotations(dataset: Dataset, split: str) -> list[Finding]:
-    looks = (groups, boxes, _mirrors, _scales, _places, depths)
-    looks = (groups, boxes, _mirrors, _scales, _places, senses)
+    looks = (groups, boxes, _mirrors, _scales, _places, depths, senses)
     out = [found for look in looks for found in look(dataset, split)]
     rows = [(s.name, i) for s in dataset for i in s.instances]
     share = labelled_share(dataset)
