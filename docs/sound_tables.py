@@ -99,24 +99,6 @@ def lips() -> str:
     return f"{_table(head, lines)}\n\n*{where}*"
 
 
-def mouth() -> str:
-    found, made = _part("mouth")
-    methods = found["methods"]
-    own, changed = _split(methods)
-    image = 100 * np.array(methods["image"]["right"])
-    lines = []
-    for name in (*own, *changed):
-        values = 100 * np.array(methods[name]["right"])
-        gap, p = _gap(values, image, 1) if name != "image" else (DASH, DASH)
-        lines.append([name, _mean(values, 1), f"{methods[name]['macro_f1']:.2f}", gap, p])
-    head = ("sees", "right, %", "macro F1", "to image alone", "p")
-    where = (
-        f"GRID, {found['films']} films, {found['frames']} frames with the mouth covered, films left out in"
-        f" folds; {made}; `python benchmarks/sounds_text.py --parts mouth`."
-    )
-    return f"{_table(head, lines)}\n\n*{where}*"
-
-
 def receipts() -> str:
     found, made = _part("receipts")
     methods, groups = found["methods"], np.array(found["groups"])
