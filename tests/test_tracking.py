@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from hybridkp.cli import main
 from hybridkp.datasets import make_film
 from hybridkp.evaluate import follow_film, predict_film
-from hybridkp.files import Film
+from hybridkp.files import Camera, Film, is_camera
 from hybridkp.runtime import Tracker
 from hybridkp.structures import InputError, Instance
 from hybridkp.tracking import smooth_points
@@ -368,6 +368,66 @@ def test_what_a_film_leaves(film_file, tmp_path) -> None:
     assert [float(v) for v in rows[34][at : at + 2]] == one["keypoints"][:2]
     drawn = Film(tmp_path / "film.mp4")
     assert drawn.size_hw == SIZE and sum(1 for _ in drawn.frames()) == 120
+
+
+class FakeCapture:
+    """What ``cv2.VideoCapture`` gives of a camera: a dark frame first, then as many as there are."""
+
+    def __init__(self, frames: list[np.ndarray], stop_at: int = 10**9) -> None:
+        self.rows, self.stop_at, self.read_so_far, self.released = frames, stop_at, 0, False
+
+    def isOpened(self) -> bool:
+        return bool(self.rows)
+
+    def read(self):
+        self.read_so_far += 1
+        if self.read_so_far == self.stop_at:
+            raise KeyboardInterrupt
+        n = self.read_so_far - 2
+        if n >= len(self.rows):
+            return False, None
+        return True, np.zeros_like(self.rows[0]) if n < 0 else self.rows[n]
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.mark.parametrize("end", ["Ctrl-C", "max_frames", "unplugged"])
+def test_a_camera_is_followed_to_its_end(monkeypatch, tmp_path, end) -> None:
+    frames = list(Film2(112))
+    fake = FakeCapture(frames, stop_at=105 if end == "Ctrl-C" else 10**9)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda index: fake)
+    monkeypatch.chdir(tmp_path)
+    assert is_camera("0") and not is_camera("0.png")
+    camera = Camera(0, max_frames=103 if end == "max_frames" else None)
+    found = follow_film(Tracker(Sees()), camera, tmp_path / "live")
+    assert found["frames"] == {"unplugged": 112}.get(end, 103) and fake.released
+    monkeypatch.undo()
+    document = json.loads((tmp_path / "live" / "predictions.json").read_text())
+    assert len(document["images"]) == found["frames"] and document["images"][0]["time"] == 0
+    seen = {a["track_id"] for a in document["annotations"] if a["image_id"] == 51}
+    assert seen == {0, 1}
+    assert sum(1 for _ in Film(tmp_path / "live" / "film.mp4").frames()) == found["frames"]
+    assert sorted(p.name for p in (tmp_path / "live").iterdir()) == [
+        "film.mp4",
+        "predictions.json",
+        "tracks.csv",
+    ]
+
+
+def test_a_camera_that_is_not_there_and_a_recording_that_is(monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.hkp").write_bytes(b"")
+    assert main(["predict", "m.hkp", "77", "-o", "out"]) == 2
+    err = capsys.readouterr().err
+    assert "camera 77: cannot be opened" in err and err.count("\n") == 1
+    assert main(["predict", "m.hkp", "film.mp4", "--max-frames", "3", "-o", "out"]) == 2
+    monkeypatch.setattr(cv2, "VideoCapture", lambda index: FakeCapture(list(Film2(3))))
+    (tmp_path / "predictions.json").write_text("{}")
+    with pytest.raises(InputError, match="choose another"):
+        follow_film(Tracker(Sees()), Camera(0), tmp_path)
+    (tmp_path / "7").mkdir()
+    assert not is_camera("7"), "what lies there is meant"
 
 
 def test_a_model_without_a_finder_says_so(film_file, tmp_path) -> None:

@@ -6,20 +6,21 @@ import argparse
 from pathlib import Path
 
 from ..structures import InputError
-from .display import OK, Bar
+from .display import OK, Bar, say
 from .options import count
 
 NAME = "predict"
-HELP = "landmarks of pictures or of a film: JSON and overlays"
+HELP = "landmarks of pictures, of a film or of a camera: JSON and overlays"
 EXAMPLES = """\
   hybridkp predict faces.hkp face1.jpg face2.jpg -o predictions/
   hybridkp predict faces.hkp photos/ --boxes boxes.json -o predictions/
-  hybridkp predict flies.hkp film.mp4 --max-objects 2 --smooth -o tracks/"""
+  hybridkp predict flies.hkp film.mp4 --max-objects 2 --smooth -o tracks/
+  hybridkp predict faces.hkp 0 --max-frames 500 -o live/       camera 0; Ctrl-C ends it too"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="a model file of train or bench, or a .hkr file of export")
-    parser.add_argument("pictures", nargs="+", help="files, folders or globs, or one film")
+    parser.add_argument("pictures", nargs="+", help="files, folders or globs; one film; or a camera's index")
     parser.add_argument(
         "--boxes",
         type=Path,
@@ -35,7 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="leave out what the model's finder is less sure of, 0 to 1 (default: as trained, 0.5)",
     )
     parser.add_argument("--overlays", action=argparse.BooleanOptionalAction, default=True)
-    film = parser.add_argument_group("of films", "objects are followed, and a stopped run goes on")
+    film = parser.add_argument_group(
+        "of films and cameras", "objects are followed, and a stopped run over a film goes on"
+    )
     film.add_argument(
         "--find-every",
         type=count,
@@ -53,14 +56,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     film.add_argument(
         "--smooth", action="store_true", help="smooth each track in both directions of time, fill short gaps"
     )
+    film.add_argument(
+        "--max-frames", type=count, metavar="N", help="of a camera: end after so many (default: by Ctrl-C)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from ..evaluate import predict
-    from ..files import find_images, is_film
+    from ..files import find_images, is_camera, is_film
 
-    if any(is_film(text) for text in args.pictures):
+    if any(is_film(text) or is_camera(text) for text in args.pictures):
         return _film(args)
+    if args.max_frames:
+        raise InputError("--max-frames is for a camera")
     pictures = [path for text in args.pictures for path in find_images(text)]
     document = predict(
         args.model, pictures, boxes=args.boxes, out=args.out, overlays=args.overlays, min_score=args.min_score
@@ -73,14 +81,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _film(args: argparse.Namespace) -> int:
     from ..evaluate import predict_film
+    from ..files import Camera, is_camera
 
     if len(args.pictures) > 1 or args.boxes:
-        raise InputError("predict takes one film at a time, and no --boxes with it: its finder finds them")
+        raise InputError(
+            "predict takes one film or camera at a time, and no --boxes with it: its finder finds them"
+        )
+    source = args.pictures[0]
+    if is_camera(source):
+        source = Camera(int(source), args.max_frames)
+        say(f"camera {args.pictures[0]}: {source.size_hw[1]} x {source.size_hw[0]} px; Ctrl-C ends it")
+    elif args.max_frames:
+        raise InputError("--max-frames is for a camera")
     settings = {"find_every": args.find_every, "max_objects": args.max_objects, "filter": args.filter}
     with Bar("frame", sparse=True) as bar:
         found = predict_film(
             args.model,
-            args.pictures[0],
+            source,
             args.out,
             min_score=args.min_score,
             smooth=args.smooth,

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..datasets import coco_document
 from ..files import atomic_path
-from ..files.films import Film
+from ..files.cameras import Camera
+from ..files.films import Film, Frame
 from ..imaging.draw import draw_boxes, draw_landmarks
 from ..structures import Array, Dataset, InputError
 from .apply import skeleton_of
@@ -34,7 +35,11 @@ def names_of(meta: Mapping[str, Any], k: int) -> list[str]:
 
 
 def write_coco_film(
-    rows: Callable[[], Iterator[Row]], path: Path, film: Film, names: list[str], meta: Mapping[str, Any]
+    rows: Callable[[], Iterator[Row]],
+    path: Path,
+    film: Film | Camera,
+    names: list[str],
+    meta: Mapping[str, Any],
 ) -> None:
     """COCO's JSON, written as it comes: pictures first, then what is in them."""
     label = f"predictions of {meta.get('method') or 'a detector'} on {film.path.name}"
@@ -96,28 +101,71 @@ def write_tracks(rows: Callable[[], Iterator[Row]], path: Path, tracks: list[int
             writer.writerow([row["number"], *cells])
 
 
+class Drawing:
+    """An annotated film that grows frame by frame in a scratch folder, and is put in its place whole.
+
+    ``rate`` None: as the first frames come, which are held until it is known.
+    """
+
+    HELD = 25
+
+    def __init__(self, scratch: Path, size_hw: tuple[int, int], rate: float | None, skeleton: Array) -> None:
+        self.file, self.size_hw, self.rate, self.skeleton = scratch / "film.mp4", size_hw, rate, skeleton
+        self.writer: cv2.VideoWriter | None = None
+        self.held: list[tuple[float, Array]] = []
+
+    def add(self, frame: Frame, objects: list[Row]) -> None:
+        drawn = _drawn(frame.image, objects, self.skeleton)
+        if self.writer is None and self.rate is None:
+            self.held.append((frame.time, drawn))
+            if len(self.held) >= self.HELD:
+                self._open()
+            return
+        self._open().write(drawn)
+
+    def _open(self) -> cv2.VideoWriter:
+        if self.writer is None:
+            times = [time for time, _ in self.held]
+            seen = (len(times) - 1) / max(times[-1] - times[0], 1e-3) if times else 0.0
+            rate = self.rate or round(min(max(seen, 1.0), 240.0), 2)  # MPEG 4 takes no finer ones
+            h, w = self.size_hw
+            self.writer = cv2.VideoWriter(str(self.file), cv2.VideoWriter.fourcc(*"mp4v"), rate, (w, h))
+            if not self.writer.isOpened():
+                raise InputError(f"OpenCV cannot write a film of {w} x {h} px here; use --no-overlays")
+            for _, drawn in self.held:
+                self.writer.write(drawn)
+            self.held = []
+        return self.writer
+
+    def close(self) -> None:
+        """No more frames."""
+        if self.held:
+            self._open()
+        if self.writer is not None:
+            self.writer.release()
+
+    def finish(self, path: Path) -> None:
+        self.close()
+        with atomic_path(path) as whole:
+            shutil.copyfile(self.file, whole)
+
+
 def write_drawn(
     rows: Iterator[Row], film: Film, scratch: Path, path: Path, meta: Mapping[str, Any], told: Told | None
 ) -> None:
     """The film with its objects drawn, at its usual rate."""
-    skeleton = skeleton_of(meta)
-    h, w = film.size_hw
-    temporary = scratch / "film.mp4"
-    writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), film.rate, (w, h))
-    if not writer.isOpened():
-        raise InputError(f"{path}: OpenCV cannot write a film of {w} x {h} px here; use --no-overlays")
+    drawing = Drawing(scratch, film.size_hw, film.rate, skeleton_of(meta))
     try:
         for frame in film.frames():
             row = next(rows, None)
             if row is None:
                 break
-            writer.write(_drawn(frame.image, row["objects"], skeleton))
+            drawing.add(frame, row["objects"])
             if told is not None:
                 told("drawing", frame.number + 1, max(film.n_frames, frame.number + 1))
     finally:
-        writer.release()
-    with atomic_path(path) as whole:
-        shutil.copyfile(temporary, whole)
+        drawing.close()
+    drawing.finish(path)
 
 
 def _drawn(image: Array, objects: list[Row], skeleton: Array) -> Array:

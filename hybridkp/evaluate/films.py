@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,15 @@ import numpy as np
 
 from ..detection import TopDown
 from ..files import write_atomic
+from ..files.cameras import Camera
 from ..files.films import Film, Frame
 from ..files.lease import work_in
 from ..runtime import Tracker
 from ..structures import Array, InputError
 from ..tracking import smooth_points
 from ..tracking.filters import variance_of
-from .apply import open_model
-from .film_files import Row, Told, names_of, write_coco_film, write_drawn, write_tracks
+from .apply import open_model, skeleton_of
+from .film_files import Drawing, Row, Told, names_of, write_coco_film, write_drawn, write_tracks
 
 PART = 100  #: frames between two places from which a stopped run can go on
 GAP = 10  #: frames over which ``smooth`` fills a gap
@@ -35,7 +38,7 @@ _EDGE = 60
 
 def follow_film(
     tracker: Tracker,
-    film: str | os.PathLike[str],
+    film: str | os.PathLike[str] | Camera,
     out: str | os.PathLike[str],
     *,
     meta: Mapping[str, Any] | None = None,
@@ -49,6 +52,7 @@ def follow_film(
     Parameters
     ----------
     tracker : begins anew
+    film : a file, or a camera, which ends with its ``max_frames`` or by a KeyboardInterrupt (Ctrl-C)
     meta : of the model: ``landmarks``, ``skeleton``, ``category``
     model : what tells the model from others, its file's digest say: another one does not go on
     smooth : make each track smooth in both directions of time, and fill gaps of up to :data:`GAP` frames
@@ -64,12 +68,24 @@ def follow_film(
 
     Notes
     -----
-    A run that is stopped goes on where it was, and gives the same, if it is called again in the same way.
+    A run over a file that is stopped goes on where it was, and gives the same, if it is called again in the
+    same way.  A camera's frames come once: they are drawn as they come, without ``smooth``, and a folder that
+    holds predictions already is refused.
     """
-    source, folder, meta = Film(film), Path(out), dict(meta or {})
+    live = isinstance(film, Camera)
+    source, folder, meta = film if isinstance(film, Camera) else Film(film), Path(out), dict(meta or {})
+    if live and (folder / "predictions.json").exists():
+        raise InputError(
+            f"{folder}: holds predictions already, and a camera cannot be asked again: choose another"
+        )
     with work_in(folder):
         parts = _Parts(folder / ".tracking", _settings(tracker, source, model))
-        _follow(tracker, source, parts, told)
+        if isinstance(source, Camera):
+            drawing = Drawing(parts.folder, source.size_hw, None, skeleton_of(meta)) if overlays else None
+            _follow_live(tracker, source, parts, drawing, told)
+        else:
+            drawing = None
+            _follow(tracker, source, parts, told)
         if smooth:
             parts.smooth()
         rows = partial(parts.rows, "smooth" if smooth else "part")
@@ -77,7 +93,9 @@ def follow_film(
         names = names_of(meta, facts["k"])
         write_coco_film(rows, folder / "predictions.json", source, names, meta)
         write_tracks(rows, folder / "tracks.csv", facts["tracks"], names)
-        if overlays:
+        if drawing is not None:
+            drawing.finish(folder / "film.mp4")
+        elif overlays and isinstance(source, Film):
             write_drawn(rows(), source, parts.folder, folder / "film.mp4", meta, told)
         parts.clear()
     return {"frames": facts["frames"], "tracks": len(facts["tracks"]), "points": facts["points"]}
@@ -85,7 +103,7 @@ def follow_film(
 
 def predict_film(
     model: str | os.PathLike[str],
-    film: str | os.PathLike[str],
+    film: str | os.PathLike[str] | Camera,
     out: str | os.PathLike[str],
     *,
     min_score: float | None = None,
@@ -178,8 +196,10 @@ class _Parts:
             self.folder.rmdir()
 
 
-def _settings(tracker: Tracker, film: Film, model: str) -> str:
-    """What must be the same for a run to go on."""
+def _settings(tracker: Tracker, film: Film | Camera, model: str) -> str:
+    """What must be the same for a run to go on; nothing is, of a camera."""
+    if isinstance(film, Camera):
+        return f"camera {uuid.uuid4().hex}"
     facts = film.path.stat()
     digest = hashlib.sha256()
     with open(film.path, "rb") as file:
@@ -207,6 +227,29 @@ def _follow(tracker: Tracker, film: Film, parts: _Parts, told: Told | None) -> N
         parts.write(rows, tracker.get_state())
     if not parts.files():
         raise InputError(f"{film.path}: not one frame can be decoded; is the file whole?")
+
+
+def _follow_live(
+    tracker: Tracker, camera: Camera, parts: _Parts, drawing: Drawing | None, told: Told | None
+) -> None:
+    tracker.reset()
+    rows: list[Row] = []
+    n = 0
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+        for n, frame in enumerate(camera.frames(), 1):
+            row = _row(frame, tracker)
+            if drawing is not None:
+                drawing.add(frame, row["objects"])
+            rows.append(row)
+            if told is not None:
+                told("following", n, max(camera.n_frames, n))
+            if len(rows) >= PART:
+                parts.write(rows, {})
+                rows = []
+    if rows:
+        parts.write(rows, {})
+    if not parts.files():
+        raise InputError(f"{camera.path}: ended before its first frame")
 
 
 def _row(frame: Frame, tracker: Tracker) -> Row:
