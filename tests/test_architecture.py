@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1] / "hybridkp"
 ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
+    "actions": {"numpy", "scipy", "sklearn", "structures"},
     "checks": {"cv2", "datasets", "files", "imaging", "metrics", "numpy", "sklearn", "structures"},
     "classroom": {
         "cv2",
@@ -59,6 +60,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "datasets": {"cv2", "files", "h5py", "imaging", "numpy", "pandas", "skimage", "structures", "yaml"},
     "deep": {
+        "actions",
         "cv2",
         "detection",
         "files",
@@ -92,6 +94,7 @@ ROOMS: dict[str, set[str]] = {
         "tracking",
     },
     "evaluate": {
+        "actions",
         "cv2",
         "datasets",
         "detection",

@@ -32,6 +32,9 @@ COMMANDS = (
     "bench_finders",
     "features",
     "classify",
+    "actions_bench",
+    "actions_train",
+    "actions_predict",
     "match",
     "calibrate",
     "triangulate",
@@ -40,7 +43,10 @@ COMMANDS = (
     "robustness",
     "report",
 )
-GROUPS = {"data": "look at annotated data, and convert them"}
+GROUPS = {
+    "data": "look at annotated data, and convert them",
+    "actions": "what is done in a film, from the tracks of its points",
+}
 
 DESCRIPTION = "Classical, deep and hybrid keypoint detectors, side by side on your data."
 EXAMPLES = """\

@@ -48,3 +48,5 @@ from .synthetic.scenes import make_scenes as make_scenes
 from .tables import from_arrays as from_arrays
 from .tables import from_frame as from_frame
 from .tables import to_frame as to_frame
+from .tracks import Tracks as Tracks
+from .tracks import load_tracks as load_tracks

@@ -130,7 +130,9 @@ def _instance(
         area = float(box[2] * box[3])
     ignore = bool(annotation.get("iscrowd", 0)) or count == 0
     second = _second(annotation.get(SECOND), size_hw, name, who, len(xy), repairs)
-    return Instance(xy, visibility, box, area=float(area), ignore=ignore, second_xy=second)
+    track = annotation.get("track_id")
+    track = track if type(track) is int and 0 <= track < 2**53 else -1
+    return Instance(xy, visibility, box, area=float(area), ignore=ignore, second_xy=second, track=track)
 
 
 def _second(

@@ -79,6 +79,8 @@ def _annotation(instance: Instance) -> Record:
         "num_keypoints": int((visible > NOT_LABELLED).sum()),
         "score": float(instance.score),
     }
+    if instance.track >= 0:
+        out["track_id"] = instance.track
     if instance.second_xy is not None:
         there = np.isfinite(instance.second_xy).all(1)
         pairs = np.column_stack([np.round(np.nan_to_num(instance.second_xy), 3), there * VISIBLE])

@@ -13,6 +13,7 @@ from .points.learning import PointLearner as PointLearner
 from .refine import CNNRefiner as CNNRefiner
 from .schedule import Schedule as Schedule
 from .simcc import SimCCNet as SimCCNet
+from .temporal import TemporalNet as TemporalNet
 from .transfer import Pretrained as Pretrained
 from .transfer import pretrained as pretrained
 from .verified import VerifiedFinder as VerifiedFinder

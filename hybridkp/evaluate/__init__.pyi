@@ -1,3 +1,6 @@
+from .actions import classify_tracks as classify_tracks
+from .actions import predict_actions as predict_actions
+from .actions import train_actions as train_actions
 from .apply import predict as predict
 from .apply import predictions_to_coco as predictions_to_coco
 from .apply import train as train

@@ -2,11 +2,11 @@ from .atomic import atomic_path as atomic_path
 from .atomic import put_in_place as put_in_place
 from .atomic import remove_leftovers as remove_leftovers
 from .atomic import write_atomic as write_atomic
+from .cameras import Camera as Camera
+from .cameras import is_camera as is_camera
 from .classes import ClassPredictions as ClassPredictions
 from .classes import load_classes as load_classes
 from .classes import save_classes as save_classes
-from .cameras import Camera as Camera
-from .cameras import is_camera as is_camera
 from .films import Film as Film
 from .films import is_film as is_film
 from .found import FoundBoxes as FoundBoxes

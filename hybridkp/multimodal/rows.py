@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from ..actions import TrackRows
 from ..descriptors.grid import grid_rows
 from ..imaging.images import crops_to_grey
 from ..structures import Array, InputError, as_batch
@@ -69,6 +70,7 @@ MAKERS: Mapping[str, Callable[[], Any]] = {
     "sound": SoundRows,
     "text": TextRows,
     "words": WordRows,
+    "track": TrackRows,
 }
 
 

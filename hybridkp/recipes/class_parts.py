@@ -56,6 +56,16 @@ _ROWS = (
         {"strategy": "prior"},
         inside=_SENSES,
     ),
+    Row(
+        "start",
+        "tcn",
+        ".deep:TemporalNet",
+        "temporal convolution, of tracks alone",
+        "deep",
+        quick={"max_epochs": 2, "epoch_pictures": 1},
+        space={"width": [32, 64], "dropout": [0.2, 0.4]},
+        slow=True,
+    ),
     Row("rule", "average", ".multimodal:ClassVote", "mean of the probabilities", holds="members"),
     Row(
         "rule",

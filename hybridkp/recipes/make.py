@@ -71,13 +71,14 @@ def make_finder(expression: str, quick: bool = False) -> Finder:
     return finder
 
 
-def make_classifier(expression: str, quick: bool = False) -> Any:
-    """A fresh, unfitted classifier of objects by one sense or several.
+def make_classifier(expression: str, quick: bool = False, **context: Any) -> Any:
+    """A fresh, unfitted classifier of objects by one sense or several; ``context`` goes to every part that
+    has it, where the expression says nothing.
 
     >>> make_classifier("svm[inputs=image:sound]").inputs
     ('image', 'sound')
     """
-    return clone(make(expression, "classes", quick).estimator)
+    return clone(make(expression, "classes", quick, **context).estimator)
 
 
 def make_matcher(expression: str, n_points: int = 1024, random_state: int = 0) -> PairMatcher:
