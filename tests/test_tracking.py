@@ -22,6 +22,7 @@ from hybridkp.tracking import smooth_points
 from hybridkp.tracking.filters import KalmanPoints, OneEuroPoints, variance_of
 from hybridkp.tracking.flow import follow
 from hybridkp.tracking.identity import appearance, assign
+from hybridkp.tracking.smoothing import Delayed
 
 SIZE = (120, 160)
 ARMS = np.array([[0.0, 0.0], [-9.0, 0.0], [0.0, 9.0]])  # of each object's three points
@@ -448,3 +449,50 @@ def test_procedural_films_are_one_group_and_move_smoothly() -> None:
     np.testing.assert_array_equal(film.samples[5].image, again.samples[5].image)
     with pytest.raises(InputError, match="n_faces"):
         make_film(3, n_faces=9)
+
+
+# --------------------------------------------------------------------------------------------
+# a few frames late
+# --------------------------------------------------------------------------------------------
+
+
+def test_what_comes_late_is_calm_and_as_good() -> None:
+    film, tracks = Film2(70), {}
+    for lag in (0, 2):
+        tracker = Tracker(Sees(noise=0.8), lag=lag)
+        rows = run(tracker, film)
+        assert all(row == {} for row in rows[:lag])
+        rows = rows[lag:] + [{i.track: i.xy for i in found} for found in tracker.finish()]
+        assert len(rows) == 70 and tracker.finish() == []
+        number = nearest(rows[0], film.middle[0, 0])
+        tracks[lag] = (
+            np.diff(np.stack([r[number] for r in rows]), 2, axis=0).std(),
+            errors(rows, film, 0, number).mean(),
+        )
+    assert tracks[2][0] < 0.7 * tracks[0][0] and tracks[2][1] < tracks[0][1]
+
+
+def test_a_late_tracker_keeps_who_is_who_through_an_absence() -> None:
+    film = Film2(60, away=(20, 32))
+    tracker = Tracker(Sees(), find_every=10, lag=3)
+    rows = run(tracker, film)[3:] + [{i.track: i.xy for i in found} for found in tracker.finish()]
+    assert all(len(row) == 1 for row in rows[24:32]) and all(len(row) == 2 for row in rows[37:])
+    for t in (10, 19, 40, 59):
+        number = nearest(rows[t], film.middle[t, 0])
+        assert np.abs(rows[t][number] - film.middle[t, 0] - ARMS).max() < 0.6, "a frame too late would show"
+    with pytest.raises(InputError, match="lag"):
+        tracker.get_state()
+    with pytest.raises(InputError, match="lag"):
+        Tracker(Sees(), lag=-1)
+
+
+def test_late_points_are_those_of_the_whole_smoother() -> None:
+    rng = np.random.default_rng(0)
+    xy, variance = np.cumsum(rng.normal(1, 0.5, (30, 2, 2)), 0), rng.uniform(0.5, 2, (30, 2))
+    late = Delayed(xy[0], variance[0], 30.0, lag=4)
+    for t in range(1, 30):
+        late.add(1.0, 30.0, xy[t], variance[t])
+    whole, _ = smooth_points(xy, variance, 30.0)
+    for n in (0, 2, 4):
+        np.testing.assert_allclose(late.ago(n), whole[29 - n], atol=1e-9)
+    assert late.ago(5) is None

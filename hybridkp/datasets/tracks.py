@@ -1,8 +1,8 @@
 """Tracks of points with what is done in them: from arrays, and from what a followed film leaves.
 
 Three forms are read: ``.npz`` with ``xy`` (F, K, 2), ``start`` and ``length`` (N,); ``predictions.json``
-(COCO with ``track_id``) and ``tracks.csv`` (DeepLabCut's table), as ``hybridkp predict film.mp4`` writes them.
-In a folder, the name of the subfolder that a file lies in is its action.  No picture is opened.
+(COCO with ``track_id``) and ``tracks.csv`` (DeepLabCut's table), as ``hybridkp predict film.mp4`` writes
+them.  In a folder, the name of the subfolder that a file lies in is its action.  No picture is opened.
 """
 
 from __future__ import annotations

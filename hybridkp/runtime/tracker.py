@@ -7,6 +7,7 @@ is kept does not grow with the film.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from ..metrics.boxes import box_overlap
 from ..metrics.oks import oks_matrix
 from ..structures import Array, InputError, Instance, Parameters
 from ..tracking.filters import FILTERS, variance_of
-from ..tracking.flow import follow
+from ..tracking.flow import DRIFT, follow
 from ..tracking.identity import appearance, assign
+from ..tracking.smoothing import Delayed
 
 SAME_BOX = 0.3  #: overlap of a found box with a followed object's, from which they are the same
 SAME_OBJECT = 0.6  #: similarity of two objects' points, from which they are one object seen twice
@@ -50,6 +52,7 @@ class Track:
         self.overlooked = 0  #: looks in a row in which the finder did not find it
         self.lost = False
         self.sure = False  #: found a second time
+        self.delayed: Delayed | None = None  #: the points of a few frames ago
 
     @staticmethod
     def _growth(xy: Array, box: Array) -> float:
@@ -86,6 +89,8 @@ class Tracker(Parameters):
     filter : "kalman"; "one-euro" (Casiez et al. 2012), lighter, without flow; "none": the points as detected
     flow : follow points by Lucas-Kanade flow between frames
     patience : frames after which the number of a lost object is given up
+    lag : frames that :meth:`update` is late: its points are smoothed by what came after them, which halves
+        their jitter at no cost in accuracy.  :meth:`finish` gives the last ones
 
     Examples
     --------
@@ -106,6 +111,7 @@ class Tracker(Parameters):
         filter: str = "kalman",
         flow: bool = True,
         patience: int = 250,
+        lag: int = 0,
     ) -> None:
         self.detector = detector
         self.find_every = find_every
@@ -113,6 +119,7 @@ class Tracker(Parameters):
         self.filter = filter
         self.flow = flow
         self.patience = patience
+        self.lag = lag
         self.reset()
 
     def reset(self) -> None:
@@ -126,11 +133,15 @@ class Tracker(Parameters):
                 "a tracker asks a finder and a detector of crops, and a method that begins with whole"
                 " pictures has neither: train one with a finder"
             )
+        if not 0 <= self.lag <= 100:
+            raise InputError(f"lag must be 0 to 100 frames, got {self.lag}")
         self.tracks: list[Track] = []
         self.frame, self.next_number, self.until_look = -1, 0, 0
         self.time: float | None = None
         self.pace: float | None = None
         self.before: Array | None = None
+        self.waiting: list[list[Instance]] = []  #: of the last ``lag`` frames
+        self._step = 1.0
 
     # ----------------------------------------------------------------------------------------
     # the loop
@@ -146,14 +157,16 @@ class Tracker(Parameters):
 
         Returns
         -------
-        list of Instance, by their numbers, ``track``.  A lost object is not among them.
+        list of Instance, by their numbers, ``track``.  A lost object is not among them.  With a ``lag`` they
+        are those of so many frames before, and there are none in the first ones.
         """
         image = as_uint8(frame, "frame")
         grey = to_grey(image)
         if self.before is not None and self.before.shape != grey.shape:
             raise InputError(f"frame: {grey.shape} px after {self.before.shape}; reset() between films")
         self.frame += 1
-        self._predict(grey, self._elapsed(time))
+        self._step = self._elapsed(time)
+        self._predict(grey, self._step)
         live = self._live
         for track in live:
             self._see(track, image)
@@ -165,7 +178,7 @@ class Tracker(Parameters):
             self._look(image)
         kept = [t for t in self.tracks if not t.lost or t.unseen <= self.patience]
         self.tracks, self.before = kept, grey
-        return [_instance(track) for track in self.tracks if not track.lost and track.sure]
+        return self._given([_instance(track) for track in self.tracks if not track.lost and track.sure])
 
     def start(self, frame: Array, boxes_xywh: Any) -> list[Instance]:
         """Begin with objects in known boxes (N, 4): for a detector without a finder."""
@@ -175,7 +188,24 @@ class Tracker(Parameters):
             track = self._new(self.detector.in_box(image, box), image)
             track.sure = True
         self.before, self.until_look = to_grey(image), self.find_every
-        return [_instance(track) for track in self.tracks if track.sure]
+        return self._given([_instance(track) for track in self.tracks if track.sure])
+
+    def finish(self) -> list[list[Instance]]:
+        """The objects of the last ``lag`` frames, each frame a list: no more frames follow."""
+        out = [self._smoothed(found, len(self.waiting) - 1 - n) for n, found in enumerate(self.waiting)]
+        self.waiting = []
+        return out
+
+    def _given(self, now: list[Instance]) -> list[Instance]:
+        """What is given out now."""
+        self.waiting.append(now)
+        return self._smoothed(self.waiting.pop(0), self.lag) if len(self.waiting) > self.lag else []
+
+    def _smoothed(self, found: list[Instance], ago: int) -> list[Instance]:
+        """Objects of ``ago`` frames before, by what has been seen since."""
+        delayed = {track.number: track.delayed for track in self._live if track.delayed is not None}
+        points = [delayed[i.track].ago(ago) if i.track in delayed else None for i in found]
+        return [i if xy is None else replace(i, xy=xy) for i, xy in zip(found, points, strict=True)]
 
     @property
     def _live(self) -> list[Track]:
@@ -201,7 +231,7 @@ class Tracker(Parameters):
             moved, variance = follow(self.before, grey, xy.reshape(-1, 2))
             moved, variance = moved.reshape(xy.shape), variance.reshape(xy.shape[:2])
         for track, d, v in zip(live, moved, variance, strict=True):
-            track.filter.predict(frames, track.side, d, v)
+            track.filter.predict(frames, track.side, d, v + (DRIFT * track.side) ** 2)
 
     def _see(self, track: Track, image: Array) -> None:
         """The detector's word on a followed object."""
@@ -216,12 +246,18 @@ class Tracker(Parameters):
             track.seen = np.full_like(seen.xy, np.nan)
             track.unseen += 1
             track.lost = track.unseen >= UNSEEN
+            self._delay(track, track.seen, score, track.side)
             return
         track.unseen = 0
         track.usual += 0.1 * (seen.score - track.usual)
         side = float(max(box[2:]))
         track.filter.correct(seen.xy, variance_of(score, side), side)
         track.score, track.box, track.side = score, box, side
+        self._delay(track, seen.xy, score, side)
+
+    def _delay(self, track: Track, xy: Array, score: Array, side: float) -> None:
+        if track.delayed is not None:
+            track.delayed.add(self._step, side, xy, variance_of(score, side))
 
     def _drop_doubles(self) -> None:
         """Of two that have become one, the one that is seen worse is lost."""
@@ -237,7 +273,11 @@ class Tracker(Parameters):
     # ----------------------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
-        """All that is remembered but the last frame, as plain values that JSON takes."""
+        """All that is remembered but the last frame, as plain values that JSON takes; not with a ``lag``."""
+        if self.lag:
+            raise InputError(
+                "a tracker with a lag cannot be stopped and go on: use lag=0, and smooth afterwards"
+            )
         tracks = [
             {k: _plain(v) for k, v in {**vars(track), "filter": vars(track.filter)}.items()}
             for track in self.tracks
@@ -304,6 +344,7 @@ class Tracker(Parameters):
 
     def _new(self, seen: Instance, image: Array) -> Track:
         track = Track(self.next_number, seen, self._filter(seen), appearance(image, seen.box_xywh))
+        track.delayed = self._delayed(seen)
         self.next_number += 1
         self.tracks.append(track)
         return track
@@ -311,11 +352,16 @@ class Tracker(Parameters):
     def _back(self, track: Track, seen: Instance) -> None:
         track.lost, track.unseen, track.overlooked = False, 0, 0
         track.filter, track.box, track.seen = self._filter(seen), seen.box_xywh, seen.xy
+        track.delayed = self._delayed(seen)
         track.score, track.side = seen.keypoint_scores, float(max(seen.box_xywh[2:]))  # type: ignore[assignment]
 
     def _filter(self, seen: Instance) -> Any:
         side = float(max(seen.box_xywh[2:]))
         return FILTERS[self.filter](seen.xy, variance_of(seen.keypoint_scores, side), side)  # type: ignore[arg-type]
+
+    def _delayed(self, seen: Instance) -> Delayed | None:
+        side, score = float(max(seen.box_xywh[2:])), np.asarray(seen.keypoint_scores)
+        return Delayed(seen.xy, variance_of(score, side), side, self.lag) if self.lag else None
 
 
 def _plain(value: Any) -> Any:

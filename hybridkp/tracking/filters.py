@@ -10,7 +10,7 @@ import numpy as np
 from ..stats.calibration import NEAR
 from ..structures import Array
 
-AGILITY = 0.015  #: how far an object's points change their speed in a frame, as a part of its size
+AGILITY = 0.01  #: how far an object's points change their speed in a frame, as a part of its size
 #: squared distance, in standard deviations, that one point in a hundred exceeds (2 degrees of freedom)
 GATE = 9.2
 STUBBORN = 3  #: frames in a row beyond the gate after which the detector is believed

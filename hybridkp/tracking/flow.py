@@ -16,6 +16,9 @@ LEVELS = 3  #: of the pyramid, above the frame itself
 WINDOW = 21  #: px, side of what is matched
 REACH = 96  #: px around the points that are looked at
 FLOOR = 0.15  #: px, standard deviation of a displacement that comes back to where it started
+#: how far a point of the picture may leave its landmark in a frame, standard deviation as a part of the
+#: object's size: flow follows the skin, a landmark may be a contour
+DRIFT = 0.008
 RETURN = 1.0  #: px, how far from its start a point may come back
 
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.02)

@@ -1,4 +1,4 @@
-"""Tracks made smooth after the fact: both directions of time, gaps filled.
+"""Tracks made smooth after the fact, or a few frames late: both directions of time, gaps filled.
 
 Points (T, K, 2) with NaN for what was not seen, and their variances (T, K), come in; the same come out.
 """
@@ -52,6 +52,41 @@ def smooth_points(
     kept = _near(seen, time, max_gap)
     out = np.where(kept[..., None], states[:, :, 0], np.nan)
     return out, np.where(kept, covs[:, :, 0, 0], np.nan)
+
+
+class Delayed:
+    """One object's points of a few frames ago, smoothed by what has been seen since (fixed-lag smoothing).
+
+    Parameters
+    ----------
+    xy, variance, size : as of :class:`~hybridkp.tracking.filters.KalmanPoints`, in the first frame
+    lag : frames that may be waited for
+    """
+
+    def __init__(self, xy: Array, variance: Array, size: float, lag: int) -> None:
+        self.lag = lag
+        self.filter = KalmanPoints(xy, variance, size)
+        own = self.filter.state.copy(), self.filter.cov.copy()
+        self.rows = [(*own, *own, 1.0)]
+
+    def add(self, frames: float, size: float, xy: Array, variance: Array) -> None:
+        """The next sighting (K, 2), ``frames`` after the last one; NaN where nothing was seen."""
+        k = len(xy)
+        self.filter.predict(frames, size, np.full((k, 2), np.nan), np.ones(k))
+        ahead = self.filter.state.copy(), self.filter.cov.copy()
+        self.filter.correct(xy, np.nan_to_num(variance, nan=1.0), size)
+        self.rows.append((self.filter.state.copy(), self.filter.cov.copy(), *ahead, frames))
+        del self.rows[: -self.lag - 1]
+
+    def ago(self, n: int) -> Array | None:
+        """(K, 2) px of ``n`` sightings ago; None where there were fewer."""
+        if n >= len(self.rows):
+            return None
+        *columns, steps = zip(*self.rows[-n - 1 :], strict=True)
+        states, covs, ahead, ahead_covs = (np.stack(column) for column in columns)
+        _backward(states, covs, ahead, ahead_covs, np.cumsum(steps))
+        out: Array = states[0, :, 0]
+        return out
 
 
 def _forward(xy: Array, variance: Array, size: float, time: Array) -> tuple[Array, ...]:

@@ -9,7 +9,7 @@ bundled pictures are read.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,12 +61,14 @@ def make_faces(
     occlusion: float = 1.0,
     background: str = "real",
     name: str = "synthetic",
+    pictures_per_person: int = PICTURES_PER_PERSON,
+    lasting_skin: bool = False,
 ) -> Dataset:
     """``n`` synthetic faces, one a picture, with 20 points each.
 
     Parameters
     ----------
-    n : pictures; two successive ones show one person (one ``group``)
+    n : pictures; ``pictures_per_person`` successive ones show one person (one ``group``)
     size_hw : of the pictures, px; at least 48
     random_state : seed; picture i of one seed is the same whatever ``n``
     pose : spread of the head's turn (18 degrees yaw at 1), nod (9) and tilt (11), and of place and scale
@@ -77,6 +79,8 @@ def make_faces(
     occlusion : chance (0.3 at 1) that something hides part of the face, and clutter behind it
     background : "real" (cuts of scikit-image's bundled pictures), "real-train" and "real-val"
         (two halves with no picture in common) or "noise"
+    lasting_skin : what is fine in skin, brows and hair is the person's too, as recognition needs it, and not
+        drawn anew in each picture
 
     Returns
     -------
@@ -96,8 +100,11 @@ def make_faces(
     """
     knobs = dict(zip(_KNOBS, map(float, (pose, expression, light, blur, noise, occlusion)), strict=True))
     _check(n, size_hw, knobs, background)
+    if pictures_per_person < 1:
+        raise InputError(f"make_faces: pictures_per_person must be at least 1, got {pictures_per_person}")
+    whose = _Whose(pictures_per_person, lasting_skin)
     samples = tuple(
-        _sample(i, (size_hw[0], size_hw[1]), random_state, knobs, background, name) for i in range(n)
+        _sample(i, (size_hw[0], size_hw[1]), random_state, knobs, background, name, whose) for i in range(n)
     )
     return Dataset(
         name=name,
@@ -109,6 +116,13 @@ def make_faces(
         licence="made by hybridkp; backgrounds from scikit-image's bundled pictures",
         category="face",
     )
+
+
+class _Whose(NamedTuple):
+    """Which pictures show one person, and how much of a picture is the person's."""
+
+    each: int = PICTURES_PER_PERSON
+    lasting_skin: bool = False
 
 
 def _check(n: int, size_hw: tuple[int, int], knobs: dict[str, float], background: str) -> None:
@@ -127,9 +141,11 @@ def _stream(random_state: int, *what: int) -> np.random.Generator:
     return np.random.default_rng([random_state, *what])
 
 
-def _plan(index: int, size_hw: tuple[int, int], random_state: int, knobs: dict[str, float]) -> Any:
+def _plan(
+    index: int, size_hw: tuple[int, int], random_state: int, knobs: dict[str, float], whose: _Whose
+) -> Any:
     """Everything about a picture that its points depend on: face, view, points, occluder."""
-    person = index // PICTURES_PER_PERSON
+    person = index // whose.each
     picture = _stream(random_state, 1, index)
     face = draw_face(_stream(random_state, 0, person), picture, knobs["expression"])
     turn = np.clip(picture.standard_normal(3), -2.2, 2.2) * [18, 9, 11] * knobs["pose"]
@@ -152,9 +168,15 @@ def _plan(index: int, size_hw: tuple[int, int], random_state: int, knobs: dict[s
 
 
 def _sample(
-    index: int, size_hw: tuple[int, int], random_state: int, knobs: dict[str, float], kind: str, name: str
+    index: int,
+    size_hw: tuple[int, int],
+    random_state: int,
+    knobs: dict[str, float],
+    kind: str,
+    name: str,
+    whose: _Whose,
 ) -> Sample:
-    face, view, points, occluder = _plan(index, size_hw, random_state, knobs)
+    face, view, points, occluder = _plan(index, size_hw, random_state, knobs, whose)
     seen = view.project(points)
     xy = seen[:, :2]
     hidden = _turned_away(face, view, points)
@@ -166,11 +188,14 @@ def _sample(
     scale = 1 + 0.10 * jitter.uniform(-1, 1, 2)
     centre = tight[:2] + tight[2:] / 2 + 0.08 * jitter.uniform(-1, 1, 2) * tight[2:]
     box = np.concatenate([centre - scale * tight[2:] / 2, scale * tight[2:]])
+    own = (
+        () if whose == _Whose() else tuple(whose)
+    )  # the usual pictures keep the name that memory has for them
     return Sample(
         name=f"{name}_{random_state}_{index:05d}.png",
-        load=partial(render_face, index, size_hw, random_state, tuple(knobs.values()), kind),
+        load=partial(render_face, index, size_hw, random_state, tuple(knobs.values()), kind, *own),
         instances=(Instance(xy, np.where(hidden, HIDDEN, VISIBLE), box, area=float(tight[2] * tight[3])),),
-        group=f"{name}_{random_state}_person{index // PICTURES_PER_PERSON:05d}",
+        group=f"{name}_{random_state}_person{index // whose.each:05d}",
         size_hw=size_hw,
         image_id=index,
         modalities={"depth": partial(render_depth, index, size_hw, random_state, tuple(knobs.values()))},
@@ -185,13 +210,20 @@ def _turned_away(face: Any, view: View, points: Array) -> Array:
 
 
 def render_face(
-    index: int, size_hw: tuple[int, int], random_state: int, knob_values: tuple[float, ...], kind: str
+    index: int,
+    size_hw: tuple[int, int],
+    random_state: int,
+    knob_values: tuple[float, ...],
+    kind: str,
+    each: int = PICTURES_PER_PERSON,
+    lasting_skin: bool = False,
 ) -> Array:
     """The picture of face ``index``, (H, W, 3) uint8 BGR; a function of its arguments only."""
     knobs = dict(zip(_KNOBS, knob_values, strict=True))
-    face, view, _, occluder = _plan(index, size_hw, random_state, knobs)
+    face, view, _, occluder = _plan(index, size_hw, random_state, knobs, _Whose(each, lasting_skin))
     height = relief_map(face)
-    looks = draw_looks(_stream(random_state, 3, index // PICTURES_PER_PERSON))
+    person = index // each
+    looks = draw_looks(_stream(random_state, 3, person))
     rng = _stream(random_state, 4, index)
     light = draw_light(rng, knobs["light"])
     picture = draw_background(kind, size_hw, rng)
@@ -199,7 +231,8 @@ def render_face(
         add_clutter(picture, rng, int(rng.integers(1, 5)))
     add_body(picture, face, looks, view, light, rng)
     hit = cast(face, height, view, size_hw)
-    skin = read_map(paint(face, looks, height, rng), hit.u, hit.v)
+    fine = _stream(random_state, 5, person) if lasting_skin else rng
+    skin = read_map(paint(face, looks, height, fine), hit.u, hit.v)
     part = picture[hit.window]
     part += hit.cover[..., None] * (shade(skin, hit, view, light) - part)
     if occluder is not None:
