@@ -10,7 +10,8 @@ import numpy as np
 from ..stats.calibration import NEAR
 from ..structures import Array
 
-AGILITY = 0.01  #: how far an object's points change their speed in a frame, as a part of its size
+AGILITY = 0.012  #: how far an object's points change their speed in a frame, as a part of its size
+CALM = 0.01  #: the same where later frames have their say
 #: squared distance, in standard deviations, that one point in a hundred exceeds (2 degrees of freedom)
 GATE = 9.2
 STUBBORN = 3  #: frames in a row beyond the gate after which the detector is believed
@@ -40,15 +41,17 @@ class KalmanPoints:
     xy : (K, 2) where the points are now, px; NaN = not known yet
     variance : (K,) px², per axis
     size : of the object, px
+    agility : how far points change their speed in a frame, as a part of the size
     """
 
-    def __init__(self, xy: Array, variance: Array, size: float) -> None:
+    def __init__(self, xy: Array, variance: Array, size: float, agility: float = AGILITY) -> None:
         k = len(xy)
+        self.agility = agility
         self.state = np.zeros((k, 2, 2))
         self.state[:, 0] = xy
         self.cov = np.zeros((k, 2, 2))
         self.cov[:, 0, 0] = variance
-        self.cov[:, 1, 1] = (3 * AGILITY * size) ** 2
+        self.cov[:, 1, 1] = (3 * agility * size) ** 2
         self.apart = np.zeros(k, int)
 
     @property
@@ -65,7 +68,7 @@ class KalmanPoints:
 
     def predict(self, frames: float, size: float, moved: Array, moved_variance: Array) -> None:
         """On by ``frames``; ``moved`` (K, 2) px is what optical flow says, NaN where it says nothing."""
-        self.cov[:, 1, 1] += (AGILITY * size) ** 2 * frames
+        self.cov[:, 1, 1] += (self.agility * size) ** 2 * frames
         self._measured(1, moved / frames, moved_variance / frames**2)
         step = np.array([[1.0, frames], [0.0, 1.0]])
         self.state = step @ self.state
@@ -75,7 +78,7 @@ class KalmanPoints:
         """What the detector sees, (K, 2) px with (K,) px²; NaN where it sees nothing."""
         new = np.isnan(self.state[:, 0, 0]) & np.isfinite(xy).all(1)
         if new.any():
-            fresh = KalmanPoints(xy[new], variance[new], size)
+            fresh = KalmanPoints(xy[new], variance[new], size, self.agility)
             self.state[new], self.cov[new] = fresh.state, fresh.cov
         total = self.cov[:, 0, 0] + variance
         far = np.nan_to_num(((xy - self.state[:, 0]) ** 2).sum(1) / total)

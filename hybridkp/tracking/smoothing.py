@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array, InputError
-from .filters import KalmanPoints
+from .filters import CALM, KalmanPoints
 
 
 def smooth_points(
@@ -65,7 +65,7 @@ class Delayed:
 
     def __init__(self, xy: Array, variance: Array, size: float, lag: int) -> None:
         self.lag = lag
-        self.filter = KalmanPoints(xy, variance, size)
+        self.filter = KalmanPoints(xy, variance, size, CALM)
         own = self.filter.state.copy(), self.filter.cov.copy()
         self.rows = [(*own, *own, 1.0)]
 
@@ -93,7 +93,7 @@ def _forward(xy: Array, variance: Array, size: float, time: Array) -> tuple[Arra
     """Filtered states (T, K, 2, 2) and covariances (T, K, 2, 2), and both as predicted."""
     k = xy.shape[1]
     nothing, ones = np.full((k, 2), np.nan), np.ones(k)
-    filter_ = KalmanPoints(xy[0], np.nan_to_num(variance[0], nan=1.0), size)
+    filter_ = KalmanPoints(xy[0], np.nan_to_num(variance[0], nan=1.0), size, CALM)
     rows = [(filter_.state.copy(), filter_.cov.copy(), filter_.state.copy(), filter_.cov.copy())]
     for t in range(1, len(xy)):
         filter_.predict(float(time[t] - time[t - 1]), size, nothing, ones)
