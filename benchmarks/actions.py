@@ -40,7 +40,7 @@ SETTINGS = {
     "tcn": ("tcn", "tcn[dropout=0.5]", "tcn[width=32]", "tcn[width=96]"),
 }
 #: of the chosen members, in that order
-FUSED = ("average({0},{1})", "average({0},{2})", "average({0},{1},{2})", "stack({0},{1},{2})")
+FUSED = ("average({0},{1})", "average({0},{2})", "average({0},{1},{2})", "stack({0},{1})")
 FOLDS = 3
 
 

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ SIGMA = 0.05  #: of every landmark, in the similarity of identities
 VARIANTS: dict[str, dict[str, Any]] = {
     "tracker": {},
     "two frames late": {"lag": 2},
+    "two frames late, without flow": {"lag": 2, "flow": False},
     "without flow": {"flow": False},
     "one-euro": {"filter": "one-euro"},
     "without a filter": {"filter": "none", "flow": False},
@@ -222,6 +224,26 @@ def places(shot: Shot, rows: list[dict[int, Array]], similar: list[Array]) -> di
     }
 
 
+def returns(shot: Shot, rows: list[dict[int, Array]], similar: list[Array]) -> list[int | None]:
+    """Frames until each object that comes back is followed under its old number; None: never."""
+
+    def number(t: int, k: int) -> int | None:
+        row = similar[t][list(shot.truth[t]).index(k)]
+        return list(rows[t])[int(row.argmax())] if len(row) and row.max() >= 0.5 else None
+
+    out: list[int | None] = []
+    for k in sorted(set().union(*shot.truth)):
+        there = [t for t, truth in enumerate(shot.truth) if k in truth]
+        for last, back in pairwise(there):
+            if back - last == 1:
+                continue
+            known = [n for t in there if last - 10 < t <= last and (n := number(t, k)) is not None]
+            if known:
+                after = (t - back + 1 for t in there if t >= back and number(t, k) == known[-1])
+                out.append(next(after, None))
+    return out
+
+
 def _size(shot: Shot, k: int) -> float:
     """Square root of the usual area of an object's box, px."""
     return float(np.median([np.sqrt(np.prod(points_box(t[k])[2:])) for t in shot.truth if k in t]))
@@ -246,7 +268,7 @@ def judged(name: str, quick: bool, folder: Path) -> dict[str, Any]:
                 similar = similarities(shot, found)
                 row = {"film": shot.name, "method": method, "variant": variant, "frames": len(found)}
                 row |= {**places(shot, found, similar), "ms": 1e3 * seconds}
-                row |= identities(shot, found, similar)
+                row |= {**identities(shot, found, similar), "again": returns(shot, found, similar)}
                 rows.append(row)
                 print(json.dumps(row), file=sys.stderr)
     facts = {"fit": f"{len(train)} pictures", "date": time.strftime("%Y-%m-%d")}

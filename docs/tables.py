@@ -20,7 +20,8 @@ is none; ``covariance`` how many points their ellipses hold;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
 ``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``; ``views-...`` and ``lifting`` those of
 ``view_tables.py``; ``senses-...`` those of ``senses_tables.py``; ``heard-...`` and ``read-...`` those of
-``sound_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of each
+``sound_tables.py``; ``film-memory``, ``jitter``, ``actions... NAME`` and ``verification`` those of
+``film_tables.py``.  Every other figure, interval and letter is computed here, from the stored value of each
 object, by ``hybridkp.stats``: two pages cannot give two figures.
 Each table ends in one line that says where it comes from.
 
@@ -40,6 +41,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import film_tables
 import label_tables
 import large_tables
 import numpy as np
@@ -564,6 +566,22 @@ def tracking(name: str) -> str:
     return f"{markdown(headings, lines, left=(0, 1))}\n\n*{facts}. {WORDS}*"
 
 
+def tracking_again(name: str) -> str:
+    """How soon objects that were away are followed again, in words."""
+    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    words = []
+    for method in dict.fromkeys(row["method"] for row in document["rows"]):
+        rows = [r for r in document["rows"] if (r["method"], r["variant"]) == (method, "tracker")]
+        frames = [n for row in rows for n in row["again"]]
+        late = [n for n in frames if n is None or n > 5]
+        told = ", ".join("never" if n is None else f"after {n}" for n in late)
+        words.append(
+            f"`{method}` follows {len(frames) - len(late)} of {len(frames)} faces that come back within five"
+            f" frames, under their old number{f' (the others: {told})' if late else ''}."
+        )
+    return " ".join(words)
+
+
 def whole(name: str) -> str:
     """Points in found boxes against points in given ones, in words."""
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
@@ -611,6 +629,14 @@ KINDS: dict[str, Callable[..., str]] = {
     "views-help": view_tables.helped,
     "lifting": view_tables.lifting,
     **senses_tables.TABLES,
+    "tracking-again": tracking_again,
+    "film-memory": film_tables.memory,
+    "jitter": film_tables.jitter,
+    "actions": film_tables.actions,
+    "actions-fused": film_tables.fusions,
+    "actions-confused": film_tables.confusions,
+    "actions-settings": film_tables.settings,
+    "verification": film_tables.verification,
 }
 
 

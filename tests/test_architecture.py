@@ -184,6 +184,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "metrics": {"numpy", "structures"},
     "multimodal": {
+        "actions",
         "cv2",
         "datasets",
         "descriptors",

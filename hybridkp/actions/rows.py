@@ -35,7 +35,7 @@ class TrackRows(TransformerMixin, BaseEstimator):
     >>> rng = np.random.default_rng(0)
     >>> tracks = [rng.normal(0, 9, (n, 5, 2)) for n in (20, 31, 24)]
     >>> TrackRows().fit_transform(tracks).shape
-    (3, 247)
+    (3, 201)
     """
 
     def fit(self, tracks: Any, y: Any = None) -> TrackRows:
@@ -109,7 +109,7 @@ def motion_rows(motion: Motion, limbs: Array) -> Array:
 
 
 def _statistics(values: Array, which: str) -> list[Array]:
-    known = {"mean": np.mean, "std": np.std, "least": np.min, "most": np.max}
+    known: dict[str, Any] = {"mean": np.mean, "std": np.std, "least": np.min, "most": np.max}
     return [known[name](values, axis=1) for name in which.split()]
 
 

@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..structures import InputError
 from .display import OK, Bar, plain, provenance
 from .options import count, methods, seed_option
@@ -86,14 +84,12 @@ def run(args: argparse.Namespace) -> int:
 def view_notes(found: list[Any], judged: Any) -> list[str]:
     """A line for each view: what share of its tracks each method has right."""
     views = dict(zip(judged.names, judged.views, strict=True))
-    of = np.array([views[name] for name in found[0].names])
+    of = [views[name] for name in found[0].names]
     out = []
-    for view in sorted(set(of.tolist())):
-        right = {
-            p.method: 100
-            * np.mean([a == b for a, b, v in zip(p.labels, p.predicted, of, strict=True) if v == view])
-            for p in found
-        }
-        said = ", ".join(f"{method} {share:.1f} %" for method, share in right.items())
-        out.append(f"Right seen from {view} ({int((of == view).sum())} tracks): {said}.")
+    for view in sorted(set(of)):
+        n, words = of.count(view), []
+        for p in found:
+            right = sum(a == b for a, b, v in zip(p.labels, p.predicted, of, strict=True) if v == view)
+            words.append(f"{p.method} {100 * right / n:.1f} %")
+        out.append(f"Right seen from {view} ({n} tracks): {', '.join(words)}.")
     return out

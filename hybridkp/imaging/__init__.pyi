@@ -1,6 +1,6 @@
-from .align import FACE_TEMPLATE as FACE_TEMPLATE
-from .align import align as align
-from .align import five_points as five_points
+from .alignment import FACE_TEMPLATE as FACE_TEMPLATE
+from .alignment import align as align
+from .alignment import five_points as five_points
 from .crops import cut as cut
 from .crops import predict_in_box as predict_in_box
 from .crops import to_picture as to_picture

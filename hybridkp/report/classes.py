@@ -188,7 +188,7 @@ def _numbers(p: ClassPredictions, f: ClassFigures, groups: Array) -> dict[str, f
             ends = np.quantile(metric.scale * metric.function(drawn), tails(LEVEL, n_groups))
             out[f"{metric.key}_low"], out[f"{metric.key}_high"] = ends.tolist()
     by_group = [float(f.right[groups == g].mean()) for g in sorted(set(groups.tolist()))]
-    out["worst_group_percent"] = 100 * min(by_group) if len(by_group) > 1 else math.nan
+    out["worst_group_percent"] = 100 * min(by_group) if 1 < len(by_group) < len(groups) else math.nan
     out["fit_seconds"] = p.fit_seconds
     return out
 

@@ -90,7 +90,7 @@ class Tracker(Parameters):
     flow : follow points by Lucas-Kanade flow between frames
     patience : frames after which the number of a lost object is given up
     lag : frames that :meth:`update` is late: its points are smoothed by what came after them, which halves
-        their jitter at no cost in accuracy.  :meth:`finish` gives the last ones
+        their jitter and costs hardly any accuracy.  :meth:`finish` gives the last ones
 
     Examples
     --------

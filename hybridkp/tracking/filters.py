@@ -5,6 +5,8 @@ State is (K, 2, 2): position and speed, each x and y; time is in frames.  Arithm
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..stats.calibration import NEAR
@@ -146,4 +148,4 @@ class RawPoints(OneEuroPoints):
         self.state[known, 0], self.variance = xy[known], np.where(known, variance, self.variance)
 
 
-FILTERS = {"kalman": KalmanPoints, "one-euro": OneEuroPoints, "none": RawPoints}
+FILTERS: dict[str, Any] = {"kalman": KalmanPoints, "one-euro": OneEuroPoints, "none": RawPoints}

@@ -188,9 +188,8 @@ def _sample(
     scale = 1 + 0.10 * jitter.uniform(-1, 1, 2)
     centre = tight[:2] + tight[2:] / 2 + 0.08 * jitter.uniform(-1, 1, 2) * tight[2:]
     box = np.concatenate([centre - scale * tight[2:] / 2, scale * tight[2:]])
-    own = (
-        () if whose == _Whose() else tuple(whose)
-    )  # the usual pictures keep the name that memory has for them
+    # the usual pictures keep the arguments by which memory knows them
+    own: tuple[Any, ...] = () if whose == _Whose() else tuple(whose)
     return Sample(
         name=f"{name}_{random_state}_{index:05d}.png",
         load=partial(render_face, index, size_hw, random_state, tuple(knobs.values()), kind, *own),
