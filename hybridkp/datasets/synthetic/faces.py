@@ -190,14 +190,15 @@ def _sample(
     box = np.concatenate([centre - scale * tight[2:] / 2, scale * tight[2:]])
     # the usual pictures keep the arguments by which memory knows them
     own: tuple[Any, ...] = () if whose == _Whose() else tuple(whose)
+    drawn = index, size_hw, random_state, tuple(knobs.values())
     return Sample(
         name=f"{name}_{random_state}_{index:05d}.png",
-        load=partial(render_face, index, size_hw, random_state, tuple(knobs.values()), kind, *own),
+        load=partial(render_face, *drawn, kind, *own),
         instances=(Instance(xy, np.where(hidden, HIDDEN, VISIBLE), box, area=float(tight[2] * tight[3])),),
         group=f"{name}_{random_state}_person{index // whose.each:05d}",
         size_hw=size_hw,
         image_id=index,
-        modalities={"depth": partial(render_depth, index, size_hw, random_state, tuple(knobs.values()))},
+        modalities={"depth": partial(render_depth, *drawn, *own[:1])},
     )
 
 
@@ -241,7 +242,11 @@ def render_face(
 
 
 def render_depth(
-    index: int, size_hw: tuple[int, int], random_state: int, knob_values: tuple[float, ...]
+    index: int,
+    size_hw: tuple[int, int],
+    random_state: int,
+    knob_values: tuple[float, ...],
+    each: int = PICTURES_PER_PERSON,
 ) -> Array:
     """The depth of face ``index`` as a camera beside the first would give it, (H, W) uint16 mm.
 
@@ -250,7 +255,7 @@ def render_depth(
     away.  No light has a part in it.
     """
     knobs = dict(zip(_KNOBS, knob_values, strict=True))
-    face, view, _, occluder = _plan(index, size_hw, random_state, knobs)
+    face, view, _, occluder = _plan(index, size_hw, random_state, knobs, _Whose(each))
     rng = _stream(random_state, 5, index)
     away, (wall, tilt_x, tilt_y) = rng.uniform(700, 1100), rng.uniform([600, -1, -1], [1400, 1, 1])
     y, x = np.mgrid[: size_hw[0], : size_hw[1]] - np.array(size_hw)[:, None, None] / 2
