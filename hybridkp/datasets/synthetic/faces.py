@@ -125,6 +125,9 @@ class _Whose(NamedTuple):
     lasting_skin: bool = False
 
 
+_USUAL = _Whose()
+
+
 def _check(n: int, size_hw: tuple[int, int], knobs: dict[str, float], background: str) -> None:
     if n < 1:
         raise InputError(f"make_faces: n must be at least 1, got {n}")
@@ -142,7 +145,11 @@ def _stream(random_state: int, *what: int) -> np.random.Generator:
 
 
 def _plan(
-    index: int, size_hw: tuple[int, int], random_state: int, knobs: dict[str, float], whose: _Whose
+    index: int,
+    size_hw: tuple[int, int],
+    random_state: int,
+    knobs: dict[str, float],
+    whose: _Whose = _USUAL,
 ) -> Any:
     """Everything about a picture that its points depend on: face, view, points, occluder."""
     person = index // whose.each
@@ -189,7 +196,7 @@ def _sample(
     centre = tight[:2] + tight[2:] / 2 + 0.08 * jitter.uniform(-1, 1, 2) * tight[2:]
     box = np.concatenate([centre - scale * tight[2:] / 2, scale * tight[2:]])
     # the usual pictures keep the arguments by which memory knows them
-    own: tuple[Any, ...] = () if whose == _Whose() else tuple(whose)
+    own: tuple[Any, ...] = () if whose == _USUAL else tuple(whose)
     drawn = index, size_hw, random_state, tuple(knobs.values())
     return Sample(
         name=f"{name}_{random_state}_{index:05d}.png",
