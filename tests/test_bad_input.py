@@ -346,7 +346,7 @@ def test_ctrl_c_while_training(tmp_path, monkeypatch, capsys):
     assert code == 130
     kept = "Finished fits are kept beside the model file; give the same command again to go on."
     assert capsys.readouterr().err == f"hybridkp: stopped. {kept}\n"
-    assert os.listdir(tmp_path) == []
+    assert set(os.listdir(tmp_path)) <= {".m.hkp.fits"}, "what the next call goes on from"
 
 
 # --------------------------------------------------------------------------------------------
@@ -517,8 +517,10 @@ def test_a_fourth_channel_is_alpha_only_where_it_is_said(tmp_path):
     with pytest.warns(RangeWarning, match="fourth channel"):
         assert np.array_equal(as_uint8(depth), COLOUR)
     laid = (COLOUR.astype(int) * depth[:, :, 3:] + 127) // 255
-    assert np.array_equal(as_uint8(depth, alpha=True), laid)
-    assert np.array_equal(read_image(stored(tmp_path / "said.png", depth)), laid)
+    with pytest.warns(RangeWarning, match="transparency by the file's format"):  # which no mask looks like
+        assert np.array_equal(as_uint8(depth, alpha=True), laid)
+    with pytest.warns(RangeWarning, match="transparency by the file's format"):
+        assert np.array_equal(read_image(stored(tmp_path / "said.png", depth)), laid)
     raw = tiff(
         [
             *((256, 4, 1, 30), (257, 4, 1, 20), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 2)),

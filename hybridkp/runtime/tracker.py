@@ -13,63 +13,19 @@ from typing import Any
 import numpy as np
 
 from ..imaging.crops import usable_box
-from ..imaging.geometry import points_box
 from ..imaging.images import as_uint8, to_grey
 from ..metrics.boxes import box_overlap
-from ..metrics.oks import oks_matrix
 from ..structures import Array, InputError, Instance, Parameters
 from ..tracking.filters import FILTERS, variance_of
 from ..tracking.flow import DRIFT, follow
 from ..tracking.identity import appearance, assign
 from ..tracking.smoothing import Delayed
+from .track import Track, alike, as_instance, is_there, strange
 
 SAME_BOX = 0.3  #: overlap of a found box with a followed object's, from which they are the same
 SAME_OBJECT = 0.6  #: similarity of two objects' points, from which they are one object seen twice
-#: an object is not seen where its presence is lower or, of a detector that does not say it, where its mean
-#: score falls under this part of its usual one
-ABSENT = 0.5
 UNSEEN = 3  #: frames in a row, or looks of the finder in a row, after which an object is lost
-REACH = 1.0  #: sizes that a lost object may be away, and a tenth more with each frame
-LOOKS = 0.8  #: distance of appearances from which a lost object is taken for another
-_OKS_SIGMA = 0.1
 _OWN = ("frame", "next_number", "until_look", "time", "pace")  # of a tracker's state, besides the tracks
-
-
-class Track:
-    """What is known of one object."""
-
-    def __init__(self, number: int, seen: Instance, filter_: Any, row: Array) -> None:
-        self.number = number
-        self.filter = filter_
-        self.row = row  #: running mean of how it looks
-        self.usual = seen.score  #: running mean of the points' mean score
-        self.score: Array = seen.keypoint_scores  # type: ignore[assignment]
-        self.seen: Array = seen.xy  #: (K, 2) as detected in the last frame, NaN where it was not
-        self.box = seen.box_xywh
-        self.side = float(max(seen.box_xywh[2:]))
-        self.grow = self._growth(seen.xy, seen.box_xywh)
-        self.unseen = 0  #: frames in a row in which the detector did not see it
-        self.overlooked = 0  #: looks in a row in which the finder did not find it
-        self.lost = False
-        self.sure = False  #: found a second time
-        self.delayed: Delayed | None = None  #: the points of a few frames ago
-
-    @staticmethod
-    def _growth(xy: Array, box: Array) -> float:
-        """Longer side of a box by that of its points."""
-        inner = float(np.max(points_box(xy)[2:], initial=0))
-        return float(np.clip(max(box[2:]) / max(inner, 1e-6), 0.9, 1.8))
-
-    def ahead(self) -> Array:
-        """The box (4,) around where the points should be; its side changes by at most a tenth a frame."""
-        xy = self.filter.xy
-        doubt = np.sqrt(self.filter.variance)
-        inner = points_box(xy[doubt <= 2 * np.nanmedian(doubt)])
-        if not np.isfinite(inner).all():
-            return self.box
-        side = np.clip(max(inner[2:]) * self.grow, 0.9 * self.side, 1.1 * self.side)
-        centre = _centre(inner)
-        return np.concatenate([centre - side / 2, [side, side]])
 
 
 class Tracker(Parameters):
@@ -178,7 +134,7 @@ class Tracker(Parameters):
             self._look(image)
         kept = [t for t in self.tracks if not t.lost or t.unseen <= self.patience]
         self.tracks, self.before = kept, grey
-        return self._given([_instance(track) for track in self.tracks if not track.lost and track.sure])
+        return self._given([as_instance(track) for track in self.tracks if not track.lost and track.sure])
 
     def start(self, frame: Array, boxes_xywh: Any) -> list[Instance]:
         """Begin with objects in known boxes (N, 4): for a detector without a finder."""
@@ -188,7 +144,7 @@ class Tracker(Parameters):
             track = self._new(self.detector.in_box(image, box), image)
             track.sure = True
         self.before, self.until_look = to_grey(image), self.find_every
-        return self._given([_instance(track) for track in self.tracks if track.sure])
+        return self._given([as_instance(track) for track in self.tracks if track.sure])
 
     def finish(self) -> list[list[Instance]]:
         """The objects of the last ``lag`` frames, each frame a list: no more frames follow."""
@@ -242,7 +198,7 @@ class Tracker(Parameters):
         seen = self.detector.in_box(image, box)
         score: Array = seen.keypoint_scores  # type: ignore[assignment]
         track.seen = seen.xy
-        if not _is_there(track, seen):
+        if not is_there(track, seen):
             track.seen = np.full_like(seen.xy, np.nan)
             track.unseen += 1
             track.lost = track.unseen >= UNSEEN
@@ -264,7 +220,7 @@ class Tracker(Parameters):
         live = self._live
         for i, one in enumerate(live):
             for other in live[i + 1 :]:
-                if not (one.lost or other.lost) and _alike(one, other.filter.xy) > SAME_OBJECT:
+                if not (one.lost or other.lost) and alike(one, other.filter.xy) > SAME_OBJECT:
                     worse = min(one, other, key=lambda t: (t.sure, t.usual, -t.number))
                     worse.lost, worse.unseen = True, UNSEEN
 
@@ -327,13 +283,11 @@ class Tracker(Parameters):
         usable = [box for box in boxes if usable_box(box, image.shape[:2])[0] is not None]
         seen = [self.detector.in_box(image, box) for box in usable]
         live = self._live
-        seen = [s for s in seen if all(_alike(t, s.xy) <= SAME_OBJECT for t in live)]
+        seen = [s for s in seen if all(alike(t, s.xy) <= SAME_OBJECT for t in live)]
         lost = [track for track in self.tracks if track.lost]
         rows = [appearance(image, s.box_xywh) for s in seen]
         full = self.max_objects is not None and len(self.tracks) >= self.max_objects
-        cost = np.array(
-            [[_strange(t, s, row, full) for t in lost] for s, row in zip(seen, rows, strict=True)]
-        )
+        cost = np.array([[strange(t, s, row, full) for t in lost] for s, row in zip(seen, rows, strict=True)])
         pairs = dict(assign(cost.reshape(len(seen), len(lost)), np.inf if full else 1.0))
         for i, instance in enumerate(seen):
             if i in pairs:
@@ -372,42 +326,3 @@ def _plain(value: Any) -> Any:
 
 def _array(value: Any) -> Any:
     return np.array(value) if isinstance(value, list) else value
-
-
-def _is_there(track: Track, seen: Instance) -> bool:
-    """Whether a box still holds a followed object: by presence, where the detector says it."""
-    if seen.presence is not None:
-        return seen.presence >= ABSENT
-    return seen.score >= ABSENT * track.usual
-
-
-def _alike(track: Track, xy: Array) -> float:
-    """Similarity (OKS) of a followed object's points with others; 0 to 1."""
-    sigmas = np.full(len(xy), _OKS_SIGMA)
-    return float(oks_matrix(track.filter.xy[None], xy[None], [track.side**2 / 2], sigmas)[0, 0])
-
-
-def _strange(track: Track, seen: Instance, row: Array, only_looks: bool) -> float:
-    """Cost of taking what is seen for a lost object, 1 at the limit."""
-    looks = float(np.linalg.norm(row - track.row)) / LOOKS
-    apart = float(np.linalg.norm(_centre(seen.box_xywh) - _centre(track.box)))
-    away = apart / track.side / (REACH + 0.1 * track.unseen)
-    return 0.5 * (looks + min(away, 1.0)) if only_looks else max(looks, away)
-
-
-def _centre(box: Array) -> Array:
-    out: Array = box[:2] + box[2:] / 2
-    return out
-
-
-def _instance(track: Track) -> Instance:
-    xy = track.filter.xy
-    known = np.isfinite(track.score)
-    return Instance(
-        xy,
-        box_xywh=track.box,
-        area=float(track.box[2] * track.box[3]),
-        score=float(track.score[known].mean()) if known.any() else 0.0,
-        keypoint_scores=track.score,
-        track=track.number,
-    )
