@@ -43,7 +43,7 @@ import onnxruntime
 import publish_results
 
 from hybridkp import datasets, runtime
-from hybridkp.evaluate import make_crops
+from hybridkp.evaluate import file_name, make_crops
 from hybridkp.evaluate.int8 import ExportedTree
 from hybridkp.files import load_model, read_meta, write_atomic
 from hybridkp.files.onnx_check import multiply_adds
@@ -63,11 +63,12 @@ Call = Callable[[Any, Any], Any]  #: picture and box to points
 
 
 def names_of(paths: Sequence[Path]) -> dict[Path, str]:
-    """Each model's method; a second model of one method has its file's name behind it."""
+    """Each model's method; behind it the first word of a file that is not named as a bench names it."""
     out: dict[Path, str] = {}
     for path in paths:
-        name, stem = str(read_meta(path).get("method", "")), path.stem.rsplit("-", 1)[0]
-        out[path] = f"{name} ({stem})" if name in out.values() else name or stem
+        stem = path.stem.rsplit("-", 1)[0]
+        name = str(read_meta(path).get("method", stem))
+        out[path] = name if stem == file_name(name) else f"{name} ({stem.split('-')[0]})"
     return out
 
 
