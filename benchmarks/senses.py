@@ -29,6 +29,7 @@ from hybridkp import memory
 from hybridkp.datasets import corrupted, load_dataset, make_faces
 from hybridkp.evaluate import make_crops
 from hybridkp.evaluate.crops import Crops
+from hybridkp.files import write_atomic
 from hybridkp.multimodal import broken
 from hybridkp.recipes import make_method
 from hybridkp.structures import Array, Batch, Dataset
@@ -130,8 +131,10 @@ def kitchen(n: int, families: Sequence[str] = KITCHEN) -> dict[str, Any]:
 def registration(dataset: Dataset) -> dict[str, float]:
     """How well colour, depth and the given poses agree, where landmarks were found: px and mm, medians."""
     root = sets.data_root() / "kitchen_depth"
-    cameras = json.loads((root / "cameras.json").read_text())
-    records = {r["file_name"]: r for r in json.loads((root / "train.json").read_text())["images"]}
+    cameras = json.loads((root / "cameras.json").read_text(encoding="utf-8"))
+    records = {
+        r["file_name"]: r for r in json.loads((root / "train.json").read_text(encoding="utf-8"))["images"]
+    }
     world = np.array(list(cameras["landmarks_world_m"].values()))
     camera, shift = cameras["colour_camera"], np.array(cameras["colour_from_depth_translation_m"])
     off, apart, before = [], [], []
@@ -175,14 +178,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a moment of one part, to see that it runs")
     args = parser.parse_args(arguments)
     chosen = ["faces-hog+ridge"] if args.quick else args.parts.split(",")
-    results = json.loads(args.out.read_text()) if args.out.exists() else {}
+    results = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
     with tempfile.TemporaryDirectory() as temporary, memory.remember(args.fits or temporary):
         for part in chosen:
             if part not in results:
                 results[part] = PARTS[part](16 if args.quick else SIZES[part])
-                now = json.loads(args.out.read_text()) if args.out.exists() else {}
+                now = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
                 note = {"date": time.strftime("%Y-%m-%d"), "command": "benchmarks/senses.py"}
-                args.out.write_text(json.dumps(now | {"provenance": note, part: results[part]}) + "\n")
+                write_atomic(args.out, json.dumps(now | {"provenance": note, part: results[part]}) + "\n")
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ FORMS = {
 }
 
 
-#: parts that do nothing without a file of the user's; starts that take whole pictures are not here either
-FILES = ("onnx", "program", "predictions", "linear", "aliked", "disk", "lightglue")
+#: parts that do nothing without a file of the user's, or another sense; starts that take whole pictures
+#: are not here either
+FILES = ("onnx", "program", "predictions", "linear", "aliked", "disk", "lightglue", "words")
 
 
 def methods() -> list[str]:

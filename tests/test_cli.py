@@ -139,7 +139,8 @@ def test_every_listed_name_and_every_example_is_a_method():
         for line in hybridkp.recipes.methods_table(task):
             assert hybridkp.recipes.canonical(line.name, task) == line.definition
     for command in commands():
-        task = "points" if command.NAME in ("bench-points", "features", "match", "explain") else "landmarks"
+        tasks = dict.fromkeys(("bench-points", "features", "match", "explain"), "points")
+        task = (tasks | dict.fromkeys(("classify", "actions"), "classes")).get(command.NAME, "landmarks")
         for value in re.findall(r"--methods? (\S+)", command.EXAMPLES):
             for method in options.methods(value.strip('"')):
                 hybridkp.recipes.canonical(method, task)
@@ -373,7 +374,7 @@ def test_names_in_the_terminal_are_as_they_are_given():
 def test_help_keeps_the_names_of_formats(capsys):
     with pytest.raises(SystemExit):
         cli.main(["predict", "--help"])
-    assert "Landmarks of pictures or of a film: JSON and overlays." in capsys.readouterr().out
+    assert "Landmarks of pictures, of a film or of a camera: JSON and overlays." in capsys.readouterr().out
 
 
 def test_nothing_heavy_is_imported_for_help():

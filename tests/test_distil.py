@@ -103,7 +103,7 @@ def test_the_command_takes_a_teacher(tmp_path: Any, capsys: Any) -> None:
     short = ["--param", "max_epochs=1", "--param", "epoch_pictures=8", *few]
     command = ["train", "synthetic", "--method", "direct[input_px=32]", *short, "-o", str(second)]
     assert main([*command, "--teacher", str(first), "--weight", "0.3"]) == 0
-    kept = files.load_model(second).teacher
+    kept = files.load_model(second).detector_.teacher
     assert kept.file == str(first) and kept.weight == 0.3 and kept.rows == tuple(range(20))
     assert main([*command, "--weight", "0.3"]) == 2
     assert "--weight needs --teacher MODEL" in capsys.readouterr().err

@@ -428,7 +428,7 @@ def test_the_command_starts_from_a_file(learned: Any, tmp_path: Any, capsys: Any
     ]
     new = tmp_path / "new.hkp"
     assert main([*command, "--from", str(learned), "--freeze", "-o", str(new)]) == 0
-    initial = files.load_model(new).initial
+    initial = files.load_model(new).detector_.initial
     assert initial.freeze and initial.file == str(learned) and set(initial.rows) == {-1}
     assert main([*command, "--freeze", "-o", str(new)]) == 2
     assert "--freeze needs --from MODEL" in capsys.readouterr().err

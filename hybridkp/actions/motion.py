@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..structures import Array, Batch, InputError
+from ..structures.base import short_repr
 
 INSTANTS = 48  #: L
 TRACK = "track"  #: the modality's name in a batch
@@ -26,6 +27,8 @@ class Motion:
     body: Array  #: (N, L, K, 2) about the middle of each instant; NaN where a point was never seen
     middle: Array  #: (N, L, 2) about its median place
     step: Array  #: (N,) frames from one instant to the next
+
+    __repr__ = short_repr
 
     def mirrored(self, flip: Any) -> Motion:
         """As in a mirror; ``flip`` (K,) names the landmark on the other side."""

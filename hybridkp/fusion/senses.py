@@ -162,7 +162,7 @@ class SenseGate(WeightedVote):
 
     def runtime_node(self) -> dict[str, Any]:
         raise InputError(
-            f"a gate of {' and '.join(self.senses_)} cannot be exported: exported ones see pictures"
+            f"SenseGate cannot be exported: exported detectors see pictures, it {' and '.join(self.senses_)}"
         )
 
 

@@ -138,7 +138,7 @@ _RULES = (
         "rule",
         "lightglue",
         ".points:LightGlueMatcher",
-        'another\'s LightGlue for its feature, lightglue[file="lg.onnx"](aliked[file="a.onnx"])',
+        'another\'s LightGlue for its feature, lightglue[file="lg.onnx"] of aliked',
         "peer",
         holds="feature",
         takes="feature",
