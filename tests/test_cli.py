@@ -140,7 +140,8 @@ def test_every_listed_name_and_every_example_is_a_method():
             assert hybridkp.recipes.canonical(line.name, task) == line.definition
     for command in commands():
         tasks = dict.fromkeys(("bench-points", "features", "match", "explain"), "points")
-        task = (tasks | dict.fromkeys(("classify", "actions"), "classes")).get(command.NAME, "landmarks")
+        tasks |= dict.fromkeys(("classify", "actions"), "classes")
+        task = tasks.get(command.NAME.split()[0], "landmarks")
         for value in re.findall(r"--methods? (\S+)", command.EXAMPLES):
             for method in options.methods(value.strip('"')):
                 hybridkp.recipes.canonical(method, task)

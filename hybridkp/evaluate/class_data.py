@@ -20,6 +20,7 @@ from ..datasets.parts import thin
 from ..datasets.tags import apart, classes_by_tag, classes_of_table, landmark_number
 from ..metrics import normalizer_lengths
 from ..structures import Array, Dataset, InputError
+from ..structures.base import short_repr
 from .crops import make_crops
 
 #: from a data set to the class of each object of each sample; "" = none
@@ -41,6 +42,8 @@ class ClassRows:
     named: float  #: share of the objects whose text holds the name of their class; 0 without text
     data: str
     fingerprint: str
+
+    __repr__ = short_repr
 
 
 def tagged_by(field: str) -> Label:

@@ -21,6 +21,7 @@ from ..report.rendering import render_page
 from ..report.space import space_context
 from ..stats import bootstrap_interval
 from ..structures import Array, InputError
+from ..structures.base import short_repr
 from .fused import FusedLifter
 from .pairs import PosePairs
 from .tuning import LIFTERS, choose_lifter
@@ -36,6 +37,8 @@ class Lifted:
     lifter: Any
     xyz: Array  #: (B, K, 3)
     errors: tuple[float, ...]  #: MPJPE on folds of training, of each setting that was tried
+
+    __repr__ = short_repr
 
 
 def compare_lifters(

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..imaging.images import as_uint8, to_grey
 from ..structures import Array, InputError
+from ..structures.base import short_repr
 
 LEAST = 6  #: corners below which a picture says nothing
 _FORM = re.compile(
@@ -50,6 +51,8 @@ class Board:
     dictionary: str = "4x4_1000"
     unit: str = "mm"
     legacy: bool = False
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         cols, rows = self.squares

@@ -62,6 +62,8 @@ class FreePoints:
 
     xyz: Array  #: (N, 3)
 
+    __repr__ = short_repr
+
     def start(self) -> Array:
         return self.xyz.ravel()
 
@@ -78,6 +80,8 @@ class RigidBoard:
 
     corners: Array  #: (C, 3) on the board
     poses: Array  #: (B, 6) Rodrigues vector and translation, board to world
+
+    __repr__ = short_repr
 
     def start(self) -> Array:
         return self.poses.ravel()

@@ -39,6 +39,8 @@ class Detection:
     numbers: Array  #: (n,) of the corners
     xy: Array  #: (n, 2) px
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True, eq=False)
 class Calibration:

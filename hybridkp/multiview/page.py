@@ -25,6 +25,7 @@ from ..report.output import about_page
 from ..report.rendering import render_page
 from ..report.space import space_context
 from ..structures import Array, Dataset, InputError
+from ..structures.base import short_repr
 from .cameras import known
 from .consistency import CameraCheck
 from .instants import Views
@@ -44,6 +45,8 @@ class Points3D:
     landmarks: tuple[str, ...]
     instants: tuple[str, ...]
     unit: str
+
+    __repr__ = short_repr
 
 
 def save_points(views: Views, found: Triangulated, path: str | os.PathLike[str]) -> None:
