@@ -123,6 +123,8 @@ def test_no_group_is_on_both_sides_and_what_is_stored_is_kept(tmp_path: Path) ->
         classify({"sees": Sees()}, batch, labels, ["a"] * 12, names)
     with pytest.raises(InputError, match="nothing to tell apart"):
         classify({"sees": Sees()}, batch, ["go"] * 12, groups, names)
+    with pytest.raises(InputError, match="every class lies in one group"):
+        classify({"sees": Sees()}, batch, groups, groups, names)
 
 
 def _two_senses(n: int = 60) -> tuple[Batch, np.ndarray, np.ndarray]:

@@ -78,6 +78,11 @@ def classify(
     if len(set(labels.tolist())) < 2:
         raise InputError("there is nothing to tell apart: give labels of two classes at least")
     parts = _parts(groups, held_out, folds)
+    if not any(np.isin(labels[test], labels[train]).any() for train, test in parts):
+        raise InputError(
+            "no judged object is of a class that training has seen, since every class lies in one group: give"
+            " labels that several groups have"
+        )
     digest = hashlib.sha256("\0".join([fingerprint, *labels, *groups, *map(str, names)]).encode())
     facts = {"seed": seed, "folds": len(parts), **(settings or {})}
     judged = np.sort(np.concatenate([test for _, test in parts]))
