@@ -9,8 +9,8 @@ given the same instant, where the sound begins; senses are sound, and the lips' 
 ``receipts``: corners of the fields of receipts, learned on train, judged on val.  Text enters as strings at
 places rounded to a grid; neither exact boxes nor ``fields`` are an input, but for the control named so.
 
-Settings were written down before the first run; then, before the run that is stored, frames, windows and trees
-were cut for time, and the window of sound was moved after a look at where all films' commands begin.
+Settings were written down before the first run.  Then, before the run that is stored, frames, windows and
+trees were cut for time, and the window of sound was moved after a look at where all films' commands begin.
 A part that the file holds already is not computed again.
 """
 
