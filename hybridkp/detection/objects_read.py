@@ -26,7 +26,7 @@ def completed(xy: Array, mean: Array) -> Array:
     """Points (K, 2) with NaN filled in from the mean shape (K, 2), laid over the others by a similarity map.
 
     >>> mean = np.array([[0.0, 0], [10, 0], [10, 10]])
-    >>> completed(np.array([[1.0, 1], [np.nan, np.nan], [21, 21]]), mean).tolist()
+    >>> completed(np.array([[1.0, 1], [np.nan, np.nan], [21, 21]]), mean).round(6).tolist()
     [[1.0, 1.0], [21.0, 1.0], [21.0, 21.0]]
     """
     missing = ~np.isfinite(xy).all(1, keepdims=True)
