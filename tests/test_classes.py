@@ -117,6 +117,12 @@ def test_no_group_is_on_both_sides_and_what_is_stored_is_kept(tmp_path: Path) ->
     held = groups == "c"
     once = classify({"sees": Sees()}, batch, labels, groups, names, held_out=held)
     assert once[0].groups == ("c",) * 4 and Sees.shown[-1] == {"a", "b"}
+    for part in ("b", "c", "c"):  # one folder; another part is judged anew, the same one is kept
+        again = classify(
+            {"sees": Sees()}, batch, labels, groups, names, out=tmp_path, held_out=groups == part
+        )
+        assert again[0].groups == (part,) * 4
+    assert len(Sees.shown) == 9
     with pytest.raises(InputError, match="is in training and held out"):
         classify({"sees": Sees()}, batch, labels, groups, names, held_out=np.arange(12) < 2)
     with pytest.raises(InputError, match="of one group"):
@@ -212,6 +218,12 @@ def test_the_command_line_tells_classes_apart(tmp_path: Path, capsys: pytest.Cap
     table.write_text("picture,class\n" + "".join(f"{i}.png,{'x' if i < 12 else 'y'}\n" for i in range(24)))
     common[-1] = str(tmp_path / "b")
     assert main(["classify", data, "--labels", str(table), "--methods", "prior", *common]) == 0
+    common[-1] = str(tmp_path / "c")
+    heard = ["--label", "word", "--inputs", "text", "--methods", "ridge[inputs=image]", *common]
+    assert main(["classify", data, *heard]) == 0  # the picture is there in any case
+    capsys.readouterr()
+    assert main(["classify", data, "--label", "word", "--methods", "ridge[inputs=text]", *common]) == 2
+    assert "reads text, which is not loaded: give --inputs image:text" in capsys.readouterr().err
     assert main(["classify", data, "--label", "colour", *common]) == 2
     assert "no picture is labelled with 'colour' (there: word)" in capsys.readouterr().err
 
@@ -223,6 +235,18 @@ def test_where_classes_come_from(tmp_path: Path) -> None:
     assert by_word.inputs == ["image"]  # the text names the class, and is left out
     told = class_rows(data, tagged_by("word"), size_hw=(16, 16), inputs=["image", "text"])
     assert told.named == 1.0
+    whole = json.loads((tmp_path / "data" / "all.json").read_text())
+    for split, first in (("train", 0), ("val", 4)):  # every split names the same files, of other films
+        films = {f"film{i}" for i in range(first, first + 4)}
+        images = [image | {"file_name": "0.png"} for image in whole["images"] if image["group"] in films]
+        ids = {image["id"] for image in images}
+        objects = [each for each in whole["annotations"] if each["image_id"] in ids]
+        text = json.dumps(whole | {"images": images, "annotations": objects})
+        (tmp_path / "data" / f"{split}.json").write_text(text)
+    (tmp_path / "data" / "all.json").unlink()
+    judged = class_rows(tmp_path / "data", tagged_by("word"), size_hw=(16, 16), split="val")
+    assert set(judged.groups[judged.held_out]) == {"film4", "film5", "film6", "film7"}
+    assert set(judged.groups[~judged.held_out]) == {"film0", "film1", "film2", "film3"}
     by_gap = class_rows(data, apart_by(["upper", "1", "10"]), size_hw=(16, 16))
     assert (by_gap.labels == "apart").tolist() == (by_word.labels == "go").tolist()
     with pytest.raises(InputError, match="no landmark 'nose'"):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..structures import InputError
+from ..structures import InputError, as_batch
 from .display import OK, Bar, plain, provenance
 from .options import DATA, count, methods, names, reader_options, reading, seed_option
 
@@ -20,8 +20,6 @@ EXAMPLES = """\
       --methods "svm[inputs=sound],stack(svm[inputs=image],svm[inputs=sound])"
 Every object is judged by a model that never saw its group (film, person, photograph). A run that was
 stopped goes on when the same command is given again."""
-
-MOST_CLASSES = 40
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -74,8 +72,7 @@ def run(args: argparse.Namespace) -> int:
     objects = _objects(args)
     chosen = [recipes.canonical(name, "classes") for name in args.methods or _usual(objects.inputs)]
     made = {
-        name: _with_inputs(recipes.make_classifier(name), objects.inputs, name)
-        for name in dict.fromkeys(chosen)
+        name: _with_inputs(recipes.make_classifier(name), objects, name) for name in dict.fromkeys(chosen)
     }
     out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}-classes"
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
@@ -140,7 +137,6 @@ def _objects(args: argparse.Namespace) -> Any:
         size_hw=(args.crop, args.crop),
         margin=args.margin,
         most=args.max,
-        most_classes=MOST_CLASSES,
         **reading(args),
     )
 
@@ -155,9 +151,16 @@ def _usual(inputs: list[str]) -> list[str]:
     return out
 
 
-def _with_inputs(method: Any, inputs: list[str], name: str) -> Any:
+def _with_inputs(method: Any, objects: Any, name: str) -> Any:
     """The senses that the command names, for a classifier that names none itself."""
+    facts = method.get_params(deep=True)
+    keys = [key for key in facts if key.split("__")[-1] == "inputs"]
     if "inputs" not in name:
-        keys = [key for key in method.get_params(deep=True) if key.split("__")[-1] == "inputs"]
-        method.set_params(**dict.fromkeys(keys, tuple(inputs)))
+        return method.set_params(**dict.fromkeys(keys, tuple(objects.inputs)))
+    loaded = as_batch(objects.batch).modalities
+    read = [sense for key in keys for sense in ([facts[key]] if isinstance(facts[key], str) else facts[key])]
+    further = [sense for sense in dict.fromkeys(read) if sense not in loaded]
+    if further:
+        wanted = ":".join([*objects.inputs, *further])
+        raise InputError(f"{name}: reads {', '.join(further)}, which is not loaded: give --inputs {wanted}")
     return method

@@ -166,11 +166,12 @@ def _read(data: Any, split: str | None, reading: dict[str, Any]) -> tuple[Datase
     whole = load_dataset(data, **reading)
     if not split:
         return whole, None
-    if split not in split_names(data):
-        there = ", ".join(split_names(data)) or "none"
-        raise InputError(f"{data}: no split {split!r} (there: {there})")
-    inside = {s.name for s in load_dataset(data, split, **reading)}
-    return whole, {id(s) for s in whole if s.name in inside}
+    names = split_names(data)
+    if split not in names:
+        raise InputError(f"{data}: no split {split!r} (there: {', '.join(names) or 'none'})")
+    *before, size = (len(load_dataset(data, name, **reading)) for name in names[: names.index(split) + 1])
+    start = sum(before)  # the whole has its splits one after the other, and names may stand in several
+    return whole, {id(s) for s in whole.samples[start : start + size]}
 
 
 def _table(path: Path) -> Label:

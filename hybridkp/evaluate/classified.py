@@ -83,9 +83,9 @@ def classify(
             "no judged object is of a class that training has seen, since every class lies in one group: give"
             " labels that several groups have"
         )
-    digest = hashlib.sha256("\0".join([fingerprint, *labels, *groups, *map(str, names)]).encode())
-    facts = {"seed": seed, "folds": len(parts), **(settings or {})}
     judged = np.sort(np.concatenate([test for _, test in parts]))
+    digest = hashlib.sha256("\0".join([fingerprint, *labels, *groups, *map(str, [*names, *judged])]).encode())
+    facts = {"seed": seed, "folds": len(parts), **(settings or {})}
     frame = {
         "labels": labels[judged],
         "groups": groups[judged],
