@@ -103,7 +103,9 @@ def test_a_modality_that_cannot_be_read_is_told_when_it_is_wanted(scene, facts, 
         make_crops(data, (32, 32), modalities=("image", name))
 
 
-@pytest.mark.parametrize("facts", [{"time": "noon"}, {"lines": [[1, 2, 3, "x"]]}, {"depth_file": 7}])
+@pytest.mark.parametrize(
+    "facts", [{"time": "noon"}, {"time": 10**400}, {"lines": [[1, 2, 3, "x"]]}, {"depth_file": 7}]
+)
 def test_fields_of_another_kind_are_told(scene, facts):
     with pytest.raises(InputError, match=r"bad2\.json"):
         changed(scene, "bad2.json", **facts)

@@ -104,6 +104,16 @@ def test_text_finds_the_line_and_print_the_corner(receipts: tuple[Batch, np.ndar
     assert np.isnan(words.predict(empty)).all()
 
 
+def test_a_training_picture_without_text_teaches_nothing(receipts: tuple[Batch, np.ndarray]) -> None:
+    batch, xy = receipts
+    method = recipes.make_method("words[n_trees=10]")
+    lines = list(batch["words"])
+    blank = batch.replace(words=[[], *lines[:15], []], image=np.asarray(batch["image"][:17]))
+    taught = method.fit(blank, np.concatenate([xy[15:16], xy[:16]])).predict(batch[20:])
+    alone = recipes.make_method("words[n_trees=10]").fit(batch[:15], xy[:15]).predict(batch[20:])
+    np.testing.assert_array_equal(taught, alone)
+
+
 def test_exact_boxes_are_never_seen() -> None:
     """Boxes that move within their cell, and their sizes, change nothing."""
     lines = [[(10.0, 20.0, 40.0, 26.0, "total 1.00"), (60.0, 70.0, 90.0, 78.0, "bread")]]
@@ -212,7 +222,7 @@ def test_the_linter_listens_and_reads(tmp_path: Path) -> None:
         {"audio_file": "slow.flac", "time": 0.4, "text": "x", "lines": [[9, 9, 9, 12, "no width"]]},
         {"audio_file": "broken.wav", "time": 0.5, "text": "x", "lines": []},
         {"audio_file": "broken.wav", "time": 3.0},
-        {"audio_file": "gone.flac", "time": 3.5, "text": "x"},
+        {"audio_file": "gone.flac", "time": 3.5, "text": "x", "lines": [[-9, 1, -2, 4, "left of it"]]},
     ]
     found = {f.code: f for f in check_dataset(_film(tmp_path, waves, pictures))}
     wanted = {
@@ -222,6 +232,10 @@ def test_the_linter_listens_and_reads(tmp_path: Path) -> None:
     }
     assert wanted <= found.keys()
     assert "f_1.png (0.100 s, after 0.200 s)" in found["times-out-of-order"].where[0]
+    assert [told.partition("(")[2] for told in found["words-outside"].where] == [
+        "'no width')",
+        "'left of it')",
+    ]
     assert found["unreadable-sound"].severity == "error" and "gone.flac" in found["unreadable-sound"].where[0]
 
 

@@ -22,6 +22,8 @@ from .text import read_text
 
 Record = dict[str, Any]
 
+LONGEST = 1e12  #: seconds; no film is as long
+
 
 def senses_of(images: Sequence[Record], path: Path, folders: Sequence[Path]) -> list[Record]:
     """Of each picture's record: ``modalities``, ``time``, ``view``, ``instant`` of its sample."""
@@ -113,7 +115,7 @@ def _time(image: Record, path: Path) -> float:
     value = image.get("time")
     if value is None:
         return float("nan")
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, int | float) or not abs(value) < LONGEST:
         raise InputError(f"{path}: {_name(image)}: time {str(value)[:40]!r} is no number of seconds")
     return float(value)
 

@@ -80,8 +80,9 @@ class WordDetector(DetectorMixin, BaseEstimator):
         queries = (self.queries,) if isinstance(self.queries, str) else tuple(self.queries)
         self.lines_ = LineRows(self.cells, self.n_topics, queries, self.random_state)
         self.lines_.fit(words, self.size_hw_)
-        found = [self.lines_.transform(lines) for lines in words]
-        picture = np.repeat(np.arange(len(words)), [len(rows) for rows, _ in found])
+        written = [b for b, lines in enumerate(words) if lines]
+        found = [self.lines_.transform(words[b]) for b in written]
+        picture = np.repeat(written, [len(rows) for rows, _ in found])
         rows, centre = np.concatenate([r for r, _ in found]), np.concatenate([c for _, c in found])
         letters = np.array([len(line[4]) for lines in words for line in lines], float)
         about = self._about(letters, centre, words)
@@ -93,7 +94,6 @@ class WordDetector(DetectorMixin, BaseEstimator):
                 centre, about, letters, picture, truth[:, j]
             )
             mine[chosen, j] = 1
-        self.mean_ = np.nanmean(truth, axis=0)
         self.forest_ = ExtraTreesClassifier(
             self.n_trees,
             min_samples_leaf=2,
@@ -150,8 +150,8 @@ class WordDetector(DetectorMixin, BaseEstimator):
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 points in crop px, NaN without text, and (B, K) float32 scores."""
-        k = len(self.mean_) if hasattr(self, "mean_") else 0
         parts = self._voices(images)
+        k = len(self.offset_)
         xy, score = np.full((len(parts), k, 2), np.nan, np.float32), np.zeros((len(parts), k), np.float32)
         for b, (share, places) in enumerate(parts):
             if len(share):
@@ -162,9 +162,9 @@ class WordDetector(DetectorMixin, BaseEstimator):
 
     def score_maps(self, images: Any, stride: int = 4) -> Array:
         """(B, K, H / stride, W / stride) float32, each map summing to 1: a Gaussian at every line's place."""
+        parts, k = self._voices(images), len(self.offset_)
         h, w = (side // stride for side in self.size_hw_)
         x, y = rescale(np.arange(w), stride), rescale(np.arange(h), stride)
-        parts, k = self._voices(images), len(self.mean_)
         out = np.full((len(parts), k, h, w), 1e-6 / (h * w), np.float32)
         for b, (share, places) in enumerate(parts):
             for j in range(k):
@@ -182,7 +182,7 @@ class WordDetector(DetectorMixin, BaseEstimator):
         words, size_hw = self._words(images)
         if size_hw != self.size_hw_:
             raise InputError(f"crops of {size_hw[0]} x {size_hw[1]} px, trained on {self.size_hw_}")
-        out, k = [], len(self.mean_)
+        out, k = [], len(self.offset_)
         for lines in words:
             if not lines:
                 out.append((np.zeros((0, k)), np.zeros((0, k, 2))))

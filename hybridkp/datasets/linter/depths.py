@@ -42,12 +42,11 @@ def depths(dataset: Dataset, split: str) -> list[Finding]:
         at = _under_points(sample, known)
         total += len(at)
         points += [name] * int((~at).sum())
-    looked = len(shares)
     return [
-        *_found("no-depth", lacks, f"{split}: {{}} of {len(dataset)} pictures have no depth"),
-        *_found("unreadable-depth", unread, f"{split}: {{}} depth files cannot be read"),
-        *_found("depth-size", other, f"{split}: {{}} depth files have another size than their picture"),
-        *_found("empty-depth", empty, f"{split}: {{}} of {looked} depth files hold no value"),
+        *_found("no-depth", lacks, split, f"of {len(dataset)} pictures have no depth"),
+        *_found("unreadable-depth", unread, split, "depth files cannot be read"),
+        *_found("depth-size", other, split, "depth files have another size than their picture"),
+        *_found("empty-depth", empty, split, f"of {len(shares)} depth files hold no value"),
         *_holes(shares, points, total, split),
     ]
 
@@ -61,10 +60,12 @@ _WORDS = {
 }
 
 
-def _found(code: str, where: list[str], message: str) -> list[Finding]:
+def _found(code: str, where: list[str], split: str, what: str) -> list[Finding]:
+    if not where:
+        return []
     effect, cure = _WORDS[code]
     severity = "warning" if code == "no-depth" else "error"
-    return [finding(severity, code, message.format(len(where)), effect, where, cure)] if where else []
+    return [finding(severity, code, f"{split}: {len(where)} {what}", effect, where, cure)]
 
 
 def _holes(shares: dict[str, float], points: list[str], total: int, split: str) -> list[Finding]:

@@ -154,8 +154,12 @@ def _texts(dataset: Dataset, split: str) -> list[Finding]:
             places += [f"{split}/{sample.name}"] * blank
             if name == "words" and sample.size_hw is not None:
                 h, w = sample.size_hw
-                beyond = [x for x in value if x[2] <= x[0] or x[3] <= x[1] or x[0] > w or x[1] > h]
-                outside += [f"{split}/{sample.name} ({word[4][:40]!r})" for word in beyond[:1]]
+                beyond = [
+                    text
+                    for x0, y0, x1, y1, text in value
+                    if not (max(x0, 0) < x1 and x0 <= w and max(y0, 0) < y1 and y0 <= h)
+                ]
+                outside += [f"{split}/{sample.name} ({text[:40]!r})" for text in beyond[:1]]
     out = []
     for name, places in empty.items():
         if places:
