@@ -58,7 +58,7 @@ def five_points(keypoints: ArrayLike, landmarks: Sequence[str]) -> Array:
     rows = _by_name(landmarks)
     if sum(map(bool, rows[:3])) < 2:
         rows = _NUMBERED.get(len(landmarks), rows)
-    if sum(bool(len(part)) for part in rows[:3]) < 2:
+    if sum(map(bool, rows[:3])) < 2:
         raise InputError("the landmarks' names show no eyes and nose: give the five points yourself")
     out = np.stack([_mean(xy[list(part)]) for part in rows])
     below = _mean(out[2:])

@@ -93,9 +93,9 @@ class InkRefiner(BaseEstimator):
         best = float(before.mean())
         for gap, corner in np.ndindex(len(_GAPS), 4):
             boxes, offset = [found[gap] for found in lines], np.zeros(2)
+            places = [_corners(boxes[b], corner) for b in known]
             for _ in range(_ROUNDS):  # by the truth: which corners the landmark lies at
-                found = [_corners(boxes[b], corner) for b in known]
-                close = [_closest(f, truth[b] - offset, spread) for f, b in zip(found, known, strict=True)]
+                close = [_closest(p, truth[b] - offset, spread) for p, b in zip(places, known, strict=True)]
                 off = np.array([truth[b] - c for c, b in zip(close, known, strict=True) if c is not None])
                 if len(off) < _LEAST:
                     break

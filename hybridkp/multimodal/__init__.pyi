@@ -4,7 +4,6 @@ from .breaking import signs as signs
 from .classes import ClassVote as ClassVote
 from .classes import SenseClassifier as SenseClassifier
 from .depth import fill_holes as fill_holes
-from .depth import hole_share as hole_share
 from .planes import INPUTS as INPUTS
 from .planes import Planes as Planes
 from .planes import ReadsPlanes as ReadsPlanes

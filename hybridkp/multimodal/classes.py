@@ -98,7 +98,7 @@ class SenseClassifier(BaseEstimator):
         return self.classes_[self.predict_proba(batch).argmax(1)]
 
     def predict_proba(self, batch: Any) -> Array:
-        """(B, C) probabilities in the order of ``classes_``; NaN where none of the senses says anything."""
+        """(B, C) probabilities in the order of ``classes_``; all alike where no sense says anything."""
         probability, there = self.said(batch)
         probability[~there] = 1 / len(self.classes_)
         return probability

@@ -13,15 +13,6 @@ from ..structures import Array
 _SMOOTH = 1.0  #: px, sigma before slopes are taken
 
 
-def hole_share(depth: Array) -> float:
-    """The part of the pixels that have no value.
-
-    >>> hole_share(np.array([[0, 800], [900, 0]]))
-    0.5
-    """
-    return float(np.mean(~(np.asarray(depth) > 0)))
-
-
 def fill_holes(depth: Array) -> Array:
     """(H, W) float32: each pixel without a value has that of the nearest pixel with one.
 

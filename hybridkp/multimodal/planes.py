@@ -28,7 +28,7 @@ class Planes(BaseEstimator):
 
     ``depth``: the crop's own median depth is 128, nearer is brighter; how much, by the spread of depths in
     training.  ``normals``: how far a surface faces up, and how far the viewer.  Holes are filled first
-    (:func:`.fill_holes`); a crop without any depth is 128 throughout.
+    (:func:`.fill_holes`); a crop without any depth is a flat wall.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Planes(BaseEstimator):
         if "depth" in self.seen_modalities():
             depth = as_batch(images)["depth"]
             rows = np.unique(np.linspace(0, len(depth) - 1, _LEARNED_FROM).astype(int))
-            known = [_whole(np.asarray(row)) for row in depth[rows]]
+            known = [fill_holes(np.asarray(row)) for row in depth[rows]]
             known = [row for row in known if row.any()]
             if not known:
                 raise InputError("depth: no crop has any value above 0; leave depth out, or mend the files")
@@ -96,15 +96,15 @@ class Planes(BaseEstimator):
     def _surfaces(self, depth: Any, size_hw: tuple[int, int]) -> dict[str, Array]:
         if depth.shape[1:] != tuple(size_hw):
             raise InputError(f"depth is {depth.shape[1:]}, its pictures {tuple(size_hw)}: both need one size")
-        out = {"depth": np.empty((len(depth), *size_hw), np.uint8)}
-        if "normals" in self.inputs:
-            out["normals"] = np.empty((len(depth), *size_hw, 2), np.uint8)
+        wanted = [name for name in _checked(self.inputs) if INPUTS[name][0] == "depth"]
+        out = {name: np.empty((len(depth), *size_hw, INPUTS[name][1]), np.uint8) for name in wanted}
         at = 0
         for block in blocks(depth):
             for row in np.asarray(block):
-                whole = _whole(row)
-                near = (_own(whole) - whole) / self.spread_
-                out["depth"][at] = np.rint(127.5 + 127.5 * near / np.sqrt(1 + near * near))
+                whole = fill_holes(row)
+                if "depth" in out:
+                    near = (_own(whole) - whole) / self.spread_
+                    out["depth"][at, ..., 0] = np.rint(127.5 + 127.5 * near / np.sqrt(1 + near * near))
                 if "normals" in out:
                     up, facing = np.moveaxis(tilts(slopes(whole), self.steep_), -1, 0)
                     out["normals"][at] = np.rint(np.stack([127.5 + 127.5 * up, 255 * facing], -1))
@@ -160,10 +160,6 @@ def _checked(inputs: Any) -> tuple[str, ...]:
         known = ", ".join(INPUTS)
         raise InputError(f"inputs={':'.join(map(str, names)) or 'none'}: give some of {known}, each once")
     return names
-
-
-def _whole(depth: Array) -> Array:
-    return fill_holes(depth)
 
 
 def _own(whole: Array) -> float:

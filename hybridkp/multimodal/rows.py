@@ -142,9 +142,10 @@ class SenseRows(TransformerMixin, BaseEstimator):
         batch = as_batch(batch)
         out, there = [], []
         for s, (name, maker) in enumerate(zip(_names(self.inputs), self.makers_, strict=True)):
-            rows = self._standard(s, maker.transform(batch[name]))
+            rows = maker.transform(batch[name])
             if rows.shape[1] != self.width_[s]:
                 raise InputError(f"{name}: {rows.shape[1]} columns, {self.width_[s]} in training")
+            rows = self._standard(s, rows)
             good = np.asarray(np.isfinite(rows).any(axis=1))
             if self.strange is not None:
                 good &= _apart(rows) <= self.strange * max(self.reach_[s], 1e-9)
@@ -154,8 +155,6 @@ class SenseRows(TransformerMixin, BaseEstimator):
         return np.hstack(out).astype(np.float32), np.stack(there, axis=1)
 
     def _standard(self, s: int, rows: Array) -> Array:
-        if rows.shape[1] != len(self.mean_[s]):
-            return rows
         return (rows - self.mean_[s]) / self.spread_[s]
 
 
