@@ -7,11 +7,11 @@ film or a receipt; intervals and p are computed here by ``hybridkp.stats``.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from trust_tables import _table
 
 from hybridkp import stats
 
@@ -23,11 +23,6 @@ def _part(name: str) -> tuple[Any, str]:
     found = json.loads((RESULTS / "sounds_text.json").read_text(encoding="utf-8"))
     facts = found["provenance"]
     return found["parts"][name], f"{facts['date']}, {facts['machine']}, hybridkp {facts['hybridkp']}"
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = [":---"] + ["---:"] * (len(headings) - 1)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
 
 
 def _number(value: float, digits: int, sign: bool = False) -> str:
