@@ -39,7 +39,6 @@ from typing import Any
 import landmark_sets as sets
 import numpy as np
 import publish_results
-from sklearn.base import clone
 
 from hybridkp import evaluate, recipes
 from hybridkp import stats as statistics
@@ -96,7 +95,7 @@ def twins(methods: dict[str, Any], problem: Problem, n_drawn: int, out: Path) ->
             path.parent.mkdir(parents=True, exist_ok=True)
             print(f"{name}: on {n_drawn} drawn faces", file=sys.stderr)
             evaluate.train(estimator, seen, path, name=name)
-        both[name + TWIN] = recipes.with_pretrained(clone(estimator), path, problem.train.landmarks)
+        both[name + TWIN] = recipes.with_pretrained(estimator, path, problem.train.landmarks)
     return both
 
 

@@ -132,7 +132,9 @@ def test_the_defaults_stay_unless_clearly_beaten() -> None:
 
 
 def test_parameters_reach_every_member() -> None:
-    vote = with_parameters(recipes.make_method("vote"), {"max_epochs": 3, "alpha": 7.0})
+    given = recipes.make_method("vote")
+    vote, before = with_parameters(given, {"max_epochs": 3, "alpha": 7.0}), repr(given)
+    assert repr(given) == repr(recipes.make_method("vote")) == before != repr(vote), "a copy is changed"
     members = dict(vote.members)
     assert members["heatmap:flip"].detector.schedule.max_epochs == 3 and members["sdm"].alpha == 7.0
     check_parameters([vote], {"max_epochs": 3})

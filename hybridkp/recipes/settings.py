@@ -70,15 +70,17 @@ def _nested(estimator: Any, key: str) -> str:
 
 
 def with_parameters(estimator: Any, params: Params) -> Any:
-    """The estimator, each parameter set wherever it, or an estimator inside it, has one of that name."""
+    """A copy, each parameter set wherever the estimator, or one inside it, has one of that name."""
+    from sklearn.base import clone
+
     known = estimator.get_params(deep=True)
-    return estimator.set_params(
+    return clone(estimator).set_params(
         **{name: params[last] for name in known if (last := name.split("__")[-1]) in params}
     )
 
 
 def with_pretrained(estimator: Any, file: Any, landmarks: Sequence[str], freeze: bool = False) -> Any:
-    """The estimator, every network in it to start from the weights of a model file (see ``deep.pretrained``).
+    """A copy, every network in it to start from the weights of a model file (see ``deep.pretrained``).
 
     :class:`InputError` where there is none.
     """
@@ -94,7 +96,7 @@ def with_pretrained(estimator: Any, file: Any, landmarks: Sequence[str], freeze:
 def with_teacher(
     estimator: Any, file: Any, landmarks: Sequence[str], weight: float = 0.5, margin: float | None = None
 ) -> Any:
-    """The estimator, every network in it to learn from a model file's points too (see ``deep.teacher``).
+    """A copy, every network in it to learn from a model file's points too (see ``deep.teacher``).
 
     :class:`InputError` where there is none.
     """
