@@ -135,7 +135,12 @@ def _say_what_is_lost(row: Format[Dataset], data: Dataset) -> None:
         "groups": ("groups", len({s.group for s in data} - names)),
         "boxes": ("boxes", sum(bool(np.isfinite(i.box_xywh).all()) for i in instances)),
         "names": ("landmarks' names", len(data.landmarks)),
+        "times": ("times", sum(bool(np.isfinite(s.time)) for s in data)),
+        "views": ("views", sum(bool(s.view) for s in data)),
+        "tags": ("tags", sum(bool(s.tags) for s in data)),
     }
+    for modality in sorted({name for s in data for name in s.modalities}):
+        there[f"modality {modality}"] = (modality, sum(modality in s.modalities for s in data))
     lost = [f"{words} ({n})" for key, (words, n) in there.items() if n and key not in row.keeps]
     if lost:
         told = f"{data.name}: {row.words} has no place for {', '.join(lost)}"
