@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from hybridkp import recipes, runtime
+from hybridkp import memory, recipes, runtime
 from hybridkp.cli import main
 from hybridkp.datasets import FORMATS
 from hybridkp.detection import GivenStart, WholePicture
 from hybridkp.detection.centre_maps import STRIDE, CentreReader, square_of
 from hybridkp.detection.objects_read import FieldReader, OffsetReader, around, completed
 from hybridkp.detection.part_fields import find_peaks, group, in_order, limb_scores
+from hybridkp.evaluate import train
 from hybridkp.files import load_model, save_model
 from hybridkp.imaging.geometry import apply_affine, points_box, rescale
 from hybridkp.runtime.nodes import build
@@ -326,6 +328,34 @@ def test_data_that_cannot_be_grouped_are_told() -> None:
             recipes.make_method(expression).fit(bare)
         with pytest.raises(InputError, match="multiple of 32"):
             recipes.make_method(f"{expression}[input_px=70]").fit(data.samples, skeleton=LIMBS)
+        with pytest.raises(InputError, match="landmark 1 is labelled nowhere"):
+            recipes.make_method(expression).fit(of_points(data, lambda xy: xy * [[1], [np.nan], [1], [1]]))
+    with pytest.raises(InputError, match="there is only one: take onestage"):
+        net.fit(of_points(data, lambda xy: xy[:1]))
+
+
+def of_points(data: Dataset, change: Callable[[np.ndarray], np.ndarray]) -> list[Sample]:
+    """The samples, the points of their objects changed."""
+    return [
+        replace(s, instances=tuple(replace(i, xy=change(i.xy), visibility=None) for i in s.instances))
+        for s in data
+    ]
+
+
+def test_a_stopped_training_is_not_gone_on_with_by_another_network(tmp_path, monkeypatch) -> None:
+    data, places = sticks(4), []
+
+    def stopped(self: WholePicture, *_: object, **__: object) -> None:
+        places.append(memory.checkpoint("the same training"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(WholePicture, "fit", stopped)
+    plain, wide = recipes.make_method("paf"), recipes.make_method("paf[sigma=2]")
+    fewer = replace(data, skeleton=LIMBS[:2])
+    for net, taught in ((plain, data), (plain, data), (wide, data), (plain, fewer)):
+        with pytest.raises(KeyboardInterrupt):
+            train(net, taught, tmp_path / "m.hkp", name="paf")
+    assert places[0] == places[1] and len(set(places)) == 3
 
 
 def test_from_train_to_the_runtime(tmp_path, capsys) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -19,13 +17,13 @@ from torch.nn import functional as F
 
 from ..detection.boxes_math import calibrating, objects_of
 from ..detection.centre_maps import STRIDE, CentreReader
+from ..detection.fitting import calibrated
 from ..imaging.images import as_uint8
 from ..structures import Array, InputError, Sample
 from .augment import Augment
 from .batches import Batch
-from .export import trace
 from .schedule import Schedule
-from .squares import FEATURES, SquareNet, Trunk, calibrated, inside, pictures_of
+from .squares import FEATURES, SquareNet, Trunk, inside, pictures_of
 
 _SPREAD = 0.12  #: of a centre's target, as a part of the object's mean side
 BOX_WEIGHT = 2.0
@@ -39,12 +37,11 @@ class CentreModule(Trunk):
         self.centre, self.change = nn.Conv2d(FEATURES, 1, 1), nn.Conv2d(FEATURES, 4, 1)
         nn.init.constant_(self.centre.bias, -math.log(99))  # type: ignore[arg-type]  # objects are rare
         nn.init.constant_(self.change.bias[2:], 2.0)  # type: ignore[index]
-        if n_points:
-            self.points = nn.Conv2d(FEATURES, 2 * n_points, 1)
+        self.points = nn.Conv2d(FEATURES, 2 * n_points, 1) if n_points else None
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         maps = self.maps(pictures)
-        points = [self.points(maps)] if hasattr(self, "points") else []
+        points = [self.points(maps)] if self.points else []
         return (*points, self.change(maps), self.centre(maps))
 
 
@@ -163,12 +160,14 @@ class CentreNet(SquareNet):
         if not any(len(objects_of(s)[0]) for s in samples):
             raise InputError("a finder learns from boxes, and no object has one: annotate bbox")
         held_out = self._train(samples, 0, _loss, torch.zeros(0, dtype=torch.long))
-        judge = partial(self._reader.judged, self._maps)
-        self.calibration_ = calibrated(judge, calibrating(held_out, samples))
+        reader = self._reader
+        self.calibration_ = calibrated(
+            lambda image, _: reader.judged(self._maps, image), calibrating(held_out, samples)
+        )
         return self
 
     def _make(self) -> CentreModule:
-        return CentreModule(3 if self.color else 1)
+        return CentreModule(self._channels)
 
     @property
     def _reader(self) -> CentreReader:
@@ -185,15 +184,10 @@ class CentreNet(SquareNet):
 
     def runtime_node(self) -> dict[str, Any]:
         check_is_fitted(self)
-        channels = 3 if self.color else 1
-        image = torch.zeros(1, channels, self.input_px, self.input_px)
         return {
             "kind": "detection.centre",
-            "graph": trace(self.module_, {"image": image}, outputs=("change", "centre")),
-            "channels": channels,
-            "side": int(self.input_px),
+            **self._graph(self.module_, ("change", "centre")),
             "overlap": float(self.overlap),
-            "calibration": np.array(self.calibration_),
             "min_score": float(self.min_score),
         }
 

@@ -7,10 +7,8 @@ They are read in :mod:`hybridkp.detection.objects_read`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
@@ -18,16 +16,16 @@ from torch import Tensor, nn
 
 from ..detection.boxes_math import calibrating
 from ..detection.centre_maps import STRIDE, CentreReader
+from ..detection.fitting import calibrated
 from ..detection.objects_read import OffsetReader
+from ..detection.picture_points import learned_from
 from ..imaging.images import as_uint8
 from ..structures import Array, InputError, Instance, Sample
 from .augment import Augment
 from .batches import Batch
 from .centre import CentreModule, centre_loss
-from .export import trace
-from .picture_points import flip_tensor, learned_from
 from .schedule import Schedule
-from .squares import SquareNet, calibrated, pictures_of
+from .squares import SquareNet, flip_tensor, pictures_of
 
 POINT_WEIGHT = 8.0
 
@@ -123,12 +121,14 @@ class OneStageNet(SquareNet):
         samples, shapes = learned_from(samples)
         self.n_points_ = shapes.shape[1]
         held_out = self._train(samples, self.n_points_, _loss, flip_tensor(flip))
-        judge = partial(self._reader.centres.judged, self._centres)
-        self.calibration_ = calibrated(judge, calibrating(held_out, samples))
+        reader = self._reader.centres
+        self.calibration_ = calibrated(
+            lambda image, _: reader.judged(self._centres, image), calibrating(held_out, samples)
+        )
         return self
 
     def _make(self) -> CentreModule:
-        return CentreModule(3 if self.color else 1, self.n_points_)
+        return CentreModule(self._channels, self.n_points_)
 
     @property
     def _reader(self) -> OffsetReader:
@@ -146,15 +146,10 @@ class OneStageNet(SquareNet):
 
     def runtime_node(self) -> dict[str, Any]:
         check_is_fitted(self)
-        channels = 3 if self.color else 1
-        image = torch.zeros(1, channels, self.input_px, self.input_px)
         return {
             "kind": "detection.one_stage",
-            "graph": trace(self.module_, {"image": image}, outputs=("offsets", "change", "centre")),
-            "channels": channels,
-            "side": int(self.input_px),
+            **self._graph(self.module_, ("offsets", "change", "centre")),
             "overlap": float(self.overlap),
-            "calibration": np.array(self.calibration_),
         }
 
     def get_state(self) -> dict[str, Any]:

@@ -19,18 +19,18 @@ from torch.nn import functional as F
 
 from ..detection.boxes_math import calibrating
 from ..detection.centre_maps import STRIDE
+from ..detection.fitting import calibrated
 from ..detection.objects_read import FieldReader
 from ..detection.part_fields import in_order
+from ..detection.picture_points import learned_from, mean_shape
 from ..fusion.pictorial import spanning_tree
 from ..imaging.geometry import points_box, rescale
 from ..imaging.images import as_uint8
 from ..structures import Array, DataWarning, InputError, Instance, Sample
 from .augment import Augment
 from .batches import Batch
-from .export import trace
-from .picture_points import flip_tensor, learned_from, mean_shape
 from .schedule import Schedule
-from .squares import FEATURES, SquareNet, Trunk, calibrated, inside, pictures_of
+from .squares import FEATURES, SquareNet, Trunk, flip_tensor, inside, pictures_of
 
 REACH = 1.0  #: cells to each side of a limb that its field covers
 OFF_LIMB = 0.3  #: weight of a cell in which a field should be 0
@@ -115,8 +115,6 @@ def field_loss(flow: Tensor, heat: Tensor, rows: Batch, limbs: Tensor, sigma: fl
     value = F.binary_cross_entropy_with_logits(heat.float(), target, reduction="none")
     floor = -(torch.xlogy(target, target) + torch.xlogy(1 - target, 1 - target))  # what is left at the best
     loss = ((value - floor) * taught).sum() / (~lacking).sum().clamp_min(1)
-    if not len(limbs):
-        return loss
     way, on = field_targets(xy, limbs, cells)
     known = ~(unknown[:, limbs[:, 0]] | unknown[:, limbs[:, 1]] | crowd) | on
     weight = torch.where(on, 1.0, OFF_LIMB) * known
@@ -186,10 +184,13 @@ class PartFieldNet(SquareNet):
         Raises
         ------
         InputError
-            When no object has points, and for a skeleton of landmarks that are not there.
+            When no object has points, for a landmark that is labelled nowhere, for one landmark alone, and
+            for a skeleton of landmarks that are not there.
         """
         samples, shapes = learned_from(samples)
         k = shapes.shape[1]
+        if k < 2:
+            raise InputError("part fields join landmarks, and there is only one: take onestage, or a finder")
         self.skeleton_ = _limbs(skeleton, shapes)
         self.mean_ = mean_shape(shapes)
         self.grow_ = _growth(samples)
@@ -205,7 +206,7 @@ class PartFieldNet(SquareNet):
         return self
 
     def _make(self) -> FieldModule:
-        return FieldModule(3 if self.color else 1, len(self.mean_), len(self.skeleton_))
+        return FieldModule(self._channels, len(self.mean_), len(self.skeleton_))
 
     @property
     def _reader(self) -> FieldReader:
@@ -225,7 +226,7 @@ class PartFieldNet(SquareNet):
         flow, heat = self._ask(square)
         return flow, 1 / (1 + np.exp(-heat.astype(float)))
 
-    def _judged(self, image: Array) -> tuple[Array, Array]:
+    def _judged(self, image: Array, name: str) -> tuple[Array, Array]:
         _, _, boxes, odds = self._reader.judged(self._heights, image)
         return boxes, odds
 
@@ -236,15 +237,11 @@ class PartFieldNet(SquareNet):
 
     def runtime_node(self) -> dict[str, Any]:
         check_is_fitted(self)
-        channels = 3 if self.color else 1
-        image = torch.zeros(1, channels, self.input_px, self.input_px)
-        kept = {k: v for k, v in vars(self._reader).items() if k not in ("color", "calibration")}
+        read = {k: v for k, v in vars(self._reader).items() if k != "color"}
         return {
             "kind": "detection.part_fields",
-            "graph": trace(Heights(self.module_), {"image": image}, outputs=("flow", "heat")),
-            "channels": channels,
-            "calibration": np.array(self.calibration_),
-            **kept,
+            **read,
+            **self._graph(Heights(self.module_), ("flow", "heat")),
         }
 
     def get_state(self) -> dict[str, Any]:

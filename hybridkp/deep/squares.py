@@ -12,18 +12,18 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Generator, Tensor, nn
 
-from ..detection.boxes_math import objects_of
+from ..detection.boxes_math import boxed, objects_of
 from ..detection.centre_maps import map_boxes, square_of
 from ..imaging.geometry import apply_affine
 from ..imaging.images import as_uint8
-from ..metrics.boxes import box_overlap
-from ..stats.calibration import calibrate
-from ..structures import Array, InputError, Instance, Sample
+from ..structures import Array, InputError, Sample
 from .augment import Augment, augment
 from .batches import Batch, Rows, picture_tensor, split_rows
 from .devices import draw_seed, n_parameters, pick_device, place, seeded, set_weights, weights_of
+from .export import trace
 from .networks.blocks import Residual, conv, standardise
 from .networks.encoder import EncoderModule
 from .schedule import Scheduled
@@ -68,19 +68,10 @@ def squares_of(samples: Sequence[Sample], side: int, color: bool, n_points: int 
         square, matrix = square_of(as_uint8(sample.image, sample.name), side, color)
         pictures.append(square)
         both = [_corners(map_boxes(matrix, boxes)) for boxes in objects_of(sample)]
-        points = [apply_affine(matrix, i.xy) for i in _boxed(sample)] if n_points else []
+        points = [apply_affine(matrix, i.xy) for i in boxed(sample)[0]] if n_points else []
         tables.append((*both, np.reshape(points, (len(points), n_points, 2))))
     filled = [_filled([row[i] for row in tables]) for i in range(3)]
     return Taught(picture_tensor(np.stack(pictures), 3 if color else 1), *filled)
-
-
-def _boxed(sample: Sample) -> list[Instance]:
-    """The objects that :func:`objects_of` gives the boxes of, in its order."""
-    return [
-        i
-        for i in sample.instances
-        if not i.ignore and np.isfinite(i.box_xywh).all() and (i.box_xywh[2:] > 0).all()
-    ]
 
 
 def _corners(boxes: Array) -> Array:
@@ -89,7 +80,7 @@ def _corners(boxes: Array) -> Array:
 
 def _filled(rows: list[Array]) -> Tensor:
     """Arrays (n_i, ...) of different lengths as one, NaN where a row has fewer."""
-    table = np.full((len(rows), max(1, *(len(r) for r in rows), 1), *rows[0].shape[1:]), np.nan, np.float32)
+    table = np.full((len(rows), max(1, *map(len, rows)), *rows[0].shape[1:]), np.nan, np.float32)
     for row, found in zip(table, rows, strict=True):
         row[: len(found)] = found
     return torch.from_numpy(table)
@@ -148,6 +139,10 @@ class SquareNet(Scheduled):
     def _make(self) -> nn.Module:
         raise NotImplementedError
 
+    @property
+    def _channels(self) -> int:
+        return 3 if self.color else 1
+
     def _check_side(self) -> None:
         if self.input_px < 64 or self.input_px % 32:
             raise InputError(f"input_px must be a multiple of 32 and at least 64, got {self.input_px}")
@@ -185,10 +180,20 @@ class SquareNet(Scheduled):
         """What the module says of a square (S, S[, 3]), without the axis of rows."""
         device = pick_device(self._schedule.device)
         place(self.module_, device)
-        picture = picture_tensor(square[None], 3 if self.color else 1).float().to(device)
+        picture = picture_tensor(square[None], self._channels).to(device)
         with torch.inference_mode():
-            found = self.module_(picture.contiguous(memory_format=torch.channels_last))
+            found = self.module_(pictures_of(picture))
         return tuple(maps[0].float().cpu().numpy() for maps in found)
+
+    def _graph(self, module: nn.Module, outputs: tuple[str, ...]) -> dict[str, Any]:
+        """What every runtime node of a network of squares holds."""
+        image = torch.zeros(1, self._channels, self.input_px, self.input_px)
+        return {
+            "graph": trace(module, {"image": image}, outputs=outputs),
+            "channels": self._channels,
+            "side": int(self.input_px),
+            "calibration": np.array(self.calibration_),
+        }
 
     def get_state(self) -> dict[str, Any]:
         if not hasattr(self, "module_"):
@@ -210,23 +215,8 @@ class SquareNet(Scheduled):
         self.n_parameters_ = n_parameters(self.module_)
 
 
-def calibrated(
-    judge: Callable[[Array], tuple[Array, Array]], samples: Sequence[Sample]
-) -> tuple[float, float]:
-    """From what ``judge`` says of a picture, boxes (N, 4) and raw values (N,), best first, to probabilities.
-
-    That a box overlaps an object by half; of several boxes of an object the first counts.
-    """
-    raw, hit = [], []
-    for sample in samples:
-        true, ignored = objects_of(sample)
-        boxes, values = judge(as_uint8(sample.image, sample.name))
-        near = box_overlap(boxes, true) >= 0.5
-        first = near.argmax(0)[near.any(0)] if len(boxes) else []
-        counts = box_overlap(boxes, ignored, part=True).max(1, initial=0) <= 0.5
-        raw.append(values[counts])
-        hit.append(np.isin(np.arange(len(boxes)), first)[counts])
-    return calibrate(np.concatenate(raw), np.concatenate(hit))
+def flip_tensor(flip: ArrayLike | None) -> Tensor | None:
+    return None if flip is None else torch.as_tensor(np.asarray(flip, int))
 
 
 def pictures_of(batch: Tensor) -> Tensor:

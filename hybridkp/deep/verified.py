@@ -16,11 +16,10 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..detection.boxes_math import calibrating, corrected, corrections, objects_of
-from ..detection.fitting import fit_finder
+from ..detection.fitting import calibrated, fit_finder
 from ..detection.proposals import VerifiedReader, cut_boxes, proposed
 from ..imaging.images import as_uint8
 from ..metrics.boxes import box_overlap
-from ..stats.calibration import calibrate
 from ..structures import Array, Finder, InputError, NamedMembers, Sample
 from .augment import Augment, augment
 from .batches import Batch, Rows, picture_tensor, split_rows
@@ -129,8 +128,8 @@ class VerifiedFinder(NamedMembers, Scheduled):
         seen = tuple(r[held_out].to(device) for r in rows)
         self.history_ = train(module, supply, _loss, lambda net: _validate(net, seen), schedule, seed=seed)
         self.module_, self.n_parameters_ = module.eval(), n_parameters(module)
-        self.calibration_ = self._calibrated(
-            calibrating([samples[i] for i in np.unique(picture[held_out])], samples)
+        self.calibration_ = calibrated(
+            self._judged, calibrating([samples[i] for i in np.unique(picture[held_out])], samples)
         )
         return self
 
@@ -168,20 +167,9 @@ class VerifiedFinder(NamedMembers, Scheduled):
         label, change = (c.astype(np.float32) for c in columns)
         return np.concatenate(crops), label, change, np.concatenate(pictures)
 
-    def _calibrated(self, samples: Sequence[Sample]) -> tuple[float, float]:
-        raw, hit = [], []
-        for sample in samples:
-            true, ignored = objects_of(sample)
-            image = as_uint8(sample.image, sample.name)
-            boxes, logits = self._reader((1.0, 0.0)).judged(
-                self._ask, image, *proposed(self.finders_, image, sample.name)
-            )
-            near = box_overlap(boxes, true) >= HIT
-            first = near.argmax(0)[near.any(0)] if len(boxes) else []
-            counts = box_overlap(boxes, ignored, True).max(1, initial=0) <= 0.5
-            raw.append(logits[counts])
-            hit.append(np.isin(np.arange(len(boxes)), first)[counts])
-        return calibrate(np.concatenate(raw), np.concatenate(hit))
+    def _judged(self, image: Array, name: str) -> tuple[Array, Array]:
+        """Boxes (N, 4), best first, and logits (N,) of a picture."""
+        return self._reader((1.0, 0.0)).judged(self._ask, image, *proposed(self.finders_, image, name))
 
     def _reader(self, calibration: tuple[float, float]) -> VerifiedReader:
         return VerifiedReader(self.side, self.margin, bool(self.color), float(self.overlap), calibration)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..metrics.boxes import box_overlap
-from ..structures import Array, Sample
+from ..structures import Array, Instance, Sample
 
 CALIBRATED = 20  #: objects that a calibration needs; of fewer it would be a guess
 MOST = 2000  #: boxes that suppression looks at, the best ones
@@ -88,10 +88,14 @@ def objects_of(sample: Sample) -> tuple[Array, Array]:
 
     Crowds (``ignore``) teach nothing; nor does a box without area.
     """
-    boxes = np.array([i.box_xywh for i in sample.instances], float).reshape(-1, 4)
-    ignore = np.array([i.ignore for i in sample.instances], bool)
-    usable = np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1)
-    return boxes[usable & ~ignore], boxes[usable & ignore]
+    objects, ignored = ([i.box_xywh for i in part] for part in boxed(sample))
+    return np.array(objects, float).reshape(-1, 4), np.array(ignored, float).reshape(-1, 4)
+
+
+def boxed(sample: Sample) -> tuple[list[Instance], list[Instance]]:
+    """The instances that :func:`objects_of` gives the boxes of, in its order."""
+    usable = [i for i in sample.instances if np.isfinite(i.box_xywh).all() and (i.box_xywh[2:] > 0).all()]
+    return [i for i in usable if not i.ignore], [i for i in usable if i.ignore]
 
 
 def calibrating(held_out: Sequence[Sample], everything: Sequence[Sample]) -> Sequence[Sample]:

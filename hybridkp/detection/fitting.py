@@ -1,4 +1,4 @@
-"""Fits of finders, each done once where several finders share a member.
+"""Fits of finders, each done once where several finders share a member, and what their scores mean.
 
 Inside ``with each_fit_once():`` a finder that was fitted on the same samples before is taken as it is.
 """
@@ -6,14 +6,22 @@ Inside ``with each_fit_once():`` a finder that was fitted on the same samples be
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 
-from ..structures import Finder, Sample
+from ..imaging.images import as_uint8
+from ..metrics.boxes import box_overlap
+from ..stats.calibration import calibrate
+from ..structures import Array, Finder, Sample
+from .boxes_math import objects_of
+
+HIT = 0.5  #: overlap from which on a box is an object's
+Judge = Callable[[Array, str], tuple[Array, Array]]  #: picture and its name -> boxes (N, 4), raw values (N,)
 
 
 class Kept:
@@ -64,3 +72,20 @@ def _key(finder: Any, samples: Sequence[Sample]) -> Any:
     inner = {k: type(v).__name__ if hasattr(v, "get_params") else repr(v) for k, v in params.items()}
     inner.pop("members", None)  # each stands there by its name
     return type(finder), str(sorted(inner.items())), tuple(s.name for s in samples)
+
+
+def calibrated(judge: Judge, samples: Sequence[Sample]) -> tuple[float, float]:
+    """What turns the raw values of boxes, best first, into probabilities that a box is an object's.
+
+    Of several boxes of an object the first counts; boxes in regions that teach nothing do not.
+    """
+    raw, hit = [], []
+    for sample in samples:
+        true, ignored = objects_of(sample)
+        boxes, values = judge(as_uint8(sample.image, sample.name), sample.name)
+        near = box_overlap(boxes, true) >= HIT
+        first = near.argmax(0)[near.any(0)] if len(boxes) else []
+        counts = box_overlap(boxes, ignored, part=True).max(1, initial=0) <= 0.5
+        raw.append(values[counts])
+        hit.append(np.isin(np.arange(len(boxes)), first)[counts])
+    return calibrate(np.concatenate(raw), np.concatenate(hit))

@@ -81,7 +81,7 @@ class FieldReader:
             self.skeleton,
             k,
         )
-        enough = np.isfinite(found.xy[..., 0]).sum(1) >= max(min(2, k), self.least_part * k)
+        enough = np.isfinite(found.xy[..., 0]).sum(1) >= max(2, self.least_part * k)
         xy, score, raw = (values[enough] for values in found)
         xy = apply_affine(invert_affine(matrix), rescale(xy, STRIDE).reshape(-1, 2)).reshape(xy.shape)
         boxes = np.reshape([around(completed(each, self.mean), self.grow) for each in xy], (-1, 4))

@@ -23,8 +23,8 @@ from ..tracking.identity import assign
 MOST = 40  #: peaks of a landmark that are looked at, the highest ones
 SAMPLES = 12  #: places along a limb where its field is read
 ALONG = 0.1  #: of a field's projection on the limb: what a sample needs to count as on it
-_BEFORE = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], np.uint8)
 ENOUGH = 0.7  #: part of the samples that must lie on the limb
+_BEFORE = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], np.uint8)  # of two equal neighbours the first is one
 
 
 class Peaks(NamedTuple):
@@ -56,9 +56,7 @@ def find_peaks(maps: Array, least: float) -> Peaks:
     maps = np.ascontiguousarray(maps, np.float32)
     _, h, w = maps.shape
     around = np.stack([cv2.dilate(each, np.ones((3, 3), np.uint8)) for each in maps])
-    before = np.stack(
-        [cv2.dilate(each, _BEFORE) for each in maps]
-    )  # of two equal neighbours the first is one
+    before = np.stack([cv2.dilate(each, _BEFORE) for each in maps])
     k, y, x = np.nonzero((maps >= around) & (maps > before) & (maps >= least))
     height = maps[k, y, x]
     order = np.lexsort((-height, k))

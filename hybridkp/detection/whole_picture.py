@@ -16,11 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..datasets.splits import group_folds
 from ..imaging.crops import to_picture
-from ..imaging.geometry import apply_affine, points_box
+from ..imaging.geometry import apply_affine
 from ..imaging.images import as_uint8, check_batch
-from ..landmarks.shape import PointDistribution
 from ..metrics.boxes import box_overlap
 from ..structures import MARGIN, Array, Batch, DetectorMixin, InputError, Instance, Sample, check_xy
+from .picture_points import learned_from, mean_shape
 from .picture_steps import cut_start, stepped
 
 SAME = 0.5  #: overlap from which on a found object is a labelled one
@@ -112,16 +112,12 @@ class WholePicture(BaseEstimator):
         Raises
         ------
         InputError
-            With steps, for pictures of one group only, and where the start finds no object of its own
-            training pictures when these are held out.
+            When no object has points, or a landmark is labelled nowhere.  With steps, for pictures of one
+            group only, and where the start finds no object of its own training pictures when these are held
+            out.
         """
-        samples = list(samples)
-        shapes = [i.xy for s in samples for i in s.instances if not i.ignore and np.isfinite(i.xy).any()]
-        if not shapes:
-            raise InputError(
-                "a method of whole pictures learns from points, and no object has one: annotate keypoints"
-            )
-        self.mean_ = np.asarray(PointDistribution().fit(np.stack(shapes)).mean_)
+        samples, shapes = learned_from(samples)
+        self.mean_ = mean_shape(shapes)
         facts: dict[str, Any] = {"skeleton": skeleton, "flip": flip}
         if self.detector is not None:
             crops, xy, groups = self._crops(samples, self._found(samples, facts))
@@ -150,8 +146,7 @@ class WholePicture(BaseEstimator):
         rows: list[tuple[Sample, Instance, Instance]] = []
         for sample, seen in zip(samples, found, strict=True):
             true = [i for i in sample.instances if not i.ignore and np.isfinite(i.xy).any()]
-            boxes = [points_box(i.xy) if np.isnan(i.box_xywh).any() else i.box_xywh for i in true]
-            overlap = box_overlap([i.box_xywh for i in seen], boxes)
+            overlap = box_overlap([i.box_xywh for i in seen], [i.box_xywh for i in true])
             if overlap.size:
                 which = overlap.argmax(1)
                 rows += [

@@ -20,10 +20,10 @@ from ..imaging.geometry import flip_image
 from ..imaging.images import as_uint8
 from ..landmarks.trees import packed, packed_leaves
 from ..metrics.boxes import box_overlap
-from ..stats.calibration import calibrate
 from ..structures import Array, InputError, Sample
 from .boxes_math import calibrating, corrections, objects_of
 from .channels import Cells
+from .fitting import calibrated
 from .windows import FIRST_TREES, WindowModel
 
 HIT, PART, MISS = 0.5, 0.4, 0.3  #: overlap of an object's window; of one that teaches its box; of a negative
@@ -136,7 +136,8 @@ class WindowFinder(BaseEstimator):
                 break
             negatives = np.concatenate([negatives, found])
             model = self._learn(model, positives, negatives)
-        self.model_ = replace(model, calibration=_calibration(model, held_out))
+        calibration = calibrated(lambda image, _: model.judged(image, -np.inf), held_out)
+        self.model_ = replace(model, calibration=np.array(calibration))
         return self
 
     def find(self, image: Array, *, name: str = "") -> tuple[Array, Array]:
@@ -257,20 +258,6 @@ def _hard(model: WindowModel, samples: Sequence[Sample], low: float, most: int) 
         wrong = (box_overlap(found.box, true).max(1, initial=0) < MISS) & ~_inside(found.box, ignored)
         rows.append(found.rows[np.flatnonzero(wrong)[:most]])
     return np.concatenate(rows)
-
-
-def _calibration(model: WindowModel, samples: Sequence[Sample]) -> Array:
-    """(2,) that turn raw values into probabilities, from the boxes that are left of each picture."""
-    raw, hit = [], []
-    for image, true, ignored in _pictures(samples, False):
-        boxes, value = model.judged(image, -np.inf)
-        near = box_overlap(boxes, true) >= HIT
-        right = np.isin(np.arange(len(boxes)), near.argmax(0)[near.any(0)] if len(boxes) else [])
-        counts = ~_inside(boxes, ignored)
-        raw.append(value[counts])
-        hit.append(right[counts])
-    a, b = calibrate(np.concatenate(raw), np.concatenate(hit))
-    return np.array([a, b])
 
 
 # --------------------------------------------------------------------------------------------

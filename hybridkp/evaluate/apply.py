@@ -95,7 +95,8 @@ def _train_whole(estimator: WholePicture, problem: Problem, path: Path, name: st
     """A method that begins with whole pictures, fitted and saved; a stopped training goes on."""
     train = problem.train
     model = clone(estimator).set_params(size_hw=problem.size_hw, margin=problem.margin)
-    with memory.remember_until_done(path.with_name(f".{path.name}.fits")), memory.in_progress(name):
+    about = f"{memory.source_of(model)} {memory.describe([model, train.skeleton])}"
+    with memory.remember_until_done(path.with_name(f".{path.name}.fits")), memory.in_progress(about):
         model.fit(train.samples, skeleton=train.skeleton, flip=train.flip)
         save_model(model, path, model_meta(problem, name))
     return model

@@ -1,4 +1,4 @@
-"""What networks of points in whole pictures ask of the data before they learn."""
+"""What methods of whole pictures ask of the data before they learn.  NumPy only."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from ..imaging.geometry import points_box
 from ..landmarks.shape import PointDistribution
@@ -45,7 +42,3 @@ def mean_shape(shapes: Array) -> Array:
     if lacking.any():
         raise InputError(f"landmark {int(lacking.argmax())} is labelled nowhere: label it, or leave it out")
     return np.asarray(PointDistribution().fit(shapes).mean_)
-
-
-def flip_tensor(flip: ArrayLike | None) -> Tensor | None:
-    return None if flip is None else torch.as_tensor(np.asarray(flip, int))
