@@ -24,8 +24,7 @@ import numpy as np
 from hybridkp import evaluate, recipes
 from hybridkp.datasets import make_scenes
 from hybridkp.detection import BoxesGiven, TopDown
-from hybridkp.evaluate.processes import file_name
-from hybridkp.files import FoundBoxes, load_found, load_model, save_found, write_atomic
+from hybridkp.files import FoundBoxes, load_found, load_model, write_atomic
 from hybridkp.metrics import box_overlap, nme, normalizer_lengths
 from hybridkp.report import write_finders_report
 from hybridkp.stats import paired_difference
@@ -104,28 +103,18 @@ def points(problem: Problem, finder: Any) -> dict[str, Any]:
 def further(folder: Path, n: int) -> tuple[Dataset, list[FoundBoxes]]:
     """A two-stage finder and its first stage, as they were fitted, on ``n`` scenes of another seed.
 
-    Forty pictures leave an interval too wide to tell the two; boxes that are stored are kept.
+    Forty pictures leave an interval too wide to tell the two.
     """
     val = make_scenes(n, random_state=2_000_003, background="real-val", name="scenes-more")
     out = []
     for name in ("hog+svm", "verify(hog+svm)"):
-        path = folder / "more" / f"{file_name(name)}.json"
-        before = load_found(folder / "found" / f"{file_name(name)}.json")
-        found = load_found(path) if path.exists() else None
-        if found is None or found.fingerprint != val.fingerprint:
-            finder = load_model(folder / "models" / f"{file_name(name)}.hkp")
-            pairs = [finder.find(s.image, name=s.name) for s in val]
-            boxes, scores = zip(*pairs, strict=True)
-            found = replace(
-                before,
-                names=tuple(s.name for s in val),
-                boxes=boxes,
-                scores=scores,
-                data=val.name,
-                fingerprint=val.fingerprint,
-            )
-            save_found(found, path)
-        out.append(replace(found, time_ratio=before.time_ratio))
+        stem = evaluate.file_name(name)
+        finder = load_model(folder / "models" / f"{stem}.hkp")
+        boxes, scores = zip(*(finder.find(s.image, name=s.name) for s in val), strict=True)
+        before = load_found(folder / "found" / f"{stem}.json")
+        names = tuple(s.name for s in val)
+        seen = {"names": names, "boxes": boxes, "scores": scores}
+        out.append(replace(before, data=val.name, fingerprint=val.fingerprint, **seen))
     return val, out
 
 
@@ -174,7 +163,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.more:
         val, found = further(args.out / "scenes", args.more)
-        facts = {"command": f"python benchmarks/finders.py --more {args.more}", "fit": "50 pictures"}
+        facts = {
+            "command": f"python benchmarks/finders.py --more {args.more}",
+            "fit": f"{SETS['scenes'][0]} pictures",
+        }
         report(found, val, args.out / "scenes" / "more", facts, args.results, "scenes-more")
         return 0
     for name in args.sets.split(","):

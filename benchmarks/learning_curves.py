@@ -40,7 +40,7 @@ import landmark_sets as sets
 import numpy as np
 import publish_results
 
-from hybridkp import evaluate, recipes
+from hybridkp import evaluate, memory, recipes
 from hybridkp import stats as statistics
 from hybridkp.cli.options import param_option
 from hybridkp.datasets.synthetic import make_faces
@@ -90,7 +90,8 @@ def twins(methods: dict[str, Any], problem: Problem, n_drawn: int, out: Path) ->
         both[name] = estimator
         if recipes.family(name) != "deep":
             continue
-        path = out / f"{evaluate.file_name(f'{n_drawn} {name} {problem.size_hw}')}.hkp"
+        about = f"{name} {n_drawn} {problem.size_hw} {problem.margin} {memory.describe(estimator)}"
+        path = out / f"{evaluate.file_name(about)}.hkp"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             print(f"{name}: on {n_drawn} drawn faces", file=sys.stderr)
@@ -108,16 +109,15 @@ def measure(
     problem: Problem,
     sizes: Sequence[int],
     args: argparse.Namespace,
-    values_of: list[dict[str, Any]],
-) -> tuple[Any, Found, list[str]]:
-    """The headline, the intervals, and a sentence for each size; ``values_of`` gets each object's figure."""
+) -> tuple[Any, Found, list[str], dict[str, Any]]:
+    """The headline, the intervals, a sentence for each size, and each object's figure, to publish."""
     found: Found = {}
-    words, headline = [], None
+    words, headline, rows, groups = [], None, [], []
     for size in sizes:
         predictions = []
         for seed in args.seeds:
-            rows = nested(problem.train.groups, [size], seed)[size]
-            part = problem.train.subset(rows.tolist(), f"{problem.name}-train-{len(rows)}-{seed}")
+            taken = nested(problem.train.groups, [size], seed)[size]
+            part = problem.train.subset(taken.tolist(), f"{problem.name}-train-{len(taken)}-{seed}")
             print(f"{size} pictures, seed {seed}: {len(part)} taken", file=sys.stderr)
             predictions += _predictions(
                 methods, replace(problem, train=part), args.out / problem.name / f"{size}-{seed}", seed, args
@@ -131,9 +131,9 @@ def measure(
         groups = publish_results.codes(np.asarray(scored.groups))
         for m in names:
             values = publish_results.rounded(scored.values(m))
-            values_of.append({"pictures": size, "method": m, "values": values, "groups": groups})
+            rows.append({"pictures": size, "method": m, "values": values})
         words.append(_verdict(size, scored, names))
-    return headline, found, words
+    return headline, found, words, {"groups": groups, "rows": rows}
 
 
 def _predictions(
@@ -215,8 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     methods = parameterised(made, dict(args.param))
     if args.drawn:
         methods = twins(methods, problem, args.drawn, args.out / "drawn")
-    rows: list[dict[str, Any]] = []
-    headline, found, words = measure(methods, problem, sizes, args, rows)
+    headline, found, words, values = measure(methods, problem, sizes, args)
     if not found:
         raise InputError(f"{args.out}: no method gave an answer on any size")
     listed = "\n".join(f"- {sentence}" for sentence in words)
@@ -229,21 +228,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_atomic(folder / "curves.png", plot(args.set, headline, list(methods), found))
     print(f"written: {folder}/curves.md, .json, .png", file=sys.stderr)
     if args.publish:
-        write_atomic(args.publish, json.dumps(published(args, problem, headline, rows)) + "\n")
+        write_atomic(args.publish, json.dumps(published(args, problem, headline, values)) + "\n")
 
 
-def published(args: argparse.Namespace, problem: Problem, headline: Any, rows: list[Any]) -> dict[str, Any]:
+def published(
+    args: argparse.Namespace, problem: Problem, headline: Any, values: dict[str, Any]
+) -> dict[str, Any]:
     """What ``docs/tables.py`` reads: each object's figure for each size and method."""
     about = {"data": problem.name, "judged": len(problem.val), "seeds": ", ".join(map(str, args.seeds))}
     about |= {"settings": ", ".join(f"{key}={value}" for key, value in args.param), "drawn": args.drawn}
     about |= {"machine": args.machine, "date": str(date.today()), "torch": version("torch")}
-    groups = rows[0]["groups"]
-    kept = [{key: value for key, value in row.items() if key != "groups"} for row in rows]
     return {
         "provenance": about,
         "figure": {headline.key: publish_results.figure(headline)},
-        "groups": groups,
-        "rows": kept,
+        **values,
     }
 
 

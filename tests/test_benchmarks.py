@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from report_helpers import answer, make_data
 
-from hybridkp import fusion
+from hybridkp import fusion, recipes
 from hybridkp.structures import InputError, Problem
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -107,6 +107,23 @@ def test_learning_curves_go_down_and_name_the_best(made_up, tmp_path, capsys):
     curve = [sizes[s]["hog+ridge"]["value"] for s in ("10", "20", "60")]
     assert curve == sorted(curve, reverse=True)
     assert (tmp_path / "toy" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_start_on_drawn_faces_is_kept_for_the_same_training_alone(monkeypatch, tmp_path):
+    trained = []
+
+    def train(estimator, problem, path, *, name):
+        trained.append(path)
+        path.touch()
+
+    monkeypatch.setattr(learning_curves.evaluate, "train", train)
+    monkeypatch.setattr(learning_curves.recipes, "with_pretrained", lambda estimator, path, landmarks: path)
+    problem = Problem(make_data(2), size_hw=(32, 32))
+    for epochs in (1, 2, 1):
+        methods = {"heatmap": recipes.make_method(f"heatmap[max_epochs={epochs}]"), "sdm": None}
+        found = learning_curves.twins(methods, problem, 2, tmp_path)
+        assert list(found) == ["heatmap", "heatmap from drawn", "sdm"]
+    assert len(trained) == 2 and found["heatmap from drawn"] == trained[0]
 
 
 def test_networks_have_the_same_size_and_the_same_processor_time():
