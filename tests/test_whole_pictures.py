@@ -18,6 +18,7 @@ from hybridkp.detection import GivenStart, WholePicture
 from hybridkp.detection.centre_maps import STRIDE, CentreReader, square_of
 from hybridkp.detection.objects_read import FieldReader, OffsetReader, around, completed
 from hybridkp.detection.part_fields import find_peaks, group, in_order, limb_scores
+from hybridkp.detection.picture_steps import cut_start
 from hybridkp.evaluate import train
 from hybridkp.files import load_model, save_model
 from hybridkp.imaging.geometry import apply_affine, points_box, rescale
@@ -298,6 +299,22 @@ def test_steps_begin_where_the_start_left_off() -> None:
     assert (GivenStart().predict(given) == 1).all()
 
 
+def test_what_steps_know_besides_points_is_kept() -> None:
+    data = sticks(24)
+    steps = recipes.make_method("paf:sdm:covariance").detector
+    model = WholePicture(Rough(), steps, (64, 64)).fit(data.samples)
+    model.start_ = fitted("paf").start_
+    run, image = build(model.runtime_node()), data.samples[0].image
+    (ours,), (theirs,) = model.detect(image), run.detect(image)
+    assert ours.covariance.shape == (4, 2, 2) and (np.linalg.eigvalsh(ours.covariance) > 0).all()
+    np.testing.assert_allclose(theirs.covariance, ours.covariance, rtol=0.01)
+    (found,) = model.start_.detect(image)
+    crop, start, matrix = cut_start(image, found, model.mean_, (64, 64), model.margin)
+    cut = Batch({"image": crop[None], "start": start[None].astype(np.float32)})
+    there = model.detector_.predict_with_covariance(cut)[2][0]  # px of the crop
+    np.testing.assert_allclose(there / matrix[0, 0] ** 2, ours.covariance, rtol=1e-5)
+
+
 def test_expressions_of_whole_pictures() -> None:
     assert recipes.canonical(" paf : sdm ") == "paf:sdm" and recipes.family("onestage:sdm") == "hybrid"
     both = recipes.make_method("onestage[input_px=96]:shape:sdm")
@@ -309,6 +326,7 @@ def test_expressions_of_whole_pictures() -> None:
         ("paf:flip", "has seen the picture as it is"),
         ("paf:tree", "needs score maps"),
         ("paf[bad=1]", "no parameter 'bad'"),
+        ("paf[inputs=depth]", "no parameter 'inputs'"),
     ):
         with pytest.raises(InputError, match=told):
             recipes.make_method(wrong)

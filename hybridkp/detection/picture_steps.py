@@ -7,13 +7,11 @@ and points (K, 2) go out.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any
 
-import numpy as np
-
-from ..imaging.crops import cut, usable_box
+from ..imaging.crops import cut, to_picture, usable_box
 from ..imaging.geometry import apply_affine, crop_matrix
-from ..structures import Array, InputError, Instance
+from ..runtime.nodes import Run, told
+from ..structures import Array, InputError, Instance, Prediction
 from .objects_read import completed
 
 _GIVEN: ContextVar[Array | None] = ContextVar("hybridkp_points_given", default=None)
@@ -28,11 +26,9 @@ def cut_start(
     return cut(image, matrix, size_hw), apply_affine(matrix, completed(found.xy, mean)), matrix
 
 
-def stepped(found: Instance, xy: Array, sure: Array) -> Instance:
-    """The object with the points (K, 2) that the steps gave, and their scores (K,)."""
-    known = sure[np.isfinite(sure)]
-    score = found.score * float(known.mean()) if len(known) else 0.0
-    return Instance(xy, box_xywh=found.box_xywh, area=found.area, score=score, keypoint_scores=sure)
+def stepped(found: Instance, said: Prediction, matrix: Array) -> Instance:
+    """The object with what the steps say of its crop, to which the map leads."""
+    return said.instance(to_picture(matrix, said.xy), found.box_xywh, float(matrix[0, 0]), found.score)
 
 
 def given_points() -> Array:
@@ -43,11 +39,10 @@ def given_points() -> Array:
     return xy
 
 
-def with_points(run: Any, crop: Array, xy: Array) -> tuple[Array, Array]:
-    """What a runtime's function of crops says, beginning with points (K, 2)."""
+def with_points(run: Run, crop: Array, xy: Array) -> Prediction:
+    """All that a runtime's function of crops says, beginning with points (K, 2)."""
     token = _GIVEN.set(xy)
     try:
-        found: tuple[Array, Array] = run(crop)
-        return found
+        return told(run, crop)
     finally:
         _GIVEN.reset(token)

@@ -15,11 +15,20 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..datasets.splits import group_folds
-from ..imaging.crops import to_picture
 from ..imaging.geometry import apply_affine
 from ..imaging.images import as_uint8, check_batch
 from ..metrics.boxes import box_overlap
-from ..structures import MARGIN, Array, Batch, DetectorMixin, InputError, Instance, Sample, check_xy
+from ..structures import (
+    MARGIN,
+    Array,
+    Batch,
+    DetectorMixin,
+    InputError,
+    Instance,
+    Sample,
+    check_xy,
+    predict_all,
+)
 from .picture_points import learned_from, mean_shape
 from .picture_steps import cut_start, stepped
 
@@ -193,8 +202,7 @@ class WholePicture(BaseEstimator):
     def _stepped(self, image: Array, found: Instance) -> Instance:
         crop, start, matrix = self._cut(image, found)
         batch = Batch({"image": crop[None], START: start[None].astype(np.float32)})
-        xy, sure = (rows[0] for rows in self.detector_.predict_with_score(batch))
-        return stepped(found, to_picture(matrix, xy), sure)
+        return stepped(found, predict_all(self.detector_, batch)[0], matrix)
 
     def runtime_node(self) -> dict[str, Any]:
         check_is_fitted(self, "start_")

@@ -228,7 +228,7 @@ class _Maker:
     def shown(self, row: Row, part: Part) -> tuple[Part, tuple[str, ...]] | None:
         """The part without its ``inputs``, and these, where a detector of pictures is shown them instead."""
         written = dict(part.options).get("inputs")
-        if written is None or self.task.name != "landmarks" or row.holds:
+        if written is None or self.task.name != "landmarks" or row.holds or row.slots == self.task.pictures:
             return None
         targets = [row.target, *(layer.target for layer in _layers(row.inside))]
         if any("inputs" in Construction(target).own for target in targets):

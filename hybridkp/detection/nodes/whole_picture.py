@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ...imaging.crops import to_picture
 from ...imaging.images import as_uint8
 from ...runtime.nodes import Node, Run, build
 from ...runtime.values import array, number, whole
@@ -41,15 +40,14 @@ class PictureRun:
 
     def _stepped(self, image: Array, run: Run, found: Instance) -> Instance:
         crop, start, matrix = cut_start(image, found, self.mean, self.size_hw, self.margin)
-        xy, sure = with_points(run, crop, start.astype(np.float32))
-        return stepped(found, to_picture(matrix, xy), sure)
+        return stepped(found, with_points(run, crop, start.astype(np.float32)), matrix)
 
     def check(self, blank: Array) -> int:
         """How many points it gives; what does not fit together fails."""
         self.detect(blank)
         if self.run is not None:
-            xy, score = with_points(self.run, blank, self.mean.astype(np.float32))
-            if xy.shape != self.mean.shape or score.shape != (len(xy),):
+            said = with_points(self.run, blank, self.mean.astype(np.float32))
+            if said.xy.shape != self.mean.shape or said.score.shape != (len(said.xy),):
                 raise ValueError("landmarks")
         return len(self.mean)
 
