@@ -19,6 +19,7 @@ from typing import Any
 import landmark_sets as sets
 import numpy as np
 from presence import NET, read_arguments
+from scipy.stats import spearmanr
 
 from hybridkp import evaluate, memory
 from hybridkp.recipes import make_method
@@ -48,7 +49,7 @@ def judged(method: str, problem: Problem) -> dict[str, Any]:
         "slope": float(model.slope_),
         "out_of_fold": [float(part) for part in model.coverage_],
         "median_radius_px": float(np.median(radius)),
-        "rank_correlation": rank_correlation(radius[known], error[known]),
+        "rank_correlation": float(spearmanr(radius[known], error[known]).statistic),
         "coverage": [],
     }
     for level in LEVELS:
@@ -56,12 +57,6 @@ def judged(method: str, problem: Problem) -> dict[str, Any]:
         found = bootstrap_interval(np.nanmean(inside, axis=1), val.groups)
         row["coverage"].append([float(found.value), float(found.low), float(found.high)])
     return row
-
-
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's."""
-    ranks = [np.argsort(np.argsort(values)) for values in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

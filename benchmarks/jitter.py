@@ -74,7 +74,7 @@ def _run(model: Any, shot: tracking.Shot, rows: list[Any], part: Array, k: int, 
     for name in set().union(*shot.truth):
         if all(name in shot.truth[t] for t in part):
             truth = np.stack([shot.truth[t][name] for t in part])
-            off, size = float(np.nanmean(np.linalg.norm(truth - xy, axis=2))), tracking._size(shot, name)
+            off, size = float(np.nanmean(np.linalg.norm(truth - xy, axis=2))), tracking.size_of(shot, name)
             if off < near * size and (best is None or off < best[0]):
                 best = off, truth, size
     if best is None:
@@ -172,7 +172,7 @@ def grid(out: Path) -> Iterator[Run]:
     films = list(dict.fromkeys(train.groups))
     taught, told = films[: len(films) // 2 + 1], films[len(films) // 2 + 1 :]
     part = train.subset([i for i, group in enumerate(train.groups) if group in taught])
-    model = tracking._without_finder(tracking.fitted("sdm-fast", thin(part, 400), 128, out / "jitter", False))
+    model = tracking.without_finder(tracking.fitted("sdm-fast", thin(part, 400), 128, out / "jitter", False))
     for film in told:
         own = [s for s in train if s.group == film]
         rows = [{0: s.instances[0].xy} for s in own]
@@ -189,7 +189,7 @@ def procedural(method: str, out: Path, quick: bool = False) -> Iterator[Run]:
         film = make_film(n, size, seed, background="real-train")
         truth = [{i.track: i.xy for i in s.instances} for s in film]
         first = np.stack([i.box_xywh for i in film.samples[0].instances]) if quick else None
-        own = tracking._without_finder(model) if quick else model
+        own = tracking.without_finder(model) if quick else model
         shot = tracking.Shot(str(seed), [s.image for s in film], truth, first)
         yield from detected(own, shot, np.inf if quick else NEAR)
 

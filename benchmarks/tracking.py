@@ -201,7 +201,7 @@ def identities(shot: Shot, rows: list[dict[int, Array]], similar: list[Array]) -
 def places(shot: Shot, rows: list[dict[int, Array]], similar: list[Array]) -> dict[str, float]:
     """Mean error and jitter of what was followed, in percent of the object's size; how much was."""
     error, jitter, own, seen, total = [], [], [], 0, 0
-    size = {k: _size(shot, k) for k in sorted(set().union(*shot.truth))}
+    size = {k: size_of(shot, k) for k in sorted(set().union(*shot.truth))}
     for k, length in size.items():
         track = np.full((len(rows), *next(iter(shot.truth[0].values())).shape), np.nan)
         true = track.copy()
@@ -244,7 +244,7 @@ def returns(shot: Shot, rows: list[dict[int, Array]], similar: list[Array]) -> l
     return out
 
 
-def _size(shot: Shot, k: int) -> float:
+def size_of(shot: Shot, k: int) -> float:
     """Square root of the usual area of an object's box, px."""
     return float(np.median([np.sqrt(np.prod(points_box(t[k])[2:])) for t in shot.truth if k in t]))
 
@@ -263,7 +263,7 @@ def judged(name: str, quick: bool, folder: Path) -> dict[str, Any]:
             for variant, settings in VARIANTS.items():
                 if shot.boxes is not None and "find_every" in settings:
                     continue  # nobody looks
-                own = _without_finder(model) if shot.boxes is not None else model
+                own = without_finder(model) if shot.boxes is not None else model
                 found, seconds = followed(own, shot, {**common, **settings})
                 similar = similarities(shot, found)
                 row = {"film": shot.name, "method": method, "variant": variant, "frames": len(found)}
@@ -277,7 +277,7 @@ def judged(name: str, quick: bool, folder: Path) -> dict[str, Any]:
     return {"task": "tracking", "data": name, "provenance": {**facts, "command": command}, "rows": rows}
 
 
-def _without_finder(model: Any) -> Any:
+def without_finder(model: Any) -> Any:
     from hybridkp.detection import BoxesGiven, TopDown
 
     top = TopDown(BoxesGiven(), model)

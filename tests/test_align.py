@@ -75,6 +75,11 @@ def test_five_points_of_any_scheme() -> None:
     np.testing.assert_allclose(got[:3], FACE_TEMPLATE[:3])
     assert np.isnan(got[3:]).all() and align(np.zeros((120, 120), np.uint8), got).shape == (112, 112)
 
+    sides = ["left_eye", "right_eye", "nose", "left_mouth", "right_mouth"]  # of the picture
+    profile = FACE_TEMPLATE.copy()
+    profile[1] = np.nan
+    np.testing.assert_allclose(five_points(profile, sides), profile)
+
 
 def test_what_cannot_be_aligned_is_told() -> None:
     picture = np.zeros((50, 50, 3), np.uint8)

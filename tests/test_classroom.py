@@ -25,7 +25,7 @@ from hybridkp.classroom.server import MOST_BYTES
 from hybridkp.classroom.writer import WEB
 from hybridkp.evaluate import make_crops
 from hybridkp.files import save_model
-from hybridkp.landmarks import MeanShape
+from hybridkp.landmarks import MeanShape, WithPresence
 from hybridkp.structures import stages_of
 
 #: px; OpenCV 4 interpolates in steps of 1/32 px, the graphs as OpenCV 5 does
@@ -370,22 +370,28 @@ def test_the_graph_tells_the_stages_and_the_maps(room) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     crop = room.plates["1"].image[32:96, 32:96]
     for model in room.models.models:
-        graph, names = staged_graph(model.detector)
-        out = onnxruntime.InferenceSession(graph)
-        planes = np.moveaxis(crop, 2, 0)[None].astype(np.float32)
-        found = dict(zip([o.name for o in out.get_outputs()], out.run(None, {"image": planes}), strict=True))
-        stages = stages_of(model.detector, crop[None], "points")
-        assert names == [s.name for s in stages]
-        for n, stage in enumerate(stages):
-            off = np.abs(found["stages"][n] - stage.xy[0])
-            assert np.median(off) < ENGINES and off.max() < 0.3, (
-                "a place on the edge of two pixels may tip over"
-            )
-        score = model.detector.predict_with_score(crop[None])[1][0]
-        assert np.median(np.abs(found["score"] - score)) < 0.02
-        if model.name == "heatmap":
-            maps = model.detector.score_maps(crop[None], stride=2)[0]
-            np.testing.assert_allclose(found["maps"], maps, atol=1e-4)
+        judged = WithPresence(model.detector)  # as hybridkp train leaves it: only the scores are others
+        judged.detector_, judged.size_hw_ = model.detector, model.detector.size_hw_
+        judged.mean_ = model.detector.predict(crop[None])[0]
+        judged.weights_, judged.offset_ = np.zeros(16 * 8 + 5), 0.0
+        for detector in (model.detector, judged):
+            graph, names = staged_graph(detector)
+            out = onnxruntime.InferenceSession(graph)
+            planes = np.moveaxis(crop, 2, 0)[None].astype(np.float32)
+            said = out.run(None, {"image": planes})
+            found = dict(zip([o.name for o in out.get_outputs()], said, strict=True))
+            stages = stages_of(detector, crop[None], "points")
+            assert names == [s.name for s in stages]
+            for n, stage in enumerate(stages):
+                off = np.abs(found["stages"][n] - stage.xy[0])
+                assert np.median(off) < ENGINES and off.max() < 0.3, (
+                    "a place on the edge of two pixels may tip over"
+                )
+            score = detector.predict_with_score(crop[None])[1][0]
+            assert np.median(np.abs(found["score"] - score)) < 0.02
+            if model.name == "heatmap":
+                maps = model.detector.score_maps(crop[None], stride=2)[0]
+                np.testing.assert_allclose(found["maps"], maps, atol=1e-4)
 
 
 def test_the_page_is_written_whole_and_says_how_it_agrees(room, tmp_path, monkeypatch) -> None:

@@ -18,6 +18,7 @@ from hybridkp.checks import make_annotated, make_problem
 from hybridkp.cli import main
 from hybridkp.datasets import convert_dataset, load_dataset, make_faces, write_coco
 from hybridkp.descriptors import HOG, ORB, SIFT, SURF, MultiLevel
+from hybridkp.detection import BoxesGiven, TopDown
 from hybridkp.evaluate import (
     Problem,
     bench,
@@ -30,7 +31,7 @@ from hybridkp.evaluate import (
     stored_models,
     train,
 )
-from hybridkp.files import load_predictions, save_predictions
+from hybridkp.files import load_model, load_predictions, save_predictions
 from hybridkp.imaging import gaussian_pyramid
 from hybridkp.landmarks import HolisticRegressor, MeanShape
 from hybridkp.metrics import metrics_for, scorer
@@ -120,6 +121,15 @@ def test_the_command_writes_the_benchs_figures_beside_foreign_ones(
     assert "Report:" in capsys.readouterr().out
     assert main(["evaluate", str(folder / "all"), models[0], "-o", str(tmp_path)]) == 2
     assert "the data come last" in capsys.readouterr().err
+
+
+def test_a_model_with_a_finder_is_refused_in_a_line(
+    folder: Path, val: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finds = TopDown(BoxesGiven(), load_model(folder / "mean.hkp"))
+    monkeypatch.setattr("hybridkp.evaluate.conditions.load_model", lambda path: finds)
+    with pytest.raises(InputError, match="a finder has no place"):
+        evaluate([folder / "mean.hkp"], val, out=tmp_path)
 
 
 def test_names_of_models(folder: Path, val: Dataset, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from hybridkp.landmarks import (
     LocalBinaryFeatures,
     MeanShape,
     PatchDetector,
+    WithPresence,
 )
 from hybridkp.runtime import export_onnx
 from hybridkp.runtime.builder import Complex, Graph, Tensor, declared
@@ -233,7 +234,10 @@ def test_stock_opencv_runs_networks(tmp_path, kind):
 
 def test_opencvs_keypoints_model_reads_the_maps(tmp_path):
     model = fitted("heatmap")
-    path = export_onnx(model, tmp_path / "maps.onnx", opencv=True, maps=True)
+    held = WithPresence(model)
+    held.detector_, held.size_hw_ = model, model.size_hw_
+    held.mean_, held.weights_, held.offset_ = np.ones((1, 2)), np.ones(1), 0.0
+    path = export_onnx(held, tmp_path / "maps.onnx", opencv=True, maps=True)
     reader = cv2.dnn.KeypointsModel(str(path))
     reader.setInputParams(1.0, (64, 64))
     for crop, maps in zip(HELD_OUT[:3], model.score_maps(HELD_OUT[:3], stride=4), strict=True):

@@ -162,3 +162,24 @@ def test_whole_pictures_say_it_too(model, tmp_path):
 def test_the_grammar_knows_it():
     made = recipes.make_method("mean-shape:presence")
     assert isinstance(made, WithPresence) and isinstance(made.detector, MeanShape)
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("mean-shape", "mean-shape:presence"),
+        ("hog+svm/mean-shape:covariance", "hog+svm/mean-shape:covariance:presence"),
+        ("mean-shape:presence[penalty=9]", "mean-shape:presence[penalty=9]"),
+        ("hog+svm/mean-shape:presence:covariance", "hog+svm/mean-shape:presence:covariance"),
+    ],
+)
+def test_training_adds_it_once(method, name):
+    made, called = recipes.with_presence(recipes.make_method(method), method)
+    assert called == name
+    assert sum(isinstance(part, WithPresence) for part in (made, *made.get_params().values())) == 1
+
+
+def test_score_maps_are_found_behind_it(model, tmp_path):
+    pytest.importorskip("onnx")
+    with pytest.raises(InputError, match="HolisticRegressor has none"):
+        runtime.export_onnx(model, tmp_path / "m.onnx", opencv=True, maps=True)

@@ -427,6 +427,8 @@ def test_a_camera_that_is_not_there_and_a_recording_that_is(monkeypatch, tmp_pat
     (tmp_path / "predictions.json").write_text("{}")
     with pytest.raises(InputError, match="choose another"):
         follow_film(Tracker(Sees()), Camera(0), tmp_path)
+    with pytest.raises(InputError, match="lag=0"):
+        follow_film(Tracker(Sees(), lag=2), Camera(0), tmp_path / "late")
     (tmp_path / "7").mkdir()
     assert not is_camera("7"), "what lies there is meant"
 

@@ -17,6 +17,7 @@ from onnx import helper
 from ..explain.evidence import STRIDE, inside
 from ..runtime.builder import OPSET, Crop, Graph, Tensor, declared, emit
 from ..runtime.export import crops_node
+from ..runtime.onnx_export import BESIDE
 from ..structures import MapsNode, stages_of, supports
 
 
@@ -67,6 +68,9 @@ def _stages(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     if node["kind"] == "fusion.refined":
         yield from _stages(node["detector"])
+    if node["kind"] in BESIDE:  # the last points are the detector's own
+        *earlier, _ = _stages(node["detector"])
+        yield from earlier
     yield node
 
 

@@ -66,7 +66,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, split_names, thin
-    from ..detection import WholePicture
     from ..structures import InputError
 
     name = recipes.canonical(f"{args.finder}/{args.method}" if args.finder else args.method)
@@ -83,9 +82,8 @@ def run(args: argparse.Namespace) -> int:
         estimator = recipes.with_teacher(estimator, args.teacher, data.landmarks, weight, args.margin)
     elif args.weight is not None:
         raise InputError("--weight needs --teacher MODEL: whose points are to be weighed?")
-    whole = isinstance(estimator, WholePicture)  # its objects are found, and have probabilities
-    if not args.no_presence and not name.endswith(":presence") and not whole:
-        estimator, name = recipes.with_presence(estimator), f"{name}:presence"
+    if not args.no_presence:
+        estimator, name = recipes.with_presence(estimator, name)
     problem = evaluate.Problem(data, size_hw=(args.crop, args.crop), margin=args.margin)
     args.resume = "Finished fits are kept beside the model file; give the same command again to go on."
     start = time.perf_counter()

@@ -24,6 +24,7 @@ from ..files.lease import clear_abandoned, work_in
 from ..memory.sources import fingerprint
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import MARGIN, TICKETS, Dataset, InputError, Predictions, Problem, as_problem, modalities_of
+from .bench_landmarks import check_crops_only
 from .crops import Crops, passing_crops
 from .executors import AnyExecutor, elsewhere, run_calls, until_visible
 from .processes import Progress, count_workers, file_name, versions
@@ -171,6 +172,7 @@ def _predicted(
     model: str | os.PathLike[str], name: str, crops: Crops, harder: Dataset, about: Mapping[str, Any]
 ) -> Predictions:
     estimator = load_model(model)
+    check_crops_only(name, estimator)
     if TICKETS in modalities_of(estimator):
         raise InputError(f"{name}: its start's predictions are of the pictures as they are: leave it out")
     xy, score = memory.predict_in_blocks(estimator, crops.batch)

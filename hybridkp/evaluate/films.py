@@ -72,6 +72,8 @@ def follow_film(
     same way.  A camera's frames come once: they are drawn as they come, without ``smooth``, and a folder that
     holds predictions already is refused.
     """
+    if tracker.lag:
+        raise InputError("a film's rows are written as its frames come: use lag=0, and smooth=True")
     live = isinstance(film, Camera)
     source, folder, meta = film if isinstance(film, Camera) else Film(film), Path(out), dict(meta or {})
     if live and (folder / "predictions.json").exists():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..stats.calibration import logit as logit
 from ..stats.calibration import probability
 from ..structures import Array
 
@@ -30,12 +31,6 @@ def weighted_points(xy: Array, weights: Array, score: Array) -> tuple[Array, Arr
     fused = (np.nan_to_num(xy) * weights[..., None]).sum(0)
     fused[total <= 0] = np.nan
     return fused.astype(np.float32), (np.nan_to_num(score) * weights).sum(0).astype(np.float32)
-
-
-def logit(score: Array) -> Array:
-    """Log-odds of a score, kept within 1 % and 99 %."""
-    clipped = np.clip(np.nan_to_num(score), 0.01, 0.99)
-    return np.log(clipped / (1 - clipped))
 
 
 def recalibrated(score: Array, calibration: Array, there: ArrayLike) -> Array:

@@ -62,8 +62,8 @@ def five_points(keypoints: ArrayLike, landmarks: Sequence[str]) -> Array:
         raise InputError("the landmarks' names show no eyes and nose: give the five points yourself")
     out = np.stack([_mean(xy[list(part)]) for part in rows])
     below = _mean(out[2:])
-    across, down = out[1] - out[0], below - _mean(out[:2])
-    if across[0] * down[1] - across[1] * down[0] < 0:  # names are of the person's sides
+    across, down = _mean(out[[1, 4]] - out[[0, 3]]), below - _mean(out[:2])
+    if across[0] * down[1] - across[1] * down[0] < 0:  # names are of the picture's sides
         out = out[[1, 0, 2, 4, 3]]
     return out
 

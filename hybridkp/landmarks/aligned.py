@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..stats.calibration import logit
 from ..structures import Array
 from .fast_descent import ShapeFrame, as_complex, channel_maps, warp_frame
 
@@ -15,7 +16,6 @@ FRAME_PX = 64  #: longer side of the frame that the crop is laid in
 CELL_PX = 8
 N_ORIENTATIONS = 8
 N_FACTS = 5  #: numbers of a row that are no cells
-LEAST = 0.01  #: a score counts as at least that, and as at most 1 less that
 
 
 def frame_scale(size_hw: tuple[int, int]) -> float:
@@ -46,6 +46,5 @@ def aligned_row(grey: Array, xy: Array, score: Array, mean: Array) -> Array:
     cells = np.sqrt(channels[CELL_PX // 2 :: CELL_PX, CELL_PX // 2 :: CELL_PX].ravel())
     size = np.log(abs(shape.turn(z)))
     shift = abs(z.mean() - shape.centre) / (max(grey.shape) / 2)
-    sure = np.clip(np.nan_to_num(np.asarray(score, float)), LEAST, 1 - LEAST)
-    odds = np.log(sure / (1 - sure))
+    odds = logit(np.asarray(score, float))
     return np.concatenate([cells.astype(float), [size, size**2, shift**2, odds.mean(), odds.min()]])

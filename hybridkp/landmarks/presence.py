@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.images import check_batch, crops_to_grey
@@ -24,13 +23,11 @@ from ..structures import (
     Array,
     DetectorMixin,
     InputError,
-    MapsNode,
     Prediction,
     Stage,
     check_xy,
     predict_all,
     stages_of,
-    supports,
 )
 from .aligned import N_FACTS, aligned_row
 from .nodes.presence import presence_of, with_presence
@@ -183,11 +180,6 @@ class WithPresence(DetectorMixin, BaseEstimator):
     def held(self) -> list[tuple[str, Any]]:
         """The detector whose points these are."""
         return [("points", self.detector_)]
-
-    @available_if(lambda self: supports(self.detector, MapsNode))
-    def maps_node(self, stride: int) -> dict[str, Any]:
-        node: dict[str, Any] = self.detector_.maps_node(stride)
-        return node
 
     def runtime_node(self) -> dict[str, Any]:
         return {

@@ -107,14 +107,24 @@ def with_teacher(
     return with_parameters(estimator, {"teacher": teacher(file, landmarks, weight=weight, margin=margin)})
 
 
-def with_presence(estimator: Any) -> Any:
-    """The estimator, whose detector also says whether a crop holds an object: the step ``presence``."""
-    from ..detection import TopDown
+def with_presence(estimator: Any, name: str) -> tuple[Any, str]:
+    """The estimator and its name, with the step ``presence`` where none says yet whether there is an object.
+
+    One that begins with whole pictures stays as it is: it finds its objects, with a probability.
+    """
+    from ..detection import TopDown, WholePicture
+    from ..fusion import WithCovariance
     from ..landmarks import WithPresence
 
     if isinstance(estimator, TopDown):
-        return estimator.set_params(detector=with_presence(estimator.detector))
-    return estimator if isinstance(estimator, WithPresence) else WithPresence(estimator)
+        detector, name = with_presence(estimator.detector, name)
+        return estimator.set_params(detector=detector), name
+    says = estimator
+    while isinstance(says, WithCovariance):  # which passes presence on
+        says = says.detector
+    if isinstance(says, WholePicture | WithPresence):
+        return estimator, name
+    return WithPresence(estimator), f"{name}:presence"
 
 
 def check_parameters(estimators: Sequence[Any], params: Params) -> None:

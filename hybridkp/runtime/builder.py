@@ -338,7 +338,7 @@ def members(node: dict[str, Any], crop: Crop) -> tuple[Tensor, Tensor]:
 
 
 def logit(score: Tensor) -> Tensor:
-    """As :func:`hybridkp.fusion.kernels.logit`."""
+    """As :func:`hybridkp.stats.calibration.logit`."""
     clipped = score.clip(0.01, 0.99)
     return (clipped / (1.0 - clipped)).log()
 

@@ -81,14 +81,14 @@ def export_onnx(
         raise InputError(f"pixels must be one of {', '.join(INPUTS)}, for cv2.dnn float; got {pixels!r}")
     if opencv and picture is not None:
         raise InputError("cv2.dnn takes crops, one at a time: leave out the picture's size")
-    if maps and not (opencv and supports(model, MapsNode)):
-        why = "is for cv2.dnn" if not opencv else f"asks for score maps, and {type(model).__name__} has none"
-        raise InputError(f"maps {why}: export points instead")
     node = crops_node(model) if picture is None else refuse_pictures(fitted_node(model))
     size_hw = _two(model.size_hw_)
     margin = float((meta or {}).get("margin", MARGIN))
     while opencv and node["kind"] in BESIDE:
-        node = node["detector"]
+        node, model = node["detector"], getattr(model, "detector_", model)
+    if maps and not (opencv and supports(model, MapsNode)):
+        why = "is for cv2.dnn" if not opencv else f"asks for score maps, and {type(model).__name__} has none"
+        raise InputError(f"maps {why}: export points instead")
     if maps:
         graph = _maps(model, node, size_hw)
     elif picture is None:

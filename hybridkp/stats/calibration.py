@@ -24,6 +24,12 @@ def probability(raw: Array, calibration: Sequence[float] | Array) -> Array:
     return 1 / (1 + np.exp(-(slope * raw + offset)))
 
 
+def logit(score: Array) -> Array:
+    """Log-odds of a score, kept within 1 % and 99 %."""
+    clipped = np.clip(np.nan_to_num(score), 0.01, 0.99)
+    return np.log(clipped / (1 - clipped))
+
+
 def calibrate(raw: ArrayLike, hit: ArrayLike, steps: int = 30) -> tuple[float, float]:
     """(a, b) so that sigmoid(a raw + b) is the probability of ``hit`` (Platt 1999).
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.builder import Complex, Crop, Points, Tensor, emit_all, sigmoid
-from ..aligned import CELL_PX, LEAST, N_ORIENTATIONS, frame_scale
+from ...runtime.builder import Complex, Crop, Points, Tensor, emit_all, logit, sigmoid
+from ..aligned import CELL_PX, N_ORIENTATIONS, frame_scale
 from ..fast_descent import ShapeFrame
 from ..frames import frame_size
 from .channels import channel_maps
@@ -43,6 +43,5 @@ def _row(node: dict[str, Any], crop: Crop, xy: Tensor, score: Tensor) -> Tensor:
     apart = z.sum(0, keep=True).scaled(1 / k) - Complex.of(g, [shape.centre])
     shift = apart.scaled(2 / max(crop.size_hw)).abs()
     row = cells.sqrt().transpose(1, 2, 0).reshape(-1).to(np.float64)
-    sure = score.to(np.float64).clip(LEAST, 1 - LEAST)
-    odds = (sure / (1.0 - sure)).log()
+    odds = logit(score.to(np.float64))
     return g.concat([row, size, size * size, shift * shift, odds.mean(0), -(-odds).largest(0)])
