@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -184,12 +185,24 @@ def test_tracks_of_arrays(tmp_path) -> None:
         ({"start": np.array([0, 900, 1, 2, 3, 4])}, "not there"),
         ({"xy": np.zeros((3, 5))}, "do not fit"),
         ({"action": np.array(["a"])}, "action must be"),
-        ({"action": np.array([{"a": 1}] * 6, object)}, "no tracks can be read"),
+        ({"start": np.array([0, np.nan, 1, 2, 3, 4])}, "not there"),
+        ({"start": np.full(6, 2**62), "length": np.full(6, 2**62)}, "not there"),
+        ({"start": np.full(6, 250, np.uint8), "length": np.full(6, 255, np.uint8)}, "not there"),
+        ({"start": np.array(list("abcdef"))}, "no tracks can be read"),
+        ({"action": np.array([{"a": 1}] * 6, object)}, r"no \.npz of plain arrays"),
     ],
 )
 def test_damaged_arrays_are_told(tmp_path, change, words) -> None:
     write_npz(tmp_path / "t.npz", 6, **change)
     with pytest.raises(InputError, match=words):
+        load_tracks(tmp_path / "t.npz")
+
+
+def test_a_header_that_numpy_cannot_parse_is_told(tmp_path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': ("
+    with zipfile.ZipFile(tmp_path / "t.npz", "w") as file:
+        file.writestr("xy.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(InputError, match=r"no \.npz of plain arrays"):
         load_tracks(tmp_path / "t.npz")
 
 

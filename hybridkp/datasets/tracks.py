@@ -8,7 +8,6 @@ them.  In a folder, the name of the subfolder that a file lies in is its action.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from ..files.npz import read_npz
 from ..structures import Array, InputError, short_repr
 from .coco import dataset_of, read_json
 from .layouts import infer_flip
 
 ENDINGS = (".json", ".csv", ".npz")
-MAX_BYTES = 2**32  #: of the arrays in a file
 _NEEDED, _WORDS = ("xy", "start", "length"), ("action", "view", "name", "group")
 
 
@@ -135,7 +134,7 @@ def _read(file: Path, label: str, group: str = "") -> Tracks:
         return readers[file.suffix](file, label, group or file.stem)
     except InputError:
         raise
-    except (OSError, ValueError, LookupError, TypeError, MemoryError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, TypeError, MemoryError) as error:
         words = " ".join(str(error).split())[:150]
         raise InputError(f"{file}: no tracks can be read from it ({type(error).__name__}: {words})") from None
 
@@ -146,22 +145,16 @@ def _read(file: Path, label: str, group: str = "") -> Tracks:
 
 
 def _read_npz(file: Path, label: str, group: str) -> Tracks:
-    with zipfile.ZipFile(file) as parts:
-        if sum(part.file_size for part in parts.infolist()) > MAX_BYTES:
-            raise InputError(f"{file}: is too large when unpacked")
-    with np.load(file, allow_pickle=False) as arrays:
-        missing = [name for name in _NEEDED if name not in arrays.files]
-        if missing:
-            raise InputError(
-                f"{file}: has no array {missing[0]!r}; it needs xy (F, K, 2), start and length (N,)"
-            )
-        values = {name: arrays[name] for name in (*_NEEDED, *_WORDS, "joints") if name in arrays.files}
+    values = read_npz(file, (*_NEEDED, *_WORDS, "joints"))
+    missing = [name for name in _NEEDED if name not in values]
+    if missing:
+        raise InputError(f"{file}: has no array {missing[0]!r}; it needs xy (F, K, 2), start and length (N,)")
     xy, start, length = np.asarray(values["xy"], float), values["start"], values["length"]
     n = len(start)
     if xy.ndim != 3 or xy.shape[2] != 2 or start.shape != (n,) or length.shape != (n,) or not n:
         raise InputError(f"{file}: xy {xy.shape}, start {start.shape}, length {length.shape} do not fit")
-    start, length = start.astype(np.int64), length.astype(np.int64)
-    if (start < 0).any() or (length < 1).any() or (start + length > len(xy)).any():
+    start, length = (np.nan_to_num(v, nan=-1, posinf=-1).astype(np.int64) for v in (start, length))
+    if (start < 0).any() or (length < 1).any() or (length > len(xy) - start).any():
         raise InputError(f"{file}: start and length name frames that are not there")
     known = np.isfinite(xy).all(2) & (xy != 0).any(2)
     xy = np.where(known[..., None], xy, np.nan)
