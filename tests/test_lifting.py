@@ -167,6 +167,35 @@ def test_the_command_compares_and_writes(tmp_path, capsys):
     assert "MPJPE" in page and "3 sequences" in page and "https://" not in page
 
 
+def test_what_the_command_refuses(tmp_path, capsys):
+    write_pairs(tmp_path / "a.npz", 60, 2)
+    np.savez(tmp_path / "bare.npz", **_FIVE)
+    files, out = [str(tmp_path / "a.npz")] * 2, str(tmp_path / "o.npz")
+    assert main(["lift", *files, "--root", "99", "--axes", "given", "-o", out]) == 2
+    assert "root 99 is none of the 8 landmarks" in capsys.readouterr().err
+    assert main(["lift", str(tmp_path / "bare.npz"), files[0], "--group-by", "x", "-o", out]) == 2
+    assert "--group-by needs sequences" in capsys.readouterr().err
+
+
+def test_poses_that_lack_a_point_are_not_judged_and_told(tmp_path, capsys):
+    write_pairs(tmp_path / "train.npz", 120, 2)
+    xy, xyz = poses(60, 3)
+    xy[3, 2], xyz[5] = np.nan, np.nan
+    np.savez(tmp_path / "val.npz", xy=xy, xyz=xyz)
+    out = tmp_path / "lifted.npz"
+    files = [str(tmp_path / f"{split}.npz") for split in ("train", "val")]
+    assert main(["lift", *files, "--lifters", "ridge", "--axes", "given", "-o", str(out)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:3]]
+    assert rows[0][0] == "ridge" and float(rows[0][1]) < float(rows[1][2])
+    page = out.with_suffix(".html").read_text()
+    assert "58 poses judged" in page and "2 poses lack a point" in page
+    with np.load(out) as found:
+        assert found["points"].shape == (60, K, 3) and np.isnan(found["points"][3]).all()
+
+
+_FIVE = {"xy": np.zeros((5, K, 2)), "xyz": np.zeros((5, K, 3))}
+
+
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
@@ -177,6 +206,12 @@ def test_the_command_compares_and_writes(tmp_path, capsys):
         ),
         ({"xy": np.zeros((5, K, 2)), "xyz": np.zeros((5, K, 3)), "start": [0], "length": [1, 2]}, "differ"),
         ({"xy": np.zeros((5, K, 2), str), "xyz": np.zeros((5, K, 3))}, "must hold numbers"),
+        ({**_FIVE, "start": [0], "length": [5], "camera": ["left"]}, "must hold whole numbers"),
+        ({**_FIVE, "start": ["a"], "length": [5]}, "must hold whole numbers"),
+        ({**_FIVE, "start": 0, "length": 5}, "differ"),
+        ({**_FIVE, "skeleton": [1, 2, 3]}, "must hold pairs"),
+        ({**_FIVE, "skeleton": [["a", "b"]]}, "must hold pairs"),
+        ({**_FIVE, "skeleton": [[0, K]]}, "landmarks 0 to 7"),
     ],
 )
 def test_damaged_pairs(tmp_path, arrays, says):

@@ -1,20 +1,31 @@
-"""NumPy's .npz of plain arrays, read without running anything that a file may hold.
+"""NumPy's .npz of plain arrays, written, and read without running anything that a file may hold.
 
 Headers are looked at before memory is asked for.  What the arrays mean is the business of those who ask.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..structures import Array, InputError
+from .atomic import write_atomic
 
 MAX_BYTES = 1 << 31  #: that the arrays of an npz may take
+
+
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """An npz of plain arrays, whole or not at all."""
+    data = io.BytesIO()
+    np.savez_compressed(data, **arrays)
+    write_atomic(path, data.getvalue())
 
 
 def read_npz(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[str, Array]:

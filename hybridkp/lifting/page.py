@@ -5,7 +5,6 @@ Pairs come in; figures, the best poses and one self-contained HTML page go out.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..files import write_atomic
+from ..files.npz import write_npz
 from ..metrics import mpjpe, p_mpjpe
-from ..report.cells import number
+from ..metrics.landmarks import mean_of_known
+from ..report.cells import number, sortable
+from ..report.embed import evenly
 from ..report.output import about_page
 from ..report.rendering import render_page
 from ..report.space import space_context
@@ -24,9 +26,11 @@ from ..structures import Array, InputError
 from ..structures.base import short_repr
 from .fused import FusedLifter
 from .pairs import PosePairs
+from .rows import check_root
 from .tuning import LIFTERS, choose_lifter
 
 FUSED = ("average", "stack")
+SHOWN = 40  #: poses in space on the page
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +58,13 @@ def compare_lifters(
     Raises
     ------
     InputError
-        For an unknown kind, and for pairs of another number of landmarks.
+        For an unknown kind or root, and for pairs of another number of landmarks.
     """
     if train.xy.shape[1:] != val.xy.shape[1:]:
         raise InputError(
             f"the pairs differ: {train.xy.shape[1]} landmarks to learn from, {val.xy.shape[1]} to judge"
         )
+    check_root(root, train.xy.shape[1])
     unknown = [kind for kind in kinds if kind not in LIFTERS]
     if unknown or not kinds:
         raise InputError(f"no lifter {unknown[0] if unknown else ''!r}: {', '.join(LIFTERS)}")
@@ -81,22 +86,24 @@ def compare_lifters(
 
 
 def judged(lifted: Lifted, val: PosePairs, root: int = 0) -> dict[str, Array]:
-    """``mpjpe`` and ``p_mpjpe`` (B,) in the pairs' unit; infinite where a pose was not given."""
-    truth = val.xyz - val.xyz[:, [root]]
+    """``mpjpe`` and ``p_mpjpe`` (B,) in the pairs' unit; NaN for a pair that lacks a point in the picture,
+    of which no lifter says anything, or its truth."""
+    whole = np.isfinite(val.xy).all((1, 2), keepdims=True)
+    truth = np.where(whole, val.xyz - val.xyz[:, [root]], np.nan)
     return {"mpjpe": mpjpe(truth, lifted.xyz), "p_mpjpe": p_mpjpe(truth, lifted.xyz)}
 
 
 def ranked(found: Sequence[Lifted], val: PosePairs, root: int = 0) -> list[tuple[Lifted, dict[str, Array]]]:
     """The lifters with their errors, the least MPJPE first."""
     pairs = [(one, judged(one, val, root)) for one in found]
-    return sorted(pairs, key=lambda pair: float(pair[1]["mpjpe"].mean()))
+    return sorted(pairs, key=lambda pair: float(mean_of_known(pair[1]["mpjpe"])))
 
 
 def table(found: Sequence[Lifted], val: PosePairs, root: int = 0) -> str:
     """Lines for a terminal."""
     lines = [f"{'lifter':14}  MPJPE    P-MPJPE"]
     for one, scores in ranked(found, val, root):
-        cells = (number(float(scores[key].mean()), -3) for key in ("mpjpe", "p_mpjpe"))
+        cells = (number(float(mean_of_known(scores[key])), -3) for key in ("mpjpe", "p_mpjpe"))
         lines.append(f"{one.name:14}  " + "  ".join(f"{c:7}" for c in cells))
     return "\n".join(lines)
 
@@ -104,9 +111,7 @@ def table(found: Sequence[Lifted], val: PosePairs, root: int = 0) -> str:
 def save_poses(found: Sequence[Lifted], val: PosePairs, path: str | os.PathLike[str], root: int = 0) -> None:
     """The best lifter's poses: ``points`` (B, K, 3) relative to the root, and its name."""
     best = next(one for one, _ in ranked(found, val, root) if one.lifter is not None)
-    data = io.BytesIO()
-    np.savez_compressed(data, points=best.xyz, lifter=np.array(best.name))
-    write_atomic(path, data.getvalue())
+    write_npz(path, {"points": best.xyz, "lifter": np.array(best.name)})
 
 
 def write_lifting_page(
@@ -132,14 +137,18 @@ def write_lifting_page(
             line.append((number(interval.value, -3) + ends, f"{interval.value:.9g}"))
         rows.append(line)
     truth = val.xyz - val.xyz[:, [root]]
-    shown = np.unique(np.linspace(0, len(val) - 1, 40).astype(int))
+    shown = evenly(len(val), SHOWN)
     names = [str(i) for i in range(val.xy.shape[1])]
-    each = np.linalg.norm(best.xyz - truth, axis=2).mean(0)
+    each = mean_of_known(np.linalg.norm(best.xyz - truth, axis=2), axis=0)
+    error = float(mean_of_known(errors["mpjpe"]))
+    n_judged = int(np.isfinite(errors["mpjpe"]).sum())
+    left_out = f"{len(val) - n_judged} poses lack a point in the picture, or their truth, and are not judged."
+    unit = unit or "units"
     context = {
         "title": "Poses in space from points in one picture",
-        "facts": [f"{len(val)} poses judged", f"{len(set(val.groups.tolist()))} sequences"],
-        "opening": f"The best is {best.name}: its points are {number(float(errors['mpjpe'].mean()), -3)}"
-        f" {unit or 'units'} from the truth on average, both relative to the root.",
+        "facts": [f"{n_judged} poses judged", f"{len(set(val.groups.tolist()))} sequences"],
+        "opening": f"The best on these poses is {best.name}: its points are {number(error, -3)}"
+        f" {unit} from the truth on average, both relative to the root.",
         "scene": space_context(
             *(best.xyz[shown], val.skeleton, names, [f"{val.groups[i]}, row {i}" for i in shown]),
             up=up,
@@ -148,22 +157,29 @@ def write_lifting_page(
             unit=unit,
         ),
         "parts": [
-            _part("lifters", "Lifters", ("lifter", f"MPJPE, {unit}", f"P-MPJPE, {unit}"), rows),
+            _part(
+                *("lifters", "Lifters", ("lifter", f"MPJPE, {unit}", f"P-MPJPE, {unit}"), rows),
+                "Lower is better; in brackets the 95 % interval over sequences.",
+            ),
             _part(
                 *("landmarks", f"Landmarks of {best.name}", ("landmark", f"mean error, {unit}")),
-                [[(n, ""), (number(e, -3), f"{e:.9g}")] for n, e in zip(names, each, strict=True)],
+                *([[(n, ""), sortable(e, -3)] for n, e in zip(names, each, strict=True)], "Lower is better."),
             ),
         ],
         "pictures": [],
         "terms": _TERMS,
-        "notes": [*notes, "Settings were chosen on folds of the training pairs that cut no sequence."],
+        "notes": [
+            *([left_out] if n_judged < len(val) else []),
+            *notes,
+            "Settings were chosen on folds of the training pairs that cut no sequence.",
+        ],
         "about": about_page({}, provenance or {}, []),
     }
     write_atomic(path, render_page("views.html", context))
 
 
-def _part(name: str, title: str, heads: Sequence[str], lines: Any) -> dict[str, Any]:
-    caption = "Lower is better; in brackets the 95 % interval over sequences. Click a heading to sort."
+def _part(name: str, title: str, heads: Sequence[str], lines: Any, caption: str) -> dict[str, Any]:
+    caption = f"{caption} Click a heading to sort."
     return {"id": name, "title": title, "caption": caption, "heads": heads, "lines": lines}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,7 @@ def load_pairs(path: str | os.PathLike[str], group_by: str | None = None) -> Pos
     """An npz with ``xy`` (B, K, 2) and ``xyz`` (B, K, 3).
 
     ``group_by``: a regular expression that finds in a sequence's name what no split may cut, such as the
-    person.
+    person; without one, the name.
 
     ``start``, ``length`` (S,), ``name`` and ``camera`` (S,), where they are, say which rows are one sequence;
     otherwise each row stands for itself.  The same sequence seen by several cameras is one group.
@@ -45,31 +46,45 @@ def load_pairs(path: str | os.PathLike[str], group_by: str | None = None) -> Pos
     Raises
     ------
     InputError
-        For a file that is missing, damaged or lacks them, and for sequences that do not fit the rows.
+        For a file that is missing, damaged or lacks them, for sequences and a skeleton that do not fit, and
+        for ``group_by`` without sequences.
     """
-    names = ("xy", "xyz", "name", "camera", "start", "length", "skeleton")
-    found = read_npz(path, names)
+    found = read_npz(path, ("xy", "xyz", "name", "camera", "start", "length", "skeleton"))
     xy, xyz = found.get("xy"), found.get("xyz")
     if xy is None or xyz is None or xy.ndim != 3 or xy.shape[2:] != (2,) or xyz.shape != (*xy.shape[:2], 3):
         raise InputError(f"{path}: needs xy (B, K, 2) and xyz (B, K, 3)")
     if xy.dtype.kind not in "fiu" or xyz.dtype.kind not in "fiu":
         raise InputError(f"{path}: xy and xyz must hold numbers")
-    n = len(xy)
+    n, k = xy.shape[:2]
     groups, camera = np.arange(n).astype(object), np.zeros(n, int)
     if "start" in found and "length" in found:
-        start, length = found["start"], found["length"]
-        names_of = found.get("name", np.arange(len(start)))
-        cameras = found.get("camera", np.zeros(len(start), int))
-        if not len(start) == len(length) == len(names_of) == len(cameras):
-            raise InputError(f"{path}: start, length, name and camera differ in how many they are")
-        for s, size, name, one in zip(
-            start.tolist(), length.tolist(), names_of, cameras.tolist(), strict=True
-        ):
-            if not (isinstance(s, int) and isinstance(size, int) and s >= 0 and 0 < size <= n - s):
-                raise InputError(f"{path}: a sequence has rows {s} to {s + size} of {n}")
-            groups[s : s + size], camera[s : s + size] = _group(str(name), group_by), one
-    skeleton = np.asarray(found.get("skeleton", np.zeros((0, 2), int)), int).reshape(-1, 2)
-    return PosePairs(xy.astype(np.float64), xyz.astype(np.float64), groups, camera, skeleton)
+        for start, size, name, one in _sequences(found, path):
+            if not (start >= 0 and 0 < size <= n - start):
+                raise InputError(f"{path}: a sequence has rows {start} to {start + size} of {n}")
+            rows = slice(start, start + size)
+            groups[rows], camera[rows] = _group(name, group_by), one
+    elif group_by is not None:
+        raise InputError(f"{path}: --group-by needs sequences: start, length and name (S,)")
+    skeleton = found.get("skeleton", np.zeros((0, 2), int))
+    edges = skeleton.reshape(-1, 2) if skeleton.size % 2 == 0 else None
+    if edges is None or (
+        edges.size and (edges.dtype.kind not in "iu" or edges.min() < 0 or edges.max() >= k)
+    ):
+        raise InputError(f"{path}: skeleton must hold pairs (E, 2) of landmarks 0 to {k - 1}")
+    return PosePairs(xy.astype(np.float64), xyz.astype(np.float64), groups, camera, edges.astype(int))
+
+
+def _sequences(found: dict[str, Array], path: str | os.PathLike[str]) -> Iterator[tuple[int, int, str, int]]:
+    """Start, length, name and camera of each."""
+    n = found["start"].size
+    numbers = [found["start"], found["length"], found.get("camera", np.zeros(n, int))]
+    names = found.get("name", np.arange(n))
+    if any(part.shape != (n,) for part in (*numbers, names)):
+        raise InputError(f"{path}: start, length, name and camera differ in how many they are")
+    if any(part.dtype.kind not in "iu" for part in numbers):
+        raise InputError(f"{path}: start, length and camera must hold whole numbers")
+    start, length, camera = (part.tolist() for part in numbers)
+    return zip(start, length, map(str, names), camera, strict=True)
 
 
 def _group(name: str, pattern: str | None) -> str:

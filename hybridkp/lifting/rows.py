@@ -29,13 +29,18 @@ def check_pairs(xy: ArrayLike, xyz: ArrayLike, root: int) -> tuple[Array, Array]
     points, space = check_points(xy), np.asarray(xyz, np.float64)
     if space.shape != (*points.shape[:2], 3):
         raise InputError(f"xyz must have shape {(*points.shape[:2], 3)}, got {space.shape}")
-    if not 0 <= root < points.shape[1]:
-        raise InputError(f"root {root} is none of the {points.shape[1]} landmarks")
+    check_root(root, points.shape[1])
     whole = np.asarray(np.isfinite(points).all((1, 2)) & np.isfinite(space).all((1, 2)))
     if whole.sum() < 10:
         raise InputError(f"lifting learns from at least 10 whole poses, got {int(whole.sum())}")
     space = space[whole]
     return points[whole], space - space[:, [root]]
+
+
+def check_root(root: int, k: int) -> None:
+    """:class:`InputError` where none of K landmarks has that number."""
+    if not 0 <= root < k:
+        raise InputError(f"root {root} is none of the {k} landmarks")
 
 
 def normalised(xy: Array, root: int) -> tuple[Array, Array, Array]:

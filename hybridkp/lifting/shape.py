@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from ..metrics import aligned
+from ..metrics import aligned, similarities
 from ..structures import Array
 from .rows import check_pairs, check_points, normalised
 
@@ -105,8 +105,6 @@ class ShapeLifter(BaseEstimator):
 
 def _usual_turn(space: Array, mean: Array) -> Array:
     """A turn that lays the mean shape upright as the poses stand."""
-    from ..metrics import similarities
-
     turns = similarities(space, np.broadcast_to(mean, space.shape), scale=False)[1]
     u, _, vt = np.linalg.svd(turns.mean(0))
     return np.asarray(u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt)

@@ -167,6 +167,11 @@ def number(value: float, digits: int) -> str:
     return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
+def sortable(value: float, digits: int) -> tuple[str, str]:
+    """A cell for people, and the value that a page sorts by; empty where there is none."""
+    return number(value, digits), f"{value:.9g}" if math.isfinite(value) else ""
+
+
 def signed(value: float, digits: int) -> str:
     """With a plus sign where it is above 0."""
     text = number(value, digits)
