@@ -165,6 +165,8 @@ _ONE = '"matrix": [[5, 0, 1], [0, 5, 1], [0, 0, 1]]'
         ("a.json", f'{{"cameras": {{"a": {{{_ONE}, "distortions": [1e999]}}}}}}', "not finite"),
         ("a.json", '{"cameras": {"a": {"matrix": [[1, 2], [3]]}}}', "must hold numbers"),
         ("a.json", '{"cameras": {}}', "no cameras in it"),
+        ("a.json", '{"cameras": [{"name": "a"}, {"name": "a"}]}', "two cameras have one name"),
+        ("a.json", f'{{"cameras": {{"a": {{{_ONE}, "size": ["a", "b"]}}}}}}', "width, height"),
         ("a.txt", "hello", "no file of cameras"),
     ],
 )
@@ -282,6 +284,9 @@ def test_covariance_weighs_and_is_right(rig):
         ({"xy": np.zeros((3, 5, 2))}, "one row a camera"),
         ({"xy": np.full((4, 5, 2), np.inf)}, "infinite"),
         ({"method": "best"}, "use one of"),
+        ({"threshold_px": -1.0}, "above 0"),
+        ({"threshold_px": 0.0}, "above 0"),
+        ({"threshold_px": np.nan}, "above 0"),
         ({"score": np.zeros((4, 4))}, "score must have shape"),
         ({"covariance": np.zeros((4, 5, 2))}, "covariance must have shape"),
         ({"cameras": Cameras((ring()[0],))}, "at least two cameras"),
@@ -308,6 +313,15 @@ def test_good_cameras_pass(rig):
     xy = rig.project(cloud()) + np.random.default_rng(0).normal(0, 2, (4, 60, 2))
     check = check_cameras(xy, rig)
     assert not check.contradicts and not check.remedy and 1 < check.error_px < 4
+
+
+def test_a_camera_that_shares_no_point_is_no_contradiction(rig):
+    xy = rig.project(cloud())
+    xy[2] = np.nan
+    check = check_cameras(xy, rig)
+    assert not check.contradicts and check.names == ("cam0", "cam1", "cam3") and check.error_px < 1e-3
+    two = check_cameras(xy[:2], rig.subset(["cam0", "cam1"]))
+    assert not two.contradicts and "inf" not in two.words() and "against" not in two.words()
 
 
 @pytest.mark.parametrize("pair", [(0, 1), (1, 3)])
@@ -422,6 +436,8 @@ def test_the_command_refuses_exchanged_cameras(rig, tmp_path, capsys):
     assert main([*command, "-o", str(tmp_path / "o.npz")]) == 2
     assert "exchange the cameras 'cam1' and 'cam2'" in capsys.readouterr().err
     assert not (tmp_path / "o.npz").exists()
+    assert main([*command, "--views", "cam0,cam9", "-o", str(tmp_path / "o.npz")]) == 2
+    assert "no camera 'cam9': there are cam0, cam1, cam2, cam3" in capsys.readouterr().err
     assert main([*command, "--force", "-o", str(tmp_path / "o.npz")]) == 0
     assert "contradict" in (tmp_path / "o.html").read_text()
 
@@ -588,6 +604,7 @@ def test_a_checkerboard_keeps_its_direction():
         ("checkerboard:2x7:25", "3 to 100 squares"),
         ("checkerboard:7x6:0", "above 0"),
         ("checkerboard:7x6:1.2.3", "no number"),
+        (f"checkerboard:{'7' * 5000}x6:1", "no number"),
         ("chess", "no board"),
     ],
 )

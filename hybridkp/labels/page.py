@@ -19,7 +19,7 @@ from ..imaging.draw import POINT_COLOR, TRUTH_COLOR, draw_landmarks
 from ..imaging.geometry import crop_matrix, rescale
 from ..imaging.images import as_uint8
 from ..report.cells import tidy_csv
-from ..report.embed import Picture, jpeg_uri
+from ..report.embed import Picture, css_color, jpeg_uri
 from ..report.output import about_page, write_files
 from ..report.rendering import render_page
 from ..structures import Array
@@ -98,7 +98,7 @@ def _page(found: Suspicions, rows: list[dict[str, Any]], shown: int, about: dict
         ],
         "opening": "The most suspicious first: look at each, and mend it where it is wrong. A detector may be"
         f" wrong, too: nothing was changed.{left}",
-        "key": [(words, "#{2:02x}{1:02x}{0:02x}".format(*color)) for words, color in KEY],
+        "key": [(words, css_color(color)) for words, color in KEY],
         "cards_of": [_card(found, row, rows[rank]) for rank, row in enumerate(top)],
         "ordinary": [_card(found, row, rows[len(order) // 2 + i]) for i, row in enumerate(ordinary)],
         "clues": [(name, _CLUE_WORDS[i]) for i, name in enumerate(CLUES)],

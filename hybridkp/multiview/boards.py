@@ -79,9 +79,9 @@ class Board:
             )
         try:
             sides = float(found["square"]), float(found["marker"] or 0)
+            size = int(found["cols"]), int(found["rows"])
         except ValueError:
             raise InputError(f"no board {text[:60]!r}: a side is no number") from None
-        size = int(found["cols"]), int(found["rows"])
         names = found["dictionary"] or "4x4_1000", found["unit"] or "mm"
         return cls(found["kind"], size, *sides, *names, bool(found["legacy"]))
 

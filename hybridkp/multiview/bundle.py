@@ -125,7 +125,7 @@ def adjust(
     start = np.concatenate([_read(c, columns) for c in cameras] + [first])
     offset = n_camera * len(cameras)
 
-    def seen(parameters: Array, slopes: bool) -> tuple[Any, Any, Any, Any]:
+    def seen(parameters: Array) -> tuple[Any, Any, Any, Any]:
         inside = parameters[offset:]
         xyz = structure.points(inside)[point]
         out, by_point = np.full((len(xy), 2), np.nan), np.zeros((len(xy), 2, 3))
@@ -138,11 +138,11 @@ def adjust(
         return out, by_camera, by_point, inside
 
     def residual(parameters: Array) -> Array:
-        gap = seen(parameters, False)[0] - xy
+        gap = seen(parameters)[0] - xy
         return np.asarray(np.where(np.isfinite(gap), gap, _FAR)).ravel()
 
     def jacobian(parameters: Array) -> Any:
-        _, by_camera, by_point, inside = seen(parameters, True)
+        _, by_camera, by_point, inside = seen(parameters)
         by_inside, its = structure.slopes(inside, by_point, point)
         by_camera[camera == 0, :, :6] = 0.0
         mine = n_camera * camera[:, None] + np.arange(n_camera)

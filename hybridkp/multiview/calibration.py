@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 
 from ..files import find_images, read_image
+from ..report.cells import median
 from ..structures import Array, InputError, short_repr
 from .boards import Board
-from .bundle import LENSES, RigidBoard, adjust
+from .bundle import RigidBoard, adjust
 from .cameras import Camera, Cameras
 
 LEAST_PICTURES = 3  #: with the board, of each camera
@@ -61,9 +62,7 @@ class Calibration:
         out = []
         for name in self.cameras.names:
             parts = [r for d, r in zip(self.detections, self.residual_px, strict=True) if d.camera == name]
-            values = np.concatenate([np.zeros(0), *parts])
-            values = values[np.isfinite(values)]
-            out.append(float(np.median(values)) if len(values) else float("nan"))
+            out.append(median(np.concatenate([np.zeros(0), *parts])))
         return np.array(out)
 
     @property
@@ -137,12 +136,11 @@ def calibrate(
     alone = {name: _alone([d for d in found if d.camera == name], name, board, lens) for name in table}
     poses = {(d.camera, d.key): p for name in table for d, p in alone[name][2]}
     world = _placed({name: alone[name][0] for name in table}, poses)
-    unit = board.unit
     errors = np.array([alone[name][1] for name in table])
-    first = {key: (len(d.xy), d.camera) for d in sorted(found, key=lambda d: len(d.xy)) for key in [d.key]}
-    keys = [key for key in first if (first[key][1], key) in poses]
-    start = np.stack([_board_pose(world[first[key][1]], poses[first[key][1], key]) for key in keys])
-    return _together(world, board, found, keys, start, errors, lens, unit)
+    best = {d.key: d.camera for d in sorted(found, key=lambda d: len(d.xy))}  # who sees most of it
+    keys = [key for key, name in best.items() if (name, key) in poses]
+    start = np.stack([_board_pose(world[best[key]], poses[best[key], key]) for key in keys])
+    return _together(world, board, found, keys, start, errors, lens)
 
 
 def _detect(table: Mapping[str, Any], board: Board, told: Any) -> list[Detection]:
@@ -202,8 +200,6 @@ def _pose(matrix: Array) -> Array:
 
 def _placed(alone: Mapping[str, Camera], poses: Mapping[tuple[str, str], Array]) -> dict[str, Camera]:
     """Every camera in the first one's world, over the pairs that share most moments."""
-    from dataclasses import replace
-
     names = list(alone)
     keys = {name: {key for camera, key in poses if camera == name} for name in names}
     world = {names[0]: np.eye(4)}
@@ -249,18 +245,15 @@ def _together(
     start: Array,
     alone_px: Array,
     lens: str,
-    unit: str,
 ) -> Calibration:
-    cameras = Cameras(tuple(world.values()), unit)
+    cameras = Cameras(tuple(world.values()), board.unit)
     numbers = {key: b for b, key in enumerate(keys)}
     used = [d for d in found if len(d.numbers) and d.key in numbers]
     count = [len(d.numbers) for d in used]
     camera = np.repeat([cameras.names.index(d.camera) for d in used], count)
     point = np.concatenate([numbers[d.key] * len(board.corners) + d.numbers for d in used])
     xy = np.concatenate([d.xy for d in used])
-    moved, _, left = adjust(
-        cameras, RigidBoard(board.corners, start), camera, point, xy, lens=lens if lens in LENSES else "pose"
-    )
+    moved, _, left = adjust(cameras, RigidBoard(board.corners, start), camera, point, xy, lens=lens)
     parts = iter(np.split(left, np.cumsum(count)[:-1]))
     took = {id(d) for d in used}
     residual = tuple(next(parts) if id(d) in took else np.full(len(d.numbers), np.nan) for d in found)

@@ -16,8 +16,8 @@ from ..files import read_image, write_atomic
 from ..imaging.draw import POINT_COLOR, draw_landmarks
 from ..imaging.geometry import resize_points
 from ..imaging.images import as_uint8
-from ..report.cells import number
-from ..report.embed import Picture, jpeg_uri
+from ..report.cells import median, number, sortable
+from ..report.embed import Picture, css_color, jpeg_uri
 from ..report.output import about_page
 from ..report.rendering import render_page
 from .calibration import Calibration, Detection
@@ -47,22 +47,13 @@ def write_calibration_page(
         "pictures": _pictures(found),
         "pictures_title": "The board as it was found",
         "pictures_words": "Of each camera the picture with most corners, and the worst.",
-        "key": [("corners", "#{2:02x}{1:02x}{0:02x}".format(*POINT_COLOR))],
+        "key": [("corners", css_color(POINT_COLOR))],
         "terms": (),
         "notes": [f"No board in {p.parent.name}/{p.name}." for p in missing]
         or ["The board is in every picture."],
         "about": about_page({"board": str(found.board)}, provenance or {}, []),
     }
     write_atomic(path, render_page("views.html", context))
-
-
-def _cell(value: float, digits: int) -> tuple[str, str]:
-    return number(value, digits), f"{value:.9g}" if np.isfinite(value) else ""
-
-
-def _middle(values: Any) -> float:
-    values = np.asarray(values)[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else float("nan")
 
 
 def _cameras(found: Calibration) -> dict[str, Any]:
@@ -76,7 +67,7 @@ def _cameras(found: Calibration) -> dict[str, Any]:
             (float(camera.matrix[0, 0]), 1),
             (float(camera.distortions[0]) if camera.distortions.size else 0.0, 3),
         )
-        lines.append([(camera.name, ""), *(_cell(value, digits) for value, digits in numbers)])
+        lines.append([(camera.name, ""), *(sortable(value, digits) for value, digits in numbers)])
     heads = ("camera", "pictures", "alone, px (RMS)", "together, px (median)", "focal length, px", "k1")
     caption = "Residuals of each camera by itself, and of all in one world."
     return {"id": "cameras", "title": "Cameras", "caption": caption, "heads": heads, "lines": lines}
@@ -84,7 +75,7 @@ def _cameras(found: Calibration) -> dict[str, Any]:
 
 def _pictures_part(found: Calibration) -> dict[str, Any]:
     lines = [
-        [(f"{d.camera}/{d.path.name}", ""), _cell(float(len(d.numbers)), 0), _cell(_middle(r), 3)]
+        [(f"{d.camera}/{d.path.name}", ""), sortable(float(len(d.numbers)), 0), sortable(median(r), 3)]
         for d, r in zip(found.detections, found.residual_px, strict=True)
     ]
     heads = ("picture", "corners", "residual, px")
@@ -96,7 +87,7 @@ def _pictures(found: Calibration) -> list[Picture]:
     out = []
     pairs = list(zip(found.detections, found.residual_px, strict=True))
     for camera in found.cameras:
-        mine = [(d, _middle(r)) for d, r in pairs if d.camera == camera.name and len(d.numbers)]
+        mine = [(d, median(r)) for d, r in pairs if d.camera == camera.name and len(d.numbers)]
         most = max(mine, key=lambda pair: len(pair[0].numbers))
         worst = max(mine, key=lambda pair: np.nan_to_num(pair[1]))
         for detection, error in dict.fromkeys((most, worst)):

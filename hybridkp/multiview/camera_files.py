@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ def _read_yaml(path: Path) -> Any:
 def _cameras_of(document: dict[str, Any], path: Path) -> tuple[dict[str, Any], str]:
     inside = document.get("cameras")
     if isinstance(inside, list):  # nameless lists number theirs
-        inside = {str(_get(row, "name", i)): row for i, row in enumerate(inside)}
+        inside = _named(list(enumerate(inside)), path)
     unit = document.get("unit") or _get(document.get("board"), "unit", "")
     if not unit:
         unit = _get(document.get("metadata"), "unit", "")
@@ -171,15 +171,21 @@ def _cameras_of(document: dict[str, Any], path: Path) -> tuple[dict[str, Any], s
         elif {"M1", "D1", "M2", "D2"} <= set(document):
             inside = _stereo(document)
         else:
-            rows = {k: v for k, v in document.items() if isinstance(v, dict) and k != "metadata"}
-            inside = {str(_get(v, "name", k)): v for k, v in rows.items() if _find(v, "matrix") is not None}
-            if len(inside) < sum(_find(v, "matrix") is not None for v in rows.values()):
-                raise InputError(f"{path}: two cameras have one name; their names must differ")
+            rows = [(k, v) for k, v in document.items() if k != "metadata" and _find(v, "matrix") is not None]
+            inside = _named(rows, path)
     if not inside:
         raise InputError(f"{path}: no cameras in it: each needs a matrix, distortions, rotation, translation")
     if len(inside) > MAX_CAMERAS:
         raise InputError(f"{path}: more than {MAX_CAMERAS} cameras")
     return {str(k): v for k, v in inside.items()}, str(unit)[:20]
+
+
+def _named(rows: Sequence[tuple[Any, Any]], path: Path) -> dict[str, Any]:
+    """Each camera by the name that it has inside, else by its key."""
+    out = {str(_get(row, "name", key)): row for key, row in rows}
+    if len(out) < len(rows):
+        raise InputError(f"{path}: two cameras have one name; their names must differ")
+    return out
 
 
 def _stereo(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,7 +239,10 @@ def _size(row: Mapping[str, Any]) -> tuple[int, int] | None:
         size = [row["image_width"], row["image_height"]]
     if size is None:
         return None
-    values = [int(v) for v in size] if isinstance(size, list) and len(size) == 2 else []
+    try:
+        values = [int(v) for v in size] if isinstance(size, list) else []
+    except (TypeError, ValueError, OverflowError):
+        values = []
     if len(values) != 2 or not all(0 < v < 1 << 20 for v in values):
         raise InputError(f"size {str(size)[:40]} is not [width, height] in px")
     return values[1], values[0]

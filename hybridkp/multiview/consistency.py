@@ -12,9 +12,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..report.cells import median
 from ..report.embed import evenly
 from ..structures import Array, InputError, short_repr
-from .cameras import Camera, Cameras
+from .cameras import Camera, Cameras, known
 from .triangulation import triangulate
 
 MOST = 200  #: points that are looked at
@@ -25,11 +26,11 @@ _UNKNOWN_DIAGONAL = 800.0  #: px, where no camera says its pictures' size
 
 @dataclass(frozen=True, eq=False)
 class CameraCheck:
-    """How well V cameras agree with the points in their pictures."""
+    """How well V cameras agree with the points in their pictures; those that share no point are left out."""
 
     names: tuple[str, ...]
     error_px: float  #: median reprojection error of the worst camera, of points made from all views
-    by_camera_px: Array  #: (V,) median error of each camera against the others
+    by_camera_px: Array  #: (V,) median error of each camera against the others, NaN = there are no two others
     remedy: str  #: what would mend it, "" = nothing that was tried
     mended_px: float  #: the median error with the remedy
     limit_px: float  #: above which cameras and pictures contradict each other
@@ -42,8 +43,10 @@ class CameraCheck:
 
     def words(self) -> str:
         """One line for people."""
-        each = ", ".join(f"{n} {e:.1f}" for n, e in zip(self.names, self.by_camera_px, strict=True))
-        told = f"median reprojection error up to {self.error_px:.1f} px (against the other cameras: {each})"
+        pairs = zip(self.names, self.by_camera_px, strict=True)
+        each = ", ".join(f"{name} {error:.1f}" for name, error in pairs if np.isfinite(error))
+        told = f"median reprojection error up to {self.error_px:.1f} px"
+        told += f" (against the other cameras: {each})" if each else ""
         if not self.contradicts:
             return told
         cure = self.remedy or "none of the exchanges that were tried mends it: calibrate again"
@@ -70,12 +73,14 @@ def check_cameras(xy: ArrayLike, cameras: Cameras) -> CameraCheck:
         When fewer than two views share a point: nothing can be checked.
     """
     points = np.asarray(xy, np.float64)
-    shared = np.flatnonzero((np.isfinite(points).all(2)).sum(0) >= 2)
+    shared = np.flatnonzero(known(points).sum(0) >= 2)
     if not len(shared):
         raise InputError("no point is seen by two cameras: nothing holds the cameras against the pictures")
     points = points[:, shared[evenly(len(shared), MOST)]]
+    able = np.flatnonzero(known(points).any(1))
+    points, cameras = points[able], cameras.subset([cameras.names[v] for v in able])
     found = triangulate(points, cameras, method="dlt")
-    error, by_camera = _worst(found.residual), np.array([_middle(r) for r in found.left_out])
+    error, by_camera = _worst(found.residual), np.array([median(r) for r in found.left_out])
     limit = WRONG_SHARE * _diagonal(cameras)
     remedy, after = "", error
     if not error < limit / 4:
@@ -86,15 +91,12 @@ def check_cameras(xy: ArrayLike, cameras: Cameras) -> CameraCheck:
     return CameraCheck(cameras.names, error, by_camera, remedy, after, limit)
 
 
-def _middle(residual: Array) -> float:
-    """Median px; inf where nothing projects into the picture."""
-    known = residual[np.isfinite(residual)]
-    return float(np.median(known)) if known.size > 0 else float("inf")
-
-
 def _worst(residual: Array) -> float:
-    """The largest of the cameras' medians: one wrong pair of many does not show in the median of all."""
-    return max(map(_middle, residual))
+    """The largest of the cameras' medians: one wrong pair of many does not show in the median of all.
+
+    inf where nothing projects into a camera's pictures.
+    """
+    return float(np.nan_to_num([median(one) for one in residual], nan=np.inf).max())
 
 
 def _diagonal(cameras: Cameras) -> float:

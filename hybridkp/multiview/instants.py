@@ -48,9 +48,9 @@ class Views:
 
     def subset(self, names: Sequence[str]) -> Views:
         """Only these views, in this order."""
+        cameras = self.cameras.subset(names)
         rows = [self.cameras.names.index(name) for name in names]
         score = None if self.score is None else self.score[:, rows]
-        cameras = self.cameras.subset(names)
         return replace(self, cameras=cameras, xy=self.xy[:, rows], sample=self.sample[:, rows], score=score)
 
     def with_points(self, predictions: Predictions, dataset: Dataset) -> Views:

@@ -5,7 +5,6 @@ What :mod:`.triangulation` found comes in; an npz file and one self-contained HT
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..files import write_atomic
-from ..files.npz import read_npz
+from ..files.npz import read_npz, write_npz
 from ..imaging.crops import cut
 from ..imaging.draw import POINT_COLOR, TRUTH_COLOR, draw_landmarks
 from ..imaging.geometry import apply_affine, crop_matrix, points_box
 from ..metrics import Poses3D, space_metrics
-from ..report.cells import MISSING, number
-from ..report.embed import Picture, jpeg_uri, read_picture
+from ..report.cells import MISSING, median, number, sortable
+from ..report.embed import Picture, css_color, jpeg_uri, read_picture
 from ..report.output import about_page
 from ..report.rendering import render_page
 from ..report.space import space_context
@@ -62,9 +61,7 @@ def save_points(views: Views, found: Triangulated, path: str | os.PathLike[str])
         "cameras": np.array(views.cameras.names),
         "unit": np.array(views.cameras.unit),
     }
-    data = io.BytesIO()
-    np.savez_compressed(data, **arrays)
-    write_atomic(path, data.getvalue())
+    write_npz(path, arrays)
 
 
 def load_points(path: str | os.PathLike[str]) -> Points3D:
@@ -147,7 +144,7 @@ def write_views_page(
         "pictures": _pictures(views, found, dataset),
         "pictures_title": "In the pictures",
         "pictures_words": "A white line joins the two. The instant in the middle of all, then the worst.",
-        "key": [("points of the picture", _css(TRUTH_COLOR)), ("reprojected", _css(POINT_COLOR))],
+        "key": [("points of the picture", css_color(TRUTH_COLOR)), ("reprojected", css_color(POINT_COLOR))],
         "terms": _TERMS,
         "notes": _notes(found, check),
         "about": about_page({"data": dataset.name}, provenance or {}, []),
@@ -178,17 +175,10 @@ def figures_of(views: Views, found: Triangulated, truth: Array | None = None) ->
     return out
 
 
-def _css(color: tuple[int, ...]) -> str:
-    return "#{2:02x}{1:02x}{0:02x}".format(*color)
-
-
-def _cell(value: float, digits: int) -> tuple[str, str]:
-    return number(value, digits), "" if not np.isfinite(value) else f"{value:.9g}"
-
-
-def _of(values: Array, q: float) -> float:
+def _most(values: Array) -> float:
+    """What 95 % of the finite ones stay below."""
     finite = values[np.isfinite(values)]
-    return float(np.percentile(finite, q)) if finite.size else float("nan")
+    return float(np.percentile(finite, 95)) if finite.size else float("nan")
 
 
 def _cameras_part(views: Views, found: Triangulated) -> dict[str, Any]:
@@ -199,11 +189,11 @@ def _cameras_part(views: Views, found: Triangulated) -> dict[str, Any]:
             ((views.sample[:, v] >= 0).sum(), 0),
             (seen[v].sum(), 0),
             (100 * float((seen[v] & found.used[v]).sum()) / max(seen[v].sum(), 1), 1),
-            (_of(found.residual[v][found.used[v]], 50), 2),
-            (_of(found.left_out[v], 50), 2),
-            (_of(found.left_out[v], 95), 2),
+            (median(found.residual[v][found.used[v]]), 2),
+            (median(found.left_out[v]), 2),
+            (_most(found.left_out[v]), 2),
         )
-        lines.append([(name, ""), *(_cell(float(value), digits) for value, digits in numbers)])
+        lines.append([(name, ""), *(sortable(float(value), digits) for value, digits in numbers)])
     heads = (
         "camera",
         "pictures",
@@ -228,12 +218,12 @@ def _landmarks_part(views: Views, found: Triangulated, truth: Array | None) -> d
         numbers = [
             (float(np.isfinite(xyz[:, i]).all(1).sum()), 0),
             (float(found.used.reshape(v, t, k)[:, :, i].sum(0).mean()), 1),
-            (_of(left[:, :, i], 50), 2),
-            (_of(spread[:, i], 50), -3),
+            (median(left[:, :, i]), 2),
+            (median(spread[:, i]), -3),
         ]
         if truth is not None:
-            numbers.append((_of(np.linalg.norm(xyz[:, i] - truth[:, i], axis=1), 50), -3))
-        lines.append([(name, ""), *(_cell(value, digits) for value, digits in numbers)])
+            numbers.append((median(np.linalg.norm(xyz[:, i] - truth[:, i], axis=1)), -3))
+        lines.append([(name, ""), *(sortable(value, digits) for value, digits in numbers)])
     heads = ["landmark", "instants", "cameras", "left out, px", f"uncertainty, {unit}"]
     heads += [] if truth is None else [f"from the given, {unit}"]
     return {
@@ -249,7 +239,7 @@ def _pictures(views: Views, found: Triangulated, dataset: Dataset) -> list[Pictu
     """Every view of a few instants: points as they are, and reprojected."""
     t, v, k = views.xy.shape[:3]
     left = found.left_out.reshape(v, t, k)
-    error = np.array([_of(left[:, i], 50) for i in range(t)])
+    error = np.array([median(left[:, i]) for i in range(t)])
     order = np.argsort(np.nan_to_num(error, nan=-1.0), kind="stable")[::-1]
     judged = [int(i) for i in order if np.isfinite(error[i])]
     chosen = list(dict.fromkeys([*judged[len(judged) // 2 :][:1], *judged[: SHOWN - 1]]))
@@ -263,7 +253,7 @@ def _pictures(views: Views, found: Triangulated, dataset: Dataset) -> list[Pictu
             image = read_picture(sample.load, sample.name, set(), sample.size_hw or (240, 320))
             drawn = _close_up(image, again[row, i], views.xy[i, row], views.skeleton)
             words = (
-                f"instant {views.instants[i]}: {number(_of(left[row, i], 50), 1)} px from the other cameras"
+                f"instant {views.instants[i]}: {number(median(left[row, i]), 1)} px from the other cameras"
             )
             out.append(Picture(jpeg_uri(drawn), f"{name}, {words}", name, words))
     return out

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..report.cells import median
 from ..structures import Array, InputError, short_repr
 from .cameras import Cameras, known
 
@@ -43,22 +44,17 @@ class Triangulated:
     @property
     def reprojection_px(self) -> float:
         """Median residual of the views used."""
-        return _median(self.residual[self.used])
+        return median(self.residual[self.used])
 
     @property
     def left_out_px(self) -> float:
         """Median left-out reprojection error."""
-        return _median(self.left_out)
+        return median(self.left_out)
 
     @property
     def uncertainty(self) -> Array:
         """(N,) standard deviation of the point, root of the summed variances, in the cameras' unit."""
         return np.sqrt(np.trace(self.covariance, axis1=1, axis2=2))
-
-
-def _median(values: Array) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else float("nan")
 
 
 def triangulate(
@@ -92,7 +88,8 @@ def triangulate(
     Raises
     ------
     InputError
-        For shapes that do not fit the cameras, infinite points, an unknown method, fewer than two cameras.
+        For shapes that do not fit the cameras, infinite points, an unknown method, a threshold that is not
+        above 0, fewer than two cameras.
 
     References
     ----------
@@ -108,6 +105,8 @@ def triangulate(
     >>> found.xyz.round(6)
     array([[ 0.5,  0.2, 10. ]])
     """
+    if threshold_px is not None and not threshold_px > 0:
+        raise InputError(f"threshold_px must be above 0, got {threshold_px:g}")
     xy, weight = _checked(xy, cameras, score, covariance, method)
     rays = cameras.undistort(xy)
     weight = np.where(known(rays)[..., None, None], weight, 0.0)
@@ -115,8 +114,7 @@ def triangulate(
     seen = weight[..., 0, 0] > 0
     used, limit = seen, float("nan")
     if method == "ransac":
-        plain = _linear(rays, weight, cameras)
-        limit = threshold_px or max(_LEAST_PX, _TIMES * _median(_residual(plain, xy, seen, cameras)))
+        limit = threshold_px or _threshold(_linear(rays, weight, cameras), xy, seen, cameras)
         used = _agreeing(rays, xy, seen, cameras, limit)
     xyz, information = _solved(rays, xy, weight * used[..., None, None], cameras)
     with np.errstate(invalid="ignore"):
@@ -189,6 +187,10 @@ def _linear(rays: Array, weight: Array, cameras: Cameras) -> Array:
         xyz = solution[:, :3] / solution[:, 3:] * size + middle
     xyz[few | ~np.isfinite(xyz).all(1)] = np.nan
     return xyz
+
+
+def _threshold(xyz: Array, xy: Array, seen: Array, cameras: Cameras) -> float:
+    return max(_LEAST_PX, _TIMES * median(_residual(xyz, xy, seen, cameras)))
 
 
 def _residual(xyz: Array, xy: Array, seen: Array, cameras: Cameras) -> Array:

@@ -57,6 +57,15 @@ def most_apart(spread: Array, groups: Sequence[str], n: int) -> list[int]:
     return chosen
 
 
+def css_color(bgr: tuple[int, ...]) -> str:
+    """A color of OpenCV for a page.
+
+    >>> css_color((255, 128, 0))
+    '#0080ff'
+    """
+    return "#{2:02x}{1:02x}{0:02x}".format(*bgr)
+
+
 def evenly(n: int, most: int) -> list[int]:
     """At most so many of 0..n-1, both ends among them."""
     return np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int)).tolist()
