@@ -16,10 +16,11 @@ from hybridkp.actions import TrackRows, limbs_of, motion_of, motion_rows, track_
 from hybridkp.actions.motion import bridged
 from hybridkp.actions.rows import joints_of
 from hybridkp.cli import main
+from hybridkp.cli.actions_bench import view_notes
 from hybridkp.datasets import load_tracks
 from hybridkp.deep import TemporalNet
 from hybridkp.evaluate import follow_film, predict_actions
-from hybridkp.files import load_model, save_model
+from hybridkp.files import ClassPredictions, load_model, save_model
 from hybridkp.multimodal import SenseClassifier
 from hybridkp.runtime import Tracker
 from hybridkp.structures import InputError
@@ -252,6 +253,14 @@ def test_from_tracks_to_a_table_of_actions(tmp_path, capsys) -> None:
     assert all(int(r["last"]) - int(r["first"]) == 15 for r in rows) and rows[1]["first"] == "4"
     right = dict(zip(load_tracks(val).names, load_tracks(val).labels, strict=True))
     assert np.mean([right[r["track"]] == r["action"] for r in rows]) > 0.8
+
+
+def test_tracks_of_one_name_keep_their_own_views() -> None:
+    said = ClassPredictions("svm", ("go", "stop"), ("go", "go"), ("a", "b"), ("walk", "walk"))
+    assert view_notes([said], ("front", "back")) == [
+        "Right seen from back (1 tracks): svm 0.0 %.",
+        "Right seen from front (1 tracks): svm 100.0 %.",
+    ]
 
 
 def test_what_commands_of_actions_refuse(tmp_path, capsys) -> None:

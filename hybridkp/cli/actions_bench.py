@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         out,
         families={name: recipes.family(name, "classes") for name in chosen},
         abouts={name: recipes.describe_method(name, "classes") for name in chosen},
-        notes=view_notes(found, judged) if any(judged.views) else [],
+        notes=view_notes(found, judged.views) if any(judged.views) else [],
         provenance=provenance(),
     )
     print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
@@ -81,15 +81,13 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-def view_notes(found: list[Any], judged: Any) -> list[str]:
-    """A line for each view: what share of its tracks each method has right."""
-    views = dict(zip(judged.names, judged.views, strict=True))
-    of = [views[name] for name in found[0].names]
+def view_notes(found: list[Any], views: tuple[str, ...]) -> list[str]:
+    """A line for each view of the judged tracks: what share of them each method has right."""
     out = []
-    for view in sorted(set(of)):
-        n, words = of.count(view), []
+    for view in sorted(set(views)):
+        n, words = views.count(view), []
         for p in found:
-            right = sum(a == b for a, b, v in zip(p.labels, p.predicted, of, strict=True) if v == view)
+            right = sum(a == b for a, b, v in zip(p.labels, p.predicted, views, strict=True) if v == view)
             words.append(f"{p.method} {100 * right / n:.1f} %")
         out.append(f"Right seen from {view} ({n} tracks): {', '.join(words)}.")
     return out
