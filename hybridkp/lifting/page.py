@@ -128,14 +128,6 @@ def write_lifting_page(
     """Write the page; ``up`` is up in the axes of the poses (a camera's y points down)."""
     order = ranked(found, val, root)
     best, errors = next(pair for pair in order if pair[0].lifter is not None)
-    rows = []
-    for one, scores in order:
-        line = [(one.name, "")]
-        for key in ("mpjpe", "p_mpjpe"):
-            interval = bootstrap_interval(scores[key], val.groups)
-            ends = f" [{number(interval.low, -3)}, {number(interval.high, -3)}]"
-            line.append((number(interval.value, -3) + ends, f"{interval.value:.9g}"))
-        rows.append(line)
     truth = val.xyz - val.xyz[:, [root]]
     shown = evenly(len(val), SHOWN)
     names = [str(i) for i in range(val.xy.shape[1])]
@@ -158,7 +150,8 @@ def write_lifting_page(
         ),
         "parts": [
             _part(
-                *("lifters", "Lifters", ("lifter", f"MPJPE, {unit}", f"P-MPJPE, {unit}"), rows),
+                *("lifters", "Lifters", ("lifter", f"MPJPE, {unit}", f"P-MPJPE, {unit}")),
+                [_line(*pair, val.groups) for pair in order],
                 "Lower is better; in brackets the 95 % interval over sequences.",
             ),
             _part(
@@ -176,6 +169,16 @@ def write_lifting_page(
         "about": about_page({}, provenance or {}, []),
     }
     write_atomic(path, render_page("views.html", context))
+
+
+def _line(lifted: Lifted, scores: Mapping[str, Array], groups: Array) -> list[tuple[str, str]]:
+    """A lifter's errors with their intervals."""
+    line = [(lifted.name, "")]
+    for key in ("mpjpe", "p_mpjpe"):
+        interval = bootstrap_interval(scores[key], groups)
+        text, value = sortable(interval.value, -3)
+        line.append((f"{text} [{number(interval.low, -3)}, {number(interval.high, -3)}]", value))
+    return line
 
 
 def _part(name: str, title: str, heads: Sequence[str], lines: Any, caption: str) -> dict[str, Any]:

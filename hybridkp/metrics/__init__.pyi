@@ -3,6 +3,7 @@ from .boxes import box_figures as box_figures
 from .boxes import box_outcome as box_outcome
 from .boxes import box_overlap as box_overlap
 from .boxes import froc as froc
+from .classes import CLASS_METRICS as CLASS_METRICS
 from .classes import ClassFigures as ClassFigures
 from .classes import class_figures as class_figures
 from .classes import overall_figures as overall_figures
@@ -48,7 +49,6 @@ from .points import repeatability as repeatability
 from .points import repeated_points as repeated_points
 from .points import transfer as transfer
 from .pose_rows import POSE_METRICS as POSE_METRICS
-from .poses import POSE_DEGREES as POSE_DEGREES
 from .poses import pose_error as pose_error
 from .poses import rotation_error as rotation_error
 from .poses import translation_error as translation_error

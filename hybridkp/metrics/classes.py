@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array, InputError, short_repr
+from .metric import Metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,3 +106,21 @@ def _by_class(confusion: Array) -> tuple[Array, Array, Array]:
     there = np.where(support > 0, 1.0, np.nan)
     f1 = 2 * hits / np.maximum(support + named, 1) * there
     return hits / np.maximum(named, 1), hits / np.maximum(support, 1) * there, f1
+
+
+def _share(name: str, title: str, words: str) -> Metric:
+    return Metric(
+        *(f"{name}_percent", lambda table: overall_figures(table)[name], title, "%", 1, "higher", words),
+        scale=100.0,
+        summary="set",
+    )
+
+
+_MACRO = "mean over the classes that occur, each counting the same, however rare"
+#: functions of confusion matrices (..., C, C); the first leads
+CLASS_METRICS = (
+    _share("accuracy", "accuracy", "share of the objects whose class is right"),
+    _share("macro_f1", "macro F1", f"harmonic mean of precision and recall; {_MACRO}"),
+    _share("macro_precision", "precision", f"right ones among those that were given a class; {_MACRO}"),
+    _share("macro_recall", "recall", f"right ones among those that are of a class; {_MACRO}"),
+)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-POSE_DEGREES = (5.0, 10.0, 20.0)  #: of the area under the recall of the pose error
-
 
 def rotation_error(estimated: ArrayLike, truth: ArrayLike) -> float:
     """Angle in degrees of the rotation between both; inf when the estimate is NaN.

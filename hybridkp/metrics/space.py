@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array, InputError, short_repr
+from .landmarks import mean_of_known
 from .metric import Metric
 
 
@@ -48,14 +49,7 @@ def mpjpe(truth: ArrayLike, predicted: ArrayLike, root: int | None = None) -> Ar
     a, b = _checked(truth, predicted)
     if root is not None:
         a, b = a - a[:, [root]], b - b[:, [root]]
-    return _mean(space_errors(a, b))
-
-
-def _mean(error: Array) -> Array:
-    known = ~np.isnan(error)
-    count = known.sum(1)
-    total = np.where(known, error, 0).sum(1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return mean_of_known(space_errors(a, b), axis=1)
 
 
 def similarities(truth: ArrayLike, predicted: ArrayLike, scale: bool = True) -> tuple[Array, Array, Array]:
@@ -94,14 +88,13 @@ def aligned(truth: ArrayLike, predicted: ArrayLike, scale: bool = True) -> Array
 def p_mpjpe(truth: ArrayLike, predicted: ArrayLike) -> Array:
     """(B,) :func:`mpjpe` after :func:`aligned`: how wrong the shape is, whatever its place, size and turn."""
     a, b = _checked(truth, predicted)
-    return _mean(space_errors(a, aligned(a, b)))
+    return mean_of_known(space_errors(a, aligned(a, b)), axis=1)
 
 
 def pck3d(truth: ArrayLike, predicted: ArrayLike, within: float) -> Array:
     """(B,) share of an object's known points that were predicted at most ``within`` away; NaN without any."""
     error = space_errors(truth, predicted)
-    known = ~np.isnan(error)
-    return np.where(known.any(1), (error <= within).sum(1) / np.maximum(known.sum(1), 1), np.nan)
+    return mean_of_known(np.where(np.isnan(error), np.nan, error <= within), axis=1)
 
 
 def reprojection_error(xy: ArrayLike, reprojected: ArrayLike) -> Array:
@@ -112,7 +105,7 @@ def reprojection_error(xy: ArrayLike, reprojected: ArrayLike) -> Array:
     a, b = np.asarray(xy, np.float64), np.asarray(reprojected, np.float64)
     if a.ndim != 4 or a.shape[3] != 2 or a.shape != b.shape:
         raise InputError(f"xy {a.shape} and reprojected {b.shape} must both be (B, V, K, 2)")
-    return _mean(np.linalg.norm(a - b, axis=3).reshape(len(a), -1))
+    return mean_of_known(np.linalg.norm(a - b, axis=3).reshape(len(a), -1), axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,6 +88,8 @@ def solve_pose(xy: ArrayLike, model: ArrayLike, camera: Camera) -> Pose:
         )
     if points.ndim != 3 or points.shape[1:] != (len(shape), 2) or np.isinf(points).any():
         raise InputError(f"xy must have shape (B, {len(shape)}, 2), NaN = not known, got {points.shape}")
+    if _width(shape)[1] < _FLAT:
+        raise InputError("the model's points lie on a line: no pose follows from them")
     b = len(points)
     parts = {"rotation": (b, 3, 3), "translation": (b, 3), "second": (b, 3, 3)}
     parts |= dict.fromkeys(("error_px", "rotation_error", "translation_error", "second_error_px"), (b,))
@@ -99,8 +101,6 @@ def solve_pose(xy: ArrayLike, model: ArrayLike, camera: Camera) -> Pose:
         found = _poses(points[i][rows], shape[rows], camera)
         for name, value in _read(found, points[i][rows], shape[rows], camera).items():
             out[name][i] = value
-    if b and _width(shape)[1] < _FLAT:
-        raise InputError("the model's points lie on a line: no pose follows from them")
     return Pose(**out)
 
 

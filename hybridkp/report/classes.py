@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..files import ClassPredictions
-from ..metrics import ClassFigures, Metric, class_figures, overall_figures
+from ..metrics import CLASS_METRICS, ClassFigures, class_figures
 from ..stats import PairedComparison, compare_all
 from ..stats.resampling import counts, tails
 from ..structures import Array, InputError
@@ -29,51 +29,8 @@ LEVEL, RESAMPLES = 0.95, 2000
 ENOUGH_GROUPS = 6  #: for a test: fewer cannot give p < 0.05
 WIDE_MATRIX = 12  #: classes; a larger matrix has no numbers in its cells
 
-
-_MACRO = "mean over the classes that occur, each counting the same, however rare"
-#: functions of confusion matrices (..., C, C)
-METRICS = (
-    Metric(
-        *("accuracy_percent", lambda table: overall_figures(table)["accuracy"], "accuracy", "%", 1, "higher"),
-        words="share of the objects whose class is right",
-        scale=100.0,
-        summary="set",
-    ),
-    Metric(
-        *("macro_f1_percent", lambda table: overall_figures(table)["macro_f1"], "macro F1", "%", 1, "higher"),
-        words=f"harmonic mean of precision and recall; {_MACRO}",
-        scale=100.0,
-        summary="set",
-    ),
-    Metric(
-        *(
-            "macro_precision_percent",
-            lambda table: overall_figures(table)["macro_precision"],
-            "precision",
-            "%",
-            1,
-            "higher",
-        ),
-        words=f"right ones among those that were given a class; {_MACRO}",
-        scale=100.0,
-        summary="set",
-    ),
-    Metric(
-        *(
-            "macro_recall_percent",
-            lambda table: overall_figures(table)["macro_recall"],
-            "recall",
-            "%",
-            1,
-            "higher",
-        ),
-        words=f"right ones among those that are of a class; {_MACRO}",
-        scale=100.0,
-        summary="set",
-    ),
-)
 _COLUMNS = (
-    *(Column.of(m, ends=(f"{m.key}_low", f"{m.key}_high")) for m in METRICS),
+    *(Column.of(m, ends=(f"{m.key}_low", f"{m.key}_high")) for m in CLASS_METRICS),
     Column("worst_group_percent", "worst group", "%", 1, "accuracy in the group in which it is lowest"),
     Column("fit_seconds", "fit", "s", 1, "seconds of all trainings"),
 )
@@ -125,12 +82,12 @@ def write_classes_report(
         rows = [Row(r.rank, r.method, "", r.numbers, r.family) for r in rows]
     columns = shown_columns(_COLUMNS, rows)
     material = Material(
-        head=METRICS[0],
+        head=CLASS_METRICS[0],
         what="object",
-        metrics=METRICS,
+        metrics=CLASS_METRICS,
         rows=rows,
         columns=columns,
-        comparisons={METRICS[0].key: comparisons} if comparisons else {},
+        comparisons={CLASS_METRICS[0].key: comparisons} if comparisons else {},
         level=LEVEL,
         notes=[*_notes(found, n_groups), *notes],
         about=about_page({"data": found[0].data}, provenance or {}, []),
@@ -139,7 +96,7 @@ def write_classes_report(
         caption="Most right first; each figure with its 95 % interval over groups.",
         unit="points",
         terms=[
-            *terms_of(METRICS, columns),
+            *terms_of(CLASS_METRICS, columns),
             *((c.title, f"{c.tip[:1].upper()}{c.tip[1:]}.") for c in columns[4:]),
         ],
         tips=abouts or {},
@@ -182,7 +139,7 @@ def _numbers(p: ClassPredictions, f: ClassFigures, groups: Array) -> dict[str, f
     drawn = np.concatenate([*counts(np.random.default_rng(0), n_groups, RESAMPLES)]) @ tables
     drawn = drawn.reshape(-1, c, c)
     out: dict[str, float] = {}
-    for metric in METRICS:
+    for metric in CLASS_METRICS:
         out[metric.key] = metric.scale * float(metric.function(f.confusion))
         if n_groups > 1:
             ends = np.quantile(metric.scale * metric.function(drawn), tails(LEVEL, n_groups))

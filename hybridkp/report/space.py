@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array
+from .embed import evenly
 
 SIDE = 480  #: of the drawing, px
 START = (-0.6, -0.35)  #: yaw and pitch of the first look, radians
 MOST = 60  #: instants that the slider has
 _FILL = 0.44  #: of the side, from the middle to the farthest point
-_SIGNIFICANT = 4
 
 
 def space_context(
@@ -46,7 +46,7 @@ def space_context(
     rows = np.flatnonzero(np.isfinite(points).all(2).any(1))
     if not len(rows):
         return None
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST).round().astype(int))]
+    rows = rows[evenly(len(rows), MOST)]
     shown = [points[rows]] if other is None else [points[rows], np.asarray(other, np.float64)[rows]]
     level = _level(np.asarray(up, np.float64))
     middle = np.nanmedian(shown[0].reshape(-1, 3), axis=0)
