@@ -20,7 +20,7 @@ import landmark_sets as sets
 import numpy as np
 
 from hybridkp.lifting import LIFTERS, PosePairs, camera_frame, compare_lifters, load_pairs
-from hybridkp.lifting.page import judged
+from hybridkp.lifting.compared import judged
 from hybridkp.lifting.pairs import in_camera
 from hybridkp.memory.threads import limit_threads
 from hybridkp.stats import bootstrap_interval, paired_difference

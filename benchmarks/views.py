@@ -44,7 +44,7 @@ from hybridkp.multiview import (
     triangulate,
     views_of,
 )
-from hybridkp.multiview.page import truth_of
+from hybridkp.multiview.point_files import truth_of
 from hybridkp.recipes import make_method
 from hybridkp.stats import paired_difference
 from hybridkp.structures import Array, DataWarning

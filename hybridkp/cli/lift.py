@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..lifting import LIFTERS, camera_frame, compare_lifters, load_pairs, write_lifting_page
-    from ..lifting.page import save_poses, table
+    from ..lifting.compared import save_poses, table
     from ..lifting.pairs import in_camera
     from ..structures import InputError
 

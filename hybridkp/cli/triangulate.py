@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         views_of,
         write_views_page,
     )
-    from ..multiview.page import truth_of
+    from ..multiview.point_files import truth_of
     from ..structures import InputError
 
     if args.out.suffix != ".npz":

@@ -1,5 +1,5 @@
+from .compared import compare_lifters as compare_lifters
 from .fused import FusedLifter as FusedLifter
-from .page import compare_lifters as compare_lifters
 from .page import write_lifting_page as write_lifting_page
 from .pairs import PosePairs as PosePairs
 from .pairs import camera_frame as camera_frame

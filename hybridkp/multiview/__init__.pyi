@@ -15,10 +15,10 @@ from .consistency import check_cameras as check_cameras
 from .fusion import ViewFusion as ViewFusion
 from .instants import Views as Views
 from .instants import views_of as views_of
-from .page import Points3D as Points3D
-from .page import load_points as load_points
-from .page import save_points as save_points
 from .page import write_views_page as write_views_page
+from .point_files import Points3D as Points3D
+from .point_files import load_points as load_points
+from .point_files import save_points as save_points
 from .pose import Pose as Pose
 from .pose import solve_pose as solve_pose
 from .triangulation import Triangulated as Triangulated

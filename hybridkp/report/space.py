@@ -59,7 +59,7 @@ def space_context(
         "start": START,
         "edges": np.asarray(skeleton, int).reshape(-1, 2).tolist(),
         "names": list(map(str, landmarks)),
-        "frames": [str(frames[r]) for r in rows],
+        "frames": [str(frames[r]) for r in rows.tolist()],
         "sets": sets,
         "first": [_flat(one[0]) for one in scaled],
         "words": list(words[: len(shown)]),
