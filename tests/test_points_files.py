@@ -70,6 +70,37 @@ def test_features_and_matches_go_through_files(folder: Path, capsys: pytest.Capt
     base.close()
 
 
+def test_features_of_one_command_serve_the_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both take as many points where nobody says how many, and the files of pairs are for pairs alone."""
+    photos, features, out = (str(folder / name) for name in ("photos", "f.h5", "m.h5"))
+    assert main(["features", photos, "-o", features]) == 0
+    pairs = ["--pairs", str(folder / "pairs.txt"), "--features", features, "-o", out]
+    assert main(["match", photos, *pairs]) == 0
+    first, second = (str(folder / "photos" / name) for name in NAMES[:2])
+    assert main(["match", first, second, "--features", features]) == 2
+    assert "--pairs" in capsys.readouterr().err
+
+
+def test_the_databases_geometry_is_in_colmaps_px(folder: Path) -> None:
+    """Inliers lie on the epipolar lines of the stored matrix by the stored points, half a pixel on."""
+    assert _match(folder) == 0
+    with sqlite3.connect(folder / "x.db") as base:
+        xy = {
+            row[0]: np.frombuffer(row[1], np.float32).reshape(-1, 2).astype(float)
+            for row in base.execute("SELECT image_id, data FROM keypoints")
+        }
+        rows = base.execute("SELECT pair_id, data, F FROM two_view_geometries").fetchall()
+    base.close()
+    assert rows
+    for pair, data, matrix in rows:
+        f, table = np.frombuffer(matrix).reshape(3, 3), np.frombuffer(data, np.uint32).reshape(-1, 2)
+        ends = (xy[side][table[:, i]] for i, side in enumerate(divmod(pair, 2147483647)))
+        a, b = (np.column_stack([points, np.ones(len(points))]) for points in ends)
+        line = a @ f.T
+        away = np.abs((line * b).sum(1)) / np.hypot(line[:, 0], line[:, 1])
+        assert np.median(away) < 0.1
+
+
 def test_pycolmap_reads_the_database(folder: Path) -> None:
     pycolmap = pytest.importorskip("pycolmap")
     assert _match(folder) == 0

@@ -9,6 +9,7 @@ from .display import OK, steps
 from .options import count, seed_option
 
 NAME = "features"
+MANY_POINTS = 2048  #: of each picture; match --pairs takes as many, so that its features are these
 HELP = "write the interest points of a folder of pictures as HDF5"
 EXAMPLES = """\
   hybridkp features photos/ --method rootsift -o features.h5
@@ -21,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", default="rootsift", help='a method of one feature, as in "hybridkp list --task points"'
     )
-    parser.add_argument("--points", type=count, default=2048, help="points per picture (default 2048)")
+    parser.add_argument("--points", type=count, default=MANY_POINTS, help="points per picture (default 2048)")
     seed_option(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, help="features.h5")
 

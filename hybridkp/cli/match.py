@@ -9,6 +9,7 @@ from typing import Any
 
 from ..structures import InputError
 from .display import OK, steps
+from .features import MANY_POINTS
 from .options import count, seed_option
 
 NAME = "match"
@@ -25,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", type=Path, metavar="A", help="first picture; with --pairs a folder")
     parser.add_argument("b", type=Path, metavar="B", nargs="?", help="second picture")
     parser.add_argument("--method", default="rootsift", help='a method as in "hybridkp list --task points"')
-    parser.add_argument("--points", type=count, default=1024, help="points per picture (default 1024)")
+    parser.add_argument("--points", type=count, help="points per picture (default 1024; with --pairs 2048)")
     seed_option(parser)
     parser.add_argument("--most", type=count, default=100, help="draw at most so many matches (default 100)")
     parser.add_argument("-o", "--out", type=Path, help="matches.png (or .jpg), .json; with --pairs .h5")
@@ -36,10 +37,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.points is None:
+        args.points = 1024 if args.pairs is None else MANY_POINTS
     if args.pairs is not None:
         return _many(args)
     if args.b is None:
         raise InputError("match: give two pictures, or a folder with --pairs pairs.txt")
+    if args.features is not None or args.database is not None:
+        raise InputError("match: --features and --database go with --pairs pairs.txt")
     return _two(args)
 
 

@@ -19,6 +19,7 @@ from .atomic import atomic_path
 
 _SIMPLE_RADIAL, _UNCALIBRATED = 2, 3  #: COLMAP's numbers
 _MOST = 2147483647  #: COLMAP's factor between the two ids of a pair
+_BACK = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])  #: from COLMAP's px to ours
 _FOCAL = 1.2  #: of the longer side, as COLMAP takes it where nothing is known
 
 _TABLES = f"""
@@ -51,7 +52,7 @@ def write_database(
     ----------
     pictures : name, (h, w) and points (N, 2) px of each, an integer at a pixel's centre
     pairs : names a and b; matches (M, 2) int, rows of the points of a and of b; (M,) bool, the inliers; and
-        the fundamental matrix (3, 3) of COLMAP's px from a to b, NaN = none
+        the fundamental matrix (3, 3) from a to b, NaN = none
     """
     with atomic_path(Path(path)) as temporary:
         try:
@@ -85,7 +86,7 @@ def _add_pair(base: sqlite3.Connection, a: int, b: int, matches: Array, inlier: 
     base.execute("INSERT OR REPLACE INTO matches VALUES (?, ?, 2, ?)", (pair, len(rows), rows.tobytes()))
     kept = np.ascontiguousarray(rows[np.asarray(inlier, bool)])
     if len(kept) and np.isfinite(matrix).all():
-        told = np.ascontiguousarray(matrix, np.float64).tobytes()
+        told = np.ascontiguousarray(_BACK.T @ matrix @ _BACK, np.float64).tobytes()
         none = np.zeros(9).tobytes()
         pose = np.array([1.0, 0, 0, 0]).tobytes(), np.zeros(3).tobytes()
         values = (pair, len(kept), kept.tobytes(), _UNCALIBRATED, told, none, none, *pose)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..files import colmap, hloc, read_image
+from ..files.pictures import EXTENSIONS
 from ..structures import Array, InputError
 from ..structures.pairs import Features
 from . import robust
@@ -22,7 +23,6 @@ from .matchers import FeatureMatcher, find
 from .matching import Matches, match
 from .onnx import LightGlue, LightGlueMatcher
 
-SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _INLIER_PX = 1.0  #: of the fundamental matrix
 
 
@@ -31,9 +31,9 @@ def pictures_of(folder: str | os.PathLike[str]) -> list[str]:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: is no folder of pictures")
-    found = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    found = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in EXTENSIONS)
     if not found:
-        raise InputError(f"{root}: holds no pictures ({', '.join(SUFFIXES)})")
+        raise InputError(f"{root}: holds no pictures ({', '.join(EXTENSIONS)})")
     return found
 
 
@@ -108,7 +108,7 @@ def colmap_database(
                 matches0 = np.asarray(file[hloc.pair_entry(a, b)]["matches0"], np.int64)
                 rows = np.flatnonzero(matches0 >= 0)
                 table = np.stack([rows, matches0[rows]], axis=1)
-                xy_a, xy_b = (found[n].keypoints.xy[table[:, i]] + 0.5 for i, n in enumerate((a, b)))
+                xy_a, xy_b = (found[n].keypoints.xy[table[:, i]] for i, n in enumerate((a, b)))
                 estimate = robust.estimate_fundamental(xy_a, xy_b, _INLIER_PX)
                 yield a, b, table, estimate.inlier, estimate.matrix
 
