@@ -127,6 +127,21 @@ def test_colmaps_model_comes_back_half_a_pixel_on(tmp_path: Path) -> None:
         load_pairs(tmp_path)
 
 
+def test_a_colmap_model_is_named_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "scene" / "sparse" / "0"
+    (tmp_path / "scene" / "images").mkdir(parents=True)
+    model.mkdir(parents=True)
+    posed_folder(tmp_path / "scene" / "images")
+    (model / "cameras.txt").write_text("1 PINHOLE 480 360 300 300 240 180\n")
+    (model / "images.txt").write_text("1 1 0 0 0 0 0 0 1 a.png\n\n2 1 0 0 0 1 0 0 1 b.png\n\n")
+    (model / "pairs.txt").write_text("a.png b.png\n")
+    for folder, name in ((tmp_path, "scene"), (model.parent, "0"), (model, ".")):
+        monkeypatch.chdir(folder)
+        assert [p.name for p in load_pairs(name, 0)] == ["a~b"]
+
+
 def test_turning_a_camera_four_times_changes_nothing() -> None:
     matrix = np.array([[300.0, 0, 200], [0, 310, 150], [0, 0, 1]])
     turned_matrix, rotation = quarter_turned(matrix, (360, 480), 4)

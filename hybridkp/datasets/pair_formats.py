@@ -5,7 +5,7 @@ What is heavy is imported when a row is asked: help needs the words alone.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from ..structures.pairs import PairSet
@@ -21,32 +21,6 @@ def _never(_: Path) -> float:
     return 0.0
 
 
-def _read_synthetic_pairs(_: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
-    from .synthetic.photo_pairs import make_pairs
-
-    return make_pairs(short_side)
-
-
-def _read_depth_pairs(_: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
-    from .synthetic.depth_pairs import make_depth_pairs
-
-    return make_depth_pairs(short_side)
-
-
-def _recognises_posed(kind: str, root: Path) -> float:
-    from . import posed_pairs
-
-    found: float = getattr(posed_pairs, f"recognises_{kind}")(root)
-    return found
-
-
-def _read_posed(kind: str, root: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
-    from . import posed_pairs
-
-    found: PairSet = getattr(posed_pairs, f"read_{kind}")(root, short_side)
-    return found
-
-
 def _recognises_hpatches(root: Path) -> float:
     from .hpatches import recognises
 
@@ -59,49 +33,62 @@ def _read_hpatches(root: Path, split: None, short_side: int | None = SHORT_SIDE)
     return read_hpatches(root, short_side)
 
 
-_SHRINK = {"short_side": "px to which larger pictures are shrunk"}
+def _recognises_pairs_file(root: Path) -> float:
+    from .posed_pairs import recognises_pairs_file
+
+    return recognises_pairs_file(root)
+
+
+def _read_pairs_file(root: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    from .posed_pairs import read_pairs_file
+
+    return read_pairs_file(root, short_side)
+
+
+def _recognises_colmap(root: Path) -> float:
+    from .posed_pairs import recognises_colmap
+
+    return recognises_colmap(root)
+
+
+def _read_colmap(root: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    from .posed_pairs import read_colmap
+
+    return read_colmap(root, short_side)
+
+
+def _read_depth_pairs(_: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    from .synthetic.depth_pairs import make_depth_pairs
+
+    return make_depth_pairs(short_side)
+
+
+def _read_synthetic_pairs(_: Path, split: None, short_side: int | None = SHORT_SIDE) -> PairSet:
+    from .synthetic.photo_pairs import make_pairs
+
+    return make_pairs(short_side)
+
+
+def _row(
+    name: str, words: str, read: Callable[..., PairSet], recognises: Callable[[Path], float] | None = None
+) -> Format[PairSet]:
+    """A row of a place that ``recognises`` knows; without it of the word ``name``."""
+    return Format(
+        name=name,
+        words=words,
+        recognises=recognises or _never,
+        splits=_no_splits,
+        read=read,
+        options={"short_side": "px to which larger pictures are shrunk"},
+        word="" if recognises else name,
+    )
+
+
 #: pairs of pictures with known geometry
 PAIR_FORMATS: list[Format[PairSet]] = [
-    Format(
-        name="hpatches",
-        words="a folder in the HPatches layout",
-        recognises=_recognises_hpatches,
-        splits=_no_splits,
-        read=_read_hpatches,
-        options=_SHRINK,
-    ),
-    Format(
-        name="superglue",
-        words="a pairs file in SuperGlue's text form",
-        recognises=partial(_recognises_posed, "pairs_file"),
-        splits=_no_splits,
-        read=partial(_read_posed, "pairs_file"),
-        options=_SHRINK,
-    ),
-    Format(
-        name="colmap",
-        words="a COLMAP text model",
-        recognises=partial(_recognises_posed, "colmap"),
-        splits=_no_splits,
-        read=partial(_read_posed, "colmap"),
-        options=_SHRINK,
-    ),
-    Format(
-        name="depth",
-        words='"depth"',
-        recognises=_never,
-        splits=_no_splits,
-        read=_read_depth_pairs,
-        options=_SHRINK,
-        word="depth",
-    ),
-    Format(
-        name=SYNTHETIC,
-        words='"synthetic"',
-        recognises=_never,
-        splits=_no_splits,
-        read=_read_synthetic_pairs,
-        options=_SHRINK,
-        word=SYNTHETIC,
-    ),
+    _row("hpatches", "a folder in the HPatches layout", _read_hpatches, _recognises_hpatches),
+    _row("superglue", "a pairs file in SuperGlue's text form", _read_pairs_file, _recognises_pairs_file),
+    _row("colmap", "a COLMAP text model", _read_colmap, _recognises_colmap),
+    _row("depth", '"depth"', _read_depth_pairs),
+    _row(SYNTHETIC, '"synthetic"', _read_synthetic_pairs),
 ]

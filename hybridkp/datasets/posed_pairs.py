@@ -9,6 +9,7 @@ them says, else those that share points.  Pictures are opened when asked for; no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -100,22 +101,15 @@ def read_colmap(path: str | Path, short_side: int | None = SHORT_SIDE) -> PairSe
         )
     cameras = _read_cameras(folder / "cameras.txt")
     images = _read_images(folder / "images.txt", cameras)
-    places = (
-        root,
-        root / "images",
-        folder / "images",
-        folder.parent / "images",
-        folder.parents[1] / "images",
-    )
-    pairs = []
+    above = folder.resolve().parents  # a model in sparse/0 has its pictures beside sparse
+    places = (root, *(one / "images" for one in (root, folder, *above[:2])))
+    pairs, where = [], str(folder / "images.txt")
     for a, b in _partners(folder, images):
         rotation = images[b].rotation @ images[a].rotation.T
         pose = np.column_stack([rotation, images[b].shift - rotation @ images[a].shift])
         (matrix_a, bent_a), (matrix_b, bent_b) = (cameras[images[n].camera] for n in (a, b))
-        files = [_picture_path(places, n, str(folder / "images.txt")) for n in (a, b)]
-        matrices, name = np.stack([matrix_a, matrix_b]), f"{_stem(a)}~{_stem(b)}"
-        where = str(folder / "images.txt")
-        bent = (bent_a, bent_b)
+        files = [_picture_path(places, n, where) for n in (a, b)]
+        matrices, name, bent = np.stack([matrix_a, matrix_b]), f"{_stem(a)}~{_stem(b)}", (bent_a, bent_b)
         pairs.append(_pair(name, root.name, files, [0, 0], matrices, pose, bent, short_side or 0, where))
     return _set(root.resolve().name, pairs, folder)
 
@@ -127,14 +121,8 @@ def _set(name: str, pairs: list[Pair], path: Path) -> PairSet:
     unique = []
     for pair in pairs:  # names of pictures may repeat, pairs' names may not
         count = seen[pair.name] = seen.get(pair.name, 0) + 1
-        unique.append(pair if count == 1 else _renamed(pair, f"{pair.name}#{count}"))
+        unique.append(pair if count == 1 else replace(pair, name=f"{pair.name}#{count}"))
     return PairSet(name, tuple(unique), "see the data's own terms")
-
-
-def _renamed(pair: Pair, name: str) -> Pair:
-    from dataclasses import replace
-
-    return replace(pair, name=name)
 
 
 def _stem(name: str) -> str:

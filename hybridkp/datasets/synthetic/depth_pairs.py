@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from ...imaging.geometry import resize_matrix
 from ...structures import Array
 from ...structures.pairs import Cameras, Pair, PairSet
 from ..hpatches import shrink_matrix, shrunk
@@ -198,7 +199,7 @@ def render(
     Pixel i of the finer picture lies at (i + 1/2) / s - 1/2 of the plain one, by the intrinsic matrix.
     """
     h, w = size_hw[0] * scale, size_hw[1] * scale
-    finer = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
+    finer = np.vstack([resize_matrix(scale), [0, 0, 1]])
     image: Array = np.zeros((h, w, 3), np.uint8)
     depth: Array = np.full((h, w), np.inf, np.float32)
     for surface in surfaces:
