@@ -87,7 +87,12 @@ def test_a_program_is_asked_by_its_protocol(tmp_path):
         ("print('{not json', flush=True)\ninput()", "no JSON"),
         ("input()\nprint('{\"points\": 5}', flush=True)\ninput()", "points"),
         ("input()\nprint('{\"points\": [[1, 2], [3]]}', flush=True)\ninput()", "no points"),
+        ("input()\nprint('{\"points\": [[1' + '0' * 400 + ', 2]]}', flush=True)\ninput()", "no points"),
         ("import time\ntime.sleep(30)", "no answer in 0.5 s"),
+        (
+            "import time\nwhile 1:\n print('at work', flush=True)\n time.sleep(0.2)",
+            "no answer in 0.5 s",
+        ),
     ],
 )
 def test_a_program_that_fails_is_named(text, told, tmp_path):
@@ -154,6 +159,14 @@ def test_an_offset_is_found_and_undone(shift, crops):
     assert np.abs(np.nanmedian(off, axis=(0, 1))).max() < 0.05
 
 
+def test_one_shared_point_says_no_offset_for_sure(crops, recwarn):
+    """A single point has no spread: what it says has no standard error, and accuses nobody."""
+    xy = crops.xy[:, :1]
+    found = LinearMap(_Given(xy + 0.5)).fit(_numbered(crops), xy)
+    assert found.n_shared_ == 1 and np.isnan(found.offset_error_px_)
+    assert not [w for w in recwarn if "from the labels" in str(w.message)]
+
+
 def test_a_peer_of_no_offset_is_not_accused(crops, recwarn):
     LinearMap(_Given(_theirs(crops.xy, 0.0, jitter=0.3))).fit(_numbered(crops), crops.xy)
     assert not [w for w in recwarn if "offset" in str(w.message) or "from the labels" in str(w.message)]
@@ -202,7 +215,12 @@ def test_stored_predictions_are_looked_up(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", "[]", '[{"file_name": "a", "keypoints": [1, 2]}]', '[{"keypoints": "x"}]']
+    "text",
+    [
+        *("", "{}", "[1]", "[]", '[{"file_name": "a", "keypoints": [1, 2]}]', '[{"keypoints": "x"}]'),
+        '{"images": 5, "annotations": []}',
+        f'[{{"image_id": 1, "keypoints": [1{"0" * 400}, 2, 1]}}]',
+    ],
 )
 def test_a_bad_file_of_predictions_is_named(text, tmp_path):
     (tmp_path / "theirs.json").write_text(text)

@@ -25,6 +25,7 @@ ALPHAS = tuple(np.geomspace(1e-3, 30.0, 10).tolist())  #: ridge penalties that a
 FOLDS = 5
 _SAME = 0.03  #: of the crop's side; a peer's point and a landmark of nearer means may mark the same place
 _TOLD = 0.1  #: px; smaller offsets are not worth a word
+_LEAST = 3  #: points that say how sure an offset is
 
 Learned = dict[str, Array]
 
@@ -45,7 +46,7 @@ class LinearMap(DetectorMixin, BaseEstimator):
     offset_px_ : (2,) float
         How far the peer's points lie from the labels, px of the crop, the median over ``n_shared_`` points
         that both mark; NaN where there is none.  (0.5, 0.5) is a peer that counts from a pixel's corner.
-    offset_error_px_ : float, its standard error
+    offset_error_px_ : float, its standard error; NaN for fewer than three points
     weights_ : (2 M, 2 K); mean_ : (M, 2), the peer's mean shape; middle_ : (K, 2)
     share_ : (K,) of held-out landmarks that came within 2.5 % of the side: the score
 
@@ -128,7 +129,7 @@ class LinearMap(DetectorMixin, BaseEstimator):
 
     def _tell(self) -> None:
         dx, dy = self.offset_px_.tolist()
-        if self.n_shared_ and np.hypot(dx, dy) > max(_TOLD, 3 * self.offset_error_px_):
+        if np.hypot(dx, dy) > _TOLD and np.hypot(dx, dy) > 3 * self.offset_error_px_:  # never of NaN
             told = (
                 f"the peer's points lie ({dx:+.2f}, {dy:+.2f}) px of the crop from the labels, ±"
                 f" {self.offset_error_px_:.2f}, over {self.n_shared_} points that both mark; linear undoes it"
@@ -144,7 +145,8 @@ def offset_of(given: Array, truth: Array, side: float) -> tuple[Array, float, in
 
     Returns
     -------
-    (2,) px, median over the pairs of their objects' median way; its standard error; the number of pairs
+    (2,) px, median over the pairs of their objects' median way, NaN without any; its standard error, NaN for
+    fewer than three; the number of pairs
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a point that nobody ever found
@@ -158,6 +160,8 @@ def offset_of(given: Array, truth: Array, side: float) -> tuple[Array, float, in
     if not len(off):
         return np.full(2, np.nan), float("nan"), 0
     offset = np.median(off, axis=0)
+    if len(off) < _LEAST:
+        return offset, float("nan"), len(off)
     spread = 1.4826 * np.median(np.abs(off - offset))
     return offset, float(1.2533 * spread / np.sqrt(len(off))), len(off)
 

@@ -193,32 +193,19 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
         out = outputs[0]
         maps, bins = out.ndim == 4, len(outputs) == 2 and all(o.ndim == 3 and o.shape[2] > 3 for o in outputs)
         kind = self.output if self.output != "auto" else "heatmap" if maps else "simcc" if bins else "points"
-        if kind == "heatmap":
-            return _of_maps(out, size_hw, self.aligned)
-        if kind == "simcc":
-            return _of_bins(outputs, size_hw)
-        table = out.reshape(-1, out.shape[-1]) if out.shape[-1] in (2, 3) else out.reshape(-1, 2)
-        if kind == "yolo" or not (out.shape[-1] in (2, 3) or (out.size % 2 == 0 and out.size % 3)):
+        numbers = out.shape[-1] if out.shape[-1] in (2, 3) else 2
+        flat = kind == "points" and numbers != out.shape[-1]
+        if kind == "yolo" or (flat and (out.size % 2 or out.size % 3 == 0)):
             raise InputError(
                 f"output {out.shape} does not say how many points it holds: use it without linear, with take="
             )
-        xy = table[:, :2]
-        score = table[:, 2] if table.shape[1] == 3 else np.ones(len(table))
-        return (from_shares(xy, size_hw) if self.unit == "share" else xy), score
+        return self._points(kind, outputs, size_hw, out.size // numbers)
 
     def _decoded(self, outputs: list[Array], size_hw: tuple[int, int]) -> tuple[Array, Array]:
         """(K, 2) px of the input and (K,)."""
         wanted = self.n_landmarks_ if self.take is None else max(self.take) + 1
         kind = self.output if self.output != "auto" else _kind(outputs, wanted)
-        if kind == "heatmap":
-            xy, score = _of_maps(outputs[0], size_hw, self.aligned)
-        elif kind == "simcc":
-            xy, score = _of_bins(outputs, size_hw)
-        elif kind == "yolo":
-            xy, score = _of_yolo(outputs[0], wanted)
-        else:
-            xy, score = _of_points(outputs, wanted)
-            xy = from_shares(xy, size_hw) if self.unit == "share" else xy
+        xy, score = self._points(kind, outputs, size_hw, wanted)
         take = np.arange(self.n_landmarks_) if self.take is None else np.asarray(self.take, int)
         if take.shape != (self.n_landmarks_,) or (take < 0).any() or len(xy) <= take.max():
             raise InputError(
@@ -226,6 +213,19 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
                 " them each one is"
             )
         return xy[take], score[take]
+
+    def _points(
+        self, kind: str, outputs: list[Array], size_hw: tuple[int, int], n: int
+    ) -> tuple[Array, Array]:
+        """All points of outputs of one kind, px of the input, and their scores; maps and bins tell ``n``."""
+        if kind == "heatmap":
+            return _of_maps(outputs[0], size_hw, self.aligned)
+        if kind == "simcc":
+            return _of_bins(outputs, size_hw)
+        if kind == "yolo":
+            return _of_yolo(outputs[0], n)
+        xy, score = _of_points(outputs, n)
+        return (from_shares(xy, size_hw) if self.unit == "share" else xy), score
 
 
 # --------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import shlex
 import subprocess
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -134,8 +135,9 @@ class _Talk:
             assert self.process.stdin is not None
             self.process.stdin.write(json.dumps({"file": path}) + "\n")
             self.process.stdin.flush()
+            until = time.monotonic() + timeout
             for _ in range(MAX_CHATTER):
-                line = self.lines.get(timeout=timeout)
+                line = self.lines.get(timeout=max(0.0, until - time.monotonic()))
                 if not line:
                     break
                 if line.lstrip().startswith("{"):

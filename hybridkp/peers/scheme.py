@@ -89,7 +89,7 @@ def _points(answer: Any, who: str) -> Array:
     try:
         rows = [[np.nan] * 3 if p is None else [*p, 1.0][:3] for p in answer]
         table = np.array([[np.nan if v is None else v for v in row] for row in rows], float).reshape(-1, 3)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{who}: gave what are no points [[x, y], ...]") from None
     if len(table) != len(answer):
         raise InputError(f"{who}: gave what are no points [[x, y], ...]")

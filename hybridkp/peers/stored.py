@@ -127,7 +127,8 @@ def _coco(path: Path) -> tuple[Array, ...]:
     document = read_any_json(path)
     files: dict[Any, str] = {}
     if isinstance(document, dict):
-        images = [i for i in document.get("images") or () if isinstance(i, dict)]
+        images = document.get("images")
+        images = [i for i in images if isinstance(i, dict)] if isinstance(images, list) else []
         files = {str(i.get("id")): str(i.get("file_name")) for i in images}
         document = document.get("annotations")
     if not isinstance(document, list) or not all(isinstance(one, dict) for one in document):
