@@ -124,9 +124,8 @@ def points(folder: Path, data: str | None, again: bool = False) -> dict[str, Any
 
 
 def given_truth(truth: point_scores.PointTruth) -> list[dict[str, Any]]:
-    """By sequence: how far registering moves the given truth, px, and what it leaves of AUC (the ceiling)."""
-    error, refused = truth.ceiling()
-    moved = np.array([r.moved_px if r else np.nan for r in map(truth.registered.get, truth.names)])
+    """By sequence: how far registering moves the given truth, px, over the overlap and at the corners."""
+    error, moved, refused = truth.ceiling
     out = []
     for name in dict.fromkeys(truth.groups.tolist()):
         rows = (truth.groups == name) & ~refused

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +28,14 @@ HYBRID = "hybrid"  #: the family of methods that combine others
 CONTROL = "control"  #: a hybrid's stages without what is learned, so that the gain has one cause
 FINE, AUC, MMA = (metric_of(key, POINT_METRICS) for key in ("auc@1", "auc@3", "mma@3"))
 FEATURE_STAGES = ("detect", "describe")
+
+
+class Ceiling(NamedTuple):
+    """The registered truth beside the given one, NaN where a pair has none or it was refused."""
+
+    corner_px: Array  #: (P,) corner error of the registered one, judged by the given one
+    moved_px: Array  #: (P,) from the given one, on average over the overlap
+    refused: Array  #: (P,) bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +75,12 @@ class PointTruth:
         return np.array([p.cameras is not None for p in self.pairs], bool)
 
     @property
+    def scored(self) -> Array:
+        """(P,) bool: the pairs that count in the headline."""
+        by_key = {POSE.key: self.posed, AUC.key: self.planar}
+        return by_key.get(self.headline.key, np.ones(len(self.pairs), bool))
+
+    @property
     def headline(self) -> Metric:
         """AUC@5 degrees of the pose; AUC@3 of the homography where no pair has cameras; else MMA@3."""
         if self.posed.any():
@@ -79,14 +95,20 @@ class PointTruth:
         )
         return replace(self, truths=truths)
 
-    def ceiling(self) -> tuple[Array, Array]:
-        """(P,) corner error of the registered truth under the given one, or NaN; (P,) bool, the refused."""
+    @cached_property
+    def ceiling(self) -> Ceiling:
+        """What registering says of the given truth; it opens every registered picture for its size."""
         found = [self.registered.get(p.name) for p in self.pairs]
+        kept = [None if r is None or r.reason else r for r in found]
         error = [
-            np.nan if r is None or r.reason else corner_error(r.homography, t, pair_size(p))
-            for p, r, t in zip(self.pairs, found, self.truths, strict=True)
+            np.nan if r is None else corner_error(r.homography, t, pair_size(p))
+            for p, r, t in zip(self.pairs, kept, self.truths, strict=True)
         ]
-        return np.array(error), np.array([r is not None and bool(r.reason) for r in found])
+        return Ceiling(
+            np.array(error),
+            np.array([np.nan if r is None else r.moved_px for r in kept]),
+            np.array([r is not None and bool(r.reason) for r in found]),
+        )
 
     def parts(self) -> dict[str, Array]:
         """Kinds of pairs that are looked at apart, name -> (P,) bool, where there are two and more."""

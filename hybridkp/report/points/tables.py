@@ -140,7 +140,7 @@ def by_truth(truth: PointTruth, given: Sequence[PointScores], refined: Sequence[
 
     The first table's last line is the ceiling: the registered homographies, judged by the given ones.
     """
-    error, refused = truth.ceiling()
+    error, moved, refused = truth.ceiling
     top = {m.key: mean(np.where(np.isnan(error), np.nan, recall_area(error, (t,))[:, 0])) for m, t in _AREAS}
     anew = {s.method: s for s in refined}
     methods = [s.method for s in given]
@@ -157,13 +157,12 @@ def by_truth(truth: PointTruth, given: Sequence[PointScores], refined: Sequence[
     groups = truth.groups
     by_group = {g: groups == g for g in dict.fromkeys(groups[truth.planar].tolist())}
     area = {m.title: recall_area(error, (t,))[:, 0] for m, t in _AREAS}
-    over = np.array([r.moved_px if r else math.nan for r in map(truth.registered.get, truth.names)])
     columns = {
         **{
             f"ceiling {title}": [number(mean(v[rows]), 3) for rows in by_group.values()]
             for title, v in area.items()
         },
-        "moved, px": [number(median(over[rows & ~refused]), 2) for rows in by_group.values()],
+        "moved, px": [number(median(moved[rows]), 2) for rows in by_group.values()],
         "at the corners, px": [number(median(error[rows]), 2) for rows in by_group.values()],
         "pairs refused": [str(int(refused[rows].sum())) for rows in by_group.values()],
     }

@@ -144,8 +144,7 @@ def notes(truth: PointTruth, scores: Sequence[PointScores], level: float, n_comp
 
 
 def _spread(truth: PointTruth, level: float, n_comparisons: int) -> list[str]:
-    scored = {"auc@3": truth.planar, "pose_auc@5": truth.posed}.get(truth.headline.key, truth.groups != "")
-    g = len(set(truth.groups[scored].tolist()))
+    g = len(set(truth.groups[truth.scored].tolist()))
     percent = f"{100 * level:g} %"
     out = [
         f"Intervals ({percent}): percentile bootstrap that draws whole sequences, not pairs, because pairs"

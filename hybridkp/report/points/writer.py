@@ -145,10 +145,10 @@ def _registered(truth: PointTruth, again: Sequence[PointScores]) -> dict[str, An
     """What the JSON file says of the truth registered again, and of each method under it."""
     if not truth.registered:
         return {}
-    error, _ = truth.ceiling()
     by_pair = {
         name: r._asdict() | {"homography": r.homography.tolist()} for name, r in truth.registered.items()
     }
+    error = truth.ceiling.corner_px
     corners = {name: {"corner_px": float(e)} for name, e in zip(truth.names, error, strict=True)}
     keys = [m.key for m in truth.metrics]
     scores = {
