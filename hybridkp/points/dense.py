@@ -56,6 +56,20 @@ def soft_argmax(logits: Array, xy: Array, temperature: float = TEMPERATURE) -> t
     return (xy + offset).astype(np.float32), spread
 
 
+def parabola_offsets(response: Array, at: Array) -> Array:
+    """(N, 2) sub-pixel offsets of integer maxima, within half a pixel: a parabola along x, one along y."""
+    h, w = response.shape
+    out = np.zeros(at.shape)
+    for axis, last in enumerate((w - 1, h - 1)):
+        step = np.eye(2, dtype=np.intp)[axis]
+        low, high = np.maximum(at - step, 0), np.minimum(at + step, [w - 1, h - 1])
+        left, centre, right = (response[p[:, 1], p[:, 0]].astype(np.float64) for p in (low, at, high))
+        bend = left + right - 2 * centre
+        inner = (at[:, axis] > 0) & (at[:, axis] < last) & (bend < 0)
+        out[:, axis] = np.where(inner, 0.5 * (left - right) / np.where(inner, bend, 1.0), 0.0)
+    return np.clip(out, -0.5, 0.5)
+
+
 def sample_rows(rows: Array, xy: Array, stride: int = 4) -> Array:
     """(N, D) float32 rows of unit length, read bilinearly at points from the map (D, h, w).
 

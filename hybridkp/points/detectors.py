@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ..structures import Array, InputError, Keypoints
+from .dense import parabola_offsets
 from .local import TiledFeature, from_cv2
 
 
@@ -103,18 +104,4 @@ class Corners(_Detector):
         )
         at = np.rint(found.reshape(-1, 2)).astype(np.intp)
         score = response[at[:, 1], at[:, 0]]
-        return Keypoints(at + _offsets(response, at), score, np.full(len(at), 3.0)), None
-
-
-def _offsets(response: Array, at: Array) -> Array:
-    """(N, 2) sub-pixel offsets within half a pixel, by a parabola along x and one along y."""
-    h, w = response.shape
-    out = np.zeros(at.shape)
-    for axis, last in enumerate((w - 1, h - 1)):
-        step = np.eye(2, dtype=np.intp)[axis]
-        low, high = np.maximum(at - step, 0), np.minimum(at + step, [w - 1, h - 1])
-        left, centre, right = (response[p[:, 1], p[:, 0]].astype(np.float64) for p in (low, at, high))
-        bend = left + right - 2 * centre
-        inner = (at[:, axis] > 0) & (at[:, axis] < last) & (bend < 0)
-        out[:, axis] = np.where(inner, 0.5 * (left - right) / np.where(inner, bend, 1.0), 0.0)
-    return np.clip(out, -0.5, 0.5)
+        return Keypoints(at + parabola_offsets(response, at), score, np.full(len(at), 3.0)), None

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..imaging.geometry import rescale
 from ..structures import Array, InputError
-from .dense import RADIUS, peaks, sample_rows
+from .dense import parabola_offsets, peaks, sample_rows
 
 _CELL = 8  #: px of SuperPoint's cells, whose 65th class is "none"
 
@@ -43,18 +43,17 @@ def of_maps(
         raise InputError(
             f"{path}: outputs {told} are no map of scores (1, 1, h, w) or (1, 65, h/8, w/8) with one of rows"
         )
-    if cells is None:
-        score = _resized(singles.pop(), net_hw)
-    else:
-        score = _resized(_unfolded(cells), net_hw)
+    score = _resized(singles.pop() if cells is None else _unfolded(cells), net_hw)
     for reliability in singles:
         score = score * _resized(reliability, net_hw)
-    score = np.where(np.isfinite(score), score, -np.inf)[: seen_hw[0], : seen_hw[1]]
-    score = np.ascontiguousarray(score, np.float32)
-    floor = max(float(threshold), float(score.min(initial=np.inf)))  # a flat map has no maxima
+    score = score[: seen_hw[0], : seen_hw[1]]
+    known = np.isfinite(score)
+    lowest = float(score.min(initial=np.inf, where=known))
+    score = np.where(known, score, np.float32(lowest))
+    floor = max(float(threshold), lowest)  # a flat map has no maxima
     found = peaks(score, n_points, floor)
     scale = np.array(net_hw[::-1], float) / rows.shape[:0:-1]
-    xy = _parabola(score, found)
+    xy = found + parabola_offsets(score, found)
     return xy, sample_rows(rows, rescale(xy, 1 / scale), 1), score[found[:, 1], found[:, 0]]
 
 
@@ -70,17 +69,3 @@ def _resized(score: Array, size_hw: tuple[int, int]) -> Array:
     if score.shape == size_hw:
         return score
     return np.asarray(cv2.resize(score, size_hw[::-1], interpolation=cv2.INTER_LINEAR))
-
-
-def _parabola(score: Array, found: Array) -> Array:
-    """Sub-pixel (N, 2) float of integer maxima, along x and y by themselves, at most half a pixel away."""
-    assert RADIUS >= 1  # windows of one px lie inside
-    x, y = found.T
-    out = found.astype(float)
-    for axis, (dx, dy) in enumerate(((1, 0), (0, 1))):
-        before, here, after = score[y - dy, x - dx], score[y, x], score[y + dy, x + dx]
-        bend = before - 2 * here + after
-        with np.errstate(invalid="ignore", divide="ignore"):
-            step = np.where(bend < 0, (before - after) / (2 * bend), 0)
-        out[:, axis] += np.clip(np.nan_to_num(step), -0.5, 0.5)
-    return out

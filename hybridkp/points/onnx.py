@@ -274,10 +274,10 @@ def _size_of(feature: Any, usual: tuple[int, int]) -> tuple[int, int]:
     """(H, W) of a net's input: as it was said, as the graph says, or the usual one."""
     if feature.size_hw is not None:
         return int(feature.size_hw[0]), int(feature.size_hw[1])
+    stamped = stamp(feature.file)
     try:
-        shape = netfiles.facts(*stamp(feature.file))[1]
+        shape = netfiles.facts(*stamped)[1]
     except InputError:  # cv2's own reader may take what ours does not, and else says why
-        stamp(feature.file)
         return usual
     return (shape[2], shape[3]) if len(shape) == 4 and min(shape[2:]) > 0 else usual
 

@@ -60,7 +60,7 @@ def register_homography(image_a: Array, image_b: Array, homography: ArrayLike) -
     a, b = grey_picture(image_a), grey_picture(image_b)
     corners = _corners(a.shape)
     if not is_homography(given, corners):
-        return Registration(given, np.nan, np.nan, np.nan, "the given homography is not invertible")
+        return _refused(given, "the given homography is not invertible")
     given = given / given[2, 2]
     found = given
     for blur in _BLURS:

@@ -165,15 +165,16 @@ class RefinedMatcher(Parameters):
         return replace(result, seconds={**found.seconds, **clock.seconds})
 
     def _refined(self, a: Array, b: Array, found: Matched) -> Matched:
+        guides = self._guides(found)
+        if not guides:
+            return found
         xy_b = found.xy_b.copy()
-        for homography, near in self._guides(found):
+        for homography, near in guides:
             predicted = apply_homography(homography, found.xy_a[near])
             warped = warp_onto(a, homography, (b.shape[0], b.shape[1]))
             xy_b[near], _ = least_squares_matching(
                 warped, b, predicted, xy_b[near], self.size_px, self.n_iterations, self.max_shift_px
             )
-        if len(found.score) == 0:
-            return found
         estimate = robust.estimate_homography(
             found.xy_a, xy_b, self.threshold_px, self.random_state, self.ranked
         )

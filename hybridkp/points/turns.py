@@ -28,7 +28,7 @@ from ..structures import Array, InputError, Keypoints, Parameters
 from ..structures.pairs import Features, Matched
 from . import local
 from .matchers import FeatureMatcher, find
-from .matching import match
+from .matching import Matches, match
 from .robust import Estimate, estimate_homography
 from .watch import Clock
 
@@ -116,10 +116,13 @@ class TurnedMatcher(Parameters):
                     continue
                 features = find(feature, image)
                 for other in (p[1] for p in pairs if p[0] == size):
-                    estimate = self._estimate(*self._pairs(features, found_b[other]))
+                    matches = self._match(features, found_b[other])
+                    xy_b = found_b[other].keypoints.xy[matches.index_b]
+                    estimate = self._estimate(features.keypoints.xy[matches.index_a], xy_b)
                     if estimate.inlier.sum() > most:
                         most = int(estimate.inlier.sum())
-                        best = _full(invert_affine(views_b[other][1])) @ estimate.matrix @ _full(to_a)
+                        from_b = invert_affine(views_b[other][1])
+                        best = _homogeneous(from_b) @ estimate.matrix @ _homogeneous(to_a)
         return best
 
     def _full(self, a: Array, b: Array, coarse: Array) -> Matched | None:
@@ -127,32 +130,26 @@ class TurnedMatcher(Parameters):
         angle, scale = turn_and_scale(coarse, (a.shape[0], a.shape[1]))
         if not (np.isfinite(scale) and 0.05 < scale < 20):
             return None
-        image_a, to_a = turned_view(
-            a, angle, min(scale, 1.0) if abs(np.log(scale)) > np.log(_SPREAD) else 1.0
-        )
-        image_b, to_b = turned_view(
-            b, 0.0, min(1 / scale, 1.0) if abs(np.log(scale)) > np.log(_SPREAD) else 1.0
-        )
+        scale = scale if abs(np.log(scale)) > np.log(_SPREAD) else 1.0
+        image_a, to_a = turned_view(a, angle, min(scale, 1.0))
+        image_b, to_b = turned_view(b, 0.0, min(1 / scale, 1.0))
         if min(*image_a.shape, *image_b.shape) < _LEAST_SIDE:
             return None
         features_a, features_b = find(self.first.feature, image_a), find(self.first.feature, image_b)
-        back_a, back_b = invert_affine(to_a), invert_affine(to_b)
-        points_a, points_b = _back(features_a.keypoints, back_a), _back(features_b.keypoints, back_b)
+        points_a = _back(features_a.keypoints, invert_affine(to_a))
+        points_b = _back(features_b.keypoints, invert_affine(to_b))
         inside = ((points_a.xy >= _EDGE_PX) & (points_a.xy <= np.array(a.shape[::-1]) - 1 - _EDGE_PX)).all(
             axis=1
         )
         points_a = points_a[inside]
         features_a = Features(points_a, features_a.rows[inside], features_a.size_hw)
-        index_a, index_b, score = match(
-            features_a, features_b, self.first.feature.norm, self.first.rule, self.first.ratio
-        )
+        index_a, index_b, score = self._match(features_a, features_b)
         xy_a, xy_b = points_a.xy[index_a], points_b.xy[index_b]
         estimate = self._estimate(xy_a, xy_b)
         return Matched(points_a, points_b, xy_a, xy_b, score, *estimate[:2], reason=estimate.reason)
 
-    def _pairs(self, a: Features, b: Features) -> tuple[Array, Array]:
-        found = match(a, b, self.first.feature.norm, self.first.rule, self.first.ratio)
-        return a.keypoints.xy[found.index_a], b.keypoints.xy[found.index_b]
+    def _match(self, a: Features, b: Features) -> Matches:
+        return match(a, b, self.first.feature.norm, self.first.rule, self.first.ratio)
 
     def _estimate(self, xy_a: Array, xy_b: Array) -> Estimate:
         return estimate_homography(xy_a, xy_b, self.threshold_px, self.random_state, self.ranked)
@@ -184,7 +181,7 @@ def turn_and_scale(homography: Array, size_hw: tuple[int, int]) -> tuple[float, 
     return float(np.rad2deg(np.arctan2(b, a))), float(np.hypot(a, b))
 
 
-def _full(matrix: Array) -> Array:
+def _homogeneous(matrix: Array) -> Array:
     return np.vstack([matrix, [0, 0, 1]])
 
 
