@@ -108,6 +108,21 @@ def test_superglues_file_comes_back_turns_and_all(tmp_path: Path) -> None:
             load_pairs(file)
 
 
+def test_a_camera_that_only_turned_gives_a_homography(tmp_path: Path) -> None:
+    """Without a baseline the fundamental matrix is zero, by which every match would be right."""
+    cameras = posed_folder(tmp_path)
+    file = tmp_path / "pairs.txt"
+    pose = np.column_stack([cameras.pose[:, :3], np.zeros(3)])
+    numbers = [*cameras.matrix_a.ravel(), *cameras.matrix_b.ravel(), *pose.ravel(), 0, 0, 0, 1]
+    file.write_text(f"a.png b.png 0 0 {' '.join(map(repr, map(float, numbers)))}\n")
+    pair = load_pairs(file, 0).pairs[0]
+    rays = np.linalg.inv(cameras.matrix_a) @ [[100.0, 240], [80, 180], [1, 1]]
+    ends = cameras.matrix_b @ pose[:, :3] @ rays
+    xy_a, xy_b = np.array([[100.0, 80], [240, 180]]), (ends[:2] / ends[2]).T
+    assert_allclose(match_errors(xy_a, xy_b, pair.truth()), 0, atol=1e-6)
+    assert match_errors(xy_a, xy_b + 9, pair.truth()).min() > 5
+
+
 def test_colmaps_model_comes_back_half_a_pixel_on(tmp_path: Path) -> None:
     cameras = posed_folder(tmp_path)
     k = cameras.matrix_a

@@ -175,7 +175,9 @@ def _pair(
     full = np.column_stack([rotation, rotations[1] @ pose[:, 3]])
     load_a, load_b = (partial(load_turned, str(f), t, short_side) for f, t in zip(files, turns, strict=True))
     cameras = Cameras(own[0], own[1], full, *distortions)
-    return Pair(name, sequence, load_a, load_b, cameras=cameras)
+    # a camera that only turned has no epipolar lines, but says where every pixel goes
+    still = None if full[:, 3].any() else own[1] @ rotation @ np.linalg.inv(own[0])
+    return Pair(name, sequence, load_a, load_b, homography=still, cameras=cameras)
 
 
 def quarter_turned(matrix: Array, size_hw: tuple[int, int], turns: int) -> tuple[Array, Array]:
