@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -21,6 +22,7 @@ from hybridkp.fusion import Average
 from hybridkp.imaging import Pinhole, flip_batch, register_depth, warp_nearest
 from hybridkp.imaging.crops import batch_of_one, cut_modalities
 from hybridkp.imaging.images import RangeWarning
+from hybridkp.recipes import make_method
 from hybridkp.structures import SOUND_HZ, Batch, InputError, modalities_of, stack_rows
 
 SECONDS = 2
@@ -141,9 +143,21 @@ def test_what_a_method_sees_is_found_inside_of_it():
     assert modalities_of(Average([("a", PlainMean()), ("b", DepthMean())])) == ("image", "depth")
 
 
-def test_predict_of_pictures_alone_says_what_is_missing(scene):
-    with pytest.raises(InputError, match="also sees depth"):
+def test_predict_takes_senses_and_boxes_from_data_and_says_what_is_missing(scene):
+    with pytest.raises(InputError, match=r"0\.png: the model also sees depth.*depth_file"):
         predict(DepthMean(), [scene / "images" / "0.png"])
+    data = load_dataset(scene / "train.json")
+    crops = make_crops(data, (32, 32), modalities=("image", "depth"))
+    truth = crops.xy + np.arange(3)[:, None, None]
+    model = make_method("hog+ridge[inputs=image:depth]").fit(crops.batch, truth)
+    meta = {"size_hw": (32, 32), "margin": crops.margin}
+    found = predict(model, data, meta=meta)
+    assert [row["id"] for row in found["images"]] == [0, 1, 2], "the data's own ids"
+    xy = np.reshape([row["keypoints"][:2] for row in found["annotations"]], (3, 1, 2))
+    np.testing.assert_allclose(xy, crops.to_picture(model.predict(crops.batch)), atol=1e-3)
+    lacks = replace(data.samples[1], modalities={})
+    with pytest.raises(InputError, match=r"1\.png: the model also sees depth"):
+        predict(model, [data.samples[0], lacks], meta=meta)
 
 
 def test_text_comes_with_crops_on_disk(tmp_path, monkeypatch):

@@ -14,13 +14,18 @@ HELP = "landmarks of pictures, of a film or of a camera: JSON and overlays"
 EXAMPLES = """\
   hybridkp predict faces.hkp face1.jpg face2.jpg -o predictions/
   hybridkp predict faces.hkp photos/ --boxes boxes.json -o predictions/
+  hybridkp predict kitchen.hkp kitchen_depth/val.json -o predictions/    with the depth that it names
   hybridkp predict flies.hkp film.mp4 --max-objects 2 --smooth -o tracks/
   hybridkp predict faces.hkp 0 --max-frames 500 -o live/       camera 0; Ctrl-C ends it too"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="a model file of train or bench, or a .hkr file of export")
-    parser.add_argument("pictures", nargs="+", help="files, folders or globs; one film; or a camera's index")
+    parser.add_argument(
+        "pictures",
+        nargs="+",
+        help="files, folders or globs; COCO .json with boxes, depth, ...; one film; or a camera's index",
+    )
     parser.add_argument(
         "--boxes",
         type=Path,
@@ -62,6 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..datasets import load_dataset
     from ..evaluate import predict
     from ..files import find_images, is_camera, is_film
 
@@ -69,7 +75,11 @@ def run(args: argparse.Namespace) -> int:
         return _film(args)
     if args.max_frames:
         raise InputError("--max-frames is for a camera")
-    pictures = [path for text in args.pictures for path in find_images(text)]
+    pictures = [
+        each
+        for text in args.pictures
+        for each in (load_dataset(text).samples if text.endswith(".json") else find_images(text))
+    ]
     document = predict(
         args.model, pictures, boxes=args.boxes, out=args.out, overlays=args.overlays, min_score=args.min_score
     )

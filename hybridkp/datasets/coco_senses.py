@@ -22,6 +22,8 @@ from .text import read_text
 
 Record = dict[str, Any]
 
+#: modality -> the fields of a picture's record that say where it is
+FIELDS = {"depth": "depth_file", "sound": "audio_file, time", "text": "text", "words": "lines"}
 LONGEST = 1e12  #: seconds; no film is as long
 
 

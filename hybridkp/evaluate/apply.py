@@ -10,6 +10,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import numpy as np
 
 from .. import memory, runtime
 from ..datasets import coco_document, image_ids
+from ..datasets.coco_senses import FIELDS
 from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown, WholePicture
 from ..detection.nodes.whole_picture import PictureRun
-from ..files import load_model, read_image, read_meta, save_model, write_atomic
+from ..files import load_model, read_meta, save_model, write_atomic
 from ..imaging.draw import draw_boxes, draw_landmarks
 from ..structures import (
     MARGIN,
@@ -40,7 +42,7 @@ from ..structures import (
 )
 from .bench_landmarks import with_seed
 from .crop_files import forget_crops
-from .crops import make_crops
+from .crops import load_modalities, loaders, make_crops
 from .found_boxes import found_too, moved_too, rebox_of
 from .problem import seeing
 from .worker import fit, model_meta
@@ -104,7 +106,7 @@ def _train_whole(estimator: WholePicture, problem: Problem, path: Path, name: st
 
 def predict(
     model: str | os.PathLike[str] | Any,
-    pictures: Iterable[str | os.PathLike[str]],
+    pictures: Iterable[str | os.PathLike[str] | Sample],
     *,
     boxes: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -117,8 +119,10 @@ def predict(
     Parameters
     ----------
     model : a model file or a .hkr file, or a fitted detector (``meta`` may then give landmarks, margin, ...)
-    boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; None: the model's own finder, or,
-        with a :class:`~hybridkp.structures.DataWarning`, the whole picture is taken as one object
+    pictures : files; or samples, such as a data set's, which a model that also sees depth, sound or text
+        needs: their labels are not looked at
+    boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; None: the model's own finder; without
+        one the samples' boxes, or, with a :class:`~hybridkp.structures.DataWarning`, the whole picture as one
         (see :class:`hybridkp.detection.BoxesGiven`).  Pictures without boxes are left out with one
         :class:`~hybridkp.structures.DataWarning`; that no picture has any is an InputError
     min_score : boxes of the model's finder whose score is lower are left out; None: as it was trained
@@ -135,26 +139,26 @@ def predict(
     may err, ``keypoint_covariance`` (K, 2, 2), px².
     """
     model, meta = open_model(model, meta)
-    further = [name for name in (*modalities_of(model), *meta.get("modalities", ())) if name != "image"]
-    if further:
-        raise InputError(
-            f"the model also sees {further[0]}, predict is given pictures alone: predict a data set that has"
-            f" {further[0]}, in Python model.predict(make_crops(data, modalities=...).batch)"
-        )
+    asked = [each if isinstance(each, Sample) else _of_file(Path(each)) for each in pictures]
+    seen = dict.fromkeys(("image", *modalities_of(model), *meta.get("modalities", ())))
+    _check_senses(asked, [name for name in seen if name != "image"])
+    if boxes is None and not isinstance(model, TopDown | WholePicture | PictureRun):
+        boxes = _boxes_of(asked)
     detector = _whole_pictures(model, boxes, meta, min_score)
     skeleton = skeleton_of(meta)
     samples = []
     names: set[str] = set()
-    paths = [Path(p) for p in pictures]
-    boxless = _boxless(getattr(detector, "finder", None), paths, boxes)
-    for number, path in enumerate(paths, 1):
-        image = read_image(path)
-        instances = () if path in boxless else tuple(detector.detect(image, name=str(path)))
-        samples.append(
-            Sample(str(path), loader(path), instances, str(path), image.shape[:2], image_id=number)
-        )
+    boxless = _boxless(getattr(detector, "finder", None), [sample.name for sample in asked], boxes)
+    for number, sample in enumerate(asked, 1):
+        shown = load_modalities(loaders(sample, list(seen)), sample.name)
+        image = shown["image"]
+        picture = shown if len(seen) > 1 else image
+        instances = () if sample.name in boxless else tuple(detector.detect(picture, name=sample.name))
+        number = sample.image_id if isinstance(sample.image_id, str) or sample.image_id >= 0 else number
+        samples.append(replace(sample, instances=instances, size_hw=image.shape[:2], image_id=number))
         if out is not None and overlays:
-            name = path.stem if path.stem not in names else f"{path.stem}-{number}"
+            stem = Path(sample.name).stem
+            name = stem if stem not in names else f"{stem}-{number}"
             names.add(name)
             _draw(image, instances, skeleton, Path(out) / "overlays" / f"{name}.jpg")
     document = _document(samples, meta, skeleton)
@@ -180,16 +184,39 @@ def skeleton_of(meta: Mapping[str, Any]) -> Array:
     return np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
 
 
-def _boxless(finder: Any, paths: Sequence[Path], boxes: Any) -> set[Path]:
+def _of_file(path: Path) -> Sample:
+    return Sample(str(path), loader(path), (), str(path))
+
+
+def _check_senses(samples: Sequence[Sample], wanted: Sequence[str]) -> None:
+    """:class:`InputError` for the first sample that lacks what a model sees beside the picture."""
+    for sample in samples:
+        missing = [name for name in wanted if name not in sample.modalities]
+        if missing:
+            raise InputError(
+                f"{sample.name}: the model also sees {missing[0]}, and nothing says where it is: predict a"
+                f" COCO file whose pictures name it ({', '.join(FIELDS.get(name, name) for name in missing)})"
+            )
+
+
+def _boxes_of(samples: Sequence[Sample]) -> dict[str, list[Array]] | None:
+    """The boxes of each sample's objects by its name; None where no sample has an object."""
+    boxes: dict[str, list[Array]] = {sample.name: [] for sample in samples}
+    for sample in samples:
+        boxes[sample.name] += [instance.box_xywh for instance in sample.instances]
+    return boxes if any(boxes.values()) else None
+
+
+def _boxless(finder: Any, names: Sequence[str], boxes: Any) -> set[str]:
     """The pictures that have no boxes, told once; :class:`InputError` when no picture has any."""
-    if not isinstance(finder, BoxesGiven) or finder.boxes is None or not paths:
+    if not isinstance(finder, BoxesGiven) or finder.boxes is None or not names:
         return set()
-    missing = [path for path in paths if finder.given(str(path)) is None]
-    if len(missing) == len(paths):
+    missing = [name for name in names if finder.given(name) is None]
+    if len(missing) == len(names):
         where = boxes if isinstance(boxes, str | os.PathLike) else "boxes"
         first = next(iter(finder.boxes), "it is empty")
         raise InputError(
-            f"{where}: has boxes of none of the {len(paths)} pictures (first: {paths[0]}; in the file:"
+            f"{where}: has boxes of none of the {len(names)} pictures (first: {names[0]}; in the file:"
             f" {str(first)[:200]}); names must end alike"
         )
     if missing:
