@@ -11,7 +11,7 @@ import pytest
 
 from hybridkp import recipes
 from hybridkp.datasets import check_dataset
-from hybridkp.files import sound_facts
+from hybridkp.files import load_model, save_model, sound_facts
 from hybridkp.landmarks import InkRefiner, SenseRegressor, WordDetector
 from hybridkp.multimodal import LineRows, SenseRows, SoundRows, TextRows, WordRows, deltas, log_mel, mfcc
 from hybridkp.structures import SOUND_HZ, Batch, InputError
@@ -55,6 +55,16 @@ def test_rows_of_sound_know_what_came_first_and_when_nothing_was_heard() -> None
         log_mel(np.zeros(10))
 
 
+def test_noise_as_loud_as_sound_is_no_sound() -> None:
+    rng = np.random.default_rng(0)
+    tones = np.stack([0.1 * np.sin(2 * np.pi * h * SECOND[:4000]) for h in rng.uniform(150, 600, 30)])
+    noise = rng.normal(0, tones.std(), (3, 4000))
+    batch, mixed = ({"sound": waves.astype(np.float32)} for waves in (tones, np.r_[tones[:2], noise]))
+    for strange, heard in ((2.0, [True, True, False, False, False]), (None, [True] * 5)):
+        rows = SenseRows("sound", strange=strange).fit(batch)
+        assert rows.rows_and_presence(mixed)[1][:, 0].tolist() == heard
+
+
 def test_rows_of_text() -> None:
     texts = ["set blue at b two", "bin blue at b two", "", None, "sett blu"]
     for maker in (TextRows(), TextRows(n_features=64), TextRows(pieces=None)):
@@ -87,7 +97,7 @@ def receipts() -> tuple[Batch, np.ndarray]:
     return Batch({"image": np.stack(pages), "words": list(words)}), np.stack(xy)
 
 
-def test_text_finds_the_line_and_print_the_corner(receipts: tuple[Batch, np.ndarray]) -> None:
+def test_text_finds_the_line_and_print_the_corner(receipts: tuple[Batch, np.ndarray], tmp_path: Path) -> None:
     batch, xy = receipts
     words = recipes.make_method("words[n_trees=30]").fit(batch[:30], xy[:30])
     found = words.predict(batch[30:])
@@ -102,6 +112,8 @@ def test_text_finds_the_line_and_print_the_corner(receipts: tuple[Batch, np.ndar
     assert np.abs(np.array(peak[::-1]) * 4 + 1.5 - found[0, 0]).max() < 4
     empty = Batch({"image": np.asarray(batch["image"][:1]), "words": [[]]})
     assert np.isnan(words.predict(empty)).all()
+    save_model(both, tmp_path / "both.hkp")
+    np.testing.assert_array_equal(load_model(tmp_path / "both.hkp").predict(batch), both.predict(batch))
 
 
 def test_a_training_picture_without_text_teaches_nothing(receipts: tuple[Batch, np.ndarray]) -> None:

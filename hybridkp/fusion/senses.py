@@ -125,20 +125,21 @@ class SenseGate(WeightedVote):
     def _loss(self, chosen: Array, found: Array, score: Array, truth: Array, side: int) -> Array:
         """(B,) mean error of a set of members in parts of the side, each point's counting as at most CAP."""
         xy, _ = self._vote_of(np.broadcast_to(chosen, (len(truth), len(chosen))), found, score)
-        error = np.minimum(np.linalg.norm(xy - truth, axis=-1) / side, CAP)
-        known = np.isfinite(error)
+        error = np.fmin(np.linalg.norm(xy - truth, axis=-1) / side, CAP)  # no point counts as CAP
+        known = np.isfinite(truth[..., 0])
         return np.where(known, error, 0).sum(1) / np.maximum(known.sum(1), 1)
 
     def _signs(self, batch: Any, xy: Array, score: Array, side: int) -> Array:
         """(B, F) what the forest sees."""
         first, second = np.triu_indices(len(xy), 1)
-        apart = np.linalg.norm(xy[first] - xy[second], axis=-1).mean(-1).T / side
+        apart = np.nan_to_num(np.linalg.norm(xy[first] - xy[second], axis=-1) / side, nan=1.0).mean(-1).T
         sure = logit(score).mean(-1).T
         return np.column_stack([signs(as_batch(batch), tuple(self.senses_)), np.log(apart + 0.002), sure])
 
     def _vote_of(self, chosen: Array, xy: Array, score: Array) -> tuple[Array, Array]:
-        """The vote of the members (B, M) that are asked about each crop."""
+        """The vote of the members (B, M) that are asked about each crop; of all, where these give nothing."""
         asked = np.where(chosen.T[:, :, None, None], xy, np.nan)
+        asked = np.where(np.isfinite(asked).all(-1).any(0)[..., None], asked, xy)
         return self._combine({name: getattr(self, f"{name}_") for name in self._learned}, asked, score)
 
     def trusted(self, images: Any) -> Array:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics.pairwise import rbf_kernel
 
 from ..structures import Array, InputError
 
@@ -73,9 +76,19 @@ class RowLifter(BaseEstimator):
         self.size_ = float(np.sqrt((space**2).mean())) or 1.0
         self.n_landmarks_ = points.shape[1]
         chosen = self._chosen(len(rows))
-        self.learner_ = self._learner()
-        self.learner_.fit(self._rows(points)[chosen], (space.reshape(len(space), -1) / self.size_)[chosen])
+        learner = self._learner()
+        with warnings.catch_warnings():  # a network that ends at its last epoch does so on purpose
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            learner.fit(self._rows(points)[chosen], (space.reshape(len(space), -1) / self.size_)[chosen])
+        self.learner_ = self._kept(learner)
         return self
+
+    def _kept(self, learner: Any) -> Any:
+        """What a model file takes of a fitted learner."""
+        return learner
+
+    def _said(self, rows: Array) -> Array:
+        return np.asarray(self.learner_.predict(rows))
 
     def _chosen(self, n: int) -> Array:
         return np.arange(n)
@@ -94,8 +107,8 @@ class RowLifter(BaseEstimator):
         out = np.full((*points.shape[:2], 3), np.nan)
         whole = np.isfinite(points).all((1, 2))
         if np.any(whole):
-            found = self.learner_.predict(self._rows(points[whole])) * self.size_
-            out[whole] = np.asarray(found).reshape(-1, points.shape[1], 3)
+            found = self._said(self._rows(points[whole])) * self.size_
+            out[whole] = found.reshape(-1, points.shape[1], 3)
         return out - out[:, [self.root]]
 
 
@@ -146,6 +159,13 @@ class KernelRidgeLifter(RowLifter):
         from sklearn.kernel_ridge import KernelRidge
 
         return KernelRidge(alpha=self.alpha, kernel="rbf", gamma=self.gamma)
+
+    def _kept(self, learner: Any) -> Any:
+        return {"rows": learner.X_fit_, "weights": learner.dual_coef_}
+
+    def _said(self, rows: Array) -> Array:
+        kernel = rbf_kernel(rows, self.learner_["rows"], self.gamma)
+        return np.asarray(kernel @ self.learner_["weights"])
 
 
 class ForestLifter(RowLifter):
@@ -213,31 +233,19 @@ class NetworkLifter(RowLifter):
     def _learner(self) -> Any:
         from sklearn.neural_network import MLPRegressor
 
-        return _Quiet(
-            MLPRegressor(
-                hidden_layer_sizes=(self.units, self.units),
-                alpha=self.alpha,
-                max_iter=self.max_epochs,
-                early_stopping=True,
-                random_state=self.random_state,
-            )
+        return MLPRegressor(
+            hidden_layer_sizes=(self.units, self.units),
+            alpha=self.alpha,
+            max_iter=self.max_epochs,
+            early_stopping=True,
+            random_state=self.random_state,
         )
 
+    def _kept(self, learner: Any) -> Any:
+        return {"weights": list(learner.coefs_), "offsets": list(learner.intercepts_)}
 
-class _Quiet:
-    """A network that ends at its last epoch does so on purpose."""
-
-    def __init__(self, network: Any) -> None:
-        self.network = network
-
-    def fit(self, rows: Array, targets: Array) -> None:
-        import warnings
-
-        from sklearn.exceptions import ConvergenceWarning
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self.network.fit(rows, targets)
-
-    def predict(self, rows: Array) -> Any:
-        return self.network.predict(rows)
+    def _said(self, rows: Array) -> Array:
+        *layers, last = zip(self.learner_["weights"], self.learner_["offsets"], strict=True)
+        for weights, offset in layers:
+            rows = np.maximum(rows @ weights + offset, 0)
+        return rows @ last[0] + last[1]

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..imaging.images import crops_to_grey
 from ..structures import Array, Batch, InputError, blocks, modality, stack_rows
 
-#: ways to fail: values drawn evenly from the range that they have, zeros (no text), another object's row;
-#: of pictures also a sixteenth of the light
+#: ways to fail: values drawn evenly from the range that they have (letters by chance), zeros (no text),
+#: another object's row; of pictures also a sixteenth of the light
 WAYS = ("noise", "zeros", "shuffled", "dark")
 _DARK, _READ = 16.0, 3.0  #: times less light; grey levels of noise
+_CELLS = 40  #: along the longer side, where print and text are compared
+_LETTER = 0.008  #: of the longer side, the usual width of a letter
 
 
 def broken(batch: Batch, name: str, way: str, random_state: int = 0) -> Batch:
@@ -37,9 +40,8 @@ def broken(batch: Batch, name: str, way: str, random_state: int = 0) -> Batch:
         source[order] = np.roll(order, 1)
         return batch.replace(**{name: np.asarray(rows[source])})
     if not modality(name).plain:
-        empty = "" if name == "text" else ()
-        letters = ["".join(rng.choice(list("abcdefghij "), 20)) if name == "text" else () for _ in rows]
-        return batch.replace(**{name: stack_rows(name, letters if way == "noise" else [empty] * len(rows))})
+        said = [_by_chance(row, rng) if way == "noise" else row[:0] for row in rows]
+        return batch.replace(**{name: stack_rows(name, said)})
     values = np.asarray(rows)
     if way == "zeros":
         return batch.replace(**{name: np.zeros_like(values)})
@@ -51,27 +53,75 @@ def broken(batch: Batch, name: str, way: str, random_state: int = 0) -> Batch:
     return batch.replace(**{name: drawn.astype(values.dtype)})
 
 
-def signs(batch: Batch, names: tuple[str, ...]) -> Array:
-    """(B, 4 n) float32 that tell a sound sense from a broken one: mean, spread, roughness, part that is 0.
+def _by_chance(row: Any, rng: np.random.Generator) -> Any:
+    """A text, or lines of text, of as many letters, none of which was read."""
+    if not isinstance(row, str):
+        return tuple((*line[:4], _by_chance(line[4], rng)) for line in row)
+    return "".join(rng.choice(list("abcdefghij "), len(row)))
 
-    Roughness is the mean step between neighbours along the last axis over the spread: about 1.1 for noise,
-    little for what is smooth.  Of text the length stands for all.
+
+def signs(batch: Batch, names: tuple[str, ...]) -> Array:
+    """(B, F) float32 that tell a sound sense from a broken one: mean, spread, roughness, part that is 0.
+
+    Roughness (:func:`roughness`) is about 1.1 for noise, little for what is smooth.  Of text the length
+    stands for all.  Of lines of text beside a picture also how well they lie on its print, see
+    :func:`agreement`.
     """
     columns = []
     for name in names:
         rows = batch[name]
         if not modality(name).plain:
-            length = np.array([float(len(row)) for row in rows], np.float32)
-            columns.append(np.stack([length] * 4, 1))
+            columns.append(np.array([[float(len(row))] for row in rows], np.float32).reshape(-1, 1))
             continue
         rows = crops_to_grey(rows) if name == "image" else rows
         columns.append(np.concatenate([_signs(block) for block in blocks(rows)]))
+    if {"image", "words"} <= set(names):
+        columns.append(agreement(crops_to_grey(np.asarray(batch["image"])), batch["words"])[:, None])
     return np.concatenate(columns, axis=1)
+
+
+def agreement(grey: Array, words: Any) -> Array:
+    """(B,) float32: correlation of where edges are in pictures (B, H, W) and where text is said to be.
+
+    Places are rounded to cells, and a line's length is that of its letters.
+
+    >>> page = np.zeros((1, 80, 80), np.uint8)
+    >>> page[0, 40:44, 20:60:4] = 255
+    >>> here, there = [(20, 40, 60, 44, "total 12345")], [(20, 70, 60, 74, "total 12345")]
+    >>> bool(agreement(page, [here]) > 0.3 > agreement(page, [there]))
+    True
+    """
+    h, w = grey.shape[1:]
+    step = max(h, w) / _CELLS
+    n_rows, n_columns = max(round(h / step), 1), max(round(w / step), 1)
+    out = np.zeros(len(grey), np.float32)
+    for b, (picture, lines) in enumerate(zip(grey, words, strict=True)):
+        edges = np.abs(cv2.Sobel(picture, cv2.CV_32F, 1, 0))
+        print_ = np.sqrt(cv2.resize(edges, (n_columns, n_rows), interpolation=cv2.INTER_AREA))
+        said = np.zeros_like(print_)
+        for x0, y0, x1, y1, text in lines:
+            row, half = int((y0 + y1) / 2 / step), len(text) * _LETTER * _CELLS / 2
+            first, last = (round((x0 + x1) / 2 / step + side * half) for side in (-1, 1))
+            if 0 <= row < n_rows:
+                said[row, max(first, 0) : max(last, 0) + 1] = 1
+        spread = print_.std() * said.std()
+        if spread > 0:
+            out[b] = ((print_ - print_.mean()) * (said - said.mean())).mean() / spread
+    return out
 
 
 def _signs(rows: Any) -> Array:
     values = np.asarray(rows, np.float32)
     axes = tuple(range(1, values.ndim))
-    spread = values.std(axes)
-    step = np.abs(np.diff(values, axis=-1)).mean(axes)
-    return np.stack([values.mean(axes), spread, step / (spread + 1e-6), (values == 0).mean(axes)], 1)
+    return np.stack([values.mean(axes), values.std(axes), roughness(values), (values == 0).mean(axes)], 1)
+
+
+def roughness(rows: Any) -> Array:
+    """(B,) float32: the mean step between neighbours along the last axis, over the spread.
+
+    >>> roughness([[0, 1, 0, 1], [0, 1, 2, 3]]).round(2)
+    array([2.  , 0.89], dtype=float32)
+    """
+    values = np.asarray(rows, np.float32)
+    axes = tuple(range(1, values.ndim))
+    return np.asarray(np.abs(np.diff(values, axis=-1)).mean(axes) / (values.std(axes) + 1e-6))

@@ -17,10 +17,13 @@ from ..actions import TrackRows
 from ..descriptors.grid import grid_rows
 from ..imaging.images import crops_to_grey
 from ..structures import Array, InputError, as_batch
+from .breaking import roughness
 from .sound import SoundRows
 from .text import TextRows, WordRows
 
 STRANGE = 2.0  #: times the largest squared distance of a training row: such a row is no such sense
+_NOISY = ("image", "sound")  #: whose roughness tells noise
+_STEADY = 0.02  #: of the usual roughness, by which it may vary at least
 
 
 class PictureRows(TransformerMixin, BaseEstimator):
@@ -83,7 +86,8 @@ class SenseRows(TransformerMixin, BaseEstimator):
     makers : modality -> transformer, in place of :data:`MAKERS`
     strange : a row whose squared distance to the training rows' mean (in standard deviations, mean over
         columns) is more than so many times the largest in training is treated as missing: a broken
-        microphone is no evidence.  None believes everything
+        microphone is no evidence.  So is a picture or a sound whose roughness (:func:`.roughness`) is so
+        many times further from the usual than any in training: noise.  None believes everything
 
     Attributes
     ----------
@@ -113,7 +117,7 @@ class SenseRows(TransformerMixin, BaseEstimator):
         names = _names(self.inputs)
         if len(set(names)) < len(names) or not names:
             raise InputError(f"inputs must be names of modalities, each once, got {self.inputs!r}")
-        self.makers_, self.mean_, self.spread_, self.reach_ = [], [], [], []
+        self.makers_, self.mean_, self.spread_, self.reach_, self.rough_ = [], [], [], [], []
         for name in names:
             maker = clone(known[name]) if name in known else PlainRows()
             maker.fit(batch[name])
@@ -129,6 +133,7 @@ class SenseRows(TransformerMixin, BaseEstimator):
             self.mean_.append(mean)
             self.spread_.append(np.where(spread > 1e-6 * (1 + np.abs(mean)), spread, np.inf))
             self.reach_.append(float(_apart(self._standard(len(self.mean_) - 1, rows))[there].max()))
+            self.rough_.append(_usual(_rough(batch[name])[there]) if name in _NOISY else None)
         self.width_ = [len(m) for m in self.mean_]
         return self
 
@@ -149,6 +154,9 @@ class SenseRows(TransformerMixin, BaseEstimator):
             good = np.asarray(np.isfinite(rows).any(axis=1))
             if self.strange is not None:
                 good &= _apart(rows) <= self.strange * max(self.reach_[s], 1e-9)
+                if self.rough_[s]:
+                    usual, reach = self.rough_[s]
+                    good &= np.abs(_rough(batch[name]) - usual) <= self.strange * reach
             rows = np.where(np.isfinite(rows) & good[:, None], rows, 0)
             out.append(rows / np.sqrt(self.width_[s]))
             there.append(good)
@@ -156,6 +164,17 @@ class SenseRows(TransformerMixin, BaseEstimator):
 
     def _standard(self, s: int, rows: Array) -> Array:
         return (rows - self.mean_[s]) / self.spread_[s]
+
+
+def _rough(rows: Any) -> Array:
+    """(B,) roughness of pictures, grey, or of waves."""
+    return roughness(crops_to_grey(np.asarray(rows)) if np.ndim(rows) > 2 else rows)
+
+
+def _usual(rough: Array) -> tuple[float, float]:
+    """The middle of roughnesses (B,), and how far the furthest lies from it."""
+    middle = float(np.median(rough))
+    return middle, max(float(np.abs(rough - middle).max()), _STEADY * middle)
 
 
 def _apart(rows: Array) -> Array:

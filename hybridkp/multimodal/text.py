@@ -17,8 +17,31 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from ..imaging.geometry import rescale
 from ..structures import Array, InputError
 
+#: pieces of lines of text
+_LINE: dict[str, Any] = {"analyzer": "char_wb", "ngram_range": (1, 4)}
 
-class TextRows(TransformerMixin, BaseEstimator):
+
+class _Pieces:
+    """TF-IDF of texts, kept as words and their rarity, which a model file takes."""
+
+    def _learn_pieces(self, said: list[str], most: int, how: dict[str, Any]) -> Any:
+        """Learn the vocabulary, and give the texts' rows."""
+        made = TfidfVectorizer(max_features=most, sublinear_tf=True, **how)
+        rows = made.fit_transform(said)
+        self.vocabulary_, self.idf_ = made.get_feature_names_out(), made.idf_
+        self._vectorizer = made
+        return rows
+
+    def _pieces_of(self, said: list[str], how: dict[str, Any]) -> Any:
+        """(B, D) sparse rows."""
+        if not hasattr(self, "_vectorizer"):  # it comes from a file
+            words = {word: i for i, word in enumerate(self.vocabulary_.tolist())}
+            self._vectorizer = TfidfVectorizer(vocabulary=words, sublinear_tf=True, **how)
+            self._vectorizer.idf_ = self.idf_
+        return self._vectorizer.transform(said)
+
+
+class TextRows(_Pieces, TransformerMixin, BaseEstimator):
     """A row for each text: frequencies of words, of pieces of words, or both, weighted by rarity (TF-IDF).
 
     Parameters
@@ -50,23 +73,27 @@ class TextRows(TransformerMixin, BaseEstimator):
         said = [text for text in texts_of(texts) if text]
         if not said:
             raise InputError("every text is empty: leave text out of the inputs")
-        how: dict[str, Any] = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\S+"}
-        if self.pieces is not None:
-            low, high = (int(n) for n in self.pieces)
-            if not 1 <= low <= high:
-                raise InputError(f"pieces must be the shortest and the longest length, got {self.pieces}")
-            how = {"analyzer": "char_wb", "ngram_range": (low, high)}
-        if self.n_features:
-            self.vectorizer_ = HashingVectorizer(n_features=self.n_features, alternate_sign=True, **how)
-        else:
-            self.vectorizer_ = TfidfVectorizer(max_features=self.most, sublinear_tf=True, **how)
-        self.vectorizer_.fit(said)
+        how = self._how()
+        if not self.n_features:
+            self._learn_pieces(said, self.most, how)
         return self
+
+    def _how(self) -> dict[str, Any]:
+        if self.pieces is None:
+            return {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\S+"}
+        low, high = (int(n) for n in self.pieces)
+        if not 1 <= low <= high:
+            raise InputError(f"pieces must be the shortest and the longest length, got {self.pieces}")
+        return {"analyzer": "char_wb", "ngram_range": (low, high)}
 
     def transform(self, texts: Any) -> Array:
         """(B,) texts -> (B, D) float32, unit length."""
         said = texts_of(texts)
-        rows = self.vectorizer_.transform(said).toarray().astype(np.float32)
+        if self.n_features:
+            found = HashingVectorizer(n_features=self.n_features, **self._how()).transform(said)
+        else:
+            found = self._pieces_of(said, self._how())
+        rows = found.toarray().astype(np.float32)
         rows[[not text for text in said]] = np.nan
         return rows
 
@@ -106,13 +133,11 @@ class WordRows(TransformerMixin, BaseEstimator):
         if not far:
             raise InputError("words: no training picture has a line of text")
         self.side_ = float(max(max(far), 1.0))
-        self.vectorizer_ = HashingVectorizer(
-            n_features=self.n_features, analyzer="char_wb", ngram_range=(2, 4), alternate_sign=True
-        )
         return self
 
     def transform(self, words: Any) -> Array:
         """Lines of B pictures -> (B, cells² n_features) float32; NaN where there is no text."""
+        hashed = HashingVectorizer(n_features=self.n_features, analyzer="char_wb", ngram_range=(2, 4))
         out = np.zeros((len(words), self.cells, self.cells, self.n_features), np.float32)
         for row, lines in zip(out, words, strict=True):
             if not lines:
@@ -120,12 +145,12 @@ class WordRows(TransformerMixin, BaseEstimator):
                 continue
             box = np.array([line[:4] for line in lines], float).reshape(-1, 2, 2)
             place = np.clip(box.mean(1) / self.side_ * self.cells, 0, self.cells - 1).astype(int)
-            pieces = self.vectorizer_.transform([form(line[4]) for line in lines]).toarray()
+            pieces = hashed.transform([form(line[4]) for line in lines]).toarray()
             np.add.at(row, (place[:, 1], place[:, 0]), pieces.astype(np.float32))
         return out.reshape(len(words), -1)
 
 
-class LineRows(BaseEstimator):
+class LineRows(_Pieces, BaseEstimator):
     """A row for each line of text in a picture: its words, its neighbours' words, and where it stands.
 
     Parameters
@@ -163,12 +188,11 @@ class LineRows(BaseEstimator):
         said = [form(line[4]) for lines in words for line in lines]
         if not any(said):
             raise InputError("words: no training picture has a line of text")
-        self.vectorizer_ = TfidfVectorizer(
-            analyzer="char_wb", ngram_range=(1, 4), max_features=4000, sublinear_tf=True
-        )
-        rows = self.vectorizer_.fit_transform(said)
+        rows = self._learn_pieces(said, 4000, _LINE)
         n = min(self.n_topics, rows.shape[1] - 1, max(rows.shape[0] - 1, 1))
-        self.topics_ = TruncatedSVD(max(n, 1), random_state=self.random_state).fit(rows) if n >= 1 else None
+        self.topics_ = np.zeros((1, rows.shape[1]))
+        if n >= 1:
+            self.topics_ = TruncatedSVD(n, random_state=self.random_state).fit(rows).components_
         return self
 
     def transform(self, lines: Any) -> tuple[Array, Array]:
@@ -180,8 +204,8 @@ class LineRows(BaseEstimator):
             centre = rescale(np.rint(rescale(centre, 1 / step)), step)
             box = np.zeros_like(box)
         texts = [line[4] for line in lines]
-        pieces = self.vectorizer_.transform([form(t) for t in texts])
-        own = self.topics_.transform(pieces) if self.topics_ is not None else np.zeros((len(texts), 1))
+        pieces = self._pieces_of([form(t) for t in texts], _LINE)
+        own = pieces @ self.topics_.T
         above, below, left = _neighbours(centre)
         near = [_at(own, n)[:, : max(1, own.shape[1] // 2)] for n in (above, below, left)]
         alike = self._alike(pieces)
@@ -201,7 +225,7 @@ class LineRows(BaseEstimator):
         """(N, Q) cosine similarity of the lines' pieces of words with the queries'."""
         if not self.queries:
             return np.zeros((pieces.shape[0], 0))
-        wanted = self.vectorizer_.transform([form(q.replace("_", " ")) for q in self.queries])
+        wanted = self._pieces_of([form(q.replace("_", " ")) for q in self.queries], _LINE)
         return np.asarray((pieces @ wanted.T).todense())
 
 
