@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hybridkp.cli import main
+from hybridkp.datasets import faces_in_space, make_faces
 from hybridkp.metrics import mpjpe, p_mpjpe, pck3d, reprojection_error
 from hybridkp.multiview import (
     Board,
@@ -19,6 +20,7 @@ from hybridkp.multiview import (
     bundle_adjust,
     calibrate,
     check_cameras,
+    face_cameras,
     load_points,
     read_cameras,
     reprojected,
@@ -201,6 +203,19 @@ def test_exact_points_come_back_exactly(rig, method):
     assert found.used.all() and found.left_out_px < 1e-5
     moved = triangulate(rig.project(points) + [0.5, 0.5], rig, method=method)
     assert np.linalg.norm(moved.xyz - points, axis=1).min() > 0.1, "half a pixel is half a millimetre here"
+
+
+def test_two_views_of_drawn_faces_give_their_points_and_correct_each_other():
+    size, angles = (128, 128), (0, 25)
+    views = views_of(make_faces(8, size, 3, cameras=angles), face_cameras(angles, size))
+    truth = faces_in_space(8, size, 3).reshape(-1, 3)
+    np.testing.assert_allclose(triangulate(views.flat, views.cameras).xyz, truth, atol=0.02)
+    shifted = views.flat + np.array([[[0.5, 0]], [[0, 0]]])
+    assert np.abs(triangulate(shifted, views.cameras).xyz - truth).max() > 0.5, "half a pixel is seen"
+    noisy = views.flat + np.random.default_rng(0).normal(0, 2, views.flat.shape)
+    again, _ = reprojected(triangulate(noisy, views.cameras, method="dlt"), views.cameras)
+    before, after = ((xy - views.flat).std() for xy in (noisy, again))
+    assert abs(after / before - np.sqrt(3 / 4)) < 0.03, "of four numbers the epipolar line corrects one"
 
 
 def test_far_cameras_that_hardly_differ_from_parallel_ones():

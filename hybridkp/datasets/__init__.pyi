@@ -41,6 +41,7 @@ from .synthetic.bundled import training_pictures as training_pictures
 from .synthetic.corruptions import CORRUPTIONS as CORRUPTIONS
 from .synthetic.corruptions import corrupted as corrupted
 from .synthetic.depth_pairs import make_depth_pairs as make_depth_pairs
+from .synthetic.faces import faces_in_space as faces_in_space
 from .synthetic.faces import make_faces as make_faces
 from .synthetic.films import make_film as make_film
 from .synthetic.photo_pairs import make_pairs as make_pairs

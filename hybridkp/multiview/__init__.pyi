@@ -10,6 +10,7 @@ from .camera_files import read_cameras as read_cameras
 from .camera_files import write_cameras as write_cameras
 from .cameras import Camera as Camera
 from .cameras import Cameras as Cameras
+from .cameras import face_cameras as face_cameras
 from .consistency import CameraCheck as CameraCheck
 from .consistency import check_cameras as check_cameras
 from .fusion import ViewFusion as ViewFusion

@@ -20,6 +20,7 @@ from ..structures import Array, InputError, short_repr
 
 DISTORTIONS = (0, 4, 5, 8, 12, 14)  #: how many numbers OpenCV's lens model may have
 _STEPS = 12  #: of Newton's method, in removing the lens's distortion
+_FAR_PX = 1e6  #: of the cameras that see drawn faces
 _WIDEST = 4.0  #: tangent of the widest angle from the axis that is looked at
 
 
@@ -259,3 +260,20 @@ class Cameras:
     def centres(self) -> Array:
         """(V, 3) where they stand."""
         return np.stack([camera.centre for camera in self])
+
+
+def face_cameras(degrees: Sequence[float] = (0.0, 25.0), size_hw: tuple[int, int] = (192, 192)) -> Cameras:
+    """The cameras of :func:`~hybridkp.datasets.make_faces` with several ``cameras``, in px of the first.
+
+    Faces are drawn in parallel projection: cameras very far away, with lenses as long.
+    """
+    middle = np.array(size_hw[::-1]) / 2 - 0.5
+    lens = np.array([[_FAR_PX, 0, middle[0]], [0, _FAR_PX, middle[1]], [0, 0, 1]])
+    turns = [np.deg2rad([0, -angle, 0]) for angle in degrees]
+    return Cameras(
+        tuple(
+            Camera(f"camera{v}", lens, None, turn, np.array([0, 0, _FAR_PX]), (size_hw[0], size_hw[1]))
+            for v, turn in enumerate(turns)
+        ),
+        "px",
+    )

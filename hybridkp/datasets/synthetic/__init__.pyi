@@ -5,6 +5,7 @@ from .bundled import training_pictures as training_pictures
 from .corruptions import CORRUPTIONS as CORRUPTIONS
 from .corruptions import corrupted as corrupted
 from .depth_pairs import make_depth_pairs as make_depth_pairs
+from .faces import faces_in_space as faces_in_space
 from .faces import make_faces as make_faces
 from .films import make_film as make_film
 from .photo_pairs import make_pairs as make_pairs

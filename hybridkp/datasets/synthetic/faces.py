@@ -8,6 +8,8 @@ bundled pictures are read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -63,6 +65,7 @@ def make_faces(
     name: str = "synthetic",
     pictures_per_person: int = PICTURES_PER_PERSON,
     lasting_skin: bool = False,
+    cameras: Sequence[float] = (0.0,),
 ) -> Dataset:
     """``n`` synthetic faces, one a picture, with 20 points each.
 
@@ -81,6 +84,9 @@ def make_faces(
         (two halves with no picture in common) or "noise"
     lasting_skin : what is fine in skin, brows and hair is the person's too, as recognition needs it, and not
         drawn anew in each picture
+    cameras : degrees by which each camera stands to the side, 60 at most; each of several sees all ``n``
+        faces (``view`` "camera0", ... and ``instant``).  :func:`~hybridkp.multiview.face_cameras` has their
+        geometry, :func:`faces_in_space` the points
 
     Returns
     -------
@@ -102,10 +108,18 @@ def make_faces(
     _check(n, size_hw, knobs, background)
     if pictures_per_person < 1:
         raise InputError(f"make_faces: pictures_per_person must be at least 1, got {pictures_per_person}")
+    if not len(cameras) or len(set(cameras)) < len(cameras) or not all(abs(c) <= 60 for c in cameras):
+        raise InputError(f"make_faces: cameras must be different angles of -60 to 60 degrees, got {cameras}")
     whose = _Whose(pictures_per_person, lasting_skin)
     samples = tuple(
-        _sample(i, (size_hw[0], size_hw[1]), random_state, knobs, background, name, whose) for i in range(n)
+        _sample(
+            i, (size_hw[0], size_hw[1]), random_state, knobs, background, name, whose._replace(aside=aside)
+        )
+        for i in range(n)
+        for aside in map(float, cameras)
     )
+    if len(cameras) > 1:
+        samples = tuple(_seen_by(s, j % len(cameras)) for j, s in enumerate(samples))
     return Dataset(
         name=name,
         landmarks=LANDMARKS,
@@ -118,11 +132,45 @@ def make_faces(
     )
 
 
+def faces_in_space(
+    n: int,
+    size_hw: tuple[int, int] = (192, 192),
+    random_state: int = 0,
+    *,
+    pose: float = 1,
+    expression: float = 1,
+) -> Array:
+    """(n, K, 3) where the points of :func:`make_faces` are, in px of the first camera's picture.
+
+    x and y are those of that picture from its middle, z points away from the camera.
+    """
+    knobs = {**dict.fromkeys(_KNOBS, 0.0), "pose": float(pose), "expression": float(expression)}
+    out = np.empty((n, len(LANDMARKS), 3))
+    for i in range(n):
+        _, view, points, _ = _plan(i, (size_hw[0], size_hw[1]), random_state, knobs)
+        seen = view.project(points)
+        out[i, :, :2] = seen[:, :2] - _middle(size_hw)
+        out[i, :, 2] = -view.scale * seen[:, 2]
+    return out
+
+
 class _Whose(NamedTuple):
-    """Which pictures show one person, and how much of a picture is the person's."""
+    """Which pictures show one person, how much of a picture is the person's, and from where it is seen."""
 
     each: int = PICTURES_PER_PERSON
     lasting_skin: bool = False
+    aside: float = 0.0  #: degrees
+
+
+def _middle(size_hw: tuple[int, int]) -> Array:
+    return np.array([size_hw[1], size_hw[0]]) / 2 - 0.5
+
+
+def _seen_by(sample: Sample, camera: int) -> Sample:
+    """A sample as one of several of its instant."""
+    stem = sample.name.removesuffix(".png")
+    name = f"{stem}_camera{camera}.png"
+    return replace(sample, name=name, view=f"camera{camera}", instant=stem, image_id=-1)
 
 
 _USUAL = _Whose()
@@ -161,7 +209,7 @@ def _plan(
     view = View(
         rotation_matrix(*np.clip(turn, [-42, -24, -60], [42, 24, 60])),
         side * 0.395 * float(np.exp(0.13 * place[2])),
-        np.array([size_hw[1], size_hw[0]]) / 2 - 0.5 + 0.05 * side * place[:2] + [0, 0.02 * side],
+        _middle(size_hw) + 0.05 * side * place[:2] + [0, 0.02 * side],
     )
     points = surface_points(face, landmarks_uv(face))
     seen = view.project(points)[:, :2]
@@ -171,6 +219,10 @@ def _plan(
     occluder = None
     if picture.random() < 0.3 * knobs["occlusion"]:
         occluder = draw_occluder(size_hw, view, picture)
+    if whose.aside:  # what hides the face stands before the first camera
+        turn, middle = rotation_matrix(whose.aside, 0, 0), _middle(size_hw)
+        moved = turn[:2, :2] @ (view.centre - middle) + middle
+        return face, View(turn @ view.rotation, view.scale, moved), points, None
     return face, view, points, occluder
 
 
@@ -196,7 +248,7 @@ def _sample(
     centre = tight[:2] + tight[2:] / 2 + 0.08 * jitter.uniform(-1, 1, 2) * tight[2:]
     box = np.concatenate([centre - scale * tight[2:] / 2, scale * tight[2:]])
     # the usual pictures keep the arguments by which memory knows them
-    own: tuple[Any, ...] = () if whose == _USUAL else tuple(whose)
+    own: tuple[Any, ...] = () if whose == _USUAL else tuple(whose) if whose.aside else tuple(whose)[:2]
     drawn = index, size_hw, random_state, tuple(knobs.values())
     return Sample(
         name=f"{name}_{random_state}_{index:05d}.png",
@@ -205,7 +257,7 @@ def _sample(
         group=f"{name}_{random_state}_person{index // whose.each:05d}",
         size_hw=size_hw,
         image_id=index,
-        modalities={"depth": partial(render_depth, *drawn, *own[:1])},
+        modalities={"depth": partial(render_depth, *drawn, *own[:1], *own[2:])},
     )
 
 
@@ -224,10 +276,11 @@ def render_face(
     kind: str,
     each: int = PICTURES_PER_PERSON,
     lasting_skin: bool = False,
+    aside: float = 0.0,
 ) -> Array:
     """The picture of face ``index``, (H, W, 3) uint8 BGR; a function of its arguments only."""
     knobs = dict(zip(_KNOBS, knob_values, strict=True))
-    face, view, _, occluder = _plan(index, size_hw, random_state, knobs, _Whose(each, lasting_skin))
+    face, view, _, occluder = _plan(index, size_hw, random_state, knobs, _Whose(each, lasting_skin, aside))
     height = relief_map(face)
     person = index // each
     looks = draw_looks(_stream(random_state, 3, person))
@@ -254,6 +307,7 @@ def render_depth(
     random_state: int,
     knob_values: tuple[float, ...],
     each: int = PICTURES_PER_PERSON,
+    aside: float = 0.0,
 ) -> Array:
     """The depth of face ``index`` as a camera beside the first would give it, (H, W) uint16 mm.
 
@@ -262,7 +316,7 @@ def render_depth(
     away.  No light has a part in it.
     """
     knobs = dict(zip(_KNOBS, knob_values, strict=True))
-    face, view, _, occluder = _plan(index, size_hw, random_state, knobs, _Whose(each))
+    face, view, _, occluder = _plan(index, size_hw, random_state, knobs, _Whose(each, aside=aside))
     rng = _stream(random_state, 5, index)
     away, (wall, tilt_x, tilt_y) = rng.uniform(700, 1100), rng.uniform([600, -1, -1], [1400, 1, 1])
     y, x = np.mgrid[: size_hw[0], : size_hw[1]] - np.array(size_hw)[:, None, None] / 2
