@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import clone
 
 from hybridkp.cli import main
+from hybridkp.files import load_model, save_model
 from hybridkp.lifting import (
     LIFTERS,
     ForestLifter,
@@ -22,6 +23,7 @@ from hybridkp.lifting import (
 )
 from hybridkp.lifting.pairs import in_camera
 from hybridkp.metrics import mpjpe, p_mpjpe
+from hybridkp.multiview import ViewFusion
 from hybridkp.structures import InputError
 
 K = 8
@@ -52,7 +54,7 @@ def poses(n, seed, turn=0.4):
         (ShapeLifter(n_components=3, prior=1e-3), 0.5),
     ],
 )
-def test_every_lifter_beats_the_mean_pose(lifter, share):
+def test_every_lifter_beats_the_mean_pose_and_comes_back_from_a_file(lifter, share, tmp_path):
     xy, xyz = poses(300, 2)
     new, truth = poses(60, 3)
     truth = truth - truth[:, [0]]
@@ -66,6 +68,8 @@ def test_every_lifter_beats_the_mean_pose(lifter, share):
     holed[1, 4] = np.nan
     again = made.predict(holed)
     assert np.isnan(again[1]).all() and np.isfinite(again[[0, 2]]).all()
+    save_model(made, tmp_path / "lifter.hkp")
+    np.testing.assert_array_equal(load_model(tmp_path / "lifter.hkp").predict(new), said)
 
 
 def test_half_a_pixel_more_in_size_is_seen():
@@ -158,13 +162,20 @@ def test_the_command_compares_and_writes(tmp_path, capsys):
     write_pairs(tmp_path / "val.npz", 60, 3)
     out = tmp_path / "lifted.npz"
     files = [str(tmp_path / f"{split}.npz") for split in ("train", "val")]
-    assert main(["lift", *files, "--lifters", "ridge,shape model", "--axes", "given", "-o", str(out)]) == 0
+    kept = str(tmp_path / "lifter.hkp")
+    chosen = ["--lifters", "ridge,shape model", "--axes", "given"]
+    assert main(["lift", *files, *chosen, "--save", kept, "-o", str(out)]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("mean pose", "ridge", "shape model", "stack"))
     with np.load(out) as found:
         assert found["points"].shape == (60, K, 3)
+        best = found["points"]
     page = out.with_suffix(".html").read_text()
     assert "MPJPE" in page and "3 sequences" in page and "https://" not in page
+    np.savez(tmp_path / "new.npz", xy=poses(60, 3)[0])
+    assert main(["lift", kept, str(tmp_path / "new.npz"), "-o", str(out)]) == 0
+    with np.load(out) as found:
+        np.testing.assert_array_equal(found["points"], best)
 
 
 def test_what_the_command_refuses(tmp_path, capsys):
@@ -175,6 +186,9 @@ def test_what_the_command_refuses(tmp_path, capsys):
     assert "root 99 is none of the 8 landmarks" in capsys.readouterr().err
     assert main(["lift", str(tmp_path / "bare.npz"), files[0], "--group-by", "x", "-o", out]) == 2
     assert "--group-by needs sequences" in capsys.readouterr().err
+    save_model(ViewFusion(), tmp_path / "other.hkp")
+    assert main(["lift", str(tmp_path / "other.hkp"), files[0], "-o", out]) == 2
+    assert "is a ViewFusion and no lifter" in capsys.readouterr().err
 
 
 def test_poses_that_lack_a_point_are_not_judged_and_told(tmp_path, capsys):

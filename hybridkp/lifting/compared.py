@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files.npz import write_npz
+from ..files.npz import read_npz, write_npz
 from ..metrics import mpjpe, p_mpjpe
 from ..metrics.landmarks import mean_of_known
 from ..report.cells import number
@@ -20,7 +20,8 @@ from ..structures import Array, InputError
 from ..structures.base import short_repr
 from .fused import FusedLifter
 from .pairs import PosePairs
-from .rows import check_root
+from .rows import RowLifter, check_root
+from .shape import ShapeLifter
 from .tuning import LIFTERS, choose_lifter
 
 FUSED = ("average", "stack")
@@ -101,7 +102,30 @@ def table(found: Sequence[Lifted], val: PosePairs, root: int = 0) -> str:
     return "\n".join(lines)
 
 
+def best_lifter(found: Sequence[Lifted], val: PosePairs, root: int = 0) -> Lifted:
+    """That of least MPJPE."""
+    return next(one for one, _ in ranked(found, val, root) if one.lifter is not None)
+
+
 def save_poses(found: Sequence[Lifted], val: PosePairs, path: str | os.PathLike[str], root: int = 0) -> None:
     """The best lifter's poses: ``points`` (B, K, 3) relative to the root, and its name."""
-    best = next(one for one, _ in ranked(found, val, root) if one.lifter is not None)
+    best = best_lifter(found, val, root)
     write_npz(path, {"points": best.xyz, "lifter": np.array(best.name)})
+
+
+def lift_points(lifter: Any, source: str | os.PathLike[str], path: str | os.PathLike[str]) -> int:
+    """Write what a fitted lifter says of a file's ``xy`` (B, K, 2) px, and give B.
+
+    Raises
+    ------
+    InputError
+        For another kind of model, and for a file that is damaged or has no such points.
+    """
+    if not isinstance(lifter, RowLifter | ShapeLifter | FusedLifter):
+        raise InputError(f"the model is a {type(lifter).__name__} and no lifter: keep one by lift --save")
+    xy = read_npz(source, ("xy",)).get("xy")
+    if xy is None or xy.dtype.kind not in "fiu":
+        raise InputError(f"{source}: needs xy (B, K, 2) px")
+    found = lifter.predict(xy)
+    write_npz(path, {"points": found, "lifter": np.array(type(lifter).__name__)})
+    return len(found)
