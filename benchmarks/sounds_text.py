@@ -34,6 +34,7 @@ from hybridkp.datasets.splits import group_folds
 from hybridkp.evaluate import classify, make_crops
 from hybridkp.files import read_sound
 from hybridkp.metrics import class_figures
+from hybridkp.multimodal import broken
 from hybridkp.recipes import make_classifier, make_method
 from hybridkp.structures import SOUND_HZ, Array, Batch, Dataset, InputError
 
@@ -68,14 +69,12 @@ class Altered(BaseEstimator):
             return batch.replace(**{self.sense: rows[rng.permutation(len(rows))]})
         if how == "another's":  # of another film or receipt
             return batch.replace(**{self.sense: batch[f"{self.sense}_other"]})
-        if rows.dtype == object:
-            empty = np.empty(len(rows), object)
-            empty[:] = [()] * len(rows)
-            return batch.replace(**{self.sense: empty})
-        if how == "zeros":
-            return batch.replace(**{self.sense: np.zeros_like(rows)})
+        if how == "zeros" or rows.dtype == object:
+            return broken(batch, self.sense, how, self.seed)
         spread = np.nanstd(rows) or 1.0
         noise = rng.normal(0, 1, rows.shape) * spread + np.nanmean(rows)
+        if rows.dtype == np.uint8:
+            noise = np.clip(noise, 0, 255)
         return batch.replace(**{self.sense: noise.astype(rows.dtype)})
 
 
@@ -225,26 +224,28 @@ def lips(quick: bool) -> dict[str, Any]:
         "sound": "rows[inputs=sound]",
         "both early": "rows[inputs=image:sound]",
         "both, vote": "vote(rows[inputs=image],rows[inputs=sound])",
+        "both, gate": "gate(rows[inputs=image],rows[inputs=sound],rows[inputs=image:sound])",
     }
     out: dict[str, Any] = {}
     for how in ("clear", "covered", "blurred"):
         batch = {"image": hidden(crops.images, how), "sound": crops.further["sound"]}
-        rows = with_others(batch, crops.groups, ("sound",))
-        jobs = [(name, text, "") for name, text in methods.items()]
+        rows = with_others(batch, crops.groups, ("sound", "image"))
+        jobs = [(name, text, "") for name, text in methods.items() if how == "covered" or "gate" not in name]
         if how == "covered":
             jobs.append(("both early", methods["both early"], "shuffled"))
         for name, text, learns in jobs:
-            broken = ("zeros", "noise", "another's") if how == "covered" and name == "both early" else ()
-            ways = ("", *(broken if not learns else ()))
-            found = {way: np.empty(truth.shape) for way in ways}
+            asked = [("", "")]
+            if how == "covered" and name in ("both early", "both, gate") and not learns:
+                asked += [(s, w) for s in ("sound", "image") for w in ("zeros", "noise", "another's")]
+            found = {way: np.empty(truth.shape) for way in asked}
             for train, test in group_folds(crops.groups, folds):
                 model = Altered(make_method(text), "sound", learns)
                 model.fit(rows[train], truth[train], groups=crops.groups[train])
-                for way in ways:
-                    model.asked = way
+                for way in asked:
+                    model.sense, model.asked = way
                     found[way][test] = model.predict(rows[test])
-            for way, xy in found.items():
-                told = f"{name}, sound broken: {way}" if way else name
+            for (sense, way), xy in found.items():
+                told = f"{name}, {sense} broken: {way}" if way else name
                 told += ", sound shuffled in training" if learns else ""
                 error = 100 * np.linalg.norm(xy - truth, axis=2).mean(1) / eyes
                 out.setdefault(how, {})[told] = _by_group(error, crops.groups)
@@ -310,12 +311,13 @@ def receipts(quick: bool) -> dict[str, Any]:
         "text": "words[n_trees=60]",
         "both, early": "rows[inputs=image:words]",
         "both": "words[n_trees=60]:ink",
-        "both, and image": "vote(words[n_trees=60]:ink,hog+ridge)",
+        "both, gate": "gate(words[n_trees=60]:ink,words[n_trees=60],hog+ridge)",
         "control, exact boxes": "words[cells=0,n_trees=60]",
     }
     if quick:
         methods = {k: v for k, v in methods.items() if k in ("image", "text", "both")}
-    rows = with_others({"image": val.images, "words": val.further["words"]}, val.groups, ("words",))
+    senses = ("words", "image")
+    rows = with_others({"image": val.images, "words": val.further["words"]}, val.groups, senses)
     out: dict[str, Any] = {}
     jobs = [(name, text, "") for name, text in methods.items()]
     for name, text, learns in [*jobs, ("both", methods["both"], "shuffled")]:
@@ -324,9 +326,10 @@ def receipts(quick: bool) -> dict[str, Any]:
         model.fit(train.batch, train.xy, groups=train.groups)
         told = f"{name}, words shuffled in training" if learns else name
         out[told] = {"text": text, **_distances(model.predict(rows), val)}
-        for how in ("zeros", "another's") if name.startswith("both") and not learns else ():
-            model.asked = how
-            out[f"{name}, words broken: {how}"] = {"text": text, **_distances(model.predict(rows), val)}
+        ways = [(s, w) for s in senses for w in ("zeros", "noise", "another's")]
+        for sense, how in ways if name.startswith("both") and not learns else ():
+            model.sense, model.asked = sense, how
+            out[f"{name}, {sense} broken: {how}"] = {"text": text, **_distances(model.predict(rows), val)}
         seconds = round(time.process_time() - start)
         print(told, round(float(np.mean(out[told]["error"])), 1), seconds, "s", flush=True)
     groups = np.unique(val.groups, return_inverse=True)[1].tolist()

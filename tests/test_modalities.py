@@ -218,6 +218,10 @@ def test_cameras_that_say_nothing_are_told(scene):
     (scene / "cameras.json").write_text(json.dumps(facts))
     depth = load_dataset(str(scene / "train.json")).samples[0].modalities["depth"]()
     assert (depth[:, 5:] == 1000).all() and (depth[:, :5] == 0).all(), "50 px m / 1 m * 0.1 m = 5 px"
+    facts["depth_camera"] = camera | {"cx": 39.5}
+    (scene / "cameras.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match=r"0\.png: is 40 x 30 px, but the middle of its camera"):
+        load_dataset(str(scene / "train.json")).samples[0].modalities["depth"]()
     (scene / "cameras.json").unlink()
 
 

@@ -147,8 +147,10 @@ def load_depth(path: str, cameras: tuple[float, ...] = (), size_hw: tuple[int, i
     depth = read_depth(path)
     if not cameras:
         return depth
-    own, other = Pinhole(*cameras[:3]), Pinhole(*cameras[3:6])
-    return register_depth(depth, own, other, cameras[6:], size_hw or depth.shape)
+    own, other, size_hw = Pinhole(*cameras[:3]), Pinhole(*cameras[3:6]), size_hw or depth.shape
+    own.check_size(depth.shape, path)
+    other.check_size(size_hw, f"the picture of {path}")
+    return register_depth(depth, own, other, cameras[6:], size_hw)
 
 
 def load_sound(path: str, time: float) -> Array:

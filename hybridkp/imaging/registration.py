@@ -13,6 +13,8 @@ import numpy as np
 
 from ..structures import Array, InputError
 
+_OFF_MIDDLE = 0.2  #: of a side, by which a principal point lies off the middle at most
+
 
 class Pinhole(NamedTuple):
     """Focal length and principal point, px."""
@@ -20,6 +22,15 @@ class Pinhole(NamedTuple):
     f: float
     cx: float
     cy: float
+
+    def check_size(self, size_hw: tuple[int, int], name: str) -> None:
+        """:class:`InputError` for pictures of a size in whose middle the principal point does not lie."""
+        off = [abs(at / side - 0.5) for at, side in zip((self.cy, self.cx), size_hw, strict=True)]
+        if max(off) > _OFF_MIDDLE:
+            raise InputError(
+                f"{name}: is {size_hw[1]} x {size_hw[0]} px, but the middle of its camera is at"
+                f" ({self.cx:g}, {self.cy:g}): give cameras.json for pictures of this size"
+            )
 
 
 def register_depth(
