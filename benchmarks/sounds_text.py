@@ -119,6 +119,7 @@ def command(quick: bool) -> dict[str, Any]:
     methods = {
         "most frequent": "prior[inputs=sound]",
         "sound, SVM": "svm[inputs=sound]",
+        "sound, SVM, varied copies": "svm[inputs=sound,copies=3]",
         "sound, forest": "forest[inputs=sound,n_estimators=100]",
         "lips, SVM": "svm[inputs=lips]",
         "lips, forest": "forest[inputs=lips,n_estimators=100]",

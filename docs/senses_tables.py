@@ -17,7 +17,7 @@ from trust_tables import _table
 from hybridkp import stats
 
 DOCS = Path(__file__).parent
-FAMILIES = ("hog+ridge", "sdm")
+FAMILIES = ("hog+ridge", "sdm", "heatmap")
 NOT_YET = "Not measured yet: `python benchmarks/senses.py -o docs/results/senses.json` writes the figures."
 SHUFFLED = "trained on shuffled depth"
 WORST = 1.02  #: times the error of the other sense alone, that a broken one may cost

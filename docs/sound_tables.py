@@ -17,6 +17,14 @@ from hybridkp import stats
 
 RESULTS = Path(__file__).parent / "results"
 DASH = "–"
+BROKEN, WORST = " broken: ", 1.02  #: times worse than the other sense alone, that a broken one may cost
+#: part -> unit, and sense -> the method that sees the other one alone
+_ALONE = {
+    "command": ("% right", {"lips": "sound, SVM", "sound": "lips, SVM"}),
+    "mouth": ("% right", {"image": "sound", "sound": "image"}),
+    "lips": ("% off", {"image": "sound", "sound": "image"}),
+    "receipts": ("px", {"words": "image", "image": "text"}),
+}
 
 
 def _part(name: str) -> tuple[Any, str]:
@@ -47,19 +55,18 @@ def _gap(values: Any, to: Any, digits: int, groups: Any = None) -> tuple[str, st
     return f"{_number(found.difference, digits, True)} {ends}", p
 
 
-def _split(methods: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Methods as they are, and those with something shuffled or broken."""
-    own = [name for name in methods if "shuffled" not in name and "broken" not in name]
-    return own, [name for name in methods if name not in own]
+def _whole(methods: dict[str, Any]) -> list[str]:
+    """Methods whose senses all work; those that learned with a shuffled one come last."""
+    names = [name for name in methods if BROKEN not in name]
+    return sorted(names, key=lambda name: "shuffled" in name)
 
 
 def command() -> str:
     found, made = _part("command")
     methods = found["methods"]
-    own, changed = _split(methods)
     sound = np.array(methods["sound, SVM"]["windows"])
     lines = []
-    for name in (*own, *changed):
+    for name in _whole(methods):
         row = methods[name]
         windows = np.array(row["windows"])
         gap, p = _gap(100 * windows, 100 * sound, 1) if name != "sound, SVM" else (DASH, DASH)
@@ -77,9 +84,8 @@ def command() -> str:
 def lips() -> str:
     found, made = _part("lips")
     errors = found["errors"]
-    own, changed = _split(errors["covered"])
     lines = []
-    for name in (*own, *changed):
+    for name in _whole(errors["covered"]):
         cells = [_mean(errors[how][name], 2) if name in errors[how] else DASH for how in errors]
         image = errors["covered"]["image"]
         values = errors["covered"][name]
@@ -94,12 +100,62 @@ def lips() -> str:
     return f"{_table(head, lines)}\n\n*{where}*"
 
 
+def mouth() -> str:
+    found, made = _part("mouth")
+    methods, lines = found["methods"], []
+    sound = 100 * np.array(methods["sound"]["right"])
+    for name in _whole(methods):
+        right = 100 * np.array(methods[name]["right"])
+        gap, p = _gap(right, sound, 1) if name != "sound" else (DASH, DASH)
+        lines.append([name, _mean(right, 1), f"{methods[name]['macro_f1']:.2f}", gap, p])
+    head = ("sees", "frames right, %", "macro F1", "frames, to sound alone", "p")
+    where = (
+        f"GRID, {found['films']} films, {found['frames']} frames, the mouth covered, films left out in folds;"
+        f" classes open and closed; {made}; `python benchmarks/sounds_text.py --parts mouth`."
+    )
+    return f"{_table(head, lines)}\n\n*{where}*"
+
+
+def _values(part: str) -> tuple[dict[str, float], bool]:
+    """Method -> mean over groups of its error, or of what it has right, and whether more is better."""
+    found = _part(part)[0]
+    if part == "lips":
+        return {name: float(np.mean(v)) for name, v in found["errors"]["covered"].items()}, False
+    key = {"command": "windows", "mouth": "right", "receipts": "error"}[part]
+    share = part != "receipts"
+    return {n: float(np.mean(m[key])) * (100 if share else 1) for n, m in found["methods"].items()}, share
+
+
+def broken() -> str:
+    """One sense broken when it is asked: each fused method beside the other sense alone."""
+    lines = []
+    for part, (unit, alone) in _ALONE.items():
+        values, more = _values(part)
+        for name, value in values.items():
+            if BROKEN not in name:
+                continue
+            left, _, how = name.partition(BROKEN)
+            method, _, sense = left.rpartition(", ")
+            other = alone[sense]
+            times = values[other] / value if more else value / values[other]
+            told = f"{times:.2f}" + ("" if times <= WORST else " ✗")
+            lines.append(
+                [part, method, f"{sense}: {how}", f"{value:.1f} {unit}", f"{values[other]:.1f}", told]
+            )
+    head = ("task", "method", "what is broken", "then", "the other sense alone", "times worse than that")
+    note = (
+        f"✗: more than {WORST:g} times. Of errors: over the other's; of what is right: the other's over it."
+        f" *{_part('receipts')[1]}; `python benchmarks/sounds_text.py`;"
+        " [every value](results/sounds_text.json).*"
+    )
+    return f"{_table(head, lines)}\n\n{note}"
+
+
 def receipts() -> str:
     found, made = _part("receipts")
     methods, groups = found["methods"], np.array(found["groups"])
-    own, changed = _split(methods)
     text, lines = methods["text"]["error"], []
-    for name in (*own, *changed):
+    for name in _whole(methods):
         row = methods[name]
         gap, p = _gap(row["error"], text, 1, groups) if name != "text" else (DASH, DASH)
         near = _mean(100 * np.array(row["within_10"]), 1, groups)

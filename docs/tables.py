@@ -618,6 +618,8 @@ KINDS: dict[str, Callable[..., str]] = {
     "covariance": presence_tables.covariance,
     "heard-command": sound_tables.command,
     "heard-lips": sound_tables.lips,
+    "heard-mouth": sound_tables.mouth,
+    "heard-broken": sound_tables.broken,
     "read-receipts": sound_tables.receipts,
     "whole": whole,
     "networks": networks,

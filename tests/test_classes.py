@@ -167,6 +167,18 @@ def test_every_vote_is_nearly_as_good_as_its_best_member(how: str) -> None:
     assert (vote.predict(batch[40:]) == labels[40:]).mean() >= 0.9
 
 
+def test_copies_of_sound_teach_and_are_of_sound_alone() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["low", "high"], 12)
+    hertz = np.where(labels == "low", 300, 900)[:, None]
+    waves = 0.1 * np.sin(2 * np.pi * hertz * np.arange(4000) / 16000) + rng.normal(0, 0.01, (24, 4000))
+    batch = Batch({"sound": waves.astype(np.float32), "heat": rng.normal(0, 1, (24, 2))})
+    model = recipes.make_classifier("svm[inputs=sound:heat,copies=2]").fit(batch, labels)
+    assert (model.predict(batch) == labels).all() and model.classifier_.shape_fit_[0] == 72
+    with pytest.raises(InputError, match="copies=2: a number of copies of sound"):
+        recipes.make_classifier("svm[inputs=heat,copies=2]").fit(batch, labels)
+
+
 def test_mistakes_are_told() -> None:
     batch, labels, _ = _two_senses()
     with pytest.raises(InputError, match="'taste'"):

@@ -7,6 +7,7 @@ from .depth import fill_holes as fill_holes
 from .planes import INPUTS as INPUTS
 from .planes import Planes as Planes
 from .planes import ReadsPlanes as ReadsPlanes
+from .rows import DepthRows as DepthRows
 from .rows import PictureRows as PictureRows
 from .rows import PlainRows as PlainRows
 from .rows import SenseRows as SenseRows
@@ -15,6 +16,7 @@ from .sound import SoundRows as SoundRows
 from .sound import deltas as deltas
 from .sound import log_mel as log_mel
 from .sound import mfcc as mfcc
+from .sound import varied_sound as varied_sound
 from .text import LineRows as LineRows
 from .text import TextRows as TextRows
 from .text import WordRows as WordRows

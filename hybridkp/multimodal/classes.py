@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..datasets.splits import group_folds
 from ..structures import Array, InputError, NamedMembers, as_batch
 from .rows import SenseRows
+from .sound import varied_sound
 
 FOLDS = 3  #: of groups, for what is learned from predictions
 SHARPNESS = np.geomspace(0.1, 30, 26)  #: factors of decision values that are tried
@@ -35,6 +36,7 @@ class SenseClassifier(BaseEstimator):
     classifier : scikit-learn classifier; None = SVM with a Gaussian kernel
     inputs : modalities whose rows it sees, see :class:`.SenseRows`
     strange : see :class:`.SenseRows`
+    copies : of each training object, whose sound is varied (:func:`.varied_sound`)
 
     Notes
     -----
@@ -52,11 +54,16 @@ class SenseClassifier(BaseEstimator):
     """
 
     def __init__(
-        self, classifier: Any = None, inputs: Sequence[str] | str = ("image",), strange: float | None = 2.0
+        self,
+        classifier: Any = None,
+        inputs: Sequence[str] | str = ("image",),
+        strange: float | None = 2.0,
+        copies: int = 0,
     ):
         self.classifier = classifier
         self.inputs = inputs
         self.strange = strange
+        self.copies = copies
 
     def fit(self, batch: Any, labels: ArrayLike, *, groups: ArrayLike | None = None) -> SenseClassifier:
         """Learn from a batch of B rows, labels (B,) of two classes at least, and groups (B,)."""
@@ -65,6 +72,8 @@ class SenseClassifier(BaseEstimator):
         self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
             raise InputError(f"all training objects are {self.classes_[0]!r}: nothing to tell apart")
+        if self.copies:
+            batch, labels, groups = self._with_copies(batch, labels, groups)
         self.rows_ = SenseRows(self.inputs, strange=self.strange)
         rows = self.rows_.fit_transform(batch)
         self.classifier_ = self._fresh().fit(rows, labels)
@@ -72,6 +81,15 @@ class SenseClassifier(BaseEstimator):
         if not hasattr(self.classifier_, "predict_proba"):
             self.sharpness_ = self._sharpness(rows, labels, groups)
         return self
+
+    def _with_copies(self, batch: Any, labels: Array, groups: ArrayLike | None) -> tuple[Any, Array, Array]:
+        if self.copies < 0 or "sound" not in ([self.inputs] if isinstance(self.inputs, str) else self.inputs):
+            raise InputError(f"copies={self.copies}: a number of copies of sound, which inputs must name")
+        n = len(labels)
+        again = np.tile(np.arange(n), 1 + self.copies)
+        sound = [batch["sound"], *(varied_sound(batch["sound"], i) for i in range(self.copies))]
+        names = np.arange(n) if groups is None else np.asarray(groups)
+        return batch[again].replace(sound=np.concatenate(sound)), labels[again], names[again]
 
     def _fresh(self) -> Any:
         return SVC(C=10.0) if self.classifier is None else clone(self.classifier)

@@ -18,6 +18,7 @@ from ..descriptors.grid import grid_rows
 from ..imaging.images import crops_to_grey
 from ..structures import Array, InputError, as_batch
 from .breaking import roughness
+from .depth import fill_holes
 from .sound import SoundRows
 from .text import TextRows, WordRows
 
@@ -53,6 +54,37 @@ class PictureRows(TransformerMixin, BaseEstimator):
         return rows
 
 
+class DepthRows(TransformerMixin, BaseEstimator):
+    """How far away things are, on a grid: the logarithm of each cell's median depth, so that mm count.
+
+    A hole is as far as the nearest pixel with a value (:func:`.fill_holes`); depth without any is missing.
+
+    Parameters
+    ----------
+    grid : cells along the shorter side
+    """
+
+    def __init__(self, grid: int = 6):
+        self.grid = grid
+
+    def fit(self, depth: Any, y: Any = None) -> DepthRows:
+        """Nothing is learned; the cells of crops (B, H, W) are noted."""
+        h, w = np.shape(depth)[1:3]
+        step = max(min(h, w) / max(self.grid, 1), 1.0)
+        self.cells_ = (round(h / step), round(w / step))
+        return self
+
+    def transform(self, depth: Any) -> Array:
+        """(B, H, W) mm, 0 = none -> (B, D) float32."""
+        n_rows, n_columns = self.cells_
+        out = np.empty((len(depth), n_rows, n_columns), np.float32)
+        for row, image in zip(out, depth, strict=True):
+            whole = fill_holes(image)
+            for i, band in enumerate(np.array_split(whole, n_rows)):
+                row[i] = [np.median(cell) for cell in np.array_split(band, n_columns, axis=1)]
+        return np.log(np.where(out > 0, out, np.nan)).reshape(len(out), -1)
+
+
 class PlainRows(TransformerMixin, BaseEstimator):
     """Rows (B, ...) of numbers as they are; infinite ones, and such as are NaN throughout, are missing."""
 
@@ -70,6 +102,7 @@ class PlainRows(TransformerMixin, BaseEstimator):
 #: modality -> what makes its rows; any other that holds numbers is taken as rows that are there already
 MAKERS: Mapping[str, Callable[[], Any]] = {
     "image": PictureRows,
+    "depth": DepthRows,
     "sound": SoundRows,
     "text": TextRows,
     "words": WordRows,

@@ -19,6 +19,7 @@ from ..files.sounds import SILENT
 from ..structures import SOUND_HZ, Array, InputError
 
 FRAME_S, HOP_S = 0.025, 0.010  #: seconds of a frame and between two
+_MOVED, _NOISE = round(0.04 * SOUND_HZ), 0.1  #: samples, and parts of the spread, of varied copies
 FLOOR = 1e-10  #: energy below which it is silence
 
 
@@ -88,6 +89,25 @@ def deltas(rows: ArrayLike, reach: int = 2) -> Array:
     for k in range(1, reach + 1):
         total += k * (padded[reach + k : reach + k + t] - padded[reach - k : reach - k + t])
     return (total / (2 * sum(k * k for k in range(1, reach + 1)))).astype(np.float32)
+
+
+def varied_sound(waves: ArrayLike, random_state: int = 0) -> Array:
+    """Waves (B, n) as they might have been recorded as well: moved in time, with noise.
+
+    Each is moved by up to 40 ms either way, silence follows; noise is up to a tenth as loud as the wave.
+
+    >>> waves = np.ones((2, 8000), np.float32)
+    >>> moved = varied_sound(waves)
+    >>> moved.shape, bool(0.8 < moved.mean() < 1), bool((moved[0] != moved[1]).any())
+    ((2, 8000), True, True)
+    """
+    rng, out = np.random.default_rng(random_state), np.zeros(np.shape(waves), np.float32)
+    for row, wave in zip(out, np.asarray(waves, np.float32), strict=True):
+        by = int(rng.integers(-_MOVED, _MOVED + 1))
+        moved = wave[max(-by, 0) : len(wave) - max(by, 0)]
+        row[max(by, 0) :][: len(moved)] = moved
+        row += rng.uniform(0, _NOISE) * wave.std() * rng.standard_normal(len(wave), np.float32)
+    return out
 
 
 def _nfft(size: int) -> int:
