@@ -5,6 +5,8 @@
 ``faces``: drawn faces whose exact labels are scattered by known sigmas, from 0.01 to 0.06 of the object's
 scale.
 ``ceph_two``: X-rays that two doctors labelled; what their difference says stands for the truth.
+``doctors``: the same X-rays, judged on val: how far methods are from the first doctor, landmark by landmark,
+and how far the second one is.
 A part that the file holds already is not computed again.
 """
 
@@ -21,13 +23,16 @@ from typing import Any
 import landmark_sets as sets
 import numpy as np
 
+from hybridkp import memory
 from hybridkp.datasets import load_dataset, make_faces
+from hybridkp.evaluate import make_crops
 from hybridkp.labels import own_second, paired, sigmas_from_pairs, sigmas_from_residuals
 from hybridkp.recipes import make_method
 from hybridkp.structures import Array, Dataset, InputError
 
 LOW, HIGH = 0.01, 0.06  #: planted sigmas
 SEED = 31
+HEIGHT = 600  #: px, to which distances on X-rays are scaled
 
 
 def scattered(dataset: Dataset, sigmas: Array, seed: int) -> Dataset:
@@ -55,6 +60,29 @@ def ceph_two(_: int, crop: int, methods: Sequence[str]) -> dict[str, Any]:
     return compared(once, again, crop, methods, None)
 
 
+def doctors(_: int, crop: int, methods: Sequence[str]) -> dict[str, Any]:
+    parts = [load_dataset(sets.data_root() / "ceph_two", part) for part in ("train", "val")]
+    train, val = (make_crops(part, (crop, crop)) for part in parts)
+    data = parts[1]
+    samples = [data.samples[i] for i in val.sample]
+    px = np.array([HEIGHT / s.size_hw[0] for s in samples if s.size_hw])[:, None]
+    first = np.stack([s.instances[0].xy for s in samples])
+    said = {"second doctor": np.stack([s.instances[0].second_xy for s in samples])}
+    start = time.process_time()
+    for name in [*methods, f"vote({','.join(methods)})"]:
+        model = memory.fitted(make_method(name), train.images, train.xy, groups=train.groups)
+        said[name] = val.to_picture(model.predict(val.images))
+    apart = {name: np.linalg.norm(xy - first, axis=2) * px for name, xy in said.items()}
+    return {
+        "objects": len(val),
+        "learned": len(train),
+        "crop": crop,
+        "cpu_seconds": round(time.process_time() - start),
+        "landmarks": list(data.landmarks),
+        "apart": {name: np.round(np.nanmean(off, axis=0), 3).tolist() for name, off in apart.items()},
+    }
+
+
 def compared(
     once: Dataset, again: Dataset, crop: int, methods: Sequence[str], true: Array | None
 ) -> dict[str, Any]:
@@ -75,7 +103,7 @@ def compared(
     }
 
 
-PARTS = {"faces": faces, "ceph_two": ceph_two}
+PARTS = {"faces": faces, "ceph_two": ceph_two, "doctors": doctors}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,6 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             document["parts"][part] = PARTS[part](args.faces, args.crop, args.methods)
             sets.keep(args.out, document)
         row = document["parts"][part]
+        if part == "doctors":
+            print({name: round(float(np.mean(values)), 2) for name, values in row["apart"].items()})
+            continue
         truth = np.array(row["planted"] or row["twice"])
         for route in ("twice", "residuals"):
             ratio = np.array(row[route]) / truth
@@ -97,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
-    parser.add_argument("--parts", type=sets.names_of, default=list(PARTS), help="default: both")
+    parser.add_argument("--parts", type=sets.names_of, default=list(PARTS), help="default: all")
     parser.add_argument("--methods", type=sets.names_of, default=["sdm", "lbf"], help="two; default: sdm,lbf")
     parser.add_argument("--faces", type=int, default=240, help="default: %(default)s")
     parser.add_argument("--crop", type=int, default=256, help="px; default: %(default)s")

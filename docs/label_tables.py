@@ -82,9 +82,28 @@ def sigmas() -> str:
             lines.append([title, name, f"{np.exp(off.mean()):.2f}", *within])
     head = ("data", "from", "times the truth, geometric mean", "landmarks within 20 %", "within 30 %")
     facts = ", ".join(
-        f"{k}: {v['objects']} objects, crops of {v['crop']} px" for k, v in found["parts"].items()
+        f"{k}: {found['parts'][k]['objects']} objects, crops of {found['parts'][k]['crop']} px" for k in words
     )
     return f"{_table(head, lines)}{_made(found, f'{facts}.')}"
+
+
+def doctors() -> str:
+    """Each landmark's error beside how far two doctors are apart, the greatest disagreement first."""
+    found = _read("label_sigmas")
+    row = found["parts"]["doctors"]
+    apart = {name: np.array(values) for name, values in row["apart"].items()}
+    second = apart["second doctor"]
+    lines = []
+    for k in np.argsort(-second):
+        near = {name: " ✓" if v is not second and v[k] <= second[k] else "" for name, v in apart.items()}
+        lines.append([row["landmarks"][k], *(f"{v[k]:.1f}{near[name]}" for name, v in apart.items())])
+    lines.append(["**mean**", *(f"**{v.mean():.1f}**" for v in apart.values())])
+    head = ("landmark", *(name if name == "second doctor" else f"`{name}`" for name in apart))
+    where = (
+        f"ceph_two, {row['learned']} X-rays to learn from, {row['objects']} judged, crops of {row['crop']} px;"
+        " px of a picture 600 px high. ✓: no further from the first doctor than the second one is."
+    )
+    return f"{_table(head, lines)}{_made(found, where)}"
 
 
 def suggestions() -> str:

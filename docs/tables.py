@@ -613,6 +613,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "finders": finders,
     "label-errors": label_tables.errors,
     "label-sigmas": label_tables.sigmas,
+    "label-doctors": label_tables.doctors,
     "label-suggest": label_tables.suggestions,
     "presence": presence_tables.presence,
     "covariance": presence_tables.covariance,

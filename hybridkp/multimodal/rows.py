@@ -24,7 +24,7 @@ from .text import TextRows, WordRows
 
 STRANGE = 2.0  #: times the largest squared distance of a training row: such a row is no such sense
 _NOISY = ("image", "sound")  #: whose roughness tells noise
-_STEADY = 0.02  #: of the usual roughness, by which it may vary at least
+_STEADY = 0.1  #: of the usual roughness, by which it may vary at least
 
 
 class PictureRows(TransformerMixin, BaseEstimator):
