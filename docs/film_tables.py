@@ -5,28 +5,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
+from table_text import markdown, stored
 
 from hybridkp import stats
 from hybridkp.metrics import class_figures
 
-RESULTS = Path(__file__).parent / "results"
 MOST_CONFUSED = 8
-
-
-def _read(name: str) -> Any:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
-    rule = [":---"] * left + ["---:"] * (len(headings) - left)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
 
 
 def _ends(value: float, low: float, high: float, digits: int = 1, sign: bool = False) -> str:
@@ -36,7 +23,7 @@ def _ends(value: float, low: float, high: float, digits: int = 1, sign: bool = F
 
 def memory() -> str:
     """Peak memory against the length of a film."""
-    found = _read("film_memory")
+    found = stored("film_memory")
     lines = [
         [f"{row['frames']:,}", f"{row['peak_mb']:.0f}", f"{row['read_mb']:.0f}", f"{row['ms']:.1f}"]
         for row in found["rows"]
@@ -47,12 +34,12 @@ def memory() -> str:
         f" thread, {found['date']}; `{found['command']}`; [every value](results/film_memory.json)."
     )
     headings = ["frames", "peak, MB", "OpenCV reading the film alone, MB", "processor time a frame, ms"]
-    return f"{_table(headings, lines, 0)}\n\n*{told}*"
+    return f"{markdown(headings, lines, 0)}\n\n*{told}*"
 
 
 def jitter() -> str:
     """What each try changed, against the points as detected."""
-    found = _read("jitter")
+    found = stored("jitter")
     names = list(dict.fromkeys(row["set"] for row in found["rows"]))
     rows = {(row["set"], row["try"]): row for row in found["rows"]}
     plain = next(iter(rows))[1]
@@ -73,7 +60,7 @@ def jitter() -> str:
         f"First row in percent of the object's size; {frames} frames; {about['date']}; `{about['command']}`;"
         " [every value](results/jitter.json)."
     )
-    return f"{_table(headings, lines)}\n\n*{told} [What the words mean](glossary.md).*"
+    return f"{markdown(headings, lines)}\n\n*{told} [What the words mean](glossary.md).*"
 
 
 # --------------------------------------------------------------------------------------------
@@ -83,7 +70,7 @@ def jitter() -> str:
 
 def actions(name: str) -> str:
     """Accuracy and macro F1 of every method, and its accuracy from each view."""
-    found = _read(name)
+    found = stored(name)
     labels, views = np.array(found["labels"]), np.array(found["views"])
     seen, lines = sorted(set(views.tolist())), []
     for row in sorted(found["rows"], key=lambda r: -class_figures(labels, r["predicted"]).accuracy):
@@ -104,12 +91,12 @@ def actions(name: str) -> str:
         f"Penn Action's joints: {about['fit']} to fit, {len(labels)} judged, each once; in brackets 95 %"
         f" intervals over tracks; {about['date']}; `{about['command']}`; [every value](results/{name}.json)."
     )
-    return f"{_table(headings, lines)}\n\n*{told} [What the words mean](glossary.md).*"
+    return f"{markdown(headings, lines)}\n\n*{told} [What the words mean](glossary.md).*"
 
 
 def fusions(name: str) -> str:
     """Each fused method against each of its members, on the same tracks."""
-    found = _read(name)
+    found = stored(name)
     labels = np.array(found["labels"])
     right = {row["method"]: 100.0 * (np.array(row["predicted"]) == labels) for row in found["rows"]}
     pairs = [
@@ -125,12 +112,12 @@ def fusions(name: str) -> str:
         for (fused, member, pair), p in zip(pairs, p_holm, strict=True)
     ]
     told = "Sign-flip tests over tracks, p corrected by Holm for all rows."
-    return f"{_table(['fused', 'member', 'difference, points', 'p'], lines, 2)}\n\n*{told}*"
+    return f"{markdown(['fused', 'member', 'difference, points', 'p'], lines, 2)}\n\n*{told}*"
 
 
 def confusions(name: str) -> str:
     """What the best method takes for what, most often first."""
-    found = _read(name)
+    found = stored(name)
     labels = found["labels"]
     best = max(found["rows"], key=lambda r: class_figures(labels, r["predicted"]).accuracy)
     wrong = Counter((a, b) for a, b in zip(labels, best["predicted"], strict=True) if a != b)
@@ -140,12 +127,12 @@ def confusions(name: str) -> str:
         for (a, b), n in wrong.most_common(MOST_CONFUSED)
     ]
     told = f"`{best['method']}`: {sum(wrong.values())} of {len(labels)} are wrong."
-    return f"{_table(['action', 'was called', 'tracks'], lines, 2)}\n\n*{told}*"
+    return f"{markdown(['action', 'was called', 'tracks'], lines, 2)}\n\n*{told}*"
 
 
 def settings(name: str) -> str:
     """What each setting gave on folds of the training tracks."""
-    found = _read(name)
+    found = stored(name)
     lines = [
         [
             row["kind"],
@@ -155,7 +142,7 @@ def settings(name: str) -> str:
         ]
         for row in found["settings"]
     ]
-    return _table(["kind", "setting", "accuracy on folds of train, %", "chosen"], lines, 2)
+    return markdown(["kind", "setting", "accuracy on folds of train, %", "chosen"], lines, 2)
 
 
 # --------------------------------------------------------------------------------------------
@@ -167,7 +154,7 @@ _WAYS = {"box": "the box alone", "predicted": "aligned, predicted points", "trut
 
 def verification() -> str:
     """Are two faces one person: by the box alone, and aligned."""
-    found = _read("verification")
+    found = stored("verification")
     lines = []
     for row in found["rows"]:
         gain = _ends(*row["tpr_gain"], 1, True) if "tpr_gain" in row else "–"
@@ -181,4 +168,4 @@ def verification() -> str:
         f" intervals over people; {about['date']}; `{about['command']}`;"
         " [every value](results/verification.json)."
     )
-    return f"{_table(headings, lines)}\n\n*{told} [What the words mean](glossary.md).*"
+    return f"{markdown(headings, lines)}\n\n*{told} [What the words mean](glossary.md).*"

@@ -6,24 +6,13 @@ what random choice would need are computed here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from table_text import markdown, stored
 
-RESULTS = Path(__file__).parent / "results"
 KINDS = ("jumped", "reversed", "shifted", "exchanged")
-
-
-def _read(name: str) -> Any:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = [":---"] + ["---:"] * (len(headings) - 1)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
 
 
 def _made(found: Any, words: str) -> str:
@@ -41,7 +30,7 @@ def _mean(values: Sequence[float], digits: int) -> str:
 
 def errors() -> str:
     """AUROC and precision of the score, and of the plain residual, over all draws."""
-    found = _read("label_errors")
+    found = stored("label_errors")
     rows = found["seeds"]
     lines = [
         [
@@ -62,12 +51,12 @@ def errors() -> str:
     )
     head = ("ranked by", "AUROC", f"precision at {rows[0]['planted']}", *KINDS)
     where = f"faces68, {len(rows)} draws of {rows[0]['objects']} faces: mean (lowest to highest)."
-    return f"{_table(head, lines)}\n\n{told}{_made(found, where)}"
+    return f"{markdown(head, lines)}\n\n{told}{_made(found, where)}"
 
 
 def sigmas() -> str:
     """Both routes against what was planted, or against the doctors."""
-    found = _read("label_sigmas")
+    found = stored("label_sigmas")
     lines = []
     words = {"faces": "drawn faces, planted", "ceph_two": "X-rays, two doctors"}
     routes = {"twice": "labels made twice", "residuals": "residuals"}
@@ -84,7 +73,7 @@ def sigmas() -> str:
     facts = ", ".join(
         f"{k}: {found['parts'][k]['objects']} objects, crops of {found['parts'][k]['crop']} px" for k in words
     )
-    return f"{_table(head, lines)}{_made(found, f'{facts}.')}"
+    return f"{markdown(head, lines)}{_made(found, f'{facts}.')}"
 
 
 def doctors() -> str:
@@ -108,7 +97,7 @@ def doctors() -> str:
 
 def suggestions() -> str:
     """The error after so many labels by each way, and how many random ones give the same."""
-    found, lines = _read("label_suggest"), []
+    found, lines = stored("label_suggest"), []
     titles = {"faces68": "faces68", "faces": "drawn faces"}
     for name, seeds in found["sets"].items():
         chance = {n: np.mean([s["by chance"][n] for s in seeds.values()]) for n in _first(seeds)["by chance"]}
@@ -121,7 +110,7 @@ def suggestions() -> str:
             lines.append([f"{titles.get(name, name)}, {way}", str(len(rows)), *cells])
     head = ("choice", "draws", "NME, % at 120", "random needs", "NME, % at 180", "random needs")
     where = f"`{found['method']}`, from 60 labels chosen by chance: mean (lowest to highest draw)."
-    return f"{_table(head, lines)}{_made(found, where)}"
+    return f"{markdown(head, lines)}{_made(found, where)}"
 
 
 def _first(mapping: Any) -> Any:

@@ -5,22 +5,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "large_data.json"
-
-
-def _read() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
-    return document
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = [":---"] + ["---:"] * (len(headings) - 1)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
+from table_text import markdown, stored
 
 
 def _told(document: dict[str, Any], what: str, command: str) -> str:
@@ -34,7 +21,7 @@ def _told(document: dict[str, Any], what: str, command: str) -> str:
 
 def training() -> str:
     """Processor time of an object and peak memory: a line for each kind of method, columns for N objects."""
-    document = _read()
+    document = stored("large_data")
     rows = {(row["what"], row["n"]): row for row in document["rows"] if row["what"] != "check"}
     numbers = sorted({n for _, n in rows})
     headings = ["what"]
@@ -52,12 +39,12 @@ def training() -> str:
         lines.append(cells)
     faces = f"{document['faces']} drawn faces again and again, each time another crop of 128 px, in colour,"
     told = _told(document, f"{faces} mirrored too.", "python benchmarks/large_data.py")
-    return f"{_table(headings, lines)}\n\n{told}"
+    return f"{markdown(headings, lines)}\n\n{told}"
 
 
 def checking() -> str:
     """Seconds and memory of reading and of checking annotations."""
-    document = _read()
+    document = stored("large_data")
     lines = [
         [f"{row['n']:,}", f"{row['load_s']:.1f}", f"{row['seconds']:.1f}", f"{row['ms_each']:.2f}"]
         + [f"{row['peak_mb']:,}"]
@@ -67,4 +54,4 @@ def checking() -> str:
     headings = ["annotations", "read, s", "checked, s", "ms each", "MB"]
     people = "People of 17 points, two in a picture of 96 x 72 px; checking reads them anew."
     told = _told(document, people, "python benchmarks/large_data.py --only check")
-    return f"{_table(headings, lines)}\n\n{told}"
+    return f"{markdown(headings, lines)}\n\n{told}"

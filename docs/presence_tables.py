@@ -5,23 +5,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from table_text import markdown, stored
+
 NAMES = {"faces68": "faces", "synthetic": "drawn faces"}
-
-
-def _read(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return document
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = [":---"] * 2 + ["---:"] * (len(headings) - 2)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
 
 
 def _told(document: dict[str, Any], name: str) -> str:
@@ -36,7 +24,7 @@ def _told(document: dict[str, Any], name: str) -> str:
 
 def presence() -> str:
     """What is taken for an object though it is none, at 95 % recall: a line for each method on each set."""
-    document = _read("presence")
+    document = stored("presence")
     kinds = ("background", "halves", "other objects")
     headings = ["data", "method", *(f"{kind}, %" for kind in kinds), "by scores, %", "recall at ½, %"]
     lines = []
@@ -49,12 +37,12 @@ def presence() -> str:
                 [NAMES.get(name, name), f"`{row['method']}`", *cells, ", ".join(alone)]
                 + [f"{100 * row['recall_at_half']:.1f}"]
             )
-    return f"{_table(headings, lines)}\n\n{_told(document, 'presence')}"
+    return f"{markdown(headings, lines, 2)}\n\n{_told(document, 'presence')}"
 
 
 def covariance() -> str:
     """How many points lie within their ellipses: a line for each method on each set."""
-    document = _read("covariance")
+    document = stored("covariance")
     levels = [f"{100 * level:g} %" for level in document["levels"]]
     headings = ["data", "method", *(f"within {level}, % [95 %]" for level in levels), "radius, px", "rank"]
     lines = []
@@ -65,4 +53,4 @@ def covariance() -> str:
                 [NAMES.get(name, name), f"`{row['method']}`", *held]
                 + [f"{row['median_radius_px']:.2f}", f"{row['rank_correlation']:.2f}"]
             )
-    return f"{_table(headings, lines)}\n\n{_told(document, 'covariance')}"
+    return f"{markdown(headings, lines, 2)}\n\n{_told(document, 'covariance')}"

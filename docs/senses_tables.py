@@ -6,17 +6,14 @@ intervals are computed here, over people, by ``hybridkp.stats``.
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trust_tables import _table
+from table_text import markdown, stored
 
 from hybridkp import stats
 
-DOCS = Path(__file__).parent
 FAMILIES = ("hog+ridge", "sdm", "heatmap")
 NOT_YET = "Not measured yet: `python benchmarks/senses.py -o docs/results/senses.json` writes the figures."
 SHUFFLED = "trained on shuffled depth"
@@ -32,9 +29,8 @@ _WHAT = {
 
 
 def _read(part: str) -> Any:
-    path = DOCS / "results" / "senses.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return found.get(part), found.get("provenance", {})
+    found = stored("senses")
+    return found.get(part), found["provenance"]
 
 
 def _mean(values: list[float]) -> float:
@@ -81,7 +77,7 @@ def faces(family: str) -> str:
         lines.append(line)
     headings = ["sees", "method", "daylight, %", "against the better alone [95 %]"]
     headings += ["dark, %", "against the better alone [95 %]", "times the picture alone", SHUFFLED + ", %"]
-    return f"{_table(headings, lines, left=2)}\n\n{_told(about, provenance)}"
+    return f"{markdown(headings, lines, left=2)}\n\n{_told(about, provenance)}"
 
 
 def broken(family: str) -> str:
@@ -102,7 +98,7 @@ def broken(family: str) -> str:
         lines.append(line)
     headings = ["what is broken", "it alone, %", "the other alone, %"]
     headings += [f"{_WHAT[what]}, times that" for what in whats]
-    return f"{_table(headings, lines)}\n\n✗: more than {WORST:g} times. {_told(about, provenance)}"
+    return f"{markdown(headings, lines)}\n\n✗: more than {WORST:g} times. {_told(about, provenance)}"
 
 
 def kitchen() -> str:
@@ -127,7 +123,7 @@ def kitchen() -> str:
         f" {fit['unregistered_mm']:g} mm before. {provenance['date']}, `{provenance['command']}`;"
         " [every value](results/senses.json).*"
     )
-    return f"{_table(headings, lines, left=2)}\n\n{told}"
+    return f"{markdown(headings, lines, left=2)}\n\n{told}"
 
 
 TABLES = {

@@ -6,16 +6,13 @@ film or a receipt; intervals and p are computed here by ``hybridkp.stats``.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trust_tables import _table
+from table_text import markdown, stored
 
 from hybridkp import stats
 
-RESULTS = Path(__file__).parent / "results"
 DASH = "–"
 BROKEN, WORST = " broken: ", 1.02  #: times worse than the other sense alone, that a broken one may cost
 #: part -> unit, and sense -> the method that sees the other one alone
@@ -28,7 +25,7 @@ _ALONE = {
 
 
 def _part(name: str) -> tuple[Any, str]:
-    found = json.loads((RESULTS / "sounds_text.json").read_text(encoding="utf-8"))
+    found = stored("sounds_text")
     facts = found["provenance"]
     return found["parts"][name], f"{facts['date']}, {facts['machine']}, hybridkp {facts['hybridkp']}"
 
@@ -78,7 +75,7 @@ def command() -> str:
         f" classes {', '.join(found['classes'])}; a film is what most of its windows say; {made};"
         " `python benchmarks/sounds_text.py --parts command`."
     )
-    return f"{_table(head, lines)}\n\n*{where}*"
+    return f"{markdown(head, lines)}\n\n*{where}*"
 
 
 def lips() -> str:
@@ -97,7 +94,7 @@ def lips() -> str:
         f" 20 points of the lips, % of the distance of the outer eye corners; {made};"
         " `python benchmarks/sounds_text.py --parts lips`."
     )
-    return f"{_table(head, lines)}\n\n*{where}*"
+    return f"{markdown(head, lines)}\n\n*{where}*"
 
 
 def mouth() -> str:
@@ -167,4 +164,4 @@ def receipts() -> str:
         f" shops, crops of {found['crop']} px; px of the picture, 640 px high; {made};"
         " `python benchmarks/sounds_text.py --parts receipts`."
     )
-    return f"{_table(head, lines)}\n\n*{where}*"
+    return f"{markdown(head, lines)}\n\n*{where}*"

@@ -32,7 +32,6 @@ Each table ends in one line that says where it comes from.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -50,11 +49,11 @@ import senses_tables
 import sound_tables
 import trust_tables
 import view_tables
+from table_text import markdown, stored
 
 from hybridkp import stats
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "docs" / "results"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- results: (?P<what>[^\n]*?) -->\n).*?(<!-- /results -->)", re.DOTALL)
 FAILURE = 8.0  #: %, above which a face counts as failed
@@ -147,7 +146,7 @@ class Run:
 
 @cache
 def read(name: str) -> Run:
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     figures = tuple(Figure(key, **facts) for key, facts in document["figures"].items())
     methods = tuple(
         Method(
@@ -246,7 +245,7 @@ def against(name: str, reference: str, kind: str = "") -> str:
 def truth(given: str, again: str, *methods: str) -> str:
     """What the given truth is worth by sequence, and a few methods under it and under the registered one."""
     run, other = read(given), read(again)
-    rows = json.loads((RESULTS / f"{given}.json").read_text(encoding="utf-8"))["truth"]
+    rows = stored(given)["truth"]
     headings, lines = ["", *(r["sequence"] for r in rows)], []
     for title, key in (("moved over the overlap, px", "moved_px"), ("moved at the corners, px", "corner_px")):
         spans = [np.array(r[key], float) for r in rows]
@@ -312,7 +311,7 @@ def side_by_side(names: str, *methods: str) -> str:
 
 def _in_8_bits(name: str, runs: Sequence[Run]) -> tuple[list[list[str]], str]:
     """Rows of a run of times in 8 bits, the quickest and the slowest, and where they come from."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     facts, lines = document["provenance"], []
     head = next(run.head for run in runs if run.name == facts["data"])
     small = [row for row in document["rows"] if row["how"].endswith("8 bits")]  # the quickest first
@@ -326,7 +325,7 @@ def _in_8_bits(name: str, runs: Sequence[Run]) -> tuple[list[list[str]], str]:
 
 def doors() -> str:
     """Which exported file holds which method, from ``benchmarks/doors.py``."""
-    document = json.loads((RESULTS / "doors.json").read_text(encoding="utf-8"))
+    document = stored("doors")
     names = list(next(iter(document["methods"].values())))
     lines = []
     for method, found in document["methods"].items():
@@ -340,7 +339,7 @@ def doors() -> str:
 
 def times(name: str, errors: str) -> str:
     """Milliseconds of exported models (``benchmarks/landmark_times.py``), and the figure of ``errors``."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     run, facts, lines = read(errors), document["provenance"], []
     for row in document["rows"]:
         quick, found = row["how"].endswith("8 bits"), run.method(row["method"])
@@ -373,7 +372,7 @@ def times(name: str, errors: str) -> str:
 
 def taught(name: str) -> str:
     """One network from labels alone and with a teacher, from ``benchmarks/teaching.py``."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     head, facts, groups = Figure("nme", "NME", "%", 2, True), document["provenance"], document["groups"]
     rows = [(row, np.array(row["values"], float)) for row in document["rows"]]
     alone, lines = next(values for row, values in rows if row["weight"] == 0), []
@@ -392,7 +391,7 @@ def taught(name: str) -> str:
 
 def curves(name: str) -> str:
     """Methods over numbers of training pictures, from ``benchmarks/learning_curves.py``."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     groups, facts = document["groups"], document["provenance"]
     (key, of), values = next(iter(document["figure"].items())), {}
     head = Figure(key, **of)
@@ -445,7 +444,7 @@ def choose(names: str) -> str:
 
 def choose_time(name: str) -> str:
     """Methods from fast to slow: time as a ratio, error, size; bold: nothing faster is better."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     timed = [row for row in document["methods"] if row["time_ratio"]]
     lines, least = [], np.inf
     for row in sorted(timed, key=lambda row: row["time_ratio"][1]):
@@ -462,7 +461,7 @@ def choose_time(name: str) -> str:
 
 def choose_turned(name: str) -> str:
     """Errors on pictures that are turned; bold: the least of each column."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     table = np.array([row["turned"] for row in document["methods"]])
     lines = [
         [
@@ -485,7 +484,7 @@ def choose_objects(names: str) -> str:
     headings += [f"best {kind}: AP50, % (time / people)" for kind in CHOICES]
     lines = []
     for name in names.split(","):
-        document = json.loads((RESULTS / f"{name}-finders.json").read_text(encoding="utf-8"))
+        document = stored(f"{name}-finders")
         count = {word: int(number) for number, word in (fact.split() for fact in document["facts"])}
         line = [name, f"{count['objects'] / count['pictures']:.1f}"]
         for kind in CHOICES:
@@ -507,7 +506,7 @@ def _chosen_source(name: str, document: dict[str, Any]) -> str:
 
 def finders(name: str) -> str:
     """Finders on one set: figures with the intervals that were stored with them, best AP first."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     headings = [
         "finder",
         "kind",
@@ -542,7 +541,7 @@ def finders(name: str) -> str:
 
 def tracking(name: str) -> str:
     """A tracker and what it is without each of its parts, on a set's films; means over films."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     rows, figures = document["rows"], ("hota50", "hota", "idf1", "swaps", "error", "jitter", "followed")
     headings = ["method", "tracker", "HOTA at 0.5 ↑", "HOTA ↑", "IDF1 ↑", "swaps ↓", "error, % ↓"]
     load, lines = float(document["provenance"]["load"]), []
@@ -568,7 +567,7 @@ def tracking(name: str) -> str:
 
 def tracking_again(name: str) -> str:
     """How soon objects that were away are followed again, in words."""
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    document = stored(name)
     words = []
     for method in dict.fromkeys(row["method"] for row in document["rows"]):
         rows = [r for r in document["rows"] if (r["method"], r["variant"]) == (method, "tracker")]
@@ -584,7 +583,7 @@ def tracking_again(name: str) -> str:
 
 def whole(name: str) -> str:
     """Points in found boxes against points in given ones, in words."""
-    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    found = stored(name)
     ratio, low, high = found["ratio"]
     return (
         f"At a score of one half `{found['method']}` finds {found['objects'] - found['missed']} of"
@@ -664,11 +663,6 @@ def source(run: Run) -> str:
     parts += _facts(run, "date", "machine", "versions")
     parts += [f"`{command}` with these methods" for command in _facts(run, "command")]
     return f"*{'; '.join(parts)}; [every value](results/{run.name}.json). {WORDS}*"
-
-
-def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]], left: Sequence[int]) -> str:
-    rule = [":---" if i in left else "---:" for i in range(len(headings))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
 
 
 def filled(text: str, docs: str = "") -> str:

@@ -7,28 +7,19 @@ and ``python -m tests.faults`` write; kinds from ``docs/kinds.json``.  Nothing i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from table_text import markdown, stored
 
 DOCS = Path(__file__).parent
 WORDS = ("cases", "past the header", "accepted", "library errors")
 HARM = ("crashes", "hangs", "over memory", "tracebacks", "long messages")
 
 
-def _read(name: str) -> Any:
-    path = DOCS / "results" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
-    rule = [":---"] * left + ["---:"] * (len(headings) - left)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
-
-
 def cases() -> str:
     """What the harness read, a line for each target, and the known attacks."""
-    found = _read("trust_fuzz")
+    found = stored("trust_fuzz")
     rows = [(facts["words"], facts) for facts in found["targets"].values()]
     rows.append(("**all**", {w: sum(f[w] for _, f in rows) for w in (*WORDS, *HARM)}))
     rows.append(("known attacks, as they are", found["attacks"]))
@@ -41,17 +32,15 @@ def cases() -> str:
         f"*{found['provenance']}. A process for each kind, with {memory >> 30} GB of address space; a hang is"
         f" {seconds:g} s of processor time for one file.*"
     )
-    return f"{_table(('files', *WORDS, *HARM), lines)}\n\n{told}"
+    return f"{markdown(('files', *WORDS, *HARM), lines)}\n\n{told}"
 
 
 def faults() -> str:
     """Figures of the harness that kills the command line, as they are."""
-    found = _read("trust_faults")
-    if found is None:
-        return "Not measured yet: `python -m tests.faults` writes the figures."
+    found = stored("trust_faults")
     told = found.pop("provenance", "")
     lines = [[str(k).replace("_", " "), _said(v)] for k, v in found.items()]
-    return f"{_table(('what', 'how many'), lines)}" + (f"\n\n*{_said(told)}*" if told else "")
+    return f"{markdown(('what', 'how many'), lines)}" + (f"\n\n*{_said(told)}*" if told else "")
 
 
 def _said(value: Any) -> str:
@@ -66,4 +55,4 @@ def kinds() -> str:
     """Each kind of fault, and the tests that hold it."""
     found = json.loads((DOCS / "kinds.json").read_text(encoding="utf-8"))
     lines = [[n, words, "<br>".join(f"`{t}`" for t in tests)] for n, (words, *tests) in found.items()]
-    return _table(("", "what happened", "what holds it, in `tests/`"), lines, left=3)
+    return markdown(("", "what happened", "what holds it, in `tests/`"), lines, left=3)

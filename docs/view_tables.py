@@ -5,21 +5,9 @@ Nothing is computed here but rounding.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
-
-
-def _read(name: str) -> Any:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
-    rule = [":---"] * left + ["---:"] * (len(headings) - left)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
+from table_text import markdown, stored
 
 
 def _made(found: Any, words: str, file: str) -> str:
@@ -36,7 +24,7 @@ def _few(value: float | None, digits: int = 2) -> str:
 
 def space(name: str) -> str:
     """Triangulated points of one set by the number of cameras."""
-    whole = _read("views")
+    whole = stored("views")
     found = whole["sets"][name]
     unit = found["unit"]
     lines = []
@@ -51,12 +39,12 @@ def space(name: str) -> str:
         " to fit the other stretches' labels take the left-out error of labels from"
         f" {moved['given_px']:.2f} to {moved['moved_px']:.2f} px."
     )
-    return _table(heads, lines) + _made(whole, words, "views")
+    return markdown(heads, lines) + _made(whole, words, "views")
 
 
 def helped() -> str:
     """The 2-D detector before and after the other cameras were heard."""
-    whole = _read("views")
+    whole = stored("views")
     lines = []
     for name, found in whole["sets"].items():
         for row in found["help"]:
@@ -77,12 +65,12 @@ def helped() -> str:
         "p",
     ]
     words = "Means over instants; intervals and p over stretches of time, no p below six."
-    return _table(heads, lines, left=3) + _made(whole, words, "views")
+    return markdown(heads, lines, left=3) + _made(whole, words, "views")
 
 
 def lifting() -> str:
     """Every lifter on lift15."""
-    found = _read("lifting")
+    found = stored("lifting")
     lines = []
     for row in sorted(found["lifters"], key=lambda r: r["mpjpe_mm"]):
         cells = [
@@ -99,4 +87,4 @@ def lifting() -> str:
         f"{found['n_train']} pairs to learn from, {found['n_val']} of {found['sequences_val']} sequences to"
         f" judge; cameras resected from the training pairs fit them to {px} px (median)."
     )
-    return _table(heads, lines) + _made(found, words, "lifting")
+    return markdown(heads, lines) + _made(found, words, "lifting")

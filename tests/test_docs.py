@@ -97,7 +97,7 @@ def test_a_published_figure_is_the_one_of_the_benchs_own_page(tmp_path: Path, mo
     arguments = ["--methods", "mean-shape,hog+ridge", "--max-train", "40", "--max-val", "12", "--crop", "64"]
     assert main(["bench", "synthetic", *arguments, "--out", str(run)]) == 0
     publish_results.main([str(run), "-o", str(out)])
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr("table_text.RESULTS", tmp_path)
     published = tables.read("toy")
     own = json.loads((run / "results.json").read_text())["methods"]
     assert (
