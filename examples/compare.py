@@ -19,7 +19,7 @@ out = parser.parse_args().out
 
 # Procedural faces with exact truth.  A problem is what all methods share: both parts, the size of the crops,
 # what errors are divided by.  Pictures are made, or read, when they are asked for.
-problem = load_problem("synthetic", max_train=200, max_val=40)
+problem = load_problem("synthetic", max_train=80, max_val=40)
 
 # A floor, a descriptor with a ridge, and a cascade of regressors.  The floor knows nothing of the picture: a
 # method that does not beat it has learned nothing.

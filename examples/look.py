@@ -21,7 +21,7 @@ parser.add_argument("-o", "--out", type=Path, default=Path("out"))
 out = parser.parse_args().out
 out.mkdir(parents=True, exist_ok=True)
 
-crops = make_crops(hybridkp.load_dataset("synthetic", "train").subset(range(120)), size_hw=(64, 64))
+crops = make_crops(hybridkp.load_dataset("synthetic", "train").subset(range(60)), size_hw=(64, 64))
 face, truth = crops.images[0], crops.xy[0]
 
 # A pyramid: the same picture, ever smaller and blurred by what the coarser grid cannot carry.  A descriptor
@@ -35,9 +35,9 @@ cv2.imwrite(str(out / "pyramid.png"), imaging.draw_pyramid(pyramid))
 # why a linear model on it goes far.
 cv2.imwrite(str(out / "hog.png"), imaging.draw_hog(face, cell=4))
 
-# A heat map: for one landmark, where a network believes it to be.  After a minute's training on 120 faces the
+# A heat map: for one landmark, where a network believes it to be.  After five short epochs on 60 faces the
 # belief is broad; a wrong second peak is what fusion with a model of shapes can repair.
-net = hybridkp.make_method("heatmap", quick=True)
+net = hybridkp.make_method("heatmap[max_epochs=5]", quick=True)
 net.fit(crops.images, crops.xy, groups=crops.groups)
 maps = net.score_maps(crops.images[:1], stride=4)
 print(f"{maps.shape[1]} maps of {maps.shape[2]} x {maps.shape[3]}")

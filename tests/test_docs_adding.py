@@ -58,6 +58,13 @@ def test_a_worked_addition_works(page: Path, copy: Path) -> None:
     assert commands, "a page shows its addition at work"
     for command in commands:
         run(command, copy)
+
+
+@pytest.mark.slow
+def test_all_additions_together_keep_the_rules(copy: Path) -> None:
+    for page in additions.pages():
+        for step in additions.steps(page.read_text(encoding="utf-8")):
+            step.apply(copy)
     run(f"python -m pytest -q -p no:cacheprovider tests/test_architecture.py -k '{RULES}'", copy)
 
 
