@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..structures import InputError
-from .display import OK, Bar, plain, provenance
+from .display import OK, Bar, show_page, told_of
 from .options import count, methods, seed_option
 
 NAME = "actions bench"
@@ -52,7 +52,7 @@ def made(names: list[str], tracks: Any) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import evaluate, recipes
+    from .. import evaluate
     from ..datasets import load_tracks
     from ..report import write_classes_report
 
@@ -71,13 +71,10 @@ def run(args: argparse.Namespace) -> int:
     paths = write_classes_report(
         found,
         out,
-        families={name: recipes.family(name, "classes") for name in chosen},
-        abouts={name: recipes.describe_method(name, "classes") for name in chosen},
         notes=view_notes(found, judged.views) if any(judged.views) else [],
-        provenance=provenance(),
+        **told_of(chosen, "classes"),
     )
-    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
-    print(f"\nReport: {paths['html']}")
+    show_page(paths)
     return OK
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..files.lease import work_in
-from .display import OK, Display, plain, provenance
+from .display import OK, Display, show_page, told_of
 from .options import (
     DATA,
     count,
@@ -68,16 +68,12 @@ def run(args: argparse.Namespace) -> int:
             executor=args.executor,
             progress=display,
         )
-    families = {name: recipes.family(name, "finders") for name in names}
     paths = write_finders_report(
         found,
         problem.val,
         out,
-        families=families,
-        abouts={name: recipes.describe_method(name, "finders") for name in names},
         models={name: out / "models" / f"{file_name(name)}.hkp" for name in names},
-        provenance=provenance(),
+        **told_of(names, "finders"),
     )
-    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
-    print(f"\nReport: {paths['html']}")
+    show_page(paths)
     return OK

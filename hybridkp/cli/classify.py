@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..structures import InputError, as_batch
-from .display import OK, Bar, plain, provenance
-from .options import DATA, count, methods, names, reader_options, reading, seed_option
+from .display import OK, Bar, show_page, told_of
+from .options import DATA, count, methods, names, reader_options, reading, results_folder, seed_option
 
 NAME = "classify"
 HELP = "tell classes of objects apart by picture, sound and text, alone and fused"
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     made = {
         name: _with_inputs(recipes.make_classifier(name), objects, name) for name in dict.fromkeys(chosen)
     }
-    out = args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}-classes"
+    out = results_folder(args, "-classes")
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
     with Bar("fold", sparse=True) as bar:
         found = evaluate.classify(
@@ -96,13 +96,10 @@ def run(args: argparse.Namespace) -> int:
     paths = write_classes_report(
         found,
         out,
-        families={name: recipes.family(name, "classes") for name in made},
-        abouts={name: recipes.describe_method(name, "classes") for name in made},
         notes=_notes(objects),
-        provenance=provenance(),
+        **told_of(made, "classes"),
     )
-    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
-    print(f"\nReport: {paths['html']}")
+    show_page(paths)
     return OK
 
 

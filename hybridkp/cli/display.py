@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,21 +42,35 @@ def provenance() -> dict[str, str]:
     return {"command": " ".join(["hybridkp", *words]), "date": time.strftime("%Y-%m-%d")}
 
 
+def told_of(names: Iterable[str], task: str = "landmarks") -> dict[str, Any]:
+    """What a report is told of methods and of itself: ``families``, ``abouts`` and ``provenance``."""
+    from .. import recipes
+
+    known = [name for name in dict.fromkeys(names) if _is_method(name, task)]
+    return {
+        "families": {name: recipes.family(name, task) for name in known},
+        "abouts": {name: recipes.describe_method(name, task) for name in known},
+        "provenance": provenance(),
+    }
+
+
+def show_page(paths: Mapping[str, Path], note: str = "") -> None:
+    """A written report's table, and where its page is."""
+    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
+    print(f"\nReport: {paths['html']}{note}")
+
+
 def show_report(predictions: Sequence[Predictions], problem: Problem, out: Path) -> None:
     """Write the landmarks' report and print its table."""
-    from .. import recipes
     from ..report import write_report
 
-    known = [n for n in dict.fromkeys(p.method for p in predictions) if _is_method(n, "landmarks")]
     result = write_report(
         predictions,
         problem.val,
         out,
         normalizer=problem.normalizer,
-        families={n: recipes.family(n) for n in known},
-        abouts={n: recipes.describe_method(n) for n in known},
         models=_models(out),
-        provenance=provenance(),
+        **told_of(p.method for p in predictions),
     )
     print(plain(result.to_markdown()))
     print(f"\nReport: {result.paths['html']} ({TABLE_NOTE})")
@@ -75,22 +89,17 @@ def _models(out: Path) -> dict[str, Path]:
 
 def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -> None:
     """Write the interest points' report and print its table."""
-    from .. import recipes
     from ..evaluate import stored_truth
     from ..report import write_points_report
 
-    known = [n for n in dict.fromkeys(m.method for m in found) if _is_method(n, "points")]
     paths = write_points_report(
         found,
         pairs,
         out,
-        families={n: recipes.family(n, "points") for n in known},
-        abouts={n: recipes.describe_method(n, "points") for n in known},
-        provenance=provenance(),
         registered=stored_truth(out, pairs),
+        **told_of((m.method for m in found), "points"),
     )
-    print(plain(paths["markdown"].read_text(encoding="utf-8")).rstrip())
-    print(f"\nReport: {paths['html']} ({TABLE_NOTE})")
+    show_page(paths, f" ({TABLE_NOTE})")
 
 
 def _is_method(name: str, task: str) -> bool:

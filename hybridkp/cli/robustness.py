@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..files.lease import work_in
-from .display import OK, Bar, plain, provenance
+from .display import OK, Bar, provenance, show_page
 from .options import (
     count,
     executor_option,
@@ -73,6 +73,5 @@ def run(args: argparse.Namespace) -> int:
         random_state=args.seed,
         provenance=provenance(),
     )
-    print(plain(paths["markdown"].read_text(encoding="utf-8")))
-    print(f"Report: {paths['html']}")
+    show_page(paths)
     return OK
