@@ -173,6 +173,12 @@ def test_names_that_are_not_ours(tmp_path, mark, module, name, kind):
     refuse(make(tmp_path / "m", node), "refused|does not have|not a string|damaged")
 
 
+def test_an_estimator_is_not_made_as_plain_data(tmp_path):
+    """So that a class which runs programs is always asked for, whatever the file calls it."""
+    node = {"$": "dataclass", "class": "hybridkp.peers:ProgramPoints", "fields": {"command": "true"}}
+    refuse(make(tmp_path / "m", node), "not a dataclass")
+
+
 def test_a_module_is_not_even_imported(tmp_path):
     code = (
         "import sys\nfrom hybridkp.files import load_model\n"

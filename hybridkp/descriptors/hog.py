@@ -7,6 +7,7 @@ positions are interpolated, all points at a time.  No learning here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from .pictures import OfPictures
 from .windows import window_strip
 
 
+@dataclass(eq=False, repr=False)
 class HOG(OfPictures, Parameters):
     """Histograms of oriented gradients (Dalal & Triggs 2005) in a square of cells around points.
 
@@ -55,21 +57,12 @@ class HOG(OfPictures, Parameters):
     N. Dalal, B. Triggs, Histograms of oriented gradients for human detection, CVPR 2005.
     """
 
-    def __init__(
-        self,
-        cells: int = 4,
-        cell_px: int = 4,
-        n_orientations: int = 9,
-        signed: bool = False,
-        backend: str = "dense",
-        level: int = 0,
-    ):
-        self.cells = cells
-        self.cell_px = cell_px
-        self.n_orientations = n_orientations
-        self.signed = signed
-        self.backend = backend
-        self.level = level
+    cells: int = 4
+    cell_px: int = 4
+    n_orientations: int = 9
+    signed: bool = False
+    backend: str = "dense"
+    level: int = 0
 
     @property
     def n_features(self) -> int:

@@ -6,6 +6,7 @@ description lives here, no detection and no matching.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,7 @@ _REACH = 16  # px around a point that a bit can depend on: pattern 13, blur 3
 _TURNED_REACH = 32  # the same of OpenCV's turned pattern (22), rounded up
 
 
+@dataclass(eq=False, repr=False)
 class ORB(OfPictures, Parameters):
     """Oriented FAST and rotated BRIEF (Rublee et al. 2011): 256 comparisons of two pixels.
 
@@ -55,10 +57,9 @@ class ORB(OfPictures, Parameters):
     ICCV 2011.
     """
 
-    def __init__(self, bits: str = "unpacked", angle: str = "upright", level: int = 0):
-        self.bits = bits
-        self.angle = angle
-        self.level = level
+    bits: str = "unpacked"
+    angle: str = "upright"
+    level: int = 0
 
     @property
     def n_features(self) -> int:

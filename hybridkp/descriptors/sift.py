@@ -7,6 +7,7 @@ are built late and kept per process, never on the estimator.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
@@ -24,6 +25,7 @@ _SIGMA = 1.6  # cv2.SIFT's blur of its first layer, px
 _LAYERS = 3  # layers per octave
 
 
+@dataclass(eq=False, repr=False)
 class SIFT(OfPictures, Parameters):
     """Scale-invariant feature transform (Lowe 2004): 4 x 4 histograms of 8 orientations.
 
@@ -59,13 +61,10 @@ class SIFT(OfPictures, Parameters):
     CVPR 2012.
     """
 
-    def __init__(
-        self, size_px: float | None = 4.0, angle: str = "upright", root: bool = False, level: int = 0
-    ):
-        self.size_px = size_px
-        self.angle = angle
-        self.root = root
-        self.level = level
+    size_px: float | None = 4.0
+    angle: str = "upright"
+    root: bool = False
+    level: int = 0
 
     @property
     def n_features(self) -> int:

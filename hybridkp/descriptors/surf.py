@@ -8,6 +8,8 @@ and checks.  No OpenCV object is kept: OpenCV's SURF is not in the wheels, ours 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..imaging.images import as_uint8, to_grey
@@ -22,6 +24,7 @@ SCALE_OF_SIZE = 1.2 / 9
 _WIDEST_LOBE = 1000  # px; 3 x 2 x 1000^2 pixels of 255 still fit an int32
 
 
+@dataclass(eq=False, repr=False)
 class SURF(OfPictures, Parameters):
     """Speeded-up robust features (Bay, Ess, Tuytelaars, Van Gool 2008).
 
@@ -65,25 +68,14 @@ class SURF(OfPictures, Parameters):
 
     norm = "L2"
 
-    def __init__(
-        self,
-        extended: bool = False,
-        upright: bool = False,
-        threshold: float = 38.4,
-        n_octaves: int = 4,
-        n_octave_layers: int = 3,
-        sampling_step: int = 2,
-        size_px: float | None = None,
-        level: int = 0,
-    ):
-        self.extended = extended
-        self.upright = upright
-        self.threshold = threshold
-        self.n_octaves = n_octaves
-        self.n_octave_layers = n_octave_layers
-        self.sampling_step = sampling_step
-        self.size_px = size_px
-        self.level = level
+    extended: bool = False
+    upright: bool = False
+    threshold: float = 38.4
+    n_octaves: int = 4
+    n_octave_layers: int = 3
+    sampling_step: int = 2
+    size_px: float | None = None
+    level: int = 0
 
     @property
     def n_features(self) -> int:

@@ -7,7 +7,7 @@ Shapes: crops (B, H, W[, 3]), points (B, K, 2), scores (B, K), covariances (B, K
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ PRIOR = 10.0  #: points that the usual covariance counts as, beside a landmark's
 LEAST = 1e-3  #: px², below which no direction is believed
 
 
+@dataclass(eq=False, repr=False)
 class WithCovariance(DetectorMixin, BaseEstimator):
     """A detector that also says how its points may err.
 
@@ -64,9 +65,8 @@ class WithCovariance(DetectorMixin, BaseEstimator):
     (2, 5, 2, 2)
     """
 
-    def __init__(self, detector: Any, cv: int = 2) -> None:
-        self.detector = detector
-        self.cv = cv
+    detector: Any
+    cv: int = 2
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -7,6 +7,7 @@ fitted to a loss of the distance.  Shapes: M members, each (B, K, 2) points and 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from .nodes.gating import gate_features, gate_weights, gated_vote
 ROUND = 0.002  #: parts of the side below which a distance counts quadratically, for the gradient's sake
 
 
+@dataclass(eq=False, repr=False)
 class GatedVote(LearnedCombination):
     """Members weighted per landmark and picture by a linear gate (Jacobs, Jordan, Nowlan, Hinton 1991).
 
@@ -52,23 +54,13 @@ class GatedVote(LearnedCombination):
 
     _learned: ClassVar[tuple[str, ...]] = ("centre", "slope", "bias", "calibration", "weights", "side")
 
-    def __init__(
-        self,
-        members: Members,
-        cv: int = 2,
-        confidence: bool = True,
-        agreement: bool = True,
-        penalty: float = 1.0,
-        saturation: float | None = 0.1,
-        guard: bool = True,
-    ):
-        self.members = members
-        self.cv = cv
-        self.confidence = confidence
-        self.agreement = agreement
-        self.penalty = penalty
-        self.saturation = saturation
-        self.guard = guard
+    members: Members
+    cv: int = 2
+    confidence: bool = True
+    agreement: bool = True
+    penalty: float = 1.0
+    saturation: float | None = 0.1
+    guard: bool = True
 
     def _check_parameters(self) -> None:
         if not self.penalty > 0 or not (self.saturation is None or self.saturation > 0):

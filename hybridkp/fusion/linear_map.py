@@ -8,6 +8,7 @@ peer's points (B, M, 2) become landmarks (B, K, 2), both in crop px.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ _LEAST = 3  #: points that say how sure an offset is
 Learned = dict[str, Array]
 
 
+@dataclass(eq=False, repr=False)
 class LinearMap(DetectorMixin, BaseEstimator):
     """A linear map from a peer's M points to K landmarks: minutes adapt any model to any landmark scheme.
 
@@ -61,9 +63,8 @@ class LinearMap(DetectorMixin, BaseEstimator):
     A. Hoerl, R. Kennard, Ridge regression, Technometrics 12(1), 1970.
     """
 
-    def __init__(self, detector: Any, alpha: float | None = None):
-        self.detector = detector
-        self.alpha = alpha
+    detector: Any
+    alpha: float | None = None
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -7,6 +7,7 @@ A member without maps takes part with a Gaussian around its point.  Shapes: M me
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..structures import Array, InputError, ScoreMaps, check_xy, supports
 from .members import Combination, Members
 
 
+@dataclass(eq=False, repr=False)
 class MapFusion(Combination):
     """Average or product of the members' score maps; the prediction is the fused map's peak.
 
@@ -34,11 +36,10 @@ class MapFusion(Combination):
     cv : folds for the out-of-fold errors of members without maps
     """
 
-    def __init__(self, members: Members, how: str = "product", stride: int = 2, cv: int = 2):
-        self.members = members
-        self.how = how
-        self.stride = stride
-        self.cv = cv
+    members: Members
+    how: str = "product"
+    stride: int = 2
+    cv: int = 2
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

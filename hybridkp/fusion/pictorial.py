@@ -8,6 +8,7 @@ Shapes: crops (B, H, W[, 3]), points (B, K, 2), maps (B, K, h, w), K landmarks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ class _Settled(NamedTuple):
     score: Array  #: (B, K)
 
 
+@dataclass(eq=False, repr=False)
 class PictorialStructure(DetectorMixin, BaseEstimator):
     """Exact inference over a tree of landmarks, with another detector's score maps as evidence.
 
@@ -84,23 +86,13 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
     model for human pose estimation, NIPS 2014: learned jointly there; here the tree is counted.
     """
 
-    def __init__(
-        self,
-        detector: Any,
-        stride: int = 4,
-        spread: float = 1.0,
-        doubt: float = 0.1,
-        powers: Sequence[float] = (1.5, 3.0, 5.0, 8.0),
-        cv: int = 2,
-        guard: bool = True,
-    ):
-        self.detector = detector
-        self.stride = stride
-        self.spread = spread
-        self.doubt = doubt
-        self.powers = powers
-        self.cv = cv
-        self.guard = guard
+    detector: Any
+    stride: int = 4
+    spread: float = 1.0
+    doubt: float = 0.1
+    powers: Sequence[float] = (1.5, 3.0, 5.0, 8.0)
+    cv: int = 2
+    guard: bool = True
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -7,6 +7,7 @@ training pictures.  Shapes that pass: crops (B, H, W[, 3]) uint8, points (B, K, 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..imaging.images import check_batch
 from ..structures import Array, Detector, DetectorMixin, InputError, Refiner, Stage, check_xy, stages_of
 
 
+@dataclass(eq=False, repr=False)
 class Refined(DetectorMixin, BaseEstimator):
     """A detector with a refiner behind it, itself a detector.
 
@@ -32,11 +34,10 @@ class Refined(DetectorMixin, BaseEstimator):
     random_state : of the folds; detector and refiner have their own
     """
 
-    def __init__(self, detector: Any, refiner: Any, cv: int = 3, random_state: int = 0) -> None:
-        self.detector = detector
-        self.refiner = refiner
-        self.cv = cv
-        self.random_state = random_state
+    detector: Any
+    refiner: Any
+    cv: int = 3
+    random_state: int = 0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -5,6 +5,7 @@ Shapes: M members, each (B, K, 2) points and (B, K) scores; C sets of members.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ _FOLDS = 3  #: one of which is drilled with
 _FOREST: dict[str, Any] = {"n_estimators": 100, "min_samples_leaf": 3, "max_features": 0.5}
 
 
+@dataclass(eq=False, repr=False)
 class SenseGate(WeightedVote):
     """The weighted vote of all members, or of those alone that do without a sense, whichever will err less.
 
@@ -59,23 +61,13 @@ class SenseGate(WeightedVote):
     spread: ClassVar[str] = "mean"  # type: ignore[misc]
     guard: ClassVar[bool] = False  # type: ignore[misc]
 
-    def __init__(
-        self,
-        members: Members,
-        cv: int = 2,
-        confidence: bool = True,
-        correlation: bool = True,
-        shrinkage: float = 0.3,
-        margin: float = 0.0,
-        random_state: int = 0,
-    ):
-        self.members = members
-        self.cv = cv
-        self.confidence = confidence
-        self.correlation = correlation
-        self.shrinkage = shrinkage
-        self.margin = margin
-        self.random_state = random_state
+    members: Members
+    cv: int = 2
+    confidence: bool = True
+    correlation: bool = True
+    shrinkage: float = 0.3
+    margin: float = 0.0
+    random_state: int = 0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -8,6 +8,7 @@ Shapes: M members, each (B, K, 2) points and (B, K) scores.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +30,7 @@ _POSE = 0.1  #: parts of the side: deviation of place, size and angle that is al
 _LANDMARK = 10.0  #: pictures that a landmark's own level of noise must outweigh
 
 
+@dataclass(eq=False, repr=False)
 class ShapeVote(LearnedCombination):
     """Predictions weighed by their scores, and against a Gaussian model of shapes.
 
@@ -66,11 +68,10 @@ class ShapeVote(LearnedCombination):
     _step: ClassVar[str] = "model of shapes"
     _learned: ClassVar[tuple[str, ...]] = ("mean", "modes", "residual", "slope", "level", "calibration")
 
-    def __init__(self, members: Members, cv: int = 2, spread: float = 0.0075, guard: bool = True):
-        self.members = members
-        self.cv = cv
-        self.spread = spread
-        self.guard = guard
+    members: Members
+    cv: int = 2
+    spread: float = 0.0075
+    guard: bool = True
 
     def _check_parameters(self) -> None:
         if not self.spread > 0:

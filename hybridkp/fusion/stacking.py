@@ -6,6 +6,7 @@ neighbouring landmarks.  Shapes: M members, each (B, K, 2) points and (B, K) sco
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ ALPHAS = (1e-3, 1e-2, 0.1, 1.0, 10.0)  #: ridge penalties that are tried, in uni
 FOLDS = 5
 
 
+@dataclass(eq=False, repr=False)
 class Stacking(LearnedCombination):
     """Stacked generalisation (Wolpert 1992; for regressors Breiman 1996) in a pose-normalised frame.
 
@@ -62,19 +64,11 @@ class Stacking(LearnedCombination):
         "calibration",
     )
 
-    def __init__(
-        self,
-        members: Members,
-        cv: int = 2,
-        regressor: Any = None,
-        n_neighbours: int | None = 0,
-        guard: bool = True,
-    ):
-        self.members = members
-        self.cv = cv
-        self.regressor = regressor
-        self.n_neighbours = n_neighbours
-        self.guard = guard
+    members: Members
+    cv: int = 2
+    regressor: Any = None
+    n_neighbours: int | None = 0
+    guard: bool = True
 
     def _check_parameters(self) -> None:
         if self.n_neighbours is not None and self.n_neighbours < 0:

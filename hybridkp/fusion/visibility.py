@@ -7,6 +7,7 @@ Shapes: crops (B, H, W[, 3]), points (B, K, 2), scores and probabilities (B, K).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ..structures import Array, DetectorMixin, InputError, check_xy
 from .kernels import logit
 
 
+@dataclass(eq=False, repr=False)
 class WithVisibility(DetectorMixin, BaseEstimator):
     """A detector that also says how probable it is that each landmark is labelled.
 
@@ -61,10 +63,9 @@ class WithVisibility(DetectorMixin, BaseEstimator):
     (1, 5)
     """
 
-    def __init__(self, detector: Any, cv: int = 2, penalty: float = 1.0):
-        self.detector = detector
-        self.cv = cv
-        self.penalty = penalty
+    detector: Any
+    cv: int = 2
+    penalty: float = 1.0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

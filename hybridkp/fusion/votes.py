@@ -7,6 +7,7 @@ Shapes: M members, each (B, K, 2) points and (B, K) scores.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from .members import Combination, LearnedCombination, Members, Rule
 from .nodes.votes import full_counts, full_vote, full_weights, vote, vote_counts, vote_weights
 
 
+@dataclass(eq=False, repr=False)
 class Average(Combination):
     """The mean of the members' points, plain or with fixed weights; a member that gives NaN has no say.
 
@@ -30,9 +32,8 @@ class Average(Combination):
     weights : (M,) positive numbers, given in advance; None = all the same
     """
 
-    def __init__(self, members: Members, weights: Sequence[float] | None = None):
-        self.members = members
-        self.weights = weights
+    members: Members
+    weights: Sequence[float] | None = None
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
@@ -72,6 +73,7 @@ class Average(Combination):
         return self._node("average", weights=self._shares())
 
 
+@dataclass(eq=False, repr=False)
 class WeightedVote(LearnedCombination):
     """Members weighted per landmark, per picture, by what out-of-fold errors say they are worth.
 
@@ -112,25 +114,14 @@ class WeightedVote(LearnedCombination):
 
     _learned: ClassVar[tuple[str, ...]] = ("variance", "correlation", "factor", "weights", "calibration")
 
-    def __init__(
-        self,
-        members: Members,
-        cv: int = 2,
-        confidence: bool = True,
-        correlation: bool = True,
-        shrinkage: float = 0.3,
-        covariance: str = "scalar",
-        spread: str = "mean",
-        guard: bool = False,
-    ):
-        self.members = members
-        self.cv = cv
-        self.confidence = confidence
-        self.correlation = correlation
-        self.shrinkage = shrinkage
-        self.covariance = covariance
-        self.spread = spread
-        self.guard = guard
+    members: Members
+    cv: int = 2
+    confidence: bool = True
+    correlation: bool = True
+    shrinkage: float = 0.3
+    covariance: str = "scalar"
+    spread: str = "mean"
+    guard: bool = False
 
     def _check_parameters(self) -> None:
         if self.covariance not in ("scalar", "full"):

@@ -6,6 +6,7 @@ come out; the descriptors and the start are others' business.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from .ridge import ridge_of
 from .shape import PointDistribution
 
 
+@dataclass(eq=False, repr=False)
 class CascadedRegressor(DetectorMixin, BaseEstimator):
     """The supervised descent method (Xiong & De la Torre 2013) with any descriptor.
 
@@ -74,25 +76,14 @@ class CascadedRegressor(DetectorMixin, BaseEstimator):
     CVPR 2013.
     """
 
-    def __init__(
-        self,
-        descriptor: Descriptor | None = None,
-        scales: tuple[float, ...] = (0.7, 1.0, 1.25, 1.25),
-        alpha: float = 100.0,
-        n_perturbations: int = 0,
-        n_levels: int = 1,
-        start: Detector | None = None,
-        shape: PointDistribution | None = None,
-        random_state: int = 0,
-    ):
-        self.descriptor = descriptor
-        self.scales = scales
-        self.alpha = alpha
-        self.n_perturbations = n_perturbations
-        self.n_levels = n_levels
-        self.start = start
-        self.shape = shape
-        self.random_state = random_state
+    descriptor: Descriptor | None = None
+    scales: tuple[float, ...] = (0.7, 1.0, 1.25, 1.25)
+    alpha: float = 100.0
+    n_perturbations: int = 0
+    n_levels: int = 1
+    start: Detector | None = None
+    shape: PointDistribution | None = None
+    random_state: int = 0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

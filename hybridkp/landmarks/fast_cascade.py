@@ -7,6 +7,7 @@ the start and feature maps of others (a network's) come in through two small pro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ PARTS = (0.0, 0.5, 1.0)  #: of a stage's step, behind another detector
 _BLOCK = 64  # pictures whose feature maps are held at a time
 
 
+@dataclass(eq=False, repr=False)
 class FastCascade(ReadsPlanes, DetectorMixin, BaseEstimator):
     """The supervised descent method on gradient channels that all points read at once.
 
@@ -112,39 +114,21 @@ class FastCascade(ReadsPlanes, DetectorMixin, BaseEstimator):
     A. Izenman, Reduced-rank regression for the multivariate linear model, J. Multivar. Anal. 5, 1975.
     """
 
-    def __init__(
-        self,
-        scales: tuple[float, ...] = (0.5, 0.5, 1.0, 1.0),
-        rings: tuple[tuple[float, int, float], ...] = ((0, 1, 1.5), (5, 8, 1.5), (12, 8, 3.5)),
-        n_orientations: int = 8,
-        alpha: float = 0.07,
-        rank: int | None = 32,
-        clip: float | None = None,
-        n_perturbations: int = 1,
-        start: Detector | None = None,
-        cv: int = 3,
-        shape: PointDistribution | None = None,
-        maps: Any = None,
-        map_stages: tuple[int, ...] | None = None,
-        map_cells: int = 1,
-        inputs: tuple[str, ...] = ("image",),
-        random_state: int = 0,
-    ):
-        self.scales = scales
-        self.rings = rings
-        self.n_orientations = n_orientations
-        self.alpha = alpha
-        self.rank = rank
-        self.clip = clip
-        self.n_perturbations = n_perturbations
-        self.start = start
-        self.cv = cv
-        self.shape = shape
-        self.maps = maps
-        self.map_stages = map_stages
-        self.map_cells = map_cells
-        self.inputs = inputs
-        self.random_state = random_state
+    scales: tuple[float, ...] = (0.5, 0.5, 1.0, 1.0)
+    rings: tuple[tuple[float, int, float], ...] = ((0, 1, 1.5), (5, 8, 1.5), (12, 8, 3.5))
+    n_orientations: int = 8
+    alpha: float = 0.07
+    rank: int | None = 32
+    clip: float | None = None
+    n_perturbations: int = 1
+    start: Detector | None = None
+    cv: int = 3
+    shape: PointDistribution | None = None
+    maps: Any = None
+    map_stages: tuple[int, ...] | None = None
+    map_cells: int = 1
+    inputs: tuple[str, ...] = ("image",)
+    random_state: int = 0
 
     def seen_modalities(self) -> tuple[str, ...]:
         """Those of the inputs and of the start."""

@@ -6,6 +6,7 @@ local search is elsewhere.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from .shape import PointDistribution
 _ALPHA = {"hog": 100.0, "channels": 0.007}
 
 
+@dataclass(eq=False, repr=False)
 class HolisticRegressor(ReadsPlanes, DetectorMixin, BaseEstimator):
     """Ridge regression from a grid over the whole crop to every landmark.
 
@@ -51,21 +53,12 @@ class HolisticRegressor(ReadsPlanes, DetectorMixin, BaseEstimator):
     each group held out in turn: the same for all pictures.
     """
 
-    def __init__(
-        self,
-        features: str = "hog",
-        grid: int = 16,
-        n_orientations: int = 8,
-        alpha: float | None = None,
-        shape: PointDistribution | None = None,
-        inputs: tuple[str, ...] = ("image",),
-    ):
-        self.features = features
-        self.grid = grid
-        self.n_orientations = n_orientations
-        self.alpha = alpha
-        self.shape = shape
-        self.inputs = inputs
+    features: str = "hog"
+    grid: int = 16
+    n_orientations: int = 8
+    alpha: float | None = None
+    shape: PointDistribution | None = None
+    inputs: tuple[str, ...] = ("image",)
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -7,6 +7,7 @@ go in, points come out; how trees grow and are walked is in ``trees.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _BLOCK = 64  # shapes whose pixels are read together
 _VALUES = 3  # copies of the pixels that are held while trees grow
 
 
+@dataclass(eq=False, repr=False)
 class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
     """Cascaded regression on local binary features (Ren et al. 2014): pixel comparisons, then sums.
 
@@ -83,35 +85,19 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
     CVPR 2014.
     """
 
-    def __init__(
-        self,
-        radii: Sequence[float] = (0.2, 0.14, 0.1, 0.07, 0.05),
-        n_trees: int = 5,
-        max_depth: int = 5,
-        n_pixels: int = 64,
-        n_candidates: int = 200,
-        min_samples_leaf: int = 30,
-        max_samples: float = 0.6,
-        alpha: float = 3.0,
-        smoothing: float = 1.0,
-        n_perturbations: int = 1,
-        start: Detector | None = None,
-        shape: PointDistribution | None = None,
-        random_state: int = 0,
-    ):
-        self.radii = radii
-        self.n_trees = n_trees
-        self.max_depth = max_depth
-        self.n_pixels = n_pixels
-        self.n_candidates = n_candidates
-        self.min_samples_leaf = min_samples_leaf
-        self.max_samples = max_samples
-        self.alpha = alpha
-        self.smoothing = smoothing
-        self.n_perturbations = n_perturbations
-        self.start = start
-        self.shape = shape
-        self.random_state = random_state
+    radii: Sequence[float] = (0.2, 0.14, 0.1, 0.07, 0.05)
+    n_trees: int = 5
+    max_depth: int = 5
+    n_pixels: int = 64
+    n_candidates: int = 200
+    min_samples_leaf: int = 30
+    max_samples: float = 0.6
+    alpha: float = 3.0
+    smoothing: float = 1.0
+    n_perturbations: int = 1
+    start: Detector | None = None
+    shape: PointDistribution | None = None
+    random_state: int = 0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -7,6 +7,7 @@ given.  Search, candidates, experts and response maps have their own files.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ _BLOCK = 16  # pictures whose candidates are scored together
 _ROW_BYTES = 500 * 2**20  # ceiling for the rows that one level's experts learn from
 
 
+@dataclass(eq=False, repr=False)
 class PatchDetector(LevelSearch):
     """Coarse to fine search with one local expert per landmark, held together by a shape model.
 
@@ -93,39 +95,21 @@ class PatchDetector(LevelSearch):
     learned correction lets all posteriors inform each landmark.
     """
 
-    def __init__(
-        self,
-        descriptor: Descriptor | None = None,
-        classifier: Any = None,
-        scales: Sequence[float] = (0.5, 1.0, 1.25),
-        radii: Sequence[int] | None = None,
-        step: int | None = None,
-        n_negatives: int = 4,
-        n_hard: int = 2,
-        alpha: float | None = None,
-        shape: PointDistribution | None = None,
-        start: Detector | None = None,
-        n_levels: int = 1,
-        max_pictures: int | None = None,
-        mirror: bool = False,
-        n_jobs: int | None = None,
-        random_state: int = 0,
-    ):
-        self.descriptor = descriptor
-        self.classifier = classifier
-        self.scales = scales
-        self.radii = radii
-        self.step = step
-        self.n_negatives = n_negatives
-        self.n_hard = n_hard
-        self.alpha = alpha
-        self.shape = shape
-        self.start = start
-        self.n_levels = n_levels
-        self.max_pictures = max_pictures
-        self.mirror = mirror
-        self.n_jobs = n_jobs
-        self.random_state = random_state
+    descriptor: Descriptor | None = None
+    classifier: Any = None
+    scales: Sequence[float] = (0.5, 1.0, 1.25)
+    radii: Sequence[int] | None = None
+    step: int | None = None
+    n_negatives: int = 4
+    n_hard: int = 2
+    alpha: float | None = None
+    shape: PointDistribution | None = None
+    start: Detector | None = None
+    n_levels: int = 1
+    max_pictures: int | None = None
+    mirror: bool = False
+    n_jobs: int | None = None
+    random_state: int = 0
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -6,6 +6,7 @@ that hold none.  Shapes: crops (B, H, W[, 3]), points (B, K, 2), scores (B, K), 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ BLOCK = 64  #: crops without an object that are held at a time
 FACT = 3.0  #: standard deviations of a cell that one of a further number counts as
 
 
+@dataclass(eq=False, repr=False)
 class WithPresence(DetectorMixin, BaseEstimator):
     """A detector that also says how probable it is that the crop holds an object.
 
@@ -81,13 +83,10 @@ class WithPresence(DetectorMixin, BaseEstimator):
     True
     """
 
-    def __init__(
-        self, detector: Any, penalty: float = 30.0, max_pictures: int = 500, random_state: int = 0
-    ) -> None:
-        self.detector = detector
-        self.penalty = penalty
-        self.max_pictures = max_pictures
-        self.random_state = random_state
+    detector: Any
+    penalty: float = 30.0
+    max_pictures: int = 500
+    random_state: int = 0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

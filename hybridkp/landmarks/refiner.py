@@ -5,6 +5,7 @@ Shapes that pass: crops (B, H, W[, 3]) uint8, points (B, K, 2) in crop px.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -38,6 +39,7 @@ def _edge_maps(grey: Array, unit: float) -> Array:
     return cv2.GaussianBlur(maps * scale[..., None], (0, 0), unit)
 
 
+@dataclass(eq=False, repr=False)
 class SubpixelRefiner(BaseEstimator):
     """Linear regression from the edges around a point to its residual, in two stages.
 
@@ -56,21 +58,12 @@ class SubpixelRefiner(BaseEstimator):
     random_state : of the draws and of the held-out groups
     """
 
-    def __init__(
-        self,
-        patch: int = 11,
-        spacing: float = 2.0,
-        n_stages: int = 2,
-        n_draws: int = 2,
-        alpha: float = 0.3,
-        random_state: Any = 0,
-    ) -> None:
-        self.patch = patch
-        self.spacing = spacing
-        self.n_stages = n_stages
-        self.n_draws = n_draws
-        self.alpha = alpha
-        self.random_state = random_state
+    patch: int = 11
+    spacing: float = 2.0
+    n_stages: int = 2
+    n_draws: int = 2
+    alpha: float = 0.3
+    random_state: Any = 0
 
     def fit(
         self,

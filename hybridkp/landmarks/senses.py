@@ -7,6 +7,7 @@ A batch comes in, points (B, K, 2) and scores (B, K) come out.  What a sense's r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ _FOLDS = 3  #: of groups, for scores and for the choice of the penalty
 _ALPHAS = tuple(float(a) for a in np.geomspace(0.01, 100, 5))
 
 
+@dataclass(eq=False, repr=False)
 class SenseRegressor(DetectorMixin, BaseEstimator):
     """Regression from the rows of one sense or several to every landmark.
 
@@ -49,21 +51,12 @@ class SenseRegressor(DetectorMixin, BaseEstimator):
     anything, points are the training mean.
     """
 
-    def __init__(
-        self,
-        inputs: Sequence[str] | str = ("image",),
-        model: str = "ridge",
-        n_trees: int = 100,
-        strange: float | None = 2.0,
-        shape: PointDistribution | None = None,
-        random_state: int = 0,
-    ):
-        self.inputs = inputs
-        self.model = model
-        self.n_trees = n_trees
-        self.strange = strange
-        self.shape = shape
-        self.random_state = random_state
+    inputs: Sequence[str] | str = ("image",)
+    model: str = "ridge"
+    n_trees: int = 100
+    strange: float | None = 2.0
+    shape: PointDistribution | None = None
+    random_state: int = 0
 
     def seen_modalities(self) -> tuple[str, ...]:
         return (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)

@@ -7,6 +7,7 @@ arrays; how a map of votes becomes a shape is in ``level_search.py``, as for pat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ _PIXEL = 0.25  # px² added to a leaf's variance: places are whole pixels, and f
 _ROW_BYTES = 300 * 2**20  # ceiling for the rows that one level's forests learn from
 
 
+@dataclass(eq=False, repr=False)
 class HoughForest(LevelSearch):
     """Coarse to fine search in maps of votes, one regression forest per landmark.
 
@@ -87,39 +89,21 @@ class HoughForest(LevelSearch):
     to the posterior's mean in one step per level, not by climbing the maps; the learned correction.
     """
 
-    def __init__(
-        self,
-        descriptor: Descriptor | None = None,
-        regressor: Any = None,
-        scales: Sequence[float] = (0.5, 1.0),
-        radius: int = 8,
-        step: int = 3,
-        n_samples: int = 8,
-        smoothing: float = 1.5,
-        alpha: float | None = None,
-        shape: PointDistribution | None = None,
-        start: Detector | None = None,
-        n_levels: int = 1,
-        max_pictures: int | None = None,
-        mirror: bool = False,
-        n_jobs: int | None = None,
-        random_state: int = 0,
-    ):
-        self.descriptor = descriptor
-        self.regressor = regressor
-        self.scales = scales
-        self.radius = radius
-        self.step = step
-        self.n_samples = n_samples
-        self.smoothing = smoothing
-        self.alpha = alpha
-        self.shape = shape
-        self.start = start
-        self.n_levels = n_levels
-        self.max_pictures = max_pictures
-        self.mirror = mirror
-        self.n_jobs = n_jobs
-        self.random_state = random_state
+    descriptor: Descriptor | None = None
+    regressor: Any = None
+    scales: Sequence[float] = (0.5, 1.0)
+    radius: int = 8
+    step: int = 3
+    n_samples: int = 8
+    smoothing: float = 1.5
+    alpha: float | None = None
+    shape: PointDistribution | None = None
+    start: Detector | None = None
+    n_levels: int = 1
+    max_pictures: int | None = None
+    mirror: bool = False
+    n_jobs: int | None = None
+    random_state: int = 0
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -6,6 +6,7 @@ the picture knows better (where exactly the ink ends) is a step's or another mem
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ _LETTER, _LINE = 0.008, 0.012  #: of the longer side: the width of a letter, the
 _SURE = 2.0  #: power of the shares that lines get
 
 
+@dataclass(eq=False, repr=False)
 class WordDetector(DetectorMixin, BaseEstimator):
     """Points from lines of text: a forest says which line, a regression where at it.
 
@@ -55,19 +57,11 @@ class WordDetector(DetectorMixin, BaseEstimator):
     True
     """
 
-    def __init__(
-        self,
-        cells: int = 40,
-        n_topics: int = 32,
-        queries: tuple[str, ...] = (),
-        n_trees: int = 200,
-        random_state: int = 0,
-    ):
-        self.cells = cells
-        self.n_topics = n_topics
-        self.queries = queries
-        self.n_trees = n_trees
-        self.random_state = random_state
+    cells: int = 40
+    n_topics: int = 32
+    queries: tuple[str, ...] = ()
+    n_trees: int = 200
+    random_state: int = 0
 
     def seen_modalities(self) -> tuple[str, ...]:
         return ("words",)

@@ -6,6 +6,7 @@ prediction are dlib's; nothing of its method is written here, and no other room 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ _OPTIONS: dict[str, tuple[type, float, float]] = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class DlibShapePredictor(DetectorMixin, BaseEstimator):
     """Kazemi and Sullivan's cascade of gradient-boosted trees on pixel differences, by dlib.
 
@@ -90,37 +92,20 @@ class DlibShapePredictor(DetectorMixin, BaseEstimator):
     CVPR 2014.
     """
 
-    def __init__(
-        self,
-        cascade_depth: int = 10,
-        tree_depth: int = 4,
-        num_trees_per_cascade_level: int = 500,
-        nu: float = 0.1,
-        oversampling_amount: int = 20,
-        oversampling_translation_jitter: float = 0.0,
-        feature_pool_size: int = 400,
-        lambda_param: float = 0.1,
-        num_test_splits: int = 20,
-        feature_pool_region_padding: float = 0.0,
-        landmark_relative_padding_mode: bool = True,
-        num_threads: int = 0,
-        margin: float = MARGIN,
-        random_state: Any = 0,
-    ):
-        self.cascade_depth = cascade_depth
-        self.tree_depth = tree_depth
-        self.num_trees_per_cascade_level = num_trees_per_cascade_level
-        self.nu = nu
-        self.oversampling_amount = oversampling_amount
-        self.oversampling_translation_jitter = oversampling_translation_jitter
-        self.feature_pool_size = feature_pool_size
-        self.lambda_param = lambda_param
-        self.num_test_splits = num_test_splits
-        self.feature_pool_region_padding = feature_pool_region_padding
-        self.landmark_relative_padding_mode = landmark_relative_padding_mode
-        self.num_threads = num_threads
-        self.margin = margin
-        self.random_state = random_state
+    cascade_depth: int = 10
+    tree_depth: int = 4
+    num_trees_per_cascade_level: int = 500
+    nu: float = 0.1
+    oversampling_amount: int = 20
+    oversampling_translation_jitter: float = 0.0
+    feature_pool_size: int = 400
+    lambda_param: float = 0.1
+    num_test_splits: int = 20
+    feature_pool_region_padding: float = 0.0
+    landmark_relative_padding_mode: bool = True
+    num_threads: int = 0
+    margin: float = MARGIN
+    random_state: Any = 0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ MAX_SIDE = 4096  #: px of an input
 SIDE = 256  #: px of an input whose size the file leaves open
 
 
+@dataclass(eq=False, repr=False)
 class OnnxLandmarks(DetectorMixin, BaseEstimator):
     """A network that somebody else trained, one crop at a time.
 
@@ -71,25 +73,14 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
     SimCC's bin i lies at i divided by the bins a pixel, as RTMPose decodes.  A model file holds the graph.
     """
 
-    def __init__(
-        self,
-        file: str = "",
-        output: str = "auto",
-        pixels: str = "auto",
-        colour: str = "rgb",
-        aligned: str = "edges",
-        unit: str = "px",
-        take: Sequence[int] | None = None,
-        engine: str = "auto",
-    ):
-        self.file = file
-        self.output = output
-        self.pixels = pixels
-        self.colour = colour
-        self.aligned = aligned
-        self.unit = unit
-        self.take = take
-        self.engine = engine
+    file: str = ""
+    output: str = "auto"
+    pixels: str = "auto"
+    colour: str = "rgb"
+    aligned: str = "edges"
+    unit: str = "px"
+    take: Sequence[int] | None = None
+    engine: str = "auto"
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

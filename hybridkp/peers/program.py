@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -34,6 +35,7 @@ _LAST = 2000  #: bytes of standard error that are read
 SIDE = 256  #: px of the crops that a program is asked about when nobody says
 
 
+@dataclass(eq=False, repr=False)
 class ProgramPoints(PeerMixin):
     """A program that finds points in pictures, asked about every crop.
 
@@ -59,10 +61,9 @@ class ProgramPoints(PeerMixin):
 
     runs_programs: ClassVar[bool] = True
 
-    def __init__(self, command: str = "", take: tuple[int, ...] | None = None, timeout: float = 60.0):
-        self.command = command
-        self.take = take
-        self.timeout = timeout
+    command: str = ""
+    take: tuple[int, ...] | None = None
+    timeout: float = 60.0
 
     def ready(self, images: Any) -> ProgramPoints:
         """See that the program can be started."""

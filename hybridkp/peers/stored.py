@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .scheme import PeerMixin, as_table
 SIDE = 256
 
 
+@dataclass(eq=False, repr=False)
 class StoredPoints(PeerMixin):
     """Predictions that another program made beforehand, for exactly the pictures of a comparison.
 
@@ -47,9 +49,8 @@ class StoredPoints(PeerMixin):
     read by ``fit``: a model file holds what was read and opens none.
     """
 
-    def __init__(self, file: str = "", take: tuple[int, ...] | None = None):
-        self.file = file
-        self.take = take
+    file: str = ""
+    take: tuple[int, ...] | None = None
 
     def ready(self, images: Any) -> StoredPoints:
         """Read the file."""

@@ -7,6 +7,7 @@ descriptor wants (``pairing.py``).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,7 @@ class TEBLID(_Boosted):
     """
 
 
+@dataclass(eq=False, repr=False)
 class BRIEF(_Bits):
     """Comparisons of pixel pairs in 48 x 48 px (Calonder et al. 2010), at one scale whatever the size.
 
@@ -105,9 +107,8 @@ class BRIEF(_Bits):
     features, ECCV 2010.
     """
 
-    def __init__(self, n_bits: int = 256, turned: bool = True):
-        self.n_bits = n_bits
-        self.turned = turned
+    n_bits: int = 256
+    turned: bool = True
 
     @property
     def n_features(self) -> int:

@@ -6,6 +6,8 @@ of a table mean.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -13,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..structures import Array, InputError
 
 
+@dataclass(eq=False, repr=False)
 class BoostedTrees(BaseEstimator):
     """Gradient boosting of shallow trees for a yes-or-no question (Friedman 2001).
 
@@ -31,13 +34,10 @@ class BoostedTrees(BaseEstimator):
     Statistics 29(5), 2001.
     """
 
-    def __init__(
-        self, n_trees: int = 100, n_leaves: int = 24, learning_rate: float = 0.1, random_state: int = 0
-    ):
-        self.n_trees = n_trees
-        self.n_leaves = n_leaves
-        self.learning_rate = learning_rate
-        self.random_state = random_state
+    n_trees: int = 100
+    n_leaves: int = 24
+    learning_rate: float = 0.1
+    random_state: int = 0
 
     def fit(self, x: Array, y: Array) -> BoostedTrees:
         """Learn from (N, D) numbers and (N,) bool labels."""

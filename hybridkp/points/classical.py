@@ -7,6 +7,7 @@ Never here: pairing one method's points with another's rows (``pairing.py``), ma
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +24,7 @@ from .local import OpenCVFeature, TiledFeature, aligned_rows, best_first, within
 _SHARES = 2  # how many times more ORB is asked for when not all levels could fill their share
 
 
+@dataclass(eq=False, repr=False)
 class SIFTFeature(OpenCVFeature):
     """SIFT (Lowe 2004), without OpenCV's quarter-pixel offset.
 
@@ -46,17 +48,10 @@ class SIFTFeature(OpenCVFeature):
     CVPR 2012.
     """
 
-    def __init__(
-        self,
-        n_points: int = 1024,
-        root: bool = False,
-        contrast_threshold: float = 0.04,
-        edge_threshold: float = 10.0,
-    ):
-        self.n_points = n_points
-        self.root = root
-        self.contrast_threshold = contrast_threshold
-        self.edge_threshold = edge_threshold
+    n_points: int = 1024
+    root: bool = False
+    contrast_threshold: float = 0.04
+    edge_threshold: float = 10.0
 
     @property
     def n_features(self) -> int:
@@ -77,6 +72,7 @@ class SIFTFeature(OpenCVFeature):
         return rows, np.any(rows, axis=1)
 
 
+@dataclass(eq=False, repr=False)
 class ORBFeature(OpenCVFeature):
     """ORB (Rublee et al. 2011): FAST corners over a pyramid, 256 turned comparisons of two pixels.
 
@@ -107,13 +103,10 @@ class ORBFeature(OpenCVFeature):
     norm = "HAMMING"
     patch_px = 31  #: ``Keypoints.size`` of a point of the finest level
 
-    def __init__(
-        self, n_points: int = 1024, fast_threshold: int = 20, n_levels: int = 8, scale_factor: float = 1.2
-    ):
-        self.n_points = n_points
-        self.fast_threshold = fast_threshold
-        self.n_levels = n_levels
-        self.scale_factor = scale_factor
+    n_points: int = 1024
+    fast_threshold: int = 20
+    n_levels: int = 8
+    scale_factor: float = 1.2
 
     @property
     def n_features(self) -> int:
@@ -158,6 +151,7 @@ class ORBFeature(OpenCVFeature):
         return factor, sides / np.maximum(level_sides, 1)
 
 
+@dataclass(eq=False, repr=False)
 class SURFFeature(TiledFeature):
     """SURF (Bay et al. 2008): :class:`hybridkp.descriptors.SURF` with a budget.
 
@@ -168,13 +162,10 @@ class SURFFeature(TiledFeature):
     extended, upright, threshold : see :class:`hybridkp.descriptors.SURF`
     """
 
-    def __init__(
-        self, n_points: int = 1024, extended: bool = False, upright: bool = False, threshold: float = 38.4
-    ):
-        self.n_points = n_points
-        self.extended = extended
-        self.upright = upright
-        self.threshold = threshold
+    n_points: int = 1024
+    extended: bool = False
+    upright: bool = False
+    threshold: float = 38.4
 
     @property
     def n_features(self) -> int:
@@ -193,6 +184,7 @@ class SURFFeature(TiledFeature):
         return rows, np.any(rows, axis=1)
 
 
+@dataclass(eq=False, repr=False)
 class BRISKFeature(OpenCVFeature):
     """BRISK (Leutenegger, Chli & Siegwart 2011): AGAST corners in scale space, 512 binary tests.
 
@@ -217,10 +209,9 @@ class BRISKFeature(OpenCVFeature):
 
     norm = "HAMMING"
 
-    def __init__(self, n_points: int = 1024, threshold: int = 30, n_octaves: int = 3):
-        self.n_points = n_points
-        self.threshold = threshold
-        self.n_octaves = n_octaves
+    n_points: int = 1024
+    threshold: int = 30
+    n_octaves: int = 3
 
     @property
     def n_features(self) -> int:

@@ -6,6 +6,7 @@ Every class is a :class:`~hybridkp.structures.LocalFeature` around others.  Neve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..structures import Array, InputError, Keypoints, NamedMembers, Parameters
 from .local import picture
 
 
+@dataclass(eq=False, repr=False)
 class ConcatFeature(NamedMembers, Parameters):
     """Points of the first part; rows of all parts at these points, side by side.
 
@@ -29,9 +31,8 @@ class ConcatFeature(NamedMembers, Parameters):
     norm = "L2"
     _named = "parts"
 
-    def __init__(self, parts: Sequence[tuple[str, Any]], weights: Sequence[float] | None = None):
-        self.parts = parts
-        self.weights = weights
+    parts: Sequence[tuple[str, Any]]
+    weights: Sequence[float] | None = None
 
     @property
     def n_points(self) -> int:

@@ -6,6 +6,8 @@ best first.  Their points have one scale and no angle.  Never here: rows.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -31,6 +33,7 @@ class _Detector(TiledFeature):
         raise AssertionError  # pragma: no cover
 
 
+@dataclass(eq=False, repr=False)
 class FAST(_Detector):
     """Corners by the segment test, 9 of 16 pixels (Rosten & Drummond 2006), at full pixels.
 
@@ -46,14 +49,14 @@ class FAST(_Detector):
     E. Rosten, T. Drummond, Machine learning for high-speed corner detection, ECCV 2006.
     """
 
-    def __init__(self, n_points: int = 1024, threshold: int = 20):
-        self.n_points = n_points
-        self.threshold = threshold
+    n_points: int = 1024
+    threshold: int = 20
 
     def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
         return from_cv2(cv2.FastFeatureDetector.create(self.threshold).detect(grey)), None
 
 
+@dataclass(eq=False, repr=False)
 class Corners(_Detector):
     """Corners of the structure tensor: its smaller eigenvalue (Shi & Tomasi 1994) or Harris' measure.
 
@@ -79,17 +82,10 @@ class Corners(_Detector):
     and edge detector, Alvey Vision Conference 1988.
     """
 
-    def __init__(
-        self,
-        n_points: int = 1024,
-        harris: bool = False,
-        quality: float = 0.001,
-        distance_px: float = 3.0,
-    ):
-        self.n_points = n_points
-        self.harris = harris
-        self.quality = quality
-        self.distance_px = distance_px
+    n_points: int = 1024
+    harris: bool = False
+    quality: float = 0.001
+    distance_px: float = 3.0
 
     def _find(self, grey: Array, n_points: int, describe: bool) -> tuple[Keypoints, Array | None]:
         if not self.quality > 0:

@@ -6,6 +6,7 @@ scale space itself, matching.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class _Diffusion(OpenCVFeature):
         return rows, rows.any(axis=1)
 
 
+@dataclass(eq=False, repr=False)
 class AKAZEFeature(_Diffusion):
     """Accelerated KAZE (Alcantarilla, Nuevo & Bartoli 2013): nonlinear scale space, 486 binary tests.
 
@@ -71,13 +73,10 @@ class AKAZEFeature(_Diffusion):
     norm = "HAMMING"
     first_size = 4.8  # 2 * 1.6 (first blur) * 1.5 (factor of the derivatives)
 
-    def __init__(
-        self, n_points: int = 1024, threshold: float = 0.001, upright: bool = False, n_octaves: int = 4
-    ):
-        self.n_points = n_points
-        self.threshold = threshold
-        self.upright = upright
-        self.n_octaves = n_octaves
+    n_points: int = 1024
+    threshold: float = 0.001
+    upright: bool = False
+    n_octaves: int = 4
 
     @property
     def n_features(self) -> int:
@@ -101,6 +100,7 @@ class AKAZEFeature(_Diffusion):
         return 0, _SUBLEVELS * len(octaves) - 1
 
 
+@dataclass(eq=False, repr=False)
 class KAZEFeature(_Diffusion):
     """KAZE (Alcantarilla, Bartoli & Davison 2012): nonlinear scale space at full size, gradient sums.
 
@@ -129,13 +129,10 @@ class KAZEFeature(_Diffusion):
     first_size = 3.2  # 2 * 1.6 (first blur)
     n_octaves = 4
 
-    def __init__(
-        self, n_points: int = 1024, threshold: float = 0.001, extended: bool = False, upright: bool = False
-    ):
-        self.n_points = n_points
-        self.threshold = threshold
-        self.extended = extended
-        self.upright = upright
+    n_points: int = 1024
+    threshold: float = 0.001
+    extended: bool = False
+    upright: bool = False
 
     @property
     def n_features(self) -> int:

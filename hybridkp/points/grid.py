@@ -6,7 +6,7 @@ squares; their agreement, robustly estimated, is the new homography.  Never here
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,6 +62,7 @@ def match_grid(
     return back[moved].astype(np.float32), xy_b[moved]
 
 
+@dataclass(eq=False, repr=False)
 class GridRefinedMatcher(Parameters):
     """Any matcher's homography estimated again from a grid of patches all over the pictures.
 
@@ -86,27 +87,15 @@ class GridRefinedMatcher(Parameters):
     are inliers.  The stage is called "grid".
     """
 
-    def __init__(
-        self,
-        first: PairMatcher,
-        step_px: float = 20.0,
-        size_px: int = 31,
-        n_passes: int = 2,
-        n_iterations: int = 5,
-        max_shift_px: float = 2.0,
-        threshold_px: float = 1.0,
-        min_patches: int = 24,
-        random_state: int = 0,
-    ):
-        self.first = first
-        self.step_px = step_px
-        self.size_px = size_px
-        self.n_passes = n_passes
-        self.n_iterations = n_iterations
-        self.max_shift_px = max_shift_px
-        self.threshold_px = threshold_px
-        self.min_patches = min_patches
-        self.random_state = random_state
+    first: PairMatcher
+    step_px: float = 20.0
+    size_px: int = 31
+    n_passes: int = 2
+    n_iterations: int = 5
+    max_shift_px: float = 2.0
+    threshold_px: float = 1.0
+    min_patches: int = 24
+    random_state: int = 0
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`.matchers.FeatureMatcher.match`, with the homography of the patches and its inliers."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ _ROWS = 256  # rows that are compared at a time: their distances stay in the cac
 _SAME_PX = 3.0  # points this near are the same place: their rows do not rival
 
 
+@dataclass(eq=False, repr=False)
 class Matchability(BaseEstimator):
     """The probability that a point of a picture will be matched correctly.
 
@@ -61,23 +63,13 @@ class Matchability(BaseEstimator):
     trees in place of a random forest, warps in place of reconstructions, and more than the row.
     """
 
-    def __init__(
-        self,
-        feature: Any = None,
-        n_pool: int = 2048,
-        n_views: int = 8,
-        n_trees: int = 100,
-        n_leaves: int = 24,
-        learning_rate: float = 0.1,
-        random_state: int = 0,
-    ):
-        self.feature = feature
-        self.n_pool = n_pool
-        self.n_views = n_views
-        self.n_trees = n_trees
-        self.n_leaves = n_leaves
-        self.learning_rate = learning_rate
-        self.random_state = random_state
+    feature: Any = None
+    n_pool: int = 2048
+    n_views: int = 8
+    n_trees: int = 100
+    n_leaves: int = 24
+    learning_rate: float = 0.1
+    random_state: int = 0
 
     def fit(self, images: Sequence[Array]) -> Matchability:
         """Learn from pictures alone, (H, W) or (H, W, 3) each.
@@ -114,6 +106,7 @@ class Matchability(BaseEstimator):
         return result
 
 
+@dataclass(eq=False, repr=False)
 class MatchabilityRanked(Parameters):
     """A feature that finds more points than asked for and keeps those most likely to be matched.
 
@@ -136,11 +129,10 @@ class MatchabilityRanked(Parameters):
 
     norm = "L2"
 
-    def __init__(self, feature: Any = None, n_points: int = 1024, n_spare: int = 768, model: Any = None):
-        self.feature = feature
-        self.n_points = n_points
-        self.n_spare = n_spare
-        self.model = model
+    feature: Any = None
+    n_points: int = 1024
+    n_spare: int = 768
+    model: Any = None
 
     @property
     def n_features(self) -> int:

@@ -9,7 +9,7 @@ matcher has its own module.  Never here: detectors and rows, truth, metrics.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ def find(feature: LocalFeature, image: Array) -> Features:
     return Features(keypoints, rows, (image.shape[0], image.shape[1]))
 
 
+@dataclass(eq=False, repr=False)
 class FeatureMatcher(Parameters):
     """One local feature, one rule, one robust estimate: the usual pair matcher.
 
@@ -51,21 +52,12 @@ class FeatureMatcher(Parameters):
     ``seconds`` are CPU seconds of the stages "detect" (with description), "match" and "estimate".
     """
 
-    def __init__(
-        self,
-        feature: LocalFeature,
-        rule: Literal["mutual", "ratio", "gms"] = "mutual",
-        ratio: float = 0.9,
-        threshold_px: float = 3.0,
-        ranked: bool = True,
-        random_state: int = 0,
-    ):
-        self.feature = feature
-        self.rule = rule
-        self.ratio = ratio
-        self.threshold_px = threshold_px
-        self.ranked = ranked
-        self.random_state = random_state
+    feature: LocalFeature
+    rule: Literal["mutual", "ratio", "gms"] = "mutual"
+    ratio: float = 0.9
+    threshold_px: float = 3.0
+    ranked: bool = True
+    random_state: int = 0
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """Matches and homography of two pictures, (H, W) or (H, W, 3) of any accepted dtype.
@@ -107,6 +99,7 @@ class FeatureMatcher(Parameters):
         )
 
 
+@dataclass(eq=False, repr=False)
 class FallbackMatcher(Parameters):
     """The result of the first matcher that is believed: the cheap one where it is enough, else the next.
 
@@ -122,9 +115,8 @@ class FallbackMatcher(Parameters):
     ``seconds`` are those of all members that were asked, summed by stage.
     """
 
-    def __init__(self, members: Sequence[PairMatcher], min_inliers: int = 12):
-        self.members = members
-        self.min_inliers = min_inliers
+    members: Sequence[PairMatcher]
+    min_inliers: int = 12
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`FeatureMatcher.match`."""
@@ -146,6 +138,7 @@ class FallbackMatcher(Parameters):
         return replace(best, seconds=seconds)
 
 
+@dataclass(eq=False, repr=False)
 class UnionMatcher(Parameters):
     """The matches of several features, each side's confirmed by the other's, in one estimate.
 
@@ -168,23 +161,13 @@ class UnionMatcher(Parameters):
     :func:`.support.confirmed`.  Support times distinctness orders the matches for PROSAC.
     """
 
-    def __init__(
-        self,
-        members: Sequence[FeatureMatcher],
-        weights: Sequence[float] | None = None,
-        radius: float = 0.06,
-        min_support: float = 0.0,
-        threshold_px: float = 3.0,
-        ranked: bool = True,
-        random_state: int = 0,
-    ):
-        self.members = members
-        self.weights = weights
-        self.radius = radius
-        self.min_support = min_support
-        self.threshold_px = threshold_px
-        self.ranked = ranked
-        self.random_state = random_state
+    members: Sequence[FeatureMatcher]
+    weights: Sequence[float] | None = None
+    radius: float = 0.06
+    min_support: float = 0.0
+    threshold_px: float = 3.0
+    ranked: bool = True
+    random_state: int = 0
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`FeatureMatcher.match`; the keypoints are those of all members."""
@@ -214,6 +197,7 @@ class UnionMatcher(Parameters):
         return Matched(points_a, points_b, *columns, dict(clock.seconds), estimate.reason)
 
 
+@dataclass(eq=False, repr=False)
 class EccMatcher(Parameters):
     """Any matcher's homography made better on the pixels: the classical second stage.
 
@@ -231,19 +215,11 @@ class EccMatcher(Parameters):
     scene is no plane.  Where it fails, the start stands.  The stage is called "second stage".
     """
 
-    def __init__(
-        self,
-        first: PairMatcher,
-        n_iterations: int = 50,
-        tolerance: float = 1e-4,
-        blur_px: int = 5,
-        threshold_px: float = 3.0,
-    ):
-        self.first = first
-        self.n_iterations = n_iterations
-        self.tolerance = tolerance
-        self.blur_px = blur_px
-        self.threshold_px = threshold_px
+    first: PairMatcher
+    n_iterations: int = 50
+    tolerance: float = 1e-4
+    blur_px: int = 5
+    threshold_px: float = 3.0
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`FeatureMatcher.match`, with the refined homography and its inliers."""

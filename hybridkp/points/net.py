@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def _checked(path: str, changed: int, size: int, engine: str, n_threads: int) ->
     return run
 
 
+@dataclass(eq=False, repr=False)
 class NetFeature(Parameters):
     """Points and 64-D rows of the library's own network: a ``LocalFeature`` of norm "L2".
 
@@ -83,21 +85,12 @@ class NetFeature(Parameters):
 
     norm = "L2"
 
-    def __init__(
-        self,
-        n_points: int = 1024,
-        weights: Any = None,
-        engine: str = "auto",
-        threshold: float = 0.02,
-        radius: int = 2,
-        max_megapixels: float = 4.0,
-    ) -> None:
-        self.n_points = n_points
-        self.weights = weights
-        self.engine = engine
-        self.threshold = threshold
-        self.radius = radius
-        self.max_megapixels = max_megapixels
+    n_points: int = 1024
+    weights: Any = None
+    engine: str = "auto"
+    threshold: float = 0.02
+    radius: int = 2
+    max_megapixels: float = 4.0
 
     @property
     def n_features(self) -> int:

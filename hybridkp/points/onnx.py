@@ -7,6 +7,7 @@ an integer is a pixel's centre) and unit rows (N, D) come out.  Never here: our 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class _NetFeature(Parameters):
         raise NotImplementedError
 
 
+@dataclass(eq=False, repr=False)
 class AlikedFeature(_NetFeature):
     """ALIKED (Zhao et al. 2023), or any net exported like it, by ``cv2.ALIKED`` of OpenCV >= 5.
 
@@ -96,19 +98,11 @@ class AlikedFeature(_NetFeature):
     transformation, IEEE TIM 72, 2023.
     """
 
-    def __init__(
-        self,
-        file: str | Path = "",
-        n_points: int = 1024,
-        n_features: int | None = None,
-        size_hw: tuple[int, int] | None = None,
-        coordinates: str = "corners",
-    ):
-        self.file = file
-        self.n_points = n_points
-        self.n_features = n_features
-        self.size_hw = size_hw
-        self.coordinates = coordinates
+    file: str | Path = ""
+    n_points: int = 1024
+    n_features: int | None = None
+    size_hw: tuple[int, int] | None = None
+    coordinates: str = "corners"
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
         net_hw, size_hw = _size_of(self, (640, 640)), (image.shape[0], image.shape[1])
@@ -120,6 +114,7 @@ class AlikedFeature(_NetFeature):
         return to_picture(normal, self.coordinates, net_hw, net_hw, size_hw), rows, score
 
 
+@dataclass(eq=False, repr=False)
 class DiskFeature(_NetFeature):
     """DISK (Tyszkiewicz, Fua & Trulls 2020) by ``cv2.DISK`` of OpenCV >= 5.
 
@@ -146,19 +141,11 @@ class DiskFeature(_NetFeature):
     NeurIPS 2020.
     """
 
-    def __init__(
-        self,
-        file: str | Path = "",
-        n_points: int = 1024,
-        n_features: int | None = None,
-        size_hw: tuple[int, int] | None = None,
-        threshold: float = 0.0,
-    ):
-        self.file = file
-        self.n_points = n_points
-        self.n_features = n_features
-        self.size_hw = size_hw
-        self.threshold = threshold
+    file: str | Path = ""
+    n_points: int = 1024
+    n_features: int | None = None
+    size_hw: tuple[int, int] | None = None
+    threshold: float = 0.0
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
         net_hw = _size_of(self, (1024, 1024))
@@ -168,6 +155,7 @@ class DiskFeature(_NetFeature):
         return xy + (scale - 1) / 2, unit(rows), score
 
 
+@dataclass(eq=False, repr=False)
 class OnnxFeature(_NetFeature):
     """Any ONNX graph that goes from a picture to keypoints, rows and scores, or to maps of them.
 
@@ -201,29 +189,16 @@ class OnnxFeature(_NetFeature):
     Maps are read at their local maxima within 2 px, a parabola through the neighbours gives the rest.
     """
 
-    def __init__(
-        self,
-        file: str | Path = "",
-        n_points: int = 1024,
-        n_features: int | None = None,
-        coordinates: str = "pixel",
-        channels: int | None = None,
-        size_hw: tuple[int, int] | None = None,
-        multiple: int = 1,
-        outputs: tuple[str, ...] | None = None,
-        threshold: float = -np.inf,
-        engine: str = "auto",
-    ):
-        self.file = file
-        self.n_points = n_points
-        self.n_features = n_features
-        self.coordinates = coordinates
-        self.channels = channels
-        self.size_hw = size_hw
-        self.multiple = multiple
-        self.outputs = outputs
-        self.threshold = threshold
-        self.engine = engine
+    file: str | Path = ""
+    n_points: int = 1024
+    n_features: int | None = None
+    coordinates: str = "pixel"
+    channels: int | None = None
+    size_hw: tuple[int, int] | None = None
+    multiple: int = 1
+    outputs: tuple[str, ...] | None = None
+    threshold: float = -np.inf
+    engine: str = "auto"
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
         if self.channels not in (None, 1, 3) or self.multiple < 1 or self.engine not in ENGINES:
@@ -282,6 +257,7 @@ def _size_of(feature: Any, usual: tuple[int, int]) -> tuple[int, int]:
     return (shape[2], shape[3]) if len(shape) == 4 and min(shape[2:]) > 0 else usual
 
 
+@dataclass(eq=False, repr=False)
 class LightGlue(Parameters):
     """LightGlue (Lindenberger, Sarlin & Pollefeys 2023) by ``cv2.LightGlueMatcher`` of OpenCV >= 5.
 
@@ -298,9 +274,8 @@ class LightGlue(Parameters):
     ICCV 2023.
     """
 
-    def __init__(self, file: str | Path = "", threshold: float = 0.0):
-        self.file = file
-        self.threshold = threshold
+    file: str | Path = ""
+    threshold: float = 0.0
 
     def match(self, features_a: Features, features_b: Features) -> Matches:
         """Index pairs, best first; ``score`` is the net's confidence.  Nothing on a side: nothing.
@@ -328,6 +303,7 @@ class LightGlue(Parameters):
         return Matches(pairs[order, 0], pairs[order, 1], score[order])
 
 
+@dataclass(eq=False, repr=False)
 class LightGlueMatcher(Parameters):
     """A pair matcher of one feature and :class:`LightGlue`.
 
@@ -340,19 +316,11 @@ class LightGlueMatcher(Parameters):
     random_state : int
     """
 
-    def __init__(
-        self,
-        feature: Any,
-        file: str | Path = "",
-        threshold: float = 0.0,
-        threshold_px: float = 3.0,
-        random_state: int = 0,
-    ):
-        self.feature = feature
-        self.file = file
-        self.threshold = threshold
-        self.threshold_px = threshold_px
-        self.random_state = random_state
+    feature: Any
+    file: str | Path = ""
+    threshold: float = 0.0
+    threshold_px: float = 3.0
+    random_state: int = 0
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """Matches and homography of two pictures; stages "detect", "match" and "estimate"."""

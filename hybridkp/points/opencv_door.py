@@ -9,6 +9,7 @@ crashes the process where C++ takes it.  Never here: methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -142,6 +143,7 @@ def _inside(points: Keypoints, rows: Array, allowed: Array) -> tuple[Keypoints, 
     return points[keep], rows[keep]
 
 
+@dataclass(eq=False, repr=False)
 class FromFeature2D(OpenCVFeature):
     """A local feature from any ``cv2.Feature2D``.
 
@@ -159,9 +161,8 @@ class FromFeature2D(OpenCVFeature):
     there are :class:`AKAZEFeature` and :class:`KAZEFeature`.
     """
 
-    def __init__(self, factory: Callable[[], Any], n_points: int = 1024):
-        self.factory = factory
-        self.n_points = n_points
+    factory: Callable[[], Any]
+    n_points: int = 1024
 
     @property
     def norm(self) -> str:  # type: ignore[override]

@@ -9,6 +9,7 @@ method's detection or description, matching.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,7 @@ _CHUNK = 256  # points at a time
 _SPARE = 2  # how many times more points are asked for when some could not be described
 
 
+@dataclass(eq=False, repr=False)
 class Paired(Parameters):
     """A local feature from a detector and a descriptor.
 
@@ -92,19 +94,11 @@ class Paired(Parameters):
     Rescaling by the sigma that both methods see is as good on average: better with AKAZE's rows.
     """
 
-    def __init__(
-        self,
-        detector: Any,
-        descriptor: Any,
-        n_points: int = 1024,
-        scale: str | float = "window",
-        angle: str = "detector",
-    ):
-        self.detector = detector
-        self.descriptor = descriptor
-        self.n_points = n_points
-        self.scale = scale
-        self.angle = angle
+    detector: Any
+    descriptor: Any
+    n_points: int = 1024
+    scale: str | float = "window"
+    angle: str = "detector"
 
     @property
     def norm(self) -> str:

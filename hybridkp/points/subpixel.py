@@ -6,7 +6,7 @@ picture's points come out, each moved to where the patches agree best.  Never he
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -113,6 +113,7 @@ def _unit(patch: Array, weight: Array) -> tuple[Array, Array]:
     return patch / length[:, None], length
 
 
+@dataclass(eq=False, repr=False)
 class RefinedMatcher(Parameters):
     """Any matcher's points moved to sub-pixel agreement, and its homography estimated again.
 
@@ -133,27 +134,15 @@ class RefinedMatcher(Parameters):
     Where the first matcher finds no homography its result stands.  The stage is called "refine".
     """
 
-    def __init__(
-        self,
-        first: PairMatcher,
-        radius_px: float = 4.0,
-        size_px: int = 21,
-        n_iterations: int = 5,
-        max_shift_px: float = 2.0,
-        guide: Literal["homography", "planes"] = "homography",
-        threshold_px: float = 3.0,
-        ranked: bool = True,
-        random_state: int = 0,
-    ):
-        self.first = first
-        self.guide = guide
-        self.radius_px = radius_px
-        self.size_px = size_px
-        self.n_iterations = n_iterations
-        self.max_shift_px = max_shift_px
-        self.threshold_px = threshold_px
-        self.ranked = ranked
-        self.random_state = random_state
+    first: PairMatcher
+    radius_px: float = 4.0
+    size_px: int = 21
+    n_iterations: int = 5
+    max_shift_px: float = 2.0
+    guide: Literal["homography", "planes"] = "homography"
+    threshold_px: float = 3.0
+    ranked: bool = True
+    random_state: int = 0
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`.matchers.FeatureMatcher.match`, with refined points of picture b."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ _EDGE_PX = 3.0  # points nearer than this to the border of a turned picture are 
 _SPREAD = 1.1  # sizes this near to 1 are no size
 
 
+@dataclass(eq=False, repr=False)
 class TurnedMatcher(Parameters):
     """A matcher's answer on the pictures as they are; where it has few inliers, on turned and resized ones.
 
@@ -62,25 +63,14 @@ class TurnedMatcher(Parameters):
     original pictures, their angle and size too.  The stage is called "turns".
     """
 
-    def __init__(
-        self,
-        first: FeatureMatcher,
-        min_inliers: int = 60,
-        turns: int = 4,
-        sizes: Sequence[float] = (1.0, 0.5),
-        search_px: int = 300,
-        threshold_px: float = 3.0,
-        ranked: bool = True,
-        random_state: int = 0,
-    ):
-        self.first = first
-        self.min_inliers = min_inliers
-        self.turns = turns
-        self.sizes = sizes
-        self.search_px = search_px
-        self.threshold_px = threshold_px
-        self.ranked = ranked
-        self.random_state = random_state
+    first: FeatureMatcher
+    min_inliers: int = 60
+    turns: int = 4
+    sizes: Sequence[float] = (1.0, 0.5)
+    search_px: int = 300
+    threshold_px: float = 3.0
+    ranked: bool = True
+    random_state: int = 0
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`.matchers.FeatureMatcher.match`."""

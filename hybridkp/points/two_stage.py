@@ -6,7 +6,7 @@ pictures come out.  Never here: a method's name, rows, truth.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -26,6 +26,7 @@ from .watch import Clock
 _EDGE_PX = 3.0  #: points nearer than this to the border of the warped picture are its, not the scene's
 
 
+@dataclass(eq=False, repr=False)
 class TwoStageMatcher(Parameters):
     """Coarse homography, warp of picture a onto b, guided matches of a second feature.
 
@@ -61,31 +62,17 @@ class TwoStageMatcher(Parameters):
     "second stage".
     """
 
-    def __init__(
-        self,
-        first: PairMatcher,
-        second: LocalFeature,
-        radius_px: float = 12.0,
-        rounds: int = 1,
-        shrink: float = 0.25,
-        pool: str = "second",
-        guide: Literal["homography", "planes"] = "homography",
-        min_inliers: int = 12,
-        threshold_px: float = 3.0,
-        ranked: bool = False,
-        random_state: int = 0,
-    ):
-        self.first = first
-        self.second = second
-        self.radius_px = radius_px
-        self.rounds = rounds
-        self.shrink = shrink
-        self.pool = pool
-        self.guide = guide
-        self.min_inliers = min_inliers
-        self.threshold_px = threshold_px
-        self.ranked = ranked
-        self.random_state = random_state
+    first: PairMatcher
+    second: LocalFeature
+    radius_px: float = 12.0
+    rounds: int = 1
+    shrink: float = 0.25
+    pool: str = "second"
+    guide: Literal["homography", "planes"] = "homography"
+    min_inliers: int = 12
+    threshold_px: float = 3.0
+    ranked: bool = False
+    random_state: int = 0
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`.matchers.FeatureMatcher.match`."""
