@@ -78,7 +78,7 @@ def sigmas() -> str:
 
 def doctors() -> str:
     """Each landmark's error beside how far two doctors are apart, the greatest disagreement first."""
-    found = _read("label_sigmas")
+    found = stored("label_sigmas")
     row = found["parts"]["doctors"]
     apart = {name: np.array(values) for name, values in row["apart"].items()}
     second = apart["second doctor"]
@@ -89,10 +89,10 @@ def doctors() -> str:
     lines.append(["**mean**", *(f"**{v.mean():.1f}**" for v in apart.values())])
     head = ("landmark", *(name if name == "second doctor" else f"`{name}`" for name in apart))
     where = (
-        f"ceph_two, {row['learned']} X-rays to learn from, {row['objects']} judged, crops of {row['crop']} px;"
-        " px of a picture 600 px high. ✓: no further from the first doctor than the second one is."
+        f"ceph_two, {row['learned']} X-rays to learn from, {row['objects']} judged,"
+        f" crops of {row['crop']} px; px of a picture 600 px high. ✓: no further from the first doctor than the second one is."
     )
-    return f"{_table(head, lines)}{_made(found, where)}"
+    return f"{markdown(head, lines)}{_made(found, where)}"
 
 
 def suggestions() -> str:

@@ -110,7 +110,7 @@ def mouth() -> str:
         f"GRID, {found['films']} films, {found['frames']} frames, the mouth covered, films left out in folds;"
         f" classes open and closed; {made}; `python benchmarks/sounds_text.py --parts mouth`."
     )
-    return f"{_table(head, lines)}\n\n*{where}*"
+    return f"{markdown(head, lines)}\n\n*{where}*"
 
 
 def _values(part: str) -> tuple[dict[str, float], bool]:
@@ -145,7 +145,7 @@ def broken() -> str:
         f" *{_part('receipts')[1]}; `python benchmarks/sounds_text.py`;"
         " [every value](results/sounds_text.json).*"
     )
-    return f"{_table(head, lines)}\n\n{note}"
+    return f"{markdown(head, lines)}\n\n{note}"
 
 
 def receipts() -> str:
