@@ -73,6 +73,14 @@ def costs(models: dict[str, Path], problem: Problem, rounds: int) -> dict[str, d
         epochs = len(model.history_["loss"])
         multiplied = round(multiply_adds(model.export_onnx()))
         out[name] = {"parameters": model.n_parameters_, "multiply_adds": multiplied, "epochs": epochs}
+    for name, ratio in ratios(models, problem, rounds, REFERENCE).items():
+        out[name]["ms_ratio"] = ratio
+    return out
+
+
+def ratios(models: dict[str, Path], problem: Problem, rounds: int, reference: str) -> dict[str, float]:
+    """How many times as long as the reference, a name without its settings, each stored method takes."""
+    out: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder, limit_threads(1):
         calls = times.contenders(list(models.values()), Path(folder), ("onnxruntime",))
         crops = make_crops(problem.val, problem.size_hw, problem.margin)
@@ -80,9 +88,9 @@ def costs(models: dict[str, Path], problem: Problem, rounds: int) -> dict[str, d
             (problem.val.samples[s].image, crops.boxes[i]) for i, s in list(enumerate(crops.sample))[:20]
         ]
         took = {name: ms for (name, _), ms in times.measure(calls, objects, rounds).items()}
-    base = next((ms for name, ms in took.items() if name.split("[")[0] == REFERENCE), None)
+    base = next((ms for name, ms in took.items() if name.split("[")[0] == reference), None)
     for name, ms in took.items():
-        out[name]["ms_ratio"] = float("nan") if base is None else round(float(np.median(ms / base)), 2)
+        out[name] = float("nan") if base is None else round(float(np.median(ms / base)), 2)
     return out
 
 
@@ -112,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.set, args.seconds, args.input_px, names, rounds = "synthetic", 1.0, 32, list(QUICK), 4
     small = (40, 10) if args.quick else (None, None)
     problem = sets.load_problem(args.set, *small, max_timed=0)
-    folder, seeds = args.out / problem.name, [int(seed) for seed in args.seeds.split(",")]
+    folder, seeds = args.out / Path(problem.name).name, [int(seed) for seed in args.seeds.split(",")]
     found = sets.run(networks(names, args.input_px, args.seconds), problem, folder, seeds=seeds)
     models = {p.method: model_path(folder, p.method, p.seed) for p in reversed(found)}  # the first seed's
     measured = costs(models, problem, rounds)

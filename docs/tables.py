@@ -15,7 +15,8 @@ time, of turned pictures and of several objects; ``networks NAME`` a run of netw
 ``finders NAME`` and ``whole NAME`` a bench of finders, with the figures that were stored; ``doors`` which
 exported file holds which method; ``times NAME`` how long exported models take, beside another run's figure
 of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
-``curves NAME`` methods over numbers of training pictures; ``presence`` what is taken for an object though it
+``curves NAME`` methods over numbers of training pictures; ``levels NAME`` and ``generated NAME`` those of
+``scale_tables.py``; ``presence`` what is taken for an object though it
 is none; ``covariance`` how many points their ellipses hold;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
 ``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``; ``views-...`` and ``lifting`` those of
@@ -45,6 +46,7 @@ import label_tables
 import large_tables
 import numpy as np
 import presence_tables
+import scale_tables
 import senses_tables
 import sound_tables
 import trust_tables
@@ -625,6 +627,8 @@ KINDS: dict[str, Callable[..., str]] = {
     "networks": networks,
     "times": times,
     "taught": taught,
+    "levels": scale_tables.classical,
+    "generated": scale_tables.generated,
     "curves": curves,
     "tracking": tracking,
     "views-space": view_tables.space,

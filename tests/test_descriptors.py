@@ -373,6 +373,11 @@ def test_levels_are_weighed_and_averaged():
     mean.falloff = 1 / 3
     wanted = 0.75 * alone[0] + 0.25 * alone[1]
     np.testing.assert_allclose(mean.describe(pyramid, keypoints), wanted, rtol=1e-5)
+    product = MultiLevel(SURF(upright=True, size_px=12), levels=(0, 2), fusion="product")
+    alone = [SURF(upright=True, size_px=12, level=level).describe(pyramid, keypoints) for level in (0, 2)]
+    found = product.describe(pyramid, keypoints)
+    assert product.n_features == 64 and found.dtype == np.float32 and (found < 0).any()
+    np.testing.assert_allclose(found * np.abs(found), alone[0] * alone[1], rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from ..imaging.pyramid import sub_pyramid
 from ..structures import Array, Descriptor, InputError, Keypoints, NamedMembers, Parameters, Pyramid
 from .pictures import OfPictures
 
+FUSIONS = ("concat", "average", "product")  #: of levels
+
 
 class Concat(OfPictures, NamedMembers, Parameters):
     """Several descriptors of the same points, side by side.
@@ -89,7 +91,8 @@ class MultiLevel(OfPictures, Parameters):
         Its own ``level`` counts from each of ``levels`` on.  One that has a method
         ``describe_levels(pyramid, keypoints, levels)`` is asked for all levels at once.
     levels : sequence of int
-    fusion : "concat" (side by side) or "average" (one row of D numbers)
+    fusion : "concat" (side by side); or one row of D numbers: "average", or "product" (the levels'
+        geometric mean with the sign of their product: what all levels see)
     falloff : weight of each level relative to the one before; ``hybridkp tune`` learns it on folds
 
     Notes
@@ -112,10 +115,10 @@ class MultiLevel(OfPictures, Parameters):
 
     @property
     def n_features(self) -> int:
-        return self.descriptor.n_features * (1 if self.fusion == "average" else len(self.levels))
+        return self.descriptor.n_features * (len(self.levels) if self.fusion == "concat" else 1)
 
     def describe(self, pyramid: Pyramid, keypoints: Keypoints) -> Array:
-        """Rows (N, L * D), level after level; or their average (N, D).
+        """Rows (N, L * D), level after level; or one of their size (N, D).
 
         Raises
         ------
@@ -130,14 +133,17 @@ class MultiLevel(OfPictures, Parameters):
             rows = [self.descriptor.describe(sub_pyramid(pyramid, level), keypoints) for level in self.levels]
         if self.fusion == "concat":
             return np.concatenate([row * weight for row, weight in zip(rows, weights, strict=True)], axis=1)
+        if self.fusion == "product":
+            share = (weights / weights.sum())[:, None, None]
+            return np.prod(np.sign(rows), 0) * np.prod(np.abs(rows) ** share, 0)
         return np.average(rows, axis=0, weights=weights).astype(np.float32)
 
     def _weights(self) -> Array:
         """(L,) float32."""
         if len(self.levels) == 0:
             raise InputError("MultiLevel: give at least one level")
-        if self.fusion not in ("concat", "average"):
-            raise InputError(f"MultiLevel: fusion must be 'concat' or 'average', got {self.fusion!r}")
+        if self.fusion not in FUSIONS:
+            raise InputError(f"MultiLevel: fusion must be one of {', '.join(FUSIONS)}, got {self.fusion!r}")
         if not 0 < self.falloff < 1e3:
             raise InputError(f"MultiLevel: falloff must be above 0 and below 1000, got {self.falloff}")
         return np.float32(self.falloff) ** np.arange(len(self.levels), dtype=np.float32)
