@@ -90,7 +90,8 @@ def doctors() -> str:
     head = ("landmark", *(name if name == "second doctor" else f"`{name}`" for name in apart))
     where = (
         f"ceph_two, {row['learned']} X-rays to learn from, {row['objects']} judged,"
-        f" crops of {row['crop']} px; px of a picture 600 px high. ✓: no further from the first doctor than the second one is."
+        f" crops of {row['crop']} px; px of a picture"
+        " 600 px high. ✓: no further from the first doctor than the second one is."
     )
     return f"{markdown(head, lines)}{_made(found, where)}"
 
