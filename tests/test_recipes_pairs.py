@@ -61,13 +61,15 @@ def _names(slot: str, task: str = "landmarks") -> list[str]:
 
 
 def landmark_pairs() -> Iterator[str]:
+    """Of starts that are one class, such as a network's backbones, one in every pair and each in one."""
     starts, rules = [*_names("start"), "hog+svm"], _names("rule")
+    first = {type(recipes.make_method(name, quick=True)): name for name in reversed(starts)}.values()
     yield from (f"{a}+{b}" for a, b in product(_names("descriptor"), _names("classifier")))
     yield from (f"hog-{a}+svm" for a in ("sift", "cnn"))
     yield from (f"sift+{a}+{b}" for a, b in product(_names("reducer"), _names("classifier")))
-    yield from (f"{a}:{b}" for a, b in product(starts, STEPS))
+    yield from (f"{a}:{b}" for a, b in product(starts, STEPS) if a in first or b == STEPS[0])
     yield from (f"hog+svm:{a}:{b}" for a, b in product(STEPS, STEPS))
-    yield from (f"{a}({b},mean-shape)" for a, b in product(rules, starts[1:]))
+    yield from (f"{a}({b},mean-shape)" for a, b in product(rules, starts[1:]) if b in first or a == rules[0])
     yield from (f"{a}(sdm,hog+ridge:{b})" for a, b in product(rules, STEPS) if b != "tree")
     yield from (f"{a}(sdm,hog+svm):{b}" for a, b in product(rules, STEPS))
     yield from (f"sdm[maps={a}]" for a in _names("maps"))
