@@ -187,6 +187,9 @@ def test_mistakes_are_told() -> None:
         SenseClassifier(inputs="heat").fit(batch, ["go"] * len(batch))
     with pytest.raises(InputError, match="no training row says anything"):
         SenseClassifier(inputs="heat").fit(batch.replace(heat=np.full((60, 4), np.nan)), labels)
+    for model in (SenseClassifier(inputs="heat"), ClassVote([("a", SenseClassifier(inputs="heat"))])):
+        with pytest.raises(InputError, match="the batch is empty"):
+            model.fit(batch, labels).predict(batch[:0])
     with pytest.raises(InputError, match="how must be one of"):
         ClassVote([("a", SenseClassifier(inputs="heat"))], how="loudest").fit(batch, labels)
     with pytest.raises(InputError, match="did you mean 'svm'"):

@@ -70,6 +70,7 @@ def test_rows_of_text() -> None:
     for maker in (TextRows(), TextRows(n_features=64), TextRows(pieces=None)):
         rows = maker.fit(texts[:2]).transform(texts)
         assert np.isnan(rows[2:4]).all() and np.isfinite(rows[[0, 1, 4]]).all()
+        assert maker.transform([]).shape == (0, rows.shape[1])
     near = TextRows().fit(texts[:2]).transform(texts)
     assert near[4] @ near[0] > near[4] @ near[1]  # pieces of words forgive a misspelling
     with pytest.raises(InputError, match="every text is empty"):

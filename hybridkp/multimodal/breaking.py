@@ -34,6 +34,8 @@ def broken(batch: Batch, name: str, way: str, random_state: int = 0) -> Batch:
         raise InputError(
             f"{name}: cannot be broken by {way!r}: there are {', '.join(WAYS)} (dark: of pictures)"
         )
+    if not len(rows):
+        return batch
     if way == "shuffled":  # a cycle in random order: no row stays where it was
         order = rng.permutation(len(rows))
         source = np.empty(len(rows), int)
@@ -73,8 +75,8 @@ def signs(batch: Batch, names: tuple[str, ...]) -> Array:
         if not modality(name).plain:
             columns.append(np.array([[float(len(row))] for row in rows], np.float32).reshape(-1, 1))
             continue
-        rows = crops_to_grey(rows) if name == "image" else rows
-        columns.append(np.concatenate([_signs(block) for block in blocks(rows)]))
+        rows = crops_to_grey(rows) if name == "image" and len(rows) else rows
+        columns.append(np.concatenate([np.zeros((0, 4), np.float32), *map(_signs, blocks(rows))]))
     if {"image", "words"} <= set(names):
         columns.append(agreement(crops_to_grey(np.asarray(batch["image"])), batch["words"])[:, None])
     return np.concatenate(columns, axis=1)

@@ -124,6 +124,8 @@ class SenseClassifier(BaseEstimator):
     def said(self, batch: Any) -> tuple[Array, Array]:
         """Probabilities (B, C), and (B,) bool: whether any of its senses says something."""
         check_is_fitted(self, "classifier_")
+        if not len(as_batch(batch)):
+            raise InputError("the batch is empty")
         rows, there = self.rows_.rows_and_presence(batch)
         if hasattr(self.classifier_, "predict_proba"):
             found = self.classifier_.predict_proba(rows)

@@ -90,10 +90,10 @@ class TextRows(_Pieces, TransformerMixin, BaseEstimator):
         """(B,) texts -> (B, D) float32, unit length."""
         said = texts_of(texts)
         if self.n_features:
-            found = HashingVectorizer(n_features=self.n_features, **self._how()).transform(said)
+            found = HashingVectorizer(n_features=self.n_features, **self._how()).transform(said or [""])
         else:
-            found = self._pieces_of(said, self._how())
-        rows = found.toarray().astype(np.float32)
+            found = self._pieces_of(said or [""], self._how())
+        rows = found.toarray().astype(np.float32)[: len(said)]
         rows[[not text for text in said]] = np.nan
         return rows
 
