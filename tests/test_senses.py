@@ -155,7 +155,8 @@ def test_no_row_stays_where_it_was_and_noise_shows():
     assert broken(Batch({"text": ["a", "b"]}), "text", "zeros")["text"].tolist() == ["", ""]
     lines = broken(Batch({"words": [[(1, 2, 9, 5, "total")], []]}), "words", "noise")["words"]
     assert lines[0][0][:4] == (1, 2, 9, 5) and len(lines[0][0][4]) == 5 != "total" and lines[1] == ()
-    assert signs(BATCH[:0], ("image", "depth")).shape == (0, 8) and len(broken(BATCH[:0], "depth", "noise")) == 0
+    none = BATCH[:0]
+    assert signs(none, ("image", "depth")).shape == (0, 8) and len(broken(none, "depth", "noise")) == 0
     with pytest.raises(InputError, match="cannot be broken by 'dark'"):
         broken(BATCH, "depth", "dark")
 

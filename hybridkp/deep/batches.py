@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def picture_tensor(images: Any, channels: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(images), 3, 1)))
 
 
+@dataclass(eq=False, repr=False)
 class Squares:
     """Crops (B, H, W[, 3]) as tensors (B, C, S, S) of 0..255 that are made when they are asked for.
 
@@ -45,8 +47,10 @@ class Squares:
     torch the values, and ``split`` the values of all, a few at a time.
     """
 
-    def __init__(self, crops: Any, channels: int, side: int, rounded: bool = False) -> None:
-        self.crops, self.channels, self.side, self.rounded = crops, channels, side, rounded
+    crops: Any
+    channels: int
+    side: int
+    rounded: bool = False
 
     def __len__(self) -> int:
         return len(self.crops)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -97,6 +98,7 @@ def giou_loss(change: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return ((1 - giou) * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
+@dataclass(eq=False, repr=False)
 class CentreNet(SquareNet):
     """Objects as points (Zhou, Wang, Krähenbühl 2019): a compact network with a deconvolution head.
 
@@ -132,21 +134,12 @@ class CentreNet(SquareNet):
         "patience": 10,
     }
 
-    def __init__(
-        self,
-        input_px: int = 256,
-        color: bool = True,
-        overlap: float = 0.5,
-        min_score: float = 0.05,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.input_px = input_px
-        self.color = color
-        self.overlap = overlap
-        self.min_score = min_score
-        self.schedule = schedule
-        self.random_state = random_state
+    input_px: int = 256
+    color: bool = True
+    overlap: float = 0.5
+    min_score: float = 0.05
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def fit(self, samples: Iterable[Sample]) -> CentreNet:
         """Learn from the boxes of samples; crowds are left alone, pictures without an object are welcome.

@@ -6,6 +6,7 @@ head and loss are parts; no training here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -35,6 +36,7 @@ class DirectModule(nn.Module):
         return found
 
 
+@dataclass(eq=False, repr=False)
 class DirectNet(NetDetector):
     """Direct regression around the training set's mean shape.
 
@@ -56,29 +58,16 @@ class DirectNet(NetDetector):
         "precision": "auto",
     }
 
-    def __init__(
-        self,
-        input_px: int = 128,
-        color: bool = True,
-        backbone: Any = "encoder",
-        loss: str = "wing",
-        initial: Pretrained | None = None,
-        teacher: Teacher | None = None,
-        inputs: tuple[str, ...] = ("image",),
-        dropout: float = 0.25,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.input_px = input_px
-        self.color = color
-        self.backbone = backbone
-        self.loss = loss
-        self.initial = initial
-        self.teacher = teacher
-        self.inputs = inputs
-        self.dropout = dropout
-        self.schedule = schedule
-        self.random_state = random_state
+    input_px: int = 128
+    color: bool = True
+    backbone: Any = "encoder"
+    loss: str = "wing"
+    initial: Pretrained | None = None
+    teacher: Teacher | None = None
+    inputs: tuple[str, ...] = ("image",)
+    dropout: float = 0.25
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def _build(self, n_landmarks: int) -> nn.Module:
         check_loss(self.loss, "coordinates", *POINT_LOSSES)

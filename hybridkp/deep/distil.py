@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ _BLOCK = 64  # crops that the teacher is asked about at a time
 _SAME_MARGIN = 0.01  # crops that differ by less show the same
 
 
+@dataclass(eq=False, repr=False)
 class Teacher(Parameters):
     """A fitted detector in a model file, asked once about every training crop; :func:`teacher` makes it.
 
@@ -42,11 +44,10 @@ class Teacher(Parameters):
     weight : 0..1, of the teacher
     """
 
-    def __init__(self, file: str, digest: str, rows: Sequence[int] = (), weight: float = 0.5) -> None:
-        self.file = file
-        self.digest = digest
-        self.rows = rows
-        self.weight = weight
+    file: str
+    digest: str
+    rows: Sequence[int] = ()
+    weight: float = 0.5
 
     def taught(self, images: Array, xy: Array) -> Array:
         """What to learn of crops (B, H, W[, 3]) with labels (B, K, 2), NaN = not labelled.

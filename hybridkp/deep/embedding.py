@@ -7,6 +7,7 @@ beside SIFT or HOG in a concatenation that any classifier can use.  It knows no 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,6 +53,7 @@ class EmbeddingModule(nn.Module):
         return SHARPNESS * self.rows(pictures, xy) @ directions.T + self.names.bias
 
 
+@dataclass(eq=False, repr=False)
 class CNNEmbedding(NetEstimator):
     """Rows from a small convolutional net that learned to tell landmarks and background apart.
 
@@ -77,21 +79,12 @@ class CNNEmbedding(NetEstimator):
     augmentation = Augment(rotation=10, scale=0.08, shift=0.02, occlusion=0.0)
     schedule_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 8, "learning_rate": 3e-3, "patience": 8}
 
-    def __init__(
-        self,
-        n_features: int = 48,
-        level: int = 0,
-        train_levels: tuple[int, ...] = (0, 1),
-        jitter: float = 0.7,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.n_features = n_features
-        self.level = level
-        self.train_levels = train_levels
-        self.jitter = jitter
-        self.schedule = schedule
-        self.random_state = random_state
+    n_features: int = 48
+    level: int = 0
+    train_levels: tuple[int, ...] = (0, 1)
+    jitter: float = 0.7
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

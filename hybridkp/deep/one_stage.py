@@ -7,6 +7,7 @@ They are read in :mod:`hybridkp.detection.objects_read`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -65,6 +66,7 @@ def _loss(module: nn.Module, batch: Batch) -> Tensor:
     return loss + POINT_WEIGHT * offset_loss(offsets, change, xy, true, weight, which)
 
 
+@dataclass(eq=False, repr=False)
 class OneStageNet(SquareNet):
     """One stage: each object's centre, box, and points in one look (Zhou, Wang, Krähenbühl 2019, section 5).
 
@@ -89,19 +91,11 @@ class OneStageNet(SquareNet):
 
     varied: ClassVar[Augment] = Augment(rotation=5.0, scale=0.18, shift=0.12, stretch=0.05, occlusion=0.1)
 
-    def __init__(
-        self,
-        input_px: int = 256,
-        color: bool = True,
-        overlap: float = 0.5,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.input_px = input_px
-        self.color = color
-        self.overlap = overlap
-        self.schedule = schedule
-        self.random_state = random_state
+    input_px: int = 256
+    color: bool = True
+    overlap: float = 0.5
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def fit(
         self, samples: Iterable[Sample], *, skeleton: ArrayLike | None = None, flip: ArrayLike | None = None

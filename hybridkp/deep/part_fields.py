@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -122,6 +123,7 @@ def field_loss(flow: Tensor, heat: Tensor, rows: Batch, limbs: Tensor, sigma: fl
     return loss + FIELD_WEIGHT * (square * weight).sum() / on.sum().clamp_min(1)
 
 
+@dataclass(eq=False, repr=False)
 class PartFieldNet(SquareNet):
     """Bottom-up: all landmarks of a picture at once, joined to objects by part affinity fields.
 
@@ -150,25 +152,14 @@ class PartFieldNet(SquareNet):
 
     varied: ClassVar[Augment] = Augment(rotation=7.0, scale=0.18, shift=0.1, stretch=0.04, occlusion=0.1)
 
-    def __init__(
-        self,
-        input_px: int = 256,
-        color: bool = True,
-        sigma: float = 1.0,
-        least_height: float = 0.1,
-        least_part: float = 0.3,
-        overlap: float = 0.6,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.input_px = input_px
-        self.color = color
-        self.sigma = sigma
-        self.least_height = least_height
-        self.least_part = least_part
-        self.overlap = overlap
-        self.schedule = schedule
-        self.random_state = random_state
+    input_px: int = 256
+    color: bool = True
+    sigma: float = 1.0
+    least_height: float = 0.1
+    least_part: float = 0.3
+    overlap: float = 0.6
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def fit(
         self, samples: Iterable[Sample], *, skeleton: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -8,6 +8,7 @@ ever sees 18 x 18 px of its level, never the whole object.  Squares of grey valu
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -98,6 +99,7 @@ class PatchModule(nn.Module):
         return rescale(xy + origin, STRIDE), variance * STRIDE**2
 
 
+@dataclass(eq=False, repr=False)
 class PatchCNN(DetectorMixin, NetEstimator):
     """Dense convolutional patch classifiers, coarse to fine, with a shape model.
 
@@ -123,21 +125,12 @@ class PatchCNN(DetectorMixin, NetEstimator):
     augmentation = Augment(rotation=10, scale=0.08, shift=0.04, occlusion=0.1)
     schedule_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 10, "learning_rate": 3e-3, "patience": 10}
 
-    def __init__(
-        self,
-        input_px: int = 128,
-        window: float = 0.03,
-        n_passes: int = 5,
-        variance: float = 0.98,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.input_px = input_px
-        self.window = window
-        self.n_passes = n_passes
-        self.variance = variance
-        self.schedule = schedule
-        self.random_state = random_state
+    input_px: int = 128
+    window: float = 0.03
+    n_passes: int = 5
+    variance: float = 0.98
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

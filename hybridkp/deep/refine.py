@@ -7,6 +7,7 @@ through one joint layer.  Pictures are squares of grey values (B, 1, S, S), star
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -103,6 +104,7 @@ class Move(nn.Module):
         return self.module.move(rows, xy)
 
 
+@dataclass(eq=False, repr=False)
 class CNNRefiner(NetEstimator):
     """Moves any detector's points by what it sees around them (cf. Sun et al. 2013, Trigeorgis et al. 2016).
 
@@ -127,21 +129,12 @@ class CNNRefiner(NetEstimator):
     augmentation = Augment(rotation=12, scale=0.08, shift=0.03, occlusion=0.2)
     schedule_defaults: ClassVar[dict[str, Any]] = {"max_epochs": 15, "patience": 10}
 
-    def __init__(
-        self,
-        input_px: int = 128,
-        patch_px: int = 16,
-        n_steps: int = 2,
-        jitter: float = 0.01,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.input_px = input_px
-        self.patch_px = patch_px
-        self.n_steps = n_steps
-        self.jitter = jitter
-        self.schedule = schedule
-        self.random_state = random_state
+    input_px: int = 128
+    patch_px: int = 16
+    n_steps: int = 2
+    jitter: float = 0.01
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def fit(
         self,

@@ -6,6 +6,7 @@ parts; no training here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -51,6 +52,7 @@ class SimCCModule(nn.Module):
         return self.read(self.logits(pictures))
 
 
+@dataclass(eq=False, repr=False)
 class SimCCNet(NetDetector):
     """Coordinate classification (Li et al. 2022): which column, which row?
 
@@ -73,33 +75,18 @@ class SimCCNet(NetDetector):
         "precision": "auto",
     }
 
-    def __init__(
-        self,
-        input_px: int = 128,
-        color: bool = True,
-        backbone: Any = "unet",
-        loss: str = "cross-entropy",
-        split: int = 2,
-        sigma: float = 2.0,
-        initial: Pretrained | None = None,
-        teacher: Teacher | None = None,
-        inputs: tuple[str, ...] = ("image",),
-        dropout: float = 0.25,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.input_px = input_px
-        self.color = color
-        self.backbone = backbone
-        self.loss = loss
-        self.split = split
-        self.sigma = sigma
-        self.initial = initial
-        self.teacher = teacher
-        self.inputs = inputs
-        self.dropout = dropout
-        self.schedule = schedule
-        self.random_state = random_state
+    input_px: int = 128
+    color: bool = True
+    backbone: Any = "unet"
+    loss: str = "cross-entropy"
+    split: int = 2
+    sigma: float = 2.0
+    initial: Pretrained | None = None
+    teacher: Teacher | None = None
+    inputs: tuple[str, ...] = ("image",)
+    dropout: float = 0.25
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def _build(self, n_landmarks: int) -> nn.Module:
         check_loss(self.loss, "one-dimensional maps", "cross-entropy", *POINT_LOSSES)

@@ -6,6 +6,7 @@ being the last point, and gives a logit for each word.  No picture is seen.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -72,6 +73,7 @@ class TemporalModule(nn.Module):
         return out
 
 
+@dataclass(eq=False, repr=False)
 class TemporalNet(ClassifierMixin, Scheduled):
     """Names the action of a track by a small temporal convolutional network.
 
@@ -99,19 +101,11 @@ class TemporalNet(ClassifierMixin, Scheduled):
         "epoch_pictures": 500,
     }
 
-    def __init__(
-        self,
-        width: int = 64,
-        dropout: float = 0.3,
-        flip: Any = None,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.width = width
-        self.dropout = dropout
-        self.flip = flip
-        self.schedule = schedule
-        self.random_state = random_state
+    width: int = 64
+    dropout: float = 0.3
+    flip: Any = None
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def fit(self, tracks: Any, labels: Any, *, groups: Any = None) -> TemporalNet:
         """Learn from N tracks (T, K, 2) px, or a batch of them, and their labels (N,).

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..landmarks import WithPresence
 from ..structures import InputError, Parameters
 
 
+@dataclass(eq=False, repr=False)
 class Pretrained(Parameters):
     """A network's model file as the start of another training; :func:`pretrained` makes it.
 
@@ -32,11 +34,10 @@ class Pretrained(Parameters):
         statistics
     """
 
-    def __init__(self, file: str, digest: str, rows: Sequence[int] = (), freeze: bool = False) -> None:
-        self.file = file
-        self.digest = digest
-        self.rows = rows
-        self.freeze = freeze
+    file: str
+    digest: str
+    rows: Sequence[int] = ()
+    freeze: bool = False
 
     def start(self, net: Any) -> None:
         """Copy what fits into a fresh network in place.

@@ -7,6 +7,7 @@ the correction (B, 4) of :func:`hybridkp.detection.boxes_math.corrections`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,6 +51,7 @@ class VerifierModule(nn.Module):
         return out[:, :4], out[:, 4:]
 
 
+@dataclass(eq=False, repr=False)
 class VerifiedFinder(NamedMembers, Scheduled):
     """Boxes of other finders, each judged and re-boxed by a CNN (R-CNN; Girshick et al. 2014).
 
@@ -82,25 +84,14 @@ class VerifiedFinder(NamedMembers, Scheduled):
         "validation_fraction": 0.15,
     }
 
-    def __init__(
-        self,
-        members: Sequence[tuple[str, Finder]],
-        side: int = 40,
-        margin: float = 1.3,
-        color: bool = True,
-        overlap: float = 0.4,
-        min_score: float = 0.05,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.members = members
-        self.side = side
-        self.margin = margin
-        self.color = color
-        self.overlap = overlap
-        self.min_score = min_score
-        self.schedule = schedule
-        self.random_state = random_state
+    members: Sequence[tuple[str, Finder]]
+    side: int = 40
+    margin: float = 1.3
+    color: bool = True
+    overlap: float = 0.4
+    min_score: float = 0.05
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def fit(self, samples: Iterable[Sample]) -> VerifiedFinder:
         """Fit the members, then the network on what they propose.

@@ -199,11 +199,6 @@ def maps_reach(cell: int) -> int:
     return 1 + 2 * (cell - 1)
 
 
-def cell_offsets(cells: int, cell_px: int) -> Array:
-    """(cells,) float, where the cells' centres lie from the point, along x or y."""
-    return (np.arange(cells) - (cells - 1) / 2) * cell_px
-
-
 def cell_corners(xy: Array, cells: int, cell_px: int, size_hw: tuple[int, int]) -> tuple[Array, Array, Array]:
     """The pixels around each cell's centre, and their bilinear weights.
 

@@ -6,6 +6,7 @@ Knows no finder by name; what fuses is :func:`.fuse_boxes`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .boxes_math import fuse_boxes
 from .fitting import fit_finder
 
 
+@dataclass(eq=False, repr=False)
 class FusedFinder(NamedMembers, BaseEstimator):
     """Weighted box fusion of several finders (Solovyev et al. 2021).
 
@@ -31,15 +33,9 @@ class FusedFinder(NamedMembers, BaseEstimator):
     A box that only some members see has the score of a weighted mean in which the others say 0.
     """
 
-    def __init__(
-        self,
-        members: Sequence[tuple[str, Finder]],
-        weights: tuple[float, ...] | None = None,
-        overlap: float = 0.5,
-    ) -> None:
-        self.members = members
-        self.weights = weights
-        self.overlap = overlap
+    members: Sequence[tuple[str, Finder]]
+    weights: tuple[float, ...] | None = None
+    overlap: float = 0.5
 
     def fit(self, samples: Iterable[Sample]) -> FusedFinder:
         """Fit every member on the same samples."""

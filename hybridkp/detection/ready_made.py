@@ -6,6 +6,7 @@ What they find is theirs; what their scores mean, and how their boxes lie to the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +67,7 @@ class _ReadyMade(BaseEstimator):
         return boxes[kept], score[kept]
 
 
+@dataclass(eq=False, repr=False)
 class CascadeFinder(_ReadyMade):
     """A boosted cascade in OpenCV's XML format (Viola & Jones 2001), of Haar or LBP features.
 
@@ -89,19 +91,11 @@ class CascadeFinder(_ReadyMade):
     ((0, 4), (0,))
     """
 
-    def __init__(
-        self,
-        file: str | None = None,
-        step: float = 1.1,
-        neighbours: int = 2,
-        least_px: int = 16,
-        overlap: float = 0.4,
-    ) -> None:
-        self.file = file
-        self.step = step
-        self.neighbours = neighbours
-        self.least_px = least_px
-        self.overlap = overlap
+    file: str | None = None
+    step: float = 1.1
+    neighbours: int = 2
+    least_px: int = 16
+    overlap: float = 0.4
 
     def _raw(self, image: Array) -> tuple[Array, Array]:
         cascade = _cascade(_lbp_faces() if self.file is None else str(self.file))
@@ -112,6 +106,7 @@ class CascadeFinder(_ReadyMade):
         return np.reshape(np.array(boxes, float), (-1, 4)), np.array(weight, float).ravel()
 
 
+@dataclass(eq=False, repr=False)
 class FaceNetFinder(_ReadyMade):
     """OpenCV's face network, ``cv2.FaceDetectorYN`` (YuNet; Wu et al. 2023), by its ONNX file.
 
@@ -122,10 +117,9 @@ class FaceNetFinder(_ReadyMade):
     overlap : of two boxes, above which the better one stays
     """
 
-    def __init__(self, file: str | None = None, least: float = 0.3, overlap: float = 0.4) -> None:
-        self.file = file
-        self.least = least
-        self.overlap = overlap
+    file: str | None = None
+    least: float = 0.3
+    overlap: float = 0.4
 
     def _raw(self, image: Array) -> tuple[Array, Array]:
         if self.file is None:

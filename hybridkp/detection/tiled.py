@@ -6,7 +6,7 @@ Knows no finder by name; the arithmetic of tiles is in :mod:`.tiles`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from .tiles import MOST_TILES, find_in_tiles, tile_boxes
 SHOWN = 0.8  #: part of an object's box that a tile must show to teach it; of less it teaches nothing
 
 
+@dataclass(eq=False, repr=False)
 class TiledFinder(NamedMembers, BaseEstimator):
     """A finder that looks at each tile of a picture, so that small objects fill more of what it sees.
 
@@ -41,21 +42,12 @@ class TiledFinder(NamedMembers, BaseEstimator):
     the pictures.  Time grows with the number of tiles.
     """
 
-    def __init__(
-        self,
-        members: Sequence[tuple[str, Finder]],
-        n_tiles: int = 2,
-        shared: float = 0.25,
-        whole: bool = True,
-        overlap: float = 0.4,
-        random_state: Any = 0,
-    ) -> None:
-        self.members = members
-        self.n_tiles = n_tiles
-        self.shared = shared
-        self.whole = whole
-        self.overlap = overlap
-        self.random_state = random_state
+    members: Sequence[tuple[str, Finder]]
+    n_tiles: int = 2
+    shared: float = 0.25
+    whole: bool = True
+    overlap: float = 0.4
+    random_state: Any = 0
 
     def fit(self, samples: Iterable[Sample]) -> TiledFinder:
         """Fit the finder on tiles.

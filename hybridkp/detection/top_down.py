@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from .boxes_math import corrected
 SAME = 0.5  #: overlap of the found box and the one around the points, below which the points are not trusted
 
 
+@dataclass(eq=False, repr=False)
 class TopDown(Parameters):
     """A finder and a detector of crops as one detector of whole pictures.
 
@@ -53,21 +54,12 @@ class TopDown(Parameters):
     ``TopDown(BoxesGiven(), model).detect(image)`` takes the whole picture as one object.
     """
 
-    def __init__(
-        self,
-        finder: Finder,
-        detector: Any,
-        size_hw: tuple[int, int] | None = None,
-        margin: float = MARGIN,
-        min_score: float = 0.5,
-        rebox: Array | None = None,
-    ) -> None:
-        self.finder = finder
-        self.detector = detector
-        self.size_hw = size_hw
-        self.margin = margin
-        self.min_score = min_score
-        self.rebox = rebox
+    finder: Finder
+    detector: Any
+    size_hw: tuple[int, int] | None = None
+    margin: float = MARGIN
+    min_score: float = 0.5
+    rebox: Array | None = None
 
     @property
     def size_hw_(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ class GivenStart(DetectorMixin, BaseEstimator):
         return {"kind": "detection.given_start", "n_points": self.n_points_}
 
 
+@dataclass(eq=False, repr=False)
 class WholePicture(BaseEstimator):
     """A network of whole pictures and, behind it, steps on the crop of each object.
 
@@ -90,23 +92,13 @@ class WholePicture(BaseEstimator):
     Without steps a landmark that was not found is NaN.  With steps every landmark has a place.
     """
 
-    def __init__(
-        self,
-        start: Any,
-        detector: Any = None,
-        size_hw: tuple[int, int] = (128, 128),
-        margin: float = MARGIN,
-        min_score: float = 0.5,
-        cv: int = 2,
-        random_state: int = 0,
-    ) -> None:
-        self.start = start
-        self.detector = detector
-        self.size_hw = size_hw
-        self.margin = margin
-        self.min_score = min_score
-        self.cv = cv
-        self.random_state = random_state
+    start: Any
+    detector: Any = None
+    size_hw: tuple[int, int] = (128, 128)
+    margin: float = MARGIN
+    min_score: float = 0.5
+    cv: int = 2
+    random_state: int = 0
 
     @property
     def size_hw_(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ Samples with boxes come in, a :class:`.WindowModel` is learned; what that does i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,7 @@ class Taught(NamedTuple):
     change: Array  #: (N, 4) from the window's box to the object's
 
 
+@dataclass(eq=False, repr=False)
 class WindowFinder(BaseEstimator):
     """Finds objects by a learned window slid over every place and scale (Dalal & Triggs 2005).
 
@@ -78,35 +79,19 @@ class WindowFinder(BaseEstimator):
     (4, True)
     """
 
-    def __init__(
-        self,
-        channels: Cells | None = None,
-        classifier: Any = None,
-        window_cells: int = 9,
-        context: float = 1.3,
-        octave: int = 4,
-        fast: bool = False,
-        n_rounds: int = 3,
-        n_negatives: int = 3000,
-        n_pictures: int = 400,
-        mirror: bool = True,
-        overlap: float = 0.4,
-        min_score: float = 0.05,
-        random_state: Any = 0,
-    ) -> None:
-        self.channels = channels
-        self.classifier = classifier
-        self.window_cells = window_cells
-        self.context = context
-        self.octave = octave
-        self.fast = fast
-        self.n_rounds = n_rounds
-        self.n_negatives = n_negatives
-        self.n_pictures = n_pictures
-        self.mirror = mirror
-        self.overlap = overlap
-        self.min_score = min_score
-        self.random_state = random_state
+    channels: Cells | None = None
+    classifier: Any = None
+    window_cells: int = 9
+    context: float = 1.3
+    octave: int = 4
+    fast: bool = False
+    n_rounds: int = 3
+    n_negatives: int = 3000
+    n_pictures: int = 400
+    mirror: bool = True
+    overlap: float = 0.4
+    min_score: float = 0.05
+    random_state: Any = 0
 
     def fit(self, samples: Iterable[Sample]) -> WindowFinder:
         """Learn from the boxes of samples; crowds are left alone, pictures without an object are welcome.

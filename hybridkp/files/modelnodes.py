@@ -164,7 +164,7 @@ class Reader:
             return self._estimator(node, depth)
         if kind == "dataclass":
             made: Any = self._class(node)
-            if not is_dataclass(made) or is_estimator(made):  # one that may not be made: see _estimator
+            if is_estimator(made) or not is_dataclass(made):  # one that may not be made: see _estimator
                 raise FormatError(f"{node['class']} is not a dataclass of hybridkp")
             return made(**self._values(node["fields"], depth))  # type: ignore[operator]
         raise FormatError(f"unknown kind of value {str(kind)[:40]!r}")

@@ -6,6 +6,7 @@ Members are unfitted lifters; poses (B, K, 3) relative to a root.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .rows import check_pairs
 STACKED_ON = 1500  #: poses that weights are learned on, evenly chosen
 
 
+@dataclass(eq=False, repr=False)
 class FusedLifter(BaseEstimator):
     """The weighted mean of lifters.
 
@@ -30,10 +32,9 @@ class FusedLifter(BaseEstimator):
     cv : folds of "stack"
     """
 
-    def __init__(self, members: Sequence[Any], rule: str = "stack", cv: int = 3) -> None:
-        self.members = members
-        self.rule = rule
-        self.cv = cv
+    members: Sequence[Any]
+    rule: str = "stack"
+    cv: int = 3
 
     def fit(self, xy: ArrayLike, xyz: ArrayLike, *, groups: ArrayLike | None = None) -> Any:
         """Learn from (B, K, 2) px and (B, K, 3); no fold cuts a group (B,)."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,7 @@ class RowLifter(BaseEstimator):
         return out - out[:, [self.root]]
 
 
+@dataclass(eq=False, repr=False)
 class RidgeLifter(RowLifter):
     """Linear regression with a penalty.
 
@@ -122,10 +124,9 @@ class RidgeLifter(RowLifter):
     root : landmark that everything is relative to
     """
 
-    def __init__(self, alpha: float = 1.0, place: bool = True, root: int = 0) -> None:
-        self.alpha = alpha
-        self.place = place
-        self.root = root
+    alpha: float = 1.0
+    place: bool = True
+    root: int = 0
 
     def _learner(self) -> Any:
         from sklearn.linear_model import Ridge
@@ -133,6 +134,7 @@ class RidgeLifter(RowLifter):
         return Ridge(alpha=self.alpha)
 
 
+@dataclass(eq=False, repr=False)
 class KernelRidgeLifter(RowLifter):
     """Kernel ridge regression with a Gaussian kernel.
 
@@ -143,14 +145,11 @@ class KernelRidgeLifter(RowLifter):
     max_rows : poses that it keeps, evenly chosen; time grows with their cube
     """
 
-    def __init__(
-        self, alpha: float = 0.1, gamma: float = 0.01, max_rows: int = 1500, place: bool = True, root: int = 0
-    ) -> None:
-        self.alpha = alpha
-        self.gamma = gamma
-        self.max_rows = max_rows
-        self.place = place
-        self.root = root
+    alpha: float = 0.1
+    gamma: float = 0.01
+    max_rows: int = 1500
+    place: bool = True
+    root: int = 0
 
     def _chosen(self, n: int) -> Array:
         return np.unique(np.linspace(0, n - 1, min(n, self.max_rows)).astype(int))
@@ -168,6 +167,7 @@ class KernelRidgeLifter(RowLifter):
         return np.asarray(kernel @ self.learner_["weights"])
 
 
+@dataclass(eq=False, repr=False)
 class ForestLifter(RowLifter):
     """Extremely randomised trees.
 
@@ -177,21 +177,12 @@ class ForestLifter(RowLifter):
     max_features : share of the numbers that a split chooses from
     """
 
-    def __init__(
-        self,
-        n_trees: int = 40,
-        min_leaf: int = 3,
-        max_features: float = 0.5,
-        place: bool = True,
-        root: int = 0,
-        random_state: int = 0,
-    ) -> None:
-        self.n_trees = n_trees
-        self.min_leaf = min_leaf
-        self.max_features = max_features
-        self.place = place
-        self.root = root
-        self.random_state = random_state
+    n_trees: int = 40
+    min_leaf: int = 3
+    max_features: float = 0.5
+    place: bool = True
+    root: int = 0
+    random_state: int = 0
 
     def _learner(self) -> Any:
         from sklearn.ensemble import ExtraTreesRegressor
@@ -204,6 +195,7 @@ class ForestLifter(RowLifter):
         )
 
 
+@dataclass(eq=False, repr=False)
 class NetworkLifter(RowLifter):
     """A network of two hidden layers, stopped early on a tenth of its poses.
 
@@ -214,21 +206,12 @@ class NetworkLifter(RowLifter):
     max_epochs : passes over the poses at most
     """
 
-    def __init__(
-        self,
-        units: int = 128,
-        alpha: float = 1e-3,
-        max_epochs: int = 60,
-        place: bool = True,
-        root: int = 0,
-        random_state: int = 0,
-    ) -> None:
-        self.units = units
-        self.alpha = alpha
-        self.max_epochs = max_epochs
-        self.place = place
-        self.root = root
-        self.random_state = random_state
+    units: int = 128
+    alpha: float = 1e-3
+    max_epochs: int = 60
+    place: bool = True
+    root: int = 0
+    random_state: int = 0
 
     def _learner(self) -> Any:
         from sklearn.neural_network import MLPRegressor

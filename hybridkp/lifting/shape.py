@@ -6,6 +6,7 @@ orthographic).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ _ALIGNINGS = 3
 _STARTS = 8  #: turns about the upright axis from which the fit begins
 
 
+@dataclass(eq=False, repr=False)
 class ShapeLifter(BaseEstimator):
     """Mean shape and principal components, turned and scaled over the points by alternating least squares.
 
@@ -40,11 +42,10 @@ class ShapeLifter(BaseEstimator):
     Ramakrishna, Kanade, Sheikh, "Reconstructing 3D human pose from 2D image landmarks", ECCV 2012.
     """
 
-    def __init__(self, n_components: int = 8, prior: float = 0.01, rounds: int = 12, root: int = 0) -> None:
-        self.n_components = n_components
-        self.prior = prior
-        self.rounds = rounds
-        self.root = root
+    n_components: int = 8
+    prior: float = 0.01
+    rounds: int = 12
+    root: int = 0
 
     def fit(self, xy: ArrayLike, xyz: ArrayLike, *, groups: ArrayLike | None = None) -> Any:
         """Learn from (B, K, 2) px, which only say which poses are whole, and (B, K, 3)."""

@@ -7,6 +7,7 @@ Rows of several senses side by side are early fusion; votes over classifiers of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ FLOOR = 1e-3  #: of a probability in a product: nobody is certain enough to over
 HOW = ("average", "product", "gated", "stack")
 
 
+@dataclass(eq=False, repr=False)
 class SenseClassifier(BaseEstimator):
     """A classifier on the rows of one sense or several.
 
@@ -53,17 +55,10 @@ class SenseClassifier(BaseEstimator):
     ['go', 'stop']
     """
 
-    def __init__(
-        self,
-        classifier: Any = None,
-        inputs: Sequence[str] | str = ("image",),
-        strange: float | None = 2.0,
-        copies: int = 0,
-    ):
-        self.classifier = classifier
-        self.inputs = inputs
-        self.strange = strange
-        self.copies = copies
+    classifier: Any = None
+    inputs: Sequence[str] | str = ("image",)
+    strange: float | None = 2.0
+    copies: int = 0
 
     def fit(self, batch: Any, labels: ArrayLike, *, groups: ArrayLike | None = None) -> SenseClassifier:
         """Learn from a batch of B rows, labels (B,) of two classes at least, and groups (B,)."""

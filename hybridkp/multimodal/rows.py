@@ -7,6 +7,7 @@ What a sense's rows are is said once, in :data:`MAKERS`; never here: who learns 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,7 @@ MAKERS: Mapping[str, Callable[[], Any]] = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class SenseRows(TransformerMixin, BaseEstimator):
     """The senses' rows, standardised and concatenated: early fusion, for any classifier or regressor.
 
@@ -133,15 +135,9 @@ class SenseRows(TransformerMixin, BaseEstimator):
     than few.  What is missing (NaN) becomes the training mean, 0, which says nothing.
     """
 
-    def __init__(
-        self,
-        inputs: Sequence[str] | str = ("image",),
-        makers: Mapping[str, Any] | None = None,
-        strange: float | None = STRANGE,
-    ):
-        self.inputs = inputs
-        self.makers = makers
-        self.strange = strange
+    inputs: Sequence[str] | str = ("image",)
+    makers: Mapping[str, Any] | None = None
+    strange: float | None = STRANGE
 
     def fit(self, batch: Any, y: Any = None) -> SenseRows:
         """Learn mean and spread of each sense's rows, and how far its training rows lie apart."""
@@ -187,8 +183,8 @@ class SenseRows(TransformerMixin, BaseEstimator):
             good = np.asarray(np.isfinite(rows).any(axis=1))
             if self.strange is not None:
                 good &= _apart(rows) <= self.strange * max(self.reach_[s], 1e-9)
-                if self.rough_[s]:
-                    usual, reach = self.rough_[s]
+                if (heard := self.rough_[s]) is not None:
+                    usual, reach = heard
                     good &= np.abs(_rough(batch[name]) - usual) <= self.strange * reach
             rows = np.where(np.isfinite(rows) & good[:, None], rows, 0)
             out.append(rows / np.sqrt(self.width_[s]))

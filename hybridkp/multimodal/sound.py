@@ -6,6 +6,7 @@ Never here: files.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -126,6 +127,7 @@ def _filters(rate: int, n_mels: int, nfft: int) -> Array:
     return np.maximum(0, np.minimum((f - left) / (middle - left), (right - f) / (right - middle)))
 
 
+@dataclass(eq=False, repr=False)
 class SoundRows(TransformerMixin, BaseEstimator):
     """One row for each window of sound: means and slopes of its coefficients in a few parts, in order.
 
@@ -148,11 +150,10 @@ class SoundRows(TransformerMixin, BaseEstimator):
     (3, 65)
     """
 
-    def __init__(self, n_coefficients: int = 13, n_mels: int = 26, segments: int = 4, rate: int = SOUND_HZ):
-        self.n_coefficients = n_coefficients
-        self.n_mels = n_mels
-        self.segments = segments
-        self.rate = rate
+    n_coefficients: int = 13
+    n_mels: int = 26
+    segments: int = 4
+    rate: int = SOUND_HZ
 
     def fit(self, windows: Any, y: Any = None) -> SoundRows:
         """Nothing is learned; the windows' (B, n) length is noted."""

@@ -7,6 +7,7 @@ a printed line ends to the pixel is what a detector is asked for, so it is never
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class _Pieces:
         return self._vectorizer.transform(said)
 
 
+@dataclass(eq=False, repr=False)
 class TextRows(_Pieces, TransformerMixin, BaseEstimator):
     """A row for each text: frequencies of words, of pieces of words, or both, weighted by rarity (TF-IDF).
 
@@ -63,10 +65,9 @@ class TextRows(_Pieces, TransformerMixin, BaseEstimator):
     ((3, 5), np.True_)
     """
 
-    def __init__(self, pieces: tuple[int, int] | None = (1, 4), n_features: int = 0, most: int = 2000):
-        self.pieces = pieces
-        self.n_features = n_features
-        self.most = most
+    pieces: tuple[int, int] | None = (1, 4)
+    n_features: int = 0
+    most: int = 2000
 
     def fit(self, texts: Any, y: Any = None) -> TextRows:
         """Learn the vocabulary of (B,) texts and how rare its words are."""
@@ -150,6 +151,7 @@ class WordRows(TransformerMixin, BaseEstimator):
         return out.reshape(len(words), -1)
 
 
+@dataclass(eq=False, repr=False)
 class LineRows(_Pieces, BaseEstimator):
     """A row for each line of text in a picture: its words, its neighbours' words, and where it stands.
 
@@ -172,13 +174,10 @@ class LineRows(_Pieces, BaseEstimator):
     1990.
     """
 
-    def __init__(
-        self, cells: int = 40, n_topics: int = 32, queries: tuple[str, ...] = (), random_state: int = 0
-    ):
-        self.cells = cells
-        self.n_topics = n_topics
-        self.queries = queries
-        self.random_state = random_state
+    cells: int = 40
+    n_topics: int = 32
+    queries: tuple[str, ...] = ()
+    random_state: int = 0
 
     def fit(self, words: Any, size_hw: tuple[int, int]) -> LineRows:
         """Learn the vocabulary from the lines (B,) of crops of one size (h, w)."""

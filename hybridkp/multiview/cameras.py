@@ -272,7 +272,7 @@ def face_cameras(degrees: Sequence[float] = (0.0, 25.0), size_hw: tuple[int, int
     turns = [np.deg2rad([0, -angle, 0]) for angle in degrees]
     return Cameras(
         tuple(
-            Camera(f"camera{v}", lens, None, turn, np.array([0, 0, _FAR_PX]), (size_hw[0], size_hw[1]))
+            Camera(f"camera{v}", lens, np.zeros(0), turn, np.array([0, 0, _FAR_PX]), (size_hw[0], size_hw[1]))
             for v, turn in enumerate(turns)
         ),
         "px",

@@ -6,10 +6,8 @@ it has seen.  Files are read where the packages are installed; nothing is fetche
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -68,11 +66,6 @@ def stereo_disparity() -> Array:
         disparity: Array = file["arr_0"].astype(np.float32)
     disparity[~np.isfinite(disparity)] = np.nan
     return disparity
-
-
-def bundled_loader(name: str) -> Any:
-    """A ``load`` function for one picture that pickles."""
-    return partial(bundled_picture, name)
 
 
 def _shrunk(image: Array, short_side: int) -> Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import cv2
@@ -239,6 +240,7 @@ class _Task(nn.Module):
         self.net, self.loss = PointModule(), PointLoss()
 
 
+@dataclass(eq=False, repr=False)
 class PointLearner(Scheduled):
     """Learns interest points and their rows from pictures alone.
 
@@ -270,23 +272,13 @@ class PointLearner(Scheduled):
         "device": "cpu",
     }
 
-    def __init__(
-        self,
-        side: int = 160,
-        shapes: float = 0.12,
-        collages: float = 0.2,
-        relabel: tuple[float, ...] = (0.3, 0.6),
-        views: Views | None = None,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.side = side
-        self.shapes = shapes
-        self.collages = collages
-        self.relabel = relabel
-        self.views = views
-        self.schedule = schedule
-        self.random_state = random_state
+    side: int = 160
+    shapes: float = 0.12
+    collages: float = 0.2
+    relabel: tuple[float, ...] = (0.3, 0.6)
+    views: Views | None = None
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def fit(
         self, pictures: Sequence[Array], held_out: Sequence[Array], report: Report | None = None

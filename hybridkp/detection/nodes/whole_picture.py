@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,20 +15,16 @@ from ..picture_steps import cut_start, stepped, with_points
 from . import Look
 
 
+@dataclass(eq=False, repr=False)
 class PictureRun:
     """What :class:`~hybridkp.detection.WholePicture` became."""
 
-    def __init__(
-        self,
-        look: Look,
-        run: Run | None,
-        mean: Array,
-        size_hw: tuple[int, int],
-        margin: float,
-        min_score: float,
-    ) -> None:
-        self.look, self.run, self.mean = look, run, mean
-        self.size_hw, self.margin, self.min_score = size_hw, margin, min_score
+    look: Look
+    run: Run | None
+    mean: Array
+    size_hw: tuple[int, int]
+    margin: float
+    min_score: float
 
     def at_least(self, min_score: float | None) -> PictureRun:
         least = self.min_score if min_score is None else min_score

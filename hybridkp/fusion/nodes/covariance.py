@@ -5,7 +5,7 @@ Pure NumPy; for the estimator and the runtime.  Points (B, K, 2) and scores (B, 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,11 +21,13 @@ def covariances(score: Array, shape: Array, slope: float) -> Array:
     return (size[..., None, None] * shape).astype(np.float32)
 
 
+@dataclass(eq=False, repr=False)
 class Measured:
     """A :data:`.Run` that tells more than points and scores."""
 
-    def __init__(self, detector: Run, shape: Array, slope: float) -> None:
-        self.detector, self.shape, self.slope = detector, shape, slope
+    detector: Run
+    shape: Array
+    slope: float
 
     def predict_all(self, picture: Array) -> Prediction:
         found = told(self.detector, picture)

@@ -6,7 +6,7 @@ a probability out.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,11 +30,14 @@ def with_presence(found: Prediction, presence: Array) -> Prediction:
     return replace(found, presence=presence.astype(np.float32), score=score.astype(np.float32))
 
 
+@dataclass(eq=False, repr=False)
 class Judged:
     """A :data:`.Run` that tells more than points and scores."""
 
-    def __init__(self, detector: Run, mean: Array, weights: Array, offset: float) -> None:
-        self.detector, self.mean, self.weights, self.offset = detector, mean, weights, offset
+    detector: Run
+    mean: Array
+    weights: Array
+    offset: float
 
     def predict_all(self, picture: Array) -> Prediction:
         found = told(self.detector, picture)
