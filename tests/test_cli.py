@@ -389,7 +389,7 @@ def test_robustness_asks_the_models_of_a_bench(tmp_path: Path, capsys: pytest.Ca
     out = tmp_path / "run"
     few = ["--max-train", "12", "--max-val", "4", "--methods", "mean-shape"]
     assert cli.main(["bench", "synthetic", *few, "--out", str(out)]) == 0
-    assert cli.main(["robustness", str(out), "--kinds", "jpeg", "--max-val", "3"]) == 0
+    assert cli.main(["robustness", str(out), "--kinds", "jpeg", "--max-val", "3", "--jobs", "1"]) == 0
     text = capsys.readouterr().out
     assert "jpeg, %" in text and (out / "robustness.html").is_file()
     assert cli.main(["robustness", str(out), "--methods", "sdm"]) == 2

@@ -95,6 +95,7 @@ def test_a_published_figure_is_the_one_of_the_benchs_own_page(tmp_path: Path, mo
 
     run, out = tmp_path / "run", tmp_path / "toy.json"
     arguments = ["--methods", "mean-shape,hog+ridge", "--max-train", "40", "--max-val", "12", "--crop", "64"]
+    arguments += ["--jobs", "1"]
     assert main(["bench", "synthetic", *arguments, "--out", str(run)]) == 0
     publish_results.main([str(run), "-o", str(out)])
     monkeypatch.setattr("table_text.RESULTS", tmp_path)

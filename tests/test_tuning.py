@@ -206,7 +206,7 @@ def test_combinations_take_what_was_found_for_their_members() -> None:
 
 def test_the_command_tunes_and_the_bench_uses_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "tuned"
-    few = ["--max-train", "16", "--crop", "64"]
+    few = ["--max-train", "16", "--crop", "64", "--jobs", "1"]
     command = ["tune", "synthetic", "--methods", "hog+ridge", "--trials", "2", "--cv", "2", "-o", str(out)]
     assert cli.main([*command, "--param", "grid=8", *few]) == 0
     assert "| hog+ridge | 2 |" in capsys.readouterr().out

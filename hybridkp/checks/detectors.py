@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +90,12 @@ def _frozen(array: Array) -> Array:
     return out
 
 
+@lru_cache
+def _usual(n: int, random_state: int) -> Problem:
+    """The same for all checks: none may change it."""
+    return Problem(*map(_frozen, make_problem(n, random_state)))
+
+
 # --------------------------------------------------------------------------------------------
 # every estimator
 # --------------------------------------------------------------------------------------------
@@ -132,7 +138,7 @@ class _Lazy:
     def __init__(self, detector: Any, problem: Problem):
         self.detector, self.problem = detector, problem
         self._fitted: Any = None
-        self._held_out = make_problem(12, random_state=1)
+        self._held_out = _usual(12, 1)
 
     @property
     def fitted(self) -> Any:
@@ -156,7 +162,7 @@ def detector_checks(
     detector: Any, problem: Problem | None = None
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """Named checks of the ``Detector`` promise, each a function of no arguments."""
-    lazy = _Lazy(detector, problem or make_problem())
+    lazy = _Lazy(detector, problem or _usual(40, 0))
     yield from with_common(detector, {n: partial(check, lazy) for n, check in DETECTOR_CHECKS.items()})
 
 
@@ -282,10 +288,10 @@ DETECTOR_CHECKS: dict[str, Callable[[_Lazy], None]] = {
 
 def refiner_checks(refiner: Any, problem: Problem | None = None) -> Checks:
     """Named checks of the ``Refiner`` promise."""
-    p = problem or make_problem()
+    p = problem or _usual(40, 0)
     rng = np.random.default_rng(0)
     start = p.xy + rng.normal(0, 1.5, p.xy.shape)
-    held = make_problem(12, random_state=1)
+    held = _usual(12, 1)
     held_start = held.xy + rng.normal(0, 1.5, held.xy.shape)
     cache: list[Any] = []
 

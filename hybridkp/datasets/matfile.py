@@ -12,6 +12,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,25 @@ def is_hdf(file: Path) -> bool:
 
 
 def mat_names(file: Path) -> list[str]:
-    """The variables' names, without their values; none of a file that cannot be read."""
+    """The variables' names, without their values; none of a file that cannot be read.
+
+    Several readers ask about one file, of which each variable has to be inflated: an answer is kept.
+    """
+    facts = file.stat()
+    return list(_names(file, facts.st_mtime_ns, facts.st_size))
+
+
+@lru_cache(maxsize=8)
+def _names(file: Path, *_: int) -> tuple[str, ...]:
     try:
         if is_hdf(file):
             from .hdf import open_hdf
 
             with open_hdf(file, "a MATLAB file") as opened:
-                return [str(name) for name in opened]
-        return [name for _, name, _ in _variables(file)]
+                return tuple(str(name) for name in opened)
+        return tuple(name for _, name, _ in _variables(file))
     except InputError:
-        return []
+        return ()
 
 
 def read_mat(file: Path, name: str) -> Any:
