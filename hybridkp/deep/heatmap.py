@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -144,6 +145,7 @@ def _reversal(maps: Tensor) -> Tensor:
     return torch.eye(int(maps.shape[-1]), dtype=maps.dtype, device=maps.device).flip(0)
 
 
+@dataclass(eq=False, repr=False)
 class HeatmapNet(NetDetector):
     """Fully convolutional detector with integral (soft-argmax) decoding (Sun et al. 2018).
 
@@ -174,7 +176,6 @@ class HeatmapNet(NetDetector):
     n_parameters_ : number of weights
     """
 
-    calibration_mirrored_: tuple[float, float]
     schedule_defaults: ClassVar[dict[str, Any]] = {
         "max_epochs": 20,
         "learning_rate": 3e-3,
@@ -183,33 +184,18 @@ class HeatmapNet(NetDetector):
         "precision": "auto",
     }
 
-    def __init__(
-        self,
-        input_px: int = 128,
-        color: bool = True,
-        backbone: Any = "unet",
-        loss: str = "peak",
-        sigma: float = 0.8,
-        decoding: str = "auto",
-        initial: Pretrained | None = None,
-        teacher: Teacher | None = None,
-        inputs: tuple[str, ...] = ("image",),
-        dropout: float = 0.25,
-        schedule: Schedule | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.input_px = input_px
-        self.color = color
-        self.backbone = backbone
-        self.loss = loss
-        self.sigma = sigma
-        self.decoding = decoding
-        self.initial = initial
-        self.teacher = teacher
-        self.inputs = inputs
-        self.dropout = dropout
-        self.schedule = schedule
-        self.random_state = random_state
+    input_px: int = 128
+    color: bool = True
+    backbone: Any = "unet"
+    loss: str = "peak"
+    sigma: float = 0.8
+    decoding: str = "auto"
+    initial: Pretrained | None = None
+    teacher: Teacher | None = None
+    inputs: tuple[str, ...] = ("image",)
+    dropout: float = 0.25
+    schedule: Schedule | None = None
+    random_state: Any = 0
 
     def _build(self, n_landmarks: int) -> nn.Module:
         if self.decoding not in ("mean", "mode", "auto"):
