@@ -163,10 +163,10 @@ def test_the_command_compares_and_writes(tmp_path, capsys):
     out = tmp_path / "lifted.npz"
     files = [str(tmp_path / f"{split}.npz") for split in ("train", "val")]
     kept = str(tmp_path / "lifter.hkp")
-    chosen = ["--lifters", "ridge,shape model", "--axes", "given"]
+    chosen = ["--lifters", "ridge,kernel ridge", "--axes", "given"]
     assert main(["lift", *files, *chosen, "--save", kept, "-o", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert all(name in printed for name in ("mean pose", "ridge", "shape model", "stack"))
+    assert all(name in printed for name in ("mean pose", "ridge", "kernel ridge", "stack"))
     with np.load(out) as found:
         assert found["points"].shape == (60, K, 3)
         best = found["points"]
