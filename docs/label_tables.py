@@ -79,7 +79,9 @@ def sigmas() -> str:
 def doctors() -> str:
     """Each landmark's error beside how far two doctors are apart, the greatest disagreement first."""
     found = stored("label_sigmas")
-    row = found["parts"]["doctors"]
+    row = found["parts"].get("doctors")
+    if row is None:
+        return "Not measured yet: `python benchmarks/label_sigmas.py --parts doctors` writes the figures."
     apart = {name: np.array(values) for name, values in row["apart"].items()}
     second = apart["second doctor"]
     lines = []

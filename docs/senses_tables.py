@@ -17,6 +17,7 @@ from hybridkp import stats
 FAMILIES = ("hog+ridge", "sdm", "heatmap")
 NOT_YET = "Not measured yet: `python benchmarks/senses.py -o docs/results/senses.json` writes the figures."
 SHUFFLED = "trained on shuffled depth"
+NETS = "epoch_pictures=240,input_px=64,max_epochs=12"  #: settings of all networks
 WORST = 1.02  #: times the error of the other sense alone, that a broken one may cost
 _WHAT = {
     "image": "the picture alone",
@@ -48,12 +49,18 @@ def _apart(runs: Any, what: str, base: str, condition: str, groups: Any) -> str:
     return f"{_signed(found.difference)} [{_signed(found.low)}, {_signed(found.high)}]"
 
 
+def _short(expression: str) -> str:
+    """An expression without the settings that all networks of the page have."""
+    return expression.replace(f"[{NETS}]", "").replace(f"{NETS},", "")
+
+
 def _told(about: Any, provenance: Any) -> str:
     chosen = ", ".join(f"{name} {value:.2f}" for name, value in about["on_folds"].items())
     people = len(set(about["groups"]))
+    nets = f" networks of `{NETS}`;" if NETS in about["methods"]["image"] else ""
     return (
         f"*{about['n_train']} pictures to learn from, {about['n_val']} of {people} other people to judge,"
-        f" crops of 96 px; {about['planes']} stand for depth, as folds of the training pictures have it"
+        f" crops of 96 px;{nets} {about['planes']} stand for depth, as folds of the training pictures have it"
         f" ({chosen}); {provenance['date']}, `{provenance['command']}`; [every value](results/senses.json).*"
     )
 
@@ -67,7 +74,7 @@ def faces(family: str) -> str:
     best = {c: min(("image", "depth"), key=lambda w: _mean(runs[w][c])) for c in ("daylight", "dark")}
     for what, expression in about["methods"].items():
         own = runs[what]
-        line = [_WHAT[what], f"`{expression}`"]
+        line = [_WHAT[what], f"`{_short(expression)}`"]
         for condition in ("daylight", "dark"):
             line.append(f"{_mean(own[condition]):.2f}")
             single = best[condition]

@@ -15,6 +15,7 @@ from hybridkp import stats
 
 DASH = "–"
 BROKEN, WORST = " broken: ", 1.02  #: times worse than the other sense alone, that a broken one may cost
+WAYS = ("zeros", "noise", "another's")
 #: part -> unit, and sense -> the method that sees the other one alone
 _ALONE = {
     "command": ("% right", {"lips": "sound, SVM", "sound": "lips, SVM"}),
@@ -125,27 +126,25 @@ def _values(part: str) -> tuple[dict[str, float], bool]:
 
 def broken() -> str:
     """One sense broken when it is asked: each fused method beside the other sense alone."""
-    lines = []
+    cells: dict[tuple[str, str, str, str], dict[str, str]] = {}
     for part, (unit, alone) in _ALONE.items():
         values, more = _values(part)
         for name, value in values.items():
-            if BROKEN not in name:
-                continue
-            left, _, how = name.partition(BROKEN)
+            left, told, how = name.partition(BROKEN)
             method, _, sense = left.rpartition(", ")
-            other = alone[sense]
-            times = values[other] / value if more else value / values[other]
-            told = f"{times:.2f}" + ("" if times <= WORST else " ✗")
-            lines.append(
-                [part, method, f"{sense}: {how}", f"{value:.1f} {unit}", f"{values[other]:.1f}", told]
-            )
-    head = ("task", "method", "what is broken", "then", "the other sense alone", "times worse than that")
+            if told:
+                other = values[alone[sense]]
+                times = other / value if more else value / other
+                row = part, method, sense, f"{other:.1f} {unit}"
+                cells.setdefault(row, {})[how] = f"{times:.2f}" + ("" if times <= WORST else " ✗")
+    lines = [[*row, *(found.get(how, DASH) for how in WAYS)] for row, found in cells.items()]
+    head = ("task", "method", "broken", "the other sense alone", *(f"{how}, times worse" for how in WAYS))
     note = (
         f"✗: more than {WORST:g} times. Of errors: over the other's; of what is right: the other's over it."
         f" *{_part('receipts')[1]}; `python benchmarks/sounds_text.py`;"
         " [every value](results/sounds_text.json).*"
     )
-    return f"{markdown(head, lines)}\n\n{note}"
+    return f"{markdown(head, lines, left=3)}\n\n{note}"
 
 
 def receipts() -> str:
