@@ -689,6 +689,18 @@ def test_the_other_views_help_and_learn_how_much(rig):
     np.testing.assert_allclose(again, fused[:3], atol=1e-4)
 
 
+def test_of_two_views_each_corrects_the_other_across_its_epipolar_line(rig):
+    pair = rig.subset(rig.names[:2])
+    truth, said, score = guesses(pair, t=80, false=0.0)
+    fusion = ViewFusion().fit(said, score, truth, pair)
+    new, guess, sure = guesses(pair, t=80, seed=1, false=0.0)
+    fused = fusion.predict(guess, sure, pair)[0]
+    before, after = (((xy - new) ** 2).mean() for xy in (guess, fused))
+    assert 0.6 < after / before < 0.8, "of four numbers one is known twice; here the surer of two"
+    again = fusion.predict(guess + [0.5, 0], sure, pair)[0]
+    assert np.abs(again - fused).max() > 0.3, "half a pixel is seen"
+
+
 def test_views_that_cannot_help_change_nothing(rig):
     truth, said, score = guesses(rig, false=0.0)
     said = truth + 0.2 * np.random.default_rng(5).standard_normal(truth.shape)

@@ -21,6 +21,8 @@ _WIDE = 100.0  #: variance of a false point, in those of a right one
 _STEADY = 20.0  #: examples that a landmark's own variance weighs as much as all landmarks'
 _LOG_MEAN = 0.5772 - np.log(2)  #: of a squared length of two normal numbers, from its logarithm's mean
 _MAJORITY = 3  #: others that must agree before they replace a point
+_STEP = 1e-4  #: of the depth, between two points of a ray
+_FREE = 1e4  #: times the variance across an epipolar line, that along it
 _LEAST = 0.01  #: px², below which nobody's variance is believed
 
 
@@ -38,8 +40,8 @@ class ViewFusion(BaseEstimator):
     score, for each view and landmark; how far the others' reprojection is off beyond its own covariance
     (the cameras' part); how often a point is false; and which landmarks a view shows at all.  ``predict``
     gives the mean of the two normal distributions where they agree; where they do not, three others that
-    agree take over, and against two the own point stays.  With ``candidates`` the own point is first chosen
-    among them.
+    agree take over, and against two the own point stays.  Of two views each knows an epipolar line in the
+    other, across which points are corrected.  With ``candidates`` the own point is first chosen among them.
     """
 
     def __init__(self, doubts: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)) -> None:
@@ -118,6 +120,10 @@ class ViewFusion(BaseEstimator):
         cov = np.moveaxis(variance, 1, 0).reshape(n, -1)[..., None, None] * np.eye(2)
         other, spread = np.full(points.shape, np.nan), np.full((*points.shape, 2), np.nan)
         names, heard = cameras.names, np.zeros(points.shape[:3], int)
+        if n == 2:
+            lines = [self._on_line(points, variance, cameras, v) for v in range(n)]
+            other, spread = (np.stack(parts, axis=1) for parts in zip(*lines, strict=True))
+            return other, spread, np.isfinite(other[..., 0]).astype(int)
         for v in range(n) if n > 2 else ():
             rest = [i for i in range(n) if i != v]
             part = cameras.subset([names[i] for i in rest])
@@ -127,6 +133,31 @@ class ViewFusion(BaseEstimator):
             heard[:, v] = found.used.sum(0).reshape(t, k)
             other[:, v], spread[:, v] = xy[0].reshape(t, k, 2), its[0].reshape(t, k, 2, 2)
         return other, spread, heard
+
+    def _on_line(self, points: Array, variance: Array, cameras: Cameras, v: int) -> tuple[Array, Array]:
+        """Of two views: where the epipolar line of the other's point comes nearest to the own one.
+
+        Its covariance is the other's across the line, and next to unlimited along it.
+        """
+        own, mate, shape = cameras[v], cameras[1 - v], points[:, v].shape
+        mine, its = points[:, v].reshape(-1, 2), points[:, 1 - v].reshape(-1, 2)
+        both = np.stack([its, mine] if v else [mine, its])
+        depth = mate.to_camera(triangulate(both, cameras, method="dlt", left_out=False).xyz)[:, 2]
+
+        def seen(xy: Array, factor: float = 1.0) -> Array:
+            ray = np.column_stack([mate.undistort(xy), np.ones(len(xy))]) * (factor * depth)[:, None]
+            return own.project((ray - mate.translation) @ mate.turn)
+
+        here = seen(its)
+        along = seen(its, 1 + _STEP) - here
+        along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
+        across = np.column_stack([-along[:, 1], along[:, 0]])
+        foot = mine - ((mine - here) * across).sum(1, keepdims=True) * across
+        slope = [((seen(its + step) - here) * across).sum(1) for step in np.eye(2)]
+        spread = (variance[:, 1 - v].ravel() * (slope[0] ** 2 + slope[1] ** 2))[:, None, None]
+        outer = across[:, :, None] * across[:, None]
+        covariance = spread * (outer + _FREE * (np.eye(2) - outer))
+        return foot.reshape(shape), covariance.reshape(*shape, 2)
 
     def predict(
         self,
