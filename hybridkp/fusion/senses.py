@@ -43,6 +43,8 @@ class SenseGate(WeightedVote):
     cv, confidence, correlation, shrinkage : as of :class:`WeightedVote`
     margin : a set of members is preferred to all where the forest expects this much less error, in parts
         of the crop's longer side
+    cap : parts of the crop's longer side; in the drill an error counts as at most this.  Give more where
+        members that work err by as much
     random_state : of the drill and the forest
 
     Attributes
@@ -67,6 +69,7 @@ class SenseGate(WeightedVote):
     correlation: bool = True
     shrinkage: float = 0.3
     margin: float = 0.0
+    cap: float = CAP
     random_state: int = 0
 
     def fit(
@@ -115,9 +118,9 @@ class SenseGate(WeightedVote):
                 yield broken(batch, name, way, self.random_state)
 
     def _loss(self, chosen: Array, found: Array, score: Array, truth: Array, side: int) -> Array:
-        """(B,) mean error of a set of members in parts of the side, each point's counting as at most CAP."""
+        """(B,) mean error of a set of members in parts of the side; each point's counts as at most ``cap``."""
         xy, _ = self._vote_of(np.broadcast_to(chosen, (len(truth), len(chosen))), found, score)
-        error = np.fmin(np.linalg.norm(xy - truth, axis=-1) / side, CAP)  # no point counts as CAP
+        error = np.fmin(np.linalg.norm(xy - truth, axis=-1) / side, self.cap)  # no point: cap
         known = np.isfinite(truth[..., 0])
         return np.where(known, error, 0).sum(1) / np.maximum(known.sum(1), 1)
 
