@@ -37,9 +37,8 @@ _, axes = plt.subplots(2, 4, figsize=(8, 4.4))
 for row, shown in zip(axes, (judged, dark), strict=True):
     for ax, plane, title in zip(row, np.moveaxis(planes.planes(shown[:1])[0], -1, 0), titles, strict=True):
         ax.imshow(plane, cmap="gray", vmin=0, vmax=255)
-        ax.set_title(title if row is axes[0] else "", fontsize=9)
+        ax.set_title(title if shown is judged else f"{title}, in the dark", fontsize=8)
         ax.set_axis_off()
-axes[1, 0].set_title("in the dark", fontsize=9)
 plt.tight_layout()
 
 # %%
@@ -84,13 +83,14 @@ for i, (name, row) in enumerate(zip(models, table, strict=True)):
     plt.bar(np.arange(len(row)) + (i - 2) * 0.16, row, 0.15, label=name)
 plt.xticks(range(len(conditions)), list(conditions))
 plt.ylabel("error, % of the eyes' distance")
-plt.legend(fontsize=8, ncols=2)
+plt.ylim(0, 20)
+plt.legend(fontsize=8, ncols=5, loc="upper center")
 plt.tight_layout()
 
 # %%
-# With both senses working, two know more than one. When one of them fails, rows side by side and a plain
-# vote are drawn into the failure: they may be worse than the sense that still works, alone. The gate is
-# near the better one in every case.
+# With both senses working, the gate and the rows side by side know a little more than the picture; these few
+# faces teach no more. When one sense fails, rows side by side and a plain vote are drawn into the failure:
+# they are worse than the sense that still works, alone. The gate is near the better one in every case.
 #
 # How can one notice?
 # -------------------
