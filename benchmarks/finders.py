@@ -1,11 +1,12 @@
-"""Finders on several data sets: what docs/finders.md shows.
+"""Finders, and methods of whole pictures, on several data sets: what docs/finders.md shows.
 
-Each set is benched as ``hybridkp bench-finders`` does it; of a COCO file that says which of its pictures are
-annotated completely, the others are left out. ``--out`` keeps every finder's boxes, so that a run that was
-stopped goes on.
+Each set is benched as ``hybridkp bench-finders`` does it, with ``--whole`` as ``hybridkp bench`` does it; of
+a COCO file that says which of its pictures are annotated completely, the others are left out. ``--out``
+keeps what was found, so that a run that was stopped goes on.
 
 examples:
   python benchmarks/finders.py --out runs/finders --results docs/results
+  python benchmarks/finders.py --whole --sets flies13 --out runs/whole --results docs/results
   python benchmarks/finders.py --sets scenes --quick --out runs/quick
 """
 
@@ -19,15 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import landmark_sets as sets
-import numpy as np
 
 from hybridkp import evaluate, recipes
 from hybridkp.datasets import make_scenes
-from hybridkp.detection import BoxesGiven, TopDown
 from hybridkp.files import FoundBoxes, load_found, load_model, write_atomic
-from hybridkp.metrics import box_overlap, nme, normalizer_lengths
 from hybridkp.report import write_finders_report
-from hybridkp.stats import paired_difference
 from hybridkp.structures import Dataset, InputError, Problem
 
 _NET = "centernet[input_px=160,max_epochs=10,epoch_pictures=240]"
@@ -38,6 +35,19 @@ SETS: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "flies13": (40, 30, ()),
     "openfield4": (40, 26, ()),
     "coco_people": (60, 30, ()),
+}
+QUICK = {"finders": ("hog+svm", "cascade"), "landmarks": ("cascade/mean-shape", "hog+ridge")}
+_FEW = "input_px=160,max_epochs=12,epoch_pictures=240"
+#: the same for methods of whole pictures; pictures of flies show them in any direction
+WHOLE: dict[str, tuple[int, int, tuple[str, ...]]] = {
+    "scenes": (
+        *(60, 100),
+        ("hog+svm/sdm", "hog+svm[fast=true]/sdm", f"paf[{_FEW}]:sdm", f"onestage[{_FEW}]:sdm", "sdm"),
+    ),
+    "flies13": (
+        *(60, 80),
+        ("hog+svm/sdm", f"paf[{_FEW},turns=180]:sdm", f"onestage[{_FEW},turns=180]:sdm", "sdm"),
+    ),
 }
 
 
@@ -59,45 +69,6 @@ def problem_of(name: str, max_train: int, max_val: int) -> Problem:
         complete(part, root / f"{split}.json") for part, split in ((whole.train, "train"), (whole.val, "val"))
     )
     return replace(whole, train=thin(train, max_train), val=thin(val, max_val))
-
-
-def points(problem: Problem, finder: Any) -> dict[str, Any]:
-    """Points of a fitted finder's boxes against those of the given boxes, on the objects that it finds."""
-    taught = evaluate.moved_too(evaluate.found_too(problem.train, finder))
-    cut, rebox = (problem.size_hw, problem.margin), evaluate.rebox_of(problem.train)
-    crops = evaluate.make_crops(taught, *cut)
-    detector = recipes.make_method("sdm").fit(crops.images, crops.xy, groups=crops.groups, flip=crops.flip)
-    found, given, groups, missed, false = [], [], [], 0, 0
-    for sample in problem.val:
-        image, objects = sample.image, [i for i in sample.instances if not i.ignore]
-        true = np.array([i.box_xywh for i in objects]).reshape(-1, 4)
-        seen = TopDown(finder, detector, *cut, rebox=rebox).detect(image)
-        boxes = BoxesGiven({"": true})
-        known = TopDown(boxes, detector, *cut).detect(image, name="")
-        near = box_overlap([i.box_xywh for i in seen], true)
-        false += int((near.max(1, initial=0) < 0.5).sum())
-        for j, (instance, by_given) in enumerate(zip(objects, known, strict=True)):
-            if not len(seen) or near[:, j].max() < 0.5:
-                missed += 1
-                continue
-            length = normalizer_lengths([instance.xy], problem.val.normalizer, [instance.box_xywh])
-            pair = [seen[int(near[:, j].argmax())].xy, by_given.xy]
-            for out, xy in zip((found, given), pair, strict=True):
-                out.append(100 * float(nme([instance.xy], [xy], length)[0]))
-            groups.append(sample.group)
-    gap = paired_difference(found, given, groups)
-    return {
-        "task": "points of found boxes",
-        "data": problem.val.name,
-        "method": "hog+svm/sdm",
-        "objects": len(found) + missed,
-        "missed": missed,
-        "false": false,
-        "nme_found": round(float(np.mean(found)), 3),
-        "nme_given": round(float(np.mean(given)), 3),
-        "difference": [round(v, 3) for v in (gap.difference, gap.low, gap.high)],
-        "ratio": [round(1 + v / float(np.mean(given)), 3) for v in (gap.difference, gap.low, gap.high)],
-    }
 
 
 def further(folder: Path, n: int) -> tuple[Dataset, list[FoundBoxes]]:
@@ -140,19 +111,22 @@ def report(
     found: list[FoundBoxes], val: Dataset, out: Path, facts: dict[str, str], results: Path | None, name: str
 ) -> None:
     """The page of a bench, its table on the screen, and what the docs keep of it."""
-    families = {f.finder: recipes.family(f.finder, "finders") for f in found}
+    task = "finders" if found[0].points is None else "landmarks"
+    families = {f.finder: recipes.family(f.finder, task) for f in found}
     paths = write_finders_report(found, val, out, families=families, provenance=facts)
     print(paths["markdown"].read_text(encoding="utf-8"))
     if results:
         text = json.dumps(published(json.loads(paths["json"].read_text(encoding="utf-8"))), indent=1)
-        write_atomic(results / f"{name}-finders.json", text)
+        kind = "finders" if task == "finders" else "whole"
+        write_atomic(results / f"{name}-{kind}.json", text)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sets", default=",".join(SETS), help="with commas (default: all)")
+    parser.add_argument("--sets", help="with commas (default: all)")
+    parser.add_argument("--whole", action="store_true", help="methods that give points, instead of finders")
     parser.add_argument("--first", type=int, metavar="N", help="only the first N finders of each set")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--results", type=Path, help="folder for NAME-finders.json, for the docs")
@@ -169,26 +143,23 @@ def main(argv: list[str] | None = None) -> int:
         }
         report(found, val, args.out / "scenes" / "more", facts, args.results, "scenes-more")
         return 0
-    for name in args.sets.split(","):
-        n_train, n_val, more = SETS[name]
-        names = [recipes.canonical(e, "finders") for e in (*COMMON, *more)]
+    kind, make = ("landmarks", recipes.make_method) if args.whole else ("finders", recipes.make_finder)
+    for name in (args.sets or ",".join(WHOLE if args.whole else SETS)).split(","):
+        n_train, n_val, names = WHOLE[name] if args.whole else SETS[name]
+        names = tuple(recipes.canonical(e, kind) for e in (names if args.whole else (*COMMON, *names)))
         names = names[: args.first]
         if args.quick:
-            n_train, n_val, names = 12, 6, ["hog+svm", "cascade"]
+            n_train, n_val, names = 12, 6, QUICK[kind]
         try:
             problem = problem_of(name, n_train, n_val)
         except InputError as error:
             print(f"{name}: left out ({error})", file=sys.stderr)
             continue
-        made = {e: recipes.make_finder(e) for e in names}
+        made = {e: make(e) for e in names}
         found = evaluate.bench_finders(
             made, problem, args.out / name, progress=lambda *what: print(*what, file=sys.stderr)
         )
-        if args.results and name == "scenes":
-            finder = load_model(args.out / name / "models" / "hog+svm.hkp")
-            text = json.dumps(points(problem, finder), indent=1)
-            write_atomic(args.results / "scenes-points.json", text)
-        command = f"python benchmarks/finders.py --sets {name}"
+        command = f"python benchmarks/finders.py{' --whole' * args.whole} --sets {name}"
         facts = {"command": command, "fit": f"{len(problem.train)} pictures"}
         report(found, problem.val, args.out / name, facts, args.results, name)
     return 0

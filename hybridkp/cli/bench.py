@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ..files.lease import work_in
-from .display import FAILED, OK, Display, say, show_report
+from ..structures import InputError, Problem
+from .display import Display, ended, show_pictures_report, show_report
 from .options import (
     DATA,
     count,
@@ -31,9 +33,12 @@ EXAMPLES = """\
   hybridkp bench mouse17 --normalizer pixel --quick
   hybridkp bench farm.json --category cow --images photos/ --methods sdm
   hybridkp bench faces68 --methods "heatmap[input_px=64],vote(sdm,heatmap:flip)" --param max_epochs=20
+  hybridkp bench scenes --methods "hog+svm/sdm,centernet/heatmap,paf,onestage:sdm" --max-train 60
   hybridkp bench faces68 --methods "sdm,heatmap" --executor dask://node1:8786 --out /shared/runs/faces
 A run that was stopped goes on when the same command is given again: finished methods are kept, a
-network goes on after its last whole epoch."""
+network goes on after its last whole epoch.
+Methods that find their objects themselves are compared on whole pictures: in the boxes that they find and, if
+they have a finder, in the given ones; methods without a finder stand beside them in the given ones."""
 
 QUICK_TRAIN = 600  #: training pictures with --quick
 
@@ -98,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
     )
     out = results_folder(args, "-quick" if quick else "")
     args.resume = f"Finished methods are kept in {out}; give the same command again to go on."
+    if any(evaluate.is_whole(method) for _, method in methods):
+        return _whole(args, made, problem, out)
     with work_in(out), evaluate.fits_with(args.threads):
         with Display(len(methods) * len(set(args.seeds))) as display:
             predictions = evaluate.bench(
@@ -110,6 +117,20 @@ def run(args: argparse.Namespace) -> int:
                 progress=display,
             )
         show_report(predictions, problem, out)
-    for name in display.failed:
-        say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
-    return FAILED if display.failed else OK
+    return ended(display, out)
+
+
+def _whole(args: argparse.Namespace, made: dict[str, Any], problem: Problem, out: Path) -> int:
+    """Methods on whole pictures, of which one at least finds its objects itself."""
+    from .. import evaluate
+
+    if len(set(args.seeds)) > 1:
+        raise InputError("methods with a finder are benched with one seed at a time: give --seeds one number")
+    seed = args.seeds[0]
+    with work_in(out), evaluate.fits_with(args.threads), Display(len(made)) as display:
+        found = evaluate.bench_finders(
+            made, problem, out, seed=seed, executor=args.executor, progress=display
+        )
+    models = {f.finder: evaluate.model_file(out, f.finder, made[f.finder], seed) for f in found}
+    show_pictures_report(found, problem, out, models)
+    return ended(display, out)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..files.lease import work_in
-from .display import OK, Display, show_page, told_of
+from .display import Display, ended, show_pictures_report
 from .options import (
     DATA,
     count,
@@ -49,7 +49,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..evaluate.processes import file_name
-    from ..report import write_finders_report
 
     names = [recipes.canonical(name, "finders") for name in args.finders or recipes.FINDERS_DEFAULT]
     names = list(dict.fromkeys(names))
@@ -68,12 +67,6 @@ def run(args: argparse.Namespace) -> int:
             executor=args.executor,
             progress=display,
         )
-    paths = write_finders_report(
-        found,
-        problem.val,
-        out,
-        models={name: out / "models" / f"{file_name(name)}.hkp" for name in names},
-        **told_of(names, "finders"),
-    )
-    show_page(paths)
-    return OK
+    models = {name: out / "models" / f"{file_name(name)}.hkp" for name in made}
+    show_pictures_report(found, problem, out, models, "finders")
+    return ended(display, out)

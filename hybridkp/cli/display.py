@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..files import MatchedSet
+    from ..files import FoundBoxes, MatchedSet
     from ..structures import PairSet, Predictions, Problem
 
 OK, FAILED = 0, 1  #: exit codes of a command that has come to its end
@@ -85,6 +85,27 @@ def _models(out: Path) -> dict[str, Path]:
         return stored_models(out)
     except InputError:
         return {}
+
+
+def show_pictures_report(
+    found: Sequence[FoundBoxes],
+    problem: Problem,
+    out: Path,
+    models: Mapping[str, Path] | None = None,
+    task: str = "landmarks",
+) -> None:
+    """Write the report of finders, or of methods of whole pictures, and print its table."""
+    from ..report import write_finders_report
+
+    paths = write_finders_report(
+        found,
+        problem.val,
+        out,
+        models=models,
+        normalizer=problem.normalizer,
+        **told_of((f.finder for f in found), task),
+    )
+    show_page(paths)
 
 
 def show_points_report(found: Sequence[MatchedSet], pairs: PairSet, out: Path) -> None:
@@ -178,6 +199,13 @@ class Display:
             self.bar.write(f"[{self.done}/{self.total}] {name}: {text}", file=sys.stderr)
             self.bar.update()
         self.bar.set_description(", ".join(f"{m} {stage}" for (m, _), stage in self.stages.items()))
+
+
+def ended(display: Display, out: Path) -> int:
+    """Say which methods failed; the command's exit code."""
+    for name in display.failed:
+        say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
+    return FAILED if display.failed else OK
 
 
 def steps(done: Iterable[Any], total: int, unit: str) -> None:

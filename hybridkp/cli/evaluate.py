@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .display import OK, Bar, say, show_report
+from ..structures import InputError, Problem
+from .display import OK, Bar, say, show_pictures_report, show_report
 from .options import DATA, count, executor_option, normalizer_option, reader_options, reading
 
 NAME = "evaluate"
@@ -17,6 +18,7 @@ EXAMPLES = """\
   hybridkp evaluate faces.hkp faces68 --predictions theirs=results.json -o runs/both
   hybridkp evaluate faces.hkp faces68 --predictions 'net=rtmpose.onnx[output=simcc]' --fuse vote -o runs/fused
   hybridkp evaluate runs/faces faces68 --conditions -o runs/where
+  hybridkp evaluate flies.hkp others.hkp flies13 --predictions sleap=flies.csv -o runs/flies
   hybridkp evaluate mouse17 --predictions dlc=film_dlc.csv --predictions lp=film_lp.csv -o runs/films"""
 
 
@@ -60,7 +62,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
     from ..datasets import load_dataset, parse_normalizer, split_names, thin
-    from ..structures import InputError, Problem
 
     *models, data = args.paths
     if data.endswith(".hkp"):
@@ -69,6 +70,11 @@ def run(args: argparse.Namespace) -> int:
     split = args.split or ("val" if "val" in splits else splits[-1] if splits else None)
     dataset = thin(load_dataset(data, split, **reading(args)), args.max_val)
     args.resume = f"Finished predictions are kept in {args.out}."
+    problem = Problem(dataset, dataset, normalizer=parse_normalizer(args.normalizer, dataset))
+    if split is None:
+        say(f"hybridkp: note: {data} has no splits: all of it is judged; see that no model trained on it")
+    if evaluate.any_whole(models):
+        return _whole(args, models, problem)
     with Bar("model") as bar:
         found = evaluate.evaluate(
             models,
@@ -84,15 +90,33 @@ def run(args: argparse.Namespace) -> int:
     found += [evaluate.fuse_rows(found[: len(names)], dataset, rule, name) for name, rule in rules.items()]
     if (second := evaluate.second_annotator(dataset)) is not None:
         found.append(second)
-    if split is None:
-        say(f"hybridkp: note: {data} has no splits: all of it is judged; see that no model trained on it")
-    problem = Problem(dataset, dataset, normalizer=parse_normalizer(args.normalizer, dataset))
     show_report(found, problem, args.out)
     if args.conditions:
         from ..report import write_conditions
 
         write_conditions(found, dataset, args.out, normalizer=problem.normalizer)
         print(f"\n{(args.out / 'conditions.md').read_text(encoding='utf-8').rstrip()}")
+    return OK
+
+
+def _whole(args: argparse.Namespace, models: list[str], problem: Problem) -> int:
+    """Models of which one at least finds its objects itself, on whole pictures."""
+    from .. import evaluate
+
+    for option, given in (
+        ("--fuse", args.fuse),
+        ("--conditions", args.conditions),
+        ("--executor", args.executor),
+    ):
+        if given:
+            raise InputError(
+                f"{option} is for models of crops: leave it out, or the models that have a finder"
+            )
+    with Bar("model") as bar:
+        found = evaluate.evaluate_pictures(
+            models, problem.val, out=args.out, predictions=dict(args.predictions), progress=bar
+        )
+    show_pictures_report(found, problem, args.out)
     return OK
 
 

@@ -5,6 +5,7 @@ from .apply import predict as predict
 from .apply import predictions_to_coco as predictions_to_coco
 from .apply import train as train
 from .bench_finders import bench_finders as bench_finders
+from .bench_finders import model_file as model_file
 from .bench_landmarks import bench as bench
 from .bench_points import bench_pairs as bench_pairs
 from .class_data import ClassRows as ClassRows
@@ -55,3 +56,7 @@ from .trials import trials_csv as trials_csv
 from .trials import trials_table as trials_table
 from .tuning import draw_settings as draw_settings
 from .tuning import tune as tune
+from .whole_pictures import any_whole as any_whole
+from .whole_pictures import ask_pictures as ask_pictures
+from .whole_pictures import evaluate_pictures as evaluate_pictures
+from .whole_pictures import is_whole as is_whole

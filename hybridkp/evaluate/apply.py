@@ -22,6 +22,7 @@ from ..datasets import coco_document, image_ids
 from ..datasets.coco_senses import FIELDS
 from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown, WholePicture
+from ..detection.fitting import fit_finder
 from ..detection.nodes.whole_picture import PictureRun
 from ..files import load_model, read_meta, save_model, write_atomic
 from ..imaging.draw import draw_boxes, draw_landmarks
@@ -76,7 +77,7 @@ def train(
     if isinstance(estimator, WholePicture):
         return _train_whole(estimator, problem, path, name)
     if isinstance(estimator, TopDown):
-        finder = clone(estimator.finder).fit(taught.samples)
+        finder = fit_finder(estimator.finder, taught.samples)
         taught = moved_too(found_too(taught, finder))
     detector = estimator if finder is None else estimator.detector
     fits = path.with_name(f".{path.name}.fits")

@@ -170,11 +170,10 @@ def _bench(
 
 def check_crops_only(name: str, estimator: Any) -> None:
     """:class:`InputError` for a detector of whole pictures: here every method gets the same boxes."""
-    if isinstance(estimator, TopDown):
-        raise InputError(f"{name}: boxes are given here, a finder has no place: see `hybridkp bench-finders`")
-    if isinstance(estimator, WholePicture):
+    if isinstance(estimator, TopDown | WholePicture):
         raise InputError(
-            f"{name}: boxes are given here, and it begins with whole pictures: see docs/finders.md"
+            f"{name}: boxes are given here, and it finds its objects itself: `hybridkp bench` and `hybridkp"
+            " evaluate` take it"
         )
 
 

@@ -94,7 +94,7 @@ def robustness(
         raise InputError("no models: train some first, hybridkp bench does")
     problem, conditions = as_problem(data), _conditions(kinds, severities)
     dataset = problem.val
-    meta = {name: _meta(path, dataset) for name, path in models.items()}
+    meta = {name: model_facts(path, dataset) for name, path in models.items()}
     params = {
         name: {
             "model": hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16],
@@ -135,7 +135,8 @@ def _conditions(kinds: Sequence[str] | None, severities: Sequence[int]) -> list[
     return [CLEAN, *harder]
 
 
-def _meta(path: str | os.PathLike[str], dataset: Dataset) -> dict[str, Any]:
+def model_facts(path: str | os.PathLike[str], dataset: Dataset) -> dict[str, Any]:
+    """Size, margin and modalities of a model file's crops; :class:`InputError` for other landmarks."""
     meta = read_meta(path)
     if list(meta.get("landmarks") or dataset.landmarks) != list(dataset.landmarks):
         raise InputError(f"{path}: was trained for other landmarks than those of {dataset.name}")

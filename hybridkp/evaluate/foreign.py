@@ -23,7 +23,8 @@ import numpy as np
 
 from ..datasets import image_ids
 from ..datasets.text import number, read_any_json, read_csv, read_head, read_text
-from ..files import load_predictions
+from ..files import FoundBoxes, load_predictions
+from ..imaging.geometry import points_box
 from ..metrics import oks_matrix
 from ..structures import Array, Dataset, InputError, Predictions, Sample
 from .ready_made import untimed
@@ -59,8 +60,39 @@ def read_foreign(
     InputError
         A file of no known kind, other landmarks, or no picture of the data set in it.
     """
+    if isinstance(path, str | os.PathLike) and Path(path).suffix == ".safetensors" and Path(path).exists():
+        return _own(Path(path), dataset, name)
+    objects, place = _objects(path, dataset, name)
+    return _rows(objects, dataset, name, place)
+
+
+def found_objects(
+    path: str | os.PathLike[str] | Mapping[str, Any], dataset: Dataset, name: str
+) -> FoundBoxes:
+    """All objects that somebody else's file speaks of, picture by picture; a box is that of the points.
+
+    Read and raised as by :func:`read_foreign`.
+    """
+    objects, k = _objects(path, dataset, name)[0], len(dataset.landmarks)
+    rows = [sorted(objects.get(p, []), key=lambda one: -one.confidence) for p in range(len(dataset))]
+    return FoundBoxes(
+        name,
+        tuple(s.name for s in dataset),
+        tuple(np.array([points_box(one.xy) for one in row]).reshape(-1, 4) for row in rows),
+        tuple(np.array([one.confidence for one in row], float) for row in rows),
+        data=dataset.name,
+        fingerprint=dataset.fingerprint,
+        points=tuple(np.array([one.xy for one in row]).reshape(-1, k, 2) for row in rows),
+        sure=tuple(map(len, rows)),
+    )
+
+
+def _objects(
+    path: str | os.PathLike[str] | Mapping[str, Any], dataset: Dataset, name: str
+) -> tuple[Objects, Path]:
+    """What is said of each picture, and where that stands."""
     if isinstance(path, Mapping):
-        return _rows(_key_points(path, dataset, name), dataset, name, Path("KeyPoints"))
+        return _key_points(path, dataset, name), Path("KeyPoints")
     if not isinstance(path, str | os.PathLike):
         raise InputError(
             f"{name}: {type(path).__name__} is neither a file, nor KeyPoints by picture, nor a detector that"
@@ -69,8 +101,6 @@ def read_foreign(
     place = Path(path)
     if not place.exists():
         raise InputError(f"{place}: no such file of predictions")
-    if place.suffix == ".safetensors":
-        return _own(place, dataset, name)
     read = next((read for is_one, read in _KINDS if is_one(place)), None)
     if read is None:
         raise InputError(
@@ -80,7 +110,7 @@ def read_foreign(
     found = read(place, dataset)
     if not found:
         raise InputError(f"{place}: speaks of no picture of {dataset.name}; give predictions for these data")
-    return _rows(found, dataset, name, place)
+    return found, place
 
 
 def _key_points(theirs: Mapping[str, Any], dataset: Dataset, name: str) -> Objects:

@@ -3,6 +3,7 @@ from .boxes import box_figures as box_figures
 from .boxes import box_outcome as box_outcome
 from .boxes import box_overlap as box_overlap
 from .boxes import froc as froc
+from .boxes import matched_boxes as matched_boxes
 from .classes import CLASS_METRICS as CLASS_METRICS
 from .classes import ClassFigures as ClassFigures
 from .classes import class_figures as class_figures
@@ -37,6 +38,7 @@ from .oks import OKS_FIGURES as OKS_FIGURES
 from .oks import object_oks as object_oks
 from .oks import oks_ap as oks_ap
 from .oks import oks_matrix as oks_matrix
+from .oks import swapped_points as swapped_points
 from .point_rows import POINT_METRICS as POINT_METRICS
 from .point_rows import JudgedPair as JudgedPair
 from .point_rows import pair_scores as pair_scores

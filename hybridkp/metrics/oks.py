@@ -123,6 +123,43 @@ def object_oks(truth: ArrayLike, predicted: ArrayLike, area: ArrayLike, sigmas: 
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
+def swapped_points(
+    truth: ArrayLike, predicted: ArrayLike, area: ArrayLike, sigmas: ArrayLike, flip: ArrayLike | None = None
+) -> Array:
+    """(G, K) bool: points of objects that lie where another object of the picture has that landmark.
+
+    A point is at a landmark from a similarity of one half; it is swapped when it is not at its own [1]_.
+
+    Parameters
+    ----------
+    truth : (G, K, 2), NaN = not labelled
+    predicted : (G, K, 2), what was predicted for each of these objects; NaN = missing, never swapped
+    area : (G,) px²
+    sigmas : (K,)
+    flip : (K,), optional: the landmark on the other side, which counts as well
+
+    References
+    ----------
+    .. [1] Ronchi, Perona, "Benchmarking and error diagnosis in multi-instance pose estimation", ICCV 2017.
+
+    >>> two = [[[0.0, 0.0]], [[50.0, 0.0]]]
+    >>> swapped_points(two, [[[50.0, 1.0]], [[50.0, 1.0]]], [400.0, 400.0], [0.05]).ravel().tolist()
+    [True, False]
+    """
+    truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
+    g, k = truth.shape[:2]
+    variance = np.asarray(area, float)[:, None] * (2 * _check_sigmas(sigmas, k)) ** 2 + _TINY
+
+    def there(xy: Array) -> Array:  # (G, G, K): of object g's points, at the landmarks of object h
+        square = ((predicted[:, None] - xy[None]) ** 2).sum(3)
+        return np.nan_to_num(square, nan=np.inf) <= 2 * np.log(2) * variance[None]
+
+    at = there(truth)
+    other = at if flip is None else at | there(truth[:, np.asarray(flip)])
+    others = other & ~np.eye(g, dtype=bool)[:, :, None]
+    return np.asarray(others.any(1) & ~at[np.arange(g), np.arange(g)])
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """What one picture adds to one category; predictions sorted by falling score."""

@@ -1,29 +1,32 @@
-"""The report of finders: stored boxes held against the data, a table with intervals, and pictures.
+"""The report of finders and of whole-picture methods: what was found against the data, a table, pictures.
 
-Reads nothing but stored boxes and the data that they belong to.  Figures are those of
-:mod:`hybridkp.metrics.boxes`; intervals resample whole groups of pictures.
+Reads nothing but what was stored and the data that it belongs to.  Figures of boxes are those of
+:mod:`hybridkp.metrics.boxes`, those of points of :mod:`.found_points`; intervals resample whole groups of
+pictures.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..files import FoundBoxes
-from ..imaging.draw import RIGHT_COLOR, TRUTH_COLOR, WRONG_COLOR, draw_boxes
+from ..imaging.draw import RIGHT_COLOR, TRUTH_COLOR, WRONG_COLOR, draw_boxes, draw_landmarks
 from ..imaging.images import as_uint8
 from ..metrics import BOX_FIGURES, Metric, box_figures, box_outcome, box_overlap, froc
 from ..metrics.oks import Outcome
 from ..stats.resampling import counts, tails
-from ..structures import Array, Dataset, InputError
+from ..structures import Array, Dataset, InputError, Normalizer
 from .cells import Column, Row, shown_columns
 from .embed import Picture, jpeg_uri
+from .found_points import HEAD, columns_of, error_scale, judge_pictures, point_figures, truths_of
 from .material import Material
 from .output import about_page, links
 from .rendering import curves_context
@@ -32,6 +35,11 @@ from .verdicts import count, host_marks, host_notes
 RESAMPLES = 300
 SURE = 0.5  #: score above which a box is drawn
 SHOWN = 3  #: pictures of each finder
+POINTS_NOTE = (
+    "A method finds an object if one of its boxes above its own threshold overlaps the object's by half; AP"
+    " also counts what is below. Methods without a finder were given the boxes. A landmark that is left out"
+    " counts as an error as large as the object."
+)
 
 _WORDS = {
     "ap": "COCO's average precision, mean over overlaps (IoU) of 0.50 to 0.95, objects of all sizes",
@@ -52,10 +60,11 @@ METRICS = tuple(
 
 @dataclass(frozen=True, eq=False)
 class FinderScore:
-    """One finder's figures in percent, with the draws that intervals and differences come from."""
+    """One finder's or method's figures, with the draws that intervals and differences come from."""
 
     finder: str
     found: FoundBoxes
+    judged: Sequence[Any]  #: what became of each picture
     value: dict[str, float]
     froc: tuple[Array, Array]  #: false boxes per picture, share of the objects found
     draws: dict[str, Array]  #: figure -> (R,) on resampled groups; empty with fewer than two groups
@@ -64,8 +73,12 @@ class FinderScore:
         return _ends(self.draws[figure], level, n_groups)
 
 
-def score_finders(dataset: Dataset, founds: Sequence[FoundBoxes]) -> list[FinderScore]:
+def score_finders(
+    dataset: Dataset, founds: Sequence[FoundBoxes], normalizer: Normalizer | None = None
+) -> list[FinderScore]:
     """Figures of every finder, best AP first; all resample the same groups.
+
+    Where all gave points, these are judged, with errors by ``normalizer``; else boxes.
 
     Raises
     ------
@@ -75,35 +88,61 @@ def score_finders(dataset: Dataset, founds: Sequence[FoundBoxes]) -> list[Finder
     if not founds:
         raise InputError("no finder has stored boxes: run `hybridkp bench-finders`")
     codes = np.unique([str(g) for g in dataset.groups], return_inverse=True)[1]
+    points, scale = _gave_points(founds), error_scale(dataset, normalizer)[1]
+    truths = truths_of(dataset, normalizer) if points else []
     out = []
     for found in founds:
         if found.fingerprint != dataset.fingerprint:
             raise InputError(f"{found.finder}: its boxes are of other data ({found.data})")
-        outcomes = [
-            box_outcome(
-                np.array([i.box_xywh for i in sample.instances]).reshape(-1, 4),
-                found.boxes[p],
-                found.scores[p],
-                [i.ignore for i in sample.instances],
-            )
-            for p, sample in enumerate(dataset)
-        ]
-        value = {k: 100 * v for k, v in box_figures(outcomes).items()}
-        out.append(FinderScore(found.finder, found, value, froc(outcomes), _draws(outcomes, codes)))
-    return sorted(out, key=lambda s: -s.value["ap"])
+        judged: Sequence[Any]
+        if points:
+            judged, figures = judge_pictures(dataset, found, truths), partial(point_figures, scale=scale)
+        else:
+            judged, figures = _box_outcomes(dataset, found), _box_percent
+        outcomes = [picture.outcome for picture in judged] if points else judged
+        draws = _draws(judged, figures, codes)
+        out.append(FinderScore(found.finder, found, judged, figures(judged), froc(outcomes), draws))
+    head = _head(points).key
+    return sorted(out, key=lambda s: -np.nan_to_num(s.value[head], nan=-1))
 
 
-def _draws(outcomes: Sequence[Outcome], codes: Array) -> dict[str, Array]:
+def _gave_points(founds: Sequence[FoundBoxes]) -> bool:
+    return all(found.points is not None for found in founds)
+
+
+def _head(points: bool) -> Metric:
+    return HEAD if points else METRICS[0]
+
+
+def _box_outcomes(dataset: Dataset, found: FoundBoxes) -> list[Outcome]:
+    return [
+        box_outcome(
+            np.array([i.box_xywh for i in sample.instances]).reshape(-1, 4),
+            found.boxes[p],
+            found.scores[p],
+            [i.ignore for i in sample.instances],
+        )
+        for p, sample in enumerate(dataset)
+    ]
+
+
+def _box_percent(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    return {key: 100 * value for key, value in box_figures(outcomes).items()}
+
+
+def _draws(
+    judged: Sequence[Any], figures: Callable[[Any], dict[str, float]], codes: Array
+) -> dict[str, Array]:
     n_groups = int(codes.max(initial=-1)) + 1
     if n_groups < 2:
-        return {name: np.zeros(0) for name in BOX_FIGURES}
-    rng, rows = np.random.default_rng(0), np.arange(len(outcomes))
+        return {name: np.zeros(0) for name in figures(judged)}
+    rng, rows = np.random.default_rng(0), np.arange(len(judged))
     drawn = [
-        box_figures([outcomes[i] for i in np.repeat(rows, weight[codes].astype(int)).tolist()])
+        figures([judged[i] for i in np.repeat(rows, weight[codes].astype(int)).tolist()])
         for block in counts(rng, n_groups, RESAMPLES)
         for weight in block
     ]
-    return {name: 100 * np.array([d[name] for d in drawn]) for name in BOX_FIGURES}
+    return {name: np.array([d[name] for d in drawn]) for name in drawn[0]}
 
 
 def _ends(draws: Array, level: float, n_groups: int) -> tuple[float, float]:
@@ -124,14 +163,15 @@ def finder_rows(
 ) -> list[Row]:
     """One row a finder: figures with intervals, and the difference of its AP to the first one's."""
     n_groups, first, rows = len(set(dataset.groups.tolist())), scores[0], []
+    head = next(iter(first.value))
     machines = host_marks(*_machines([score.found for score in scores]))
     for rank, score in enumerate(scores, 1):
         numbers: dict[str, float] = {}
-        for name in BOX_FIGURES:
+        for name in score.value:
             numbers[name] = score.value[name]
             numbers[f"{name}_low"], numbers[f"{name}_high"] = score.interval(name, level, n_groups)
-        numbers["behind"] = score.value["ap"] - first.value["ap"] if score is not first else math.nan
-        gap = score.draws["ap"] - first.draws["ap"] if score is not first else np.zeros(0)
+        numbers["behind"] = score.value[head] - first.value[head] if score is not first else math.nan
+        gap = score.draws[head] - first.draws[head] if score is not first else np.zeros(0)
         numbers["behind_low"], numbers["behind_high"] = _ends(gap, level, n_groups)
         numbers["time"], numbers["fit"] = score.found.time_ratio, score.found.fit_seconds
         size = score.found.model_bytes
@@ -141,8 +181,8 @@ def finder_rows(
     return rows
 
 
-COLUMNS = (
-    *(Column.of(m, ends=(f"{m.key}_low", f"{m.key}_high")) for m in METRICS),
+COLUMNS = tuple(Column.of(m, ends=(f"{m.key}_low", f"{m.key}_high")) for m in METRICS)
+COSTS = (
     Column(
         *("behind", "AP to the first", "points", 1, "difference on the same resamples of groups"),
         *("behind_low", "behind_high"),
@@ -165,37 +205,41 @@ def write_finders_report(
     abouts: Mapping[str, str] | None = None,
     models: Mapping[str, str | os.PathLike[str]] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    normalizer: Normalizer | None = None,
 ) -> dict[str, Path]:
-    """Score stored boxes and write ``index.html``, ``results.md``, ``.csv`` and ``.json`` into ``out``.
+    """Score what was found and write ``index.html``, ``results.md``, ``.csv`` and ``.json`` into ``out``.
 
-    ``families``, ``abouts``, ``models`` and ``provenance``: see :func:`.write_report`.
+    Where all gave points, the report is about these, with errors by ``normalizer``.  ``families``,
+    ``abouts``, ``models`` and ``provenance``: see :func:`.write_report`.
 
     Returns
     -------
     dict
         "html", "markdown", "csv", "json" -> path.
     """
-    scores = score_finders(dataset, founds)
+    scores, points = score_finders(dataset, founds, normalizer), _gave_points(founds)
     rows = finder_rows(dataset, scores, families or {})
-    columns, n_groups = shown_columns(COLUMNS, rows), len(set(dataset.groups.tolist()))
+    own = columns_of(error_scale(dataset, normalizer)[0]) if points else COLUMNS
+    columns, n_groups = shown_columns((*own, *COSTS), rows), len(set(dataset.groups.tolist()))
     n_objects = sum(not i.ignore for s in dataset for i in s.instances)
     notes = [
-        "Boxes were stored first and scored here. A crowd region counts for nothing.",
+        "What was found was stored first and scored here. A crowd region counts for nothing.",
+        *[POINTS_NOTE] * points,
         f"Intervals (95 %): {RESAMPLES} resamples of whole groups"
         + ("." if n_groups >= 10 else f"; there are only {n_groups} groups, so they say little."),
         *host_notes(*_machines(founds), "Fit times"),
     ]
     material = Material(
-        head=METRICS[0],
+        head=_head(points),
         what="object",
-        metrics=METRICS,
+        metrics=(HEAD,) if points else METRICS,
         rows=rows,
         columns=columns,
         comparisons={},
         level=0.95,
         notes=notes,
         about=about_page({"data": dataset.name}, provenance or {}, []),
-        title=f"{dataset.name}: {count(len(rows), 'finder')} compared",
+        title=f"{dataset.name}: {count(len(rows), 'method' if points else 'finder')} compared",
         facts=[count(len(dataset), "picture"), count(n_objects, "object"), count(n_groups, "group")],
         caption="Best AP first; each figure with its 95 % interval over groups.",
         unit="points",
@@ -207,7 +251,8 @@ def write_finders_report(
         "finders.html",
         timed=False,
         froc=_froc(scores),
-        cases=[(s.finder, _cases(dataset, s.found)) for s in scores],
+        points=points,
+        cases=[(s.finder, (_point_cases if points else _cases)(dataset, s)) for s in scores],
     )
     return material.write(Path(out), html)
 
@@ -230,9 +275,40 @@ def _reached(false: Array, recall: Array, grid: Array) -> Array:
     return recall[np.searchsorted(false, grid, side="right") - 1]
 
 
-def _cases(dataset: Dataset, found: FoundBoxes) -> list[Picture]:
+def _chosen(wrong: Sequence[int], objects: Sequence[int]) -> list[int]:
+    """The pictures with most mistakes, and the first with objects and without a mistake."""
+    order = np.argsort(-np.array(wrong), kind="stable")
+    chosen = [int(p) for p in order[: SHOWN - 1] if wrong[p]]
+    return chosen + [p for p, w in enumerate(wrong) if w == 0 and objects[p]][:1]
+
+
+def _point_cases(dataset: Dataset, score: FinderScore) -> list[Picture]:
+    """Objects with their points, and a line from its landmark to each swapped point."""
+    judged, out = score.judged, []
+    wrong = [int((j.match < 0).sum() + j.false.sum() + j.swapped.any(1).sum()) for j in judged]
+    for p in _chosen(wrong, [len(j.match) for j in judged]):
+        j, sample, points = judged[p], dataset.samples[p], (score.found.points or ())[p]
+        its = [i for i in sample.instances if i.judged]
+        missed = [i.box_xywh for i, m in zip(its, j.match, strict=True) if m < 0]
+        image = draw_boxes(as_uint8(sample.image, sample.name), np.array(missed).reshape(-1, 4), TRUTH_COLOR)
+        for n, false in enumerate(j.false):
+            color = WRONG_COLOR if false else RIGHT_COLOR
+            image = draw_boxes(image, score.found.boxes[p][n], color)
+            image = draw_landmarks(image, points[n], skeleton=dataset.skeleton, color=color)
+        for instance, m, swapped in zip(its, j.match, j.swapped, strict=True):
+            if swapped.any():
+                image = draw_landmarks(
+                    image, points[m][swapped], truth=instance.xy[swapped], color=WRONG_COLOR
+                )
+        words = f"{int((~j.false).sum())} right, {int(j.false.sum())} false, {len(missed)} missed"
+        words += f", {count(int(j.swapped.sum()), 'point')} swapped" if j.swapped.any() else ""
+        out.append(Picture(jpeg_uri(image), f"{sample.name}: {words}", sample.name, words))
+    return out
+
+
+def _cases(dataset: Dataset, score: FinderScore) -> list[Picture]:
     """The pictures in which a finder is wrong most often, and the first in which it is right throughout."""
-    wrong, parts = [], []
+    wrong, parts, found = [], [], score.found
     for p, sample in enumerate(dataset):
         true = np.array([i.box_xywh for i in sample.instances if not i.ignore]).reshape(-1, 4)
         boxes = found.boxes[p][found.scores[p] >= SURE]
@@ -240,10 +316,7 @@ def _cases(dataset: Dataset, found: FoundBoxes) -> list[Picture]:
         hit, missed = np.asarray(near.any(1)), np.asarray(~near.any(0))
         parts.append((true, boxes, hit, missed))
         wrong.append(int((~hit).sum() + missed.sum()))
-    order = np.argsort(-np.array(wrong), kind="stable")
-    chosen = [int(p) for p in order[: SHOWN - 1] if wrong[p]]
-    chosen += [p for p, w in enumerate(wrong) if w == 0 and len(parts[p][0])][:1]
-    return [_picture(dataset, p, *parts[p]) for p in chosen]
+    return [_picture(dataset, p, *parts[p]) for p in _chosen(wrong, [len(part[0]) for part in parts])]
 
 
 def _picture(dataset: Dataset, p: int, true: Array, boxes: Array, hit: Array, missed: Array) -> Picture:
