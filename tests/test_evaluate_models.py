@@ -128,7 +128,7 @@ def test_a_model_with_a_finder_is_refused_in_a_line(
 ) -> None:
     finds = TopDown(BoxesGiven(), load_model(folder / "mean.hkp"))
     monkeypatch.setattr("hybridkp.evaluate.conditions.load_model", lambda path: finds)
-    with pytest.raises(InputError, match="a finder has no place"):
+    with pytest.raises(InputError, match="finds its objects itself"):
         evaluate([folder / "mean.hkp"], val, out=tmp_path)
 
 

@@ -434,8 +434,6 @@ def test_bench_finders_stores_boxes_first_and_keeps_them(rings, tmp_path, capsys
     assert again.err.count("kept from before") == 2 and again.out == first.out
     stored[0].write_text("{}")
     assert main(command) == 0 and "computed again" in capsys.readouterr().err, "a damaged file stops nobody"
-    assert main(["bench", rings, "--methods", "hog+svm/sdm", "--out", str(out)]) == 2
-    assert "bench-finders" in capsys.readouterr().err
 
 
 def test_a_detector_learns_in_found_boxes_too() -> None:

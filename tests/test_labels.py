@@ -176,7 +176,7 @@ def test_what_cannot_be_checked_is_one_line(faces):
         labels.check_labels(spoil(faces, dict.fromkeys(range(2, 60), bare)), ask)
     with pytest.raises(InputError, match="at least one method"):
         labels.check_labels(faces, {})
-    with pytest.raises(InputError, match="a finder has no place"):
+    with pytest.raises(InputError, match="finds its objects itself"):
         labels.check_labels(faces, {"x": make_method("hog+svm/hog+ridge")})
 
     def gone():

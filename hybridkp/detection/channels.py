@@ -86,6 +86,6 @@ class Cells(Parameters):
         n, (h, w) = self.cell_px, gx.shape
         magnitude = np.sqrt(gx * gx + gy * gy)  # cv2.magnitude's last bit depends on where the arrays lie
         planes = directions(self.n_orientations) @ np.stack([gx, gy, magnitude]).reshape(3, -1)
-        np.maximum(planes, 0, out=planes)
+        cv2.threshold(planes, 0, 0, cv2.THRESH_TOZERO, dst=planes)  # np.maximum takes eight times as long
         rows = np.add.reduce(planes.reshape(-1, h // n, n, w), axis=2)
         return np.asarray(rows.reshape(-1, n) @ np.full(n, 1 / n**2, np.float32)).reshape(-1, h // n, w // n)

@@ -152,4 +152,4 @@ def _asked_before(name: str, file: Path, dataset: Dataset, folder: Path) -> Foun
     found = ask_pictures(name, load_model(file), dataset, ((height, width), facts["margin"]))
     found = replace(found, settings=about, model_bytes=file.stat().st_size)
     save_found(found, path)
-    return found
+    return load_found(path)

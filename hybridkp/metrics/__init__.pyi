@@ -3,7 +3,7 @@ from .boxes import box_figures as box_figures
 from .boxes import box_outcome as box_outcome
 from .boxes import box_overlap as box_overlap
 from .boxes import froc as froc
-from .boxes import matched_boxes as matched_boxes
+from .boxes import matched as matched
 from .classes import CLASS_METRICS as CLASS_METRICS
 from .classes import ClassFigures as ClassFigures
 from .classes import class_figures as class_figures

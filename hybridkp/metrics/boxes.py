@@ -49,18 +49,22 @@ def box_overlap(a: ArrayLike, b: ArrayLike, part: bool = False) -> Array:
     return np.nan_to_num(shared / np.maximum(whole, 1e-12))
 
 
-def matched_boxes(boxes: ArrayLike, truth: ArrayLike, least: float = 0.5) -> Array:
-    """(G,) which of the boxes (D, 4), best first, is each object's; -1 = none overlaps it enough.
+def matched(similarity: ArrayLike, least: float = 0.5) -> Array:
+    """(G,) which of D finds, best first, is each object's; -1 = none is like it enough.
 
-    Each box in turn takes the free object that it overlaps most, as COCO's evaluation does.
+    Each find in turn takes the free object that it is most like, as in COCO's evaluation.
 
-    >>> matched_boxes([[0, 0, 9, 9], [1, 0, 9, 9]], [[1, 0, 9, 9], [30, 0, 9, 9]]).tolist()
+    Parameters
+    ----------
+    similarity : (D, G), such as :func:`box_overlap`
+
+    >>> matched(box_overlap([[0, 0, 9, 9], [1, 0, 9, 9]], [[1, 0, 9, 9], [30, 0, 9, 9]])).tolist()
     [0, -1]
     """
-    overlap = box_overlap(boxes, truth)
-    taken = np.full(overlap.shape[1], -1)
-    for d, row in enumerate(overlap):
-        free = np.where(taken < 0, row, 0.0)
+    similarity = np.asarray(similarity, float)
+    taken = np.full(similarity.shape[1], -1)
+    for d, row in enumerate(similarity):
+        free = np.where(taken < 0, row, -np.inf)
         if free.size and free.max() >= least:
             taken[int(free.argmax())] = d
     return taken

@@ -128,7 +128,8 @@ def swapped_points(
 ) -> Array:
     """(G, K) bool: points of objects that lie where another object of the picture has that landmark.
 
-    A point is at a landmark from a similarity of one half; it is swapped when it is not at its own [1]_.
+    A point is at a landmark from a similarity of one half; it is swapped when it is not at its own (Ronchi and
+    Perona 2017).
 
     Parameters
     ----------
@@ -137,10 +138,6 @@ def swapped_points(
     area : (G,) px²
     sigmas : (K,)
     flip : (K,), optional: the landmark on the other side, which counts as well
-
-    References
-    ----------
-    .. [1] Ronchi, Perona, "Benchmarking and error diagnosis in multi-instance pose estimation", ICCV 2017.
 
     >>> two = [[[0.0, 0.0]], [[50.0, 0.0]]]
     >>> swapped_points(two, [[[50.0, 1.0]], [[50.0, 1.0]]], [400.0, 400.0], [0.05]).ravel().tolist()

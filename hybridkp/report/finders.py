@@ -36,9 +36,9 @@ RESAMPLES = 300
 SURE = 0.5  #: score above which a box is drawn
 SHOWN = 3  #: pictures of each finder
 POINTS_NOTE = (
-    "A method finds an object if one of its boxes above its own threshold overlaps the object's by half; AP"
-    " also counts what is below. Methods without a finder were given the boxes. A landmark that is left out"
-    " counts as an error as large as the object."
+    "A method finds an object if, above its own threshold, a box overlaps the object's by half or the points"
+    " have an OKS of one half; AP also counts what is below. Methods without a finder were given the boxes."
+    " A landmark that is left out counts as an error as large as the object."
 )
 
 _WORDS = {

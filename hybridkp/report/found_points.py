@@ -12,16 +12,26 @@ from typing import NamedTuple
 import numpy as np
 
 from ..files import FoundBoxes
-from ..metrics import Metric, box_overlap, matched_boxes, nme, normalizer_kind, objects_of, swapped_points
+from ..metrics import (
+    Metric,
+    box_overlap,
+    matched,
+    nme,
+    normalizer_kind,
+    objects_of,
+    oks_matrix,
+    swapped_points,
+)
 from ..metrics.oks import Outcome, curves_of, outcome, picture_of
 from ..structures import Array, Dataset, Instance, Normalizer
 from .cells import Column
 
+FOUND = 0.5  #: overlap of boxes, or OKS, from which on a find is an object's
 MAX_FOUND = 20  #: objects of a picture that count for average precision, as COCO has it for key points
 
 
 class JudgedPicture(NamedTuple):
-    """What became of one picture's G objects that have points."""
+    """What became of one picture: of its G objects that have points, and of S sure finds."""
 
     outcome: Outcome  #: of all that was found, by OKS
     given: Outcome | None  #: the same in the given boxes
@@ -33,22 +43,30 @@ class JudgedPicture(NamedTuple):
 
 
 class PictureTruth(NamedTuple):
-    """The objects of one picture that have points, and what errors and OKS are measured by."""
+    """The objects of one picture, crowds left out, and what errors and OKS are measured by."""
 
     objects: tuple[Instance, ...]
-    lengths: Array  #: (G,)
+    crowds: Array  #: (C, 4) their boxes
+    lengths: Array  #: (G,) NaN for objects without points
     areas: Array  #: (G,)
+
+    def like(self, boxes: Array, xy: Array, sigmas: Array) -> Array:
+        """(D, G) how much a find is like an object: over 1 where their boxes overlap by half, else OKS."""
+        overlap = box_overlap(boxes, [i.box_xywh for i in self.objects])
+        oks = oks_matrix([i.xy for i in self.objects], xy, self.areas, sigmas).T if overlap.size else overlap
+        return np.where(overlap >= FOUND, 1 + overlap, oks)
 
 
 def truths_of(dataset: Dataset, normalizer: Normalizer | None = None) -> list[PictureTruth]:
-    """The truth of every picture; :class:`~hybridkp.structures.InputError` where no object has points."""
-    rows = [(p, n) for p, s in enumerate(dataset) for n, i in enumerate(s.instances) if i.judged]
+    """The truth of every picture; :class:`~hybridkp.structures.InputError` where there is no object."""
+    rows = [(p, n) for p, s in enumerate(dataset) for n, i in enumerate(s.instances) if not i.ignore]
     every, at = objects_of(dataset, rows, normalizer), np.array([p for p, _ in rows])
     out = []
     for p, sample in enumerate(dataset):
-        own = at == p
-        its = tuple(i for i in sample.instances if i.judged)
-        out.append(PictureTruth(its, every.lengths[own], every.areas[own]))
+        its = tuple(i for i in sample.instances if not i.ignore)
+        crowds = np.array([i.box_xywh for i in sample.instances if i.ignore]).reshape(-1, 4)
+        lengths = np.where(every.labelled, every.lengths, np.nan)[at == p]
+        out.append(PictureTruth(its, crowds, lengths, np.nan_to_num(every.areas[at == p])))
     return out
 
 
@@ -61,22 +79,21 @@ def judge_pictures(
 
 def _judged(dataset: Dataset, found: FoundBoxes, truth: PictureTruth, p: int) -> JudgedPicture:
     match, xy, error = _errors(dataset, found, truth, p)
-    boxes, n_sure = found.boxes[p], found.sure[p]
-    true = np.array([i.box_xywh for i in dataset.samples[p].instances]).reshape(-1, 4)
-    crowd = np.array([i.ignore for i in dataset.samples[p].instances], bool)
-    inside = box_overlap(boxes[:n_sure], true[crowd], part=True).max(1, initial=0) > 0.5
-    known = np.isin(np.arange(n_sure), matched_boxes(boxes[:n_sure], true[~crowd]))
-    truth_xy = np.array([i.xy for i in truth.objects]).reshape(xy.shape)
+    boxes, n = found.boxes[p], found.sure[p]
+    inside = box_overlap(boxes[:n], truth.crowds, part=True).max(1, initial=0) > FOUND
+    scored = np.array([i.judged for i in truth.objects], bool)
+    true = np.array([i.xy for i in truth.objects]).reshape(xy.shape)
     given = None if found.given is None else _outcome(dataset, found.given, p)
     told = np.full(len(error), np.nan) if found.given is None else _errors(dataset, found.given, truth, p)[2]
+    swapped = swapped_points(true, xy, truth.areas, dataset.sigmas, dataset.flip)
     return JudgedPicture(
-        _outcome(dataset, found, p),
-        given,
-        error,
-        told,
-        match,
-        ~known & ~inside,
-        swapped_points(truth_xy, xy, truth.areas, dataset.sigmas, dataset.flip),
+        outcome=_outcome(dataset, found, p),
+        given=given,
+        error=error[scored],
+        error_given=told[scored],
+        match=match[scored],
+        false=~np.isin(np.arange(n), match) & ~inside,
+        swapped=swapped[scored],
     )
 
 
@@ -84,13 +101,11 @@ def _errors(dataset: Dataset, found: FoundBoxes, truth: PictureTruth, p: int) ->
     """(G,) which found one each object is, its points (G, K, 2), NaN where it was missed, and (G,) errors."""
     assert found.points is not None
     n, k = found.sure[p], len(dataset.landmarks)
-    boxes = np.array([i.box_xywh for i in truth.objects]).reshape(-1, 4)
-    match = matched_boxes(found.boxes[p][:n], boxes)
+    points = found.points[p][:n]
+    match = matched(truth.like(found.boxes[p][:n], points, dataset.sigmas), FOUND)
     xy = np.full((len(match), k, 2), np.nan)
-    xy[match >= 0] = found.points[p][match[match >= 0]]
-    if not len(match):
-        return match, xy, np.zeros(0)
-    error = nme([i.xy for i in truth.objects], xy, truth.lengths)
+    xy[match >= 0] = points[match[match >= 0]]
+    error = nme([i.xy for i in truth.objects], xy, truth.lengths) if len(match) else np.zeros(0)
     return match, xy, np.where(match >= 0, error, np.nan)
 
 
@@ -116,9 +131,10 @@ def _outcome(dataset: Dataset, found: FoundBoxes, p: int) -> Outcome:
 def point_figures(pictures: Sequence[JudgedPicture], scale: float = 100.0) -> dict[str, float]:
     """The figures of a method on pictures; errors are multiplied by ``scale``, NaN = there are none."""
     error, told = (np.concatenate([getattr(p, key) for p in pictures]) for key in ("error", "error_given"))
-    hit = np.isfinite(error)
-    both = hit & np.isfinite(told)
-    n_points = sum(int(np.sum(p.match >= 0)) * p.swapped.shape[1] for p in pictures)
+    hit = np.concatenate([p.match >= 0 for p in pictures])
+    known = np.isfinite(error)
+    both = known & np.isfinite(told)
+    n_points = int(hit.sum()) * pictures[0].swapped.shape[1] if pictures else 0
     ap, ap50 = _precision([p.outcome for p in pictures])
     given = [p.given for p in pictures if p.given is not None]
     ap_given = _precision(given)[0] if given else math.nan
@@ -131,7 +147,7 @@ def point_figures(pictures: Sequence[JudgedPicture], scale: float = 100.0) -> di
         "objects_found": 100 * _mean(hit),
         "false_per_picture": _mean(np.array([p.false.sum() for p in pictures])),
         "swapped": 100 * sum(int(p.swapped.sum()) for p in pictures) / n_points if n_points else math.nan,
-        "error": scale * _mean(error[hit]),
+        "error": scale * _mean(error[known]),
         "error_given": scale * mean_told,
         "error_ratio": mean / mean_told if mean_told > 0 else math.nan,
     }
@@ -163,15 +179,19 @@ HEAD = Metric(
 def columns_of(unit: str) -> tuple[Column, ...]:
     """The table's columns before those of any finder; ``unit`` is that of errors."""
 
+    hit = "boxes overlap by half, or points have an OKS of one half"
+
     def ends(key: str) -> tuple[str, str]:
         return f"{key}_low", f"{key}_high"
 
-    found = "of the objects that were found (boxes overlap by half) at the method's own threshold"
+    found = "of the objects that were found at the method's own threshold"
     return (
         Column.of(HEAD, ends=ends("oks_ap")),
         Column("oks_ap_given", "AP, given", "%", 1, "OKS AP where the boxes are given"),
         Column("ap_ratio", "AP found / given", "", 2, "ratio of the two", *ends("ap_ratio")),
-        Column("objects_found", "found", "%", 1, "share of the objects that were found at that threshold"),
+        Column(
+            "objects_found", "found", "%", 1, f"share of the objects that were found at that threshold: {hit}"
+        ),
         Column(
             "false_per_picture",
             "false",
