@@ -55,7 +55,7 @@ def ask_pictures(name: str, model: Any, dataset: Dataset, cut: Cut = (None, MARG
     A finder gives boxes alone.  A finder with a detector is asked twice, in the boxes that it finds and in
     the given ones; a detector of crops, which finds nothing itself, in the given ones.
     """
-    facts = {"data": dataset.name, "fingerprint": dataset.fingerprint}
+    facts: dict[str, Any] = {"data": dataset.name, "fingerprint": dataset.fingerprint}
     if isinstance(model, Finder):
         pairs = [model.find(as_uint8(s.image, s.name), name=s.name) for s in dataset]
         boxes, scores = tuple(boxes for boxes, _ in pairs), tuple(score for _, score in pairs)

@@ -90,8 +90,9 @@ def _pictures(found: FoundBoxes) -> list[dict[str, Any]]:
         for name, boxes, score in zip(found.names, found.boxes, found.scores, strict=True)
     ]
     for row, xy in zip(rows, found.points or (), strict=False):
-        rounded = np.round(np.asarray(xy, float), 3)
-        row["points"] = np.where(np.isfinite(rounded), rounded, None).tolist()
+        plain = np.round(np.asarray(xy, float), 3).astype(object)
+        plain[~np.isfinite(xy)] = None
+        row["points"] = plain.tolist()
     for row, n in zip(rows, found.sure, strict=False):
         row["sure"] = int(n)
     return rows

@@ -128,8 +128,8 @@ def swapped_points(
 ) -> Array:
     """(G, K) bool: points of objects that lie where another object of the picture has that landmark.
 
-    A point is at a landmark from a similarity of one half; it is swapped when it is not at its own (Ronchi and
-    Perona 2017).
+    A point is at a landmark from a similarity of one half; it is swapped when it is not at its own (Ronchi
+    and Perona 2017).
 
     Parameters
     ----------

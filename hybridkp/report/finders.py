@@ -89,16 +89,17 @@ def score_finders(
         raise InputError("no finder has stored boxes: run `hybridkp bench-finders`")
     codes = np.unique([str(g) for g in dataset.groups], return_inverse=True)[1]
     points, scale = _gave_points(founds), error_scale(dataset, normalizer)[1]
+    figures: Callable[[Any], dict[str, float]] = (
+        partial(point_figures, scale=scale) if points else _box_percent
+    )
     truths = truths_of(dataset, normalizer) if points else []
     out = []
     for found in founds:
         if found.fingerprint != dataset.fingerprint:
             raise InputError(f"{found.finder}: its boxes are of other data ({found.data})")
-        judged: Sequence[Any]
-        if points:
-            judged, figures = judge_pictures(dataset, found, truths), partial(point_figures, scale=scale)
-        else:
-            judged, figures = _box_outcomes(dataset, found), _box_percent
+        judged: Sequence[Any] = (
+            judge_pictures(dataset, found, truths) if points else _box_outcomes(dataset, found)
+        )
         outcomes = [picture.outcome for picture in judged] if points else judged
         draws = _draws(judged, figures, codes)
         out.append(FinderScore(found.finder, found, judged, figures(judged), froc(outcomes), draws))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -114,7 +114,7 @@ def _outcome(dataset: Dataset, found: FoundBoxes, p: int) -> Outcome:
     its = dataset.samples[p].instances
     boxes = np.array([i.box_xywh for i in its]).reshape(-1, 4)
     areas = np.array([i.area for i in its], float)
-    columns = {
+    columns: dict[str, Any] = {
         "truth": [i.xy for i in its],
         "predicted": found.points[p],
         "scores": found.scores[p],
