@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ..files.lease import work_in
-from .display import FAILED, OK, Bar, Display, say, show_points_report
+from .display import Bar, Display, ended, say, show_points_report
 from .options import counts, executor_option, jobs_option, methods_option, results_folder, seeds_option
 
 NAME = "bench-points"
@@ -83,6 +83,4 @@ def run(args: argparse.Namespace) -> int:
                     f" pairs, which count as not matched; see {out / 'errors'}"
                 )
         show_points_report(found, pairs, out)
-    for name in display.failed:
-        say(f"hybridkp: {name} failed; its traceback is in {out / 'errors'}")
-    return FAILED if display.failed else OK
+    return ended(display, out)
