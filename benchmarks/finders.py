@@ -42,11 +42,11 @@ _FEW = "input_px=160,max_epochs=12,epoch_pictures=240"
 WHOLE: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "scenes": (
         *(60, 100),
-        ("hog+svm/sdm", "hog+svm[fast=true]/sdm", f"paf[{_FEW}]:sdm", f"onestage[{_FEW}]:sdm", "sdm"),
+        ("hog+svm/sdm", "sdm", "hog+svm[fast=true]/sdm", f"onestage[{_FEW}]:sdm"),
     ),
     "flies13": (
         *(60, 80),
-        ("hog+svm/sdm", f"paf[{_FEW},turns=180]:sdm", f"onestage[{_FEW},turns=180]:sdm", "sdm"),
+        ("hog+svm/sdm", "sdm", f"paf[{_FEW},turns=180]:sdm", f"onestage[{_FEW},turns=180]:sdm"),
     ),
 }
 

@@ -506,19 +506,31 @@ def _chosen_source(name: str, document: dict[str, Any]) -> str:
     return f"*{'; '.join(told)}; `python benchmarks/choose.py`; [every value](results/{name}.json). {WORDS}*"
 
 
+#: column of a bench of finders, or of methods of whole pictures -> heading and digits
+_OF_BOXES = {"ap": ("AP50:95, % [95 %]", 1), "ap50": ("AP50, %", 1), "recall": ("recall, %", 1)}
+_OF_BOXES |= {
+    "behind": ("AP to the first", 1),
+    "time": ("time / people", 2),
+    "fit": ("fit, s", 0),
+    "mb": ("model, MB", 2),
+}
+_OF_POINTS = {"oks_ap": ("OKS AP, % [95 %]", 1), "oks_ap_given": ("AP in given boxes, %", 1)}
+_OF_POINTS |= {"ap_ratio": ("AP found / given", 2), "objects_found": ("found, %", 1)}
+_OF_POINTS |= {
+    "false_per_picture": ("false a picture", 2),
+    "swapped": ("swapped, %", 1),
+    "error": ("error, %", 2),
+}
+_OF_POINTS |= {"error_given": ("error in given boxes, %", 2), "error_ratio": ("error found / given", 2)}
+_OF_POINTS |= {"time": ("time / people", 2), "fit": ("fit, s", 0)}
+
+
 def finders(name: str) -> str:
-    """Finders on one set: figures with the intervals that were stored with them, best AP first."""
+    """Finders, or methods, on one set: figures with the intervals stored with them, best AP first."""
     document = stored(name)
-    headings = [
-        "finder",
-        "kind",
-        "AP50:95, % [95 %]",
-        "AP50, %",
-        "recall, %",
-        "AP to the first",
-        "time / people",
-    ]
-    headings += ["fit, s", "model, MB"]
+    points = "oks_ap" in document["finders"][0]
+    columns = _OF_POINTS if points else _OF_BOXES
+    headings = ["method" if points else "finder", "kind", *(heading for heading, _ in columns.values())]
 
     def cell(row: dict[str, float | None], key: str, digits: int) -> str:
         text, (low, high) = one(row[key], digits), (row.get(f"{key}_{end}") for end in ("low", "high"))
@@ -527,9 +539,8 @@ def finders(name: str) -> str:
     def one(value: float | None, digits: int) -> str:
         return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
 
-    digits = {"ap": 1, "ap50": 1, "recall": 1, "behind": 1, "time": 2, "fit": 0, "mb": 2}
     lines = [
-        [f"`{row['finder']}`", row["kind"], *(cell(row, k, n) for k, n in digits.items())]
+        [f"`{row['finder']}`", row["kind"], *(cell(row, k, n) for k, (_, n) in columns.items())]
         for row in document["finders"]
     ]
     about = document["provenance"]
@@ -584,13 +595,15 @@ def tracking_again(name: str) -> str:
 
 
 def whole(name: str) -> str:
-    """Points in found boxes against points in given ones, in words."""
-    found = stored(name)
-    ratio, low, high = found["ratio"]
+    """Points in found boxes against points in given ones, of the best method with a finder, in words."""
+    document = stored(name)
+    row = next(row for row in document["finders"] if row["error_ratio"] is not None)
+    objects = next(fact for fact in document["facts"] if fact.endswith("objects"))
+    ratio, low, high = (row[f"error_ratio{end}"] for end in ("", "_low", "_high"))
     return (
-        f"At a score of one half `{found['method']}` finds {found['objects'] - found['missed']} of"
-        f" {found['objects']} objects; false finds: {found['false']}. On those that it finds, its points err"
-        f" by {found['nme_found']:.2f} % NME; by {found['nme_given']:.2f} % in the given boxes: a ratio of"
+        f"`{row['finder']}` finds {row['objects_found']:.0f} % of {objects} at a score of one half, with"
+        f" {row['false_per_picture']:.2f} false finds a picture. On those that it finds, its points err"
+        f" by {row['error']:.2f} %; by {row['error_given']:.2f} % in the given boxes: a ratio of"
         f" {ratio:.2f} [{low:.2f}, {high:.2f}]."
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -323,6 +324,52 @@ def test_a_cut_film_ends_with_one_line(film_file, tmp_path) -> None:
     cut.write_bytes(film_file.read_bytes()[:3000])
     with pytest.raises(InputError, match=r"cut\.mp4"):
         list(Film(cut).frames())
+
+
+def avi(jpegs: list[bytes], size_hw: tuple[int, int]) -> bytes:
+    """Pictures and silence as an AVI film of 25 frames a second."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+    (h, w), n = size_hw, len(jpegs)
+    head = chunk(b"avih", struct.pack("<14I", 40000, 0, 0, 16, n, 0, 2, 2**20, w, h, 0, 0, 0, 0))
+    kinds = (
+        (b"vidsMJPG", (1, 25, 0, n, 2**20), struct.pack("<IiiHH4s5I", 40, w, h, 1, 24, b"MJPG", *[0] * 5)),
+        (b"auds\0\0\0\0", (1, 8000, 0, 320 * n, 640), struct.pack("<HHIIHH", 1, 1, 8000, 8000, 1, 8)),
+    )
+    for kind, facts, form in kinds:
+        stream = chunk(b"strh", kind + struct.pack("<IHHI5I2I4H", 0, 0, 0, 0, *facts, 0, 0, 0, 0, w, h))
+        head += chunk(b"LIST", b"strl" + stream + chunk(b"strf", form))
+    parts = [chunk(b"00dc", jpeg) + chunk(b"01wb", bytes([128]) * 320) for jpeg in jpegs]
+    body = chunk(b"LIST", b"hdrl" + head) + chunk(b"LIST", b"movi" + b"".join(parts))
+    return chunk(b"RIFF", b"AVI " + body)
+
+
+def test_frames_that_cannot_be_decoded_and_sound_are_passed_over(tmp_path) -> None:
+    frames = list(Film2(12))
+    jpegs = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames]
+    for n in (0, 4, 5):
+        jpegs[n] = b"\xff\xd8" + bytes(len(jpegs[n]) - 2)
+    (tmp_path / "x.avi").write_bytes(avi(jpegs, SIZE))
+    found = list(Film(tmp_path / "x.avi").frames())
+    assert [f.number for f in found] == [1, 2, 3, *range(6, 12)]
+    assert [f.time for f in found] == pytest.approx([f.number / 25 for f in found], abs=2e-3)
+    for frame in found:
+        off = [np.abs(frame.image.astype(int) - own).mean() for own in frames]
+        assert int(np.argmin(off)) == frame.number
+
+
+@pytest.mark.parametrize("frames", [[next(iter(Film2(1)))], [np.full((*SIZE, 3), 90, np.uint8)] * 5])
+def test_a_film_of_one_frame_and_one_without_an_object(tmp_path, frames) -> None:
+    film = write_film(tmp_path / "x.mp4", frames)
+    found = follow_film(
+        Tracker(Sees()), film, tmp_path / "out", meta={"landmarks": ["a", "b", "c"]}, smooth=True
+    )
+    assert found["frames"] == len(frames) and found["tracks"] == (2 if len(frames) == 1 else 0)
+    document = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert len(document["images"]) == len(frames) and len(document["annotations"]) == found["tracks"]
+    assert len(list(Film(tmp_path / "out" / "film.mp4").frames())) == len(frames)
 
 
 class Stop(Exception):
