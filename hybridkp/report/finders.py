@@ -15,10 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..files import FoundBoxes
 from ..imaging.draw import RIGHT_COLOR, TRUTH_COLOR, WRONG_COLOR, draw_boxes, draw_landmarks
+from ..imaging.geometry import rescale
 from ..imaging.images import as_uint8
 from ..metrics import BOX_FIGURES, Metric, box_figures, box_outcome, box_overlap, froc
 from ..metrics.oks import Outcome
@@ -35,6 +37,7 @@ from .verdicts import count, host_marks, host_notes
 RESAMPLES = 300
 SURE = 0.5  #: score above which a box is drawn
 SHOWN = 3  #: pictures of each finder
+SHOWN_PX = 480  #: side up to which a small part of a picture is enlarged
 POINTS_NOTE = (
     "A method finds an object if, above its own threshold, a box overlaps the object's by half or the points"
     " have an OKS of one half; AP also counts what is below. Methods without a finder were given the boxes."
@@ -289,22 +292,38 @@ def _point_cases(dataset: Dataset, score: FinderScore) -> list[Picture]:
     wrong = [int((j.match < 0).sum() + j.false.sum() + j.swapped.any(1).sum()) for j in judged]
     for p in _chosen(wrong, [len(j.match) for j in judged]):
         j, sample, points = judged[p], dataset.samples[p], (score.found.points or ())[p]
-        its = [i for i in sample.instances if i.judged]
-        missed = [i.box_xywh for i, m in zip(its, j.match, strict=True) if m < 0]
-        image = draw_boxes(as_uint8(sample.image, sample.name), np.array(missed).reshape(-1, 4), TRUTH_COLOR)
-        for n, false in enumerate(j.false):
+        found, its = score.found.boxes[p][: len(j.false)], [i for i in sample.instances if i.judged]
+        true = np.array([i.box_xywh for i in its]).reshape(-1, 4)
+        image, corner, scale = _near(as_uint8(sample.image, sample.name), np.concatenate([true, found]))
+        shift = np.append(corner, [0, 0])
+        image = draw_boxes(image, scale * (true[j.match < 0] - shift), TRUTH_COLOR)
+        for box, xy, false in zip(found, points, j.false, strict=False):
             color = WRONG_COLOR if false else RIGHT_COLOR
-            image = draw_boxes(image, score.found.boxes[p][n], color)
-            image = draw_landmarks(image, points[n], skeleton=dataset.skeleton, color=color)
-        for instance, m, swapped in zip(its, j.match, j.swapped, strict=True):
-            if swapped.any():
-                image = draw_landmarks(
-                    image, points[m][swapped], truth=instance.xy[swapped], color=WRONG_COLOR
-                )
-        words = f"{int((~j.false).sum())} right, {int(j.false.sum())} false, {len(missed)} missed"
+            image = draw_boxes(image, scale * (box - shift), color)
+            image = draw_landmarks(image, rescale(xy - corner, scale), skeleton=dataset.skeleton, color=color)
+        for instance, m, there in zip(its, j.match, j.swapped, strict=True):
+            pair = [rescale(xy[there] - corner, scale) for xy in (points[m], instance.xy)]
+            image = draw_landmarks(image, pair[0], truth=pair[1], color=WRONG_COLOR) if there.any() else image
+        words = (
+            f"{int((~j.false).sum())} right, {int(j.false.sum())} false, {int((j.match < 0).sum())} missed"
+        )
         words += f", {count(int(j.swapped.sum()), 'point')} swapped" if j.swapped.any() else ""
         out.append(Picture(jpeg_uri(image), f"{sample.name}: {words}", sample.name, words))
     return out
+
+
+def _near(image: Array, boxes: Array) -> tuple[Array, Array, int]:
+    """The part of a picture around boxes (N, 4), enlarged where it is small; its corner (2,); how much."""
+    boxes, size = boxes[np.isfinite(boxes).all(1)], np.array(image.shape[1::-1])
+    if not len(boxes):
+        return image, np.zeros(2), 1
+    low, high = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
+    room = 0.3 * (high - low).max()
+    low = np.clip(np.floor(low - room), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(high + room), low + 1, size).astype(int)
+    scale = max(1, int(SHOWN_PX // (high - low).max()))
+    part = image[low[1] : high[1], low[0] : high[0]]
+    return cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR), low, scale
 
 
 def _cases(dataset: Dataset, score: FinderScore) -> list[Picture]:

@@ -179,30 +179,22 @@ HEAD = Metric(
 def columns_of(unit: str) -> tuple[Column, ...]:
     """The table's columns before those of any finder; ``unit`` is that of errors."""
 
-    hit = "boxes overlap by half, or points have an OKS of one half"
-
     def ends(key: str) -> tuple[str, str]:
         return f"{key}_low", f"{key}_high"
 
-    found = "of the objects that were found at the method's own threshold"
+    own = "at the method's own threshold"
+    found = (
+        f"share of the objects that were found {own}: boxes overlap by half, or points have an OKS of a half"
+    )
+    false = f"finds that are no object, {own}"
     return (
         Column.of(HEAD, ends=ends("oks_ap")),
         Column("oks_ap_given", "AP, given", "%", 1, "OKS AP where the boxes are given"),
         Column("ap_ratio", "AP found / given", "", 2, "ratio of the two", *ends("ap_ratio")),
-        Column(
-            "objects_found", "found", "%", 1, f"share of the objects that were found at that threshold: {hit}"
-        ),
-        Column(
-            "false_per_picture",
-            "false",
-            "a picture",
-            2,
-            "finds a picture that are no object, at that threshold",
-        ),
-        Column("swapped", "swapped", "%", 1, f"points {found} that lie on another object's landmark"),
-        Column("error", "error", unit, 2, f"mean error (NME) {found}", *ends("error")),
-        Column(
-            "error_given", "error, given", unit, 2, "mean error of the same objects where the boxes are given"
-        ),
+        Column("objects_found", "found", "%", 1, found),
+        Column("false_per_picture", "false", "a picture", 2, false),
+        Column("swapped", "swapped", "%", 1, "points of found objects that lie on another object's landmark"),
+        Column("error", "error", unit, 2, "mean error (NME) of the objects that were found", *ends("error")),
+        Column("error_given", "error, given", unit, 2, "that of the same objects where the boxes are given"),
         Column("error_ratio", "error found / given", "", 2, "ratio of the two", *ends("error_ratio")),
     )
