@@ -351,7 +351,7 @@ def rings(tmp_path) -> str:
     """A COCO folder of rings."""
     (tmp_path / "rings" / "images").mkdir(parents=True)
     coco = next(row for row in FORMATS if row.name == "coco")
-    for split, n, seed in (("train", 20, 0), ("val", 6, 1)):
+    for split, n, seed in (("train", 12, 0), ("val", 4, 1)):
         samples = [replace(s, name=f"{split}_{s.name}") for s in ring_samples(n, seed)]
         for sample in samples:
             cv2.imwrite(str(tmp_path / "rings" / "images" / sample.name), sample.image)
@@ -424,7 +424,7 @@ def test_bench_finders_stores_boxes_first_and_keeps_them(rings, tmp_path, capsys
     first = capsys.readouterr()
     assert first.out.index("hog+svm") < first.out.index("cascade"), "best first"
     stored = sorted((out / "found").glob("*.json"))
-    assert len(stored) == 2 and len(json.loads(stored[0].read_text())["pictures"]) == 6
+    assert len(stored) == 2 and len(json.loads(stored[0].read_text())["pictures"]) == 4
     result = json.loads((out / "results.json").read_text())["methods"]
     assert result[0]["ap50"] > 80 and result[0]["time"] > 0 and result[0]["ap_low"] <= result[0]["ap"]
     page = (out / "index.html").read_text()
