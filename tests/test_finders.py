@@ -42,7 +42,7 @@ _FITTED: dict[str, Finder] = {}
 def fitted(expression: str) -> Finder:
     """A finder of rings, fitted once in this file."""
     if expression not in _FITTED:
-        _FITTED[expression] = fit_finder(recipes.make_finder(expression), ring_samples(24, 0))
+        _FITTED[expression] = fit_finder(recipes.make_finder(expression), ring_samples(12, 0))
     return _FITTED[expression]
 
 
