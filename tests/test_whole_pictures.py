@@ -400,11 +400,13 @@ def test_from_train_to_the_runtime(tmp_path, capsys) -> None:
     assert len(document["annotations"]) == len(again["annotations"]) > 0
     for ours, theirs in zip(document["annotations"], again["annotations"], strict=True):
         np.testing.assert_allclose(theirs["keypoints"], ours["keypoints"], atol=0.05)
+    assert main(["evaluate", str(model), str(folder), "-o", str(tmp_path / "judged")]) == 0
+    (row,) = json.loads((tmp_path / "judged" / "results.json").read_text())["methods"]
+    assert row["oks_ap"] >= 0 and row["false_per_picture"] >= 0 and row["error_given"] is None
     # what has no place here is said in a line
     (tmp_path / "boxes.json").write_text(json.dumps({"images": [], "annotations": []}))
     for command, told in (
         ([*asked, "--boxes", str(tmp_path / "boxes.json"), "-o", str(tmp_path / "no")], "leave --boxes out"),
-        (["bench", str(folder), "--methods", "paf", "--out", str(tmp_path / "no")], "whole pictures"),
         (
             ["train", str(folder), "--method", "paf", "--finder", "hog+svm", "-o", str(model)],
             "finds its objects itself",
