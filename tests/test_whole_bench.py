@@ -186,7 +186,8 @@ def test_a_finder_of_two_methods_is_fitted_once_and_what_fails_stops_nobody(monk
     monkeypatch.setattr(WindowFinder, "fit", fit)
     rings = [replace(s, instances=tuple(i for i in s.instances if i.judged)) for s in ring_samples(8, 0)]
     data = Dataset("rings", ("middle",), tuple(rings))
-    problem = Problem(data, replace(data, name="val", samples=data.samples[:2]), size_hw=(32, 32))
+    others = [replace(s, group="other", name=f"other{i}") for i, s in enumerate(rings[:2])]
+    problem = Problem(data, replace(data, name="val", samples=tuple(others)), size_hw=(32, 32))
     broken = LIGHT.replace("=6", "=7")
     names = f"{LIGHT}/mean-shape", f"{broken}/mean-shape", f"{LIGHT}/hog+ridge"
     made = {name: make_method(name) for name in names}

@@ -38,7 +38,8 @@ EXAMPLES = """\
 A run that was stopped goes on when the same command is given again: finished methods are kept, a
 network goes on after its last whole epoch.
 Methods that find their objects themselves are compared on whole pictures: in the boxes that they find and, if
-they have a finder, in the given ones; methods without a finder stand beside them in the given ones."""
+they have a finder, in the given ones; methods without a finder stand beside them in the given ones. They are
+fitted one after the other."""
 
 QUICK_TRAIN = 600  #: training pictures with --quick
 

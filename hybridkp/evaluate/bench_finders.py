@@ -28,7 +28,7 @@ from ..imaging.images import as_uint8
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Array, Finder, InputError, Problem
 from .apply import train
-from .bench_landmarks import with_seed
+from .bench_landmarks import check_parts, with_seed
 from .executors import AnyExecutor, Elsewhere, elsewhere, until_visible
 from .processes import error_path, file_name, host, one_line
 from .stored import model_path
@@ -71,11 +71,14 @@ def bench_finders(
     Raises
     ------
     InputError
-        For data without objects, when another run works in ``out``, and when all failed.
+        For data without objects, when another run works in ``out``, and when all failed; where points are
+        asked for, also for errors of the data that make figures wrong, as by :func:`.bench`.
     """
     out, tell = Path(out), progress or (lambda *_: None)
     if not any(len(s.instances) for s in problem.val):
         raise InputError(f"{problem.val.name}: no picture shows an object")
+    if not all(isinstance(finder, Finder) for finder in finders.values()):
+        check_parts(problem)
     about = {"train": problem.train.fingerprint, "seed": seed, **(settings or {})}
     made: dict[str, FoundBoxes] = {}
     failed: list[str] = []

@@ -103,7 +103,7 @@ def bench(
         check_crops_only(name, estimator)
     problem = seeing(problem, *(estimator for _, estimator in items))
     seeds = [int(s) for s in dict.fromkeys(seeds)]
-    errors = _check_parts(problem)
+    errors = check_parts(problem)
     entries = [_Entry(name, seed, with_seed(estimator, seed)) for name, estimator in items for seed in seeds]
     with work_in(out):
         return _bench(
@@ -191,7 +191,7 @@ def with_seed(estimator: Any, seed: int) -> Any:
 # --------------------------------------------------------------------------------------------
 
 
-def _check_parts(problem: Problem) -> list[str]:
+def check_parts(problem: Problem) -> list[str]:
     """The errors that make figures wrong, a line each; raised unless the problem says anyway."""
     train, val = problem.train, problem.val
     for part in (train, val):
