@@ -209,7 +209,7 @@ ROOMS: dict[str, set[str]] = {
         "structures",
         "yaml",
     },
-    "peers": {"cv2", "datasets", "dlib", "files", "imaging", "numpy", "sklearn", "structures"},
+    "peers": {"cv2", "datasets", "detection", "dlib", "files", "imaging", "numpy", "sklearn", "structures"},
     "points": {"cv2", "descriptors", "files", "imaging", "numpy", "sklearn", "structures"},
     "recipes": {
         "deep",

@@ -15,8 +15,8 @@ from hybridkp.datasets import convert_dataset, from_arrays, load_dataset
 from hybridkp.evaluate import ask_ready_made, evaluate, fuse_rows
 from hybridkp.files import load_model, save_model
 from hybridkp.peers import OnnxLandmarks
-from hybridkp.recipes import make_method, make_rule
-from hybridkp.structures import Dataset, InputError, Predictions
+from hybridkp.recipes import make_finder, make_method, make_rule
+from hybridkp.structures import Dataset, InputError, Instance, Predictions, Sample
 
 onnx = pytest.importorskip("onnx", reason="the extra 'onnx'")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -232,3 +232,45 @@ def test_what_learns_is_no_row(squares: Path, tmp_path: Path) -> None:
         evaluate(
             [], load_dataset(squares / "data"), out=tmp_path, predictions={"x": make_method("hog+ridge")}
         )
+
+
+@pytest.mark.parametrize(
+    ("outputs", "options"),
+    [
+        (
+            {"o": np.transpose([[[24.0, 28, 16, 8, 0.2, 0.9]] * 2 + [[9.0, 9, 4, 4, 0, 0]] * 9], (0, 2, 1))},
+            "",
+        ),
+        ({"o": np.transpose([[[24.0, 28, 16, 8, 0.9]] + [[9.0, 9, 4, 4, 0]] * 9], (0, 2, 1))}, ""),
+        ({"o": [[[16.0, 24, 32, 32, 0.9, 2], [0, 24, 8, 32, 0.9, 1]]]}, "category=2,"),
+        ({"b": [[16.0, 24, 32, 32]], "n": [1.0], "s": [0.9]}, ""),
+        ({"b": [[[0.25, 0.375, 0.5, 0.5]]], "s": [[0.9]]}, "unit=share,"),
+    ],
+)
+def test_boxes_of_others_come_back_to_the_picture(tmp_path, outputs, options) -> None:
+    net = says(tmp_path / "net.onnx", **outputs)
+    finder = make_finder(f'onnx[{options}file="{net}"]')
+    image = np.zeros((40, 80, 3), np.uint8)  # in 64 x 64: by 0.8, and 16 px down
+    boxes, score = finder.find(image)
+    np.testing.assert_allclose(boxes, [[20, 10, 20, 10]], atol=1e-4)
+    assert score == pytest.approx([0.9], abs=1e-4)
+    own = [Instance([[25.0, 15]], box_xywh=[22, 12, 20, 10]), Instance([[60.0, 30]], box_xywh=[50, 20, 9, 9])]
+    samples = [Sample(f"{i}.png", lambda: image, tuple(own), str(i)) for i in range(4)]
+    model = finder.fit(samples)
+    save_model(model, tmp_path / "m.hkp")
+    net.unlink()
+    boxes, score = load_model(tmp_path / "m.hkp").find(image)
+    np.testing.assert_allclose(boxes, [[22, 12, 20, 10]], atol=1e-3)
+
+
+def test_boxes_that_nobody_knows_are_told(tmp_path) -> None:
+    for outputs, options, told in (
+        ({"o": [[1.0, 2]]}, "", "no boxes that are known"),
+        ({"o": [[[1.0, 1, 1, 1, 1]] * 9]}, "category=3,", "none with the number 3"),
+        ({"a": [1.0], "b": [2.0]}, "", r"no boxes \(N, 4\)"),
+    ):
+        net = says(tmp_path / "net.onnx", **outputs)
+        with pytest.raises(InputError, match=told):
+            make_finder(f'onnx[{options}file="{net}"]').find(np.zeros((9, 9), np.uint8))
+    with pytest.raises(InputError, match="give the file"):
+        make_finder("onnx").find(np.zeros((9, 9), np.uint8))

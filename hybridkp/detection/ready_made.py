@@ -23,7 +23,7 @@ from ..structures import Array, InputError, Sample
 from .boxes_math import corrected, corrections, objects_of, suppress
 
 
-class _ReadyMade(BaseEstimator):
+class ReadyMade(BaseEstimator):
     """A finder whose boxes and raw scores come from elsewhere.
 
     Without a fit its boxes are taken as they are, and a score is the logistic function of the raw one.
@@ -68,7 +68,7 @@ class _ReadyMade(BaseEstimator):
 
 
 @dataclass(eq=False, repr=False)
-class CascadeFinder(_ReadyMade):
+class CascadeFinder(ReadyMade):
     """A boosted cascade in OpenCV's XML format (Viola & Jones 2001), of Haar or LBP features.
 
     Parameters
@@ -107,7 +107,7 @@ class CascadeFinder(_ReadyMade):
 
 
 @dataclass(eq=False, repr=False)
-class FaceNetFinder(_ReadyMade):
+class FaceNetFinder(ReadyMade):
     """OpenCV's face network, ``cv2.FaceDetectorYN`` (YuNet; Wu et al. 2023), by its ONNX file.
 
     Parameters

@@ -114,7 +114,7 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
     def input_hw(self) -> tuple[int, int]:
         """Height and width of the network's input, px; :data:`SIDE` where the file leaves them open."""
         try:
-            return _layout(declared(self._bytes())[1])[1]
+            return layout_of(declared(self._bytes())[1])[1]
         except InputError as error:
             raise error if self.file in str(error) else InputError(f"{self.file}: {error}") from None
 
@@ -153,7 +153,7 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
         graph = bytes(np.asarray(self.graph_, np.uint8))
         names, shape = declared(graph)
         run = open_graph(graph, self.engine, None, names)
-        layout, size_hw = _layout(shape)
+        layout, size_hw = layout_of(shape)
         matrix = crop_matrix([0, 0, *self.size_hw_[::-1]], size_hw, 1.0)
         back = invert_affine(matrix)
 
@@ -168,16 +168,8 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
         return ask
 
     def _run(self, run: Ask, image: Array, layout: str) -> list[Array]:
-        picture = image[..., ::-1] if self.colour == "rgb" else image
-        if layout.endswith("1"):
-            picture = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
         pixels = self.pixels if self.pixels != "auto" else "unit" if self.output == "yolo" else "imagenet"
-        mean, deviation = (np.array(v, np.float32) for v in PIXELS[pixels])
-        if self.colour == "bgr":
-            mean, deviation = mean[::-1], deviation[::-1]
-        values = (picture - mean[: picture.shape[-1]]) / deviation[: picture.shape[-1]]
-        axes = (2, 0, 1) if layout.startswith("chw") else (0, 1, 2)
-        return run(np.ascontiguousarray(values.transpose(axes)[None], np.float32))
+        return run(as_input(image, layout, pixels, self.colour))
 
     def _whole(self, outputs: list[Array], size_hw: tuple[int, int]) -> tuple[Array, Array]:
         """All points, (M, 2) px of the input and (M,): M is what the shapes say."""
@@ -224,13 +216,26 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
 # --------------------------------------------------------------------------------------------
 
 
-def _layout(shape: tuple[int, ...]) -> tuple[str, tuple[int, int]]:
+def layout_of(shape: tuple[int, ...]) -> tuple[str, tuple[int, int]]:
     """("chw3", "chw1", "hwc3" or "hwc1", (h, w)) of a declared input; open sizes are :data:`SIDE`."""
     if len(shape) == 4 and shape[0] in (0, 1):
         for axes, channels, (h, w) in (("chw", shape[1], shape[2:]), ("hwc", shape[3], shape[1:3])):
             if channels in (1, 3) and max(h, w) <= MAX_SIDE:
                 return f"{axes}{channels}", (h or SIDE, w or SIDE)
     raise InputError(f"its input {shape} is no picture (1, 3, height, width)")
+
+
+def as_input(image: Array, layout: str, pixels: str, colour: str) -> Array:
+    """(1, C, H, W) or (1, H, W, C) float32 of a picture (H, W, 3) BGR, by :data:`PIXELS`."""
+    picture = image[..., ::-1] if colour == "rgb" else image
+    if layout.endswith("1"):
+        picture = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
+    mean, deviation = (np.array(v, np.float32) for v in PIXELS[pixels])
+    if colour == "bgr":
+        mean, deviation = mean[::-1], deviation[::-1]
+    values = (picture - mean[: picture.shape[-1]]) / deviation[: picture.shape[-1]]
+    axes = (2, 0, 1) if layout.startswith("chw") else (0, 1, 2)
+    return np.ascontiguousarray(values.transpose(axes)[None], np.float32)
 
 
 # --------------------------------------------------------------------------------------------

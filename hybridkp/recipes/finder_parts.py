@@ -24,6 +24,7 @@ _ROWS = (
         'OpenCV\'s face network, facenet[file="yunet.onnx"]',
         "deep",
     ),
+    Row("finder", "onnx", ".peers:OnnxBoxes", 'another\'s box detector, onnx[file="net.onnx"]', "peer"),
     Row(
         "finder",
         "centernet",
