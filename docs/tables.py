@@ -522,6 +522,7 @@ _OF_POINTS |= {
     "error": ("error, %", 2),
 }
 _OF_POINTS |= {"error_given": ("error in given boxes, %", 2), "error_ratio": ("error found / given", 2)}
+_OF_POINTS |= {"median_ratio": ("median ratio", 2)}
 _OF_POINTS |= {"time": ("time / people", 2), "fit": ("fit, s", 0)}
 
 

@@ -139,6 +139,7 @@ def point_figures(pictures: Sequence[JudgedPicture], scale: float = 100.0) -> di
     given = [p.given for p in pictures if p.given is not None]
     ap_given = _precision(given)[0] if given else math.nan
     mean, mean_told = _mean(error[both]), _mean(told[both])
+    ratios = error[both & (told > 0)] / told[both & (told > 0)]
     return {
         "oks_ap": 100 * ap,
         "oks_ap50": 100 * ap50,
@@ -150,6 +151,7 @@ def point_figures(pictures: Sequence[JudgedPicture], scale: float = 100.0) -> di
         "error": scale * _mean(error[known]),
         "error_given": scale * mean_told,
         "error_ratio": mean / mean_told if mean_told > 0 else math.nan,
+        "median_ratio": float(np.median(ratios)) if len(ratios) else math.nan,
     }
 
 
@@ -196,5 +198,6 @@ def columns_of(unit: str) -> tuple[Column, ...]:
         Column("swapped", "swapped", "%", 1, "points of found objects that lie on another object's landmark"),
         Column("error", "error", unit, 2, "mean error (NME) of the objects that were found", *ends("error")),
         Column("error_given", "error, given", unit, 2, "that of the same objects where the boxes are given"),
-        Column("error_ratio", "error found / given", "", 2, "ratio of the two", *ends("error_ratio")),
+        Column("error_ratio", "error found / given", "", 2, "ratio of the two means", *ends("error_ratio")),
+        Column("median_ratio", "median ratio", "", 2, "median over objects of the ratio of their two errors"),
     )
