@@ -507,23 +507,23 @@ def _chosen_source(name: str, document: dict[str, Any]) -> str:
 
 
 #: column of a bench of finders, or of methods of whole pictures -> heading and digits
+_COSTS = {"time": ("time / people", 2), "fit": ("fit, s", 0)}
 _OF_BOXES = {"ap": ("AP50:95, % [95 %]", 1), "ap50": ("AP50, %", 1), "recall": ("recall, %", 1)}
-_OF_BOXES |= {
-    "behind": ("AP to the first", 1),
-    "time": ("time / people", 2),
-    "fit": ("fit, s", 0),
-    "mb": ("model, MB", 2),
-}
-_OF_POINTS = {"oks_ap": ("OKS AP, % [95 %]", 1), "oks_ap_given": ("AP in given boxes, %", 1)}
-_OF_POINTS |= {"ap_ratio": ("AP found / given", 2), "objects_found": ("found, %", 1)}
-_OF_POINTS |= {
+_OF_BOXES |= {"behind": ("AP to the first", 1), **_COSTS, "mb": ("model, MB", 2)}
+_OF_POINTS = {
+    "oks_ap": ("OKS AP, % [95 %]", 1),
+    "oks_ap_given": ("in given boxes, %", 1),
+    "ap_ratio": ("ratio", 2),
+    "objects_found": ("found, %", 1),
     "false_per_picture": ("false a picture", 2),
     "swapped": ("swapped, %", 1),
     "error": ("error, %", 2),
+    "error_given": ("in given boxes, %", 2),
+    "error_ratio": ("ratio", 2),
+    "median_ratio": ("median ratio", 2),
+    **_COSTS,
 }
-_OF_POINTS |= {"error_given": ("error in given boxes, %", 2), "error_ratio": ("error found / given", 2)}
-_OF_POINTS |= {"median_ratio": ("median ratio", 2)}
-_OF_POINTS |= {"time": ("time / people", 2), "fit": ("fit, s", 0)}
+_WITH_ENDS = ("oks_ap", "ap_ratio", "error", "error_ratio")
 
 
 def finders(name: str) -> str:
@@ -535,7 +535,8 @@ def finders(name: str) -> str:
 
     def cell(row: dict[str, float | None], key: str, digits: int) -> str:
         text, (low, high) = one(row[key], digits), (row.get(f"{key}_{end}") for end in ("low", "high"))
-        return text if low is None else f"{text} [{one(low, digits)}, {one(high, digits)}]"
+        bare = low is None or (points and key not in _WITH_ENDS)
+        return text if bare else f"{text} [{one(low, digits)}, {one(high, digits)}]"
 
     def one(value: float | None, digits: int) -> str:
         return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
