@@ -9,5 +9,6 @@ from .presence import WithPresence as WithPresence
 from .refiner import SubpixelRefiner as SubpixelRefiner
 from .senses import SenseRegressor as SenseRegressor
 from .shape import PointDistribution as PointDistribution
+from .upright import Upright as Upright
 from .voting import HoughForest as HoughForest
 from .words import WordDetector as WordDetector

@@ -339,6 +339,14 @@ _STEPS = (
         changes=True,
     ),
     Row(
+        "step",
+        "upright",
+        ".landmarks:Upright",
+        "objects at any angle: turns the crop upright first",
+        holds="detector",
+        changes=True,
+    ),
+    Row(
         "step", "subpixel", ".landmarks:SubpixelRefiner", "a classical refiner", "classical", inside=_REFINED
     ),
     Row("step", "ink", ".landmarks:InkRefiner", "corners of lines of print", "classical", inside=_REFINED),

@@ -1,0 +1,80 @@
+"""How a whole crop looks on rings about its middle, where turning it only shifts what is seen.
+
+NumPy and OpenCV alone: an exported model runs from here.  Grey crops (H, W) come in, rows (A, C) go out:
+A directions from the middle, C gradient channels of all rings there.  Only the disc inside the crop is read,
+since what lies outside it is turned out of sight.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from ..imaging.geometry import rescale
+from ..structures import Array
+from .fast_descent import channel_maps
+
+N_TURNS = 48
+N_RINGS = 8
+N_ORIENTATIONS = 8
+ACROSS = 2  #: px of the polar picture per direction
+ALONG = 3  #: and per ring
+SIGMA = 1.5  #: px of the polar picture
+WRAP = 12  #: px of it, a whole number of directions, repeated at both ends
+
+
+@lru_cache(maxsize=8)
+def _places(size_hw: tuple[int, int]) -> tuple[Array, Array]:
+    """Where the polar picture reads a crop of that size: x and y, (N_TURNS * ACROSS + 2 WRAP, radii) each."""
+    n = N_TURNS * ACROSS
+    # its pixels lie evenly about the direction that they are summed up in
+    angle = 2 * np.pi * rescale(np.arange(-WRAP, n + WRAP), 1 / ACROSS) / N_TURNS
+    radius = (np.arange(N_RINGS * ALONG) + 0.5) * min(size_hw) / (2 * N_RINGS * ALONG)
+    centre_y, centre_x = (np.array(size_hw) - 1) / 2
+    x = centre_x + np.cos(angle)[:, None] * radius
+    y = centre_y + np.sin(angle)[:, None] * radius
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def polar_row(grey: Array) -> Array:
+    """(N_TURNS, N_RINGS * N_ORIENTATIONS) float32: roots of gradient channels, along and across the rings.
+
+    A crop turned clockwise by one of ``N_TURNS`` steps has its rows one further.
+    """
+    side = 2 * N_RINGS * ALONG
+    shrink = side / min(grey.shape)
+    if shrink < 1:
+        h, w = (round(length * shrink) for length in grey.shape)
+        grey = cv2.resize(grey, (w, h), interpolation=cv2.INTER_AREA)
+    picture = cv2.remap(grey, *_places(grey.shape[:2]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    ((channels, _),) = channel_maps(picture, N_ORIENTATIONS, (SIGMA,))
+    ours = channels[WRAP : len(channels) - WRAP]
+    cells = ours.reshape(N_TURNS, ACROSS, N_RINGS, ALONG, N_ORIENTATIONS).mean(axis=(1, 3))
+    return np.sqrt(cells).reshape(N_TURNS, -1)
+
+
+def shifts_of(rule: Array) -> Array:
+    """(A * C, A): the filter (A, C), as it answers to each turn of a row."""
+    return np.stack([np.roll(rule, turn, axis=0).ravel() for turn in range(len(rule))], axis=1)
+
+
+def correlation_filter(rows: Array, degrees: Array, width: float, penalty: float) -> Array:
+    """The filter (A, C) whose answer to rows (B, A, C) is a bump about each one's turn (B,).
+
+    Ridge regression to a Gaussian of ``width`` directions; all shifts of a row count as rows of their own,
+    so that each frequency has a solution by itself (Bolme et al., CVPR 2010, with several channels as in
+    Kiani Galoogahi et al., ICCV 2013).
+    """
+    n, a, c = rows.shape
+    away = (np.arange(a) - degrees[:, None] / 360 * a + a / 2) % a - a / 2
+    wanted = np.fft.rfft(np.exp(-(away**2) / (2 * width**2)), axis=1)
+    seen = np.fft.rfft(rows, axis=1)
+    ridge = penalty * float((np.abs(seen) ** 2).mean()) * n
+    learned = np.empty((a // 2 + 1, c), complex)
+    for k in range(len(learned)):
+        of = seen[:, k]
+        learned[k] = np.linalg.solve(of.conj().T @ of + ridge * np.eye(c), of.conj().T @ wanted[:, k])
+    # the answer at a turn s is the sum over a of row[a] * filter[a - s]
+    return np.fft.irfft(learned, n=a, axis=0)[-np.arange(a) % a].astype(np.float32)

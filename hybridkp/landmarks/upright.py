@@ -1,0 +1,267 @@
+"""Objects at any angle: a rule says the turn of a crop, the detector sees the crop upright.
+
+The learning; what is learned is applied in :mod:`.nodes.upright`.  Shapes: crops (B, H, W[, 3]), points
+(B, K, 2), scores (B, K).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ..imaging.crops import move_modality
+from ..imaging.geometry import apply_affine, flip_image, similarity
+from ..imaging.images import check_batch, check_crops, crops_to_grey
+from ..memory import fitted
+from ..memory.budget import affordable
+from ..structures import (
+    Array,
+    Batch,
+    DetectorMixin,
+    InputError,
+    Prediction,
+    check_xy,
+    predict_all,
+    stack_rows,
+)
+from .nodes.upright import MOST, TurnRule, about_middle, angle_of, peaks
+from .polar import correlation_filter, polar_row, shifts_of
+from .preparing import group_parts, some_rows
+
+FOLDS = 5
+TURNED = 0.5  #: of the crops that the detector learns from
+ROUNDS = 5  #: of laying shapes over their mean
+WIDTH = 3.0  #: directions; of the bump that the rule's answer is to be
+NEAR = 30.0  #: degrees; a turn that is off by more is none that the detector can mend
+COVER = 0.99  #: of crops one of whose candidates should be near
+EXTRA = 0.1  #: looks per crop that further candidates may cost
+
+
+class Upright(DetectorMixin, BaseEstimator):
+    """A detector for objects at any angle, of one that sees them upright.
+
+    A rule says by how much the crop's object is turned; the crop is turned back, the detector is asked, and
+    its points are turned forth.  Where the rule is unsure the detector is asked at several turns, and the one
+    with the highest scores counts: behind the step ``presence`` these fall where no object is seen.  Points
+    that are still turned ask for a second look.
+
+    Upright is what most training objects are: each one's turn is that of its points against their mean
+    shape, so that no further labels are needed.  The rule is a correlation filter over gradient channels on
+    rings about the crop's middle (:mod:`.polar`): one linear template, compared at all turns at once.  The
+    detector learns from crops as the rule will show them: turned by as much as it is off where it was left
+    out, half of them with corners that have been turned out of sight.
+
+    Parameters
+    ----------
+    detector : Detector, unfitted; cloned, never changed
+    turns : degrees to either side that objects may be turned by, 180 for any direction
+    penalty : ridge of the rule, in units of its rows' mean power
+    max_pictures : training crops that the rule learns from, a random part of them
+    random_state : int
+
+    Attributes
+    ----------
+    detector_ : the fitted detector, of upright crops
+    mean_ : (K, 2) upright mean shape, crop px
+    filter_, centre_, margin_ : of the rule, see :class:`.nodes.upright.TurnRule`
+    off_ : (B,) degrees by which the rule was off on training crops that it had not seen
+
+    Examples
+    --------
+    >>> from hybridkp.checks import make_problem
+    >>> from hybridkp.landmarks import HolisticRegressor
+    >>> images, xy, groups, flip = make_problem(40)
+    >>> model = Upright(HolisticRegressor()).fit(images, xy, groups=groups)
+    >>> upside_down = np.ascontiguousarray(images[:, ::-1, ::-1])
+    >>> off = np.linalg.norm(63 - model.predict(upside_down) - xy, axis=2)
+    >>> bool(np.median(off) < 3)
+    True
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        turns: float = 180.0,
+        penalty: float = 0.01,
+        max_pictures: int = 1000,
+        random_state: int = 0,
+    ) -> None:
+        self.detector = detector
+        self.turns = turns
+        self.penalty = penalty
+        self.max_pictures = max_pictures
+        self.random_state = random_state
+
+    def fit(
+        self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
+    ) -> Upright:
+        """Learn from crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled.
+
+        Raises
+        ------
+        InputError
+            For ``turns`` outside 0 to 180, a ``penalty`` that is not positive, fewer than two
+            ``max_pictures``, and a single landmark, which has no direction.
+        """
+        if not 0 < self.turns <= 180 or not self.penalty > 0 or self.max_pictures < 2:
+            raise InputError(
+                "upright: turns must lie in 0 to 180, penalty be positive, and max_pictures at least 2"
+            )
+        images = check_batch(images)
+        truth = check_xy(xy, len(images))
+        if truth.shape[1] < 2:
+            raise InputError("upright: one landmark has no direction; leave the step out")
+        rng = np.random.default_rng(self.random_state)
+        size = float(np.prod(images.shape[1:]))  # bytes
+        rows = some_rows(truth, affordable(len(truth), 3 * size, "upright"), rng)
+        names = np.arange(len(truth)) if groups is None else np.asarray(groups)
+        images, truth, names = images[rows], truth[rows], names[rows]
+        self.size_hw_ = tuple(images.shape[1:3])
+        lie = turns_of(truth)
+        shown = rng.uniform(-self.turns, self.turns, len(truth)) * (rng.random(len(truth)) < TURNED)
+        turned = turned_batch(images, shown)
+        back = -self._learn_rule(images, turned, lie, shown, names, flip is not None, rng)
+        seen, change = turned_batch(turned, back), shown + back
+        points = [turned_points(xy, d, self.size_hw_) for xy, d in zip(truth, change, strict=True)]
+        upright = [turned_points(xy, -d, self.size_hw_) for xy, d in zip(truth, lie, strict=True)]
+        self.mean_ = np.nanmean(upright, axis=0)
+        self.detector_ = fitted(self.detector, seen, np.stack(points), groups=names, flip=flip)
+        return self
+
+    def _learn_rule(
+        self,
+        images: Any,
+        turned: Any,
+        lie: Array,
+        shown: Array,
+        names: Array,
+        mirror: bool,
+        rng: np.random.Generator,
+    ) -> Array:
+        """The rule, and (B,) by how much it says that crops ``turned`` by ``shown`` degrees are turned.
+
+        Each is left out by its group.  Where the rule fails, another crop's error takes the place.
+        """
+        learned = np.sort(rng.permutation(len(lie))[: self.max_pictures])
+        greys = crops_to_grey(check_crops(images[learned]))
+        parts = [(np.stack([polar_row(grey) for grey in greys]), lie[learned])]
+        if mirror:
+            parts.append((np.stack([polar_row(flip_image(grey)) for grey in greys]), -lie[learned]))
+        seen = np.stack([polar_row(grey) for grey in crops_to_grey(check_crops(turned))])
+        fold = group_parts(names.astype(str), FOLDS, rng)
+        answers = np.empty((len(lie), seen.shape[1]), np.float32)
+        for i in np.unique(fold):
+            left_out = fold == i
+            kept = ~left_out[learned] if fold.any() else left_out[learned]
+            kept = kept if kept.any() else ~kept
+            rule, centre = self._rule([(rows[kept], degrees[kept]) for rows, degrees in parts])
+            answers[left_out] = (seen[left_out] - centre).reshape(left_out.sum(), -1) @ shifts_of(rule)
+        self.filter_, self.centre_ = self._rule(parts)
+        found = [peaks(answer, self.turns)[:MOST] for answer in answers]
+        self.off_ = _apart(np.array([first[0][0] for first in found]), lie + shown)
+        self.margin_ = margin_of(found, lie + shown)
+        good = self.off_[np.abs(self.off_) <= NEAR]
+        error = np.where(
+            np.abs(self.off_) <= NEAR, self.off_, rng.choice(good if len(good) else [0.0], len(lie))
+        )
+        return lie + shown + error
+
+    def _rule(self, parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+        """Filter (A, C) and centre (C,)."""
+        rows, degrees = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        centre = rows.mean(axis=(0, 1))
+        return correlation_filter(rows - centre, degrees, WIDTH, self.penalty), centre
+
+    def predict_all(self, images: Any) -> Prediction:
+        """All that the detector says, of crops as they are."""
+        check_is_fitted(self, "detector_")
+        images = check_batch(images, self.size_hw_)
+        if len(images) == 0:
+            return predict_all(self.detector_, images)
+        rule = TurnRule(self.filter_, self.centre_, self.margin_, self.turns, self.mean_)
+
+        def ask(rows: Sequence[int], degrees: Sequence[float]) -> list[Prediction]:
+            found = predict_all(self.detector_, turned_batch(images[np.asarray(rows)], np.asarray(degrees)))
+            return [found[i] for i in range(len(rows))]
+
+        return Prediction.stacked(rule.look(list(crops_to_grey(check_crops(images))), ask))
+
+    def predict_with_score(self, images: Any) -> tuple[Array, Array]:
+        """(B, K, 2) float32 in crop px and (B, K) float32 in 0..1."""
+        found = self.predict_all(images)
+        return found.xy, found.score
+
+    def held(self) -> list[tuple[str, Any]]:
+        """The detector of upright crops."""
+        return [("upright", self.detector_)]
+
+    def runtime_node(self) -> dict[str, Any]:
+        return {
+            "kind": "landmarks.upright",
+            "detector": self.detector_.runtime_node(),
+            "filter": self.filter_,
+            "centre": self.centre_,
+            "margin": self.margin_,
+            "turns": float(self.turns),
+            "mean": self.mean_,
+        }
+
+
+def turns_of(truth: Array) -> Array:
+    """(B,) degrees, clockwise, by which shapes (B, K, 2), NaN = not labelled, are turned against their mean.
+
+    The mean is that of the shapes laid over each other, and stands as most of them do.
+    """
+    mean = truth[int(np.isfinite(truth[..., 0]).sum(axis=1).argmax())]
+    for _ in range(ROUNDS):
+        maps = similarity(truth, np.broadcast_to(mean, truth.shape))
+        mean = np.nanmean(apply_affine(maps, truth), axis=0)
+    angle = angle_of(maps)
+    usual = np.angle(np.exp(1j * np.deg2rad(angle)).mean(), deg=True)
+    return _apart(usual, angle)
+
+
+def turned_points(xy: Array, degrees: float, size_hw: tuple[int, int]) -> Array:
+    """Points (K, 2) of a crop that is turned about its middle."""
+    return apply_affine(about_middle(size_hw, degrees), xy)
+
+
+def turned_batch(images: Any, degrees: Array) -> Any:
+    """Crops, of all modalities, turned by (B,) degrees, clockwise on screen."""
+    size_hw = (int(images.shape[1]), int(images.shape[2]))
+    maps = [about_middle(size_hw, float(each)) for each in degrees]
+
+    def change(name: str, rows: Any) -> Any:
+        moved = [move_modality(name, row, m, size_hw) for row, m in zip(rows, maps, strict=True)]
+        return stack_rows(name, moved)
+
+    return images.map_pictures(change) if isinstance(images, Batch) else change("image", images)
+
+
+def margin_of(found: Sequence[Sequence[tuple[float, float]]], turns: Array) -> float:
+    """How far an answer may lie below the best and still be tried, from those about held-out crops.
+
+    So far that :data:`COVER` of the crops have a candidate near their turn, if that costs no more than
+    :data:`EXTRA` looks a crop.
+    """
+    short = [np.array([first[0][1] - answer for _, answer in first]) for first in found]
+    near = [
+        np.abs(_apart(np.array([d for d, _ in first]), t)) <= NEAR
+        for first, t in zip(found, turns, strict=True)
+    ]
+    needed = [float(s[n].min()) if n.any() else np.inf for s, n in zip(short, near, strict=True)]
+    enough = np.sort(needed)[min(int(COVER * len(needed)), len(needed) - 1)]
+    further = np.sort(np.concatenate([s[1:] for s in short]))
+    most = int(EXTRA * len(needed))
+    dear = further[most] if most < len(further) else np.inf
+    return float(min(enough, dear * (1 - 1e-6), further[-1] if len(further) else 0.0))
+
+
+def _apart(first: Array, second: Array) -> Array:
+    """Degrees from the second to the first, -180 to 180."""
+    return (np.asarray(first) - second + 180) % 360 - 180

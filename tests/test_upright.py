@@ -1,0 +1,149 @@
+"""Objects at any angle: the turn is told, the crop made upright, the points turned back."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from hybridkp import recipes, runtime
+from hybridkp.checks import make_problem
+from hybridkp.files import load_model, save_model
+from hybridkp.fusion import WithCovariance
+from hybridkp.imaging.geometry import apply_affine, warp
+from hybridkp.landmarks import HolisticRegressor, MeanShape, Upright, WithPresence
+from hybridkp.landmarks.nodes.upright import about_middle, peaks
+from hybridkp.landmarks.polar import N_TURNS, correlation_filter, polar_row, shifts_of
+from hybridkp.landmarks.upright import margin_of, turns_of
+from hybridkp.structures import Batch, InputError, predict_all
+
+TRAIN, TEST = make_problem(60), make_problem(24, random_state=1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    images, xy, groups, flip = TRAIN
+    return Upright(HolisticRegressor()).fit(images, xy, groups=groups, flip=flip)
+
+
+def turned(images, xy, degrees):
+    matrix = about_middle(images.shape[1:3], degrees)
+    return np.stack([warp(image, matrix, image.shape[:2]) for image in images]), apply_affine(matrix, xy)
+
+
+def test_a_quarter_turn_shifts_the_rows():
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (80, 64), dtype=np.uint8)
+    square = np.ascontiguousarray(grey[8:72])
+    row = polar_row(square)
+    other = polar_row(np.ascontiguousarray(np.rot90(square, -1)))  # clockwise
+    np.testing.assert_allclose(other, np.roll(row, N_TURNS // 4, axis=0), atol=0.02)
+    assert np.abs(other - np.roll(row, N_TURNS // 4 + 1, axis=0)).max() > 0.15
+    np.testing.assert_allclose(polar_row(grey), row, atol=0.02)  # the same disc
+
+
+def test_the_filter_answers_where_the_row_was_shifted_to():
+    rng = np.random.default_rng(0)
+    one = rng.random((N_TURNS, 6))
+    one -= one.mean(axis=0)
+    turns = rng.integers(0, N_TURNS, 9)
+    rows = np.stack([np.roll(one, t, axis=0) for t in turns])
+    rule = correlation_filter(rows, turns * 360 / N_TURNS, width=2.0, penalty=0.01)
+    answers = rows.reshape(9, -1) @ shifts_of(rule)
+    np.testing.assert_array_equal(answers.argmax(axis=1), turns)
+    half = 0.5 * (np.roll(one, 7, axis=0) + np.roll(one, 8, axis=0)).ravel() @ shifts_of(rule)
+    assert peaks(half, 180.0)[0][0] == pytest.approx(7.5 * 360 / N_TURNS, abs=0.5)
+    assert all(abs(degrees) <= 20 for degrees, _ in peaks(half, 15.0))
+
+
+def test_any_angle_errs_as_upright_does(model):
+    plain = HolisticRegressor().fit(*TRAIN[:2])
+    errors = {}
+    for degrees in (0, 60, 135, 180, 285):
+        images, xy = turned(TEST.images, TEST.xy, degrees)
+        errors[degrees] = np.linalg.norm(model.predict(images) - xy, axis=2).mean()
+        assert (
+            degrees == 0 or errors[degrees] < 0.3 * np.linalg.norm(plain.predict(images) - xy, axis=2).mean()
+        )
+    assert max(errors.values()) < 1.3 * errors[0]
+
+
+def test_a_quarter_turn_of_the_crop_turns_the_points(model):
+    images = np.ascontiguousarray(np.rot90(TEST.images, -1, (1, 2)))
+    xy = model.predict(TEST.images)
+    wanted = np.stack([TEST.images.shape[1] - 1 - xy[..., 1], xy[..., 0]], axis=-1)
+    np.testing.assert_allclose(model.predict(images), wanted, atol=0.1)
+
+
+def test_the_turn_is_that_of_the_points():
+    lie = turns_of(np.concatenate([TRAIN.xy, turned(TRAIN.images, TRAIN.xy, 30.0)[1][:10]]))
+    np.testing.assert_allclose(lie[60:] - lie[:10], 30, atol=1e-6)
+
+
+def test_likely_turns_are_tried_until_most_crops_have_theirs():
+    found = [[(0.0, 1.0), (180.0, 0.9)], *[[(0.0, 1.0)]] * 59]
+    turns = np.zeros(60)
+    assert margin_of(found, turns) == 0, "the first is right everywhere"
+    turns[0] = 180.0
+    assert margin_of(found, turns) == pytest.approx(0.1)
+    dear = [[(0.0, 1.0), (180.0, 0.9)]] * 60
+    assert margin_of(dear, turns) < 0.1, "all would be asked about twice"
+
+
+def test_presence_chooses_among_turns_and_covariances_turn(model):
+    images, xy, groups, flip = TRAIN
+    inner = WithPresence(WithCovariance(HolisticRegressor()))
+    told = Upright(inner).fit(images, xy, groups=groups, flip=flip)
+    told.margin_ = 10.0  # ask about all
+    crops, truth = turned(TEST.images, TEST.xy, 90.0)
+    found = predict_all(told, crops)
+    assert np.median(np.linalg.norm(found.xy - truth, axis=2)) < 4
+    upright = predict_all(told, TEST.images)
+    swapped = upright.covariance[..., ::-1, ::-1] * np.array([[1, -1], [-1, 1]])
+    same = np.abs(found.presence - upright.presence) < 1e-3
+    assert same.mean() > 0.5
+    np.testing.assert_allclose(found.covariance[same], swapped[same], rtol=0.1, atol=0.2)
+
+
+def test_every_modality_is_turned():
+    _, xy, groups, _ = TRAIN
+    images = np.stack([cv2.blur(image, (9, 9)) for image in TRAIN.images])
+    batch = Batch(
+        {"image": images, "depth": images[..., 1].astype(np.uint16) * 10, "sound": np.zeros((60, 9))}
+    )
+
+    class Sees(MeanShape):
+        def fit(self, seen, xy, *, groups=None, flip=None):
+            depth = seen["depth"].astype(float)  # 0 where nothing is seen
+            assert np.corrcoef(seen["image"][..., 1][depth > 0], depth[depth > 0])[0, 1] > 0.95
+            assert not np.array_equal(seen["image"], images) and seen["sound"].shape == (60, 9)
+            return super().fit(seen, xy, groups=groups, flip=flip)
+
+    assert Upright(Sees()).fit(batch, xy, groups=groups).predict(batch[:3]).shape == (3, 5, 2)
+
+
+def test_few_pictures_one_group_and_what_cannot_be():
+    images, xy, _, _ = TRAIN
+    some = xy[:3].copy()
+    some[0, 1] = np.nan
+    found = Upright(MeanShape()).fit(images[:3], some, groups=np.zeros(3)).predict_all(images[:2])
+    assert np.isfinite(found.xy).all()
+    for wrong in ({"turns": 0.0}, {"turns": 181.0}, {"penalty": 0.0}, {"max_pictures": 1}):
+        with pytest.raises(InputError, match="upright"):
+            Upright(MeanShape(), **wrong).fit(images, xy)
+    with pytest.raises(InputError, match="no direction"):
+        Upright(MeanShape()).fit(images, xy[:, :1])
+
+
+def test_files_say_the_same(model, tmp_path):
+    crops = turned(TEST.images[:8], TEST.xy[:8], 200.0)[0]
+    wanted = model.predict_all(crops)
+    save_model(model, tmp_path / "m.hkp", {})
+    np.testing.assert_array_equal(load_model(tmp_path / "m.hkp").predict_all(crops).xy, wanted.xy)
+    runtime.export_runtime(model, tmp_path / "m.hkr")
+    np.testing.assert_allclose(runtime.load(tmp_path / "m.hkr").predict_all(crops).xy, wanted.xy, atol=1e-4)
+
+
+def test_it_is_a_step():
+    made = recipes.make_method("mean-shape:upright[turns=90]")
+    assert isinstance(made, Upright) and made.turns == 90.0
