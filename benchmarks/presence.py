@@ -129,12 +129,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_arguments(
-    about: str | None, methods: Sequence[str], arguments: Sequence[str] | None
+    about: str | None,
+    methods: Sequence[str],
+    arguments: Sequence[str] | None,
+    names: Sequence[str] = ("faces68", "synthetic"),
 ) -> argparse.Namespace:
-    """What this benchmark, and that of covariances, are told."""
+    """What this benchmark, and those of covariances and of turned objects, are told."""
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=about, formatter_class=shape)
-    parser.add_argument("--sets", type=sets.names_of, default=["faces68", "synthetic"], help="default: both")
+    parser.add_argument("--sets", type=sets.names_of, default=list(names), help="default: both")
     parser.add_argument("--methods", type=split, default=list(methods), help=f"default: {len(methods)}")
     parser.add_argument("--max-train", type=int, default=600, help="pictures; default: %(default)s")
     parser.add_argument("--max-val", type=int, help="pictures; default: all")

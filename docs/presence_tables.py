@@ -1,6 +1,6 @@
-"""The tables of presence and covariance, from ``docs/results``; nothing is computed here.
+"""The tables of presence, covariance and turned objects, from ``docs/results``; nothing is computed here.
 
-``python benchmarks/presence.py`` and ``python benchmarks/covariance.py`` measure.
+``python benchmarks/presence.py``, ``benchmarks/covariance.py`` and ``benchmarks/turned.py`` measure.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from table_text import markdown, stored
 
-NAMES = {"faces68": "faces", "synthetic": "drawn faces"}
+NAMES = {"faces68": "faces", "synthetic": "drawn faces", "bees32": "bees"}
 
 
 def _told(document: dict[str, Any], name: str) -> str:
@@ -54,3 +54,32 @@ def covariance() -> str:
                 + [f"{row['median_radius_px']:.2f}", f"{row['rank_correlation']:.2f}"]
             )
     return f"{markdown(headings, lines, 2)}\n\n{_told(document, 'covariance')}"
+
+
+def turned() -> str:
+    """Errors at some angles, without and with the step ``upright``: two lines for each method on each set."""
+    document = stored("turned")
+    shown = (0, 45, 90, 180)
+    headings = ["data", "method", *(f"{angle}°" for angle in shown)]
+    headings += ["all angles [95 %]", "worst / own upright", "failed, %", "time, upright", "time, turned"]
+    lines = []
+    for name, part in document["sets"].items():
+        for row in part["methods"]:
+            own = row["plain"]["error"][0]
+            for kind, steps in (("plain", ""), ("upright", row["steps"])):
+                found = row[kind]
+                at = dict(zip(row["angles"], found["error"], strict=True))
+                value, low, high = found["all"]
+                at_angles = row["time"][1:]
+                times = [row["time"][0], sum(at_angles) / len(at_angles)] if steps else []
+                lines.append(
+                    [
+                        NAMES.get(name, name),
+                        f"`{row['method']}{steps}`",
+                        *(f"{at[angle]:.1f}" for angle in shown),
+                    ]
+                    + [f"{value:.1f} [{low:.1f}, {high:.1f}]", f"{max(found['error']) / own:.2f}"]
+                    + [f"{100 * sum(found['failed']) / len(found['failed']):.1f}"]
+                    + ([f"{ratio:.2f}" for ratio in times] or ["–", "–"])
+                )
+    return f"{markdown(headings, lines, 2)}\n\n{_told(document, 'turned')}"

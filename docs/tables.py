@@ -18,6 +18,7 @@ of the same methods; ``taught NAME`` what a teacher is worth to a quick network;
 ``curves NAME`` methods over numbers of training pictures; ``levels NAME`` and ``generated NAME`` those of
 ``scale_tables.py``; ``presence`` what is taken for an object though it
 is none; ``covariance`` how many points their ellipses hold;
+``turned`` errors of turned objects;
 ``tracking NAME`` a tracker on films; ``trust-...``, ``label-...`` and ``large-...`` the tables of
 ``trust_tables.py``, ``label_tables.py`` and ``large_tables.py``; ``views-...`` and ``lifting`` those of
 ``view_tables.py``; ``senses-...`` those of ``senses_tables.py``; ``heard-...`` and ``read-...`` those of
@@ -633,6 +634,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "label-suggest": label_tables.suggestions,
     "presence": presence_tables.presence,
     "covariance": presence_tables.covariance,
+    "turned": presence_tables.turned,
     "heard-command": sound_tables.command,
     "heard-lips": sound_tables.lips,
     "heard-mouth": sound_tables.mouth,

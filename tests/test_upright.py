@@ -12,9 +12,9 @@ from hybridkp.files import load_model, save_model
 from hybridkp.fusion import WithCovariance
 from hybridkp.imaging.geometry import apply_affine, warp
 from hybridkp.landmarks import HolisticRegressor, MeanShape, Upright, WithPresence
-from hybridkp.landmarks.nodes.upright import about_middle, peaks
+from hybridkp.landmarks.nodes.upright import about_middle, likely_turns
 from hybridkp.landmarks.polar import N_TURNS, correlation_filter, polar_row, shifts_of
-from hybridkp.landmarks.upright import margin_of, turns_of
+from hybridkp.landmarks.upright import turns_of
 from hybridkp.structures import Batch, InputError, predict_all
 
 TRAIN, TEST = make_problem(60), make_problem(24, random_state=1)
@@ -52,8 +52,8 @@ def test_the_filter_answers_where_the_row_was_shifted_to():
     answers = rows.reshape(9, -1) @ shifts_of(rule)
     np.testing.assert_array_equal(answers.argmax(axis=1), turns)
     half = 0.5 * (np.roll(one, 7, axis=0) + np.roll(one, 8, axis=0)).ravel() @ shifts_of(rule)
-    assert peaks(half, 180.0)[0][0] == pytest.approx(7.5 * 360 / N_TURNS, abs=0.5)
-    assert all(abs(degrees) <= 20 for degrees, _ in peaks(half, 15.0))
+    assert likely_turns(half, 180.0)[0] == pytest.approx(7.5 * 360 / N_TURNS, abs=0.5)
+    assert all(abs(degrees) <= 20 for degrees in likely_turns(half, 15.0))
 
 
 def test_any_angle_errs_as_upright_does(model):
@@ -80,21 +80,10 @@ def test_the_turn_is_that_of_the_points():
     np.testing.assert_allclose(lie[60:] - lie[:10], 30, atol=1e-6)
 
 
-def test_likely_turns_are_tried_until_most_crops_have_theirs():
-    found = [[(0.0, 1.0), (180.0, 0.9)], *[[(0.0, 1.0)]] * 59]
-    turns = np.zeros(60)
-    assert margin_of(found, turns) == 0, "the first is right everywhere"
-    turns[0] = 180.0
-    assert margin_of(found, turns) == pytest.approx(0.1)
-    dear = [[(0.0, 1.0), (180.0, 0.9)]] * 60
-    assert margin_of(dear, turns) < 0.1, "all would be asked about twice"
-
-
 def test_presence_chooses_among_turns_and_covariances_turn(model):
     images, xy, groups, flip = TRAIN
     inner = WithPresence(WithCovariance(HolisticRegressor()))
     told = Upright(inner).fit(images, xy, groups=groups, flip=flip)
-    told.margin_ = 10.0  # ask about all
     crops, truth = turned(TEST.images, TEST.xy, 90.0)
     found = predict_all(told, crops)
     assert np.median(np.linalg.norm(found.xy - truth, axis=2)) < 4
@@ -144,6 +133,9 @@ def test_files_say_the_same(model, tmp_path):
     np.testing.assert_allclose(runtime.load(tmp_path / "m.hkr").predict_all(crops).xy, wanted.xy, atol=1e-4)
 
 
-def test_it_is_a_step():
-    made = recipes.make_method("mean-shape:upright[turns=90]")
-    assert isinstance(made, Upright) and made.turns == 90.0
+def test_it_is_a_step_behind_presence():
+    made = recipes.make_method("mean-shape:presence:upright[turns=90]")
+    assert isinstance(made, Upright) and made.turns == 90.0 and isinstance(made.detector, WithPresence)
+    assert recipes.with_presence(made, "name") == (made, "name")
+    with pytest.raises(InputError, match=r"'upright' needs presence.* behind the step presence$"):
+        recipes.make_method("mean-shape:upright")

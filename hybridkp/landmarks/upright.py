@@ -29,7 +29,7 @@ from ..structures import (
     predict_all,
     stack_rows,
 )
-from .nodes.upright import MOST, TurnRule, about_middle, angle_of, peaks
+from .nodes.upright import TurnRule, about_middle, angle_of, likely_turns
 from .polar import correlation_filter, polar_row, shifts_of
 from .preparing import group_parts, some_rows
 
@@ -38,17 +38,14 @@ TURNED = 0.5  #: of the crops that the detector learns from
 ROUNDS = 5  #: of laying shapes over their mean
 WIDTH = 3.0  #: directions; of the bump that the rule's answer is to be
 NEAR = 30.0  #: degrees; a turn that is off by more is none that the detector can mend
-COVER = 0.99  #: of crops one of whose candidates should be near
-EXTRA = 0.1  #: looks per crop that further candidates may cost
 
 
 class Upright(DetectorMixin, BaseEstimator):
     """A detector for objects at any angle, of one that sees them upright.
 
     A rule says by how much the crop's object is turned; the crop is turned back, the detector is asked, and
-    its points are turned forth.  Where the rule is unsure the detector is asked at several turns, and the one
-    with the highest scores counts: behind the step ``presence`` these fall where no object is seen.  Points
-    that are still turned ask for a second look.
+    its points are turned forth.  Where a detector that tells presence sees no object, further turns are
+    tried, and the one with the highest presence counts.
 
     Upright is what most training objects are: each one's turn is that of its points against their mean
     shape, so that no further labels are needed.  The rule is a correlation filter over gradient channels on
@@ -58,7 +55,8 @@ class Upright(DetectorMixin, BaseEstimator):
 
     Parameters
     ----------
-    detector : Detector, unfitted; cloned, never changed
+    detector : Detector, unfitted; cloned, never changed.  One that tells presence (:class:`.WithPresence`)
+        mends most turns of which the rule is wrong
     turns : degrees to either side that objects may be turned by, 180 for any direction
     penalty : ridge of the rule, in units of its rows' mean power
     max_pictures : training crops that the rule learns from, a random part of them
@@ -67,8 +65,7 @@ class Upright(DetectorMixin, BaseEstimator):
     Attributes
     ----------
     detector_ : the fitted detector, of upright crops
-    mean_ : (K, 2) upright mean shape, crop px
-    filter_, centre_, margin_ : of the rule, see :class:`.nodes.upright.TurnRule`
+    filter_, centre_ : of the rule, see :class:`.nodes.upright.TurnRule`
     off_ : (B,) degrees by which the rule was off on training crops that it had not seen
 
     Examples
@@ -128,8 +125,6 @@ class Upright(DetectorMixin, BaseEstimator):
         back = -self._learn_rule(images, turned, lie, shown, names, flip is not None, rng)
         seen, change = turned_batch(turned, back), shown + back
         points = [turned_points(xy, d, self.size_hw_) for xy, d in zip(truth, change, strict=True)]
-        upright = [turned_points(xy, -d, self.size_hw_) for xy, d in zip(truth, lie, strict=True)]
-        self.mean_ = np.nanmean(upright, axis=0)
         self.detector_ = fitted(self.detector, seen, np.stack(points), groups=names, flip=flip)
         return self
 
@@ -162,14 +157,11 @@ class Upright(DetectorMixin, BaseEstimator):
             rule, centre = self._rule([(rows[kept], degrees[kept]) for rows, degrees in parts])
             answers[left_out] = (seen[left_out] - centre).reshape(left_out.sum(), -1) @ shifts_of(rule)
         self.filter_, self.centre_ = self._rule(parts)
-        found = [peaks(answer, self.turns)[:MOST] for answer in answers]
-        self.off_ = _apart(np.array([first[0][0] for first in found]), lie + shown)
-        self.margin_ = margin_of(found, lie + shown)
-        good = self.off_[np.abs(self.off_) <= NEAR]
-        error = np.where(
-            np.abs(self.off_) <= NEAR, self.off_, rng.choice(good if len(good) else [0.0], len(lie))
-        )
-        return lie + shown + error
+        told = np.array([likely_turns(answer, self.turns)[0] for answer in answers])
+        self.off_ = _apart(told, lie + shown)
+        near = np.abs(self.off_) <= NEAR
+        others = rng.choice(self.off_[near] if near.any() else np.zeros(1), len(lie))
+        return lie + shown + np.where(near, self.off_, others)
 
     def _rule(self, parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
         """Filter (A, C) and centre (C,)."""
@@ -183,7 +175,7 @@ class Upright(DetectorMixin, BaseEstimator):
         images = check_batch(images, self.size_hw_)
         if len(images) == 0:
             return predict_all(self.detector_, images)
-        rule = TurnRule(self.filter_, self.centre_, self.margin_, self.turns, self.mean_)
+        rule = TurnRule(self.filter_, self.centre_, self.turns)
 
         def ask(rows: Sequence[int], degrees: Sequence[float]) -> list[Prediction]:
             found = predict_all(self.detector_, turned_batch(images[np.asarray(rows)], np.asarray(degrees)))
@@ -196,6 +188,11 @@ class Upright(DetectorMixin, BaseEstimator):
         found = self.predict_all(images)
         return found.xy, found.score
 
+    def predict_with_presence(self, images: Any) -> tuple[Array, Array, Array | None]:
+        """Points (B, K, 2), scores (B, K) and presence (B,), None of a detector that does not tell it."""
+        found = self.predict_all(images)
+        return found.xy, found.score, found.presence
+
     def held(self) -> list[tuple[str, Any]]:
         """The detector of upright crops."""
         return [("upright", self.detector_)]
@@ -206,9 +203,7 @@ class Upright(DetectorMixin, BaseEstimator):
             "detector": self.detector_.runtime_node(),
             "filter": self.filter_,
             "centre": self.centre_,
-            "margin": self.margin_,
             "turns": float(self.turns),
-            "mean": self.mean_,
         }
 
 
@@ -241,25 +236,6 @@ def turned_batch(images: Any, degrees: Array) -> Any:
         return stack_rows(name, moved)
 
     return images.map_pictures(change) if isinstance(images, Batch) else change("image", images)
-
-
-def margin_of(found: Sequence[Sequence[tuple[float, float]]], turns: Array) -> float:
-    """How far an answer may lie below the best and still be tried, from those about held-out crops.
-
-    So far that :data:`COVER` of the crops have a candidate near their turn, if that costs no more than
-    :data:`EXTRA` looks a crop.
-    """
-    short = [np.array([first[0][1] - answer for _, answer in first]) for first in found]
-    near = [
-        np.abs(_apart(np.array([d for d, _ in first]), t)) <= NEAR
-        for first, t in zip(found, turns, strict=True)
-    ]
-    needed = [float(s[n].min()) if n.any() else np.inf for s, n in zip(short, near, strict=True)]
-    enough = np.sort(needed)[min(int(COVER * len(needed)), len(needed) - 1)]
-    further = np.sort(np.concatenate([s[1:] for s in short]))
-    most = int(EXTRA * len(needed))
-    dear = further[most] if most < len(further) else np.inf
-    return float(min(enough, dear * (1 - 1e-6), further[-1] if len(further) else 0.0))
 
 
 def _apart(first: Array, second: Array) -> Array:

@@ -344,6 +344,7 @@ _STEPS = (
         ".landmarks:Upright",
         "objects at any angle: turns the crop upright first",
         holds="detector",
+        needs=(".structures:Presence", "presence"),
         changes=True,
     ),
     Row(

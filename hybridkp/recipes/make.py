@@ -281,6 +281,8 @@ class _Maker:
         tried: list[Start] = [*(Part(each.name) for each in starts), experts]
         alone = bool(row.takes)
         able = [str(x) for x in tried if _keeps(self.start(x, alone).estimator, row.needs[0])]
+        steps = [each for each in self.task.by_slot["step"].values() if each is not row]
+        able = able or [f"the step {each.name}" for each in steps if _keeps(load(each.target), row.needs[0])]
         where = "behind" if row.holds == "detector" else "around"
         hint = f"put it {where} {', '.join(able)}"
         self.stop(at, f"'{row.name}' needs {words}; '{made.text}' has none", hint)

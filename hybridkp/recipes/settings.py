@@ -114,13 +114,13 @@ def with_presence(estimator: Any, name: str) -> tuple[Any, str]:
     """
     from ..detection import TopDown, WholePicture
     from ..fusion import WithCovariance
-    from ..landmarks import WithPresence
+    from ..landmarks import Upright, WithPresence
 
     if isinstance(estimator, TopDown):
         detector, name = with_presence(estimator.detector, name)
         return estimator.set_params(detector=detector), name
     says = estimator
-    while isinstance(says, WithCovariance):  # which passes presence on
+    while isinstance(says, WithCovariance | Upright):  # which pass presence on
         says = says.detector
     if isinstance(says, WholePicture | WithPresence):
         return estimator, name

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from ...imaging.geometry import apply_affine, rotation_about, similarity, warp
+from ...imaging.geometry import apply_affine, rotation_about, warp
 from ...imaging.images import to_grey
 from ...runtime.nodes import Node, Run, build, told
 from ...runtime.values import array, number
 from ...structures import Array, Prediction
 from ..polar import N_ORIENTATIONS, N_RINGS, N_TURNS, polar_row, shifts_of
 
-MOST = 4  #: turns that are tried at most where one crop could be turned in several ways
+MOST = 3  #: turns that are tried at most
+DOUBT = 0.7  #: presence below which the next likely turn is tried
 APART = 30.0  #: degrees between two of these
-AGAIN = 8.0  #: degrees; points that are still turned by more ask for a second look
 
 #: which crops, and by how many degrees they are to be turned first -> what is said of each
 Ask = Callable[[Sequence[int], Sequence[float]], Sequence[Prediction]]
@@ -36,78 +36,57 @@ class TurnRule:
     ----------
     filter : (A, C), see :func:`..polar.correlation_filter`
     centre : (C,) mean of the rows
-    margin : an answer that falls short of the best by less is tried, too
     turns : degrees to either side that an object may be turned by
-    mean : (K, 2) upright mean shape, crop px
     """
 
     filter: Array
     centre: Array
-    margin: float
     turns: float
-    mean: Array
 
     @cached_property
     def _shifts(self) -> Array:
         return shifts_of(self.filter)
 
-    def answers(self, grey: Array) -> Array:
-        """(A,) how well each turn of a crop fits."""
-        found: Array = (polar_row(grey) - self.centre).ravel() @ self._shifts
-        return found
-
-    def candidates(self, grey: Array) -> list[float]:
-        """Degrees, -180 to 180, by which a crop's object may be turned; the likeliest first."""
-        found = peaks(self.answers(grey), self.turns)
-        best = found[0][1]
-        return [degrees for degrees, answer in found[:MOST] if answer >= best - self.margin]
+    def likely(self, grey: Array) -> list[float]:
+        """Degrees, clockwise, by which a crop's object may be turned; the likeliest first."""
+        return likely_turns((polar_row(grey) - self.centre).ravel() @ self._shifts, self.turns)
 
     def look(self, greys: Sequence[Array], ask: Ask) -> list[Prediction]:
         """What is said of crops made upright, in the crops as they are.
 
-        Where several turns are likely the one with the highest scores counts.  Points that are still turned
-        against the mean shape ask for a second look.
+        Where no object is seen the next likely turn is tried, and the one with the highest presence counts.
         """
-        likely = [self.candidates(grey) for grey in greys]
-        best: dict[int, tuple[float, Prediction]] = {}
-
-        def asked(rows: Sequence[int], degrees: Sequence[float]) -> None:
-            for i, turn, one in zip(rows, degrees, ask(rows, [-d for d in degrees]), strict=True):
-                if i not in best or _sure(one) >= _sure(best[i][1]):
-                    best[i] = turn, one
-
-        for rank in range(max(map(len, likely), default=0)):
-            rows = [i for i, turns in enumerate(likely) if rank < len(turns)]
-            asked(rows, [likely[i][rank] for i in rows])
-        left = [self.left(best[i][1].xy) for i in range(len(greys))]
-        rows = [i for i, degrees in enumerate(left) if abs(degrees) > AGAIN]
-        if rows:
-            asked(rows, [best[i][0] + left[i] for i in rows])
-        return [turned_back(best[i][1], grey.shape[:2], best[i][0]) for i, grey in enumerate(greys)]  # type: ignore[arg-type]
-
-    def left(self, xy: Array) -> float:
-        """Degrees by which points (K, 2) are turned against the mean shape."""
-        return float(angle_of(similarity(self.mean, xy)))
+        likely = [self.likely(grey) for grey in greys]
+        found = list(ask(range(len(greys)), [-turns[0] for turns in likely]))
+        best = [turns[0] for turns in likely]
+        for rank in range(1, MOST):
+            rows = [i for i, one in enumerate(found) if _presence(one) < DOUBT and rank < len(likely[i])]
+            again = ask(rows, [-likely[i][rank] for i in rows]) if rows else []
+            for i, one in zip(rows, again, strict=True):
+                if _presence(one) > _presence(found[i]):
+                    found[i], best[i] = one, likely[i][rank]
+        each = zip(found, greys, best, strict=True)
+        return [turned_back(one, (len(grey), len(grey[0])), turn) for one, grey, turn in each]
 
 
-def peaks(answers: Array, turns: float) -> list[tuple[float, float]]:
-    """(degrees, answer) of every summit of answers (A,) within ``turns`` to either side, the highest first.
+def likely_turns(answers: Array, turns: float) -> list[float]:
+    """Degrees of the highest summits of answers (A,) within ``turns`` to either side, the highest first.
 
     A parabola through its neighbours places each; of two that are near each other the higher one stays.
     """
     n = len(answers)
     before, after = np.roll(answers, 1), np.roll(answers, -1)
     away = (np.arange(n) * 360 / n + 180) % 360 - 180
-    allowed = np.abs(away) <= turns + 180 / n
-    order = np.argsort(-np.where(allowed, answers, -np.inf), kind="stable")[: max(1, int(allowed.sum()))]
-    found: list[tuple[float, float]] = []
-    for i in order:
-        apart = [abs((away[i] - degrees + 180) % 360 - 180) for degrees, _ in found]
-        summit = answers[i] >= max(before[i], after[i])
-        if not found or (summit and min(apart) >= APART):
+    allowed = np.flatnonzero(np.abs(away) <= turns + 180 / n)
+    found: list[float] = []
+    for i in allowed[np.argsort(-answers[allowed], kind="stable")]:
+        apart = [abs((away[i] - degrees + 180) % 360 - 180) for degrees in found]
+        if not found or (answers[i] >= max(before[i], after[i]) and min(apart) >= APART):
             bend = 2 * answers[i] - before[i] - after[i]
             shift = np.clip((after[i] - before[i]) / (2 * bend), -0.5, 0.5) if bend > 1e-12 else 0.0
-            found.append((float(away[i] + shift * 360 / n), float(answers[i])))
+            found.append(float(away[i] + shift * 360 / n))
+        if len(found) == MOST:
+            break
     return found
 
 
@@ -116,9 +95,8 @@ def angle_of(maps: Array) -> Array:
     return np.rad2deg(np.arctan2(maps[..., 1, 0], maps[..., 0, 0]))
 
 
-def _sure(found: Prediction) -> float:
-    known = found.score[np.isfinite(found.score)]
-    return float(known.mean()) if len(known) else 0.0
+def _presence(found: Prediction) -> float:
+    return 1.0 if found.presence is None else float(found.presence)
 
 
 def about_middle(size_hw: tuple[int, int], degrees: float) -> Array:
@@ -161,8 +139,6 @@ def make(node: Node, engine: str) -> Run:
     rule = TurnRule(
         array(node["filter"], N_TURNS, channels),
         array(node["centre"], channels),
-        number(node["margin"], 0, 1e6),
         number(node["turns"], 0, 180),
-        array(node["mean"], -1, 2),
     )
     return Righted(build(node["detector"], engine), rule)

@@ -1,0 +1,123 @@
+"""Objects at any angle: the step ``upright`` on turned pictures, and what it costs.
+
+    python benchmarks/turned.py -o docs/results/turned.json --keep runs/turned
+
+Each judged picture is turned about the middle of its object's box by 0, 45, ..., 315 degrees, and cut in a
+box of the same size there, so that corners are real.  A method is asked as it is and behind the step; errors
+are in % of the box's longer side, times are those of the runtime, crop by crop in turns, divided by the
+method's own.  A method that the file holds already is not asked again; ``--keep`` is where trainings are
+kept, so that a run that was stopped goes on.  Options are those of ``presence.py``, "--quick" included.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import landmark_sets as sets
+import numpy as np
+from presence import NET, read_arguments
+
+from hybridkp import evaluate, memory, runtime
+from hybridkp.imaging.crops import cut
+from hybridkp.imaging.geometry import apply_affine, compose, crop_matrix, rotation_about
+from hybridkp.recipes import make_method
+from hybridkp.stats import bootstrap_interval
+from hybridkp.structures import Array, Problem
+
+METHODS = ("hog+ridge", "sdm", "lbf", NET)
+STEPS = ":presence:upright"
+ANGLES = tuple(range(0, 360, 45))
+TIMED = 40  #: crops on the clock, at each angle
+FAR = 10.0  #: % of the side; a mean error above it is a failure
+
+
+def turned(problem: Problem, degrees: float) -> tuple[Array, Array]:
+    """Crops (B, H, W, 3) of turned pictures, and their points (B, K, 2)."""
+    crops, points = [], []
+    for sample in problem.val:
+        one = sample.instances[0]
+        to_crop = crop_matrix(one.box_xywh, problem.size_hw, problem.margin)
+        middle = one.box_xywh[:2] + one.box_xywh[2:] / 2 - 0.5
+        matrix = compose(to_crop, rotation_about(middle, degrees))
+        crops.append(cut(sample.image, matrix, problem.size_hw))
+        points.append(apply_affine(matrix, one.xy))
+    return np.stack(crops), np.stack(points)
+
+
+def judged(method: str, problem: Problem) -> dict[str, Any]:
+    """Errors of a method and of it behind the step at each angle, and how long the latter takes."""
+    crops = evaluate.make_crops(problem.train, problem.size_hw, problem.margin)
+    groups = evaluate.make_crops(problem.val, problem.size_hw, problem.margin).groups
+    models = {}
+    for kind, expression in (("plain", method), ("upright", method + STEPS)):
+        model = make_method(expression)
+        models[kind] = model.fit(crops.batch, crops.xy, groups=crops.groups, flip=crops.flip)
+    clocks = [exported(model) for model in models.values()]
+    side = max(problem.size_hw) / problem.margin
+    row: dict[str, Any] = {"method": method, "steps": STEPS, "angles": list(ANGLES), "time": []}
+    row |= {kind: {"error": [], "failed": []} for kind in models}
+    every: dict[str, list[Array]] = {kind: [] for kind in models}
+    for degrees in ANGLES:
+        images, truth = turned(problem, degrees)
+        for kind, model in models.items():
+            away = np.linalg.norm(model.predict(images) - truth, axis=2)
+            each = 100 * np.nanmean(away, axis=1) / side
+            every[kind].append(each)
+            row[kind]["error"].append(float(each.mean()))
+            row[kind]["failed"].append(float((each > FAR).mean()))
+        row["time"].append(time_ratio(clocks, images))
+    for kind, found in every.items():
+        interval = bootstrap_interval(np.mean(found, axis=0), groups)
+        row[kind]["all"] = [float(interval.value), float(interval.low), float(interval.high)]
+    return row
+
+
+def exported(model: Any) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        return runtime.load(runtime.export_runtime(model, Path(folder) / "m.hkr"))
+
+
+def time_ratio(detectors: Sequence[Any], images: Array) -> float:
+    """Mean time of a crop by the second detector, divided by the first's, taken in turns.
+
+    What takes ten times as long as usual is the machine's doing, and counts as ten times.
+    """
+    times = np.zeros((min(TIMED, len(images)), 2))
+    for i in range(-3, len(times)):
+        for j, detector in enumerate(detectors):
+            start = time.perf_counter()
+            detector.predict_all(images[max(i, 0)][None])
+            times[max(i, 0), j] = time.perf_counter() - start
+    usual = np.median(times, axis=0)
+    return float(
+        np.minimum(times[:, 1], 10 * usual[1]).mean() / np.minimum(times[:, 0], 10 * usual[0]).mean()
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = read_arguments(__doc__, METHODS, arguments, ["faces68", "bees32"])
+    document = sets.kept(args.out, {"sets": {}})
+    for name in args.sets:
+        problem = sets.load_problem(name, args.max_train, args.max_val)
+        facts = {"train": len(problem.train), "val": len(problem.val), "methods": []}
+        part = document["sets"].setdefault(name, facts)
+        known = {row["method"] for row in part["methods"]}
+        for method in (m for m in args.methods if m not in known):
+            with memory.remember(args.keep) if args.keep else nullcontext():
+                part["methods"].append(judged(method, problem))
+            sets.keep(args.out, document)
+        for row in part["methods"]:
+            for kind in ("plain", "upright"):
+                told = ", ".join(f"{error:.1f}" for error in row[kind]["error"])
+                print(f"{name}, {row['method']}, {kind}: {told} % of the side", flush=True)
+            print(f"{name}, {row['method']}, time: {', '.join(f'{t:.2f}' for t in row['time'])}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(sets.fail_in_a_line(main))
