@@ -58,6 +58,7 @@ class Upright(DetectorMixin, BaseEstimator):
     detector : Detector, unfitted; cloned, never changed.  One that tells presence (:class:`.WithPresence`)
         mends most turns of which the rule is wrong
     turns : degrees to either side that objects may be turned by, 180 for any direction
+    n_copies : of each training crop for the detector, each turned and told otherwise; for few pictures
     penalty : ridge of the rule, in units of its rows' mean power
     max_pictures : training crops that the rule learns from, a random part of them
     random_state : int
@@ -84,12 +85,14 @@ class Upright(DetectorMixin, BaseEstimator):
         self,
         detector: Any,
         turns: float = 180.0,
+        n_copies: int = 1,
         penalty: float = 0.01,
         max_pictures: int = 1000,
         random_state: int = 0,
     ) -> None:
         self.detector = detector
         self.turns = turns
+        self.n_copies = n_copies
         self.penalty = penalty
         self.max_pictures = max_pictures
         self.random_state = random_state
@@ -102,12 +105,12 @@ class Upright(DetectorMixin, BaseEstimator):
         Raises
         ------
         InputError
-            For ``turns`` outside 0 to 180, a ``penalty`` that is not positive, fewer than two
-            ``max_pictures``, and a single landmark, which has no direction.
+            For ``turns`` outside 0 to 180, ``n_copies`` or a ``penalty`` that is not positive, fewer than
+            two ``max_pictures``, and a single landmark, which has no direction.
         """
-        if not 0 < self.turns <= 180 or not self.penalty > 0 or self.max_pictures < 2:
+        if not 0 < self.turns <= 180 or min(self.n_copies, self.max_pictures - 1) < 1 or not self.penalty > 0:
             raise InputError(
-                "upright: turns must lie in 0 to 180, penalty be positive, and max_pictures at least 2"
+                "upright: turns must lie in 0 to 180, n_copies and penalty be positive, max_pictures at least 2"
             )
         images = check_batch(images)
         truth = check_xy(xy, len(images))
@@ -115,7 +118,8 @@ class Upright(DetectorMixin, BaseEstimator):
             raise InputError("upright: one landmark has no direction; leave the step out")
         rng = np.random.default_rng(self.random_state)
         size = float(np.prod(images.shape[1:]))  # bytes
-        rows = some_rows(truth, affordable(len(truth), 3 * size, "upright"), rng)
+        size *= 3 * self.n_copies
+        rows = np.tile(some_rows(truth, affordable(len(truth), size, "upright"), rng), self.n_copies)
         names = np.arange(len(truth)) if groups is None else np.asarray(groups)
         images, truth, names = images[rows], truth[rows], names[rows]
         self.size_hw_ = tuple(images.shape[1:3])
