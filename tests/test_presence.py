@@ -12,7 +12,7 @@ from hybridkp.files import load_model, save_model
 from hybridkp.fusion import WithVisibility
 from hybridkp.landmarks import HolisticRegressor, MeanShape, WithPresence
 from hybridkp.landmarks.aligned import aligned_row
-from hybridkp.landmarks.views import ABSENT, PRESENT, SHUFFLED, seen_otherwise
+from hybridkp.landmarks.views import ABSENT, PRESENT, SHUFFLED, TURNED, seen_otherwise
 from hybridkp.structures import Batch, InputError, Prediction, predict_all
 
 TRAIN, TEST = make_problem(60), make_problem(30, random_state=1)
@@ -89,7 +89,7 @@ def test_points_that_are_missing_and_scores_that_are_none():
     assert np.isfinite(row).all() and row[-1] == row[-2] < -4
 
 
-@pytest.mark.parametrize("kind", [PRESENT, *ABSENT, SHUFFLED])
+@pytest.mark.parametrize("kind", [PRESENT, *ABSENT, SHUFFLED, TURNED])
 def test_every_modality_is_seen_through_the_same_box(kind):
     words = np.empty(len(TRAIN.images), object)
     words[:] = [((1.0, 2, 9, 5, "total"),)] * len(words)

@@ -32,7 +32,7 @@ from ..structures import (
 )
 from .aligned import N_FACTS, aligned_row
 from .nodes.presence import presence_of, with_presence
-from .views import ABSENT, PRESENT, SHUFFLED, seen_otherwise
+from .views import ABSENT, PRESENT, SHUFFLED, TURNED, seen_otherwise
 
 FOLDS = 3
 BLOCK = 64  #: crops without an object that are held at a time
@@ -59,6 +59,8 @@ class WithPresence(DetectorMixin, BaseEstimator):
     penalty : ridge on the weights, per standard deviation of a row's columns
     max_pictures : training crops that are looked at, a random part of them
     random_state : int
+    upright : whether an object that is turned by more than 60 degrees counts as none; behind the step
+        ``upright`` it does
 
     Attributes
     ----------
@@ -87,6 +89,7 @@ class WithPresence(DetectorMixin, BaseEstimator):
     penalty: float = 30.0
     max_pictures: int = 500
     random_state: int = 0
+    upright: bool = False
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
@@ -119,7 +122,7 @@ class WithPresence(DetectorMixin, BaseEstimator):
         """Rows (N, D) of crops with and without an object, whether there is one, and which crop each was."""
         rows: list[Array] = []
         picture: list[Array] = []
-        for kind in (PRESENT, *ABSENT, SHUFFLED):
+        for kind in (PRESENT, *ABSENT, SHUFFLED, *([TURNED] if self.upright else [])):
             for start in range(0, len(chosen), BLOCK):
                 for index, crops in parts_of(images, chosen[start : start + BLOCK]):
                     crops = check_batch(seen_otherwise(crops, truth[index], kind, rng))

@@ -7,11 +7,12 @@ The learning; what is learned is applied in :mod:`.nodes.upright`.  Shapes: crop
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.crops import move_modality
@@ -40,6 +41,7 @@ WIDTH = 3.0  #: directions; of the bump that the rule's answer is to be
 NEAR = 30.0  #: degrees; a turn that is off by more is none that the detector can mend
 
 
+@dataclass(eq=False, repr=False)
 class Upright(DetectorMixin, BaseEstimator):
     """A detector for objects at any angle, of one that sees them upright.
 
@@ -56,7 +58,7 @@ class Upright(DetectorMixin, BaseEstimator):
     Parameters
     ----------
     detector : Detector, unfitted; cloned, never changed.  One that tells presence (:class:`.WithPresence`)
-        mends most turns of which the rule is wrong
+        mends most turns of which the rule is wrong; it then counts objects that are turned as none
     turns : degrees to either side that objects may be turned by, 180 for any direction
     n_copies : of each training crop for the detector, each turned and told otherwise; for few pictures
     penalty : ridge of the rule, in units of its rows' mean power
@@ -81,21 +83,12 @@ class Upright(DetectorMixin, BaseEstimator):
     True
     """
 
-    def __init__(
-        self,
-        detector: Any,
-        turns: float = 180.0,
-        n_copies: int = 1,
-        penalty: float = 0.01,
-        max_pictures: int = 1000,
-        random_state: int = 0,
-    ) -> None:
-        self.detector = detector
-        self.turns = turns
-        self.n_copies = n_copies
-        self.penalty = penalty
-        self.max_pictures = max_pictures
-        self.random_state = random_state
+    detector: Any
+    turns: float = 180.0
+    n_copies: int = 1
+    penalty: float = 0.01
+    max_pictures: int = 1000
+    random_state: int = 0
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
@@ -110,7 +103,7 @@ class Upright(DetectorMixin, BaseEstimator):
         """
         if not 0 < self.turns <= 180 or min(self.n_copies, self.max_pictures - 1) < 1 or not self.penalty > 0:
             raise InputError(
-                "upright: turns must lie in 0 to 180, n_copies and penalty be positive, max_pictures at least 2"
+                "upright: turns must be 0 to 180, n_copies and penalty positive, max_pictures 2 or more"
             )
         images = check_batch(images)
         truth = check_xy(xy, len(images))
@@ -129,7 +122,10 @@ class Upright(DetectorMixin, BaseEstimator):
         back = -self._learn_rule(images, turned, lie, shown, names, flip is not None, rng)
         seen, change = turned_batch(turned, back), shown + back
         points = [turned_points(xy, d, self.size_hw_) for xy, d in zip(truth, change, strict=True)]
-        self.detector_ = fitted(self.detector, seen, np.stack(points), groups=names, flip=flip)
+        detector = clone(self.detector)
+        if "upright" in detector.get_params(deep=False):
+            detector.set_params(upright=True)
+        self.detector_ = fitted(detector, seen, np.stack(points), groups=names, flip=flip)
         return self
 
     def _learn_rule(

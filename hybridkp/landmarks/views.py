@@ -19,12 +19,15 @@ Box = Callable[[Array, float, np.random.Generator], Array]
 
 PRESENT = "jittered"
 SHUFFLED = "shuffled"
+TURNED = "turned"
+LEAST_TURN = 60.0  #: degrees to either side of crops that show the object turned
 TURN = 3.0  #: degrees, standard deviation
 NOISE = 3.0  #: grey levels, standard deviation
 
 
 def seen_otherwise(images: Any, xy: Array, kind: str, rng: np.random.Generator) -> Any:
-    """The crops seen otherwise: ``kind`` is :data:`PRESENT`, one of :data:`ABSENT`, or :data:`SHUFFLED`.
+    """The crops seen otherwise: ``kind`` is :data:`PRESENT`, one of :data:`ABSENT`, :data:`SHUFFLED`, or
+    :data:`TURNED`.
 
     What lies outside a crop is its border, repeated, as for a box that hangs out of its picture.  Those
     that still hold the object are also turned a little, and lighter or darker, with noise.
@@ -34,6 +37,9 @@ def seen_otherwise(images: Any, xy: Array, kind: str, rng: np.random.Generator) 
     maps = [crop_matrix(see(size, side, rng), size_hw, 1.0) for side in _sides(xy, size_hw)]
     if kind == PRESENT:
         maps = [compose(rotation_about(size / 2, rng.normal(0, TURN)), m) for m in maps]
+    if kind == TURNED:
+        turns = rng.uniform(LEAST_TURN, 360 - LEAST_TURN, len(maps))
+        maps = [compose(rotation_about((size - 1) / 2, d), m) for d, m in zip(turns, maps, strict=True)]
     n = int(rng.integers(3, 7))
     orders = [rng.permutation(n * n) for _ in maps]
 
