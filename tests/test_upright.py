@@ -14,7 +14,7 @@ from hybridkp.imaging.geometry import apply_affine, warp
 from hybridkp.landmarks import HolisticRegressor, MeanShape, Upright, WithPresence
 from hybridkp.landmarks.nodes.upright import about_middle, likely_turns
 from hybridkp.landmarks.polar import N_TURNS, correlation_filter, polar_row, shifts_of
-from hybridkp.landmarks.upright import turns_of
+from hybridkp.landmarks.upright import turns_against, upright_shape
 from hybridkp.structures import Batch, InputError, predict_all
 
 TRAIN, TEST = make_problem(60), make_problem(24, random_state=1)
@@ -76,8 +76,17 @@ def test_a_quarter_turn_of_the_crop_turns_the_points(model):
 
 
 def test_the_turn_is_that_of_the_points():
-    lie = turns_of(np.concatenate([TRAIN.xy, turned(TRAIN.images, TRAIN.xy, 30.0)[1][:10]]))
+    some = turned(TRAIN.images, TRAIN.xy, 30.0)[1][:10]
+    lie = turns_against(upright_shape(TRAIN.xy), np.concatenate([TRAIN.xy, some]))
     np.testing.assert_allclose(lie[60:] - lie[:10], 30, atol=1e-6)
+    assert abs(np.angle(np.exp(1j * np.deg2rad(lie[:60])).mean(), deg=True)) < 1, "as most of them stand"
+
+
+def test_mirror_images_of_objects_that_lie_aside():
+    """What is upright need not be upright on the screen: a mirrored object then stands otherwise."""
+    images, xy = turned(TRAIN.images, TRAIN.xy, 70.0)
+    aside = Upright(MeanShape()).fit(images, xy, groups=TRAIN.groups, flip=TRAIN.flip)
+    assert np.median(np.abs(aside.off_)) < 8
 
 
 def test_presence_chooses_among_turns_and_covariances_turn(model):
@@ -121,7 +130,7 @@ def test_few_pictures_one_group_and_what_cannot_be():
     some[0, 1] = np.nan
     found = Upright(MeanShape()).fit(images[:3], some, groups=np.zeros(3)).predict_all(images[:2])
     assert np.isfinite(found.xy).all()
-    for wrong in ({"turns": 0.0}, {"turns": 181.0}, {"penalty": 0.0}, {"max_pictures": 1}, {"n_copies": 0}):
+    for wrong in ({"turns": 0.0}, {"turns": 181.0}, {"penalty": 0.0}, {"max_pictures": 1}):
         with pytest.raises(InputError, match="upright"):
             Upright(MeanShape(), **wrong).fit(images, xy)
     with pytest.raises(InputError, match="no direction"):

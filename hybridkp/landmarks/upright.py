@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.crops import move_modality
-from ..imaging.geometry import apply_affine, flip_image, similarity
+from ..imaging.geometry import apply_affine, flip_image, flip_points, rotation_about, similarity
 from ..imaging.images import check_batch, check_crops, crops_to_grey
 from ..memory import fitted
 from ..memory.budget import affordable
@@ -60,7 +60,6 @@ class Upright(DetectorMixin, BaseEstimator):
     detector : Detector, unfitted; cloned, never changed.  One that tells presence (:class:`.WithPresence`)
         mends most turns of which the rule is wrong; it then counts objects that are turned as none
     turns : degrees to either side that objects may be turned by, 180 for any direction
-    n_copies : of each training crop for the detector, each turned and told otherwise; for few pictures
     penalty : ridge of the rule, in units of its rows' mean power
     max_pictures : training crops that the rule learns from, a random part of them
     random_state : int
@@ -85,7 +84,6 @@ class Upright(DetectorMixin, BaseEstimator):
 
     detector: Any
     turns: float = 180.0
-    n_copies: int = 1
     penalty: float = 0.01
     max_pictures: int = 1000
     random_state: int = 0
@@ -98,28 +96,27 @@ class Upright(DetectorMixin, BaseEstimator):
         Raises
         ------
         InputError
-            For ``turns`` outside 0 to 180, ``n_copies`` or a ``penalty`` that is not positive, fewer than
-            two ``max_pictures``, and a single landmark, which has no direction.
+            For ``turns`` outside 0 to 180, a ``penalty`` that is not positive, fewer than two
+            ``max_pictures``, and a single landmark, which has no direction.
         """
-        if not 0 < self.turns <= 180 or min(self.n_copies, self.max_pictures - 1) < 1 or not self.penalty > 0:
-            raise InputError(
-                "upright: turns must be 0 to 180, n_copies and penalty positive, max_pictures 2 or more"
-            )
+        if not 0 < self.turns <= 180 or not self.penalty > 0 or self.max_pictures < 2:
+            raise InputError("upright: turns must be 0 to 180, penalty positive, max_pictures 2 or more")
         images = check_batch(images)
         truth = check_xy(xy, len(images))
         if truth.shape[1] < 2:
             raise InputError("upright: one landmark has no direction; leave the step out")
         rng = np.random.default_rng(self.random_state)
         size = float(np.prod(images.shape[1:]))  # bytes
-        size *= 3 * self.n_copies
-        rows = np.tile(some_rows(truth, affordable(len(truth), size, "upright"), rng), self.n_copies)
+        rows = some_rows(truth, affordable(len(truth), 3 * size, "upright"), rng)
         names = np.arange(len(truth)) if groups is None else np.asarray(groups)
         images, truth, names = images[rows], truth[rows], names[rows]
         self.size_hw_ = tuple(images.shape[1:3])
-        lie = turns_of(truth)
+        mean = upright_shape(truth)
+        lie = turns_against(mean, truth)
         shown = rng.uniform(-self.turns, self.turns, len(truth)) * (rng.random(len(truth)) < TURNED)
         turned = turned_batch(images, shown)
-        back = -self._learn_rule(images, turned, lie, shown, names, flip is not None, rng)
+        other = None if flip is None else turns_against(mean, flip_points(truth, self.size_hw_[1], flip))
+        back = -self._learn_rule(images, turned, lie, shown, names, other, rng)
         seen, change = turned_batch(turned, back), shown + back
         points = [turned_points(xy, d, self.size_hw_) for xy, d in zip(truth, change, strict=True)]
         detector = clone(self.detector)
@@ -135,18 +132,19 @@ class Upright(DetectorMixin, BaseEstimator):
         lie: Array,
         shown: Array,
         names: Array,
-        mirror: bool,
+        mirrored: Array | None,
         rng: np.random.Generator,
     ) -> Array:
         """The rule, and (B,) by how much it says that crops ``turned`` by ``shown`` degrees are turned.
 
         Each is left out by its group.  Where the rule fails, another crop's error takes the place.
+        Objects of ``images`` are turned by ``lie`` (B,), those of their mirror images by ``mirrored``.
         """
         learned = np.sort(rng.permutation(len(lie))[: self.max_pictures])
         greys = crops_to_grey(check_crops(images[learned]))
         parts = [(np.stack([polar_row(grey) for grey in greys]), lie[learned])]
-        if mirror:
-            parts.append((np.stack([polar_row(flip_image(grey)) for grey in greys]), -lie[learned]))
+        if mirrored is not None:
+            parts.append((np.stack([polar_row(flip_image(grey)) for grey in greys]), mirrored[learned]))
         seen = np.stack([polar_row(grey) for grey in crops_to_grey(check_crops(turned))])
         fold = group_parts(names.astype(str), FOLDS, rng)
         answers = np.empty((len(lie), seen.shape[1]), np.float32)
@@ -207,18 +205,18 @@ class Upright(DetectorMixin, BaseEstimator):
         }
 
 
-def turns_of(truth: Array) -> Array:
-    """(B,) degrees, clockwise, by which shapes (B, K, 2), NaN = not labelled, are turned against their mean.
-
-    The mean is that of the shapes laid over each other, and stands as most of them do.
-    """
+def upright_shape(truth: Array) -> Array:
+    """(K, 2) mean of shapes (B, K, 2), NaN = not labelled, laid over each other; it stands as most do."""
     mean = truth[int(np.isfinite(truth[..., 0]).sum(axis=1).argmax())]
     for _ in range(ROUNDS):
-        maps = similarity(truth, np.broadcast_to(mean, truth.shape))
-        mean = np.nanmean(apply_affine(maps, truth), axis=0)
-    angle = angle_of(maps)
-    usual = np.angle(np.exp(1j * np.deg2rad(angle)).mean(), deg=True)
-    return _apart(usual, angle)
+        mean = np.nanmean(apply_affine(similarity(truth, mean), truth), axis=0)
+    usual = np.exp(1j * np.deg2rad(turns_against(mean, truth))).mean()
+    return apply_affine(rotation_about((0, 0), np.angle(usual, deg=True)), mean)
+
+
+def turns_against(mean: Array, truth: Array) -> Array:
+    """(B,) degrees, clockwise, by which shapes (B, K, 2) are turned against their upright mean (K, 2)."""
+    return angle_of(similarity(mean, truth))
 
 
 def turned_points(xy: Array, degrees: float, size_hw: tuple[int, int]) -> Array:
