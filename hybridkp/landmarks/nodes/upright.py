@@ -21,7 +21,7 @@ from ...structures import Array, Prediction
 from ..polar import N_ORIENTATIONS, N_RINGS, N_TURNS, polar_row, shifts_of
 
 MOST = 3  #: turns that are tried at most
-DOUBT = 0.7  #: presence below which the next likely turn is tried
+DOUBT = 0.5  #: presence below which the next likely turn is tried
 APART = 30.0  #: degrees between two of these
 
 #: which crops, and by how many degrees they are to be turned first -> what is said of each
