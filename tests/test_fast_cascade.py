@@ -360,6 +360,22 @@ def test_the_runtime_makes_the_maps_by_a_graph(engine, tmp_path) -> None:
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+def test_a_stage_that_moves_nothing_costs_nothing(fitted, monkeypatch) -> None:
+    """Its frame is not made, and points, scores and the next frame are those with a step of zeros."""
+    node, nothing = fitted.runtime_node(), np.zeros(2 * TRAIN.xy.shape[1], np.float32)
+    first, last = node["stages"][0], node["stages"][-1]
+    zeros = first | {"scale": 0.7, "shift": nothing, "directions": 0 * first["directions"]}
+    empty = zeros | {"weights": first["weights"][:, :0], "directions": first["directions"][:0]}
+    made, frame, found = [], fd.Reader.frame, []
+    monkeypatch.setattr(fd.Reader, "frame", lambda *given: made.append(given[-1]) or frame(*given))
+    for between in (zeros, empty):
+        made.clear()
+        found.append(nodes.build(node | {"stages": [first, between, last, between]})(TEST.images[0]))
+    assert 0.7 not in made and len(made) == 2
+    for with_zeros, without in zip(*found, strict=True):
+        np.testing.assert_array_equal(without, with_zeros)
+
+
 def test_parts_that_do_not_fit_together_are_refused(fitted) -> None:
     good = fitted.runtime_node()
     nodes.build(good, "auto")

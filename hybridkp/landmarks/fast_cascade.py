@@ -317,10 +317,12 @@ class FastCascade(ReadsPlanes, DetectorMixin, BaseEstimator):
     # ----------------------------------------------------------------------------------------
 
     def _stages(self) -> list[Stage]:
-        return [
-            Stage(float(scale), s["weights"], s["directions"], s["shift"], self._uses_maps(i))
-            for i, (scale, s) in enumerate(zip(self.scales, self.stages_, strict=True))
-        ]
+        found = []
+        for i, (scale, s, part) in enumerate(zip(self.scales, self.stages_, self.parts_, strict=True)):
+            rank = None if part else 0  # a step that is left out has no directions
+            weights, directions = s["weights"][:, :rank], s["directions"][:rank]
+            found.append(Stage(float(scale), weights, directions, s["shift"], self._uses_maps(i)))
+        return found
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) probability, see the notes."""

@@ -219,6 +219,11 @@ class Stage(NamedTuple):
     shift: Array  #: (2K,) float32
     uses_maps: bool = False
 
+    @property
+    def stays(self) -> bool:
+        """Whether it moves no point: nothing has to be read for it."""
+        return not len(self.directions) and not self.shift.any()
+
 
 class Reader(NamedTuple):
     """How all stages of a cascade look at a picture."""
@@ -277,8 +282,12 @@ def descend(
     z, scale, lengths = as_complex(start), 0.0, []
     for stage in stages:
         if stage.scale != scale:
-            scale = stage.scale
+            scale, channels = stage.scale, None
             a, b = reader.mean.frame_pose(z, scale)
+        if stage.stays:
+            lengths.append(np.zeros((1, len(z))))
+            continue
+        if channels is None:
             channels = reader.frame(grey, a, b, scale)
         row, turn = reader.row(channels, a * z + b, scale)
         if stage.uses_maps and maps is not None:

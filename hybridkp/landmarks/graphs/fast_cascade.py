@@ -23,8 +23,12 @@ def emit(node: dict[str, Any], crop: Crop) -> Points:
     further = _Further(node["maps"], crop) if "maps" in node else None
     for stage in node["stages"]:
         if stage["scale"] != scale:
-            scale = stage["scale"]
+            scale, maps = stage["scale"], None
             a, b = pose_of(mean, z, scale, k)
+        if fast_descent.Stage(**stage).stays:
+            lengths.append(g.tensor(np.zeros(k)))
+            continue
+        if maps is None:
             size = fast_descent.frame_size(crop.size_hw, scale)
             maps = channel_maps(
                 warped(crop.grey, crop.size_hw, a, b, scale), size, n, [ring.sigma for ring in pattern]
