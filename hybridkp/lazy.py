@@ -7,12 +7,14 @@ room never drags along the heavy ones beside it.  Never here: anything but the s
 
 from __future__ import annotations
 
-import ast
+import os
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
+
+_LINE = re.compile(r"^from \.([\w.]*) import (\w+) as (\w+)$", re.MULTILINE)  # all that a stub is made of
 
 #: what is imported under another name than pip's, and what comes with an extra
 PIP_NAMES = {
@@ -36,8 +38,7 @@ def missing(what: str, library: str) -> str:
 
 def stub_names(text: str) -> dict[str, str]:
     """Public name -> submodule that defines it, "" for a submodule itself, of a stub's text."""
-    lines = (node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom) and node.level == 1)
-    return {alias.asname or alias.name: line.module or "" for line in lines for alias in line.names}
+    return {name: module for module, _, name in _LINE.findall(text)}
 
 
 def attach_stub(
@@ -47,7 +48,8 @@ def attach_stub(
 
     ``own`` names what the package defines itself.
     """
-    where = stub_names(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
+    with open(f"{os.path.splitext(file)[0]}.pyi", encoding="utf-8") as stub:
+        where = stub_names(stub.read())
     public = sorted([*own, *where])
 
     def load(name: str) -> Any:

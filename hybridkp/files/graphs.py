@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -27,7 +26,7 @@ _CACHED = 8  # graphs of files kept open
 OPEN_SHAPE = (1, 1, 480, 640)  #: what a size that a file leaves open is judged at
 
 
-def stamp(path: str | Path) -> Stamp:
+def stamp(path: str | os.PathLike[str]) -> Stamp:
     """What identifies a file's present content.
 
     Raises
@@ -36,15 +35,17 @@ def stamp(path: str | Path) -> Stamp:
         Where there is no such file.
     """
     try:
-        facts = Path(path).stat()
+        facts = os.stat(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: give the path of an ONNX file") from None
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{path} is no file: give the path of an ONNX file")
     return str(path), facts.st_mtime_ns, facts.st_size
 
 
-def open_file(path: str | Path, engine: str, inputs: Sequence[str] | None, outputs: Sequence[str]) -> Ask:
+def open_file(
+    path: str | os.PathLike[str], engine: str, inputs: Sequence[str] | None, outputs: Sequence[str]
+) -> Ask:
     """As :func:`open_graph`, kept open for the process; every complaint names the file."""
     names = None if inputs is None else tuple(inputs)
     return _open_file(*stamp(path), engine, names, tuple(outputs), cv2.getNumThreads())
@@ -61,7 +62,8 @@ def _open_file(
     n_threads: int,
 ) -> Ask:
     try:
-        run = open_graph(Path(path).read_bytes(), engine, inputs, outputs)
+        with open(path, "rb") as file:
+            run = open_graph(file.read(), engine, inputs, outputs)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 
 from ..structures import InputError
 
 
 def file_bytes(path: str | os.PathLike[str], what: str, cure: str) -> bytes:
     """The bytes of a regular file; :class:`InputError`, which calls it ``what``, for anything else."""
-    file = Path(path)
-    if os.path.exists(file) and not file.is_file():
-        raise InputError(f"{path}: is {'a folder' if file.is_dir() else 'no file'}, not a {what}")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError(f"{path}: is {'a folder' if os.path.isdir(path) else 'no file'}, not a {what}")
     try:
-        return file.read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except (FileNotFoundError, ValueError):  # ValueError: a name that no file can have
         raise InputError(f"{path!s:.200}: no such {what}; {cure}") from None
     except OSError as error:

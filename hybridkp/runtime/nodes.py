@@ -7,11 +7,10 @@ modules that lie in these folders can be named, so that a file never says what i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
@@ -32,10 +31,11 @@ _PACKAGE = __name__.split(".")[0]
 @lru_cache(maxsize=1)
 def kinds() -> frozenset[str]:
     """Every kind of node: room and module, ``landmarks.cascade``."""
-    root = Path(__file__).parents[1]
-    return frozenset(
-        f"{room}.{module.name}" for room in ROOMS for module in iter_modules([str(root / room / "nodes")])
-    )
+    from pkgutil import iter_modules  # not before a file is read: an application's import waits for it
+
+    root = os.path.dirname(os.path.dirname(__file__))
+    folders = {room: os.path.join(root, room, "nodes") for room in ROOMS}
+    return frozenset(f"{room}.{m.name}" for room, folder in folders.items() for m in iter_modules([folder]))
 
 
 def build(node: Node, engine: str = "auto") -> Any:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .base import Array, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BLOCK = 1024  #: rows that are read at a time where all are wanted
 
@@ -36,6 +38,8 @@ class ArrayFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], digest: str = "") -> None:
+        from pathlib import Path  # not for an application, whose imports count
+
         self.path, self._digest = Path(path).absolute(), digest
         try:
             with open(self.path, "rb") as file:
