@@ -29,8 +29,8 @@ from hybridkp.files import write_atomic
 from hybridkp.structures import InputError
 
 METHODS = (
-    *("mean-shape", "hog+ridge", "sdm", "sdm-hog", "lbf", "hough-forest", "hog+svm", "direct", "heatmap"),
-    *("heatmap:flip", "heatmap:flip:tree", "heatmap:flip:shape", "heatmap:flip:sdm"),
+    *("mean-shape", "hog+ridge", "sdm", "sdm-hog", "lbf", "hough-forest", "hog+forest", "hog+svm"),
+    *("direct", "heatmap", "heatmap:flip", "heatmap:flip:tree", "heatmap:flip:shape", "heatmap:flip:sdm"),
     *("heatmap:flip:tree:shape:sdm", "heatmap:flip:sdm[maps=encoder]", "direct:cnn", "sdm:flip"),
     *("average(sdm,direct)", "vote(sdm,heatmap:flip)", "gated(sdm,heatmap:flip)", "stack(sdm,heatmap:flip)"),
     *("shape(sdm,heatmap:flip)", "product(sdm,heatmap:flip)"),

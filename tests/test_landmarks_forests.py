@@ -182,9 +182,27 @@ def test_the_runtime_refuses_trees_that_cannot_be_walked(change, match):
         build({**node, "stages": [node["stages"][0], stage]}, "auto")
 
 
-def test_the_runtime_does_not_know_votes(tmp_path):
-    with pytest.raises(InputError, match="HoughForest"):
-        runtime.export_runtime(fitted("hough"), tmp_path / "hough.hkr")
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda t: t["left"].__setitem__(0, 10**6), "point beyond"),
+        (lambda t: t["feature"].__setitem__(0, -1), "point beyond"),
+        (lambda t: t.update(root=t["root"][:-1]), "other landmarks"),
+        (lambda t: t.update(weight=t["weight"][:-1]), "different lengths"),
+        (lambda t: t["vote"].__setitem__((0, 0), np.nan), "NaN"),
+        (lambda t: t.update(depth=10**9), "depth"),
+    ],
+)
+def test_the_runtime_refuses_forests_that_cannot_be_walked(change, match):
+    node = fitted("hough").runtime_node()
+    trees = {
+        name: value.copy() if name != "depth" else value for name, value in node["levels"][0]["trees"].items()
+    }
+    level = {**node["levels"][0], "trees": trees}
+    build({**node, "levels": [level]}, "auto")
+    change(trees)
+    with pytest.raises(ValueError, match=match):
+        build({**node, "levels": [level]}, "auto")
 
 
 # --------------------------------------------------------------------------------------------

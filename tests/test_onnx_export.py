@@ -20,13 +20,14 @@ import onnx
 from hybridkp import cli, fusion, runtime
 from hybridkp.checks import make_problem
 from hybridkp.deep import CNNRefiner, DirectNet, HeatmapFeatures, HeatmapNet
-from hybridkp.descriptors import SIFT
+from hybridkp.descriptors import HOG, SIFT
 from hybridkp.evaluate import int8_model
 from hybridkp.files import save_model
 from hybridkp.landmarks import (
     CascadedRegressor,
     FastCascade,
     HolisticRegressor,
+    HoughForest,
     LocalBinaryFeatures,
     MeanShape,
     PatchDetector,
@@ -287,11 +288,12 @@ def test_options_that_do_not_fit(tmp_path, capsys, options, match):
 def test_a_part_without_an_onnx_form_is_named(tmp_path):
     p = PROBLEM
     model = PatchDetector(SIFT(), scales=(1.0,), n_hard=0)
-    with pytest.raises(
-        InputError, match="PatchDetector: linear experts on SIFT with steps of 2 px cannot be"
-    ):
+    with pytest.raises(InputError, match="PatchDetector on SIFT cannot be exported"):
         both = fusion.Average([("a", model), ("b", MeanShape())])
         export_onnx(both.fit(p.images, p.xy), tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=r"forests on patches \(landmarks\) have no ONNX form"):
+        forests = HoughForest(HOG(cells=2), scales=(0.5,), n_samples=2, start=MeanShape())
+        export_onnx(forests.fit(p.images, p.xy), tmp_path / "m.onnx")
     with pytest.raises(InputError, match="CascadedRegressor is not fitted"):
         export_onnx(CascadedRegressor(), tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 
 import onnxruntime
 from onnx import helper
+from sklearn.ensemble import ExtraTreesClassifier
 
 from hybridkp import runtime
 from hybridkp.datasets import make_scenes
@@ -32,6 +33,14 @@ HELD_OUT = make_scenes(5, (96, 128), random_state=2)
 FINDERS = {
     "hog+svm": lambda: WindowFinder(window_cells=6, octave=2, n_rounds=1),
     "acf+svm": lambda: WindowFinder(Cells(color=True), window_cells=5, octave=1, n_rounds=1),
+    "hog+forest": lambda: WindowFinder(
+        classifier=ExtraTreesClassifier(
+            16, max_depth=8, max_features=0.1, min_samples_leaf=3, class_weight="balanced", random_state=0
+        ),
+        window_cells=6,
+        octave=1,
+        n_rounds=1,
+    ),
     "centernet": lambda: CentreNet(
         # OpenCV 4 shrinks otherwise than the graph, too much for so small a training: not there
         input_px=128 if OPENCV_4 else 96,
@@ -42,7 +51,7 @@ FINDERS = {
 
 
 #: px of a box; the shrunk picture that a network sees has whole grey levels in OpenCV, and not in the graph
-NEAR = {"hog+svm": 0.02, "acf+svm": 0.02, "centernet": 0.05}
+NEAR = {"hog+svm": 0.02, "acf+svm": 0.02, "hog+forest": 0.05, "centernet": 0.05}
 
 
 @pytest.fixture(scope="module")

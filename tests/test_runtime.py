@@ -12,6 +12,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from sklearn.ensemble import ExtraTreesClassifier
 
 import hybridkp.runtime
 from hybridkp import cli, fusion, runtime
@@ -21,7 +22,14 @@ from hybridkp.deep.nodes.refiner import point_patches, to_square
 from hybridkp.descriptors import HOG, SIFT
 from hybridkp.evaluate import Problem, predict, train
 from hybridkp.files import load_model, save_model
-from hybridkp.landmarks import CascadedRegressor, HolisticRegressor, MeanShape, PatchDetector, SubpixelRefiner
+from hybridkp.landmarks import (
+    CascadedRegressor,
+    HolisticRegressor,
+    HoughForest,
+    MeanShape,
+    PatchDetector,
+    SubpixelRefiner,
+)
 from hybridkp.runtime.nodes import build
 from hybridkp.structures import InputError
 
@@ -53,6 +61,10 @@ def _refined():
     )
 
 
+def _trees():
+    return ExtraTreesClassifier(4, max_depth=5, random_state=0)
+
+
 def PAIR():
     return [("a", CascadedRegressor()), ("b", HolisticRegressor())]
 
@@ -63,6 +75,8 @@ CLASSICAL = {
     "cascade": CascadedRegressor,
     "cascade, signed": lambda: CascadedRegressor(HOG(cells=3, signed=True), scales=(0.8,), start=MeanShape()),
     "patches": lambda: PatchDetector(n_hard=0),
+    "patches, forests": lambda: PatchDetector(HOG(cells=3), _trees(), scales=(0.5, 1.0), n_hard=0),
+    "voting forests": lambda: HoughForest(HOG(cells=3), n_samples=3),
     "patches, uncorrected": lambda: PatchDetector(HOG(), scales=(0.5, 1.0), alpha=np.inf, n_hard=0),
     "average": lambda: fusion.Average([("a", HolisticRegressor()), ("b", MeanShape())]),
     "average, weighted": lambda: fusion.Average(PAIR(), weights=(2, 1)),
@@ -308,7 +322,7 @@ def test_crops_of_another_size(cascade):
     [
         (CascadedRegressor(SIFT()), "SIFT"),
         (PatchDetector(HOG(backend="opencv"), scales=(1.0,), n_hard=0), "dense HOG"),
-        (PatchDetector(scales=(1.0,), step=2, n_hard=0), "on HOG with steps of 2 px"),
+        (PatchDetector(scales=(1.0,), step=2, n_hard=0), "linear experts with steps of 2 px"),
         (fusion.Refined(HolisticRegressor(), SubpixelRefiner(), cv=2), "SubpixelRefiner cannot be exported"),
         (fusion.MapFusion([("a", PatchDetector(scales=(1.0,), n_hard=0))]), "MapFusion cannot be exported"),
     ],

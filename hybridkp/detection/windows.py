@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from ..imaging.images import to_grey
+from ..landmarks.trees import checked_packed
 from ..stats.calibration import probability
 from ..structures import Array, InputError, short_repr
 from .boxes_math import corrected, suppress
@@ -89,7 +90,10 @@ class WindowModel:
         if not sane or not all(a.dtype.kind == "f" and np.isfinite(a).all() for a in arrays):
             raise InputError("a window finder's parts do not fit together: train it again")
         if self.trees:
-            _check_trees(self.trees, n)
+            try:
+                checked_packed(self.trees, n, 1, value=0)
+            except ValueError as error:
+                raise InputError(f"a window finder's trees are damaged ({error}): train it again") from None
 
     @property
     def n_features(self) -> int:
@@ -215,20 +219,3 @@ class WindowModel:
 def _resized(cells: Array, size: tuple[int, int]) -> Array:
     """Cells (H, W, C) on a coarser grid of (width, height)."""
     return np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR))
-
-
-def _check_trees(trees: dict[str, Any], n_features: int) -> None:
-    """Whether trees that may come from a file can be walked."""
-    columns = [np.asarray(trees[name]) for name in ("feature", "left", "right", "root")]
-    n = len(columns[0])
-    whole = all(c.ndim == 1 and c.dtype.kind in "iu" and len(c) for c in columns)
-    floats = all(
-        trees[name].shape == (n,) and trees[name].dtype.kind == "f" and np.isfinite(trees[name]).all()
-        for name in ("threshold", "value")
-    )
-    ends = (n_features, n, n, n)
-    inside = all((c >= 0).all() and (c < end).all() for c, end in zip(columns, ends, strict=True))
-    if not (whole and floats and inside and len(columns[1]) == len(columns[2]) == n):
-        raise InputError("a window finder's trees are damaged: train it again")
-    if not 0 <= int(trees["depth"]) <= 64:
-        raise InputError("a window finder's trees are too deep: train it again")

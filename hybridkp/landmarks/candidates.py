@@ -12,10 +12,10 @@ import numpy as np
 from sklearn.base import clone
 
 from ..descriptors import HOG
-from ..descriptors.gradients import sample_cells
 from ..imaging.pyramid import gaussian_pyramid
 from ..structures import Array, Descriptor, Keypoints, LearnedDescriptor, supports
-from .response import snapped, window_offsets
+from .response import snapped
+from .search import hog_rows, rows_at
 
 
 def fitted_descriptor(descriptor: Any, images: Array, xy: Array, groups: Array, flip: Any) -> Any:
@@ -44,20 +44,10 @@ def hog_layout(descriptor: Any) -> dict[str, Any]:
 
 def describe_places(descriptor: Descriptor, frame: Array, places: Array, n_levels: int) -> Array:
     """Rows (..., D) float32 of frame places (..., 2), equal places described once."""
-    flat = places.reshape(-1, 2)
-    unique, inverse = np.unique(flat, axis=0, return_inverse=True)
     if is_dense_hog(descriptor):  # the very maps that dense responses are computed from
-        pad = descriptor.reach_px
-        maps = descriptor.maps(np.asarray(frame, np.float32), pad)
-        rows = sample_cells(maps, unique, descriptor.cells, descriptor.cell_px, pad)
-    else:
-        rows = descriptor.describe(gaussian_pyramid(frame, n_levels), Keypoints(unique))
-    return np.asarray(rows, np.float32)[inverse.ravel()].reshape(*places.shape[:-1], -1)
-
-
-def window_places(points: Array, radius: int, step: int) -> Array:
-    """(K, P, 2) int, the lattice window around each of the points (K, 2)."""
-    return snapped(points, step)[:, None] + window_offsets(radius, step)
+        return hog_rows(frame, places, **hog_layout(descriptor))
+    pyramid = gaussian_pyramid(frame, n_levels)
+    return rows_at(places, lambda xy: descriptor.describe(pyramid, Keypoints(xy)))
 
 
 def training_places(

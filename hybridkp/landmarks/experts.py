@@ -17,11 +17,10 @@ from sklearn.svm import SVC, LinearSVC
 
 from ..memory.threads import limit_threads
 from ..structures import Array
-from .trees import packed, packed_leaves, path_contributions
+from .trees import LEAST_ODDS, packed, path_contributions, share_odds
 
 _LINEAR = (LinearSVC, LogisticRegression, RidgeClassifier, SGDClassifier)
 _FORESTS = (RandomForestClassifier, ExtraTreesClassifier)
-_LEAST_ODDS = 0.01  #: a forest's certainty is not believed beyond this
 
 
 def default_classifier() -> LinearSVC:
@@ -84,7 +83,9 @@ class Experts:
             bias = self.mean_bias if fold is None else self.state["bias"][fold]
             return np.matmul(rows, weights[:, :, None])[..., 0] + bias[:, None]
         if "trees" in self.state:
-            return _score_trees(self.state["trees"], rows * np.float32(self.state["unit"]), fold)
+            root = self.state["trees"]["root"]
+            root = root if fold is None else root[fold : fold + 1]
+            return share_odds(self.state["trees"], rows * np.float32(self.state["unit"]), root)
         tables = self.state["models"] if fold is None else [self.state["models"][fold]]
         n, k, p, d = rows.shape
         out = np.zeros((n, k, p), np.float32)
@@ -145,24 +146,13 @@ def _share(tree: Any) -> dict[str, Array]:
     return {"share": value[:, 1] / value.sum(axis=1)}
 
 
-def _score_trees(trees: dict[str, Any], rows: Array, fold: int | None) -> Array:
-    """Rows (N, K, P, D) -> log odds (N, K, P) of the mean over trees, then over folds."""
-    folds = range(len(trees["root"])) if fold is None else [fold]
-    out = np.zeros(rows.shape[:3], np.float32)
-    for f in folds:
-        node = packed_leaves(trees, rows, trees["root"][f][None, :, None])
-        p = np.clip(trees["share"][node].mean(axis=-1), _LEAST_ODDS, 1 - _LEAST_ODDS)
-        out += np.log(p / (1 - p)) / len(folds)
-    return out
-
-
 def positive_scores(model: Any, rows: Array) -> Array:
     """(N,) the higher the likelier; log odds where the model gives probabilities."""
     if model is None:
         return np.zeros(len(rows), np.float32)
     if hasattr(model, "decision_function"):
         return model.decision_function(rows).astype(np.float32)
-    p = np.clip(positive_probability(model, rows), _LEAST_ODDS, 1 - _LEAST_ODDS)
+    p = np.clip(positive_probability(model, rows), LEAST_ODDS, 1 - LEAST_ODDS)
     return np.log(p / (1 - p)).astype(np.float32)
 
 

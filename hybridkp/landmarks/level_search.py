@@ -20,7 +20,7 @@ from ..imaging.images import check_crops, crops_to_grey
 from ..memory.budget import affordable
 from ..structures import Array, Descriptor, Detector, DetectorMixin, InputError, Stage, stages_of
 from . import response
-from .candidates import fitted_descriptor
+from .candidates import fitted_descriptor, hog_layout, is_dense_hog
 from .frames import frame_maps, frame_size, to_frame
 from .holistic import HolisticRegressor
 from .levels import fit_level, fit_scores
@@ -166,6 +166,28 @@ class LevelSearch(DetectorMixin, BaseEstimator):
         for i, scale in enumerate(self.scales):
             found.append(Stage(f"search at scale {scale:g}", self._search(images, i + 1)[0]))
         return [s._replace(xy=np.asarray(s.xy, np.float32)) for s in found]
+
+    def runtime_node(self) -> dict[str, Any]:
+        if not is_dense_hog(self.descriptor_):
+            name = type(self.descriptor_).__name__
+            raise InputError(f"{type(self).__name__} on {name} cannot be exported: only on dense HOG it can")
+        shape, kept = self.shape_, ("curve", "scale", "weights_update", "offset_update")
+        return {
+            "kind": "landmarks.patches",
+            "start": self.start_.runtime_node(),
+            "hog": hog_layout(self.descriptor_),
+            "shape": {name: getattr(shape, name) for name in ("mean_", "components_", "sigma_", "noise_")}
+            | {"limit": shape.limit},
+            "levels": [
+                {name: state[name] for name in kept if name in state} | self._level_node(i, state)
+                for i, state in enumerate(self.levels_)
+            ],
+            "curve": self.curve_,
+        }
+
+    def _level_node(self, level: int, state: dict[str, Any]) -> dict[str, Any]:
+        """What scores the windows of a level, for a runtime file."""
+        raise NotImplementedError
 
     def held(self) -> list[tuple[str, Any]]:
         """What gives the first points."""

@@ -23,13 +23,12 @@ from .candidates import (
     hog_layout,
     is_dense_hog,
     training_places,
-    window_places,
 )
 from .experts import Experts, can_be_taken_apart, default_classifier, is_linear
 from .frames import frame_maps, frame_size, to_frame
 from .level_search import LevelSearch
 from .preparing import given_starts
-from .search import dense_windows
+from .search import dense_windows, window_places
 from .shape import PointDistribution
 
 _BLOCK = 16  # pictures whose candidates are scored together
@@ -237,31 +236,14 @@ class PatchDetector(LevelSearch):
         value = np.bincount(of.ravel(), parts, len(cells))
         return Contributions(what, xy, value, side / float(scale_of(maps[0])), rest)
 
-    def runtime_node(self) -> dict[str, Any]:
-        steps = [self._window(i)[1] for i in range(len(self.levels_))]
-        if not (is_dense_hog(self.descriptor_) and "weights" in self.levels_[0] and set(steps) == {1}):
-            with_what = "linear" if "weights" in self.levels_[0] else type(self.classifier).__name__
+    def _level_node(self, level: int, state: dict[str, Any]) -> dict[str, Any]:
+        (radius, step), experts = self._window(level), Experts(state)
+        if experts.linear and step == 1:
+            return {"radius": radius, "weights": experts.mean_weights, "bias": experts.mean_bias}
+        if "trees" not in state:
+            kind = "linear" if experts.linear else type(self.classifier).__name__
             raise InputError(
-                f"PatchDetector: {with_what} experts on {type(self.descriptor_).__name__} with steps of"
-                f" {max(steps)} px cannot be exported: only linear ones on dense HOG with steps of 1 px can"
+                f"PatchDetector: {kind} experts with steps of {step} px cannot be exported: only linear ones"
+                " with steps of 1 px and forests can"
             )
-        shape = self.shape_
-        return {
-            "kind": "landmarks.patches",
-            "start": self.start_.runtime_node(),
-            "hog": hog_layout(self.descriptor_),
-            "shape": {name: getattr(shape, name) for name in ("mean_", "components_", "sigma_", "noise_")}
-            | {"limit": shape.limit},
-            "levels": [self._level_to_runtime(i, state) for i, state in enumerate(self.levels_)],
-            "curve": self.curve_,
-        }
-
-    def _level_to_runtime(self, level: int, state: dict[str, Any]) -> dict[str, Any]:
-        experts = Experts(state)
-        kept = ("curve", "scale", "weights_update", "offset_update")
-        return {
-            **{name: state[name] for name in kept if name in state},
-            "radius": self._window(level)[0],
-            "weights": experts.mean_weights,
-            "bias": experts.mean_bias,
-        }
+        return {"radius": radius, "step": step, "unit": state["unit"], "trees": state["trees"]}

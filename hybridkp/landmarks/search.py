@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ..descriptors.gradients import cells_reach, orientation_maps
+from ..descriptors.gradients import cells_reach, orientation_maps, sample_cells
 from ..imaging.geometry import apply_affine, invert_affine
 from ..structures import Array
 from . import response
 from .frames import frame_maps, frame_size, to_frame
 from .linear import row_by_row
 from .shape import PointDistribution
+from .trees import packed_leaves
+
+LEAST_SHARE = 0.02  #: of the votes, spread evenly over a window: no place is impossible
 
 #: level, frames (h, w), points (N, K, 2) in them -> raw scores (N, K, S, S) around the points
 Respond = Callable[[int, list[Array], Array], Array]
@@ -90,6 +93,49 @@ def dense_windows(
     maps = orientation_maps(frame.astype(np.float32), n_orientations, cell_px, signed, pad=pad)
     centre = response.snapped(points, 1)
     return response.linear_responses(maps, weights, bias, centre, radius, cells, cell_px, pad)
+
+
+def hog_rows(
+    frame: Array, places: Array, cells: int, cell_px: int, n_orientations: int, signed: bool
+) -> Array:
+    """Rows (..., D) of a frame's dense HOG at whole places (..., 2): what dense responses are products of."""
+    pad = cells_reach(cells, cell_px)
+    maps = orientation_maps(np.asarray(frame, np.float32), n_orientations, cell_px, signed, pad=pad)
+    rows = rows_at(places, lambda xy: sample_cells(maps, xy, cells, cell_px, pad))
+    return rows
+
+
+def rows_at(places: Array, describe: Callable[[Array], Array]) -> Array:
+    """(..., D) float32 of places (..., 2); ``describe`` is asked about equal ones once."""
+    unique, inverse = np.unique(places.reshape(-1, 2), axis=0, return_inverse=True)
+    rows = np.asarray(describe(unique), np.float32)[inverse.ravel()]
+    return rows.reshape(*places.shape[:-1], -1)
+
+
+def window_places(points: Array, radius: int, step: int) -> Array:
+    """(K, P, 2) int, the lattice window around each of the points (K, 2)."""
+    return response.snapped(points, step)[:, None] + response.window_offsets(radius, step)
+
+
+def voters(points: Array, radius: int, step: int) -> Array:
+    """(K, Q, 2) int, where patches vote on windows of ``radius`` px around points (K, 2)."""
+    return response.snapped(points, 1)[:, None] + response.window_offsets(radius // step, step)
+
+
+def voted_windows(
+    trees: dict[str, Any], root: Array, rows: Array, radius: int, step: int, smoothing: float
+) -> Array:
+    """(K, S, S) log shares of the votes at each px of a window, of rows (K, Q, D) at :func:`voters`.
+
+    ``root`` is (K, T); leaves have a "vote" (2,) in px and its "weight".
+    """
+    leaf, k = packed_leaves(trees, rows, root[:, None]), len(rows)
+    offset = response.window_offsets(radius // step, step)
+    vote = trees["vote"][leaf] + offset[:, None].astype(np.float32)
+    mass = response.window_votes(vote.reshape(k, -1, 2), trees["weight"][leaf].reshape(k, -1), radius)
+    mass = response.blurred(mass, smoothing)
+    mass /= np.maximum(mass.sum(axis=(1, 2), keepdims=True), 1e-9)
+    return np.log(mass + np.float32(LEAST_SHARE / mass[0].size))
 
 
 def found_score(raw: Array, curve: Array) -> Array:

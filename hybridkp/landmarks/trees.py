@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.values import array, whole
 from ..structures import Array
 
 NEVER = 256  #: a threshold that no difference of two uint8 values exceeds
@@ -179,6 +180,42 @@ def path_contributions(trees: dict[str, Any], row: Array, root: Array, column: A
         out += np.bincount(asked, column[below] - column[node], len(row))
         node = below
     return float(column[root].mean()), out / len(root)
+
+
+def checked_packed(trees: dict[str, Any], n_values: int, root_axes: int, **tails: int) -> dict[str, Any]:
+    """Packed trees that were read from a file; ValueError where they cannot be walked over ``n_values``.
+
+    ``root_axes`` is the number of axes of "root"; ``tails`` name the columns of what leaves say, with the
+    length of their second axis, 0 where they have one axis.
+    """
+    shapes = {"root": (-1,) * root_axes, **{n: (-1,) * (1 + bool(t)) for n, t in tails.items()}}
+    out: dict[str, Any] = {"depth": whole(trees, "depth", 0, 64)}
+    for name in (*_TYPES, "root", *tails):
+        out[name] = array(trees[name], *shapes.get(name, (-1,)))
+    n = len(out["threshold"])
+    for name, end in (("feature", n_values), ("left", n), ("right", n), ("root", n)):
+        values = out[name]
+        if values.dtype.kind not in "iu" or not values.size or values.min() < 0 or values.max() >= end:
+            raise ValueError(f"trees point beyond their {end} {name}")
+    if any(out[name].shape != ((n, tails[name]) if tails.get(name) else (n,)) for name in (*_TYPES, *tails)):
+        raise ValueError("columns of trees of different lengths")
+    return out
+
+
+LEAST_ODDS = 0.01  #: a forest's certainty is not believed beyond this
+
+
+def share_odds(trees: dict[str, Any], rows: Array, root: Array) -> Array:
+    """Log odds (N, K, P) of rows (N, K, P, D) by forests with "root" (F, K, T), of leaves' "share".
+
+    The mean over a forest's trees, then over the F forests.
+    """
+    out = np.zeros(rows.shape[:3], np.float32)
+    for each in root:
+        node = packed_leaves(trees, rows, each[None, :, None])
+        p = np.clip(trees["share"][node].mean(axis=-1), LEAST_ODDS, 1 - LEAST_ODDS)
+        out += np.log(p / (1 - p)) / len(root)
+    return out
 
 
 def packed_leaves(trees: dict[str, Any], rows: Array, root: Array) -> Array:

@@ -21,10 +21,10 @@ from ..structures import Array, Descriptor, Detector, InputError
 from . import response
 from .candidates import describe_places
 from .level_search import LevelSearch
+from .search import voted_windows, voters
 from .shape import PointDistribution
-from .trees import packed, packed_leaves
+from .trees import packed
 
-_LEAST_SHARE = 0.02  #: of the votes, spread evenly over a window: no place is impossible
 _PIXEL = 0.25  # px² added to a leaf's variance: places are whole pixels, and few rows reach a leaf
 _ROW_BYTES = 300 * 2**20  # ceiling for the rows that one level's forests learn from
 
@@ -166,21 +166,19 @@ class HoughForest(LevelSearch):
 
     def _votes(self, trees: dict[str, Any], frame: Array, points: Array, fold: int | None) -> Array:
         """(K, S, S) log shares of the votes at each px of the windows around snapped points (K, 2)."""
-        reach = self.radius // self.step
-        offset = response.window_offsets(reach, self.step)
-        places = response.snapped(points, 1)[:, None] + offset
-        rows = describe_places(self.descriptor_, frame, places, self.n_levels)
+        rows = describe_places(self.descriptor_, frame, voters(points, self.radius, self.step), self.n_levels)
         root = trees["root"]
         root = np.concatenate(root, axis=-1) if fold is None else root[fold]
-        leaf = packed_leaves(trees, rows, root[:, None])
-        vote = trees["vote"][leaf] + offset[:, None].astype(np.float32)
-        k = len(points)
-        mass = response.window_votes(
-            vote.reshape(k, -1, 2), trees["weight"][leaf].reshape(k, -1), self.radius
-        )
-        mass = response.blurred(mass, self.smoothing)
-        mass /= np.maximum(mass.sum(axis=(1, 2), keepdims=True), 1e-9)
-        return np.log(mass + np.float32(_LEAST_SHARE / mass[0].size))
+        return voted_windows(trees, root, rows, self.radius, self.step, self.smoothing)
+
+    def _level_node(self, level: int, state: dict[str, Any]) -> dict[str, Any]:
+        trees = state["trees"]
+        return {
+            "radius": self.radius,
+            "voters_px": self.step,
+            "smoothing": self.smoothing,
+            "trees": {**trees, "root": np.concatenate(trees["root"], axis=-1)},
+        }
 
 
 def _fit_one(regressor: Any, rows: Array, vote: Array, train: Array, seed: int) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The classical finder: cells of every level of a picture of one size, a linear rule slid over them."""
+"""The classical finder: cells of every level of a picture of one size, and what is slid over them."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ from typing import Any
 import numpy as np
 
 from ...landmarks.graphs.pictures import resized, separable
+from ...landmarks.graphs.trees import walked
 from ...runtime.builder import Crop, Graph, Tensor, sigmoid
 from ...structures import InputError
 from ..channels import COLOR_RANGE, CONTRAST_CELLS, NOISE, directions
 from ..nodes.windows import model_of
-from ..windows import CANDIDATES, WindowModel
+from ..windows import CANDIDATES, FIRST_TREES, WindowModel
 from .suppression import kept_boxes
+
+GIVEN_UP = -1e6  #: value of a window that is not worth all trees: its probability is 0
 
 
 def emit(node: dict[str, Any], crop: Crop) -> tuple[Tensor, Tensor]:
     """Boxes (N, 4) float64, picture px, and scores (N,), best first."""
     model, g = model_of(node), crop.graph
-    if model.trees or model.fast:
-        what = "trees slid over a picture" if model.trees else "cells resampled between octaves"
-        raise InputError(f"windows (detection), {what}: have no ONNX form; export to a .hkr file instead")
+    if model.fast:
+        raise InputError(
+            "windows (detection), cells resampled between octaves: have no ONNX form; export to a .hkr file"
+            " instead"
+        )
     h, w = model.window_hw
     c = model.channels.n_channels
-    filters = np.asarray(model.linear[:-1], np.float32).reshape(h, w, c).transpose(2, 0, 1)[None]
     values, tables, rows = [], [], []
     first_window, first_cell = 0, 0
     for level, cells, (high, wide) in _levels(model, crop):
-        one = g.op("Unsqueeze", cells, g.ints([0]))
-        value = g.op("Conv", one, g.tensor(filters), kernel_shape=[h, w]) + np.float32(model.linear[-1])
-        values.append(value.reshape(-1))
         tables.append(cells.transpose(1, 2, 0).reshape(-1, c))
         across = wide - w + 1
+        judge = _by_trees if model.trees else _by_rule
+        values.append(judge(model, cells, tables[-1], (high - h + 1, across)))
         rows.append([first_window, across, first_cell, wide, *level])
         first_window, first_cell = first_window + across * (high - h + 1), first_cell + high * wide
     if not rows:
@@ -44,6 +47,38 @@ def emit(node: dict[str, Any], crop: Crop) -> tuple[Tensor, Tensor]:
     slope, offset = (float(v) for v in model.calibration)
     score = sigmoid(value.to(np.float64) * slope + offset)
     return kept_boxes(boxes, value, score, model.overlap, float(node["min_score"]))
+
+
+def _by_rule(model: WindowModel, cells: Tensor, table: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """(N,) float32 of all windows of cells (C, H, W), a linear rule's, as a convolution."""
+    g, (h, w) = cells.graph, model.window_hw
+    filters = np.asarray(model.linear[:-1], np.float32).reshape(h, w, -1).transpose(2, 0, 1)[None]
+    one = g.op("Unsqueeze", cells, g.ints([0]))
+    value = g.op("Conv", one, g.tensor(filters), kernel_shape=[h, w]) + np.float32(model.linear[-1])
+    return value.reshape(-1)
+
+
+def _by_trees(model: WindowModel, cells: Tensor, table: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """(N,) float32 of all windows, the mean of trees that look at a table (H * W, C) of cells.
+
+    Those that the first trees give up are left at :data:`GIVEN_UP`.
+    """
+    g, w, (high, across) = cells.graph, model.window_hw[1], size_hw
+    c, trees, flat = model.channels.n_channels, model.trees, table.reshape(-1)
+    row, rest = np.divmod(np.asarray(trees["feature"], np.int64), w * c)
+    offset = row * (across + w - 1) * c + rest
+    y, x = (grid.ravel() for grid in np.mgrid[:high, :across])
+    said = g.tensor(np.asarray(trees["value"], float))
+
+    def mean(first: Any, root: Any) -> Tensor:
+        return said.take(walked(flat, trees, offset, first, root[None])).mean(1).reshape(-1)
+
+    first, root = ((y * (across + w - 1) + x) * c)[:, None], np.asarray(trees["root"])
+    passed = g.op("Not", mean(first, root[:FIRST_TREES]) < model.reject)
+    left = g.op("Compress", g.tensor(first, np.int32), passed, axis=0)
+    at = g.op("Compress", g.ints(np.arange(len(first))), passed, axis=0)
+    given_up = g.tensor(np.full(len(first), GIVEN_UP), np.float32)
+    return g.op("ScatterElements", given_up, at, mean(left, root).to(np.float32), axis=0)
 
 
 def _levels(model: WindowModel, crop: Crop) -> Any:

@@ -17,9 +17,6 @@ def model_of(node: Node) -> WindowModel:
     """What the node describes, checked."""
     channels = Cells(whole(node, "cell_px", 1, 32), whole(node, "n_orientations", 2, 64), bool(node["color"]))
     height, width = node["window_hw"]
-    trees = dict(node["trees"])
-    if trees:
-        trees["depth"] = whole(trees, "depth", 0, 64)
     return WindowModel(
         channels,
         (int(height), int(width)),
@@ -28,7 +25,7 @@ def model_of(node: Node) -> WindowModel:
         whole(node, "octave", 1, 16),
         number(node["overlap"], 1e-6, 1),
         array(node["linear"], -1),
-        trees,
+        dict(node["trees"]),
         number(node["reject"], -1e9, 1e9),
         array(node["regression"], -1, 4),
         array(node["calibration"], 2),

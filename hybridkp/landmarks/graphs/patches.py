@@ -10,6 +10,7 @@ from ...descriptors.gradients import CLIP, NOISE, cells_reach, triangular_window
 from ...imaging.geometry import rescale
 from ...runtime.builder import Complex, Crop, Points, Tensor, sigmoid
 from ...runtime.builder import emit as emitted
+from ...structures import InputError
 from ..fast_descent import ShapeFrame
 from ..frames import frame_size
 from ..response import window_offsets
@@ -19,6 +20,11 @@ from .steps import frame_of
 
 
 def emit(node: dict[str, Any], crop: Crop) -> Points:
+    if any("trees" in level for level in node["levels"]):
+        raise InputError(
+            "forests on patches (landmarks) have no ONNX form, since a last bit sends rows through other"
+            " leaves: export to a .hkr file instead"
+        )
     start, _ = emitted(node["start"], crop)
     shape, z = node["shape"], Complex.points(start)
     mean, k = ShapeFrame.of(shape["mean_"]), len(shape["mean_"])
