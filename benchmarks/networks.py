@@ -12,6 +12,8 @@ processor time, the median of the rounds' ratios (see ``landmark_times.py``).
 
 examples:
   python benchmarks/networks.py --seconds 300 --out runs/networks -o docs/results/networks_faces68.json
+  python benchmarks/networks.py --compare losses --seconds 40 -o docs/results/losses_faces68.json
+  python benchmarks/networks.py --compare fusions --seconds 40 -o docs/results/fusions_faces68.json
   python benchmarks/networks.py --methods "heatmap,hourglass[stacks=1],pyramid[fusion=convgru]"
   python benchmarks/networks.py --quick
 """
@@ -44,6 +46,15 @@ METHODS = (
     *("heatmap", "hourglass", "hrnet", "pyramid", "pyramid[fusion=single]", "deconv", "unpool"),
     *("simcc", "direct", "plain"),
 )
+_LOSSES = {"heatmap": ("cross-entropy", "l2-maps", "adaptive-wing", "l2", "wing"), "direct": ("l2",)}
+_LOSSES |= {"simcc": ("l2", "wing")}
+_FUSIONS = ("single", "average", "weights", "attention", "concat", "convgru", "convlstm", "transformer")
+#: what may be set side by side
+COMPARED = {
+    "backbones": METHODS,
+    "losses": tuple(n for h, of in _LOSSES.items() for n in (h, *(f"{h}[loss={loss}]" for loss in of))),
+    "fusions": ("heatmap", *(f"pyramid[fusion={fusion}]" for fusion in _FUSIONS)),
+}
 REFERENCE = "heatmap"
 QUICK = ("heatmap", "plain[width=8]")
 
@@ -99,8 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
     parser.add_argument("--set", default="faces68", help='folder of the real data, or "synthetic"')
     parser.add_argument(
-        "--methods", type=sets.names_of, default=list(METHODS), help="networks, as expressions"
+        "--compare", choices=COMPARED, default="backbones", help="which networks (%(default)s)"
     )
+    parser.add_argument("--methods", type=sets.names_of, help="networks, as expressions, instead")
     parser.add_argument(
         "--seconds", type=float, default=300.0, help="processor time to train each (%(default)s)"
     )
@@ -115,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="two tiny networks on drawn faces, seconds")
     args = parser.parse_args(arguments)
-    names, rounds = args.methods, 60
+    names, rounds = args.methods or list(COMPARED[args.compare]), 60
     if args.quick:
         args.set, args.seconds, args.input_px, names, rounds = "synthetic", 1.0, 32, list(QUICK), 4
     small = (40, 10) if args.quick else (None, None)

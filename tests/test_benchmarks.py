@@ -21,6 +21,7 @@ import fusion_ablation
 import landmark_sets as sets
 import learning_curves
 import networks
+import scales
 
 NOISE = {"hog+ridge": 3.0, "mean-shape": 9.0, "sdm": 2.0, "hog+ridge + sdm: average": 1.0}
 
@@ -135,6 +136,24 @@ def test_networks_have_the_same_size_and_the_same_processor_time():
         assert min(schedule.max_epochs, schedule.patience) > 10_000, "the clock alone ends a training"
     with pytest.raises(InputError, match="'hog\\+svm' is no network by itself"):
         networks.networks(["hog+svm"], 64, 90)
+
+
+def test_drawn_windows_hold_their_faces_and_sizes_differ():
+    drawn = [(sample, window) for _, sample, window in scales.drawn(3, "val", 2)]
+    for sample, (x, y, side) in drawn:
+        left, top, width, height = sample.instances[0].box_xywh
+        assert x - 1e-6 <= left and left + width <= x + side + 1e-6
+        assert y - 1e-6 <= top and top + height <= y + side + 1e-6
+        assert -0.5 <= min(x, y) and max(x, y) + side <= sample.size_hw[0] - 0.5 + 1e-6
+    heights = [sample.instances[0].box_xywh[3] for sample, _ in drawn]
+    assert max(heights) > 2 * min(heights)
+
+
+def test_every_fusion_of_levels_is_one_method_of_the_grammar():
+    parts = scales.contenders(["sift", "orb"], ["svm", "forest"])
+    assert len({recipes.canonical(name) for name in parts}) == len(parts) == 2 * 2 * 5
+    weighed = recipes.make_method("multi-level[descriptor=orb,falloff=2.0,fusion=product]+forest")
+    assert (weighed.descriptor.falloff, weighed.descriptor.fusion) == (2.0, "product")
 
 
 def test_numbers_as_text():

@@ -53,12 +53,12 @@ def _direct():
 
 
 def _refined():
+    """A cascade of networks: each stage has its own weights and starts where the one before ended."""
     pytest.importorskip("torch")
     from hybridkp.deep import CNNRefiner
 
-    return fusion.Refined(
-        HolisticRegressor(), CNNRefiner(96, schedule=CNNRefiner.default_schedule(**SMALL)), cv=2
-    )
+    stage = CNNRefiner(48, n_steps=1, schedule=CNNRefiner.default_schedule(**SMALL))
+    return fusion.Refined(fusion.Refined(HolisticRegressor(), stage, cv=2), stage, cv=2)
 
 
 def _trees():
