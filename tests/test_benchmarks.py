@@ -144,7 +144,7 @@ def test_drawn_windows_hold_their_faces_and_sizes_differ():
         left, top, width, height = sample.instances[0].box_xywh
         assert x - 1e-6 <= left and left + width <= x + side + 1e-6
         assert y - 1e-6 <= top and top + height <= y + side + 1e-6
-        assert -0.5 <= min(x, y) and max(x, y) + side <= sample.size_hw[0] - 0.5 + 1e-6
+        assert min(x, y) >= -0.5 and max(x, y) + side <= sample.size_hw[0] - 0.5 + 1e-6
     heights = [sample.instances[0].box_xywh[3] for sample, _ in drawn]
     assert max(heights) > 2 * min(heights)
 
