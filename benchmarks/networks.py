@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "budget": f"{args.seconds:g} s of one core to train each",
         "machine": args.machine,
         "date": str(date.today()),
-        "command": f"python benchmarks/networks.py --seconds {args.seconds:g}",
+        "command": f"python benchmarks/networks.py --set {folder.name} --seconds {args.seconds:g}",
     }
     for row in published["methods"]:
         row["fit_seconds"] = None  # by the wall's clock they mean nothing

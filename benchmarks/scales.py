@@ -9,6 +9,8 @@ background.  Two sets of the same pictures are written, as COCO folders:
              classical methods, ``descriptor+classifier``, whose search has one resolution here, so that
              the levels are the descriptor's doing alone.
 
+Part ``again`` is for what was chosen by a look at ``windows``: three seeds, judged on other pictures.
+
 Part ``classical``: one level against three, fused by concatenation, average, learned weights (the factor from
 level to level that does best on folds of the training part), product, and concatenation with principal
 components in between.  *ms* is processor time in one thread from picture and box to points, as a ratio to
@@ -16,6 +18,7 @@ components in between.  *ms* is processor time in one thread from picture and bo
 
 examples:
   python benchmarks/scales.py --part windows --seconds 40 -o docs/results/scales_windows.json
+  python benchmarks/scales.py --part again --methods "heatmap,pyramid[levels=2]"
   python benchmarks/scales.py --part classical -o docs/results/scales_classical.json
   python benchmarks/scales.py --quick
 """
@@ -48,7 +51,7 @@ SIDE = 360  #: px of the pictures before they are made smaller: faces have up to
 SHRINK = 2.7  #: at most
 METHODS = (
     *("heatmap", "pyramid[fusion=single]", "pyramid[levels=2]", "pyramid", "pyramid[levels=4]"),
-    *("pyramid[shared=false]", "pyramid[fusion=convgru]", "pyramid[fusion=concat]"),
+    *("pyramid[shared=false]", "pyramid[fusion=convgru]"),
 )
 DESCRIPTORS = ("sift", "surf-upright", "hog", "orb")
 CLASSIFIERS = ("svm", "forest")
@@ -85,9 +88,9 @@ def drawn(n: int, split: str, seed: int) -> Iterator[tuple[Array, Any, Array]]:
         yield warp(sample.image, matrix, (side, side)), moved, np.array([*corner, window])
 
 
-def write_sets(folder: Path, n_train: int, n_val: int) -> None:
+def write_sets(folder: Path, n_train: int, n_val: int, val_seed: int = 2) -> None:
     """``windows`` and ``boxed`` in a folder, unless they are there."""
-    for split, n, seed in (("train", n_train, 1), ("val", n_val, 2)):
+    for split, n, seed in (("train", n_train, 1), ("val", n_val, val_seed)):
         if (folder / "boxed" / f"{split}.json").exists():
             continue
         boxed, windows = [], []
@@ -165,7 +168,7 @@ def classical(problem: Problem, folder: Path, args: argparse.Namespace) -> dict[
 def main(arguments: Sequence[str] | None = None) -> None:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
-    parser.add_argument("--part", choices=("windows", "classical"), default="classical")
+    parser.add_argument("--part", choices=("windows", "again", "classical"), default="classical")
     parser.add_argument("--methods", default=",".join(METHODS), help="networks (%(default)s)")
     parser.add_argument("--seconds", default="40", help="processor time to train each network (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/scales"), help="folder (%(default)s)")
@@ -173,11 +176,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="one classical method on few faces")
     args = parser.parse_args(arguments)
-    folder = (args.out / ("few" if args.quick else "drawn")).resolve()
-    write_sets(folder, *((16, 6) if args.quick else (800, 250)))
-    if args.part == "windows":
+    again = args.part == "again"
+    folder = (args.out / ("few" if args.quick else "again" if again else "drawn")).resolve()
+    write_sets(folder, *((16, 6) if args.quick else (800, 250)), 3 if again else 2)
+    if args.part != "classical":
         told = ["--set", str(folder / "windows"), "--methods", args.methods, "--seconds", args.seconds]
-        told += ["--out", str(args.out / "networks"), "--machine", args.machine]
+        told += ["--seeds", "0,1,2" if again else "0", "--machine", args.machine]
+        told += ["--out", str(args.out / f"networks-{folder.name}")]
         networks.main([*told, *(["-o", str(args.publish)] if args.publish else [])])
         return
     few = (16, 6) if args.quick else (120, 120)
