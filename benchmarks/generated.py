@@ -39,7 +39,6 @@ from learning_curves import nested
 from scipy.interpolate import RBFInterpolator
 from torch import Tensor, nn
 
-from hybridkp import metrics
 from hybridkp.evaluate import Crops, make_crops
 from hybridkp.files import write_atomic
 from hybridkp.imaging.geometry import extract_patches
@@ -142,13 +141,6 @@ def by_patches(crops: Crops, steps: int, seed: int) -> Made:
 MAKERS: dict[str, Callable[[Crops, int, int], Made]] = {"shapes": by_shapes, "patches": by_patches}
 
 
-def errors(problem: Problem, val: Crops, found: Array) -> Array:
-    """(B,) % of the set's normaliser."""
-    lengths = metrics.normalizer_lengths(val.xy, problem.normalizer or problem.train.normalizer)
-    out: Array = 100 * metrics.nme(val.xy, found, lengths)
-    return out
-
-
 def trained(problem: Problem, made: str, size: int, seed: int, args: argparse.Namespace) -> Any:
     """The network that learned from so many pictures and what was made of them."""
     part = problem.train.subset(nested(problem.train.groups, [size], seed)[size])
@@ -190,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if (size, seed, made) in done:
             continue
         with limit_threads(1):
-            found = errors(problem, val, trained(problem, made, size, seed, args).predict(val.images))
+            found = sets.errors(problem, val, trained(problem, made, size, seed, args).predict(val.images))
         print(f"{size} pictures, seed {seed}, {made}: {np.nanmean(found):.3f} %", file=sys.stderr)
         row = {"pictures": size, "seed": seed, "made": made, "values": publish_results.rounded(found)}
         document = {**document, "provenance": about, "rows": [*document["rows"], row]}

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from hybridkp import __version__, evaluate
+from hybridkp import __version__, evaluate, metrics
 from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
+from hybridkp.evaluate import Crops
 from hybridkp.files import write_atomic
 from hybridkp.metrics import Metric
 from hybridkp.recipes import split
@@ -73,6 +74,12 @@ def run(
     """``bench`` with a progress bar; what is in ``out`` already is kept."""
     with Display(len(methods) * len(seeds)) as display:
         return evaluate.bench(methods, problem, out=out, seeds=seeds, n_jobs=n_jobs, progress=display)
+
+
+def errors(problem: Problem, crops: Crops, found: Any) -> Any:
+    """(B,) % of the set's normaliser, of points (B, K, 2) in px of the crops."""
+    lengths = metrics.normalizer_lengths(crops.xy, problem.normalizer or problem.train.normalizer)
+    return 100 * metrics.nme(crops.xy, found, lengths)
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,14 +84,6 @@ def costs(models: dict[str, Path], problem: Problem, rounds: int) -> dict[str, d
         epochs = len(model.history_["loss"])
         multiplied = round(multiply_adds(model.export_onnx()))
         out[name] = {"parameters": model.n_parameters_, "multiply_adds": multiplied, "epochs": epochs}
-    for name, ratio in ratios(models, problem, rounds, REFERENCE).items():
-        out[name]["ms_ratio"] = ratio
-    return out
-
-
-def ratios(models: dict[str, Path], problem: Problem, rounds: int, reference: str) -> dict[str, float]:
-    """How many times as long as the reference, a name without its settings, each stored method takes."""
-    out: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder, limit_threads(1):
         calls = times.contenders(list(models.values()), Path(folder), ("onnxruntime",))
         crops = make_crops(problem.val, problem.size_hw, problem.margin)
@@ -99,9 +91,9 @@ def ratios(models: dict[str, Path], problem: Problem, rounds: int, reference: st
             (problem.val.samples[s].image, crops.boxes[i]) for i, s in list(enumerate(crops.sample))[:20]
         ]
         took = {name: ms for (name, _), ms in times.measure(calls, objects, rounds).items()}
-    base = next((ms for name, ms in took.items() if name.split("[")[0] == reference), None)
+    base = next((ms for name, ms in took.items() if name.split("[")[0] == REFERENCE), None)
     for name, ms in took.items():
-        out[name] = float("nan") if base is None else round(float(np.median(ms / base)), 2)
+        out[name]["ms_ratio"] = float("nan") if base is None else round(float(np.median(ms / base)), 2)
     return out
 
 

@@ -38,31 +38,31 @@ def _paired(a: Any, b: Any, groups: Any) -> stats.PairedDifference:
 def classical(name: str) -> str:
     """One level against several, a line for each descriptor and classifier, a column for each fusion."""
     document = _read(name)
-    (key, figure), groups = next(iter(document["figures"].items())), document["groups"]
-    rows = {(r["descriptor"], r["classifier"], r["fusion"]): r for r in document["methods"]}
+    figure, groups = document["figure"], document["groups"]
+    rows = {(r["descriptor"], r["classifier"], r["fusion"]): r for r in document["rows"]}
     apart, lines = {}, []
     for (d, c, fusion), row in rows.items():
         if fusion != FUSIONS[0]:
-            apart[d, c, fusion] = _paired(row["values"][key], rows[d, c, FUSIONS[0]]["values"][key], groups)
+            apart[d, c, fusion] = _paired(row["values"], rows[d, c, FUSIONS[0]]["values"], groups)
     p = dict(zip(apart, stats.holm([found.p for found in apart.values()]), strict=True))
     for d, c in dict.fromkeys((d, c) for d, c, _ in rows):
         cells = [f"`{d}+{c}`"]
         for fusion in FUSIONS:
             row = rows.get((d, c, fusion))
             if row is None:
-                cells.append("= average")
+                cells.append(DASH)
                 continue
             sign = ""
             if (d, c, fusion) in apart and p[d, c, fusion] < LEVEL:
                 sign = " **+**" if apart[d, c, fusion].difference < 0 else " −"
-            mean = np.nanmean(np.array(row["values"][key], float))
+            mean = np.nanmean(np.array(row["values"], float))
             cells.append(f"{mean:.{figure['digits']}f}{sign} ({row['ms_ratio']:g})")
         lines.append(cells)
     about = document["provenance"]
     told = (
         f"*{figure['title']}, {figure['unit']}; in brackets the time as a ratio to `hog+svm`. **+** better"
         " and − worse than one level: told apart by a paired test, corrected by Holm over the table."
-        f" {about['data']}: {about['fit']} to fit, {about['judged']} judged; {about['date']};"
+        f" {about['data']}; {about['date']};"
         f" {about['machine']}; `{about['command']}`; [every value](results/{name}.json).*"
     )
     return f"{_table(['method', *FUSIONS], lines, 1)}\n\n{told}"
