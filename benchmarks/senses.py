@@ -42,9 +42,10 @@ SEED = 41
 FAMILIES = {
     "hog+ridge": ("hog+ridge", ""),
     "sdm": ("sdm", ""),
+    "rows": ("rows", ""),
     "heatmap": ("heatmap", "epoch_pictures=240,input_px=64,max_epochs=12"),
 }
-KITCHEN = ("hog+ridge",)
+FACES, KITCHEN = ("hog+ridge", "sdm", "heatmap"), ("hog+ridge", "rows")
 
 
 def written(family: str, inputs: str = "") -> str:
@@ -115,7 +116,7 @@ def kitchen(n: int, families: Sequence[str] = KITCHEN) -> dict[str, Any]:
     scale = 320 / 128  # px of the picture
     runs: dict[str, dict[str, list[float]]] = {}
     for family in families:
-        for what, expression in contenders(family, "normals").items():
+        for what, expression in contenders(family, "depth" if family == "rows" else "normals").items():
             runs.setdefault(family, {})[what] = []
             for group in np.unique(groups):
                 out = groups == group
@@ -158,7 +159,7 @@ def raw_depth(sample: Any) -> Array:
     return load_depth(path_of(sample.modalities["depth"]))
 
 
-PARTS: dict[str, Any] = {f"faces-{name}": lambda n, name=name: faces(n, name) for name in FAMILIES}
+PARTS: dict[str, Any] = {f"faces-{name}": lambda n, name=name: faces(n, name) for name in FACES}
 PARTS["kitchen"] = kitchen
 #: training pictures
 SIZES = {"faces-hog+ridge": 160, "faces-sdm": 120, "faces-heatmap": 120, "kitchen": 187}

@@ -124,7 +124,8 @@ def kitchen() -> str:
     fit, count = about["registration"], sum(about["groups"].values())
     told = (
         f"*{count} pictures of one kitchen (7-Scenes, red kitchen; labels made by matching), each stretch of"
-        " film left out in turn; mean error in px of pictures of 320 x 240; normals stand for depth."
+        " film left out in turn; mean error in px of pictures of 320 x 240; normals stand for depth, with"
+        " `rows` distances on a grid."
         f" Landmarks that were found lie {fit['projected_px']:g} px (median) from where pose and cameras"
         f" put them; their depth differs from that by {fit['registered_mm']:g} mm once registered, by"
         f" {fit['unregistered_mm']:g} mm before. {provenance['date']}, `{provenance['command']}`;"
