@@ -59,7 +59,7 @@ def contenders(family: str, planes: str) -> dict[str, str]:
     image, depth, early = written(family), written(family, planes), written(family, f"image:{planes}")
     found = {"image": image, "depth": depth, "early": early, "late": f"vote({image},{depth})"}
     if family == "heatmap":
-        found["early, no dropout"] = early.replace("inputs", "dropout=0,inputs")
+        return found | {"early, no dropout": early.replace("inputs", "dropout=0,inputs")}
     return found | {"gate": f"gate({image},{depth},{early})"}
 
 

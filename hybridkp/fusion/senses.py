@@ -134,7 +134,7 @@ class SenseGate(WeightedVote):
     def _vote_of(self, chosen: Array, xy: Array, score: Array) -> tuple[Array, Array]:
         """The vote of the members (B, M) that are asked about each crop; of all, where these give nothing."""
         asked = np.where(chosen.T[:, :, None, None], xy, np.nan)
-        given: Array = np.asarray(np.isfinite(asked).all(-1)).any(0)
+        given = np.asarray(np.isfinite(asked).all(-1).any(0))
         asked = np.where(given[..., None], asked, xy)
         return self._combine({name: getattr(self, f"{name}_") for name in self._learned}, asked, score)
 
