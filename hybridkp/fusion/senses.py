@@ -118,7 +118,7 @@ class SenseGate(WeightedVote):
                 yield broken(batch, name, way, self.random_state)
 
     def _loss(self, chosen: Array, found: Array, score: Array, truth: Array, side: int) -> Array:
-        """(B,) mean error of a set of members in parts of the side; each point's counts as at most ``cap``."""
+        """(B,) mean error of a set of members in parts of the side; each point's counts at most ``cap``."""
         xy, _ = self._vote_of(np.broadcast_to(chosen, (len(truth), len(chosen))), found, score)
         error = np.fmin(np.linalg.norm(xy - truth, axis=-1) / side, self.cap)  # no point: cap
         known = np.isfinite(truth[..., 0])
