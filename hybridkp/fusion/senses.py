@@ -134,8 +134,7 @@ class SenseGate(WeightedVote):
     def _vote_of(self, chosen: Array, xy: Array, score: Array) -> tuple[Array, Array]:
         """The vote of the members (B, M) that are asked about each crop; of all, where these give nothing."""
         asked = np.where(chosen.T[:, :, None, None], xy, np.nan)
-        given = np.asarray(np.isfinite(asked).all(-1).any(0))
-        asked = np.where(given[..., None], asked, xy)
+        asked = np.where(np.expand_dims(np.isfinite(asked).all(-1).any(0), -1), asked, xy)
         return self._combine({name: getattr(self, f"{name}_") for name in self._learned}, asked, score)
 
     def trusted(self, images: Any) -> Array:

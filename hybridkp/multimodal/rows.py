@@ -183,9 +183,8 @@ class SenseRows(TransformerMixin, BaseEstimator):
             good = np.asarray(np.isfinite(rows).any(axis=1))
             if self.strange is not None:
                 good &= _apart(rows) <= self.strange * max(self.reach_[s], 1e-9)
-                rough: Any = self.rough_[s]
-                if rough is not None:
-                    usual, reach = rough
+                if (heard := self.rough_[s]) is not None:
+                    usual, reach = heard
                     good &= np.abs(_rough(batch[name]) - usual) <= self.strange * reach
             rows = np.where(np.isfinite(rows) & good[:, None], rows, 0)
             out.append(rows / np.sqrt(self.width_[s]))
