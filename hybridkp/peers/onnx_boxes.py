@@ -8,6 +8,7 @@ pictures, and how the boxes lie to the user's own, is learned from these.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +25,7 @@ OUTPUTS = ("auto", "yolo", "corners", "boxes")
 MOST = 300  #: boxes of a picture that are looked at, the surest ones
 
 
+@dataclass(eq=False, repr=False)
 class OnnxBoxes(ReadyMade):
     """A box detector that somebody else trained.
 
@@ -46,27 +48,15 @@ class OnnxBoxes(ReadyMade):
     map.  A fitted one, and so a model file, holds the graph.
     """
 
-    def __init__(
-        self,
-        file: str = "",
-        output: str = "auto",
-        category: int | None = None,
-        unit: str = "px",
-        pixels: str = "unit",
-        colour: str = "rgb",
-        least: float = 0.05,
-        overlap: float = 0.5,
-        engine: str = "auto",
-    ) -> None:
-        self.file = file
-        self.output = output
-        self.category = category
-        self.unit = unit
-        self.pixels = pixels
-        self.colour = colour
-        self.least = least
-        self.overlap = overlap
-        self.engine = engine
+    file: str = ""
+    output: str = "auto"
+    category: int | None = None
+    unit: str = "px"
+    pixels: str = "unit"
+    colour: str = "rgb"
+    least: float = 0.05
+    overlap: float = 0.5
+    engine: str = "auto"
 
     def fit(self, samples: Iterable[Sample]) -> OnnxBoxes:
         """Read the file, and learn what its boxes and scores mean on these pictures."""
