@@ -9,9 +9,10 @@ each camera's detector errs, which landmarks a camera sees) it learns from predi
 stretches.  No camera, no rule and no threshold sees a label of the stretch that is judged.  A p-value needs
 six groups.
 
-Three tables: labels triangulated by two, three and all cameras against the given points and, left out,
-against each other; the same of predictions; and each picture's points before and after the other cameras
-were heard, as they are and with one camera's pictures blurred.
+Four tables: labels triangulated by two, three and all cameras against the given points and, left out,
+against each other; the same of predictions; each picture's points before and after the other cameras
+were heard, as they are and with one camera's pictures blurred; and a detector for each camera that is also
+shown the crop that the next camera took at the same instant.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ OWN = (
 )  #: sets of which each camera has a detector of its own: its pictures look like no other's
 CROP = (96, 96)
 DAMAGE = 6.0  #: px, the blur of the first camera's pictures, at test time
+BESIDE, SHOWN = "hog+ridge", ("own", "next", "both")
 NEVER = 6  #: groups below which no p-value is told
 
 
@@ -155,6 +157,29 @@ def blurred(crops: Crops, rows: Array) -> Crops:
     return replace(crops, images=images)
 
 
+def crops_beside(views: Views, crops: Crops) -> dict[str, Any]:
+    """Errors of a camera's own detector by its own crop, by the next camera's, and by both side by side."""
+    errors = {shown: np.full(views.sample.shape, np.nan) for shown in SHOWN}
+    for v in range(len(views.cameras)):
+        rows, others = views.sample[:, v], np.roll(views.sample, -1, axis=1)[:, v]
+        at = np.flatnonzero((rows >= 0) & (others >= 0))
+        own, other = crops.images[rows[at]], crops.images[others[at]]
+        pictures = dict(zip(SHOWN, (own, other, np.concatenate([own, other], axis=2)), strict=True))
+        seen = np.flatnonzero(np.isfinite(crops.xy[rows[at]]).all(2).any(0))
+        xy, groups = crops.xy[rows[at]][:, seen], views.groups[at]
+        for train, test in group_folds(groups, len(set(groups.tolist())), 0):
+            for shown, images in pictures.items():
+                model = make_method(BESIDE).fit(images[train], xy[train], groups=groups[train])
+                found = to_picture(crops.matrix[rows[at[test]]], model.predict(images[test]))
+                off = np.linalg.norm(found - views.xy[at[test], v][:, seen], axis=2)
+                errors[shown][at[test], v] = np.nanmean(off, axis=1)
+    means = {shown: np.nanmean(values, axis=1) for shown, values in errors.items()}
+    gap = paired_difference(means["both"], means["own"], views.groups)
+    out: dict[str, Any] = {"px": {shown: float(values.mean()) for shown, values in means.items()}}
+    out |= {"difference_px": gap.difference, "low": gap.low, "high": gap.high, "groups": gap.n_groups}
+    return out | {"method": BESIDE, "p": gap.p if gap.n_groups >= NEVER else None}
+
+
 def one_set(name: str, methods: tuple[str, ...]) -> dict[str, Any]:
     folder = sets.data_root() / name
     dataset = load_dataset(folder)
@@ -165,6 +190,7 @@ def one_set(name: str, methods: tuple[str, ...]) -> dict[str, Any]:
     document["cameras"] = len(views.cameras)
     document["space"] = in_space(views, truth, "labels")
     document["adjusted"] = adjusted(views)
+    document["crop_beside"] = crops_beside(views, crops)
     document["help"] = []
     seen_by = np.array([sample.view for sample in dataset])
     own = name in OWN

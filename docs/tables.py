@@ -650,6 +650,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "tracking": tracking,
     "views-space": view_tables.space,
     "views-help": view_tables.helped,
+    "views-beside": view_tables.beside,
     "lifting": view_tables.lifting,
     **senses_tables.TABLES,
     "tracking-again": tracking_again,

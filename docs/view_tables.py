@@ -68,6 +68,20 @@ def helped() -> str:
     return markdown(heads, lines, left=3) + _made(whole, words, "views")
 
 
+def beside() -> str:
+    """A camera's own detector that is also shown the next camera's crop."""
+    whole = stored("views")
+    lines = []
+    for name, found in whole["sets"].items():
+        row = found["crop_beside"]
+        gap = f"{_few(row['difference_px'])} [{_few(row['low'])}, {_few(row['high'])}]"
+        p = "–" if row["p"] is None else f"{row['p']:.3f}"
+        lines.append([name, f"`{row['method']}`", *map(_few, row["px"].values()), gap, p])
+    heads = ["set", "method", "own crop, px", "the next camera's, px", "both, px", "both to own", "p"]
+    words = "A detector for each camera; means over instants; intervals and p over stretches of time."
+    return markdown(heads, lines, left=2) + _made(whole, words, "views")
+
+
 def lifting() -> str:
     """Every lifter on lift15."""
     found = stored("lifting")
