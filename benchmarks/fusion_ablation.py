@@ -101,10 +101,9 @@ def contenders(
     for names in (c for c in chosen if len(c) > 1):
         weights = [2.0 if recipes.family(n) == "deep" else 1.0 for n in names]
         for rule, make in rules(weights).items():
-            if quick and len(names) > 2 and rule not in ("average", "gated vote"):
-                continue
             combined = make([(n, made[n]) for n in names])
-            out.append(Contender(f"{' + '.join(names)}: {rule}", rule, names, combined))
+            if not quick or rule in ("average", "gated vote"):
+                out.append(Contender(f"{' + '.join(names)}: {rule}", rule, names, combined))
     return out
 
 
