@@ -7,6 +7,7 @@ by name.  No learning here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .pictures import OfPictures
 FUSIONS = ("concat", "average", "product")  #: of levels
 
 
+@dataclass(eq=False, repr=False)
 class Concat(OfPictures, NamedMembers, Parameters):
     """Several descriptors of the same points, side by side.
 
@@ -34,15 +36,9 @@ class Concat(OfPictures, NamedMembers, Parameters):
 
     _named = "parts"
 
-    def __init__(
-        self,
-        parts: Sequence[tuple[str, Descriptor]],
-        normalize: str | None = "l2",
-        weights: Sequence[float] | None = None,
-    ):
-        self.parts = parts
-        self.normalize = normalize
-        self.weights = weights
+    parts: Sequence[tuple[str, Descriptor]]
+    normalize: str | None = "l2"
+    weights: Sequence[float] | None = None
 
     @property
     def n_features(self) -> int:
@@ -82,6 +78,7 @@ class Concat(OfPictures, NamedMembers, Parameters):
             raise InputError(f"Concat: {len(self.parts)} parts but {len(self.weights)} weights")
 
 
+@dataclass(eq=False, repr=False)
 class MultiLevel(OfPictures, Parameters):
     """The same points, described on several pyramid levels, as one row: detail and context.
 
@@ -101,17 +98,10 @@ class MultiLevel(OfPictures, Parameters):
     16, 32 and 64 px of the input on levels 0, 1 and 2.
     """
 
-    def __init__(
-        self,
-        descriptor: Descriptor,
-        levels: Sequence[int] = (0, 1, 2),
-        fusion: str = "concat",
-        falloff: float = 1.0,
-    ):
-        self.descriptor = descriptor
-        self.levels = levels
-        self.fusion = fusion
-        self.falloff = falloff
+    descriptor: Descriptor
+    levels: Sequence[int] = (0, 1, 2)
+    fusion: str = "concat"
+    falloff: float = 1.0
 
     @property
     def n_features(self) -> int:
