@@ -270,10 +270,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny, on synthetic faces, classical methods")
     args = parser.parse_args(arguments)
     args.set = args.set or ("synthetic" if args.quick else "faces68")
-    args.sizes = args.sizes or list(SIZES_OF.get(args.set, SIZES))
     if args.quick:
+        args.sizes = args.sizes or [12]
         args.methods = args.methods or ["mean-shape", "hog+ridge"]
         args.max_train, args.max_val = args.max_train or 36, args.max_val or 16
+    args.sizes = args.sizes or list(SIZES_OF.get(args.set, SIZES))
     args.methods = args.methods or list(METHODS)
     return args
 
