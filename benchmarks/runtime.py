@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from hybridkp.landmarks import CascadedRegressor, FastCascade, HolisticRegressor
 from hybridkp.memory.threads import limit_threads
 
 WARM_UP = 3  # rounds
+STARTED = ("sdm", "sdm-fast", "hog+svm", "heatmap")  # loaded in processes of their own
+QUICK = ("sdm-fast", "heatmap")
 
 START = """
 import json, sys, time
@@ -51,17 +53,17 @@ print(json.dumps([took, megabytes, "torch" in sys.modules, "sklearn" in sys.modu
 
 def models(quick: bool) -> dict[str, Any]:
     short = {"schedule": Schedule(max_epochs=1, epoch_pictures=16, device="cpu")}
-    small = {"n_hard": 0, "n_negatives": 2} if quick else {}
-    return {
+    made = {
         "hog+ridge": HolisticRegressor(),
         "sdm": CascadedRegressor(),
         "sdm-fast": FastCascade(),
-        "hog+svm": PatchDetector(**small),
+        "hog+svm": PatchDetector(),
         "direct": DirectNet(**short),
         "heatmap": HeatmapNet(**short),
         "sdm+cnn": Refined(CascadedRegressor(), CNNRefiner(**short), cv=2),
         "vote": fusion.WeightedVote([("sdm", CascadedRegressor()), ("heatmap", HeatmapNet(**short))]),
     }
+    return {name: made[name] for name in QUICK} if quick else made
 
 
 def engines(path: Path) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def fresh(code: str) -> list[Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and training pictures")
+    parser.add_argument("--quick", action="store_true", help="two methods, few rounds and training pictures")
     quick = parser.parse_args().quick
     cv2.setNumThreads(1)
     crops = make_crops(make_faces(24 if quick else 60, (160, 160)))
@@ -136,8 +138,8 @@ def main() -> None:
             if len(exported) == 2:
                 ratio = took["cv2.dnn"] / np.maximum(took["onnxruntime"], 1e-6)
                 print(f"  {name}: cv2.dnn / onnxruntime = {quartiles(ratio)}", flush=True)
-    _starts(folder)
-    _import_ratio()
+    _starts(folder, QUICK if quick else STARTED)
+    _import_ratio(2 if quick else 7)
 
 
 def _torch_threads(n: int) -> None:
@@ -146,7 +148,7 @@ def _torch_threads(n: int) -> None:
     torch.set_num_threads(n)
 
 
-def _import_ratio(rounds: int = 7) -> None:
+def _import_ratio(rounds: int) -> None:
     """How much longer an application's imports take than OpenCV's own, both in every round."""
     with_cv2, with_ours = "import cv2, numpy", "import cv2, numpy; from hybridkp import runtime; runtime.load"
     took = [[fresh(code)[0] for code in (with_cv2, with_ours)] for _ in range(rounds)]
@@ -154,7 +156,7 @@ def _import_ratio(rounds: int = 7) -> None:
     print(f"\n`from hybridkp import runtime` after `import cv2`: {quartiles(ratio)} times `import cv2`")
 
 
-def _starts(folder: Path) -> None:
+def _starts(folder: Path, names: Sequence[str]) -> None:
     print()
     row(["process", "s", "resident MB", "torch", "scikit-learn"])
     row(["---"] * 5)
@@ -168,7 +170,7 @@ def _starts(folder: Path) -> None:
                 f"import numpy as np; from hybridkp import runtime;"
                 f" d = runtime.load({str(folder / m) + '.hkr'!r}); {ask}",
             )
-            for m in ("sdm", "sdm-fast", "hog+svm", "heatmap")
+            for m in names
         ),
         *(
             (
@@ -176,7 +178,7 @@ def _starts(folder: Path) -> None:
                 f"import numpy as np; from hybridkp.files import load_model;"
                 f" d = load_model({str(folder / m) + '.hkp'!r}); {ask}",
             )
-            for m in ("sdm", "sdm-fast", "hog+svm", "heatmap")
+            for m in names
         ),
     ):
         seconds, megabytes, torch, sklearn = fresh(code)
