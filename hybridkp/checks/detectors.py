@@ -138,7 +138,7 @@ class _Lazy:
     def __init__(self, detector: Any, problem: Problem):
         self.detector, self.problem = detector, problem
         self._fitted: Any = None
-        self._held_out = _usual(12, 1)
+        self.images, self.xy, *_ = _usual(12, 1)
 
     @property
     def fitted(self) -> Any:
@@ -148,14 +148,6 @@ class _Lazy:
                 _frozen(p.images), _frozen(p.xy), groups=_frozen(p.groups), flip=_frozen(p.flip)
             )
         return self._fitted
-
-    @property
-    def images(self) -> Array:
-        return self._held_out.images
-
-    @property
-    def xy(self) -> Array:
-        return self._held_out.xy
 
 
 def detector_checks(
