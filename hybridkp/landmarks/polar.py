@@ -21,7 +21,10 @@ N_RINGS = 8
 N_ORIENTATIONS = 8
 ACROSS = 2  #: px of the polar picture per direction
 ALONG = 3  #: and per ring
+N_CHANNELS = (2 * N_RINGS - 1) * N_ORIENTATIONS
 SIGMA = 1.5  #: px of the polar picture
+FAINT = 0.1  #: root of a channel; a cell whose channels are all fainter fades to 0
+PAIRS = 0.25  #: weight of the products of neighbouring rings
 WRAP = 12  #: px of it, a whole number of directions, repeated at both ends
 
 
@@ -39,9 +42,10 @@ def _places(size_hw: tuple[int, int]) -> tuple[Array, Array]:
 
 
 def polar_row(grey: Array) -> Array:
-    """(N_TURNS, N_RINGS * N_ORIENTATIONS) float32: roots of gradient channels, along and across the rings.
+    """(N_TURNS, N_CHANNELS) float32: gradient channels along and across the rings, and those of neighbours.
 
-    A crop turned clockwise by one of ``N_TURNS`` steps has its rows one further.
+    The roots of a cell's channels are divided by their root mean square; products of each ring's with those
+    of the next stand beside them.  A crop turned clockwise by a step of ``N_TURNS`` has its rows one further.
     """
     side = 2 * N_RINGS * ALONG
     shrink = side / min(grey.shape)
@@ -51,8 +55,10 @@ def polar_row(grey: Array) -> Array:
     picture = cv2.remap(grey, *_places(grey.shape[:2]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     ((channels, _),) = channel_maps(picture, N_ORIENTATIONS, (SIGMA,))
     ours = channels[WRAP : len(channels) - WRAP]
-    cells = ours.reshape(N_TURNS, ACROSS, N_RINGS, ALONG, N_ORIENTATIONS).mean(axis=(1, 3))
-    return np.sqrt(cells).reshape(N_TURNS, -1)
+    cells = np.sqrt(ours.reshape(N_TURNS, ACROSS, N_RINGS, ALONG, N_ORIENTATIONS).mean(axis=(1, 3)))
+    cells /= np.sqrt((cells**2).mean(axis=2, keepdims=True)) + np.float32(FAINT)
+    pairs = cells[:, :-1] * cells[:, 1:] * np.float32(PAIRS)
+    return np.concatenate([cells.reshape(N_TURNS, -1), pairs.reshape(N_TURNS, -1)], axis=1)
 
 
 def shifts_of(rule: Array) -> Array:

@@ -18,7 +18,7 @@ from ...imaging.images import to_grey
 from ...runtime.nodes import Node, Run, build, told
 from ...runtime.values import array, number
 from ...structures import Array, Prediction
-from ..polar import N_ORIENTATIONS, N_RINGS, N_TURNS, polar_row, shifts_of
+from ..polar import N_CHANNELS, N_TURNS, polar_row, shifts_of
 
 MOST = 3  #: turns that are tried at most
 DOUBT = 0.5  #: presence below which the next likely turn is tried
@@ -135,10 +135,9 @@ class Righted:
 
 
 def make(node: Node, engine: str) -> Run:
-    channels = N_RINGS * N_ORIENTATIONS
     rule = TurnRule(
-        array(node["filter"], N_TURNS, channels),
-        array(node["centre"], channels),
+        array(node["filter"], N_TURNS, N_CHANNELS),
+        array(node["centre"], N_CHANNELS),
         number(node["turns"], 0, 180),
     )
     return Righted(build(node["detector"], engine), rule)
