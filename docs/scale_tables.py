@@ -6,29 +6,16 @@ computed here, by ``hybridkp.stats``, from each object's value.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from table_text import markdown, stored
 
 from hybridkp import stats
 
-RESULTS = Path(__file__).parent / "results"
 FUSIONS = ("one level", "concat", "average", "weights", "product", "concat, pca")
 LEVEL = 0.05
 DASH = "–"
-
-
-def _read(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return document
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
-    rule = [":---"] * left + ["---:"] * (len(headings) - left)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rule, *lines))
 
 
 def _paired(a: Any, b: Any, groups: Any) -> stats.PairedDifference:
@@ -37,7 +24,7 @@ def _paired(a: Any, b: Any, groups: Any) -> stats.PairedDifference:
 
 def classical(name: str) -> str:
     """One level against several, a line for each descriptor and classifier, a column for each fusion."""
-    document = _read(name)
+    document = stored(name)
     figure, groups = document["figure"], document["groups"]
     rows = {(r["descriptor"], r["classifier"], r["fusion"]): r for r in document["rows"]}
     apart, lines = {}, []
@@ -65,12 +52,12 @@ def classical(name: str) -> str:
         f" {about['data']}; {about['date']};"
         f" {about['machine']}; `{about['command']}`; [every value](results/{name}.json).*"
     )
-    return f"{_table(['method', *FUSIONS], lines, 1)}\n\n{told}"
+    return f"{markdown(['method', *FUSIONS], lines, 1)}\n\n{told}"
 
 
 def generated(name: str) -> str:
     """Made pictures beside plain augmentation: differences to it at each number of labelled pictures."""
-    document = _read(name)
+    document = stored(name)
     groups, lines = document["groups"], []
     of: dict[tuple[int, str], list[Any]] = {}
     for row in document["rows"]:
@@ -92,4 +79,4 @@ def generated(name: str) -> str:
         f" [every value](results/{name}.json).*"
     )
     heads = ["labelled pictures", "made besides", "NME, % [95 %]", "minus plain, points [95 %]"]
-    return f"{_table(heads, lines, 2)}\n\n{told}"
+    return f"{markdown(heads, lines, 2)}\n\n{told}"
