@@ -56,7 +56,7 @@ SIDE = 360  #: px of the pictures before they are made smaller: faces have up to
 SHRINK = 2.7  #: at most
 METHODS = (
     *("heatmap", "pyramid[fusion=single]", "pyramid[levels=2]", "pyramid", "pyramid[levels=4]"),
-    *("pyramid[shared=false]", "pyramid[fusion=convgru]"),
+    "pyramid[shared=false]",
 )
 DESCRIPTORS = ("sift", "surf-upright", "hog", "orb")
 CLASSIFIERS = ("svm", "forest")
