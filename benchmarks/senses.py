@@ -58,9 +58,10 @@ def contenders(family: str, planes: str) -> dict[str, str]:
     """What it sees -> expression."""
     image, depth, early = written(family), written(family, planes), written(family, f"image:{planes}")
     found = {"image": image, "depth": depth, "early": early, "late": f"vote({image},{depth})"}
+    found["gate"] = f"gate({image},{depth},{early})"
     if family == "heatmap":
-        return found | {"early, no dropout": early.replace("inputs", "dropout=0,inputs")}
-    return found | {"gate": f"gate({image},{depth},{early})"}
+        found["early, no dropout"] = early.replace("inputs", "dropout=0,inputs")
+    return found
 
 
 def conditions(val: Crops, dark: Crops) -> dict[str, Any]:
