@@ -97,7 +97,7 @@ def costs(models: dict[str, Path], problem: Problem, rounds: int) -> dict[str, d
     return out
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, command: str = "") -> None:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
     parser.add_argument("--set", default="faces68", help='folder of the real data, or "synthetic"')
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "budget": f"{args.seconds:g} s of one core to train each",
         "machine": args.machine,
         "date": str(date.today()),
-        "command": f"python benchmarks/networks.py --set {folder.name} --seconds {args.seconds:g}",
+        "command": command or f"python benchmarks/networks.py --set {folder.name} --seconds {args.seconds:g}",
     }
     for row in published["methods"]:
         row["fit_seconds"] = None  # by the wall's clock they mean nothing

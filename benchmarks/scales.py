@@ -211,7 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         told = ["--set", str(folder / "windows"), "--methods", args.methods, "--seconds", args.seconds]
         told += ["--seeds", "0,1,2" if again else "0", "--machine", args.machine]
         told += ["--out", str(args.out / f"networks-{folder.name}")]
-        networks.main([*told, *(["-o", str(args.publish)] if args.publish else [])])
+        told += ["-o", str(args.publish)] if args.publish else []
+        networks.main(told, f"python benchmarks/scales.py --part {args.part}")
         return
     few = (16, 6) if args.quick else (120, 100)
     problem = sets.load_problem(str(folder / "boxed"), *few, 0)
