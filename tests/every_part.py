@@ -27,7 +27,7 @@ FORMS = {
     "descriptor": ["{}+svm"],
     "reducer": ["hog+{}+svm"],
     "classifier": ["hog+{}"],
-    "step": ["hog+ridge:{}", "hog+svm:{}", "heatmap:{}"],
+    "step": ["hog+ridge:{}", "hog+svm:{}", "heatmap:{}", "hog+ridge:presence:{}"],
     "rule": ["{}(hog+ridge,mean-shape)", "{}(hog+svm,heatmap)", "{}(hog+ridge)"],
     "maps": ["heatmap:sdm[maps={}]"],
 }

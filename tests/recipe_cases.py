@@ -61,7 +61,9 @@ def descriptor_cases() -> Iterator[Any]:
 
 def refiner_cases() -> Iterator[Any]:
     for name in _parts("step"):
-        if name in ("tree", "linear") or not hasattr(recipes.make_method(f"mean-shape:{name}"), "refiner"):
+        if name in ("tree", "linear", "upright") or not hasattr(
+            recipes.make_method(f"mean-shape:{name}"), "refiner"
+        ):
             continue
         for check, run in checks.refiner_checks(_small(recipes.make_refiner(name, quick=True), SMALL)):
             yield pytest.param(run, id=f"{name}: {check}", marks=[pytest.mark.slow])
