@@ -14,7 +14,8 @@ EXAMPLES = """\
   hybridkp data convert labelme/ -o coco/
   hybridkp data convert project.slp -o yolo/ --to yolo-pose
   hybridkp data convert dlc-project/ -o cvat/ --to cvat
-  hybridkp data convert landmarks.tps -o coco/ --images photos/"""
+  hybridkp data convert landmarks.tps -o coco/ --images photos/
+  hybridkp data convert faces68 -o faces68-clean/ --clean    without what no run can use"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", metavar="FORMAT", default="coco", help=f"{', '.join(able)} (default %(default)s)"
     )
+    parser.add_argument(
+        "--clean",
+        action="store_true",
+        help="leave out pictures that cannot be read, have another size than annotated, or were there before,"
+        " and those whose depth or sound cannot be read; says how many",
+    )
     reader_options(parser)
 
 
@@ -33,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from ..datasets import convert_dataset, recognise_format
 
     with Bar("picture") as bar:
-        parts = convert_dataset(args.data, args.out, args.to, progress=bar, **reading(args))
+        parts = convert_dataset(args.data, args.out, args.to, clean=args.clean, progress=bar, **reading(args))
     objects = sum(len(sample.instances) for part in parts for sample in part)
     pictures = sum(map(len, parts))
     way = f"{recognise_format(args.data).name} -> {args.to}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..structures import Dataset, InputError
-from .lookup import Tally, in_order, split_of
+from .lookup import CAMERAS, Tally, in_order, split_of
 from .text import read_head, start_of
 
 
@@ -84,4 +84,5 @@ def tally(root: Path, split: str | None = None, *, category: str | int | None = 
 
 
 def _undivided(root: Path) -> list[Path]:
-    return sorted(root.glob("*.json")) or sorted(root.glob("annotations/*.json"))
+    here = sorted(file for file in root.glob("*.json") if file.name != CAMERAS)
+    return here or sorted(root.glob("annotations/*.json"))

@@ -1,4 +1,4 @@
-"""What COCO files say beside pictures: depth, sound, text, OCR lines, views.
+"""What COCO files say beside pictures: depth, sound, text, OCR lines, views; read and written.
 
 Fields of a picture's record become the modalities, time, view and instant of its
 :class:`~hybridkp.structures.Sample`.  Depth is registered to colour where ``cameras.json`` says how.  Files
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.registration import checked_cameras
-from ..structures import InputError
+from ..structures import InputError, Sample
 from .coco_objects import size_hw_of
-from .lookup import find_pictures, given, load_depth, load_sound, refuse
+from .lookup import CAMERAS, find_pictures, given, load_depth, load_sound, path_of, refuse
 from .text import read_text
 
 Record = dict[str, Any]
@@ -53,9 +53,29 @@ def senses_of(images: Sequence[Record], path: Path, folders: Sequence[Path]) -> 
     return out
 
 
+def senses_written(sample: Sample, folder: Path) -> Record:
+    """The fields of a picture's record from which :func:`senses_of` reads them again.
+
+    A file of depth or sound is named where it lies beneath ``folder``; one that lies elsewhere is left out.
+    """
+    out: Record = dict(sample.tags)
+    out |= {name: value for name in ("view", "instant") if (value := getattr(sample, name))}
+    if math.isfinite(sample.time):
+        out["time"] = sample.time
+    for name, load in sample.modalities.items():
+        field = FIELDS.get(name, "").partition(",")[0]
+        file = path_of(load)
+        if field and file is not None:
+            if Path(file).resolve().is_relative_to(folder.resolve()):
+                out[field] = Path(file).resolve().relative_to(folder.resolve()).as_posix()
+        elif name in ("text", "words") and isinstance(load, partial):
+            out[field] = load()
+    return out
+
+
 def _cameras(path: Path) -> tuple[float, ...]:
     """What ``cameras.json`` beside the annotations says of a depth and a colour camera; () for nothing."""
-    file = path.parent / "cameras.json"
+    file = path.parent / CAMERAS
     if not file.is_file():
         return ()
     try:
@@ -81,11 +101,17 @@ def _files(
         raise InputError(f"{path}: {field} {str(wrong[0])[:40]!r} is no file name")
     if not names:
         return []
-    try:
-        loads, _ = find_pictures(names, folders, str(path), what=f"{field}s", load=read)
-    except InputError as error:
-        loads = [partial(refuse, str(error))] * len(names)
-    return list(zip(rows, loads, strict=True))
+    why = ""
+    for tried in (
+        folders[:1],
+        folders,
+    ):  # beside the file first: among the pictures lie others of these names
+        try:
+            loads, _ = find_pictures(names, tried, str(path), what=f"{field}s", load=read)
+            return list(zip(rows, loads, strict=True))
+        except InputError as error:
+            why = str(error)
+    return [(row, partial(refuse, why)) for row in rows]
 
 
 def _texts(image: Record, path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..structures import NOT_LABELLED, VISIBLE, Dataset, Instance
 from .coco_objects import SECOND
+from .coco_senses import senses_written
 
 Record = dict[str, Any]
 
@@ -22,11 +23,15 @@ def write_coco(dataset: Dataset, path: str | Path) -> None:
     """The dataset's annotations as COCO keypoint JSON, written whole or not at all.
 
     Pictures are referred to by name and not copied.  Points keep 3 decimals; normaliser, sigmas,
-    flip and groups are kept in custom fields that :func:`read_coco` reads back.
+    flip and groups are kept in custom fields that :func:`read_coco` reads back, and so are text, times, views
+    and tags, and the names of files of depth and sound that lie beneath the folder of ``path``.
     """
     from ..files import write_atomic
 
-    text = json.dumps(coco_document(dataset), allow_nan=False, separators=(",", ":"))
+    document = coco_document(dataset)
+    for image, sample in zip(document["images"], dataset.samples, strict=True):
+        image |= senses_written(sample, Path(path).parent)
+    text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     write_atomic(Path(path), text.encode())
 
 

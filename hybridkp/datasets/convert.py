@@ -1,7 +1,8 @@
 """A data set from one tool's format into another's, its pictures with it.
 
 Annotations are written by the target's row of :mod:`.formats`, last, so that a run that stops leaves no data
-that look whole.  Picture files are copied as they are; frames of films and drawn pictures become PNG.
+that look whole.  Picture files are copied as they are; frames of films and drawn pictures become PNG.  COCO
+files keep depth, sound, text, times, views and tags as well.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ..structures import HIDDEN, Dataset, DataWarning, InputError, Sample
+from .cleaning import cleaned
 from .formats import FORMATS, Format
 from .load import load_dataset, split_names
-from .lookup import SUFFIXES, path_of
+from .lookup import CAMERAS, SUFFIXES, path_of
 
 Progress = Callable[[str, int, int], None]
 STEPS = 20  #: of the progress that is told
@@ -30,6 +34,7 @@ def convert_dataset(
     out: str | os.PathLike[str],
     to: str = "coco",
     *,
+    clean: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> list[Dataset]:
@@ -38,8 +43,9 @@ def convert_dataset(
     Parameters
     ----------
     data : what :func:`~hybridkp.datasets.load_dataset` reads, or a data set
-    out : a new or empty folder; pictures go to its ``images/``
+    out : a new or empty folder; pictures go to its ``images/``, files of depth and sound to folders beside it
     to : the name of a row of :data:`~hybridkp.datasets.FORMATS` that writes
+    clean : leave out what no run can use, by the rules of :func:`~hybridkp.datasets.cleaning.cleaned`
     progress : called as ``progress("pictures", done, total)``
     options : the reader's, as of :func:`~hybridkp.datasets.load_dataset`
 
@@ -55,7 +61,7 @@ def convert_dataset(
     Warns
     -----
     DataWarning
-        What the format has no place for, with how much of it there was.
+        What the format has no place for, and what was left out, with how much of it there was.
     """
     row, folder = writable(to), Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -65,17 +71,25 @@ def convert_dataset(
     else:
         splits = split_names(str(data)) or (None,)
         parts = [(split, load_dataset(str(data), split, **options)) for split in splits]
+    if clean:
+        parts, left_out = cleaned(parts)
+        if left_out:
+            name = data.name if isinstance(data, Dataset) else data
+            warnings.warn(f"{name}: left out {left_out}", DataWarning, stacklevel=2)
     total, done, taken = sum(len(part) for _, part in parts), 0, set[str]()
-    written = []
+    written, copied = [], dict[str, Path]()
     for _, part in parts:
         _say_what_is_lost(row, part)
         samples = []
         for sample in part:
-            samples.append(_with_picture(sample, folder, taken))
+            sample = _with_picture(sample, folder, taken)
+            samples.append(_with_senses(sample, folder, copied) if "senses" in row.keeps else sample)
             done += 1
             if progress is not None and (done == total or done % max(total // STEPS, 1) == 0):
                 progress("pictures", done, total)
         written.append(replace(part, samples=tuple(samples)))
+    if "senses" in row.keeps and not isinstance(data, Dataset):
+        _copy_cameras(Path(data), folder)
     assert row.write is not None
     for (split, _), part in zip(parts, written, strict=True):
         row.write(part, folder, split)
@@ -93,7 +107,7 @@ def writable(name: str, rows: Sequence[Format[Dataset]] | None = None) -> Format
 
 def _with_picture(sample: Sample, folder: Path, taken: set[str]) -> Sample:
     """The sample under its new name, its picture in ``folder``."""
-    from ..files import picture_size, write_atomic, write_image
+    from ..files import picture_size, write_image
     from .lookup import loader
 
     path = path_of(sample.load)
@@ -102,12 +116,52 @@ def _with_picture(sample: Sample, folder: Path, taken: set[str]) -> Sample:
     if path is None:
         write_image(target, sample.image)
     else:
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); is the picture there?") from None
-        write_atomic(target, data)
+        _copy(Path(path), target)
     return replace(sample, name=name, load=loader(target), size_hw=picture_size(target))
+
+
+def _copy(path: Path, target: Path) -> None:
+    from ..files import write_atomic
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); is it there?") from None
+    write_atomic(target, data)
+
+
+def _with_senses(sample: Sample, folder: Path, copied: dict[str, Path]) -> Sample:
+    """The sample with its depth and sound in ``folder``: files as they are, others' depth as 16-bit PNG, mm.
+
+    ``copied``: file -> where it is now, since many pictures may have one film's sound.
+    """
+    from ..files import write_image
+    from .lookup import load_depth
+
+    modalities: dict[str, Any] = dict(sample.modalities)
+    for name in [name for name in ("depth", "sound") if name in modalities]:
+        load = modalities[name]
+        path, stem = path_of(load), PurePosixPath(sample.name).relative_to("images").with_suffix("")
+        if path is not None:
+            if path not in copied:
+                copied[path] = folder / name / f"{stem}{Path(path).suffix}"
+                _copy(Path(path), copied[path])
+            modalities[name] = partial(load.func, str(copied[path]), *load.args[1:])
+            continue
+        found = np.asarray(load())  # which says why where a file was refused
+        if name == "sound":
+            raise InputError(f"{sample.name}: its sound is in no file, and a COCO file names files: save it")
+        target = folder / "depth" / f"{stem}.png"
+        write_image(target, np.clip(np.rint(found), 0, 65535).astype(np.uint16))
+        modalities[name] = partial(load_depth, str(target))
+    return replace(sample, modalities=modalities)
+
+
+def _copy_cameras(data: Path, folder: Path) -> None:
+    """``cameras.json`` beside the annotations, without which depth and views have no geometry."""
+    beside = (data if data.is_dir() else data.parent) / CAMERAS
+    if beside.is_file():
+        _copy(beside, folder / CAMERAS)
 
 
 def _free_name(name: str, taken: set[str], as_png: bool) -> str:
@@ -135,13 +189,13 @@ def _say_what_is_lost(row: Format[Dataset], data: Dataset) -> None:
         "groups": ("groups", len({s.group for s in data} - names)),
         "boxes": ("boxes", sum(bool(np.isfinite(i.box_xywh).all()) for i in instances)),
         "names": ("landmarks' names", len(data.landmarks)),
-        "times": ("times", sum(bool(np.isfinite(s.time)) for s in data)),
-        "views": ("views", sum(bool(s.view) for s in data)),
-        "tags": ("tags", sum(bool(s.tags) for s in data)),
     }
-    for modality in sorted({name for s in data for name in s.modalities}):
-        there[f"modality {modality}"] = (modality, sum(modality in s.modalities for s in data))
     lost = [f"{words} ({n})" for key, (words, n) in there.items() if n and key not in row.keeps]
+    if "senses" not in row.keeps:
+        senses = {"times": sum(bool(np.isfinite(s.time)) for s in data)}
+        senses |= {"views": sum(bool(s.view) for s in data), "tags": sum(bool(s.tags) for s in data)}
+        senses |= Counter(name for s in data for name in sorted(s.modalities))
+        lost += [f"{name} ({n})" for name, n in senses.items() if n]
     if lost:
         told = f"{data.name}: {row.words} has no place for {', '.join(lost)}"
         warnings.warn(told, DataWarning, stacklevel=3)

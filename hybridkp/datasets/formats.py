@@ -80,8 +80,8 @@ class Format(Generic[T]):
 
 
 #: several objects a picture, hidden points, points not labelled, groups, the pictures' sizes, boxes, the
-#: landmarks' names, parts of a pixel
-KEEPS = ("objects", "hidden", "missing", "groups", "sizes", "boxes", "names", "fractions")
+#: landmarks' names, parts of a pixel, what pictures have besides (depth, sound, text, times, views, tags)
+KEEPS = ("objects", "hidden", "missing", "groups", "sizes", "boxes", "names", "fractions", "senses")
 
 
 def _read_synthetic(_: Path, split: str | None) -> Dataset:

@@ -165,6 +165,7 @@ def given(value: Any) -> Any:
     return value
 
 
+CAMERAS = "cameras.json"  #: lies beside annotations, and is none
 #: what reads a file, whose path is its first argument
 _READERS = (load_picture, load_depth, load_sound)
 
