@@ -43,6 +43,7 @@ FAMILIES = {
     "hog+ridge": ("hog+ridge", ""),
     "sdm": ("sdm", ""),
     "rows": ("rows", ""),
+    "rows, forest": ("rows", "model=forest,n_trees=30"),
     "heatmap": ("heatmap", "epoch_pictures=240,input_px=64,max_epochs=12"),
 }
 FACES, KITCHEN = ("hog+ridge", "sdm", "heatmap"), ("hog+ridge", "rows")
@@ -57,7 +58,10 @@ def written(family: str, inputs: str = "") -> str:
 def contenders(family: str, planes: str) -> dict[str, str]:
     """What it sees -> expression."""
     image, depth, early = written(family), written(family, planes), written(family, f"image:{planes}")
-    found = {"image": image, "depth": depth, "early": early, "late": f"vote({image},{depth})"}
+    found = {"image": image, "depth": depth, "early": early}
+    if family == "rows, forest":
+        return found
+    found["late"] = f"vote({image},{depth})"
     found["gate"] = f"gate({image},{depth},{early})"
     if family == "heatmap":
         found["early, no dropout"] = early.replace("inputs", "dropout=0,inputs")
@@ -117,7 +121,7 @@ def kitchen(n: int, families: Sequence[str] = KITCHEN) -> dict[str, Any]:
     scale = 320 / 128  # px of the picture
     runs: dict[str, dict[str, list[float]]] = {}
     for family in families:
-        for what, expression in contenders(family, "depth" if family == "rows" else "normals").items():
+        for what, expression in contenders(family, "depth" if "rows" in family else "normals").items():
             runs.setdefault(family, {})[what] = []
             for group in np.unique(groups):
                 out = groups == group
@@ -162,8 +166,15 @@ def raw_depth(sample: Any) -> Array:
 
 PARTS: dict[str, Any] = {f"faces-{name}": lambda n, name=name: faces(n, name) for name in FACES}
 PARTS["kitchen"] = kitchen
+PARTS["kitchen-forest"] = lambda n: kitchen(n, ("rows, forest",))
 #: training pictures
-SIZES = {"faces-hog+ridge": 160, "faces-sdm": 120, "faces-heatmap": 120, "kitchen": 187}
+SIZES = {
+    "faces-hog+ridge": 160,
+    "faces-sdm": 120,
+    "faces-heatmap": 120,
+    "kitchen": 187,
+    "kitchen-forest": 187,
+}
 
 
 def say(text: str) -> None:

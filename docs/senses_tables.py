@@ -114,7 +114,7 @@ def kitchen() -> str:
     if about is None:
         return NOT_YET
     names, lines = list(about["groups"]), []
-    for family, runs in about["runs"].items():
+    for family, runs in (about["runs"] | _read("kitchen-forest")[0]["runs"]).items():
         for what, values in runs.items():
             better = int((np.array(values) < np.minimum(runs["image"], runs["depth"])).sum())
             won = "" if what in ("image", "depth") else f"{better} of {len(names)}"
