@@ -54,6 +54,13 @@ def test_coco_keeps_what_pictures_have_besides(data: Dataset, tmp_path: Path) ->
             np.testing.assert_array_equal(after.modalities["depth"](), np.rint(depth))
 
 
+def test_others_formats_say_what_they_have_no_place_for(data: Dataset, tmp_path: Path) -> None:
+    with pytest.warns(
+        DataWarning, match=r"times \(4\), views \(4\), tags \(4\), depth \(4\), text \(4\), words"
+    ):
+        convert_dataset(data, tmp_path / "yolo", "yolo-pose")
+
+
 def test_sound_is_copied_once_and_cameras_with_it(data: Dataset, tmp_path: Path) -> None:
     soundfile = pytest.importorskip("soundfile")
     convert_dataset(data, tmp_path / "in")

@@ -41,7 +41,6 @@ from hybridkp.report.landmarks.scores import gather_truth, score_methods
 from hybridkp.report.landmarks.words import notes
 from hybridkp.structures import (
     Dataset,
-    DataWarning,
     InputError,
     Instance,
     Keypoints,
@@ -59,8 +58,7 @@ OF_OTHERS = {"rank", "letters", "ms", "ms_q1", "ms_q3", "fit_s", "model_mb", "pe
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Faces on disk as COCO, a bench of one method on them, and a model of another."""
     root = tmp_path_factory.mktemp("faces")
-    with pytest.warns(DataWarning, match=r"no place for depth \(16\)"):
-        convert_dataset(make_faces(16, (96, 96), random_state=0), root / "all")
+    convert_dataset(make_faces(16, (96, 96), random_state=0), root / "all")
     data = load_dataset(root / "all")
     write_coco(data.subset(range(10)), root / "all" / "train.json")
     write_coco(data.subset(range(10, 16)), root / "all" / "val.json")

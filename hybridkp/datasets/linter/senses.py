@@ -48,7 +48,8 @@ def _lacking(dataset: Dataset, split: str) -> list[Finding]:
         if lacks and len(lacks) < len(dataset):
             message = f"{split}: {len(lacks)} of {len(dataset)} pictures have no {name}, others have"
             cure = f"add it, or compare on the pictures that have {name}"
-            out.append(finding("warning", f"no-{name}", message, _MISSING, lacks, cure))
+            effect = f"a run that reads {name} stops there"
+            out.append(finding("warning", f"no-{name}", message, effect, lacks, cure))
     return out
 
 
