@@ -23,7 +23,7 @@ from hybridkp.lifting import LIFTERS, PosePairs, camera_frame, compare_lifters, 
 from hybridkp.lifting.compared import judged
 from hybridkp.lifting.pairs import in_camera
 from hybridkp.memory.threads import limit_threads
-from hybridkp.stats import bootstrap_interval, paired_difference
+from hybridkp.stats import ENOUGH_GROUPS, bootstrap_interval, paired_difference
 
 ROOT, TO_MM = 0, 1000.0
 
@@ -69,7 +69,7 @@ def main() -> None:
             row |= {f"{key}_mm": about.value, f"{key}_low": about.low, f"{key}_high": about.high}
         gap = paired_difference(values[one.name]["mpjpe"], values[first]["mpjpe"], val.groups)
         row["to_best_single_mm"] = [gap.difference, gap.low, gap.high]
-        row["p"] = gap.p if gap.n_groups >= 6 else None
+        row["p"] = gap.p if gap.n_groups >= ENOUGH_GROUPS else None
         row["errors_on_folds_mm"] = [round(TO_MM * e, 1) for e in one.errors]
         if one.lifter is not None and one.errors:
             row["settings"] = one.lifter.get_params()

@@ -47,7 +47,7 @@ from hybridkp.multiview import (
 )
 from hybridkp.multiview.point_files import truth_of
 from hybridkp.recipes import make_method
-from hybridkp.stats import paired_difference
+from hybridkp.stats import ENOUGH_GROUPS, paired_difference
 from hybridkp.structures import Array, DataWarning
 
 SETS = {"mouse_views": ("sdm", "hog+ridge"), "fly_views": ("hog+ridge", "sdm")}
@@ -57,7 +57,6 @@ OWN = (
 CROP = (96, 96)
 DAMAGE = 6.0  #: px, the blur of the first camera's pictures, at test time
 BESIDE, SHOWN = "hog+ridge", ("own", "next", "both")
-NEVER = 6  #: groups below which no p-value is told
 
 
 def predicted(
@@ -143,7 +142,7 @@ def helped(views: Views, said: tuple[Array, Array], told: tuple[Array, Array]) -
     gap = paired_difference(means[1], means[0], groups)
     out = {"alone_px": float(means[0].mean()), "fused_px": float(means[1].mean())}
     out |= {"difference_px": gap.difference, "low": gap.low, "high": gap.high, "groups": gap.n_groups}
-    out["p"] = gap.p if gap.n_groups >= NEVER else None
+    out["p"] = gap.p if gap.n_groups >= ENOUGH_GROUPS else None
     out["by_group"] = {
         str(g): [float(m[groups == g].mean()) for m in means] for g in sorted(set(groups.tolist()))
     }
@@ -177,7 +176,7 @@ def crops_beside(views: Views, crops: Crops) -> dict[str, Any]:
     gap = paired_difference(means["both"], means["own"], views.groups)
     out: dict[str, Any] = {"px": {shown: float(values.mean()) for shown, values in means.items()}}
     out |= {"difference_px": gap.difference, "low": gap.low, "high": gap.high, "groups": gap.n_groups}
-    return out | {"method": BESIDE, "p": gap.p if gap.n_groups >= NEVER else None}
+    return out | {"method": BESIDE, "p": gap.p if gap.n_groups >= ENOUGH_GROUPS else None}
 
 
 def one_set(name: str, methods: tuple[str, ...]) -> dict[str, Any]:

@@ -390,6 +390,18 @@ def test_too_few_groups_are_called_that(groups: int, few: bool) -> None:
     assert ("6 groups are too few to tell." in words) == few and "cannot be told apart" in words
 
 
+@pytest.mark.parametrize("groups", [5, 6])
+def test_no_p_is_told_of_fewer_than_six_groups(groups: int) -> None:
+    values = [np.ones(groups), np.full(groups, 1.1)]
+    pairs = statistics.compare_all(["a", "b"], values, np.arange(groups))
+    head = LANDMARK_METRICS[0]
+    words = verdicts.pair_sentence(pairs[0], head)
+    rows = ranked_rows(["a", "b"], pairs, [{head.key: 1.0}, {head.key: 1.1}])
+    (row,) = verdicts.pairs_context(head, rows, pairs)["pairs"]
+    assert ("no test of 5 groups" in words, "Holm p" in words) == (groups == 5, groups == 6)
+    assert (row["p"], row["p_holm"]) == (("–", "–") if groups == 5 else ("0.031", "0.031"))
+
+
 def test_long_lists_are_cut() -> None:
     assert verdicts.shortened(list("abcde")) == list("abcde")
     assert verdicts.shortened(list("abcdefg")) == ["a", "b", "c", "d", "3 others"]

@@ -5,6 +5,7 @@ No estimator is imported or made here.  Expressions and short names go in, words
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from .grammar import Experts, Method, Part, Rule
@@ -92,12 +93,17 @@ def describe_method(name: str, task: str = "landmarks") -> str:
 
     >>> describe_method("heatmap:flip")
     'heatmap on the picture and its mirror image'
+    >>> describe_method("hog+svm/direct").partition("; ")[2]
+    'in each box: direct coordinate regression by a small CNN'
     """
     known = task_of(task)
     own = {each.name: each.about for each in known.listed}
     if name in own:
         return own[name]
     tree = read(name, task)
+    if tree.finder is not None:
+        chain = describe_method(str(replace(tree, finder=None)), task)
+        return f"{describe_method(str(tree.finder), 'finders')}; in each box: {chain}"
     same = {canonical(each.name, task): each.about for each in known.listed}
     row = known.starting(str(tree))
     return row.about if row else same.get(str(tree)) or _words(tree, known)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..metrics import Metric
 from ..metrics.metric import heading
-from ..stats import PairedComparison, letter_display
+from ..stats import ENOUGH_GROUPS, PairedComparison, letter_display
 from ..structures import Array
 
 MISSING = "–"
@@ -178,9 +178,9 @@ def signed(value: float, digits: int) -> str:
     return "+" + text if value > 0 and text.strip("0.") else text
 
 
-def p_value(p: float) -> str:
-    """p to two digits, never 0."""
-    if not math.isfinite(p):
+def p_value(p: float, n_groups: int = ENOUGH_GROUPS) -> str:
+    """p to two digits, never 0; none of a test over fewer than :data:`.ENOUGH_GROUPS` groups."""
+    if not math.isfinite(p) or n_groups < ENOUGH_GROUPS:
         return MISSING
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..files import ClassPredictions
 from ..metrics import CLASS_METRICS, ClassFigures, class_figures
-from ..stats import PairedComparison, compare_all
+from ..stats import ENOUGH_GROUPS, PairedComparison, compare_all
 from ..stats.resampling import counts, tails
 from ..structures import Array, InputError
 from . import plots
@@ -26,7 +26,6 @@ from .output import about_page, links
 from .verdicts import comparison_note, count
 
 LEVEL, RESAMPLES = 0.95, 2000
-ENOUGH_GROUPS = 6  #: for a test: fewer cannot give p < 0.05
 WIDE_MATRIX = 12  #: classes; a larger matrix has no numbers in its cells
 
 _COLUMNS = (

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics import Metric
-from ..stats import PairedComparison, indistinguishable_sets
+from ..stats import ENOUGH_GROUPS, PairedComparison, indistinguishable_sets
 from .cells import Column, Row, cell, number, p_value
 
 GROUPS = {"object": "group", "pair": "sequence"}  #: what is drawn and flipped, by what is scored
@@ -32,9 +32,11 @@ def interval_words(c: PairedComparison, head: Metric) -> str:
     ends = (
         f" [{number(c.low, digits)}, {number(c.high, digits)}]" if np.isfinite([c.low, c.high]).all() else ""
     )
+    unit = f" {head.difference_unit}" if head.difference_unit else ""
+    if c.n_groups < ENOUGH_GROUPS:
+        return f"{size}{unit}{ends}, no test of {count(c.n_groups, 'group')}"
     p = p_value(c.p_holm)
     p = (p if p.startswith("<") else f"= {p}").replace(" ", "\N{NO-BREAK SPACE}")
-    unit = f" {head.difference_unit}" if head.difference_unit else ""
     return f"{size}{unit}{ends}, Holm p\N{NO-BREAK SPACE}{p}"
 
 
@@ -203,8 +205,8 @@ def pairs_context(
                 "found": c,
                 "difference": number(c.difference, head.digits),
                 "interval": f"[{', '.join(ends)}]" if math.isfinite(c.low) else "–",
-                "p": p_value(c.p),
-                "p_holm": p_value(c.p_holm),
+                "p": p_value(c.p, c.n_groups),
+                "p_holm": p_value(c.p_holm, c.n_groups),
             }
         )
     same = [c for c in comparisons if not c.distinguishable]

@@ -1,3 +1,4 @@
+from .comparisons import ENOUGH_GROUPS as ENOUGH_GROUPS
 from .comparisons import PairedComparison as PairedComparison
 from .comparisons import PairedDifference as PairedDifference
 from .comparisons import RankTest as RankTest

@@ -19,6 +19,8 @@ from scipy.special import chdtrc
 from ..structures import InputError
 from .resampling import CELLS, Array, bootstrap_means, columns, group_sums, tails
 
+ENOUGH_GROUPS = 6  #: for a test: fewer cannot give p < 0.05, and reports tell none
+
 
 @dataclass(frozen=True)
 class PairedDifference:

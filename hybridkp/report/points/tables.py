@@ -218,7 +218,7 @@ def contest_lines(contest: Contest, scores: Sequence[PointScores]) -> list[dict[
             line |= {
                 f"{key}_difference": signed(c.difference, 3),
                 f"{key}_interval": f"[{low}, {high}]" if math.isfinite(c.low) else MISSING,
-                f"{key}_p": p_value(c.p_holm),
+                f"{key}_p": p_value(c.p_holm, c.n_groups),
                 f"{key}_gain": f"{signed(gain, 0)} %" if math.isfinite(gain) else MISSING,
                 f"{key}_kind": "same" if not excludes_zero(c) else "better" if c.difference > 0 else "worse",
             }
