@@ -79,9 +79,7 @@ def sigmas() -> str:
 def doctors() -> str:
     """Each landmark's error beside how far two doctors are apart, the greatest disagreement first."""
     found = stored("label_sigmas")
-    row = found["parts"].get("doctors")
-    if row is None:
-        return "Not measured yet: `python benchmarks/label_sigmas.py --parts doctors` writes the figures."
+    row = found["parts"]["doctors"]
     apart = {name: np.array(values) for name, values in row["apart"].items()}
     second = apart["second doctor"]
     lines = []

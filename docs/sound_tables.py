@@ -45,8 +45,6 @@ def _mean(values: Any, digits: int, groups: Any = None) -> str:
 
 def _gap(values: Any, to: Any, digits: int, groups: Any = None) -> tuple[str, str]:
     """The paired difference to another, and p."""
-    if values is to:
-        return DASH, DASH
     found = stats.paired_difference(values, to, groups)
     ends = f"[{_number(found.low, digits, True)}, {_number(found.high, digits, True)}]"
     p = "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
