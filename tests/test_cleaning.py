@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from hybridkp.cli import main
-from hybridkp.datasets import convert_dataset, load_dataset, make_faces
+from hybridkp.datasets import convert_dataset, load_dataset, make_faces, write_coco
 from hybridkp.datasets.lookup import given
 from hybridkp.structures import Dataset, DataWarning, InputError
 
@@ -81,6 +82,112 @@ def test_sound_is_copied_once_and_cameras_with_it(data: Dataset, tmp_path: Path)
     file.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(InputError, match=r"film\.flac"):
         convert_dataset(tmp_path / "in", tmp_path / "no")
+
+
+CAMERAS = {
+    "depth_camera": {"f": 60, "cx": 31.5, "cy": 31.5},
+    "colour_camera": {"f": 50, "cx": 30.0, "cy": 31.5},
+    "colour_from_depth_translation_m": [0.02, 0, 0],
+}
+
+
+def depths_of(data: Dataset) -> np.ndarray:
+    return np.stack([sample.modalities["depth"]() for sample in data])
+
+
+def test_depth_is_read_as_it_was_read_before(data: Dataset, tmp_path: Path, monkeypatch) -> None:
+    convert_dataset(data, tmp_path / "in")
+    plain = depths_of(load_dataset(tmp_path / "in"))
+    (tmp_path / "in" / "cameras.json").write_text(json.dumps(CAMERAS), encoding="utf-8")
+    read = load_dataset(tmp_path / "in")
+    registered = depths_of(read)
+    assert (registered != plain).mean() > 0.5
+
+    # a folder: its files and its cameras
+    convert_dataset(tmp_path / "in", tmp_path / "folder")
+    assert (tmp_path / "folder" / "cameras.json").is_file()
+    np.testing.assert_array_equal(depths_of(load_dataset(tmp_path / "folder")), registered)
+
+    # a data set, of which nobody knows where its cameras are
+    convert_dataset(read, tmp_path / "set")
+    assert not (tmp_path / "set" / "cameras.json").exists()
+    np.testing.assert_array_equal(depths_of(load_dataset(tmp_path / "set")), registered)
+
+    # annotations in a folder below, all that is theirs beside them
+    (tmp_path / "below").mkdir()
+    below = (tmp_path / "in").rename(tmp_path / "below" / "annotations")
+    (below / "annotations.json").rename(below / "train.json")
+    convert_dataset(tmp_path / "below", tmp_path / "from-below")
+    np.testing.assert_array_equal(depths_of(load_dataset(tmp_path / "from-below")), registered)
+
+    # a word is no place: what lies where somebody stands is not its cameras
+    monkeypatch.chdir(below)
+    few = Dataset(data.name, data.landmarks, data.samples[:2])
+    monkeypatch.setattr("hybridkp.datasets.convert.split_names", lambda _: ())
+    monkeypatch.setattr("hybridkp.datasets.convert.load_dataset", lambda *_: few)
+    convert_dataset("synthetic", tmp_path / "word")
+    assert not (tmp_path / "word" / "cameras.json").exists()
+    np.testing.assert_array_equal(depths_of(load_dataset(tmp_path / "word")), plain[:2])
+
+
+def test_depth_that_16_bits_do_not_hold_is_refused(data: Dataset, tmp_path: Path) -> None:
+    for wrong in (70_000.0, np.nan):
+        far = partial(given, np.full((64, 64), wrong, np.float32))
+        samples = tuple(replace(sample, modalities={"depth": far}) for sample in data)
+        with pytest.raises(InputError, match="65535 mm"):
+            convert_dataset(replace(data, samples=samples), tmp_path / str(wrong))
+
+
+def test_a_tag_never_stands_for_what_a_record_says(data: Dataset, tmp_path: Path) -> None:
+    tags = dict.fromkeys(("id", "file_name", "width", "mm_per_px", "lines", "depth_file", "time"), "x")
+    samples = tuple(
+        replace(sample, mm_per_px=0.5, tags={**sample.tags, **tags}, modalities={"text": lambda: "read late"})
+        for sample in data
+    )
+    (written,) = convert_dataset(replace(data, samples=samples), tmp_path / "out")
+    for before, after in zip(written, load_dataset(tmp_path / "out"), strict=True):
+        assert after.tags == {"mood": "calm", "view": before.view, "instant": before.instant}
+        facts = ("name", "image_id", "size_hw", "mm_per_px", "time")
+        assert [getattr(after, f) for f in facts] == [getattr(before, f) for f in facts]
+        assert {name: load() for name, load in after.modalities.items()} == {"text": "read late"}
+
+
+def test_names_of_files_stay_where_a_folder_is_a_link(data: Dataset, tmp_path: Path) -> None:
+    convert_dataset(data, tmp_path / "in")
+    (tmp_path / "in" / "depth").rename(tmp_path / "disk")
+    (tmp_path / "in" / "depth").symlink_to(tmp_path / "disk")
+    read = load_dataset(tmp_path / "in")
+    write_coco(read, tmp_path / "in" / "annotations.json")
+    np.testing.assert_array_equal(depths_of(load_dataset(tmp_path / "in")), depths_of(read))
+
+
+def test_a_missing_picture_is_not_its_depth(data: Dataset, tmp_path: Path) -> None:
+    convert_dataset(data, tmp_path / "in")
+    next((tmp_path / "in" / "images").iterdir()).unlink()
+    with pytest.warns(DataWarning, match="left out 1 pictures that cannot be read"):
+        (left,) = convert_dataset(tmp_path / "in", tmp_path / "out", clean=True)
+    assert len(left) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_no_picture(data: Dataset, tmp_path: Path) -> None:
+    convert_dataset(data, tmp_path / "in")
+    first = next((tmp_path / "in" / "images").iterdir())
+    first.unlink()
+    os.mkfifo(first)
+    with pytest.raises(InputError, match="no regular file"):
+        convert_dataset(tmp_path / "in", tmp_path / "out")
+
+
+def test_the_twin_of_a_broken_one_stays(data: Dataset, tmp_path: Path) -> None:
+    convert_dataset(data, tmp_path / "in")
+    first, second, *_ = sorted((tmp_path / "in" / "images").iterdir())
+    second.write_bytes(first.read_bytes())
+    (tmp_path / "in" / "depth" / first.name).unlink()
+    with pytest.warns(DataWarning, match="left out 1 pictures whose depth cannot be read"):
+        (left,) = convert_dataset(tmp_path / "in", tmp_path / "out", clean=True)
+    assert Path(left.samples[0].name).name == second.name
+    assert len(left) == 3
 
 
 def test_cleaning_says_what_it_leaves_out(data: Dataset, tmp_path: Path, capsys) -> None:

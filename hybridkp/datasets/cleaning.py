@@ -6,14 +6,13 @@ for it.  Each picture is decoded once, none is changed.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..structures import Dataset, InputError, Sample
-from .linter.pixels import other_size
+from .linter.pixels import other_size, pixels_digest
 
 Parts = list[tuple[str | None, Dataset]]
 
@@ -22,14 +21,14 @@ def cleaned(parts: Sequence[tuple[str | None, Dataset]]) -> tuple[Parts, str]:
     """The splits without pictures that stop a run or make a figure wrong; how many of each kind, in words.
 
     Left out, by the first rule that applies: a picture that cannot be read; one of another size than its
-    annotation says; one whose pixels were there before, in any split; one whose depth or sound cannot be
-    read; one whose depth has another size.
+    annotation says; one whose pixels are those of a picture that is kept, of any split; one whose depth or
+    sound cannot be read; one whose depth has another size.
     """
-    seen, count, out = set[bytes](), Counter[str](), []
+    seen, count, out = set[str](), Counter[str](), []
     for split, part in parts:
         kept = []
         for number, sample in enumerate(part):
-            wrong = _picture_of(sample, seen) or _sense_of(sample)
+            wrong = _fault_of(sample, seen)
             count.update([wrong] if wrong else [])
             kept += [] if wrong else [number]
         if not kept:
@@ -42,22 +41,22 @@ def _words(count: dict[str, int]) -> str:
     return ", ".join(f"{n} pictures {what}" for what, n in count.items())
 
 
-def _picture_of(sample: Sample, seen: set[bytes]) -> str:
-    """What is wrong with the picture, "" for nothing; what it shows is noted in ``seen``."""
+def _fault_of(sample: Sample, seen: set[str]) -> str:
+    """What is wrong with the picture; "" for nothing, and then its pixels are noted in ``seen``."""
     try:
         image = sample.image
     except InputError:
         return "that cannot be read"
     if other_size(sample.size_hw, image.shape[:2]):
         return "of another size than annotated"
-    shows = hashlib.blake2b(f"{image.shape}".encode() + image.tobytes(), digest_size=16).digest()
-    if shows in seen:
-        return "that were there before"
-    seen.add(shows)
-    return ""
+    shows = pixels_digest(image)
+    fault = "that were there before" if shows in seen else _fault_of_senses(sample)
+    if not fault:
+        seen.add(shows)
+    return fault
 
 
-def _sense_of(sample: Sample) -> str:
+def _fault_of_senses(sample: Sample) -> str:
     """What is wrong with what the picture has besides, "" for nothing."""
     for name in ("depth", "sound"):
         if name in sample.modalities:

@@ -87,8 +87,13 @@ def read_coco(
     path = Path(json_path)
     document = read_json(path)
     folders = _folders(path) if images_dir is None else [Path(images_dir)]
+    depths = [image["depth_file"] for image in document["images"] if isinstance(image.get("depth_file"), str)]
+
+    def find(names: Any, sizes: Any) -> Any:
+        return find_pictures(names, folders, str(path), sizes, never=depths)
+
     return dataset_of(
-        *(document, path, lambda names, sizes: find_pictures(names, folders, str(path), sizes)),
+        *(document, path, find),
         *(name, category),
         folders=[path.parent, *folders],
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..imaging.registration import checked_cameras
 from ..structures import InputError, Sample
 from .coco_objects import size_hw_of
 from .lookup import CAMERAS, find_pictures, given, load_depth, load_sound, path_of, refuse
+from .tags import NO_TAGS
 from .text import read_text
 
 Record = dict[str, Any]
@@ -40,7 +42,7 @@ def senses_of(images: Sequence[Record], path: Path, folders: Sequence[Path]) -> 
         for image, time in zip(images, times, strict=True)
     ]
     depths = _files(images, "depth_file", load_depth, path, folders)
-    cameras = _cameras(path) if depths else ()
+    cameras = depth_cameras(path.parent / CAMERAS) if depths else ()
     for row, load in depths:
         registered = cameras and load.func is load_depth
         size_hw = size_hw_of(images[row])
@@ -57,25 +59,27 @@ def senses_written(sample: Sample, folder: Path) -> Record:
     """The fields of a picture's record from which :func:`senses_of` reads them again.
 
     A file of depth or sound is named where it lies beneath ``folder``; one that lies elsewhere is left out.
+    A tag never stands for what the record says otherwise, such as an id.
     """
-    out: Record = dict(sample.tags)
+    out: Record = {name: tag for name, tag in sample.tags.items() if name not in NO_TAGS}
     out |= {name: value for name in ("view", "instant") if (value := getattr(sample, name))}
     if math.isfinite(sample.time):
         out["time"] = sample.time
-    for name, load in sample.modalities.items():
-        field = FIELDS.get(name, "").partition(",")[0]
-        file = path_of(load)
-        if field and file is not None:
-            if Path(file).resolve().is_relative_to(folder.resolve()):
-                out[field] = Path(file).resolve().relative_to(folder.resolve()).as_posix()
-        elif name in ("text", "words") and isinstance(load, partial):
-            out[field] = load()
+    there = sample.modalities
+    for name, field in (("depth", "depth_file"), ("sound", "audio_file")):
+        file = path_of(there[name]) if name in there else None
+        beneath = None if file is None else Path(os.path.relpath(file, folder))
+        if beneath is not None and ".." not in beneath.parts:
+            out[field] = beneath.as_posix()
+    if "text" in there:
+        out["text"] = str(there["text"]())
+    if "words" in there:
+        out["lines"] = [[*map(float, line[:4]), str(line[4])] for line in there["words"]()]
     return out
 
 
-def _cameras(path: Path) -> tuple[float, ...]:
-    """What ``cameras.json`` beside the annotations says of a depth and a colour camera; () for nothing."""
-    file = path.parent / CAMERAS
+def depth_cameras(file: Path) -> tuple[float, ...]:
+    """What a ``cameras.json`` says of a depth and a colour camera; () for nothing, or where there is none."""
     if not file.is_file():
         return ()
     try:
@@ -102,10 +106,7 @@ def _files(
     if not names:
         return []
     why = ""
-    for tried in (
-        folders[:1],
-        folders,
-    ):  # beside the file first: among the pictures lie others of these names
+    for tried in (folders[:1], folders):  # beside the file first: pictures may have these names too
         try:
             loads, _ = find_pictures(names, tried, str(path), what=f"{field}s", load=read)
             return list(zip(rows, loads, strict=True))

@@ -2,7 +2,7 @@
 
 Annotations are written by the target's row of :mod:`.formats`, last, so that a run that stops leaves no data
 that look whole.  Picture files are copied as they are; frames of films and drawn pictures become PNG.  COCO
-files keep depth, sound, text, times, views and tags as well.
+files keep depth, sound, text, times, views and tags as well.  Depth is read from them as it was read before.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 
 from ..structures import HIDDEN, Dataset, DataWarning, InputError, Sample
-from .cleaning import cleaned
+from .cleaning import Parts, cleaned
+from .coco_senses import depth_cameras
 from .formats import FORMATS, Format
 from .load import load_dataset, split_names
-from .lookup import CAMERAS, SUFFIXES, path_of
+from .lookup import CAMERAS, SUFFIXES, cameras_of, load_depth, loader, path_of
 
 Progress = Callable[[str, int, int], None]
 STEPS = 20  #: of the progress that is told
+MAX_MM = 65535  #: of depth in a 16-bit PNG
 
 
 def convert_dataset(
@@ -67,7 +69,7 @@ def convert_dataset(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{out}: is not an empty folder; name a new one")
     if isinstance(data, Dataset):
-        parts: list[tuple[str | None, Dataset]] = [(None, data)]
+        parts: Parts = [(None, data)]
     else:
         splits = split_names(str(data)) or (None,)
         parts = [(split, load_dataset(str(data), split, **options)) for split in splits]
@@ -77,19 +79,20 @@ def convert_dataset(
             name = data.name if isinstance(data, Dataset) else data
             warnings.warn(f"{name}: left out {left_out}", DataWarning, stacklevel=2)
     total, done, taken = sum(len(part) for _, part in parts), 0, set[str]()
-    written, copied = [], dict[str, Path]()
+    written, copied, senses = [], dict[str, Path](), "senses" in row.keeps
+    beside, cameras = _kept_cameras(data, parts) if senses else (None, ())
     for _, part in parts:
         _say_what_is_lost(row, part)
         samples = []
         for sample in part:
             sample = _with_picture(sample, folder, taken)
-            samples.append(_with_senses(sample, folder, copied) if "senses" in row.keeps else sample)
+            samples.append(_with_senses(sample, folder, copied, cameras) if senses else sample)
             done += 1
             if progress is not None and (done == total or done % max(total // STEPS, 1) == 0):
                 progress("pictures", done, total)
         written.append(replace(part, samples=tuple(samples)))
-    if "senses" in row.keeps and not isinstance(data, Dataset):
-        _copy_cameras(Path(data), folder)
+    if beside is not None:
+        _copy(beside, folder / CAMERAS)
     assert row.write is not None
     for (split, _), part in zip(parts, written, strict=True):
         row.write(part, folder, split)
@@ -108,7 +111,6 @@ def writable(name: str, rows: Sequence[Format[Dataset]] | None = None) -> Format
 def _with_picture(sample: Sample, folder: Path, taken: set[str]) -> Sample:
     """The sample under its new name, its picture in ``folder``."""
     from ..files import picture_size, write_image
-    from .lookup import loader
 
     path = path_of(sample.load)
     name = _free_name(sample.name, taken, path is None)
@@ -123,6 +125,8 @@ def _with_picture(sample: Sample, folder: Path, taken: set[str]) -> Sample:
 def _copy(path: Path, target: Path) -> None:
     from ..files import write_atomic
 
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no regular file (a folder, a device or a pipe)")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -130,19 +134,19 @@ def _copy(path: Path, target: Path) -> None:
     write_atomic(target, data)
 
 
-def _with_senses(sample: Sample, folder: Path, copied: dict[str, Path]) -> Sample:
-    """The sample with its depth and sound in ``folder``: files as they are, others' depth as 16-bit PNG, mm.
+def _with_senses(sample: Sample, folder: Path, copied: dict[str, Path], cameras: tuple[float, ...]) -> Sample:
+    """The sample with its depth and sound in ``folder``: files as they are, other depth as 16-bit PNG, mm.
 
-    ``copied``: file -> where it is now, since many pictures may have one film's sound.
+    ``copied``: file -> where it is now, since many pictures may have one film's sound.  ``cameras``: by which
+    depth files in ``folder`` will be registered; one that was read by others is written as it was read.
     """
     from ..files import write_image
-    from .lookup import load_depth
 
     modalities: dict[str, Any] = dict(sample.modalities)
     for name in [name for name in ("depth", "sound") if name in modalities]:
         load = modalities[name]
         path, stem = path_of(load), PurePosixPath(sample.name).relative_to("images").with_suffix("")
-        if path is not None:
+        if path is not None and (name == "sound" or cameras_of(load) == cameras):
             if path not in copied:
                 copied[path] = folder / name / f"{stem}{Path(path).suffix}"
                 _copy(Path(path), copied[path])
@@ -151,17 +155,30 @@ def _with_senses(sample: Sample, folder: Path, copied: dict[str, Path]) -> Sampl
         found = np.asarray(load())  # which says why where a file was refused
         if name == "sound":
             raise InputError(f"{sample.name}: its sound is in no file, and a COCO file names files: save it")
+        if found.size and not 0 <= found.min() <= found.max() <= MAX_MM:
+            raise InputError(
+                f"{sample.name}: its depth is not within 0 and {MAX_MM} mm, as a 16-bit PNG holds"
+            )
         target = folder / "depth" / f"{stem}.png"
-        write_image(target, np.clip(np.rint(found), 0, 65535).astype(np.uint16))
+        write_image(target, np.rint(found).astype(np.uint16))
         modalities[name] = partial(load_depth, str(target))
     return replace(sample, modalities=modalities)
 
 
-def _copy_cameras(data: Path, folder: Path) -> None:
-    """``cameras.json`` beside the annotations, without which depth and views have no geometry."""
-    beside = (data if data.is_dir() else data.parent) / CAMERAS
-    if beside.is_file():
-        _copy(beside, folder / CAMERAS)
+def _kept_cameras(
+    data: str | os.PathLike[str] | Dataset, parts: Parts
+) -> tuple[Path | None, tuple[float, ...]]:
+    """``cameras.json`` beside the data, and what it says of depth; none where depth was not read by it."""
+    if isinstance(data, Dataset):
+        return None, ()
+    root = Path(os.path.expanduser(data))
+    file = root / CAMERAS if root.is_dir() else root.parent / CAMERAS
+    if not root.exists() or not file.is_file():  # a word such as "synthetic" lies nowhere
+        return None, ()
+    depths = (s.modalities["depth"] for _, part in parts for s in part if "depth" in s.modalities)
+    used = {cameras_of(load) for load in depths}
+    said = depth_cameras(file) if used else ()
+    return (file, said) if used <= {said} else (None, ())
 
 
 def _free_name(name: str, taken: set[str], as_png: bool) -> str:

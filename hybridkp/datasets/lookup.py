@@ -175,6 +175,12 @@ def path_of(load: Callable[[], Any]) -> str | None:
     return load.args[0] if isinstance(load, partial) and load.func in _READERS else None
 
 
+def cameras_of(load: Callable[[], Any]) -> tuple[float, ...]:
+    """The cameras by which a depth file is registered to colour, as :func:`load_depth` takes them."""
+    known = isinstance(load, partial) and load.func is load_depth and len(load.args) > 1
+    return load.args[1] if known else ()  # type: ignore[attr-defined]
+
+
 def file_stamp(load: Callable[[], Any]) -> str:
     """Size and time of change of the file behind, and how it is read; "" where there is none."""
     path = path_of(load)
@@ -234,6 +240,7 @@ def find_pictures(
     sizes_hw: Sequence[tuple[int, int] | None] = (),
     what: str = "pictures",
     load: Callable[[str], Array] = load_picture,
+    never: Sequence[str] = (),
 ) -> tuple[list[Callable[[], Array]], str]:
     """The ``Sample.load`` of each name, and how the names had to be read ("" = as they stand).
 
@@ -243,7 +250,7 @@ def find_pictures(
     Two different names never become one.
     A name that leaves the candidates is refused when its picture is asked for.  A picture whose size is known
     (``sizes_hw``) and that is not there is looked for beneath the candidates: it is the only file of that
-    name and size, or none.
+    name and size, or none.  Files of the names ``never`` are something else, such as depth.
 
     Raises
     ------
@@ -257,7 +264,8 @@ def find_pictures(
     folder, (told, read) = best or (folders[0], ways[0])
     paths = [folder / read(name) for name in names]
     missing = {i: paths[i] for i, size in enumerate(sizes_hw) if size is not None and not _is_file(paths[i])}
-    found = _beneath(folders, missing, sizes_hw) if missing else {}
+    others = {os.path.abspath(folder / _slashes(name)) for folder in folders for name in never if missing}
+    found = _beneath(folders, missing, sizes_hw, others) if missing else {}
     if best is None and not found and not any(map(_is_file, paths)):
         tried = ", ".join(str(c) for c in folders)
         raise InputError(
@@ -271,9 +279,15 @@ def find_pictures(
 
 
 def _beneath(
-    folders: Sequence[Path], missing: Mapping[int, Path], sizes_hw: Sequence[tuple[int, int] | None]
+    folders: Sequence[Path],
+    missing: Mapping[int, Path],
+    sizes_hw: Sequence[tuple[int, int] | None],
+    others: set[str],
 ) -> dict[int, Path]:
-    """Number of a missing picture -> the only file beneath the folders that has its name and size."""
+    """Number of a missing picture -> the only file beneath the folders that has its name and size.
+
+    ``others``: paths of files that are no pictures.
+    """
     from ..files import picture_size
 
     wanted = Counter(path.name for path in missing.values())
@@ -286,7 +300,7 @@ def _beneath(
     found = {}
     for i, path in missing.items():
         fits = []
-        for candidate in sorted(there[path.name]) if wanted[path.name] == 1 else ():
+        for candidate in sorted(there[path.name] - others) if wanted[path.name] == 1 else ():
             with suppress(InputError):
                 fits += [Path(candidate)] * (picture_size(candidate) == sizes_hw[i])
         if len(fits) == 1:

@@ -114,5 +114,5 @@ def tags_of(image: Any) -> dict[str, str]:
 MOST_LETTERS = 60  #: of a tag
 NO_TAGS = {
     *("file_name", "group", "license", "licence", "coco_url", "flickr_url", "date_captured", "text"),
-    *("audio_file", "depth_file", "width", "height", "id", "time"),
+    *("audio_file", "depth_file", "lines", "width", "height", "id", "time", "mm_per_px"),
 }

@@ -83,15 +83,19 @@ def read_prints(dataset: Dataset, split: str) -> Pictures:
     return out
 
 
+def pixels_digest(image: Array) -> str:
+    """24 hex digits that only pictures of the same size and pixels share."""
+    return hashlib.blake2b(image.tobytes(), digest_size=12, key=str(image.shape).encode()).hexdigest()
+
+
 def _print(image: Array, split: str, name: str, group: str) -> Print:
-    digest = hashlib.blake2b(image.tobytes(), digest_size=12, key=str(image.shape).encode()).hexdigest()
     grey = to_grey(image)
     thumb = cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     thumb -= thumb.mean()
     length = float(np.linalg.norm(thumb))
     thumb = thumb / length if length > THUMB else np.zeros_like(thumb)  # under 1 grey level: flat
     row = cv2.resize(grey, (17, 16), interpolation=cv2.INTER_AREA)
-    return Print(split, name, group, digest, thumb, (row[:, 1:] > row[:, :-1]).ravel())
+    return Print(split, name, group, pixels_digest(image), thumb, (row[:, 1:] > row[:, :-1]).ravel())
 
 
 def same_pixels(prints: list[Print]) -> list[tuple[Print, Print]]:
