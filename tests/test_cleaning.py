@@ -78,10 +78,11 @@ def test_sound_is_copied_once_and_cameras_with_it(data: Dataset, tmp_path: Path)
     both = [load_dataset(tmp_path / name) for name in ("in", "out")]
     for before, after in zip(*both, strict=True):
         np.testing.assert_array_equal(before.modalities["sound"](), after.modalities["sound"]())
-    image["audio_file"] = "../film.flac"
-    file.write_text(json.dumps(document), encoding="utf-8")
-    with pytest.raises(InputError, match=r"film\.flac"):
-        convert_dataset(tmp_path / "in", tmp_path / "no")
+    for hostile in ("../film.flac", "a\0film.flac"):
+        image["audio_file"] = hostile
+        file.write_text(json.dumps(document), encoding="utf-8")
+        with pytest.raises(InputError, match=r"film\.flac"):
+            convert_dataset(tmp_path / "in", tmp_path / f"no-{len(hostile)}")
 
 
 CAMERAS = {

@@ -129,8 +129,9 @@ def _copy(path: Path, target: Path) -> None:
         raise InputError(f"{path}: is no regular file (a folder, a device or a pipe)")
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); is it there?") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path!s:.200}: cannot be read ({why}); is it there?") from None
     write_atomic(target, data)
 
 
