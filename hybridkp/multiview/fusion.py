@@ -116,15 +116,15 @@ class ViewFusion(BaseEstimator):
     def _others(self, points: Array, variance: Array, cameras: Cameras) -> tuple[Array, Array, Array]:
         """(T, V, K, 2) where the other views put each point, its covariance, and how many of them agree."""
         t, n, k = points.shape[:3]
-        flat = np.moveaxis(points, 1, 0).reshape(n, -1, 2)
-        cov = np.moveaxis(variance, 1, 0).reshape(n, -1)[..., None, None] * np.eye(2)
-        other, spread = np.full(points.shape, np.nan), np.full((*points.shape, 2), np.nan)
-        names, heard = cameras.names, np.zeros(points.shape[:3], int)
         if n == 2:
             lines = [self._on_line(points, variance, cameras, v) for v in range(n)]
             other, spread = (np.stack(parts, axis=1) for parts in zip(*lines, strict=True))
             return other, spread, np.isfinite(other[..., 0]).astype(int)
-        for v in range(n) if n > 2 else ():
+        flat = np.moveaxis(points, 1, 0).reshape(n, -1, 2)
+        cov = np.moveaxis(variance, 1, 0).reshape(n, -1)[..., None, None] * np.eye(2)
+        other, spread = np.full(points.shape, np.nan), np.full((*points.shape, 2), np.nan)
+        names, heard = cameras.names, np.zeros(points.shape[:3], int)
+        for v in range(n):
             rest = [i for i in range(n) if i != v]
             part = cameras.subset([names[i] for i in rest])
             limit = self.threshold_px_
