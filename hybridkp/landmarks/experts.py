@@ -16,8 +16,9 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassif
 from sklearn.svm import SVC, LinearSVC
 
 from ..memory.threads import limit_threads
+from ..stats.calibration import logit
 from ..structures import Array
-from .trees import LEAST_ODDS, packed, path_contributions, share_odds
+from .trees import packed, path_contributions, share_odds
 
 _LINEAR = (LinearSVC, LogisticRegression, RidgeClassifier, SGDClassifier)
 _FORESTS = (RandomForestClassifier, ExtraTreesClassifier)
@@ -152,8 +153,7 @@ def positive_scores(model: Any, rows: Array) -> Array:
         return np.zeros(len(rows), np.float32)
     if hasattr(model, "decision_function"):
         return model.decision_function(rows).astype(np.float32)
-    p = np.clip(positive_probability(model, rows), LEAST_ODDS, 1 - LEAST_ODDS)
-    return np.log(p / (1 - p)).astype(np.float32)
+    return logit(positive_probability(model, rows)).astype(np.float32)
 
 
 def positive_probability(model: Any, rows: Array) -> Array:

@@ -101,8 +101,7 @@ def hog_rows(
     """Rows (..., D) of a frame's dense HOG at whole places (..., 2): what dense responses are products of."""
     pad = cells_reach(cells, cell_px)
     maps = orientation_maps(np.asarray(frame, np.float32), n_orientations, cell_px, signed, pad=pad)
-    rows = rows_at(places, lambda xy: sample_cells(maps, xy, cells, cell_px, pad))
-    return rows
+    return rows_at(places, lambda xy: sample_cells(maps, xy, cells, cell_px, pad))
 
 
 def rows_at(places: Array, describe: Callable[[Array], Array]) -> Array:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..runtime.values import array, whole
+from ..stats.calibration import logit
 from ..structures import Array
 
 NEVER = 256  #: a threshold that no difference of two uint8 values exceeds
@@ -202,9 +203,6 @@ def checked_packed(trees: dict[str, Any], n_values: int, root_axes: int, **tails
     return out
 
 
-LEAST_ODDS = 0.01  #: a forest's certainty is not believed beyond this
-
-
 def share_odds(trees: dict[str, Any], rows: Array, root: Array) -> Array:
     """Log odds (N, K, P) of rows (N, K, P, D) by forests with "root" (F, K, T), of leaves' "share".
 
@@ -213,8 +211,7 @@ def share_odds(trees: dict[str, Any], rows: Array, root: Array) -> Array:
     out = np.zeros(rows.shape[:3], np.float32)
     for each in root:
         node = packed_leaves(trees, rows, each[None, :, None])
-        p = np.clip(trees["share"][node].mean(axis=-1), LEAST_ODDS, 1 - LEAST_ODDS)
-        out += np.log(p / (1 - p)) / len(root)
+        out += logit(trees["share"][node].mean(axis=-1)) / len(root)
     return out
 
 
