@@ -159,6 +159,11 @@ def test_whole_pictures_say_it_too(model, tmp_path):
     assert found[0]["score"] > found[1]["score"]
 
 
+def test_groups_of_other_pictures_are_refused():
+    with pytest.raises(InputError, match="groups must have shape"):
+        WithPresence(MeanShape()).fit(TRAIN.images, TRAIN.xy, groups=[0, 1])
+
+
 def test_the_grammar_knows_it():
     made = recipes.make_method("mean-shape:presence")
     assert isinstance(made, WithPresence) and isinstance(made.detector, MeanShape)

@@ -10,9 +10,9 @@ from hybridkp import recipes, runtime
 from hybridkp.checks import make_problem
 from hybridkp.files import load_model, save_model
 from hybridkp.fusion import WithCovariance
-from hybridkp.imaging.geometry import apply_affine, warp
+from hybridkp.imaging.geometry import about_middle, apply_affine, warp
 from hybridkp.landmarks import HolisticRegressor, MeanShape, Upright, WithPresence
-from hybridkp.landmarks.nodes.upright import about_middle, likely_turns
+from hybridkp.landmarks.nodes.upright import likely_turns
 from hybridkp.landmarks.polar import N_TURNS, correlation_filter, polar_row, shifts_of
 from hybridkp.landmarks.upright import turns_against, upright_shape
 from hybridkp.structures import Batch, InputError, predict_all
@@ -107,6 +107,13 @@ def test_presence_chooses_among_turns_and_covariances_turn(model):
     np.testing.assert_allclose(found.covariance[same], swapped[same], rtol=0.1, atol=0.2)
 
 
+def test_presence_inside_of_another_step_hears_of_turns_too():
+    images, xy, groups, _ = TRAIN
+    inner = WithCovariance(WithPresence(MeanShape()))
+    told = Upright(inner).fit(images, xy, groups=groups)
+    assert told.detector_.detector_.upright and not inner.detector.upright
+
+
 def test_every_modality_is_turned():
     _, xy, groups, _ = TRAIN
     images = np.stack([cv2.blur(image, (9, 9)) for image in TRAIN.images])
@@ -133,6 +140,9 @@ def test_few_pictures_one_group_and_what_cannot_be():
     for wrong in ({"turns": 0.0}, {"turns": 181.0}, {"penalty": 0.0}, {"max_pictures": 1}):
         with pytest.raises(InputError, match="upright"):
             Upright(MeanShape(), **wrong).fit(images, xy)
+    for wrong, said in (({"flip": [0, 1]}, "flip must be"), ({"groups": [0, 1]}, "groups must have shape")):
+        with pytest.raises(InputError, match=said):
+            Upright(MeanShape()).fit(images, xy, **wrong)
     with pytest.raises(InputError, match="no direction"):
         Upright(MeanShape()).fit(images, xy[:, :1])
 

@@ -114,6 +114,12 @@ def rotation_about(centre_xy: ArrayLike, degrees: float) -> Array:
     return np.column_stack([linear, centre - linear @ centre])
 
 
+def about_middle(size_hw: tuple[int, int], degrees: float) -> Array:
+    """The (2, 3) map that turns points of a picture of that size about its middle, clockwise on screen."""
+    h, w = size_hw
+    return rotation_about(np.array([w - 1, h - 1]) / 2, degrees)
+
+
 def similarity(source: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Least-squares similarity maps (B, 2, 3) from ``source`` to ``target``, both (B, N, 2).
 

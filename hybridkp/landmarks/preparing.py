@@ -40,17 +40,27 @@ def mirrored(
 
     A picture and its mirror image share a group, also where the caller gave no groups.
     """
-    names = np.arange(len(grey)) if groups is None else np.asarray(groups)
-    if names.shape != (len(grey),):
-        raise InputError(f"groups must have shape ({len(grey)},), got {names.shape}")
-    _, rows = np.unique(names.astype(str), return_inverse=True)
+    _, rows = np.unique(checked_groups(groups, len(grey)).astype(str), return_inverse=True)
     if flip is None:
         return grey, xy, rows
-    flip = np.asarray(flip, int)
-    if not np.array_equal(np.sort(flip), np.arange(xy.shape[1])):
-        raise InputError(f"flip must be a permutation of 0..{xy.shape[1] - 1}")
-    both = np.concatenate([xy, flip_points(xy, grey.shape[2], flip)])
+    both = np.concatenate([xy, flip_points(xy, grey.shape[2], checked_flip(flip, xy.shape[1]))])
     return with_mirrored(grey), both, np.concatenate([rows, rows])
+
+
+def checked_groups(groups: ArrayLike | None, n: int) -> Array:
+    """(n,) the name of each picture's group; without groups each has its own."""
+    names = np.arange(n) if groups is None else np.asarray(groups)
+    if names.shape != (n,):
+        raise InputError(f"groups must have shape ({n},), got {names.shape}")
+    return names
+
+
+def checked_flip(flip: ArrayLike, k: int) -> Array:
+    """(k,) which landmark of the mirror image each one is."""
+    out = np.asarray(flip, int)
+    if not np.array_equal(np.sort(out), np.arange(k)):
+        raise InputError(f"flip must be a permutation of 0..{k - 1}")
+    return out
 
 
 class Prepared(NamedTuple):

@@ -32,6 +32,7 @@ from ..structures import (
 )
 from .aligned import N_FACTS, aligned_row
 from .nodes.presence import presence_of, with_presence
+from .preparing import checked_groups
 from .views import ABSENT, PRESENT, SHUFFLED, TURNED, seen_otherwise
 
 FOLDS = 3
@@ -104,14 +105,13 @@ class WithPresence(DetectorMixin, BaseEstimator):
         if not self.penalty > 0 or self.max_pictures < 2:
             raise InputError("presence: penalty must be positive, and max_pictures at least 2")
         images = check_batch(images)
-        truth = check_xy(xy, len(images))
+        truth, names = check_xy(xy, len(images)), checked_groups(groups, len(images))
         self.detector_ = fitted(self.detector, images, truth, groups=groups, flip=flip)
         self.size_hw_ = tuple(images.shape[1:3])
         self.mean_ = np.nanmean(truth, axis=0)
         rng = np.random.default_rng(self.random_state)
         chosen = np.sort(rng.permutation(len(images))[: self.max_pictures])
         rows, present, picture = self._rows(images, truth, chosen, rng)
-        names = np.arange(len(truth)) if groups is None else np.asarray(groups)
         _, group = np.unique(names[picture].astype(str), return_inverse=True)
         self._learn(rows, present, group)
         return self

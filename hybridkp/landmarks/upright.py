@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.crops import move_modality
-from ..imaging.geometry import apply_affine, flip_image, flip_points, rotation_about, similarity
+from ..imaging.geometry import about_middle, apply_affine, flip_image, flip_points, rotation_about, similarity
 from ..imaging.images import check_batch, check_crops, crops_to_grey
 from ..memory import fitted
 from ..memory.budget import affordable
@@ -30,9 +30,10 @@ from ..structures import (
     predict_all,
     stack_rows,
 )
-from .nodes.upright import TurnRule, about_middle, angle_of, likely_turns
+from .nodes.upright import TurnRule, likely_turns, nearest_turn
 from .polar import correlation_filter, polar_row, shifts_of
-from .preparing import group_parts, some_rows
+from .preparing import checked_flip, checked_groups, group_parts, some_rows
+from .presence import WithPresence
 
 FOLDS = 5
 TURNED = 0.5  #: of the crops that the detector learns from
@@ -105,10 +106,11 @@ class Upright(DetectorMixin, BaseEstimator):
         truth = check_xy(xy, len(images))
         if truth.shape[1] < 2:
             raise InputError("upright: one landmark has no direction; leave the step out")
+        names = checked_groups(groups, len(truth))
+        flip = None if flip is None else checked_flip(flip, truth.shape[1])
         rng = np.random.default_rng(self.random_state)
         size = float(np.prod(images.shape[1:]))  # bytes
         rows = some_rows(truth, affordable(len(truth), 3 * size, "upright"), rng)
-        names = np.arange(len(truth)) if groups is None else np.asarray(groups)
         images, truth, names = images[rows], truth[rows], names[rows]
         self.size_hw_ = tuple(images.shape[1:3])
         mean = upright_shape(truth)
@@ -118,11 +120,12 @@ class Upright(DetectorMixin, BaseEstimator):
         other = None if flip is None else turns_against(mean, flip_points(truth, self.size_hw_[1], flip))
         back = -self._learn_rule(images, turned, lie, shown, names, other, rng)
         seen, change = turned_batch(turned, back), shown + back
-        points = [turned_points(xy, d, self.size_hw_) for xy, d in zip(truth, change, strict=True)]
+        points = apply_affine([about_middle(self.size_hw_, d) for d in change], truth)
         detector = clone(self.detector)
-        if "upright" in detector.get_params(deep=False):
-            detector.set_params(upright=True)
-        self.detector_ = fitted(detector, seen, np.stack(points), groups=names, flip=flip)
+        for part in (detector, *detector.get_params().values()):
+            if isinstance(part, WithPresence):
+                part.set_params(upright=True)
+        self.detector_ = fitted(detector, seen, points, groups=names, flip=flip)
         return self
 
     def _learn_rule(
@@ -156,7 +159,7 @@ class Upright(DetectorMixin, BaseEstimator):
             answers[left_out] = (seen[left_out] - centre).reshape(left_out.sum(), -1) @ shifts_of(rule)
         self.filter_, self.centre_ = self._rule(parts)
         told = np.array([likely_turns(answer, self.turns)[0] for answer in answers])
-        self.off_ = _apart(told, lie + shown)
+        self.off_ = nearest_turn(told - (lie + shown))
         near = np.abs(self.off_) <= NEAR
         others = rng.choice(self.off_[near] if near.any() else np.zeros(1), len(lie))
         return lie + shown + np.where(near, self.off_, others)
@@ -171,8 +174,6 @@ class Upright(DetectorMixin, BaseEstimator):
         """All that the detector says, of crops as they are."""
         check_is_fitted(self, "detector_")
         images = check_batch(images, self.size_hw_)
-        if len(images) == 0:
-            return predict_all(self.detector_, images)
         rule = TurnRule(self.filter_, self.centre_, self.turns)
 
         def ask(rows: Sequence[int], degrees: Sequence[float]) -> list[Prediction]:
@@ -216,12 +217,8 @@ def upright_shape(truth: Array) -> Array:
 
 def turns_against(mean: Array, truth: Array) -> Array:
     """(B,) degrees, clockwise, by which shapes (B, K, 2) are turned against their upright mean (K, 2)."""
-    return angle_of(similarity(mean, truth))
-
-
-def turned_points(xy: Array, degrees: float, size_hw: tuple[int, int]) -> Array:
-    """Points (K, 2) of a crop that is turned about its middle."""
-    return apply_affine(about_middle(size_hw, degrees), xy)
+    maps = similarity(mean, truth)
+    return np.rad2deg(np.arctan2(maps[..., 1, 0], maps[..., 0, 0]))
 
 
 def turned_batch(images: Any, degrees: Array) -> Any:
@@ -234,8 +231,3 @@ def turned_batch(images: Any, degrees: Array) -> Any:
         return stack_rows(name, moved)
 
     return images.map_pictures(change) if isinstance(images, Batch) else change("image", images)
-
-
-def _apart(first: Array, second: Array) -> Array:
-    """Degrees from the second to the first, -180 to 180."""
-    return (np.asarray(first) - second + 180) % 360 - 180

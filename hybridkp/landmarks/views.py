@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..imaging.crops import move_modality
-from ..imaging.geometry import compose, crop_matrix, points_box, rotation_about
+from ..imaging.geometry import about_middle, compose, crop_matrix, points_box, rotation_about
 from ..structures import MARGIN, Array, Batch, stack_rows
 
 Box = Callable[[Array, float, np.random.Generator], Array]
@@ -39,7 +39,7 @@ def seen_otherwise(images: Any, xy: Array, kind: str, rng: np.random.Generator) 
         maps = [compose(rotation_about(size / 2, rng.normal(0, TURN)), m) for m in maps]
     if kind == TURNED:
         turns = rng.uniform(LEAST_TURN, 360 - LEAST_TURN, len(maps))
-        maps = [compose(rotation_about((size - 1) / 2, d), m) for d, m in zip(turns, maps, strict=True)]
+        maps = [compose(about_middle(size_hw, d), m) for d, m in zip(turns, maps, strict=True)]
     n = int(rng.integers(3, 7))
     orders = [rng.permutation(n * n) for _ in maps]
 

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from ...imaging.crops import move_modality
-from ...imaging.geometry import apply_affine, map_box, resize_matrix, rotation_about, scale_of, warp
+from ...imaging.geometry import about_middle, apply_affine, map_box, resize_matrix, scale_of, warp
 from ...imaging.images import as_uint8
 from ...structures import Array, Dataset, InputError, Instance, Sample
 
@@ -170,8 +170,7 @@ def _rotation(
     size_hw: tuple[int, int], value: float, rng: np.random.Generator
 ) -> tuple[Array, tuple[int, int]]:
     """About the picture's centre, to a random side; the size stays, the border repeats."""
-    centre = (size_hw[1] - 1) / 2, (size_hw[0] - 1) / 2
-    return rotation_about(centre, value if rng.random() < 0.5 else -value), size_hw
+    return about_middle(size_hw, value if rng.random() < 0.5 else -value), size_hw
 
 
 def _smaller(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...imaging.geometry import apply_affine, rotation_about, warp
+from ...imaging.geometry import about_middle, apply_affine, warp
 from ...imaging.images import to_grey
 from ...runtime.nodes import Node, Run, build, told
 from ...runtime.values import array, number
@@ -66,7 +66,7 @@ class TurnRule:
                 if _presence(one) > _presence(found[i]):
                     found[i], best[i] = one, likely[i][rank]
         each = zip(found, greys, best, strict=True)
-        return [turned_back(one, (len(grey), len(grey[0])), turn) for one, grey, turn in each]
+        return [turned_back(one, grey.shape[:2], turn) for one, grey, turn in each]
 
 
 def likely_turns(answers: Array, turns: float) -> list[float]:
@@ -76,11 +76,11 @@ def likely_turns(answers: Array, turns: float) -> list[float]:
     """
     n = len(answers)
     before, after = np.roll(answers, 1), np.roll(answers, -1)
-    away = (np.arange(n) * 360 / n + 180) % 360 - 180
+    away = nearest_turn(np.arange(n) * 360 / n)
     allowed = np.flatnonzero(np.abs(away) <= turns + 180 / n)
     found: list[float] = []
     for i in allowed[np.argsort(-answers[allowed], kind="stable")]:
-        apart = [abs((away[i] - degrees + 180) % 360 - 180) for degrees in found]
+        apart = [abs(nearest_turn(away[i] - degrees)) for degrees in found]
         if not found or (answers[i] >= max(before[i], after[i]) and min(apart) >= APART):
             bend = 2 * answers[i] - before[i] - after[i]
             shift = np.clip((after[i] - before[i]) / (2 * bend), -0.5, 0.5) if bend > 1e-12 else 0.0
@@ -90,19 +90,13 @@ def likely_turns(answers: Array, turns: float) -> list[float]:
     return found
 
 
-def angle_of(maps: Array) -> Array:
-    """Degrees, clockwise on screen, that similarity maps (..., 2, 3) turn points by."""
-    return np.rad2deg(np.arctan2(maps[..., 1, 0], maps[..., 0, 0]))
+def nearest_turn(degrees: Any) -> Any:
+    """The same turns, from -180 to 180."""
+    return (degrees + 180) % 360 - 180
 
 
 def _presence(found: Prediction) -> float:
     return 1.0 if found.presence is None else float(found.presence)
-
-
-def about_middle(size_hw: tuple[int, int], degrees: float) -> Array:
-    """The (2, 3) map that turns a crop about its middle, clockwise on screen."""
-    h, w = size_hw
-    return rotation_about(np.array([w - 1, h - 1]) / 2, degrees)
 
 
 def turned_back(found: Prediction, size_hw: tuple[int, int], degrees: float) -> Prediction:
@@ -114,11 +108,12 @@ def turned_back(found: Prediction, size_hw: tuple[int, int], degrees: float) -> 
     return replace(found, **changes)
 
 
+@dataclass(eq=False, repr=False)
 class Righted:
     """A :data:`.Run` that tells whatever its detector tells."""
 
-    def __init__(self, detector: Run, rule: TurnRule) -> None:
-        self.detector, self.rule = detector, rule
+    detector: Run
+    rule: TurnRule
 
     def predict_all(self, picture: Array) -> Prediction:
         size_hw = picture.shape[:2]
