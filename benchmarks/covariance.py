@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import landmark_sets as sets
 import numpy as np
-from presence import NET, read_arguments
+from presence import NET, judge_each, read_arguments
 from scipy.stats import spearmanr
 
-from hybridkp import evaluate, memory
+from hybridkp import evaluate
 from hybridkp.recipes import make_method
 from hybridkp.stats import bootstrap_interval
 from hybridkp.structures import Problem
@@ -60,20 +59,12 @@ def judged(method: str, problem: Problem) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = read_arguments(__doc__, METHODS, arguments)
-    document = sets.kept(args.out, {"levels": list(LEVELS), "sets": {}})
-    for name in args.sets:
-        problem = sets.load_problem(name, args.max_train, args.max_val)
-        facts = {"train": len(problem.train), "val": len(problem.val), "methods": []}
-        part = document["sets"].setdefault(name, facts)
-        known = {row["method"] for row in part["methods"]}
-        for method in (m for m in args.methods if m not in known):
-            with memory.remember(args.keep) if args.keep else nullcontext():
-                part["methods"].append(judged(method, problem))
-            sets.keep(args.out, document)
-        for row in part["methods"]:
-            half, most = (100 * each[0] for each in row["coverage"])
-            print(f"{name}, {row['method']}: ellipses of 50 and 90 % hold {half:.1f} and {most:.1f} %")
+    judge_each(read_arguments(__doc__, METHODS, arguments), {"levels": list(LEVELS)}, judged, told)
+
+
+def told(row: dict[str, Any]) -> list[str]:
+    half, most = (100 * each[0] for each in row["coverage"])
+    return [f": ellipses of 50 and 90 % hold {half:.1f} and {most:.1f} %"]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -40,7 +39,6 @@ from scipy.interpolate import RBFInterpolator
 from torch import Tensor, nn
 
 from hybridkp.evaluate import Crops, make_crops
-from hybridkp.files import write_atomic
 from hybridkp.imaging.geometry import extract_patches
 from hybridkp.memory.threads import limit_threads
 from hybridkp.structures import Array, Problem
@@ -109,7 +107,8 @@ def bent(image: Array, old: Array, new: Array) -> Array:
     coarse = RBFInterpolator(there, move, smoothing=0.1)(grid).reshape(16, 16, 2).astype(np.float32)
     y, x = np.mgrid[:h, :w].astype(np.float32)
     dx, dy = (
-        cv2.remap(coarse[..., i], x * 16 / w, y * 16 / h, cv2.INTER_LINEAR, borderMode=1) for i in (0, 1)
+        cv2.remap(coarse[..., i], x * 16 / w, y * 16 / h, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for i in (0, 1)
     )
     return cv2.remap(image, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
@@ -185,9 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found = sets.errors(problem, val, trained(problem, made, size, seed, args).predict(val.images))
         print(f"{size} pictures, seed {seed}, {made}: {np.nanmean(found):.3f} %", file=sys.stderr)
         row = {"pictures": size, "seed": seed, "made": made, "values": publish_results.rounded(found)}
-        document = {**document, "provenance": about, "rows": [*document["rows"], row]}
-        if args.publish:
-            write_atomic(args.publish, json.dumps(document) + "\n")
+        sets.add_row(args.publish, document, about, row)
 
 
 if __name__ == "__main__":

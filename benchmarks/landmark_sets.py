@@ -68,6 +68,14 @@ def keep(path: Path | None, document: dict[str, Any]) -> None:
         write_atomic(path, json.dumps(document, indent=1) + "\n")
 
 
+def add_row(path: Path | None, document: dict[str, Any], provenance: dict[str, Any], row: Any) -> None:
+    """One more of a document's rows, written as :func:`keep` does, with a provenance of its own."""
+    document["provenance"] = provenance
+    document["rows"].append(row)
+    if path is not None:
+        write_atomic(path, json.dumps(document) + "\n")
+
+
 def run(
     methods: Mapping[str, Any], problem: Problem, out: Path, *, seeds: Sequence[int] = (0,), n_jobs: int = 1
 ) -> list[Predictions]:

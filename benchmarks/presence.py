@@ -113,19 +113,42 @@ def judged(method: str, problem: Problem) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = read_arguments(__doc__, METHODS, arguments)
-    document = sets.kept(args.out, {"recall": RECALL, "sets": {}})
+    judge_each(read_arguments(__doc__, METHODS, arguments), {"recall": RECALL}, judged, told)
+
+
+def told(row: dict[str, Any]) -> list[str]:
+    kinds = ", ".join(f"{k} {100 * v['accepted']:.1f} %" for k, v in row["kinds"].items())
+    return [f": accepted at 95 % recall: {kinds}"]
+
+
+# --------------------------------------------------------------------------------------------
+# shared with covariance.py and turned.py
+# --------------------------------------------------------------------------------------------
+
+
+def judge_each(
+    args: argparse.Namespace,
+    facts: dict[str, Any],
+    judged: Callable[[str, Problem], dict[str, Any]],
+    told: Callable[[dict[str, Any]], Sequence[str]],
+) -> None:
+    """Judge each method on each set that the file lacks, keep it, and tell of all.
+
+    ``facts`` hold for the whole file; ``told`` gives what follows a row's set and method, a line each.
+    """
+    document = sets.kept(args.out, {**facts, "sets": {}})
     for name in args.sets:
         problem = sets.load_problem(name, args.max_train, args.max_val)
-        part = document["sets"].setdefault(name, {"train": len(problem.train), "methods": []})
+        sizes = {"train": len(problem.train), "val": len(problem.val)}
+        part = document["sets"].setdefault(name, {**sizes, "methods": []})
         known = {row["method"] for row in part["methods"]}
         for method in (m for m in args.methods if m not in known):
             with memory.remember(args.keep) if args.keep else nullcontext():
                 part["methods"].append(judged(method, problem))
             sets.keep(args.out, document)
         for row in part["methods"]:
-            told = ", ".join(f"{k} {100 * v['accepted']:.1f} %" for k, v in row["kinds"].items())
-            print(f"{name}, {row['method']}: accepted at 95 % recall: {told}", flush=True)
+            for line in told(row):
+                print(f"{name}, {row['method']}{line}", flush=True)
 
 
 def read_arguments(
@@ -134,7 +157,7 @@ def read_arguments(
     arguments: Sequence[str] | None,
     names: Sequence[str] = ("faces68", "synthetic"),
 ) -> argparse.Namespace:
-    """What this benchmark, and those of covariances and of turned objects, are told."""
+    """What they are told; ``names`` are the sets."""
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=about, formatter_class=shape)
     parser.add_argument("--sets", type=sets.names_of, default=list(names), help="default: both")

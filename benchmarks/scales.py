@@ -18,7 +18,7 @@ the median of rounds in which both take turns.
 
 examples:
   python benchmarks/scales.py --part windows --seconds 40 -o docs/results/scales_windows.json
-  python benchmarks/scales.py --part again --methods "heatmap,pyramid[levels=2]"
+  python benchmarks/scales.py --part again --methods "heatmap,pyramid[levels=2,width=32]"
   python benchmarks/scales.py --part classical -o docs/results/scales_classical.json
   python benchmarks/scales.py --quick
 """
@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import platform
 import sys
 import time
@@ -46,7 +45,6 @@ import publish_results
 from hybridkp import evaluate, recipes
 from hybridkp.datasets import make_scenes, write_coco
 from hybridkp.evaluate import make_crops
-from hybridkp.files import write_atomic
 from hybridkp.imaging.geometry import apply_affine, points_box, resize_matrix, warp
 from hybridkp.memory.threads import limit_threads
 from hybridkp.metrics import metrics_for
@@ -167,11 +165,12 @@ def classical(problem: Problem, folder: Path, args: argparse.Namespace) -> None:
     for d, c in [] if args.quick else dict.fromkeys((d, c) for d, c, _ in parts.values()):
         names[learned(problem, d, c, folder / f"{d}-{c}")] = (d, c, "weights")
     done = {row["method"] for row in document["rows"]}
-    about = {
-        "data": f"{problem.name}, {len(train)} pictures to fit, {len(val)} judged",
+    about = {"data": f"{problem.name}, {len(train)} pictures to fit, {len(val)} judged"}
+    about |= {
         "machine": args.machine,
+        "date": str(date.today()),
+        "command": "python benchmarks/scales.py --part classical",
     }
-    about |= {"date": str(date.today()), "command": "python benchmarks/scales.py --part classical"}
 
     def fitted(name: str) -> Any:
         return made(name).fit(train.images, train.xy, groups=train.groups, flip=problem.train.flip)
@@ -188,9 +187,7 @@ def classical(problem: Problem, folder: Path, args: argparse.Namespace) -> None:
             "values": publish_results.rounded(found),
         }
         print(f"{name}: {np.nanmean(found):.3f}, ms {row['ms_ratio']}", flush=True)
-        document = {**document, "provenance": about, "rows": [*document["rows"], row]}
-        if args.publish:
-            write_atomic(args.publish, json.dumps(document) + "\n")
+        sets.add_row(args.publish, document, about, row)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,17 +16,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import landmark_sets as sets
 import numpy as np
-from presence import NET, read_arguments
+from presence import NET, judge_each, read_arguments
 
-from hybridkp import evaluate, memory, runtime
+from hybridkp import evaluate, runtime
 from hybridkp.imaging.crops import cut
-from hybridkp.imaging.geometry import apply_affine, compose, crop_matrix, rotation_about
+from hybridkp.imaging.geometry import about_middle, apply_affine, compose, crop_matrix
 from hybridkp.recipes import make_method
 from hybridkp.stats import bootstrap_interval
 from hybridkp.structures import Array, Problem
@@ -44,8 +44,7 @@ def turned(problem: Problem, degrees: float) -> tuple[Array, Array]:
     for sample in problem.val:
         one = sample.instances[0]
         to_crop = crop_matrix(one.box_xywh, problem.size_hw, problem.margin)
-        middle = one.box_xywh[:2] + one.box_xywh[2:] / 2 - 0.5
-        matrix = compose(to_crop, rotation_about(middle, degrees))
+        matrix = compose(about_middle(problem.size_hw, degrees), to_crop)  # the box's middle is the crop's
         crops.append(cut(sample.image, matrix, problem.size_hw))
         points.append(apply_affine(matrix, one.xy))
     return np.stack(crops), np.stack(points)
@@ -98,21 +97,13 @@ def time_ratio(detectors: Sequence[Any], images: Array) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = read_arguments(__doc__, METHODS, arguments, ["faces68", "bees32"])
-    document = sets.kept(args.out, {"sets": {}})
-    for name in args.sets:
-        problem = sets.load_problem(name, args.max_train, args.max_val)
-        facts = {"train": len(problem.train), "val": len(problem.val), "methods": []}
-        part = document["sets"].setdefault(name, facts)
-        known = {row["method"] for row in part["methods"]}
-        for method in (m for m in args.methods if m not in known):
-            with memory.remember(args.keep) if args.keep else nullcontext():
-                part["methods"].append(judged(method, problem, ANGLES[:2] if args.quick else ANGLES))
-            sets.keep(args.out, document)
-        for row in part["methods"]:
-            for kind in ("plain", "upright"):
-                told = ", ".join(f"{error:.1f}" for error in row[kind]["error"])
-                print(f"{name}, {row['method']}, {kind}: {told} % of the side", flush=True)
-            print(f"{name}, {row['method']}, time: {', '.join(f'{t:.2f}' for t in row['time'])}", flush=True)
+    judge_each(args, {}, partial(judged, angles=ANGLES[:2] if args.quick else ANGLES), told)
+
+
+def told(row: dict[str, Any]) -> list[str]:
+    errors = {kind: ", ".join(f"{e:.1f}" for e in row[kind]["error"]) for kind in ("plain", "upright")}
+    lines = [f", {kind}: {each} % of the side" for kind, each in errors.items()]
+    return [*lines, f", time: {', '.join(f'{t:.2f}' for t in row['time'])}"]
 
 
 if __name__ == "__main__":

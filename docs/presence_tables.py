@@ -66,12 +66,12 @@ def turned() -> str:
     for name, part in document["sets"].items():
         for row in part["methods"]:
             own = row["plain"]["error"][0]
-            for kind, steps in (("plain", ""), ("upright", row["steps"])):
+            first, *others = row["time"]
+            times = [f"{ratio:.2f}" for ratio in (first, sum(others) / len(others))]
+            for kind, steps, took in (("plain", "", ["–"] * 2), ("upright", row["steps"], times)):
                 found = row[kind]
                 at = dict(zip(row["angles"], found["error"], strict=True))
                 value, low, high = found["all"]
-                at_angles = row["time"][1:]
-                times = [row["time"][0], sum(at_angles) / len(at_angles)] if steps else []
                 lines.append(
                     [
                         NAMES.get(name, name),
@@ -80,6 +80,6 @@ def turned() -> str:
                     ]
                     + [f"{value:.1f} [{low:.1f}, {high:.1f}]", f"{max(found['error']) / own:.2f}"]
                     + [f"{100 * sum(found['failed']) / len(found['failed']):.1f}"]
-                    + ([f"{ratio:.2f}" for ratio in times] or ["–", "–"])
+                    + took
                 )
     return f"{markdown(headings, lines, 2)}\n\n{_told(document, 'turned')}"
