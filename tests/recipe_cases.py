@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hybridkp import checks, recipes
+from hybridkp.recipes.reading import task_of
 
 #: trainings of seconds: what is checked are promises, not accuracy
 SMALL = {"max_epochs": 5, "epoch_pictures": 160, "learning_rate": 4e-3, "input_px": 64}
@@ -60,10 +61,9 @@ def descriptor_cases() -> Iterator[Any]:
 
 
 def refiner_cases() -> Iterator[Any]:
-    for name in _parts("step"):
-        if name in ("tree", "linear", "upright") or not hasattr(
-            recipes.make_method(f"mean-shape:{name}"), "refiner"
-        ):
+    for name, row in task_of("landmarks").by_slot["step"].items():
+        # what needs more than points before it is no refiner, and cannot stand behind this start
+        if row.needs or not hasattr(recipes.make_method(f"mean-shape:{name}"), "refiner"):
             continue
         for check, run in checks.refiner_checks(_small(recipes.make_refiner(name, quick=True), SMALL)):
             yield pytest.param(run, id=f"{name}: {check}", marks=[pytest.mark.slow])
