@@ -97,11 +97,11 @@ class Upright(DetectorMixin, BaseEstimator):
         Raises
         ------
         InputError
-            For ``turns`` outside 0 to 180, a ``penalty`` that is not positive, fewer than two
-            ``max_pictures``, and a single landmark, which has no direction.
+            For ``turns`` that are not above 0 and at most 180, a ``penalty`` that is not positive, fewer than
+            two ``max_pictures``, and a single landmark, which has no direction.
         """
         if not 0 < self.turns <= 180 or not self.penalty > 0 or self.max_pictures < 2:
-            raise InputError("upright: turns must be 0 to 180, penalty positive, max_pictures 2 or more")
+            raise InputError("upright: turns must be in (0, 180], penalty positive, max_pictures 2 or more")
         images = check_batch(images)
         truth = check_xy(xy, len(images))
         if truth.shape[1] < 2:
