@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 
 from hybridkp import runtime
 from hybridkp.checks import make_problem
 from hybridkp.descriptors import HOG
-from hybridkp.landmarks import HoughForest, LocalBinaryFeatures, MeanShape, response
+from hybridkp.landmarks import HoughForest, LocalBinaryFeatures, MeanShape, PatchDetector, response
 from hybridkp.landmarks.binary_descent import leaf_columns, pixel_values
 from hybridkp.landmarks.trees import NEVER, balanced_leaves, grow_balanced, packed, packed_leaves
 from hybridkp.runtime.nodes import build
@@ -24,12 +24,17 @@ METHODS = {
     "lbf": lambda: LocalBinaryFeatures(**SMALL, n_perturbations=2, alpha=1.0),
     "hough": lambda: HoughForest(HOG(cells=3), n_samples=6),
 }
+EXPERTS = {
+    "hog+forest": lambda: PatchDetector(
+        HOG(cells=2), ExtraTreesClassifier(4, max_depth=4), scales=(0.5,), n_hard=0, start=MeanShape()
+    ),
+}
 
 
 def fitted(name):
     if name not in FITTED:
         p = PROBLEM
-        FITTED[name] = METHODS[name]().fit(p.images, p.xy, groups=p.groups, flip=p.flip)
+        FITTED[name] = (METHODS | EXPERTS)[name]().fit(p.images, p.xy, groups=p.groups, flip=p.flip)
     return FITTED[name]
 
 
@@ -194,15 +199,47 @@ def test_the_runtime_refuses_trees_that_cannot_be_walked(change, match):
     ],
 )
 def test_the_runtime_refuses_forests_that_cannot_be_walked(change, match):
-    node = fitted("hough").runtime_node()
+    build(first_level("hough", lambda trees: None), "auto")
+    with pytest.raises(ValueError, match=match):
+        build(first_level("hough", change), "auto")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda t: t["right"].__setitem__(0, -1), "point beyond"),
+        (lambda t: t["root"].__setitem__((0, 0, 0), 10**6), "point beyond"),
+        (lambda t: t.update(root=t["root"][:, :-1]), "other landmarks"),
+        (lambda t: t["threshold"].__setitem__(0, np.nan), "NaN"),
+        (lambda t: t.update(share=t["share"][:-1]), "different lengths"),
+    ],
+)
+def test_so_it_does_forests_of_yes_and_no(change, match):
+    build(first_level("hog+forest", lambda trees: None), "auto")
+    with pytest.raises(ValueError, match=match):
+        build(first_level("hog+forest", change), "auto")
+
+
+@pytest.mark.parametrize("name", ["hough", "hog+forest"])
+def test_trees_that_go_in_circles_come_to_an_end(name):
+    run = build(first_level(name, lambda t: (t["left"].fill(0), t["right"].fill(0))), "auto")
+    assert run(HELD_OUT.images[0])[0].shape == HELD_OUT.xy[0].shape
+
+
+def test_senseless_votes_find_no_place():
+    run = build(first_level("hough", lambda trees: trees["weight"].fill(-1)), "auto")
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(run(HELD_OUT.images[0])[0]).all()
+
+
+def first_level(name, change):
+    """The runtime's node of a fitted method, of one level, with its trees changed."""
+    node = fitted(name).runtime_node()
     trees = {
         name: value.copy() if name != "depth" else value for name, value in node["levels"][0]["trees"].items()
     }
-    level = {**node["levels"][0], "trees": trees}
-    build({**node, "levels": [level]}, "auto")
     change(trees)
-    with pytest.raises(ValueError, match=match):
-        build({**node, "levels": [level]}, "auto")
+    return {**node, "levels": [{**node["levels"][0], "trees": trees}]}
 
 
 # --------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def read_windows(windows: Array, offset: Array, step: int = 1) -> Array:
             [read_windows(windows[i : i + most], offset[i : i + most], step) for i in blocks]
         )
     tall = windows.reshape(n * k * s, s)
-    place = np.clip(offset / step + s // 2, 0, s - 1).reshape(-1, 2)
+    place = np.nan_to_num(np.clip(offset / step + s // 2, 0, s - 1)).reshape(-1, 2)  # of no place: NaN too
     place[:, 1] = np.minimum(place[:, 1], s - 1 - 1e-6)  # never blend into the next window
     low = np.floor(place[:, 1])
     frac = place[:, 1] - low
