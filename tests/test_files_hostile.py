@@ -174,9 +174,14 @@ def test_names_that_are_not_ours(tmp_path, mark, module, name, kind):
 
 
 def test_an_estimator_is_not_made_as_plain_data(tmp_path):
-    """So that a class which runs programs is always asked for, whatever the file calls it."""
+    """So that a class which runs programs is always asked for, whatever the file calls it, and wherever."""
     node = {"$": "dataclass", "class": "hybridkp.peers:ProgramPoints", "fields": {"command": "true"}}
-    refuse(make(tmp_path / "m", node), "not a dataclass")
+    pair = {"$": "tuple", "v": ["a", node]}
+    holder = {"$": "dataclass", "class": "hybridkp.structures:Pyramid", "fields": {"levels": [node]}}
+    finder = {"$": "dataclass", "class": "hybridkp.detection:WindowFinder", "fields": {}}
+    learned = estimator("hybridkp.fusion", "Average", state={"members_": {"$": "dict", "v": {"a": node}}})
+    for root in (node, finder, holder, learned, estimator("hybridkp.fusion", "Average", {"members": [pair]})):
+        refuse(make(tmp_path / "m", root), "not a dataclass")
 
 
 def test_a_module_is_not_even_imported(tmp_path):
