@@ -38,8 +38,8 @@ class FoundBoxes:
     settings : what must be the same for the boxes to be kept
     fit_host : the machine's name on which it was trained, "" = unknown
     points : P arrays (N, K, 2) in px, NaN = gave none; None: it gives boxes alone
-    sure : how many of each picture's, the first ones, are above the method's own threshold; (P,), or empty
-        where it has none
+    sure : how many of each picture's, the first ones, are above the method's own threshold; (P,) beside
+        points, else empty
     given : what it says of the same pictures where it is told the boxes; None = it was not asked
     told : whether all of it was said in given boxes
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class PictureRun:
 
     def at_least(self, min_score: float | None) -> PictureRun:
         least = self.min_score if min_score is None else min_score
-        return PictureRun(self.look, self.run, self.mean, self.size_hw, self.margin, least)
+        return replace(self, min_score=least)
 
     def detect(self, image: Any, *, name: str = "") -> list[Instance]:
         image = as_uint8(image, name or "picture")
