@@ -242,6 +242,16 @@ def first_level(name, change):
     return {**node, "levels": [{**node["levels"][0], "trees": trees}]}
 
 
+@pytest.mark.parametrize(("name", "step"), [("hough", {"voters_px": 1}), ("hog+forest", {"step": 1})])
+def test_the_runtime_refuses_windows_that_take_the_memory(name, step):
+    node = first_level(name, lambda trees: None)
+    level = {**node["levels"][0], **step}
+    build({**node, "levels": [level]}, "auto")
+    wide = {**node, "hog": {**node["hog"], "cells": 32}, "levels": [{**level, "radius": 128}]}
+    with pytest.raises(ValueError, match=r"windows of 257 places with \d+ numbers each are too large"):
+        build(wide, "auto")
+
+
 # --------------------------------------------------------------------------------------------
 # votes
 # --------------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ from hybridkp import recipes, runtime
 from hybridkp.checks import make_problem
 from hybridkp.files import load_model, save_model
 from hybridkp.fusion import WithCovariance
+from hybridkp.imaging import to_grey
 from hybridkp.imaging.geometry import about_middle, apply_affine, warp
 from hybridkp.landmarks import HolisticRegressor, MeanShape, Upright, WithPresence
-from hybridkp.landmarks.nodes.upright import likely_turns
+from hybridkp.landmarks.nodes.upright import Righted, likely_turns
 from hybridkp.landmarks.polar import N_TURNS, correlation_filter, polar_row, shifts_of
 from hybridkp.landmarks.upright import turns_against, upright_shape
-from hybridkp.structures import Batch, InputError, predict_all
+from hybridkp.runtime.nodes import build
+from hybridkp.structures import Batch, InputError, Prediction, predict_all
 
 TRAIN, TEST = make_problem(60), make_problem(24, random_state=1)
 
@@ -54,6 +56,30 @@ def test_the_filter_answers_where_the_row_was_shifted_to():
     half = 0.5 * (np.roll(one, 7, axis=0) + np.roll(one, 8, axis=0)).ravel() @ shifts_of(rule)
     assert likely_turns(half, 180.0)[0] == pytest.approx(7.5 * 360 / N_TURNS, abs=0.5)
     assert all(abs(degrees) <= 20 for degrees in likely_turns(half, 15.0))
+
+
+def test_nested_rules_do_not_multiply(model):
+    """A stranger's file may nest them: outside three turns are tried, inside each is asked once."""
+    crop, asked = TEST.images[0], []
+
+    class Sees:
+        def predict_all(self, picture):
+            asked.append(picture)
+            return Prediction(np.zeros((5, 2), np.float32), np.zeros(5, np.float32), presence=np.float64(0))
+
+        def __call__(self, picture):
+            return self.predict_all(picture)[:2]
+
+    rule = build(model.runtime_node(), "auto").rule
+    once = len(rule.likely(to_grey(crop)))
+    nested = Sees()
+    for _ in range(6):
+        nested = Righted(nested, rule)
+    nested.predict_all(crop)
+    assert 1 < len(asked) == once <= 3
+    asked.clear()
+    nested.predict_all(crop)
+    assert len(asked) == once, "the next call begins anew"
 
 
 def test_any_angle_errs_as_upright_does(model):

@@ -27,6 +27,8 @@ from ..shape import PointDistribution
 from ..trees import checked_packed, share_odds
 from .cascade import checked_hog
 
+MOST_NUMBERS = 2**27  #: of the rows that a level's forests see at once: half a gigabyte
+
 Score = Callable[[Array, Array], Array]  #: a frame and points (K, 2) in it -> windows (K, S, S)
 
 
@@ -78,6 +80,12 @@ def _level(node: Node, k: int, width: int, hog: dict[str, Any]) -> dict[str, Any
     return level
 
 
+def _check_size(k: int, radius: int, numbers: int) -> None:
+    """Windows of ``radius`` steps around K points, so many numbers at each place."""
+    if k * (2 * radius + 1) ** 2 * numbers > MOST_NUMBERS:
+        raise ValueError(f"windows of {2 * radius + 1} places with {numbers} numbers each are too large")
+
+
 def _n_features(hog: dict[str, Any]) -> int:
     return int(hog["cells"] ** 2 * hog["n_orientations"])
 
@@ -92,6 +100,7 @@ def _forests(node: Node, k: int, window: tuple[int, int], hog: dict[str, Any]) -
     side = 2 * window[0] + 1
     if trees["root"].shape[1] != k:
         raise ValueError("forests of other landmarks")
+    _check_size(k, window[0], max(_n_features(hog), trees["root"].size // k))
 
     def score(frame: Array, points: Array) -> Array:
         rows = hog_rows(frame, window_places(points, *window), **hog) * np.float32(unit)
@@ -106,6 +115,7 @@ def _voting(node: Node, k: int, window: tuple[int, int], hog: dict[str, Any]) ->
     smoothing = number(node["smoothing"], 1e-3, 1e3)
     if len(trees["root"]) != k:
         raise ValueError("forests of other landmarks")
+    _check_size(k, radius // step, max(_n_features(hog), trees["root"].size // k))
 
     def score(frame: Array, points: Array) -> Array:
         rows = hog_rows(frame, voters(points, radius, step), **hog)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,9 @@ from ..polar import N_CHANNELS, N_TURNS, polar_row, shifts_of
 MOST = 3  #: turns that are tried at most
 DOUBT = 0.5  #: presence below which the next likely turn is tried
 APART = 30.0  #: degrees between two of these
+
+#: inside another rule's look each crop is asked once: nested ones of a stranger's file would ask 3 ** n times
+_INSIDE: ContextVar[bool] = ContextVar("hybridkp_upright_inside", default=False)
 
 #: which crops, and by how many degrees they are to be turned first -> what is said of each
 Ask = Callable[[Sequence[int], Sequence[float]], Sequence[Prediction]]
@@ -56,17 +60,27 @@ class TurnRule:
 
         Where no object is seen the next likely turn is tried, and the one with the highest presence counts.
         """
-        likely = [self.likely(grey) for grey in greys]
-        found = list(ask(range(len(greys)), [-turns[0] for turns in likely]))
-        best = [turns[0] for turns in likely]
-        for rank in range(1, MOST):
-            rows = [i for i, one in enumerate(found) if _presence(one) < DOUBT and rank < len(likely[i])]
-            again = ask(rows, [-likely[i][rank] for i in rows]) if rows else []
-            for i, one in zip(rows, again, strict=True):
-                if _presence(one) > _presence(found[i]):
-                    found[i], best[i] = one, likely[i][rank]
+        likely = [self.likely(grey)[: 1 if _INSIDE.get() else MOST] for grey in greys]
+        token = _INSIDE.set(True)
+        try:
+            found, best = _best_of(likely, ask)
+        finally:
+            _INSIDE.reset(token)
         each = zip(found, greys, best, strict=True)
         return [turned_back(one, grey.shape[:2], turn) for one, grey, turn in each]
+
+
+def _best_of(likely: Sequence[Sequence[float]], ask: Ask) -> tuple[list[Prediction], list[float]]:
+    """What is said of each crop turned back by the best of its likely turns, and that turn."""
+    found = list(ask(range(len(likely)), [-turns[0] for turns in likely]))
+    best = [turns[0] for turns in likely]
+    for rank in range(1, MOST):
+        rows = [i for i, one in enumerate(found) if _presence(one) < DOUBT and rank < len(likely[i])]
+        again = ask(rows, [-likely[i][rank] for i in rows]) if rows else []
+        for i, one in zip(rows, again, strict=True):
+            if _presence(one) > _presence(found[i]):
+                found[i], best[i] = one, likely[i][rank]
+    return found, best
 
 
 def likely_turns(answers: Array, turns: float) -> list[float]:
