@@ -1,9 +1,10 @@
-"""Shared fixtures: where the real data lie, and quiet native threads."""
+"""Shared fixtures: where the real data lie, a small data set of rings, and quiet native threads."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -31,3 +32,21 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root}: set HYBRIDKP_DATA")
     return root
+
+
+@pytest.fixture
+def rings(tmp_path: Path) -> str:
+    """A COCO folder of rings."""
+    from hybridkp.checks import ring_samples
+    from hybridkp.datasets import FORMATS
+    from hybridkp.structures import Dataset
+
+    folder = tmp_path / "rings"
+    (folder / "images").mkdir(parents=True)
+    coco = next(row for row in FORMATS if row.name == "coco")
+    for split, n, seed in (("train", 12, 0), ("val", 4, 1)):
+        samples = [replace(s, name=f"{split}_{s.name}") for s in ring_samples(n, seed)]
+        for sample in samples:
+            cv2.imwrite(str(folder / "images" / sample.name), sample.image)
+        coco.write(Dataset("rings", ("middle",), tuple(samples), category="ring"), folder, split)
+    return str(folder)

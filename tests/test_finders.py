@@ -13,7 +13,6 @@ import pytest
 from hybridkp import checks, recipes, runtime
 from hybridkp.checks import ring_samples
 from hybridkp.cli import main
-from hybridkp.datasets import FORMATS
 from hybridkp.detection import Cells, FusedFinder, TiledFinder, TopDown, WindowModel, fuse_boxes
 from hybridkp.detection.boxes_math import corrected, corrections, objects_of, suppress
 from hybridkp.detection.centre_maps import STRIDE, CentreReader, map_boxes, square_of
@@ -344,20 +343,6 @@ def test_a_finder_stands_in_front_of_a_method() -> None:
     ):
         with pytest.raises(InputError, match=told):
             recipes.make_method(wrong)
-
-
-@pytest.fixture
-def rings(tmp_path) -> str:
-    """A COCO folder of rings."""
-    (tmp_path / "rings" / "images").mkdir(parents=True)
-    coco = next(row for row in FORMATS if row.name == "coco")
-    for split, n, seed in (("train", 12, 0), ("val", 4, 1)):
-        samples = [replace(s, name=f"{split}_{s.name}") for s in ring_samples(n, seed)]
-        for sample in samples:
-            cv2.imwrite(str(tmp_path / "rings" / "images" / sample.name), sample.image)
-        data = Dataset("rings", ("middle",), tuple(samples), category="ring")
-        coco.write(data, tmp_path / "rings", split)
-    return str(tmp_path / "rings")
 
 
 def test_one_file_finds_and_reads_from_train_to_the_runtime(rings, tmp_path, capsys) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
 from hybridkp import evaluate
 from hybridkp.checks import ring_samples
 from hybridkp.cli import main
-from hybridkp.datasets import FORMATS
 from hybridkp.detection import WindowFinder
 from hybridkp.files import FoundBoxes, load_found, save_found
 from hybridkp.metrics import box_overlap, matched, swapped_points
@@ -125,19 +123,11 @@ def test_the_page_shows_misses_false_finds_and_swaps(tmp_path) -> None:
     page = paths["html"].read_text(encoding="utf-8")
     assert "swaps" in page and "1 right, 1 false, 1 missed" in page and "2 points swapped" in page
     assert "OKS AP" in paths["markdown"].read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def rings(tmp_path) -> str:
-    """A COCO folder of rings."""
-    (tmp_path / "rings" / "images").mkdir(parents=True)
-    coco = next(row for row in FORMATS if row.name == "coco")
-    for split, n, seed in (("train", 12, 0), ("val", 4, 1)):
-        samples = [replace(s, name=f"{split}_{s.name}") for s in ring_samples(n, seed)]
-        for sample in samples:
-            cv2.imwrite(str(tmp_path / "rings" / "images" / sample.name), sample.image)
-        coco.write(Dataset("rings", ("middle",), tuple(samples), category="ring"), tmp_path / "rings", split)
-    return str(tmp_path / "rings")
+    nothing = answers(data, np.zeros((0, 2, 2)), np.zeros((0, 4)))
+    page = write_finders_report([nothing], data, tmp_path)["html"].read_text(encoding="utf-8")
+    assert "0 right, 0 false, 2 missed" in page
+    without_points = answers(data, np.full((1, 2, 2), np.nan), np.full((1, 4), np.nan))
+    assert figures(data, without_points)["oks_ap"] == 0, "and no warning"
 
 
 def test_bench_and_evaluate_take_what_finds_its_objects(rings, tmp_path, capsys) -> None:
@@ -170,7 +160,12 @@ def test_bench_and_evaluate_take_what_finds_its_objects(rings, tmp_path, capsys)
     assert next(row for row in rows if row["method"] == "theirs")["objects_found"] == 100
     same = next(row for row in rows if row["method"].endswith("]/mean-shape"))
     assert same["error"] == pytest.approx(found["error"]) and same["oks_ap"] == pytest.approx(found["oks_ap"])
-    for wrong, word in ((["--fuse", "vote"], "--fuse"), (["--conditions"], "--conditions")):
+    for wrong, word in (
+        (["--fuse", "vote"], "--fuse"),
+        (["--conditions"], "--conditions"),
+        (["--predictions", "theirs=net.onnx"], "net.onnx is for models of crops"),
+        (["--predictions", "theirs=of_crops.safetensors"], "given boxes"),
+    ):
         assert main([*again, *wrong]) == 2 and word in capsys.readouterr().err
     assert main([*command, "--seeds", "0,1"]) == 2 and "--seeds" in capsys.readouterr().err
 
@@ -198,3 +193,17 @@ def test_a_finder_of_two_methods_is_fitted_once_and_what_fails_stops_nobody(monk
     assert "no luck" in next((tmp_path / "errors").iterdir()).read_text()
     with pytest.raises(InputError, match="no luck"):
         evaluate.bench_finders({names[1]: made[names[1]]}, problem, tmp_path / "other")
+
+
+def test_a_method_that_sees_depth_is_timed_with_it(tmp_path) -> None:
+    def deep(sample: Sample, group: str) -> Sample:
+        its, depth = tuple(i for i in sample.instances if i.judged), np.full(sample.image.shape[:2], 900)
+        depths = {"depth": lambda: depth.astype(np.uint16)}
+        return replace(sample, instances=its, group=group, name=group + sample.name, modalities=depths)
+
+    parts = [[deep(s, f"{part}{n % 2}") for n, s in enumerate(ring_samples(8, 0))] for part in ("a", "b")]
+    train, val = (Dataset("rings", ("middle",), tuple(part)) for part in parts)
+    names = f"{LIGHT}/hog+ridge[inputs=image:depth]", f"{LIGHT}/mean-shape"
+    made = {name: make_method(name) for name in names}
+    found = evaluate.bench_finders(made, Problem(train, val, size_hw=(32, 32), anyway=True), tmp_path)
+    assert [row.finder for row in found] == [*names] and all(row.time_ratio > 0 for row in found)

@@ -103,10 +103,12 @@ def _whole(args: argparse.Namespace, models: list[str], problem: Problem) -> int
     """Models of which one at least finds its objects itself, on whole pictures."""
     from .. import evaluate
 
+    networks = any(not isinstance(_theirs(path), str) for _, path in args.predictions)
     for option, given in (
         ("--fuse", args.fuse),
         ("--conditions", args.conditions),
         ("--executor", args.executor),
+        ("--predictions NAME=net.onnx", networks),
     ):
         if given:
             raise InputError(

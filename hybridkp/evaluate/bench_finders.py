@@ -24,11 +24,13 @@ from ..detection import TopDown
 from ..detection.fitting import Kept, each_fit_once, fit_finder
 from ..files import FoundBoxes, load_found, load_model, read_meta, save_found, save_model, write_atomic
 from ..files.lease import work_in
-from ..imaging.images import as_uint8
+from ..imaging.crops import move_modality
+from ..imaging.geometry import resize_matrix
 from ..memory.threads import FIT_THREADS, limit_threads
-from ..structures import Array, Finder, InputError, Problem
+from ..structures import Array, Finder, InputError, Problem, Sample, modalities_of
 from .apply import train
 from .bench_landmarks import check_parts, with_seed
+from .crops import load_modalities, loaders
 from .executors import AnyExecutor, Elsewhere, elsewhere, until_visible
 from .processes import error_path, file_name, host, one_line
 from .stored import model_path
@@ -237,19 +239,30 @@ def people_detector() -> Callable[[Array], Any]:
 
 def _clock(models: Mapping[str, Any], problem: Problem) -> dict[str, float]:
     """The median over pictures of each one's processor time by the people detector's on that picture."""
-    height, width = TIMED_HW
     chosen = np.unique(np.linspace(0, len(problem.val) - 1, TIMED).astype(int))
-    images = [as_uint8(problem.val.samples[i].image) for i in chosen]
-    images = [cv2.resize(i, (width, height), interpolation=cv2.INTER_AREA) for i in images]
-    calls: dict[str, Callable[[Array], Any]] = {
+    senses = {"": ("image",), **{name: modalities_of(model) for name, model in models.items()}}
+    wanted = modalities_of(*models.values())
+    pictures = [_timed_picture(problem.val.samples[i], wanted) for i in chosen]
+    calls: dict[str, Callable[[Any], Any]] = {
         "": people_detector(),
         **{n: m.find if isinstance(m, Finder) else m.detect for n, m in models.items()},
     }
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for image in [images[0], *images]:  # the first one warms up
+    for picture in [pictures[0], *pictures]:  # the first one warms up
         for name, call in calls.items():
+            seen = {key: value for key, value in picture.items() if key in senses[name]}
+            shown = seen if len(seen) > 1 else seen["image"]
             start = time.process_time()  # of one thread: what else the machine does has no part in it
-            call(image)
+            call(shown)
             seconds[name].append(time.process_time() - start)
     table = {name: np.array(values[1:]) for name, values in seconds.items()}
     return {name: float(np.median(table[name] / table[""])) for name in models}
+
+
+def _timed_picture(sample: Sample, wanted: Sequence[str]) -> dict[str, Any]:
+    """Modality -> what it is of the sample where its picture has the size :data:`TIMED_HW`."""
+    seen = load_modalities(loaders(sample, wanted), sample.name)
+    image, size = seen.pop("image"), TIMED_HW[::-1]
+    matrix = resize_matrix(np.divide(size, image.shape[1::-1]))
+    moved = {name: move_modality(name, value, matrix, TIMED_HW) for name, value in seen.items()}
+    return {"image": cv2.resize(image, size, interpolation=cv2.INTER_AREA), **moved}

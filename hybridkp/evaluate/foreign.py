@@ -25,7 +25,7 @@ from ..datasets import image_ids
 from ..datasets.text import number, read_any_json, read_csv, read_head, read_text
 from ..files import FoundBoxes, load_predictions
 from ..imaging.geometry import points_box
-from ..metrics import oks_matrix
+from ..metrics import matched, oks_matrix
 from ..structures import Array, Dataset, InputError, Predictions, Sample
 from .ready_made import untimed
 from .result_doors import objects_of_key_points
@@ -71,8 +71,13 @@ def found_objects(
 ) -> FoundBoxes:
     """All objects that somebody else's file speaks of, picture by picture; a box is that of the points.
 
-    Read and raised as by :func:`read_foreign`.
+    Read and raised as by :func:`read_foreign`; what ``bench`` stored of given boxes is none.
     """
+    if isinstance(path, str | os.PathLike) and Path(path).suffix == ".safetensors":
+        raise InputError(
+            f"{path}: is of given boxes, not of whole pictures: leave it out, or the models that"
+            " have a finder"
+        )
     objects, k = _objects(path, dataset, name)[0], len(dataset.landmarks)
     rows = [sorted(objects.get(p, []), key=lambda one: -one.confidence) for p in range(len(dataset))]
     return FoundBoxes(
@@ -157,18 +162,12 @@ def _given_out(
     ordered = sorted(found, key=lambda one: -one.confidence)
     if len(sample.instances) == 1:
         return [ordered[0] if ordered else None for _ in wanted]
-    out: list[Found | None] = [None] * len(wanted)
     if not wanted or not found:
-        return out
+        return [None] * len(wanted)
     truth = [sample.instances[n] for n in wanted]
     areas = [i.area if np.isfinite(i.area) and i.area > 0 else _area(i.xy) for i in truth]
     likeness = oks_matrix([i.xy for i in truth], [one.xy for one in ordered], areas, sigmas)
-    for column, one in enumerate(ordered):
-        free = np.array([given is None for given in out])
-        best = int(np.argmax(np.where(free, likeness[:, column], -1)))
-        if free[best] and likeness[best, column] >= LIKE:
-            out[best] = one
-    return out
+    return [ordered[d] if d >= 0 else None for d in matched(likeness.T, LIKE)]
 
 
 def _area(xy: Array) -> float:

@@ -273,7 +273,7 @@ def point_box_area(predicted: Array) -> Array:
     known = np.isfinite(predicted).all(axis=2, keepdims=True)
     low = np.where(known, predicted, np.inf).min(axis=1, initial=np.inf)
     high = np.where(known, predicted, -np.inf).max(axis=1, initial=-np.inf)
-    return np.where(high >= low, high - np.minimum(low, high), 0.0).prod(axis=1)
+    return np.subtract(high, low, out=np.zeros_like(low), where=high >= low).prod(axis=1)
 
 
 def picture_of(

@@ -301,9 +301,11 @@ def _point_cases(dataset: Dataset, score: FinderScore) -> list[Picture]:
             color = WRONG_COLOR if false else RIGHT_COLOR
             image = draw_boxes(image, scale * (box - shift), color)
             image = draw_landmarks(image, rescale(xy - corner, scale), skeleton=dataset.skeleton, color=color)
-        for instance, m, there in zip(its, j.match, j.swapped, strict=True):
-            pair = [rescale(xy[there] - corner, scale) for xy in (points[m], instance.xy)]
-            image = draw_landmarks(image, pair[0], truth=pair[1], color=WRONG_COLOR) if there.any() else image
+        for n in np.flatnonzero(j.swapped.any(1)).tolist():  # of what was found, which may be nothing
+            own, true_xy = (
+                rescale(xy[j.swapped[n]] - corner, scale) for xy in (points[j.match[n]], its[n].xy)
+            )
+            image = draw_landmarks(image, own, truth=true_xy, color=WRONG_COLOR)
         words = (
             f"{int((~j.false).sum())} right, {int(j.false.sum())} false, {int((j.match < 0).sum())} missed"
         )
