@@ -14,6 +14,7 @@ from hybridkp.cli import main
 from hybridkp.datasets import convert_dataset, from_arrays, load_dataset
 from hybridkp.evaluate import ask_ready_made, evaluate, fuse_rows
 from hybridkp.files import load_model, save_model
+from hybridkp.files.graphs import open_graph
 from hybridkp.peers import OnnxLandmarks
 from hybridkp.recipes import make_finder, make_method, make_rule
 from hybridkp.structures import Dataset, InputError, Instance, Predictions, Sample
@@ -274,3 +275,31 @@ def test_boxes_that_nobody_knows_are_told(tmp_path) -> None:
             make_finder(f'onnx[{options}file="{net}"]').find(np.zeros((9, 9), np.uint8))
     with pytest.raises(InputError, match="give the file"):
         make_finder("onnx").find(np.zeros((9, 9), np.uint8))
+    with pytest.raises(InputError, match="colour must be one of rgb, bgr"):
+        make_finder(f'onnx[colour=red,file="{net}"]').find(np.zeros((9, 9), np.uint8))
+
+
+def test_a_graph_is_opened_once_and_again_when_its_file_is_another(monkeypatch, tmp_path) -> None:
+    opened: list[int] = []
+
+    def opener(graph: bytes, *facts: Any) -> Any:
+        opened.append(len(graph))
+        return open_graph(graph, *facts)
+
+    monkeypatch.setattr("hybridkp.peers.onnx.open_graph", opener)
+    net = says(tmp_path / "net.onnx", b=[[16.0, 24, 32, 32]], s=[0.9])
+    image, finder = np.zeros((SIDE, SIDE, 3), np.uint8), make_finder(f'onnx[file="{net}"]')
+    finder.find(image)
+    finder.find(image)
+    own = Instance([[25.0, 15]], box_xywh=[16, 24, 16, 8])
+    model = finder.fit([Sample(f"{i}.png", lambda: image, (own,), str(i)) for i in range(3)])
+    model.find(image)
+    assert len(opened) == 1
+    says(net, b=[[0.0, 0, 32, 16]], s=[0.8])
+    np.testing.assert_allclose(make_finder(f'onnx[file="{net}"]').find(image)[0], [[0, 0, 32, 16]], atol=1e-4)
+    assert len(opened) == 2
+    images, xy = marked(2)
+    points = make_method(f'onnx[file="{sees(tmp_path / "a.onnx")}",pixels=unit]').fit(images, xy)
+    points.predict(images)
+    points.predict(images)
+    assert len(opened) == 3

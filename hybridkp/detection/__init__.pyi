@@ -4,7 +4,7 @@ from .channels import Cells as Cells
 from .fused import FusedFinder as FusedFinder
 from .ready_made import CascadeFinder as CascadeFinder
 from .ready_made import FaceNetFinder as FaceNetFinder
-from .ready_made import ReadyMade as ReadyMade
+from .ready_made import ReadyMadeFinder as ReadyMadeFinder
 from .tiled import TiledFinder as TiledFinder
 from .top_down import TopDown as TopDown
 from .whole_picture import GivenStart as GivenStart

@@ -23,7 +23,7 @@ from ..structures import Array, InputError, Sample
 from .boxes_math import corrected, corrections, objects_of, suppress
 
 
-class ReadyMade(BaseEstimator):
+class ReadyMadeFinder(BaseEstimator):
     """A finder whose boxes and raw scores come from elsewhere.
 
     Without a fit its boxes are taken as they are, and a score is the logistic function of the raw one.
@@ -68,7 +68,7 @@ class ReadyMade(BaseEstimator):
 
 
 @dataclass(eq=False, repr=False)
-class CascadeFinder(ReadyMade):
+class CascadeFinder(ReadyMadeFinder):
     """A boosted cascade in OpenCV's XML format (Viola & Jones 2001), of Haar or LBP features.
 
     Parameters
@@ -107,7 +107,7 @@ class CascadeFinder(ReadyMade):
 
 
 @dataclass(eq=False, repr=False)
-class FaceNetFinder(ReadyMade):
+class FaceNetFinder(ReadyMadeFinder):
     """OpenCV's face network, ``cv2.FaceDetectorYN`` (YuNet; Wu et al. 2023), by its ONNX file.
 
     Parameters

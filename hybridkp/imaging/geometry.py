@@ -183,14 +183,14 @@ def box_about(centre_xy: ArrayLike, width: float, height: float) -> Array:
 
 
 def map_box(matrix: ArrayLike, box_xywh: ArrayLike) -> Array:
-    """The box (4,) that goes along: its centre through the map, its sides by the map's scale.
+    """The boxes (..., 4) that go along: their centres through the map, their sides by the map's scale.
 
     The sides keep their directions, so that the box of a turned object is as large as before.
     """
     box = np.asarray(box_xywh, float)
-    centre = apply_affine(matrix, box[:2] + box[2:] / 2 - 0.5) + 0.5
-    sides = box[2:] * scale_of(matrix)
-    return np.concatenate([centre - sides / 2, sides])
+    centre = apply_affine(matrix, box[..., :2] + box[..., 2:] / 2 - 0.5) + 0.5
+    sides = box[..., 2:] * scale_of(matrix)
+    return np.concatenate([centre - sides / 2, sides], axis=-1)
 
 
 def crop_matrix(box_xywh: ArrayLike, size_hw: tuple[int, int], margin: float = MARGIN) -> Array:

@@ -8,10 +8,12 @@ Crops (B, H, W[, 3]) come in, points (B, K, 2) in crop px and scores (B, K) go o
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -40,10 +42,13 @@ PIXELS = {
     "plain": ((0.0,) * 3, (1.0,) * 3),
 }
 OUTPUTS = ("auto", "heatmap", "simcc", "yolo", "points")
+COLOURS = ("rgb", "bgr")
+UNITS = ("px", "share")
 #: where cell i of a heat map lies in the input, by the map's share s of the input's size
 ALIGNED = ("edges", "corners", "cells")
 MAX_SIDE = 4096  #: px of an input
 SIDE = 256  #: px of an input whose size the file leaves open
+_CACHED = 8  # files, and graphs, that are kept open
 
 
 @dataclass(eq=False, repr=False)
@@ -98,7 +103,7 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
         """Read the file."""
         images = check_crops(images)
         self._check_parameters()
-        self.graph_ = np.frombuffer(self._bytes(), np.uint8)
+        self.graph_ = read_network(self.file)
         self.size_hw_ = (int(images.shape[1]), int(images.shape[2]))
         return self
 
@@ -114,20 +119,13 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
     def input_hw(self) -> tuple[int, int]:
         """Height and width of the network's input, px; :data:`SIDE` where the file leaves them open."""
         try:
-            return layout_of(declared(self._bytes())[1])[1]
+            return layout_of(declared(bytes(read_network(self.file)))[1])[1]
         except InputError as error:
             raise error if self.file in str(error) else InputError(f"{self.file}: {error}") from None
 
     def content(self) -> str:
         """16 hex digits of the file."""
-        return hashlib.sha256(self._bytes()).hexdigest()[:16]
-
-    def _bytes(self) -> bytes:
-        try:
-            return Path(self.file).read_bytes()
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise InputError(f'{self.file or "onnx"}: {why}; give the file: onnx[file="net.onnx"]') from None
+        return hashlib.sha256(bytes(read_network(self.file))).hexdigest()[:16]
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) float32, the network's own confidence, clipped to 0..1."""
@@ -139,21 +137,13 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
         return xy, np.clip(np.array([f[1] for f in found], np.float32).reshape(-1, k), 0, 1)
 
     def _check_parameters(self) -> None:
-        choices = {"output": OUTPUTS, "pixels": ("auto", *PIXELS), "colour": ("rgb", "bgr")}
-        choices |= {"aligned": ALIGNED, "unit": ("px", "share")}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise InputError(
-                    f"onnx: {name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
-                )
+        pixels = "auto", *PIXELS
+        check_choices(self, output=OUTPUTS, pixels=pixels, colour=COLOURS, aligned=ALIGNED, unit=UNITS)
 
     def _ask(self, whole: bool = False) -> Callable[[Array], tuple[Array, Array]]:
         """A crop (H, W[, 3]) -> (K, 2) points in it and (K,) scores."""
         self._check_parameters()
-        graph = bytes(np.asarray(self.graph_, np.uint8))
-        names, shape = declared(graph)
-        run = open_graph(graph, self.engine, None, names)
-        layout, size_hw = layout_of(shape)
+        run, layout, size_hw = opened(self.graph_, self.engine)
         matrix = crop_matrix([0, 0, *self.size_hw_[::-1]], size_hw, 1.0)
         back = invert_affine(matrix)
 
@@ -209,6 +199,68 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
             return _of_yolo(outputs[0], n)
         xy, score = _of_points(outputs, n)
         return (from_shares(xy, size_hw) if self.unit == "share" else xy), score
+
+
+# --------------------------------------------------------------------------------------------
+# the file
+# --------------------------------------------------------------------------------------------
+
+
+class Network(NamedTuple):
+    """A graph that is ready to run."""
+
+    run: Ask
+    layout: str  #: of its input, see :func:`layout_of`
+    size_hw: tuple[int, int]  #: of its input
+
+
+def check_choices(network: Any, **known: Sequence[str]) -> None:
+    """:class:`InputError` for the first parameter whose value is none of those that are known."""
+    for name, values in known.items():
+        if getattr(network, name) not in values:
+            raise InputError(
+                f"onnx: {name} must be one of {', '.join(values)}, got {getattr(network, name)!r}"
+            )
+
+
+def read_network(file: str) -> Array:
+    """A network's file as bytes, (N,) uint8; the same array while the file stays as it is."""
+    try:
+        facts = os.stat(file)
+        return _read(file, facts.st_mtime_ns, facts.st_size)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f'{file or "onnx"}: {why}; give the file: onnx[file="net.onnx"]') from None
+
+
+@lru_cache(maxsize=_CACHED)
+def _read(file: str, changed: int, size: int) -> Array:
+    return np.frombuffer(Path(file).read_bytes(), np.uint8)
+
+
+def opened(graph: Array, engine: str) -> Network:
+    """The network of bytes (N,) uint8; the same array is opened once for the process."""
+    return _opened(_Same(graph), engine, cv2.getNumThreads())
+
+
+class _Same:
+    """What is equal to itself alone: to digest a large graph would take as long as to ask a small network."""
+
+    def __init__(self, graph: Array) -> None:
+        self.graph = graph
+
+    def __hash__(self) -> int:
+        return id(self.graph)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.graph is other.graph
+
+
+@lru_cache(maxsize=_CACHED)
+def _opened(same: _Same, engine: str, n_threads: int) -> Network:
+    graph = bytes(np.asarray(same.graph, np.uint8))
+    names, shape = declared(graph)
+    return Network(open_graph(graph, engine, None, names), *layout_of(shape))
 
 
 # --------------------------------------------------------------------------------------------

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ..detection import ReadyMade
-from ..files.graphs import Ask, declared, open_graph
+from ..detection import ReadyMadeFinder
 from ..imaging.geometry import crop_matrix, invert_affine, map_box, warp
 from ..structures import Array, InputError, Sample
-from .onnx import PIXELS, as_input, layout_of
+from .onnx import COLOURS, PIXELS, UNITS, as_input, check_choices, opened, read_network
 
 OUTPUTS = ("auto", "yolo", "corners", "boxes")
 MOST = 300  #: boxes of a picture that are looked at, the surest ones
 
 
 @dataclass(eq=False, repr=False)
-class OnnxBoxes(ReadyMade):
+class OnnxBoxes(ReadyMadeFinder):
     """A box detector that somebody else trained.
 
     Parameters
@@ -60,24 +57,16 @@ class OnnxBoxes(ReadyMade):
 
     def fit(self, samples: Iterable[Sample]) -> OnnxBoxes:
         """Read the file, and learn what its boxes and scores mean on these pictures."""
-        self.graph_ = np.frombuffer(self._bytes(), np.uint8)
+        self.graph_ = read_network(self.file)
         super().fit(samples)
         return self
 
-    def _bytes(self) -> bytes:
-        try:
-            return Path(self.file).read_bytes()
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise InputError(f'{self.file or "onnx"}: {why}; give the file: onnx[file="net.onnx"]') from None
-
     def _raw(self, image: Array) -> tuple[Array, Array]:
-        for name, known in {"output": OUTPUTS, "unit": ("px", "share"), "pixels": (*PIXELS,)}.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"onnx: {name} must be one of {', '.join(known)}")
-        graph = bytes(self.graph_) if hasattr(self, "graph_") else self._bytes()
+        # at each picture: one that was read from a file has seen no fit
+        check_choices(self, output=OUTPUTS, unit=UNITS, pixels=tuple(PIXELS), colour=COLOURS)
+        graph = self.graph_ if hasattr(self, "graph_") else read_network(self.file)
         try:
-            run, layout, size_hw = _opened(graph, self.engine)
+            run, layout, size_hw = opened(graph, self.engine)
             matrix = crop_matrix([0, 0, image.shape[1], image.shape[0]], size_hw, 1.0)
             colour = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
             seen = as_input(warp(colour, matrix, size_hw), layout, self.pixels, self.colour)
@@ -88,10 +77,9 @@ class OnnxBoxes(ReadyMade):
         best = np.flatnonzero(good)[np.argsort(-share[good], kind="stable")[:MOST]]
         size = np.array(size_hw[::-1] * 2 if self.unit == "share" else (1, 1, 1, 1), float)
         low, high = np.split(corners[best] * size, 2, axis=1)
-        back = invert_affine(matrix)
-        boxes = [map_box(back, box) for box in np.concatenate([low, high - low], 1)]
+        boxes = map_box(invert_affine(matrix), np.concatenate([low, high - low], 1))
         share = np.clip(share[best], 1e-6, 1 - 1e-6)
-        return np.reshape(boxes, (-1, 4)), np.log(share / (1 - share))
+        return boxes, np.log(share / (1 - share))
 
     def _read(self, outputs: list[Array]) -> tuple[Array, Array]:
         """Corners (N, 4) x0, y0, x1, y1 in units of the input, and scores (N,)."""
@@ -126,10 +114,3 @@ def _of_boxes(outputs: list[Array]) -> tuple[Array, Array]:
             return corners, score
     told = ", ".join(str(out.shape) for out in outputs)
     raise InputError(f"its outputs {told} are no boxes (N, 4) and scores (N,): say output=")
-
-
-@lru_cache(maxsize=4)
-def _opened(graph: bytes, engine: str) -> tuple[Ask, str, tuple[int, int]]:
-    """What runs the graph, how its input is laid out, and that input's (h, w)."""
-    names, shape = declared(graph)
-    return open_graph(graph, engine, None, names), *layout_of(shape)
