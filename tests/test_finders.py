@@ -400,6 +400,17 @@ def test_without_boxes_and_without_a_finder_there_is_a_note(rings, tmp_path, cap
         from hybridkp.evaluate import predict
 
         predict(model, [picture])
+    document = str(tmp_path / "rings" / "val.json")
+    assert main(["predict", str(model), document, str(picture), "-o", str(tmp_path / "both")]) == 0
+    assert "p.png" in capsys.readouterr().err, "whose boxes nobody gave"
+
+
+def test_a_finder_needs_background() -> None:
+    image = ring_samples(3)[2].image
+    full = Instance([[1.0, 1]], box_xywh=[0, 0, *image.shape[1::-1]])
+    samples = [Sample(f"{i}.png", lambda: image, (full,), str(i)) for i in range(4)]
+    with pytest.raises(InputError, match="no window shows background"):
+        recipes.make_finder("hog+svm[octave=1]").fit(samples)
 
 
 def test_bench_finders_stores_boxes_first_and_keeps_them(rings, tmp_path, capsys) -> None:

@@ -99,7 +99,7 @@ class WindowFinder(BaseEstimator):
         Raises
         ------
         InputError
-            When no sample has a box.
+            When no sample has a box, no window is near an object, or every window is.
         """
         samples = list(samples)
         rng = check_random_state(self.random_state)
@@ -113,6 +113,8 @@ class WindowFinder(BaseEstimator):
         positives, negatives = self._first(model, taught, rng)
         if not len(positives.rows):
             raise InputError("no window is near an object: give a smaller window_cells, or larger pictures")
+        if not len(negatives):
+            raise InputError("no window shows background: give pictures that show more than the objects")
         model = self._learn(model, positives, negatives)
         for _ in range(self.n_rounds):
             low = float(np.quantile(_raw(model, positives.rows), 0.02))

@@ -140,11 +140,12 @@ def predict(
     may err, ``keypoint_covariance`` (K, 2, 2), px².
     """
     model, meta = open_model(model, meta)
+    pictures = list(pictures)
     asked = [each if isinstance(each, Sample) else _of_file(Path(each)) for each in pictures]
     seen = dict.fromkeys(("image", *modalities_of(model), *meta.get("modalities", ())))
     _check_senses(asked, [name for name in seen if name != "image"])
     if boxes is None and not isinstance(model, TopDown | WholePicture | PictureRun):
-        boxes = _boxes_of(asked)
+        boxes = _boxes_of([each for each in pictures if isinstance(each, Sample)])
     detector = _whole_pictures(model, boxes, meta, min_score)
     skeleton = skeleton_of(meta)
     samples = []
