@@ -48,7 +48,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .. import evaluate, recipes
-    from ..evaluate.processes import file_name
 
     names = [recipes.canonical(name, "finders") for name in args.finders or recipes.FINDERS_DEFAULT]
     names = list(dict.fromkeys(names))
@@ -67,6 +66,6 @@ def run(args: argparse.Namespace) -> int:
             executor=args.executor,
             progress=display,
         )
-    models = {name: out / "models" / f"{file_name(name)}.hkp" for name in made}
+    models = {name: evaluate.model_file(out, name, finder) for name, finder in made.items()}
     show_pictures_report(found, problem, out, models, "finders")
     return ended(display, out)
