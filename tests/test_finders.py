@@ -403,6 +403,11 @@ def test_without_boxes_and_without_a_finder_there_is_a_note(rings, tmp_path, cap
     document = str(tmp_path / "rings" / "val.json")
     assert main(["predict", str(model), document, str(picture), "-o", str(tmp_path / "both")]) == 0
     assert "p.png" in capsys.readouterr().err, "whose boxes nobody gave"
+    box = Instance([[20.0, 20]], box_xywh=[9, 9, 20, 20])
+    ids = {"a/p.png": "../../x", "b/p.png": "../../y"}
+    asked = [Sample(n, lambda: cv2.imread(str(picture)), (box,), n, image_id=i) for n, i in ids.items()]
+    predict(model, asked, out=tmp_path / "ids")
+    assert sorted(p.name for p in (tmp_path / "ids" / "overlays").iterdir()) == ["p-2.jpg", "p.jpg"]
 
 
 def test_a_finder_needs_background() -> None:

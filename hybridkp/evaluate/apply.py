@@ -156,8 +156,9 @@ def predict(
         image = shown["image"]
         picture = shown if len(seen) > 1 else image
         instances = () if sample.name in boxless else tuple(detector.detect(picture, name=sample.name))
-        number = sample.image_id if isinstance(sample.image_id, str) or sample.image_id >= 0 else number
-        samples.append(replace(sample, instances=instances, size_hw=image.shape[:2], image_id=number))
+        own = isinstance(sample.image_id, str) or sample.image_id >= 0
+        image_id = sample.image_id if own else number
+        samples.append(replace(sample, instances=instances, size_hw=image.shape[:2], image_id=image_id))
         if out is not None and overlays:
             stem = Path(sample.name).stem
             name = stem if stem not in names else f"{stem}-{number}"

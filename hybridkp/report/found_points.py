@@ -24,7 +24,7 @@ from ..metrics import (
 )
 from ..metrics.oks import Outcome, curves_of, outcome, picture_of
 from ..structures import Array, Dataset, Instance, Normalizer
-from .cells import Column
+from .cells import Column, mean, median
 
 FOUND = 0.5  #: overlap of boxes, or OKS, from which on a find is an object's
 MAX_FOUND = 20  #: objects of a picture that count for average precision, as COCO has it for key points
@@ -132,36 +132,31 @@ def point_figures(pictures: Sequence[JudgedPicture], scale: float = 100.0) -> di
     """The figures of a method on pictures; errors are multiplied by ``scale``, NaN = there are none."""
     error, told = (np.concatenate([getattr(p, key) for p in pictures]) for key in ("error", "error_given"))
     hit = np.concatenate([p.match >= 0 for p in pictures])
-    known = np.isfinite(error)
-    both = known & np.isfinite(told)
+    both = np.isfinite(error) & np.isfinite(told)
     n_points = int(hit.sum()) * pictures[0].swapped.shape[1] if pictures else 0
     ap, ap50 = _precision([p.outcome for p in pictures])
     given = [p.given for p in pictures if p.given is not None]
     ap_given = _precision(given)[0] if given else math.nan
-    mean, mean_told = _mean(error[both]), _mean(told[both])
+    mean_found, mean_told = mean(error[both]), mean(told[both])
     ratios = error[both & (told > 0)] / told[both & (told > 0)]
     return {
         "oks_ap": 100 * ap,
         "oks_ap50": 100 * ap50,
         "oks_ap_given": 100 * ap_given,
         "ap_ratio": ap / ap_given if ap_given > 0 else math.nan,
-        "objects_found": 100 * _mean(hit),
-        "false_per_picture": _mean(np.array([p.false.sum() for p in pictures])),
+        "objects_found": 100 * mean(hit),
+        "false_per_picture": mean(np.array([p.false.sum() for p in pictures])),
         "swapped": 100 * sum(int(p.swapped.sum()) for p in pictures) / n_points if n_points else math.nan,
-        "error": scale * _mean(error[known]),
+        "error": scale * mean(error),
         "error_given": scale * mean_told,
-        "error_ratio": mean / mean_told if mean_told > 0 else math.nan,
-        "median_ratio": float(np.median(ratios)) if len(ratios) else math.nan,
+        "error_ratio": mean_found / mean_told if mean_told > 0 else math.nan,
+        "median_ratio": median(ratios),
     }
 
 
 def _precision(outcomes: Sequence[Outcome]) -> tuple[float, float]:
     curves = curves_of(outcomes)
     return (math.nan, math.nan) if curves is None else (float(curves[0].mean()), float(curves[0][0].mean()))
-
-
-def _mean(values: Array) -> float:
-    return float(values.mean()) if len(values) else math.nan
 
 
 def error_scale(dataset: Dataset, normalizer: Normalizer | None) -> tuple[str, float]:

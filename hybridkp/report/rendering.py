@@ -17,7 +17,7 @@ import jinja2
 from ..metrics import Metric
 from ..structures import Array
 from . import plots
-from .cells import Column, Row, cell, lettered
+from .cells import Column, Row, cell, lettered, sortable
 
 Markup = jinja2.utils.markupsafe.Markup
 TOC = Markup("<!-- contents -->")  #: where the list of sections goes
@@ -68,8 +68,7 @@ def breakable(name: str) -> str:
 
 
 def _sort_key(row: Row, column: Column) -> str:
-    value = row.numbers.get(column.key, math.nan)
-    return f"{value:.9g}" if math.isfinite(value) else ""
+    return sortable(row.numbers.get(column.key, math.nan), column.digits)[1]
 
 
 def axis_label(head: Metric) -> str:
