@@ -17,7 +17,7 @@ from hybridkp.landmarks.nodes.upright import Righted, likely_turns
 from hybridkp.landmarks.polar import N_TURNS, correlation_filter, polar_row, shifts_of
 from hybridkp.landmarks.upright import turns_against, upright_shape
 from hybridkp.runtime.nodes import build
-from hybridkp.structures import Batch, InputError, Prediction, predict_all
+from hybridkp.structures import Batch, InputError, Prediction, Presence, predict_all, supports
 
 TRAIN, TEST = make_problem(60), make_problem(24, random_state=1)
 
@@ -54,8 +54,8 @@ def test_the_filter_answers_where_the_row_was_shifted_to():
     answers = rows.reshape(9, -1) @ shifts_of(rule)
     np.testing.assert_array_equal(answers.argmax(axis=1), turns)
     half = 0.5 * (np.roll(one, 7, axis=0) + np.roll(one, 8, axis=0)).ravel() @ shifts_of(rule)
-    assert likely_turns(half, 180.0)[0] == pytest.approx(7.5 * 360 / N_TURNS, abs=0.5)
-    assert all(abs(degrees) <= 20 for degrees in likely_turns(half, 15.0))
+    assert likely_turns(half, 180.0)[0].degrees == pytest.approx(7.5 * 360 / N_TURNS, abs=0.5)
+    assert all(abs(turn.degrees) <= 20 for turn in likely_turns(half, 15.0))
 
 
 def test_nested_rules_do_not_multiply(model):
@@ -70,7 +70,7 @@ def test_nested_rules_do_not_multiply(model):
         def __call__(self, picture):
             return self.predict_all(picture)[:2]
 
-    rule = build(model.runtime_node(), "auto").rule
+    rule = build({**model.runtime_node(), "filter": 0.1 * model.filter_}, "auto").rule  # never sure
     once = len(rule.likely(to_grey(crop)))
     nested = Sees()
     for _ in range(6):
@@ -163,6 +163,10 @@ def test_few_pictures_one_group_and_what_cannot_be():
     some[0, 1] = np.nan
     found = Upright(MeanShape()).fit(images[:3], some, groups=np.zeros(3)).predict_all(images[:2])
     assert np.isfinite(found.xy).all()
+    lone = np.where(np.eye(2, dtype=bool)[np.arange(60) % 2, :, None], xy[:, :2], np.nan)  # one point each
+    assert len(Upright(MeanShape()).fit(images, np.concatenate([xy[:9, :2], lone[9:]])).off_) == 9
+    with pytest.raises(InputError, match="two labelled points"):
+        Upright(MeanShape()).fit(images, lone)
     for wrong in ({"turns": 0.0}, {"turns": 181.0}, {"penalty": 0.0}, {"max_pictures": 1}):
         with pytest.raises(InputError, match="upright"):
             Upright(MeanShape(), **wrong).fit(images, xy)
@@ -187,4 +191,13 @@ def test_it_is_a_step_behind_presence():
     assert isinstance(made, Upright) and made.turns == 90.0 and isinstance(made.detector, WithPresence)
     assert recipes.with_presence(made, "name") == (made, "name")
     with pytest.raises(InputError, match=r"'upright' needs presence.* behind the step presence$"):
-        recipes.make_method("mean-shape:upright")
+        recipes.make_method("mean-shape:covariance:upright")
+
+
+def test_it_is_a_step_behind_covariance_that_hears_of_presence():
+    made = recipes.make_method("mean-shape:presence:covariance:upright")
+    assert isinstance(made.detector, WithCovariance) and isinstance(made.detector.detector, WithPresence)
+    images, xy, groups, _ = TRAIN
+    told = made.fit(images, xy, groups=groups).predict_with_presence(images[:2])
+    assert told[2].shape == (2,) and supports(made.detector, Presence)
+    assert not supports(WithCovariance(MeanShape()), Presence)

@@ -13,11 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..imaging.images import check_batch
-from ..structures import Array, DetectorMixin, InputError, Prediction, Stage, check_xy, predict_all, stages_of
+from ..structures import (
+    Array,
+    DetectorMixin,
+    InputError,
+    Prediction,
+    Presence,
+    Stage,
+    check_xy,
+    predict_all,
+    stages_of,
+    supports,
+)
 from .kernels import logit
 from .nodes.covariance import covariances
 
@@ -121,6 +133,12 @@ class WithCovariance(DetectorMixin, BaseEstimator):
         """Points (B, K, 2), scores (B, K) and covariances (B, K, 2, 2), px², all float32."""
         found = self.predict_all(images)
         return found.xy, found.score, found.covariance  # type: ignore[return-value]
+
+    @available_if(lambda self: supports(self.detector, Presence))
+    def predict_with_presence(self, images: Any) -> tuple[Array, Array, Array]:
+        """Points (B, K, 2), scores (B, K) and presence (B,), the detector's own."""
+        found = self.predict_all(images)
+        return found.xy, found.score, found.presence  # type: ignore[return-value]
 
     def predict_with_score(self, images: Any) -> tuple[Array, Array]:
         """(B, K, 2) float32 in crop px and (B, K) float32 in 0..1, the detector's own."""

@@ -7,7 +7,7 @@ since what lies outside it is turned out of sight.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import cv2
 import numpy as np
@@ -55,7 +55,9 @@ def polar_row(grey: Array) -> Array:
     picture = cv2.remap(grey, *_places(grey.shape[:2]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     ((channels, _),) = channel_maps(picture, N_ORIENTATIONS, (SIGMA,))
     ours = channels[WRAP : len(channels) - WRAP]
-    cells = np.sqrt(ours.reshape(N_TURNS, ACROSS, N_RINGS, ALONG, N_ORIENTATIONS).mean(axis=(1, 3)))
+    ours = reduce(np.add, (ours[i::ACROSS] for i in range(ACROSS)))  # a fifth of the time of a mean over axes
+    ours = reduce(np.add, (ours[:, i::ALONG] for i in range(ALONG)))
+    cells = np.sqrt(ours / np.float32(ACROSS * ALONG))
     cells /= np.sqrt((cells**2).mean(axis=2, keepdims=True)) + np.float32(FAINT)
     pairs = cells[:, :-1] * cells[:, 1:] * np.float32(PAIRS)
     return np.concatenate([cells.reshape(N_TURNS, -1), pairs.reshape(N_TURNS, -1)], axis=1)

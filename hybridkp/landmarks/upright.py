@@ -16,7 +16,15 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.crops import move_modality
-from ..imaging.geometry import about_middle, apply_affine, flip_image, flip_points, rotation_about, similarity
+from ..imaging.geometry import (
+    about_middle,
+    apply_affine,
+    flip_image,
+    flip_points,
+    points_box,
+    rotation_about,
+    similarity,
+)
 from ..imaging.images import check_batch, check_crops, crops_to_grey
 from ..memory import fitted
 from ..memory.budget import affordable
@@ -47,14 +55,15 @@ class Upright(DetectorMixin, BaseEstimator):
     """A detector for objects at any angle, of one that sees them upright.
 
     A rule says by how much the crop's object is turned; the crop is turned back, the detector is asked, and
-    its points are turned forth.  Where a detector that tells presence sees no object, further turns are
-    tried, and the one with the highest presence counts.
+    its points are turned forth.  Where the rule is unsure, further turns are tried, and the one that is best
+    by the rule and by the presence that the detector tells there counts.
 
     Upright is what most training objects are: each one's turn is that of its points against their mean
-    shape, so that no further labels are needed.  The rule is a correlation filter over gradient channels on
-    rings about the crop's middle (:mod:`.polar`): one linear template, compared at all turns at once.  The
-    detector learns from crops as the rule will show them: turned by as much as it is off where it was left
-    out, half of them with corners that have been turned out of sight.
+    shape, so that no further labels are needed; objects with fewer than two labelled points are left out.
+    The rule is a correlation filter over gradient channels on rings about the crop's middle (:mod:`.polar`):
+    one linear template, compared at all turns at once.  The detector learns from crops as the rule will show
+    them: turned by as much as it is off where it was left out, half of them with corners that have been
+    turned out of sight.
 
     Parameters
     ----------
@@ -113,6 +122,10 @@ class Upright(DetectorMixin, BaseEstimator):
         rows = some_rows(truth, affordable(len(truth), 3 * size, "upright"), rng)
         images, truth, names = images[rows], truth[rows], names[rows]
         self.size_hw_ = tuple(images.shape[1:3])
+        told = np.array([points_box(points)[2:].max() > 0 for points in truth])
+        if not told.any():
+            raise InputError("upright: no object has two labelled points, which would say its direction")
+        images, truth, names = images[told], truth[told], names[told]
         mean = upright_shape(truth)
         lie = turns_against(mean, truth)
         shown = rng.uniform(-self.turns, self.turns, len(truth)) * (rng.random(len(truth)) < TURNED)
@@ -149,6 +162,7 @@ class Upright(DetectorMixin, BaseEstimator):
         if mirrored is not None:
             parts.append((np.stack([polar_row(flip_image(grey)) for grey in greys]), mirrored[learned]))
         seen = np.stack([polar_row(grey) for grey in crops_to_grey(check_crops(turned))])
+        parts.append((seen[learned], (lie + shown)[learned]))
         fold = group_parts(names.astype(str), FOLDS, rng)
         answers = np.empty((len(lie), seen.shape[1]), np.float32)
         for i in np.unique(fold):
@@ -158,7 +172,7 @@ class Upright(DetectorMixin, BaseEstimator):
             rule, centre = self._rule([(rows[kept], degrees[kept]) for rows, degrees in parts])
             answers[left_out] = (seen[left_out] - centre).reshape(left_out.sum(), -1) @ shifts_of(rule)
         self.filter_, self.centre_ = self._rule(parts)
-        told = np.array([likely_turns(answer, self.turns)[0] for answer in answers])
+        told = np.array([likely_turns(answer, self.turns)[0].degrees for answer in answers])
         self.off_ = nearest_turn(told - (lie + shown))
         near = np.abs(self.off_) <= NEAR
         others = rng.choice(self.off_[near] if near.any() else np.zeros(1), len(lie))

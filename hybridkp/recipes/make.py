@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from inspect import getattr_static, isfunction
 from typing import Any, NoReturn
 
 from sklearn.base import clone
@@ -297,13 +298,16 @@ class _Maker:
 def _keeps(estimator: Any, promise: str) -> bool:
     """Whether an attribute says so, or it is of a class, or has all methods of a protocol.
 
-    A method of a protocol counts only where this very estimator has it (``available_if``).
+    A method of a protocol counts only where this very estimator has it (``available_if``), of a class only
+    where all of its estimators do.
     """
     name, said, value = promise.partition("=")
     if said:
         return str(getattr(estimator, name, "")) == value
     kind = load(promise)
     names = [name for name in vars(kind) if not name.startswith("_")] if is_protocol(kind) else []
+    if names and isinstance(estimator, type):
+        return all(isfunction(getattr_static(estimator, name, None)) for name in names)
     return all(hasattr(estimator, name) for name in names) if names else isinstance(estimator, kind)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,18 +18,27 @@ from ...imaging.geometry import about_middle, apply_affine, warp
 from ...imaging.images import to_grey
 from ...runtime.nodes import Node, Run, build, told
 from ...runtime.values import array, number
+from ...stats.calibration import logit
 from ...structures import Array, Prediction
 from ..polar import N_CHANNELS, N_TURNS, polar_row, shifts_of
 
 MOST = 3  #: turns that are tried at most
-DOUBT = 0.5  #: presence below which the next likely turn is tried
-APART = 30.0  #: degrees between two of these
+TRUST = 20.0  #: log-odds of an object's presence that count as much as 1 of the filter's answer
+SURE = float(logit(np.ones(())))  #: log-odds of a presence that nothing could be surer than
+APART = 30.0  #: degrees between two turns that are tried
 
 #: inside another rule's look each crop is asked once: nested ones of a stranger's file would ask 3 ** n times
 _INSIDE: ContextVar[bool] = ContextVar("hybridkp_upright_inside", default=False)
 
 #: which crops, and by how many degrees they are to be turned first -> what is said of each
 Ask = Callable[[Sequence[int], Sequence[float]], Sequence[Prediction]]
+
+
+class Turn(NamedTuple):
+    """By how much an object may be turned, clockwise, and how much of the filter's answer says so."""
+
+    degrees: float
+    answer: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +60,15 @@ class TurnRule:
     def _shifts(self) -> Array:
         return shifts_of(self.filter)
 
-    def likely(self, grey: Array) -> list[float]:
-        """Degrees, clockwise, by which a crop's object may be turned; the likeliest first."""
+    def likely(self, grey: Array) -> list[Turn]:
+        """By how much a crop's object may be turned; the likeliest first."""
         return likely_turns((polar_row(grey) - self.centre).ravel() @ self._shifts, self.turns)
 
     def look(self, greys: Sequence[Array], ask: Ask) -> list[Prediction]:
         """What is said of crops made upright, in the crops as they are.
 
-        Where no object is seen the next likely turn is tried, and the one with the highest presence counts.
+        The filter's answer and what the detector says of the object's presence judge together: further
+        turns are tried where they could be the better ones by both, were the object seen there for sure.
         """
         likely = [self.likely(grey)[: 1 if _INSIDE.get() else MOST] for grey in greys]
         token = _INSIDE.set(True)
@@ -67,38 +77,46 @@ class TurnRule:
         finally:
             _INSIDE.reset(token)
         each = zip(found, greys, best, strict=True)
-        return [turned_back(one, grey.shape[:2], turn) for one, grey, turn in each]
+        return [turned_back(one, grey.shape[:2], turn.degrees) for one, grey, turn in each]
 
 
-def _best_of(likely: Sequence[Sequence[float]], ask: Ask) -> tuple[list[Prediction], list[float]]:
+def _best_of(likely: Sequence[Sequence[Turn]], ask: Ask) -> tuple[list[Prediction], list[Turn]]:
     """What is said of each crop turned back by the best of its likely turns, and that turn."""
-    found = list(ask(range(len(likely)), [-turns[0] for turns in likely]))
     best = [turns[0] for turns in likely]
+    found = list(ask(range(len(likely)), [-turn.degrees for turn in best]))
+    odds = [_odds(one, turn) for one, turn in zip(found, best, strict=True)]
     for rank in range(1, MOST):
-        rows = [i for i, one in enumerate(found) if _presence(one) < DOUBT and rank < len(likely[i])]
-        again = ask(rows, [-likely[i][rank] for i in rows]) if rows else []
-        for i, one in zip(rows, again, strict=True):
-            if _presence(one) > _presence(found[i]):
-                found[i], best[i] = one, likely[i][rank]
+        nexts = [(i, turns[rank]) for i, turns in enumerate(likely) if rank < len(turns)]
+        nexts = [(i, turn) for i, turn in nexts if odds[i] < SURE + TRUST * turn.answer]
+        again = ask([i for i, _ in nexts], [-turn.degrees for _, turn in nexts]) if nexts else []
+        for (i, turn), one in zip(nexts, again, strict=True):
+            if _odds(one, turn) > odds[i]:
+                found[i], best[i], odds[i] = one, turn, _odds(one, turn)
     return found, best
 
 
-def likely_turns(answers: Array, turns: float) -> list[float]:
-    """Degrees of the highest summits of answers (A,) within ``turns`` to either side, the highest first.
+def _odds(found: Prediction, turn: Turn) -> float:
+    """How likely the turn is, by what a detector says of the crop turned back by it and by the filter."""
+    return TRUST * turn.answer + (SURE if found.presence is None else float(logit(found.presence)))
+
+
+def likely_turns(answers: Array, turns: float) -> list[Turn]:
+    """The highest summits of answers (A,) within ``turns`` degrees to either side, the highest first.
 
     A parabola through its neighbours places each; of two that are near each other the higher one stays.
     """
     n = len(answers)
     before, after = np.roll(answers, 1), np.roll(answers, -1)
     away = nearest_turn(np.arange(n) * 360 / n)
-    allowed = np.flatnonzero(np.abs(away) <= turns + 180 / n)
-    found: list[float] = []
-    for i in allowed[np.argsort(-answers[allowed], kind="stable")]:
-        apart = [abs(nearest_turn(away[i] - degrees)) for degrees in found]
-        if not found or (answers[i] >= max(before[i], after[i]) and min(apart) >= APART):
+    allowed = np.abs(away) <= turns + 180 / n
+    highest = int(np.where(allowed, answers, -np.inf).argmax())
+    summits = np.flatnonzero(allowed & (answers >= np.maximum(before, after)))
+    found: list[Turn] = []
+    for i in (highest, *summits[np.argsort(-answers[summits], kind="stable")]):
+        if all(abs(nearest_turn(away[i] - turn.degrees)) >= APART for turn in found):
             bend = 2 * answers[i] - before[i] - after[i]
             shift = np.clip((after[i] - before[i]) / (2 * bend), -0.5, 0.5) if bend > 1e-12 else 0.0
-            found.append(float(away[i] + shift * 360 / n))
+            found.append(Turn(float(away[i] + shift * 360 / n), float(answers[i])))
         if len(found) == MOST:
             break
     return found
@@ -107,10 +125,6 @@ def likely_turns(answers: Array, turns: float) -> list[float]:
 def nearest_turn(degrees: Any) -> Any:
     """The same turns, from -180 to 180."""
     return (degrees + 180) % 360 - 180
-
-
-def _presence(found: Prediction) -> float:
-    return 1.0 if found.presence is None else float(found.presence)
 
 
 def turned_back(found: Prediction, size_hw: tuple[int, int], degrees: float) -> Prediction:
