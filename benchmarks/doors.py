@@ -33,7 +33,7 @@ METHODS = (
     *("direct", "heatmap", "heatmap:flip", "heatmap:flip:tree", "heatmap:flip:shape", "heatmap:flip:sdm"),
     *("heatmap:flip:tree:shape:sdm", "heatmap:flip:sdm[maps=encoder]", "direct:cnn", "sdm:flip"),
     *("average(sdm,direct)", "vote(sdm,heatmap:flip)", "gated(sdm,heatmap:flip)", "stack(sdm,heatmap:flip)"),
-    *("shape(sdm,heatmap:flip)", "product(sdm,heatmap:flip)"),
+    *("shape(sdm,heatmap:flip)", "product(sdm,heatmap:flip)", "sdm:presence:upright"),
 )
 BAR = 1e-3  #: px
 TINY = {"max_epochs": 8, "epoch_pictures": 80, "input_px": 64, "guard": False, "device": "cpu"}

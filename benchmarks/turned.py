@@ -3,11 +3,11 @@
     python benchmarks/turned.py -o docs/results/turned.json --keep runs/turned
 
 Each judged picture is turned about the middle of its object's box by 0, 45, ..., 315 degrees, and cut in a
-box of the same size there, so that corners are real.  A method is asked as it is and behind the step; errors
-are in % of the box's longer side, times are processor time of the runtime, crop by crop in turns, divided by
-that of the method with ``presence``.  A method that the file holds already is not asked again; ``--keep`` is
-where trainings are kept, so that a run that was stopped goes on.  Options are those of ``presence.py``,
-"--quick" included.
+box of the same size there, so that corners are real.  A method is asked as it is, behind the step, and as
+the step would ask it if it knew the turn ("exact"); errors are in % of the box's longer side.  Times are
+processor time of the runtime, crop by crop in turns, divided by that of the method with ``presence``.  A
+method that the file holds already is not asked again; ``--keep`` is where trainings are kept, so that a run
+that was stopped goes on.  Options are those of ``presence.py``, "--quick" included.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ from typing import Any
 
 import landmark_sets as sets
 import numpy as np
-from presence import NET, judge_each, read_arguments
+from presence import judge_each, read_arguments
 
 from hybridkp import evaluate, runtime
 from hybridkp.imaging.crops import cut
 from hybridkp.imaging.geometry import about_middle, apply_affine, compose, crop_matrix
+from hybridkp.landmarks.nodes.upright import turned_back
+from hybridkp.landmarks.upright import turned_batch, turns_against, upright_shape
 from hybridkp.recipes import make_method
 from hybridkp.stats import bootstrap_interval
-from hybridkp.structures import Array, Problem
+from hybridkp.structures import Array, Problem, predict_all
 
-METHODS = ("hog+ridge", "sdm", "lbf", NET)
+NET = "heatmap[input_px=64,max_epochs=20]"
+METHODS = ("hog+ridge", "sdm", NET, f"{NET}:sdm")
 STEPS = ":presence:upright"
 ANGLES = tuple(range(0, 360, 45))
 TIMED = 40  #: crops on the clock, at each angle
@@ -61,13 +64,15 @@ def judged(method: str, problem: Problem, angles: Sequence[int]) -> dict[str, An
     clocks = [exported(model) for model in (models["upright"].detector_, models["upright"])]
     side = max(problem.size_hw) / problem.margin
     row: dict[str, Any] = {"method": method, "steps": STEPS, "angles": list(angles), "time": []}
-    row |= {kind: {"error": [], "failed": []} for kind in models}
-    every: dict[str, list[Array]] = {kind: [] for kind in models}
+    asked = {kind: model.predict for kind, model in models.items()}
+    asked["exact"] = partial(told_the_turn, models["upright"].detector_, upright_shape(crops.xy))
+    row |= {kind: {"error": [], "failed": []} for kind in asked}
+    every: dict[str, list[Array]] = {kind: [] for kind in asked}
     for degrees in angles:
         images, truth = turned(problem, degrees)
-        for kind, model in models.items():
-            away = np.linalg.norm(model.predict(images) - truth, axis=2)
-            each = 100 * np.nanmean(away, axis=1) / side
+        for kind, predict in asked.items():
+            xy = predict(images, truth) if kind == "exact" else predict(images)
+            each = 100 * np.nanmean(np.linalg.norm(xy - truth, axis=2), axis=1) / side
             every[kind].append(each)
             row[kind]["error"].append(float(each.mean()))
             row[kind]["failed"].append(float((each > FAR).mean()))
@@ -76,6 +81,14 @@ def judged(method: str, problem: Problem, angles: Sequence[int]) -> dict[str, An
         interval = bootstrap_interval(np.mean(found, axis=0), groups)
         row[kind]["all"] = [float(interval.value), float(interval.low), float(interval.high)]
     return row
+
+
+def told_the_turn(detector: Any, mean: Array, images: Array, truth: Array) -> Array:
+    """Points (B, K, 2) of crops that are turned upright by their true points against the mean shape."""
+    turns = turns_against(mean, truth)
+    found = predict_all(detector, turned_batch(images, -turns))
+    size_hw = images.shape[1:3]
+    return np.stack([turned_back(found[i], size_hw, turn).xy for i, turn in enumerate(turns)])
 
 
 def exported(model: Any) -> Any:
@@ -101,8 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def told(row: dict[str, Any]) -> list[str]:
-    errors = {kind: ", ".join(f"{e:.1f}" for e in row[kind]["error"]) for kind in ("plain", "upright")}
-    lines = [f", {kind}: {each} % of the side" for kind, each in errors.items()]
+    errors = {kind: row[kind]["error"] for kind in ("plain", "upright", "exact")}
+    lines = [
+        f", {kind}: {', '.join(f'{e:.1f}' for e in each)} % of the side" for kind, each in errors.items()
+    ]
     return [*lines, f", time: {', '.join(f'{t:.2f}' for t in row['time'])}"]
 
 

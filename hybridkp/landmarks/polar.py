@@ -29,8 +29,8 @@ WRAP = 12  #: px of it, a whole number of directions, repeated at both ends
 
 
 @lru_cache(maxsize=8)
-def _places(size_hw: tuple[int, int]) -> tuple[Array, Array]:
-    """Where the polar picture reads a crop of that size: x and y, (N_TURNS * ACROSS + 2 WRAP, radii) each."""
+def places(size_hw: tuple[int, int]) -> tuple[Array, Array]:
+    """Where the polar picture reads a crop of that size: x, y, (N_TURNS * ACROSS + 2 WRAP, radii) float32."""
     n = N_TURNS * ACROSS
     # its pixels lie evenly about the direction that they are summed up in
     angle = 2 * np.pi * rescale(np.arange(-WRAP, n + WRAP), 1 / ACROSS) / N_TURNS
@@ -52,7 +52,7 @@ def polar_row(grey: Array) -> Array:
     if shrink < 1:
         h, w = (round(length * shrink) for length in grey.shape)
         grey = cv2.resize(grey, (w, h), interpolation=cv2.INTER_AREA)
-    picture = cv2.remap(grey, *_places(grey.shape[:2]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    picture = cv2.remap(grey, *places(grey.shape[:2]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     ((channels, _),) = channel_maps(picture, N_ORIENTATIONS, (SIGMA,))
     ours = channels[WRAP : len(channels) - WRAP]
     ours = reduce(np.add, (ours[i::ACROSS] for i in range(ACROSS)))  # a fifth of the time of a mean over axes

@@ -193,6 +193,11 @@ class Graph:
             self.nodes.append(own)
         return [Tensor(self, names[name], np.float32) for name in outputs]
 
+    def loop(self, body: Any, rounds: Tensor, start: Sequence[Tensor], outputs: Sequence[str]) -> None:
+        """A finished graph, run up to ``rounds`` () times; ``outputs`` are the names of what it gives."""
+        given = [rounds, self.tensor(True, bool), *start]
+        self.nodes.append(helper.make_node("Loop", [t.name for t in given], list(outputs), body=body))
+
     def name(self, tensor: Tensor, name: str) -> Tensor:
         """The tensor by a name that others can ask for."""
         self.nodes.append(helper.make_node("Identity", [tensor.name], [name]))

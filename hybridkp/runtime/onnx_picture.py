@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from onnx import helper
 
 from ..structures import Array, InputError
 from .builder import Crop, Graph, Tensor, declared, emit, emit_all
@@ -128,6 +127,5 @@ def _each_box(
         [declared("number", np.int64, scalar), declared("on", bool, scalar)],
         [declared("go_on", bool, scalar), *parts],
     )
-    always = g.tensor(True, bool)
-    g.nodes.append(helper.make_node("Loop", [n.name, always.name], list(told), body=made))
+    g.loop(made, n, (), list(told))
     return list(told)

@@ -94,7 +94,7 @@ def warped(
     smallest = scale / MAX_ZOOM
     if smallest < below:
         grey = _blurred(grey, a.abs(), smallest, below)
-    return _interpolated(grey, size_hw, a, b, frame_size(size_hw, scale))
+    return interpolated(grey, size_hw, a, b, frame_size(size_hw, scale))
 
 
 def _blurred(grey: Tensor, size: Tensor, smallest: float, below: float) -> Tensor:
@@ -110,10 +110,15 @@ def _blurred(grey: Tensor, size: Tensor, smallest: float, below: float) -> Tenso
     return g.op("Squeeze", wide, g.ints([0]))
 
 
-def _interpolated(
-    grey: Tensor, size_hw: tuple[int, int], a: Complex, b: Complex, to_hw: tuple[int, int]
+def interpolated(
+    maps: Tensor,
+    size_hw: tuple[int, int],
+    a: Complex,
+    b: Complex,
+    to_hw: tuple[int, int],
+    channels: tuple[int, ...] = (),
 ) -> Tensor:
-    """``cv2.warpAffine``, positions in float32; the border repeats."""
+    """``cv2.warpAffine`` of (..., H, W) by ``a z + b``, positions in float32; the border repeats."""
     h, w = to_hw
     back = a.inverse()
     shift = b * back
@@ -123,15 +128,22 @@ def _interpolated(
     rest_x, rest_y = -s * y - shift.re.to(np.float32), c * y - shift.im.to(np.float32)
     at_x = (c.to(np.float64) * x + rest_x.to(np.float64)).to(np.float32)
     at_y = (s.to(np.float64) * x + rest_y.to(np.float64)).to(np.float32)
+    return read_pixels(maps, size_hw, at_x, at_y, channels)
+
+
+def read_pixels(
+    maps: Tensor, size_hw: tuple[int, int], at_x: Tensor, at_y: Tensor, channels: tuple[int, ...] = ()
+) -> Tensor:
+    """``cv2.remap`` of (..., H, W) at places (h, w) float32, not rounded; the border repeats."""
     low_x, low_y = at_x.floor(), at_y.floor()
     fx, fy = at_x - low_x, at_y - low_y
     most_y, most_x = size_hw[0] - 1.0, size_hw[1] - 1.0
     x0, x1 = low_x.clip(0, most_x), (low_x + 1.0).clip(0, most_x)
     y0, y1 = low_y.clip(0, most_y) * float(size_hw[1]), (low_y + 1.0).clip(0, most_y) * float(size_hw[1])
-    flat = grey.reshape(-1)
+    flat = maps.reshape(*channels, -1)
 
     def read(row: Tensor, column: Tensor) -> Tensor:
-        return flat.take((row + column).to(np.int32))
+        return flat.take((row + column).to(np.int32), -1)
 
     first = read(y0, x0)
     top = first + fx * (read(y0, x1) - first)

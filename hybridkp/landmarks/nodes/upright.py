@@ -28,7 +28,7 @@ SURE = float(logit(np.ones(())))  #: log-odds of a presence that nothing could b
 APART = 30.0  #: degrees between two turns that are tried
 
 #: inside another rule's look each crop is asked once: nested ones of a stranger's file would ask 3 ** n times
-_INSIDE: ContextVar[bool] = ContextVar("hybridkp_upright_inside", default=False)
+INSIDE: ContextVar[bool] = ContextVar("hybridkp_upright_inside", default=False)
 
 #: which crops, and by how many degrees they are to be turned first -> what is said of each
 Ask = Callable[[Sequence[int], Sequence[float]], Sequence[Prediction]]
@@ -70,12 +70,12 @@ class TurnRule:
         The filter's answer and what the detector says of the object's presence judge together: further
         turns are tried where they could be the better ones by both, were the object seen there for sure.
         """
-        likely = [self.likely(grey)[: 1 if _INSIDE.get() else MOST] for grey in greys]
-        token = _INSIDE.set(True)
+        likely = [self.likely(grey)[: 1 if INSIDE.get() else MOST] for grey in greys]
+        token = INSIDE.set(True)
         try:
             found, best = _best_of(likely, ask)
         finally:
-            _INSIDE.reset(token)
+            INSIDE.reset(token)
         each = zip(found, greys, best, strict=True)
         return [turned_back(one, grey.shape[:2], turn.degrees) for one, grey, turn in each]
 
