@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,9 @@ from hybridkp.evaluate import predict
 from hybridkp.files import load_model, save_model
 from hybridkp.fusion import WithVisibility
 from hybridkp.landmarks import HolisticRegressor, MeanShape, WithPresence
-from hybridkp.landmarks.aligned import aligned_row
+from hybridkp.landmarks.aligned import aligned_row, whole_row
 from hybridkp.landmarks.views import ABSENT, PRESENT, SHUFFLED, TURNED, seen_otherwise
+from hybridkp.runtime.nodes import build
 from hybridkp.structures import Batch, InputError, Prediction, predict_all
 
 TRAIN, TEST = make_problem(60), make_problem(30, random_state=1)
@@ -81,6 +84,8 @@ def test_a_turned_object_is_as_present():
     np.testing.assert_allclose(other[-5:-3], row[-5:-3], atol=1e-9)
     inner = np.s_[: 64 * 8]
     assert np.corrcoef(row[inner], other[inner])[0, 1] > 0.8
+    whole = whole_row(grey, xy, mean), whole_row(np.ascontiguousarray(np.rot90(grey, -1)), turned, mean)
+    assert np.corrcoef(*whole)[0, 1] > 0.8 > np.corrcoef(whole[0], whole_row(grey, turned, mean))[0, 1]
 
 
 def test_points_that_are_missing_and_scores_that_are_none():
@@ -123,6 +128,10 @@ def test_files_say_the_same(model, empty, tmp_path):
     found = loaded.predict_all(crops)
     np.testing.assert_allclose(found.presence, wanted.presence, atol=1e-6)
     np.testing.assert_allclose(found.score, wanted.score, atol=1e-6)
+    node, before = model.runtime_node(), 128 + 5  # numbers of a row in files of before
+    for n, fails in ((before, nullcontext()), (before - 1, pytest.raises(ValueError))):
+        with fails:
+            build({**node, "weights": model.weights_[-n:]}, "auto").predict_all(crops[0])
     h, w = crops.shape[1:3]
     seen = loaded.in_box(crops[0], np.array([0, 0, w, h], float))
     assert 0 <= seen.presence <= 1

@@ -141,11 +141,15 @@ def test_presence_chooses_among_turns_and_covariances_turn(told):
     np.testing.assert_allclose(found.covariance[same], swapped[same], rtol=0.1, atol=0.2)
 
 
-def test_presence_inside_of_another_step_hears_of_turns_too():
+def test_presence_inside_of_another_step_hears_of_turns_and_is_told():
     images, xy, groups, _ = TRAIN
-    inner = WithCovariance(WithPresence(MeanShape()))
-    told = Upright(inner).fit(images, xy, groups=groups)
-    assert told.detector_.detector_.upright and not inner.detector.upright
+    made = recipes.make_method("mean-shape:presence:covariance:upright")
+    inner = made.detector
+    assert isinstance(inner, WithCovariance) and isinstance(inner.detector, WithPresence)
+    assert supports(inner, Presence) and not supports(WithCovariance(MeanShape()), Presence)
+    made.fit(images, xy, groups=groups)
+    assert made.detector_.detector_.upright and not inner.detector.upright
+    assert made.predict_with_presence(images[:2])[2].shape == (2,)
 
 
 def test_every_modality_is_turned():
@@ -219,12 +223,3 @@ def test_it_is_a_step_behind_presence():
     assert recipes.with_presence(made, "name") == (made, "name")
     with pytest.raises(InputError, match=r"'upright' needs presence.* behind the step presence$"):
         recipes.make_method("mean-shape:covariance:upright")
-
-
-def test_it_is_a_step_behind_covariance_that_hears_of_presence():
-    made = recipes.make_method("mean-shape:presence:covariance:upright")
-    assert isinstance(made.detector, WithCovariance) and isinstance(made.detector.detector, WithPresence)
-    images, xy, groups, _ = TRAIN
-    told = made.fit(images, xy, groups=groups).predict_with_presence(images[:2])
-    assert told[2].shape == (2,) and supports(made.detector, Presence)
-    assert not supports(WithCovariance(MeanShape()), Presence)

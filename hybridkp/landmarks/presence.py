@@ -1,7 +1,7 @@
 """Does the crop hold an object at all?  A probability beside any detector's points.
 
-It is learned from how crops look once the points are laid over the mean shape, of objects and of crops
-that hold none.  Shapes: crops (B, H, W[, 3]), points (B, K, 2), scores (B, K), presence (B,).
+It is learned from how crops look, as they are and once the points are laid over the mean shape, of objects
+and of crops that hold none.  Shapes: crops (B, H, W[, 3]), points (B, K, 2), scores (B, K), presence (B,).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..structures import (
     predict_all,
     stages_of,
 )
-from .aligned import N_FACTS, aligned_row
+from .aligned import N_FACTS, aligned_row, whole_row
 from .nodes.presence import presence_of, with_presence
 from .preparing import checked_groups
 from .views import ABSENT, PRESENT, SHUFFLED, TURNED, seen_otherwise
@@ -45,9 +45,9 @@ class WithPresence(DetectorMixin, BaseEstimator):
     """A detector that also says how probable it is that the crop holds an object.
 
     Any detector gives points for any picture.  Here the crop is laid on the mean shape by those points and
-    looked at: logistic regression on a grid of gradient channels there, on how large and how far from the
-    middle the points are, and on their scores.  The points stay the detector's; its scores are multiplied
-    by the presence, so that they fall where there is nothing to be found.
+    looked at: logistic regression on a grid of gradient channels there and on one of the whole crop, on how
+    large and how far from the middle the points are, and on their scores.  The points stay the detector's;
+    its scores are multiplied by the presence, so that they fall where there is nothing to be found.
 
     It is learned from what the fitted detector says of the training crops seen otherwise: jittered, and as
     halves, parts, corners, wide views and shuffled tiles, which hold no whole object (:mod:`.views`).  None
@@ -67,7 +67,8 @@ class WithPresence(DetectorMixin, BaseEstimator):
     ----------
     detector_ : the fitted detector
     mean_ : (K, 2) mean shape, crop px
-    weights_, offset_ : what log-odds of the presence are of an :func:`.aligned.aligned_row`
+    weights_, offset_ : what log-odds of the presence are of an :func:`.aligned.whole_row` with an
+        :func:`.aligned.aligned_row` behind it
 
     References
     ----------
@@ -128,7 +129,9 @@ class WithPresence(DetectorMixin, BaseEstimator):
                     crops = check_batch(seen_otherwise(crops, truth[index], kind, rng))
                     found = self.detector_.predict_with_score(crops)
                     three = zip(crops_to_grey(crops), *found, strict=True)
-                    rows += [aligned_row(grey, xy, score, self.mean_) for grey, xy, score in three]
+                    for grey, xy, score in three:
+                        aligned = aligned_row(grey, xy, score, self.mean_)
+                        rows.append(np.concatenate([whole_row(grey, xy, self.mean_), aligned]))
                     picture.append(index)
         present = np.arange(len(rows)) < len(chosen)
         return np.stack(rows), present, np.concatenate(picture)

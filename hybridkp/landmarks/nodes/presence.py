@@ -15,12 +15,15 @@ from ...runtime.nodes import Node, Run, build, told
 from ...runtime.values import array, number
 from ...stats.calibration import probability
 from ...structures import Array, Prediction
-from ..aligned import aligned_row
+from ..aligned import aligned_row, whole_row
 
 
 def presence_of(grey: Array, found: Prediction, mean: Array, weights: Array, offset: float) -> float:
     """The probability that a crop (H, W) of which a detector says so much holds an object."""
-    raw = float(aligned_row(grey, found.xy, found.score, mean) @ weights) + offset
+    row = aligned_row(grey, found.xy, found.score, mean)
+    if len(weights) > len(row):  # not so in files of before
+        row = np.concatenate([whole_row(grey, found.xy, mean), row])
+    raw = float(row @ weights) + offset
     return float(probability(np.clip(raw, -30, 30), (1.0, 0.0)))
 
 
