@@ -61,14 +61,16 @@ def turned() -> str:
     document = stored("turned")
     shown = (0, 45, 90, 180)
     headings = ["data", "method", *(f"{angle}°" for angle in shown)]
-    headings += ["all angles [95 %]", "worst / own upright", "failed, %", "time, upright", "time, turned"]
+    headings += ["all angles [95 %]", "worst / own upright", "if told", "failed, %"]
+    headings += ["time, upright", "time, turned"]
     lines = []
     for name, part in document["sets"].items():
         for row in part["methods"]:
             own = row["plain"]["error"][0]
             first, *others = row["time"]
             times = [f"{ratio:.2f}" for ratio in (first, sum(others) / len(others))]
-            for kind, steps, took in (("plain", "", ["–"] * 2), ("upright", row["steps"], times)):
+            told = f"{max(row['exact']['error']) / own:.2f}"
+            for kind, steps, took in (("plain", "", ["–"] * 3), ("upright", row["steps"], [told, *times])):
                 found = row[kind]
                 at = dict(zip(row["angles"], found["error"], strict=True))
                 value, low, high = found["all"]
@@ -78,8 +80,8 @@ def turned() -> str:
                         f"`{row['method']}{steps}`",
                         *(f"{at[angle]:.1f}" for angle in shown),
                     ]
-                    + [f"{value:.1f} [{low:.1f}, {high:.1f}]", f"{max(found['error']) / own:.2f}"]
+                    + [f"{value:.1f} [{low:.1f}, {high:.1f}]", f"{max(found['error']) / own:.2f}", took[0]]
                     + [f"{100 * sum(found['failed']) / len(found['failed']):.1f}"]
-                    + took
+                    + took[1:]
                 )
     return f"{markdown(headings, lines, 2)}\n\n{_told(document, 'turned')}"
