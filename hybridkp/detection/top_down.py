@@ -29,6 +29,7 @@ from ..structures import (
 )
 from .boxes_math import corrected
 
+TRUST = 4  #: power of a look's score by which it counts
 SAME = 0.5  #: overlap of the found box and the one around the points, below which the points are not trusted
 
 
@@ -47,7 +48,8 @@ class TopDown(Parameters):
     min_score : boxes whose score is lower are left out
     rebox : (4,) from the box of an object's points to its own, as
         :func:`~hybridkp.detection.boxes_math.corrections` has it; each object is then looked at twice, in the
-        box that was found and in the one around the points that were seen there.  None: once
+        box that was found and in the one around the points that were seen there, and is the mean of the two.
+        None: once
 
     Examples
     --------
@@ -110,8 +112,7 @@ class TopDown(Parameters):
         around = corrected(np.append(around[:, :2], np.maximum(around[:, 2:], 1.0), 1), self.rebox[None])
         if box_overlap(around, box)[0, 0] < SAME:
             return first
-        again = self.in_box(image, around[0], score)
-        return replace(again, box_xywh=first.box_xywh, area=first.area)
+        return _mean(first, self.in_box(image, around[0], score))
 
     def in_box(self, image: Any, box: Array, score: float = 1.0) -> Instance:
         """The object in a box (4,) that shares something with the picture; ``score`` is the box's own."""
@@ -133,3 +134,29 @@ class TopDown(Parameters):
             "min_score": float(self.min_score),
             "rebox": self.rebox,
         }
+
+
+def _mean(first: Instance, again: Instance) -> Instance:
+    """Two looks at an object, weighed by the power :data:`TRUST` of their scores; the rest is the second's.
+
+    A point that one of them lacks is the other's.
+    """
+    weight = np.maximum([first.score, again.score], 1e-6) ** TRUST
+    share = float(weight[1] / weight.sum())
+
+    def both(one: Any, other: Any) -> Any:
+        if one is None or other is None:
+            return other
+        mean = (1 - share) * np.asarray(one) + share * np.asarray(other)
+        return np.where(np.isnan(one), other, np.where(np.isnan(other), one, mean))
+
+    presence = both(first.presence, again.presence)
+    return replace(
+        again,
+        xy=both(first.xy, again.xy),
+        box_xywh=first.box_xywh,
+        area=first.area,
+        score=float(both(first.score, again.score)),
+        keypoint_scores=both(first.keypoint_scores, again.keypoint_scores),
+        presence=None if presence is None else float(presence),
+    )

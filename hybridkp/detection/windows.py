@@ -18,7 +18,7 @@ from ..imaging.images import to_grey
 from ..landmarks.trees import checked_packed
 from ..stats.calibration import probability
 from ..structures import Array, InputError, short_repr
-from .boxes_math import corrected, suppress
+from .boxes_math import corrected, suppress, voted
 from .channels import Cells
 
 MOST_ZOOM = 3.0  #: a picture is enlarged at most so much for its smallest objects
@@ -107,11 +107,14 @@ class WindowModel:
         return boxes, probability(raw, self.calibration)
 
     def judged(self, image: Array, least_raw: float) -> tuple[Array, Array]:
-        """Corrected boxes (N, 4) and raw values (N,), best first, that no better one overlaps."""
+        """Corrected boxes (N, 4) and raw values (N,), best first, that no better one overlaps.
+
+        Those that are suppressed still say where the better one lies.
+        """
         found = self.windows(image, least_raw)
         boxes = corrected(found.box, found.rows @ self.regression[:-1] + self.regression[-1])
         kept = suppress(boxes, found.raw, self.overlap)
-        return boxes[kept], found.raw[kept]
+        return voted(boxes, probability(found.raw, self.calibration), kept), found.raw[kept]
 
     def windows(self, image: Array, least_raw: float) -> Windows:
         """The :data:`CANDIDATES` best windows of a picture whose raw value is at least ``least_raw``."""

@@ -17,8 +17,9 @@ from ..metrics import box_overlap
 from ..structures import Array, Dataset, Finder, Sample
 
 NEAR = 0.5  #: overlap from which on a found box is an object's
-#: standard deviations of a moved box's centre, in sides, and of its sides' logarithms; chosen on other scenes
-MOVED = (0.06, 0.06, 0.1, 0.1)
+#: deviations of a moved box's centre, in sides, and of its sides' logarithms; chosen on training parts
+MOVED = (0.09, 0.09, 0.15, 0.15)
+COPIES = 2  #: moved boxes beside each
 LOOSE = (0.06, 0.06, 0.1, 0.1)  #: of the same four
 
 
@@ -31,7 +32,7 @@ def found_too(dataset: Dataset, finder: Finder) -> Dataset:
 
 
 def moved_too(dataset: Dataset, random_state: int = 0) -> Dataset:
-    """Every object once more in a box beside each of its own, as far off as a finder's are on new pictures.
+    """Every object again in boxes beside each of its own, at least as far off as a finder's on new pictures.
 
     The boxes that a finder gives of its own training pictures are better than those that come later.
     Crowds, and objects without points or box, stay as they are.
@@ -41,6 +42,7 @@ def moved_too(dataset: Dataset, random_state: int = 0) -> Dataset:
     for sample in dataset:
         again = [
             replace(i, box_xywh=corrected(i.box_xywh[None], rng.normal(0, MOVED, (1, 4)))[0])
+            for _ in range(COPIES)
             for i in sample.instances
             if not i.ignore and np.isfinite(i.xy).any() and np.isfinite(i.box_xywh).all()
         ]

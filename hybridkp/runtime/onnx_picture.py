@@ -107,14 +107,19 @@ def _each_box(
     picture, number = Tensor(body, bgr.name, np.float32), Tensor(body, "number", np.int64)
     box = Tensor(body, boxes.name, np.float64).take(number)
     to_crop = cuts.box_map(box, size_hw, margin)
+
+    def look(to_crop: Any) -> dict[str, Tensor]:
+        told = emit_all(node, Crop(cuts.cut(picture, to_crop, size_hw), size_hw))
+        told["xy"] = to_crop.back(told["xy"])
+        if "covariance" in told:
+            told["covariance"] = told["covariance"].to(np.float64) / (to_crop.scale * to_crop.scale)
+        return told
+
+    told = look(to_crop)
     if rebox is not None:
-        first, _ = emit(node, Crop(cuts.cut(picture, to_crop, size_hw), size_hw))
-        to_crop = cuts.box_map(cuts.around(to_crop.back(first), box, rebox), size_hw, margin)
-    told = emit_all(node, Crop(cuts.cut(picture, to_crop, size_hw), size_hw))
-    told["xy"] = to_crop.back(told["xy"]).to(np.float32)
-    if "covariance" in told:
-        in_crop, area = told["covariance"].to(np.float64), to_crop.scale * to_crop.scale
-        told["covariance"] = (in_crop / area).to(np.float32)
+        again = look(cuts.box_map(cuts.around(told["xy"], box, rebox), size_hw, margin))
+        told = cuts.mean_of(told, again)
+    told = {name: tensor.to(np.float32) for name, tensor in told.items()}
     parts = []
     for name, tensor in told.items():
         body.name(tensor.reshape(*shape_of(name, k)), f"box_of_{name}")

@@ -58,6 +58,20 @@ def around(xy: Tensor, box: Tensor, change: Array) -> Tensor:
     return xy.graph.where(both < (own + new - both) * SAME, box, other)
 
 
+def mean_of(first: dict[str, Tensor], again: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Two looks at an object as one, as :class:`hybridkp.detection.TopDown` has it."""
+    weights = []
+    for look in (first, again):
+        mean = look["score"].to(np.float64).reshape(-1).mean(0).at_least(1e-6)
+        weights.append(mean * mean * (mean * mean))
+    share = weights[1] / (weights[0] + weights[1])
+    out = dict(again)
+    for name in [name for name in again if name != "covariance"]:
+        one, other = (look[name].to(np.float64) for look in (first, again))
+        out[name] = one + (other - one) * share
+    return out
+
+
 def _area(size: Tensor) -> Tensor:
     return size.slice(0, 0, 1) * size.slice(0, 1, 2)
 

@@ -46,7 +46,7 @@ def emit(node: dict[str, Any], crop: Crop) -> tuple[Tensor, Tensor]:
     boxes = _corrected(boxes, seen.to(np.float64) @ regression[:-1] + regression[-1])
     slope, offset = (float(v) for v in model.calibration)
     score = sigmoid(value.to(np.float64) * slope + offset)
-    return kept_boxes(boxes, value, score, model.overlap, float(node["min_score"]))
+    return kept_boxes(boxes, value, score, model.overlap, float(node["min_score"]), vote=True)
 
 
 def _by_rule(model: WindowModel, cells: Tensor, table: Tensor, size_hw: tuple[int, int]) -> Tensor:
