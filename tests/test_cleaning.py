@@ -219,3 +219,64 @@ def test_other_sizes_are_left_out(data: Dataset, tmp_path: Path) -> None:
     with pytest.warns(DataWarning, match="1 pictures of another size than annotated"):
         (left,) = convert_dataset(tmp_path / "in", tmp_path / "out", clean=True)
     assert len(left) == 3
+
+
+def test_a_missing_depth_names_the_cure(data: Dataset, tmp_path: Path) -> None:
+    convert_dataset(data, tmp_path / "in")
+    next((tmp_path / "in" / "depth").iterdir()).unlink()
+    with pytest.raises(InputError, match="--clean leaves out"):
+        convert_dataset(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_picture_listed_twice_keeps_the_objects_of_both(data: Dataset, tmp_path: Path) -> None:
+    convert_dataset(data, tmp_path / "in")
+    file = tmp_path / "in" / "annotations.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    document["images"][1]["file_name"] = document["images"][0]["file_name"]
+    copy = dict(document["annotations"][2], id=99)  # the third picture twice, with the same object
+    document["images"].append(dict(document["images"][2], id=99))
+    document["annotations"].append(copy | {"image_id": 99})
+    file.write_text(json.dumps(document), encoding="utf-8")
+    said: list[str] = []
+    with pytest.warns(DataWarning, match="left out 1 .* before, put together the objects of 1 pictures"):
+        convert_dataset(
+            tmp_path / "in", tmp_path / "out", clean=True, progress=lambda what, *_: said.append(what)
+        )
+    assert [len(sample.instances) for sample in load_dataset(tmp_path / "out")] == [2, 1, 1]
+    assert dict.fromkeys(said) == dict.fromkeys(["looked at", "pictures"])
+
+
+def test_links_that_lead_out_of_the_data_are_not_copied(data: Dataset, tmp_path: Path) -> None:
+    convert_dataset(data, tmp_path / "in")
+    first = next((tmp_path / "in" / "images").iterdir())
+    depth = tmp_path / "in" / "depth" / first.name
+    for file in (first, depth):
+        secret = tmp_path / f"secret{file.parent.name}"
+        file.rename(secret)
+        file.symlink_to(secret)
+        for clean in (False, True):
+            with pytest.raises(InputError, match=r"is a link to .*secret.*, outside the data's folder"):
+                convert_dataset(tmp_path / "in", tmp_path / "out", clean=clean)
+        assert not (tmp_path / "out").exists()
+        file.unlink()
+        secret.rename(file.with_name("inside.png"))
+        file.symlink_to(file.with_name("inside.png"))
+    assert len(convert_dataset(tmp_path / "in", tmp_path / "inside")[0]) == 4
+    (tmp_path / "in" / "images").rename(tmp_path / "disk")
+    (tmp_path / "in" / "images").symlink_to(tmp_path / "disk")
+    with pytest.raises(InputError, match="say --images"):
+        convert_dataset(tmp_path / "in", tmp_path / "out")
+    with pytest.warns(DataWarning, match="without images"):
+        convert_dataset(tmp_path / "in", tmp_path / "named", images_dir=tmp_path / "in" / "images")
+    (tmp_path / "linked").symlink_to(tmp_path / "named")  # the user's own link is no stranger's
+    assert len(convert_dataset(tmp_path / "linked", tmp_path / "again")[0]) == 4
+
+
+def test_depth_beside_the_folder_of_annotations(data: Dataset, tmp_path: Path) -> None:
+    convert_dataset(data, tmp_path / "in")
+    (tmp_path / "in" / "annotations").mkdir()
+    file = tmp_path / "in" / "annotations.json"
+    text = file.read_text(encoding="utf-8").replace('"images/', '"')  # names as COCO's own
+    (tmp_path / "in" / "annotations" / "train.json").write_text(text, encoding="utf-8")
+    file.unlink()
+    assert depths_of(load_dataset(tmp_path / "in", "train")).shape == (4, 64, 64)

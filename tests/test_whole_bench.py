@@ -128,6 +128,15 @@ def test_the_page_shows_misses_false_finds_and_swaps(tmp_path) -> None:
     assert "0 right, 0 false, 2 missed" in page
     without_points = answers(data, np.full((1, 2, 2), np.nan), np.full((1, 4), np.nan))
     assert figures(data, without_points)["oks_ap"] == 0, "and no warning"
+    told = replace(answers(data, POINTS, told=True), finder="told")
+    paths = write_finders_report([told, answers(data, POINTS + [0.5, 0])], data, tmp_path)
+    rows = json.loads(paths["json"].read_text(encoding="utf-8"))["methods"]
+    assert [row["method"] == "told" for row in rows] == [False, True], (
+        "found ones are ranked among themselves"
+    )
+    assert rows[1]["behind"] is None and "behind those that found" in paths["html"].read_text(
+        encoding="utf-8"
+    )
 
 
 def test_bench_and_evaluate_take_what_finds_its_objects(rings, tmp_path, capsys) -> None:

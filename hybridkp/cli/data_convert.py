@@ -31,7 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--clean",
         action="store_true",
         help="leave out pictures that cannot be read, have another size than annotated, or were there before,"
-        " and those whose depth or sound cannot be read; says how many",
+        " and those whose depth or sound cannot be read, or whose depth has another size; says how many."
+        " A file that is listed again with other objects keeps them all",
     )
     reader_options(parser)
 

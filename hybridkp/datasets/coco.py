@@ -95,7 +95,7 @@ def read_coco(
     return dataset_of(
         *(document, path, find),
         *(name, category),
-        folders=[path.parent, *folders],
+        folders=[path.parent, *folders, *[path.parent.parent] * (path.parent.name == "annotations")],
     )
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 
 from ..structures import HIDDEN, Dataset, DataWarning, InputError, Sample
-from .cleaning import Parts, cleaned
+from .cleaning import Parts, Progress, cleaned, tell
 from .coco_senses import depth_cameras
 from .formats import FORMATS, Format
 from .load import load_dataset, split_names
 from .lookup import CAMERAS, SUFFIXES, cameras_of, load_depth, loader, path_of
 
-Progress = Callable[[str, int, int], None]
-STEPS = 20  #: of the progress that is told
+CURE = "--clean leaves out what cannot be read, in Python clean=True"
 MAX_MM = 65535  #: of depth in a 16-bit PNG
 
 
@@ -48,7 +47,7 @@ def convert_dataset(
     out : a new or empty folder; pictures go to its ``images/``, files of depth and sound to folders beside it
     to : the name of a row of :data:`~hybridkp.datasets.FORMATS` that writes
     clean : leave out what no run can use, by the rules of :func:`~hybridkp.datasets.cleaning.cleaned`
-    progress : called as ``progress("pictures", done, total)``
+    progress : called as ``progress("pictures", done, total)``; before that, with ``clean``, "looked at"
     options : the reader's, as of :func:`~hybridkp.datasets.load_dataset`
 
     Returns
@@ -58,7 +57,8 @@ def convert_dataset(
     Raises
     ------
     InputError
-        Unreadable data, a format that does not write, or a folder that is not empty.
+        Unreadable data, a format that does not write, a folder that is not empty, and a link that leads out
+        of the data's folder: what lies behind is not the data's to give away.
 
     Warns
     -----
@@ -73,11 +73,14 @@ def convert_dataset(
     else:
         splits = split_names(str(data)) or (None,)
         parts = [(split, load_dataset(str(data), split, **options)) for split in splits]
+    roots = () if isinstance(data, Dataset) else _roots(data, options.get("images_dir"))
+    for path in _files(parts) if roots else ():
+        _check_link(path, roots)
     if clean:
-        parts, left_out = cleaned(parts)
-        if left_out:
+        parts, told = cleaned(parts, progress)
+        if told:
             name = data.name if isinstance(data, Dataset) else data
-            warnings.warn(f"{name}: left out {left_out}", DataWarning, stacklevel=2)
+            warnings.warn(f"{name}: {told}", DataWarning, stacklevel=2)
     total, done, taken = sum(len(part) for _, part in parts), 0, set[str]()
     written, copied, senses = [], dict[str, Path](), "senses" in row.keeps
     beside, cameras = _kept_cameras(data, parts) if senses else (None, ())
@@ -88,8 +91,7 @@ def convert_dataset(
             sample = _with_picture(sample, folder, taken)
             samples.append(_with_senses(sample, folder, copied, cameras) if senses else sample)
             done += 1
-            if progress is not None and (done == total or done % max(total // STEPS, 1) == 0):
-                progress("pictures", done, total)
+            tell(progress, "pictures", done, total)
         written.append(replace(part, samples=tuple(samples)))
     if beside is not None:
         _copy(beside, folder / CAMERAS)
@@ -131,8 +133,37 @@ def _copy(path: Path, target: Path) -> None:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         why = getattr(error, "strerror", None) or error
-        raise InputError(f"{path!s:.200}: cannot be read ({why}); is it there?") from None
+        raise InputError(f"{path!s:.200}: cannot be read ({why}); is it there? {CURE}") from None
     write_atomic(target, data)
+
+
+def _roots(data: str | os.PathLike[str], images_dir: Any) -> tuple[str, ...]:
+    """The folders that a user has named, without links; () for a word such as "synthetic"."""
+    root = os.path.expanduser(data)
+    if not os.path.exists(root):
+        return ()
+    named = [root if os.path.isdir(root) else os.path.dirname(os.path.abspath(root))]
+    named += [] if images_dir is None else [os.path.expanduser(images_dir)]
+    return tuple(os.path.realpath(folder) for folder in named)
+
+
+def _files(parts: Parts) -> dict[str, None]:
+    """All files that would be copied, each once."""
+    loads = (load for _, part in parts for s in part for load in (s.load, *s.modalities.values()))
+    return dict.fromkeys(path for load in loads if (path := path_of(load)) is not None)
+
+
+def _check_link(path: str, roots: Sequence[str]) -> None:
+    """:class:`InputError` where a link on the way leads out of the folders ``roots``."""
+    try:
+        absolute, real = os.path.abspath(path), os.path.realpath(path)
+    except ValueError:  # a zero byte in the name: there is no such file
+        return
+    if real != absolute and not any(real.startswith(os.path.join(root, "")) for root in roots):
+        raise InputError(
+            f"{path!s:.200}: is a link to {real:.200}, outside the data's folder, and is not copied; to allow"
+            f" it, say --images {os.path.dirname(real):.200} (in Python images_dir), or put the file there"
+        )
 
 
 def _with_senses(sample: Sample, folder: Path, copied: dict[str, Path], cameras: tuple[float, ...]) -> Sample:
@@ -153,7 +184,10 @@ def _with_senses(sample: Sample, folder: Path, copied: dict[str, Path], cameras:
                 _copy(Path(path), copied[path])
             modalities[name] = partial(load.func, str(copied[path]), *load.args[1:])
             continue
-        found = np.asarray(load())  # which says why where a file was refused
+        try:
+            found = np.asarray(load())  # which says why where a file was refused
+        except InputError as error:
+            raise InputError(f"{error}; {CURE}") from None
         if name == "sound":
             raise InputError(f"{sample.name}: its sound is in no file, and a COCO file names files: save it")
         if found.size and not 0 <= found.min() <= found.max() <= MAX_MM:

@@ -43,6 +43,7 @@ POINTS_NOTE = (
     " have an OKS of one half; AP also counts what is below. Methods without a finder were given the boxes."
     " A landmark that is left out counts as an error as large as the object."
 )
+GIVEN_LAST = ", methods that were given the boxes behind those that found them"
 
 _WORDS = {
     "ap": "COCO's average precision, mean over overlaps (IoU) of 0.50 to 0.95, objects of all sizes",
@@ -81,7 +82,8 @@ def score_finders(
 ) -> list[FinderScore]:
     """Figures of every finder, best AP first; all resample the same groups.
 
-    Where all gave points, these are judged, with errors by ``normalizer``; else boxes.
+    Where all gave points, these are judged, with errors by ``normalizer``; else boxes.  Methods that were
+    given the boxes had an easier task: they stand behind those that found them.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def score_finders(
         draws = _draws(judged, figures, codes)
         out.append(FinderScore(found.finder, found, judged, figures(judged), froc(outcomes), draws))
     head = _head(points).key
-    return sorted(out, key=lambda s: -np.nan_to_num(s.value[head], nan=-1))
+    return sorted(out, key=lambda s: (s.found.told, -np.nan_to_num(s.value[head], nan=-1)))
 
 
 def _gave_points(founds: Sequence[FoundBoxes]) -> bool:
@@ -174,8 +176,9 @@ def finder_rows(
         for name in score.value:
             numbers[name] = score.value[name]
             numbers[f"{name}_low"], numbers[f"{name}_high"] = score.interval(name, level, n_groups)
-        numbers["behind"] = score.value[head] - first.value[head] if score is not first else math.nan
-        gap = score.draws[head] - first.draws[head] if score is not first else np.zeros(0)
+        comparable = score is not first and score.found.told == first.found.told
+        numbers["behind"] = score.value[head] - first.value[head] if comparable else math.nan
+        gap = score.draws[head] - first.draws[head] if comparable else np.zeros(0)
         numbers["behind_low"], numbers["behind_high"] = _ends(gap, level, n_groups)
         numbers["time"], numbers["fit"] = score.found.time_ratio, score.found.fit_seconds
         size = score.found.model_bytes
@@ -225,6 +228,7 @@ def write_finders_report(
     rows = finder_rows(dataset, scores, families or {})
     own = columns_of(error_scale(dataset, normalizer)[0]) if points else COLUMNS
     columns, n_groups = shown_columns((*own, *COSTS), rows), len(set(dataset.groups.tolist()))
+    mixed = len({f.told for f in founds}) > 1
     n_objects = sum(not i.ignore for s in dataset for i in s.instances)
     notes = [
         "What was found was stored first and scored here. A crowd region counts for nothing.",
@@ -245,7 +249,7 @@ def write_finders_report(
         about=about_page({"data": dataset.name}, provenance or {}, []),
         title=f"{dataset.name}: {count(len(rows), 'method' if points else 'finder')} compared",
         facts=[count(len(dataset), "picture"), count(n_objects, "object"), count(n_groups, "group")],
-        caption="Best AP first; each figure with its 95 % interval over groups.",
+        caption=f"Best AP first{GIVEN_LAST * mixed}; each figure with its 95 % interval over groups.",
         unit="points",
         terms=[(c.title, f"{c.tip[:1].upper()}{c.tip[1:]}.") for c in columns],
         tips=abouts or {},
