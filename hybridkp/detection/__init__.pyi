@@ -2,6 +2,7 @@ from .boxes import BoxesGiven as BoxesGiven
 from .boxes_math import fuse_boxes as fuse_boxes
 from .channels import Cells as Cells
 from .fused import FusedFinder as FusedFinder
+from .judged import JudgedFinder as JudgedFinder
 from .ready_made import CascadeFinder as CascadeFinder
 from .ready_made import FaceNetFinder as FaceNetFinder
 from .ready_made import ReadyMadeFinder as ReadyMadeFinder

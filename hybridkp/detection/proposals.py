@@ -1,6 +1,6 @@
 """The second stage of a two-stage finder: others' boxes cut out, judged and corrected.
 
-NumPy and OpenCV only: the network that judges runs elsewhere.  Boxes (N, 4) come in, crops (N, S, S[, 3])
+NumPy and OpenCV only: a network that judges runs elsewhere.  Boxes (N, 4) come in, crops (N, S, S[, 3])
 go out, and boxes (N, 4) with logits (N,) come back.
 """
 
@@ -17,6 +17,7 @@ from ..imaging.images import to_grey
 from ..stats.calibration import probability
 from ..structures import Array, Finder
 from .boxes_math import corrected, suppress
+from .windows import WindowModel
 
 PROPOSALS = 40  #: of each finder, the best ones
 
@@ -61,6 +62,31 @@ class VerifiedReader:
 
     def find(self, ask: Ask, image: Array, boxes: Array, odds: Array, least: float) -> tuple[Array, Array]:
         """Boxes (N, 4) and probabilities (N,) of at least ``least``, best first."""
-        boxes, logits = self.judged(ask, image, boxes, odds)
-        score = probability(logits.astype(float), self.calibration)
-        return boxes[score >= least], score[score >= least]
+        return _sure(*self.judged(ask, image, boxes, odds), self.calibration, least)
+
+
+@dataclass(frozen=True)
+class JudgedReader:
+    """A learned window that judges boxes; ``calibration`` turns a logit into a probability."""
+
+    model: WindowModel
+    overlap: float
+    calibration: tuple[float, float]
+
+    def judged(self, image: Array, boxes: Array, odds: Array) -> tuple[Array, Array]:
+        """Corrected boxes (N, 4), best first, that no better one overlaps, and both log-odds' sum (N,)."""
+        boxes, _ = self.model.at(image, boxes)
+        boxes, raw = self.model.at(image, boxes)
+        slope, offset = self.model.calibration
+        logits = slope * raw + offset + odds
+        kept = suppress(boxes, logits, self.overlap)
+        return boxes[kept], logits[kept]
+
+    def find(self, image: Array, boxes: Array, odds: Array, least: float) -> tuple[Array, Array]:
+        """Boxes (N, 4) and probabilities (N,) of at least ``least``, best first."""
+        return _sure(*self.judged(image, boxes, odds), self.calibration, least)
+
+
+def _sure(boxes: Array, logits: Array, calibration: tuple[float, float], least: float) -> tuple[Array, Array]:
+    score = probability(logits.astype(float), calibration)
+    return boxes[score >= least], score[score >= least]

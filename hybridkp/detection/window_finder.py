@@ -18,13 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..imaging.geometry import flip_image
 from ..imaging.images import as_uint8
-from ..landmarks.trees import packed, packed_leaves
+from ..landmarks.trees import packed
 from ..metrics.boxes import box_overlap
 from ..structures import Array, InputError, Sample
 from .boxes_math import calibrating, corrections, objects_of
 from .channels import Cells
 from .fitting import calibrated
-from .windows import FIRST_TREES, WindowModel
+from .windows import FIRST_TREES, WindowModel, tree_mean
 
 HIT, PART, MISS = 0.5, 0.4, 0.3  #: overlap of an object's window; of one that teaches its box; of a negative
 PER_OBJECT = 3  #: windows that an object gives in a level, the best ones
@@ -117,7 +117,7 @@ class WindowFinder(BaseEstimator):
             raise InputError("no window shows background: give pictures that show more than the objects")
         model = self._learn(model, positives, negatives)
         for _ in range(self.n_rounds):
-            low = float(np.quantile(_raw(model, positives.rows), 0.02))
+            low = float(np.quantile(model.values(positives.rows), 0.02))
             found = _hard(model, taught, low, max(2, self.n_negatives // len(taught)))
             if not len(found):
                 break
@@ -201,7 +201,7 @@ class WindowFinder(BaseEstimator):
             return replace(model, linear=linear, regression=regression)
         trees = packed([tree.tree_ for tree in rule.estimators_], _leaf_values)
         model = replace(model, linear=np.zeros(0), trees=trees, regression=regression)
-        first = _tree_mean(trees, good, trees["root"][:FIRST_TREES])
+        first = tree_mean(trees, good, trees["root"][:FIRST_TREES])
         return replace(model, reject=float(np.quantile(first, 0.005)))
 
 
@@ -250,17 +250,6 @@ def _hard(model: WindowModel, samples: Sequence[Sample], low: float, most: int) 
 # --------------------------------------------------------------------------------------------
 # rules
 # --------------------------------------------------------------------------------------------
-
-
-def _raw(model: WindowModel, rows: Array) -> Array:
-    """(N,) raw values of rows."""
-    if model.trees:
-        return _tree_mean(model.trees, rows, model.trees["root"])
-    return np.asarray(rows @ model.linear[:-1] + model.linear[-1])
-
-
-def _tree_mean(trees: dict[str, Any], rows: Array, root: Array) -> Array:
-    return np.asarray(trees["value"][packed_leaves(trees, rows, root)].mean(1, dtype=float))
 
 
 def _leaf_values(tree: Any) -> dict[str, Array]:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from ..imaging.geometry import crop_matrix, warp
 from ..imaging.images import to_grey
-from ..landmarks.trees import checked_packed
+from ..landmarks.trees import checked_packed, packed_leaves
 from ..stats.calibration import probability
 from ..structures import Array, InputError, short_repr
 from .boxes_math import corrected, suppress, voted
@@ -23,6 +24,7 @@ from .channels import Cells
 
 MOST_ZOOM = 3.0  #: a picture is enlarged at most so much for its smallest objects
 CANDIDATES = 300  #: windows of a picture that are looked at more closely, the best ones
+AROUND = 2  #: cells around a window that is looked at alone, for their contrast
 FIRST_TREES = 8  #: that every window is shown to; the others are for those that pass
 
 
@@ -130,6 +132,26 @@ class WindowModel:
         order = np.argsort(-raws, kind="stable")[:CANDIDATES]
         return Windows(boxes[order], raws[order], np.concatenate(rows)[order])
 
+    def at(self, image: Array, boxes: Array) -> tuple[Array, Array]:
+        """Boxes (N, 4) as they are corrected, and raw values (N,), of a window laid on each."""
+        (h, w), n = self.window_hw, self.channels.cell_px
+        image = image if self.channels.color else to_grey(image)
+        side = np.sqrt(boxes[:, 2:].prod(1, keepdims=True) / (h * w))  # of a cell's share of the box
+        centre, shape = boxes[:, :2] + boxes[:, 2:] / 2, side * [w, h]
+        size, rows = ((h + 2 * AROUND) * n, (w + 2 * AROUND) * n), np.zeros((len(boxes), self.n_features))
+        for row, middle, cell in zip(rows, centre, side * self.context, strict=True):
+            seen = cell * [w + 2 * AROUND, h + 2 * AROUND]
+            crop = warp(image, crop_matrix([*(middle - seen / 2), *seen], size, 1.0), size)
+            row[:] = self.channels.cells(crop)[AROUND : AROUND + h, AROUND : AROUND + w].ravel()
+        change = rows @ self.regression[:-1] + self.regression[-1]
+        return corrected(np.concatenate([centre - shape / 2, shape], 1), change), self.values(rows)
+
+    def values(self, rows: Array) -> Array:
+        """(N,) raw values of rows (N, h * w * C)."""
+        if self.trees:
+            return tree_mean(self.trees, rows, self.trees["root"])
+        return np.asarray(rows @ self.linear[:-1] + self.linear[-1])
+
     def levels(self, image: Array) -> Iterator[Level]:
         """The pyramid, from the level in which the smallest object fills the window's box.
 
@@ -217,6 +239,11 @@ class WindowModel:
         size = side / self.context
         low = (corner + (side - size) / 2) / level.scale
         return np.concatenate([low, np.broadcast_to(size / level.scale, low.shape)], 1)
+
+
+def tree_mean(trees: dict[str, Any], rows: Array, root: Array) -> Array:
+    """(N,) mean of the trees that start at ``root`` (T,), of rows (N, D)."""
+    return np.asarray(trees["value"][packed_leaves(trees, rows, root)].mean(1, dtype=float))
 
 
 def _resized(cells: Array, size: tuple[int, int]) -> Array:

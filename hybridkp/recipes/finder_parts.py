@@ -71,6 +71,13 @@ _ROWS = (
     ),
     Row(
         "rule",
+        "judged",
+        ".detection:JudgedFinder",
+        "the last one, which slides a window, judges and corrects the others' boxes",
+        holds="members",
+    ),
+    Row(
+        "rule",
         "verify",
         ".deep:VerifiedFinder",
         "a small CNN judges and corrects the boxes",
@@ -94,6 +101,10 @@ FINDERS = Task(
         Listed("hog+forest", "gradient cells, extremely randomised trees slid over the pyramid"),
         Listed("fused(hog+svm,centernet)", "weighted box fusion of a classical and a deep finder"),
         Listed("tiles(centernet)", "a network that looks at a picture in overlapping tiles: small objects"),
+        Listed(
+            "judged(centernet,hog+svm)",
+            "the other way round: a network proposes, hog+svm judges and corrects",
+        ),
         Listed(
             "verify(hog+svm)", "two stages: hog+svm proposes, a small CNN judges and corrects (cf. R-CNN)"
         ),
