@@ -29,10 +29,11 @@ from hybridkp.structures import Dataset, InputError, Problem
 
 _NET = "centernet[input_px=160,max_epochs=10,epoch_pictures=240]"
 COMMON = ("hog+svm", _NET, f"fused(hog+svm,{_NET})", "verify(hog+svm)")
+_JUDGED = f"judged({_NET},hog+svm)"
 #: data set -> training pictures, evaluated pictures, finders besides COMMON
 SETS: dict[str, tuple[int, int, tuple[str, ...]]] = {
-    "scenes": (50, 40, ("hog+svm[fast=true]", "acf+svm", "hog+forest", "lbp-faces")),
-    "flies13": (40, 30, ()),
+    "scenes": (50, 40, ("hog+svm[fast=true]", "acf+svm", "hog+forest", "lbp-faces", _JUDGED)),
+    "flies13": (40, 30, (_JUDGED,)),
     "openfield4": (40, 26, ()),
     "coco_people": (60, 30, ()),
 }
