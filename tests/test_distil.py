@@ -12,7 +12,8 @@ from hybridkp.checks import make_problem
 from hybridkp.cli import main
 from hybridkp.deep import DirectNet, Schedule, teacher
 from hybridkp.detection import TopDown
-from hybridkp.landmarks import MeanShape
+from hybridkp.fusion import MirrorAverage, ShapeVote
+from hybridkp.landmarks import FastCascade, MeanShape
 from hybridkp.structures import InputError
 
 MARKS = ("left ring", "right ring", "left cross", "right cross", "disc")
@@ -107,3 +108,22 @@ def test_the_command_takes_a_teacher(tmp_path: Any, capsys: Any) -> None:
     assert kept.file == str(first) and kept.weight == 0.3 and kept.rows == tuple(range(20))
     assert main([*command, "--weight", "0.3"]) == 2
     assert "--weight needs --teacher MODEL" in capsys.readouterr().err
+
+
+def test_the_steps_of_a_chain_follow_another_start(tmp_path: Any) -> None:
+    problem = {"groups": DRAWN.groups, "flip": DRAWN.flip}
+    first = ShapeVote([("mean", MirrorAverage(MeanShape()))], guard=False)
+    chain = FastCascade(start=first, n_perturbations=2).fit(DRAWN.images, DRAWN.xy, **problem)
+    own = chain.predict(DRAWN.images)
+    moved = MeanShape().fit(DRAWN.images, DRAWN.xy + (2.0, 1.0))
+    made = recipes.with_start(chain, moved)
+    assert np.array_equal(recipes.with_start(chain, chain.start_.members_[0]).predict(DRAWN.images), own)
+    found = made.predict(DRAWN.images)
+    assert made.start_.members_ == [moved]
+    assert np.abs(found - own).max() > 0.1 and np.array_equal(chain.predict(DRAWN.images), own)
+    files.save_model(made, tmp_path / "made.hkp", {"landmarks": MARKS})
+    assert np.array_equal(files.load_model(tmp_path / "made.hkp").predict(DRAWN.images), found)
+    with pytest.raises(InputError, match="24 x 24 px"):
+        recipes.with_start(chain, MeanShape().fit(DRAWN.images[:, :24, :24], DRAWN.xy))
+    with pytest.raises(InputError, match="begins with one network"):
+        recipes.with_start(moved, moved)

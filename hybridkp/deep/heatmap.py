@@ -70,6 +70,16 @@ class HeatmapModule(nn.Module):
         """(B, K, S/s, S/s) probability maps, each summing to 1."""
         return self.as_maps(self.logits(pictures))
 
+    def mirrored_maps(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`maps` of pictures and of their mirror images, in which those of the latter are found.
+
+        Both go through as one batch.  A picture and its mirror image have one mean and one spread.
+        """
+        plain = standardise(pictures)
+        both = torch.cat([plain, plain @ reversal(plain)])
+        maps = self.as_maps(self.head(self.backbone(both)))
+        return maps[: len(plain)], maps[len(plain) :]
+
     def as_maps(self, logits: Tensor) -> Tensor:
         if self.heights:
             heights = torch.relu(logits) + 1e-6
@@ -89,24 +99,20 @@ class HeatmapModule(nn.Module):
 class MirroredModule(nn.Module):
     """A network's maps of the picture and of its mirror image, mirrored back, averaged and then read.
 
-    Both pictures go through as one batch.  Mirroring is written as a product with a permutation, which
-    every ONNX engine runs and which is exact.
+    Mirroring is written as a product with a permutation, which every ONNX engine runs and which is exact.
     """
 
-    relabel: Tensor
+    flip: Tensor
 
     def __init__(self, net: HeatmapModule, flip: Sequence[int]) -> None:
         super().__init__()
         self.net = net
-        self.register_buffer("relabel", torch.eye(len(flip))[torch.as_tensor(flip)])
+        self.register_buffer("flip", torch.as_tensor(flip))
 
     def maps(self, pictures: Tensor) -> Tensor:
         """(B, K, S/s, S/s) probability maps, each summing to 1."""
-        n = len(pictures)
-        both = self.net.maps(torch.cat([pictures, pictures @ _reversal(pictures)]))
-        plain, other = both[:n], both[n:]
-        other = (self.relabel.to(other.dtype) @ other.flatten(2)).view_as(other)
-        return (plain + other @ _reversal(other)) / 2
+        plain, other = self.net.mirrored_maps(pictures)
+        return (plain + other.index_select(1, self.flip) @ reversal(other)) / 2
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         return self.net.read(self.maps(pictures))
@@ -140,7 +146,7 @@ class ScoreMaps(nn.Module):
         return maps
 
 
-def _reversal(maps: Tensor) -> Tensor:
+def reversal(maps: Tensor) -> Tensor:
     """(w, w) permutation that turns the last axis of (B, C, h, w) around."""
     return torch.eye(int(maps.shape[-1]), dtype=maps.dtype, device=maps.device).flip(0)
 

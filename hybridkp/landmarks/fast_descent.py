@@ -70,14 +70,13 @@ def channel_maps(frame: Array, n_orientations: int, sigmas: Sequence[float]) -> 
     normalising the finished descriptor.
     """
     border = cv2.BORDER_REPLICATE
-    gx = cv2.Sobel(frame, cv2.CV_32F, 1, 0, ksize=1, borderType=border)
-    gy = cv2.Sobel(frame, cv2.CV_32F, 0, 1, ksize=1, borderType=border)
-    magnitude = np.sqrt(gx * gx + gy * gy)  # cv2.magnitude's last bit depends on where the arrays lie
-    contrast = cv2.blur(magnitude, (CONTRAST_PX, CONTRAST_PX), borderType=border)
-    contrast = contrast + np.float32(NOISE)
-    for plane in (gx, gy, magnitude):
-        plane /= contrast
-    channels = cv2.merge([gx, gy, magnitude]).reshape(-1, 3) @ directions(n_orientations)
+    planes = np.empty((3, *frame.shape), np.float32)
+    gx, gy, magnitude = planes
+    cv2.Sobel(frame, cv2.CV_32F, 1, 0, gx, ksize=1, borderType=border)
+    cv2.Sobel(frame, cv2.CV_32F, 0, 1, gy, ksize=1, borderType=border)
+    np.sqrt(gx * gx + gy * gy, out=magnitude)  # cv2.magnitude's last bit depends on where the arrays lie
+    planes /= cv2.blur(magnitude, (CONTRAST_PX, CONTRAST_PX), borderType=border) + np.float32(NOISE)
+    channels = planes.reshape(3, -1).T @ directions(n_orientations)
     cv2.threshold(channels, 0, 0, cv2.THRESH_TOZERO, dst=channels)  # ten times as quick as np.maximum
     current, shrink, variance, out = channels.reshape(*frame.shape, n_orientations), 1, 0.0, []
     for sigma in sigmas:

@@ -29,4 +29,5 @@ from .settings import with_parameters as with_parameters
 from .settings import with_presence as with_presence
 from .settings import with_pretrained as with_pretrained
 from .settings import with_settings as with_settings
+from .settings import with_start as with_start
 from .settings import with_teacher as with_teacher

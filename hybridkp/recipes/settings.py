@@ -6,6 +6,7 @@ nothing is fitted.
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -105,6 +106,40 @@ def with_teacher(
     if not any(name.split("__")[-1] == "teacher" for name in estimator.get_params(deep=True)):
         raise InputError("nothing in this method can be taught: heatmap can, or direct")
     return with_parameters(estimator, {"teacher": teacher(file, landmarks, weight=weight, margin=margin)})
+
+
+def with_start(chain: Any, start: Any) -> Any:
+    """A copy of a fitted chain whose steps follow another fitted start in place of its network's.
+
+    The steps stay as they were fitted, behind the chain's own network and its ``flip``, if it has one: for a
+    network that learned from the chain, and errs no more than the chain's own.
+
+    Raises
+    ------
+    InputError
+        For a chain that begins with no network, or with several detectors, and for a start of other crops.
+    """
+    from ..deep import HeatmapNet
+    from ..fusion import MirrorAverage
+
+    if isinstance(chain, HeatmapNet | MirrorAverage):
+        if tuple(chain.size_hw_) != tuple(start.size_hw_):
+            sizes = " and ".join("{} x {}".format(*each.size_hw_) for each in (chain, start))
+            raise InputError(f"the chain's crops and the new start's differ: {sizes} px")
+        return start
+    made, fitted = copy.copy(chain), vars(chain)
+    if len(fitted.get("members_", ())) == 1:
+        made.members_ = [with_start(chain.members_[0], start)]
+        made.members, made.kept_ = [("start", *made.members_)], [0]
+        return made
+    name = next((name for name in ("start", "detector") if f"{name}_" in fitted), None)
+    if name is None:
+        raise InputError(
+            f"{type(chain).__name__}: a chain begins with one network, as heatmap:flip:shape:sdm"
+        )
+    own = with_start(fitted[f"{name}_"], start)
+    vars(made).update({name: own, f"{name}_": own})
+    return made
 
 
 def with_presence(estimator: Any, name: str) -> tuple[Any, str]:

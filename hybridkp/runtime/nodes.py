@@ -24,6 +24,7 @@ Node = dict[str, Any]
 Run = Callable[[Array], tuple[Array, Array]]  #: crop (H, W) or BGR (H, W, 3), uint8 -> (K, 2), (K,)
 Combine = Callable[[Array, Array], tuple[Array, Array]]  #: (M, 1, K, 2), (M, 1, K) -> (1, K, 2), (1, K)
 
+SCORELESS = "scoreless"  #: in a node whose scores nobody reads: it need not work them out
 ROOMS = ("deep", "detection", "fusion", "landmarks")  #: whose folders ``nodes`` are looked into
 _PACKAGE = __name__.split(".")[0]
 
@@ -53,6 +54,12 @@ def build(node: Node, engine: str = "auto") -> Any:
         raise InputError(f"holds a node of kind {str(kind)[:30]!r}, which this hybridkp cannot run: update")
     room, name = kind.split(".")
     return import_module(f"{_PACKAGE}.{room}.nodes.{name}").make(node, engine)
+
+
+def build_start(node: Node, engine: str) -> Callable[[Array], Array]:
+    """The points alone of a node, (K, 2), for a step that begins at them."""
+    run = build({**node, SCORELESS: True}, engine)
+    return lambda picture: run(picture)[0]
 
 
 def told(run: Run, picture: Array) -> Prediction:

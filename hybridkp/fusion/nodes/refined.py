@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ...runtime.nodes import Node, Run, build
+from ...runtime.nodes import Node, Run, build, build_start
 from ...structures import Array
 
 
 def make(node: Node, engine: str) -> Run:
-    detector, refine = build(node["detector"], engine), build(node["refiner"], engine)
+    start, refine = build_start(node["detector"], engine), build(node["refiner"], engine)
 
     def run(picture: Array) -> tuple[Array, Array]:
-        found: tuple[Array, Array] = refine(picture, detector(picture)[0])
+        found: tuple[Array, Array] = refine(picture, start(picture))
         return found
 
     return run

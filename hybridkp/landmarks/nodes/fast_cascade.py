@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from ...imaging.images import to_grey
-from ...runtime.nodes import Node, Run, build, on_planes
+from ...runtime.nodes import Node, Run, build_start, on_planes
 from ...runtime.values import array, number, whole
 from ...structures import Array
 from .. import fast_descent
 
 
 def make(node: Node, engine: str) -> Run:
-    start, mean = build(node["start"], engine), array(node["mean"], -1, 2)
+    start, mean = build_start(node["start"], engine), array(node["mean"], -1, 2)
     n_orientations = whole(node, "n_orientations", 2, 64)
     rings = [
         (number(r, 0, 1000), int(number(n, 1, 1000)), number(sigma, 0.01, 100))
@@ -44,6 +44,6 @@ def make(node: Node, engine: str) -> Run:
         maps = None
         if ask is not None:
             maps = np.ascontiguousarray(np.moveaxis(ask(picture)[0][0], 0, -1)), stride
-        return fast_descent.descend(to_grey(picture), start(picture)[0], stages, reader, curve, maps)
+        return fast_descent.descend(to_grey(picture), start(picture), stages, reader, curve, maps)
 
     return run
