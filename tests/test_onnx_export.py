@@ -17,12 +17,13 @@ pytest.importorskip("torch")
 
 import onnx
 
-from hybridkp import cli, fusion, runtime
+from hybridkp import cli, datasets, fusion, runtime
 from hybridkp.checks import make_problem
 from hybridkp.deep import CNNRefiner, DirectNet, HeatmapFeatures, HeatmapNet
 from hybridkp.descriptors import HOG, SIFT
-from hybridkp.evaluate import int8_model
+from hybridkp.evaluate import exported_figures, int8_model, make_crops
 from hybridkp.files import save_model
+from hybridkp.imaging.crops import to_picture
 from hybridkp.landmarks import (
     CascadedRegressor,
     FastCascade,
@@ -33,6 +34,7 @@ from hybridkp.landmarks import (
     PatchDetector,
     WithPresence,
 )
+from hybridkp.metrics import nme, normalizer_lengths
 from hybridkp.runtime import export_onnx
 from hybridkp.runtime.builder import Complex, Graph, Tensor, declared
 from hybridkp.structures import InputError
@@ -318,6 +320,24 @@ def trained(faces):
     crops = make_crops(faces, (64, 64))
     net = HeatmapNet(input_px=64, schedule=HeatmapNet.default_schedule(**{**SMALL, "epoch_pictures": 64}))
     return net.fit(crops.images, crops.xy, groups=crops.groups)
+
+
+def test_the_card_says_how_good_the_file_is(tmp_path, capsys, faces, monkeypatch):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: faces)
+    crops = make_crops(faces, (64, 64), 1.5)
+    model = MeanShape().fit(crops.images[:9], crops.xy[:9])
+    save_model(model, tmp_path / "m.hkp", {"margin": 1.5, "trained_on": "toy", "data_license": "none"})
+    files = [str(tmp_path / name) for name in ("m.hkp", "m.onnx")]
+    assert cli.main(["export", files[0], "-o", files[1], "--judge", "synthetic"]) == 0
+    card = {p.key: p.value for p in onnx.load(files[1]).metadata_props}
+    assert card["hybridkp.figures"] in capsys.readouterr().out
+    truth = np.stack([sample.instances[0].xy for sample in faces.samples])
+    lengths = normalizer_lengths(truth, faces.normalizer, crops.boxes)
+    error = nme(truth, to_picture(crops.matrix, model.predict(crops.images)), lengths)
+    assert f"NME, % {100 * np.nanmean(error):.2f} [" in card["hybridkp.figures"]
+    assert "40 objects" in card["hybridkp.figures"] and card["hybridkp.data_license"] == "none"
+    with pytest.raises(InputError, match="has 20 landmarks, the model 5"):
+        exported_figures(fitted("mean-shape"), faces)
 
 
 def test_8_bits_are_small_and_judged_on_other_groups(tmp_path, faces, trained):

@@ -98,4 +98,4 @@ def test_a_model_says_what_it_was_trained_on(tmp_path: Path):
     train(MeanShape(), Problem(TRAIN, size_hw=(32, 40), margin=1.1), tmp_path / "m.hkp", name="mean")
     meta = read_meta(tmp_path / "m.hkp")
     assert (meta["size_hw"], meta["margin"], meta["modalities"]) == ([32, 40], 1.1, ["image"])
-    assert meta["trained_on"] == "train"
+    assert (meta["trained_on"], meta["data_license"]) == ("train", "not stated")

@@ -18,6 +18,7 @@ EXAMPLES = """\
   hybridkp export faces.hkp -o faces.onnx --picture any
   hybridkp export finder_and_faces.hkp -o faces.onnx --picture 480x640
   hybridkp export faces.hkp -o faces8.onnx --int8 --calibrate faces68
+  hybridkp export faces.hkp -o faces.onnx --judge faces68
 In Python then: hybridkp.runtime.load("faces.hkr").detect(image, box), without torch and scikit-learn.
 An .onnx file takes crops, "image" (B, 3, H, W) float32 BGR, and gives "xy" (B, K, 2) and "score" (B, K).
 With --picture it takes "picture" (3, H, W) and "boxes" (N, 4); a model with a finder finds them itself."""
@@ -54,6 +55,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate", metavar="DATA", help=f"--int8: pictures like those in use, labelled; {DATA}"
     )
+    parser.add_argument(
+        "--judge", metavar="DATA", help=f"write the error on these pictures into the file; {DATA}"
+    )
     reader_options(parser)
 
 
@@ -68,6 +72,7 @@ def picture_size(text: str) -> tuple[int, int] | str:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..datasets import load_dataset, split_names
     from ..files import load_model, read_meta
     from ..runtime import export_runtime
 
@@ -76,20 +81,27 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out}: --opencv, --pixels, --picture are for .onnx files: give -o model.onnx")
     if args.maps and not args.opencv:
         raise InputError("--maps is for cv2.dnn.KeypointsModel: give --opencv too")
-    if reading(args) and not args.calibrate:
-        raise InputError(f"{args.model}: options of the data, such as --images, are for --calibrate DATA")
+    if reading(args) and not args.calibrate and not args.judge:
+        raise InputError(
+            f"{args.model}: options of the data, such as --images, are for --calibrate and --judge DATA"
+        )
     if args.int8 != bool(args.calibrate):
         raise InputError("--int8 and --calibrate DATA go together: 8 bits are set, and judged, on pictures")
     model, meta = load_model(args.model), read_meta(args.model)
     kind = type(model).__name__
+    margin = float(meta.get("margin", MARGIN))
     try:
         if args.int8:
-            from ..datasets import load_dataset
             from ..evaluate import int8_model
 
-            data = load_dataset(args.calibrate, **reading(args))
-            model, said = int8_model(model, data, float(meta.get("margin", MARGIN)))
+            model, said = int8_model(model, load_dataset(args.calibrate, **reading(args)), margin)
             print(said)
+        if args.judge:
+            from ..evaluate import exported_figures
+
+            part = "val" if "val" in split_names(args.judge) else None
+            meta["figures"] = exported_figures(model, load_dataset(args.judge, part, **reading(args)), margin)
+            print(meta["figures"])
         if graph:
             from ..runtime import export_onnx
 

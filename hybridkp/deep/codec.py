@@ -35,12 +35,17 @@ def encode(xy: Tensor, size_hw: tuple[int, int], sigma: float, stride: int = 1) 
 
 def decode(maps: Tensor, stride: int = 1) -> tuple[Tensor, Tensor]:
     """Maps (B, K, h, w) to their expectation (B, K, 2), and their variance (B, K) in map px squared."""
-    height, width = (int(v) for v in maps.shape[-2:])
-    x, y = axis(width, maps.device).to(maps.dtype), axis(height, maps.device).to(maps.dtype)
-    over_x, over_y = maps.sum(-2), maps.sum(-1)
-    at_x, at_y = _expectation(over_x, x), _expectation(over_y, y)
-    variance = _variance(over_x, at_x, x) + _variance(over_y, at_y, y)
-    return _point(at_x, at_y, stride), variance
+    h, w = (int(n) for n in maps.shape[-2:])
+    over_x = [(1.0, float(x), float(x * x)) for x in range(w)]
+    over_y = [of for y in map(float, range(h)) for of in ((0.0, y, y * y), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))]
+    tables = (torch.tensor(t, device=maps.device, dtype=maps.dtype) for t in (over_x, over_y))
+    rows = maps @ next(
+        tables
+    )  # of each row its sum, and those of x and of x^2: engines are quick at products
+    moments = rows.flatten(2) @ next(tables)
+    xy = moments[..., :2]
+    variance = (moments[..., 2:] - (xy * xy).sum(-1, keepdim=True)).squeeze(-1).clamp_min(0)
+    return (xy if stride == 1 else rescale(xy, stride)), variance
 
 
 def decode_mode(maps: Tensor, stride: int = 1) -> tuple[Tensor, Tensor]:

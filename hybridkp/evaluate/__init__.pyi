@@ -25,6 +25,7 @@ from .found_boxes import found_too as found_too
 from .found_boxes import moved_too as moved_too
 from .found_boxes import rebox_of as rebox_of
 from .fused_rows import fuse_rows as fuse_rows
+from .int8 import exported_figures as exported_figures
 from .int8 import int8_model as int8_model
 from .judging import evaluate as evaluate
 from .problem import Problem as Problem

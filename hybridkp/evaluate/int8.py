@@ -1,7 +1,7 @@
-"""8-bit networks that are as good as the ones that they come from, or a refusal.
+"""What is exported, judged on labelled pictures: the figures of a model card, and 8 bits or a refusal.
 
-Half of the groups of a data set calibrate, the other half judges; a model and labelled pictures go in, a
-model for the exporters comes out.  What is quantised, and how, is in :mod:`hybridkp.runtime.int8`.
+For 8 bits half of the groups of a data set calibrate, the other half judges; a model and labelled pictures go
+in, a model for the exporters comes out.  What is quantised, and how, is in :mod:`hybridkp.runtime.int8`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.export import fitted_node
+from ..datasets import info
+from ..imaging.crops import to_picture
+from ..metrics import metrics_for
+from ..metrics.metric import objects_of
+from ..runtime.export import crops_node, fitted_node
 from ..runtime.nodes import Run, build
 from ..runtime.values import PICTURES, WHOLE
 from ..stats import bootstrap_interval
@@ -91,3 +95,30 @@ def _errors(run: Run, crops: Crops, rows: Array) -> Array:
     found = np.stack([run(crop)[0] for crop in crops.images[rows]])
     away: Array = np.linalg.norm(found - crops.xy[rows], axis=-1)
     return np.nanmean(away, axis=1)
+
+
+def exported_figures(model: Any, data: Dataset, margin: float = MARGIN) -> str:
+    """The leading figure of what the exporters write, on labelled pictures that it was not trained on.
+
+    Parameters
+    ----------
+    model : a fitted detector of crops that can be exported, or what :func:`int8_model` gives
+
+    Returns
+    -------
+    str
+        The mean with its 95 % interval over groups, of how many objects, and what errors are divided by.
+    """
+    (h, w), run = model.size_hw_, build(crops_node(model))
+    crops = make_crops(data, (int(h), int(w)), margin)
+    found = to_picture(crops.matrix, np.stack([run(crop)[0] for crop in crops.images]))
+    if found.shape[1] != len(data.landmarks):
+        raise InputError(f"{data.name} has {len(data.landmarks)} landmarks, the model {found.shape[1]}")
+    metric = metrics_for(data)[0]
+    objects = objects_of(data, list(zip(crops.sample.tolist(), crops.instance.tolist(), strict=True)))
+    mean = bootstrap_interval(metric.scale * metric(objects.predicted_by(found)), crops.groups)
+    value, low, high = (f"{v:.{metric.digits}f}" for v in (mean.value, mean.low, mean.high))
+    return (
+        f"{metric.heading} {value} [{low}, {high}] on {data.name}: {mean.n} objects in {mean.n_groups}"
+        f" groups, errors divided by {info.normalizer_text(data)}"
+    )

@@ -172,6 +172,7 @@ def model_meta(problem: Problem, method: str) -> dict[str, Any]:
         "margin": problem.margin,
         "modalities": [name for name in problem.modalities if name != TICKETS],
         "trained_on": train.name,
+        "data_license": train.licence or "not stated",
     }
 
 

@@ -11,6 +11,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sklearn.base import clone
+
 from ..structures import InputError
 from .listing import canonical
 from .make import make
@@ -127,18 +129,17 @@ def with_start(chain: Any, start: Any) -> Any:
             sizes = " and ".join("{} x {}".format(*each.size_hw_) for each in (chain, start))
             raise InputError(f"the chain's crops and the new start's differ: {sizes} px")
         return start
-    made, fitted = copy.copy(chain), vars(chain)
-    if len(fitted.get("members_", ())) == 1:
+    made, held = copy.copy(chain), vars(chain)
+    if len(held.get("members_", ())) == 1:
         made.members_ = [with_start(chain.members_[0], start)]
-        made.members, made.kept_ = [("start", *made.members_)], [0]
+        made.members, made.kept_ = [("start", clone(made.members_[0]))], [0]
         return made
-    name = next((name for name in ("start", "detector") if f"{name}_" in fitted), None)
+    name = next((name for name in ("start", "detector") if f"{name}_" in held), None)
     if name is None:
-        raise InputError(
-            f"{type(chain).__name__}: a chain begins with one network, as heatmap:flip:shape:sdm"
-        )
-    own = with_start(fitted[f"{name}_"], start)
-    vars(made).update({name: own, f"{name}_": own})
+        kind = type(chain).__name__
+        raise InputError(f"{kind}: a chain begins with one network, as heatmap:flip:shape:sdm")
+    own = with_start(held[f"{name}_"], start)
+    vars(made).update({name: clone(own), f"{name}_": own})
     return made
 
 

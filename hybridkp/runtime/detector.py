@@ -5,14 +5,12 @@ Reading builds arrays and ONNX sessions from known kinds of node (``nodes.py``);
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
 
-from ..files.arrays import load_arrays
 from ..files.graphs import engine_used
 from ..files.zipped import file_bytes, members
 from ..imaging.crops import crop_scale, is_outside, predict_in_box
@@ -42,6 +40,10 @@ def load(path: str | os.PathLike[str], engine: str = "auto") -> RuntimeDetector 
 
 def _detector(data: bytes, engine: str, path: str) -> RuntimeDetector | RuntimePictureDetector:
     """The detector of a runtime file's bytes; ``path`` is for complaints."""
+    import json  # not before a file is read: an application's import waits for it
+
+    from ..files.arrays import load_arrays
+
     try:
         parts = members(data)
     except Exception:  # zipfile raises half a dozen kinds on damaged files

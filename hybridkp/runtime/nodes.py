@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..files.graphs import open_graph
@@ -93,7 +94,7 @@ def planes(picture: Array, channels: int) -> Array:
         return to_grey(picture)[None, None].astype(np.float32)
     if picture.ndim == 2:
         picture = np.repeat(picture[..., None], channels, 2)
-    return np.ascontiguousarray(np.moveaxis(picture, 2, 0)[None], np.float32)
+    return np.array(cv2.split(picture), np.float32)[None]
 
 
 def combination(node: Node, engine: str, rule_of: Callable[[Node, int], Combine]) -> Run:
