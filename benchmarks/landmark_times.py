@@ -10,6 +10,9 @@ that cannot be exported.  With --int8 the exported networks run a second time wi
 8 bits, calibrated on pictures of the training part.  With --judge each of them, the base apart, is also
 asked about every object of the evaluated part, and its NME is stored beside its time.
 
+Stored beside the whole are two pieces of it, the crop alone and the networks alone; what is left is all other
+parts, and what one piece leaves of the cache for the next.
+
 The limit: the multiply-adds of a method's networks at the rate that the same engine reaches in a large
 product of matrices, float32 or 8 bits, in the same run.  What is above it is decoding, the crop, and all
 parts that are no networks.
@@ -32,6 +35,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +50,15 @@ from hybridkp import datasets, runtime
 from hybridkp.evaluate import file_name, make_crops
 from hybridkp.evaluate.int8 import ExportedTree
 from hybridkp.files import load_model, read_meta, write_atomic
+from hybridkp.files.graphs import open_graph
 from hybridkp.files.onnx_check import multiply_adds
-from hybridkp.imaging.crops import predict_in_box
+from hybridkp.imaging.crops import cut, predict_in_box
+from hybridkp.imaging.geometry import crop_matrix
 from hybridkp.memory.threads import limit_threads
 from hybridkp.metrics.landmarks import nme, normalizer_lengths
 from hybridkp.runtime.export import crops_node
 from hybridkp.runtime.int8 import in_8_bits, n_networks
+from hybridkp.runtime.nodes import planes
 from hybridkp.structures import Dataset, InputError
 
 WARM_UP = 5  # rounds
@@ -103,16 +110,20 @@ def _estimator(model: Any, meta: dict[str, Any]) -> Call:
 Trees = dict[str, tuple[dict[str, Any], Path]]  #: method -> what is exported, and whose file it comes from
 
 
-def trees(paths: Sequence[Path], crops: Any = None) -> Trees:
-    """Of all models that can be exported; with ``crops`` (B, H, W, 3) of their networks in 8 bits."""
+def trees(paths: Sequence[Path], some: Dataset | None = None) -> Trees:
+    """Of all models that can be exported; with ``some`` pictures of their networks in 8 bits."""
     out: Trees = {}
     for path, name in names_of(paths).items():
+        model, meta = load_model(path), read_meta(path)
         try:
-            tree = crops_node(load_model(path))
+            tree = crops_node(model)
         except InputError:
             continue
-        if crops is None or n_networks(tree):
-            out[name] = (tree if crops is None else in_8_bits(tree, crops)), path
+        if some is None:
+            out[name] = tree, path
+        elif n_networks(tree):
+            crops = make_crops(some, tuple(model.size_hw_), float(meta["margin"])).images
+            out[name] = in_8_bits(tree, crops), path
     return out
 
 
@@ -124,6 +135,31 @@ def detectors(found: Trees, folder: Path) -> dict[tuple[str, str], Call]:
         exported = runtime.export_runtime(small, file, read_meta(path))
         out[name, BITS] = runtime.load(exported, "onnxruntime").detect
     return out
+
+
+def pieces(found: Trees, how: str) -> dict[tuple[str, str], Call]:
+    """(method, piece) -> call: its crop alone, and its networks alone, with the conversion of their crop."""
+    out: dict[tuple[str, str], Call] = {}
+    for name, (tree, path) in found.items():
+        size, margin, nets = tuple(load_model(path).size_hw_), float(read_meta(path)["margin"]), []
+        for graph in graphs(tree):
+            declared = onnx.load_from_string(graph).graph
+            shape = [d.dim_value for d in declared.input[0].type.tensor_type.shape.dim]
+            outputs = [o.name for o in declared.output]
+            crop = np.zeros((*shape[2:], 3), np.uint8)
+            nets.append((open_graph(graph, "onnxruntime", ["image"], outputs), crop, shape[1]))
+        if nets:
+            out[name, f"{how}: crop"] = partial(_cut, size=size, margin=margin)
+            out[name, f"{how}: networks"] = partial(_ask, nets)
+    return out
+
+
+def _cut(image: Any, box: Any, size: tuple[int, int], margin: float) -> Any:
+    return cut(image, crop_matrix(box, size, margin), size)
+
+
+def _ask(nets: Sequence[Any], image: Any, box: Any) -> Any:
+    return [ask(planes(crop, channels)) for ask, crop, channels in nets]
 
 
 def graphs(node: Any) -> Iterator[bytes]:
@@ -227,13 +263,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder, limit_threads(1):
         calls = contenders(paths, Path(folder), args.engines)
-        small: Trees = {}
+        plain, small = trees(paths), {}
+        parts = pieces(plain, "runtime, onnxruntime") if "onnxruntime" in args.engines else {}
         if args.int8:
             some = datasets.thin(datasets.load_dataset(args.data, "train"), CALIBRATING)
-            small = trees(paths, make_crops(some).images)
+            small = trees(paths, some)
             calls |= detectors(small, Path(folder))
-        took, rates = measure(calls, objects, args.rounds), machine_rates()
-        found = rows_of(took, args.base, costs(trees(paths), small), rates)
+            parts |= pieces(small, BITS)
+        took, rates = measure(calls | parts, objects, args.rounds), machine_rates()
+        found = rows_of({name: took[name] for name in calls}, args.base, costs(plain, small), rates)
+        for row in found:
+            for piece in ("crop", "networks"):
+                if (row["method"], f"{row['how']}: {piece}") in took:
+                    row[f"{piece}_ms"] = _quarters(took[row["method"], f"{row['how']}: {piece}"])
         for row in found if args.judge else ():
             if row["method"] != args.base:
                 errors = judge(calls[row["method"], row["how"]], data, crops)

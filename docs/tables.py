@@ -355,9 +355,10 @@ def times(name: str, errors: str) -> str:
         low, middle, high = row["ratio"]
         cells = [f"`{row['method']}`", "8 bits" if quick else "float32" if "limit_ms" in row else DASH, error]
         cells += [f"{row['ms'][1]:.2f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"]
+        cells += [f"{row[key][1]:.2f}" if key in row else DASH for key in ("crop_ms", "networks_ms")]
         if "limit_ms" in row:
             cells += [f"{row['limit_ms']:.2f}", f"{row['bytes'] / 1e6:.1f}"]
-        lines.append([*cells, *[DASH] * (7 - len(cells))])
+        lines.append([*cells, *[DASH] * (9 - len(cells))])
     headings = ["method", "networks in", run.head.heading, "ms", f"ms / {facts['base']}"]
     rates = ", ".join(
         f"{rate / 1e9:.0f} in {kind}" for kind, rate in facts["multiply_adds_per_second"].items()
@@ -369,7 +370,7 @@ def times(name: str, errors: str) -> str:
     told += (
         f" {facts['onnxruntime']}, OpenCV {facts['opencv']}; `python benchmarks/landmark_times.py --int8`;"
     )
-    headings += ["limit, ms", "networks, MB"]
+    headings += ["crop, ms", "networks, ms", "limit, ms", "networks, MB"]
     return f"{markdown(headings, lines, (0, 1))}\n\n{told} [every value](results/{name}.json).*"
 
 
