@@ -36,15 +36,15 @@ def encode(xy: Tensor, size_hw: tuple[int, int], sigma: float, stride: int = 1) 
 def decode(maps: Tensor, stride: int = 1) -> tuple[Tensor, Tensor]:
     """Maps (B, K, h, w) to their expectation (B, K, 2), and their variance (B, K) in map px squared."""
     h, w = (int(n) for n in maps.shape[-2:])
-    over_x = [(1.0, float(x), float(x * x)) for x in range(w)]
-    over_y = [of for y in map(float, range(h)) for of in ((0.0, y, y * y), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))]
+    x, y = ([i - (n - 1) / 2 for i in range(n)] for n in (w, h))  # small squares round less
+    over_x = [(1.0, i, i * i) for i in x]
+    over_y = [of for i in y for of in ((0.0, i, i * i), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))]
     tables = (torch.tensor(t, device=maps.device, dtype=maps.dtype) for t in (over_x, over_y))
-    rows = maps @ next(
-        tables
-    )  # of each row its sum, and those of x and of x^2: engines are quick at products
+    rows = maps @ next(tables)  # of each row its sum, and those of x and of x^2
     moments = rows.flatten(2) @ next(tables)
-    xy = moments[..., :2]
-    variance = (moments[..., 2:] - (xy * xy).sum(-1, keepdim=True)).squeeze(-1).clamp_min(0)
+    off = moments[..., :2]
+    variance = (moments[..., 2:] - (off * off).sum(-1, keepdim=True)).squeeze(-1).clamp_min(0)
+    xy = off + torch.tensor([-x[0], -y[0]], device=maps.device, dtype=maps.dtype)
     return (xy if stride == 1 else rescale(xy, stride)), variance
 
 
@@ -95,8 +95,9 @@ def _point(at_x: Tensor, at_y: Tensor, stride: int) -> Tensor:
 
 
 def _variance(over: Tensor, mean: Tensor, axis: Tensor) -> Tensor:
-    """(B, K), not negative."""
-    return (_expectation(over, axis * axis) - mean * mean).squeeze(-1).clamp_min(0)
+    """(B, K) of shares (B, K, n); around the mean: a difference of squares loses digits that scores need."""
+    off = axis - mean
+    return _expectation(over, off * off).squeeze(-1)
 
 
 def _windowed(maps: Tensor, at_x: Tensor, at_y: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
