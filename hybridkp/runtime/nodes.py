@@ -13,11 +13,10 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..files.graphs import open_graph
-from ..imaging.images import to_grey
+from ..imaging.images import planes_of, to_grey
 from ..structures import Array, InputError, Prediction, Tells, supports
 from .values import whole
 
@@ -94,7 +93,7 @@ def planes(picture: Array, channels: int) -> Array:
         return to_grey(picture)[None, None].astype(np.float32)
     if picture.ndim == 2:
         picture = np.repeat(picture[..., None], channels, 2)
-    return np.array(cv2.split(picture), np.float32)[None]
+    return planes_of(picture)[None]
 
 
 def combination(node: Node, engine: str, rule_of: Callable[[Node, int], Combine]) -> Run:
