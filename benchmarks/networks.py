@@ -3,7 +3,8 @@
 Every network is trained on the same crops with the same schedule, which follows the clock: a network that
 is twice as fast sees twice as many pictures.  The clock is the processor time of one thread, so that other
 jobs of the machine do not count.  Nothing is chosen on the evaluated part: all parameters are defaults.
-A killed run goes on where it stopped, and a finished one only measures and publishes.
+A killed run goes on where it stopped, and a finished one only measures and publishes.  ``--folds`` leaves out
+groups (pictures, where there are none) of both parts together in turn, for sets with few of them in ``val``.
 
 Published (see ``publish_results.py``): each object's figure, and for each network its weights, the
 multiply-adds of one picture (counted in the exported graph), the size of the model file, and how many times
@@ -14,6 +15,8 @@ examples:
   python benchmarks/networks.py --seconds 300 --out runs/networks -o docs/results/networks_faces68.json
   python benchmarks/networks.py --compare losses --seconds 40 -o docs/results/losses_faces68.json
   python benchmarks/networks.py --compare fusions --seconds 40 -o docs/results/fusions_faces68.json
+  python benchmarks/networks.py --compare equal-ms --seeds 0,1,2 --seconds 100
+  python benchmarks/networks.py --set mouse17 --folds 3 --seconds 30
   python benchmarks/networks.py --methods "heatmap,hourglass[stacks=1],pyramid[fusion=convgru]"
   python benchmarks/networks.py --quick
 """
@@ -25,6 +28,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -35,6 +39,7 @@ import numpy as np
 import publish_results
 
 from hybridkp import recipes
+from hybridkp.datasets import group_folds
 from hybridkp.evaluate import make_crops
 from hybridkp.evaluate.stored import model_path
 from hybridkp.files import load_model, write_atomic
@@ -48,14 +53,30 @@ METHODS = (
 )
 _LOSSES = {"heatmap": ("cross-entropy", "l2-maps", "adaptive-wing", "l2", "wing"), "direct": ("l2",)}
 _LOSSES |= {"simcc": ("l2", "wing")}
-_FUSIONS = ("single", "average", "weights", "attention", "concat", "convgru", "convlstm", "transformer")
+_FUSIONS = (
+    "single",
+    "average",
+    "weights",
+    "attention",
+    "choice",
+    "concat",
+    "convgru",
+    "convlstm",
+    "transformer",
+)
 #: what may be set side by side
 COMPARED = {
     "backbones": METHODS,
     "losses": tuple(n for h, of in _LOSSES.items() for n in (h, *(f"{h}[loss={loss}]" for loss in of))),
+    # the first five of the backbones on faces68, made as wide as takes heatmap's milliseconds
+    "equal-ms": (
+        *("heatmap", "pyramid[fusion=single]", "hrnet[width=24]", "pyramid[width=32]"),
+        "hourglass[stacks=1]",
+    ),
     "fusions": ("heatmap", *(f"pyramid[fusion={fusion}]" for fusion in _FUSIONS)),
 }
 REFERENCE = "heatmap"
+PARTS = ("train", "val")
 QUICK = ("heatmap", "plain[width=8]")
 
 
@@ -76,6 +97,20 @@ def networks(names: Sequence[str], input_px: int, seconds: float) -> dict[str, A
     return out
 
 
+def parts(problem: Problem, n_folds: int) -> dict[str, Problem]:
+    """Folder -> the problem itself, or those of folds over the pictures of both its parts."""
+    if not n_folds:
+        return {"": problem}
+    whole = replace(problem.train, samples=problem.train.samples + problem.val.samples)
+    out = {}
+    for i, rows in enumerate(group_folds(whole.groups, n_folds)):
+        train, val = (
+            whole.subset(r, f"{whole.name}-{part}-{i}") for r, part in zip(rows, PARTS, strict=True)
+        )
+        out[f"fold-{i}"] = replace(problem, train=train, val=val)
+    return out
+
+
 def costs(models: dict[str, Path], problem: Problem, rounds: int) -> dict[str, dict[str, float]]:
     """Weights, multiply-adds and the ratio of milliseconds to the reference, of every trained network."""
     out: dict[str, dict[str, float]] = {}
@@ -91,9 +126,9 @@ def costs(models: dict[str, Path], problem: Problem, rounds: int) -> dict[str, d
             (problem.val.samples[s].image, crops.boxes[i]) for i, s in list(enumerate(crops.sample))[:20]
         ]
         took = {name: ms for (name, _), ms in times.measure(calls, objects, rounds).items()}
-    base = next((ms for name, ms in took.items() if name.split("[")[0] == REFERENCE), None)
+    plainest = min((name for name in took if name.split("[")[0] == REFERENCE), key=len, default="")
     for name, ms in took.items():
-        out[name]["ms_ratio"] = float("nan") if base is None else round(float(np.median(ms / base)), 2)
+        out[name]["ms_ratio"] = round(float(np.median(ms / took[plainest])), 2) if plainest else float("nan")
     return out
 
 
@@ -113,6 +148,9 @@ def main(arguments: Sequence[str] | None = None, command: str = "") -> None:
     )
     parser.add_argument("--seeds", default="0", help="numbers, with commas (%(default)s)")
     parser.add_argument(
+        "--folds", type=int, default=0, help="leave groups of both parts out, in so many folds"
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path("runs/networks"), help="folder of the run (%(default)s)"
     )
     parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
@@ -125,23 +163,30 @@ def main(arguments: Sequence[str] | None = None, command: str = "") -> None:
     small = (40, 10) if args.quick else (None, None)
     problem = sets.load_problem(args.set, *small, max_timed=0)
     folder, seeds = args.out / Path(problem.name).name, [int(seed) for seed in args.seeds.split(",")]
-    found = sets.run(networks(names, args.input_px, args.seconds), problem, folder, seeds=seeds)
-    models = {p.method: model_path(folder, p.method, p.seed) for p in reversed(found)}  # the first seed's
+    methods, forms, models = networks(names, args.input_px, args.seconds), [], {}
+    for name, part in parts(problem, args.folds).items():
+        found = sets.run(methods, part, folder / name, seeds=seeds)
+        forms.append(publish_results.landmarks_of(part, found))
+        first = {p.method: model_path(folder / name, p.method, p.seed) for p in reversed(found)}
+        models = models or first  # the first fold's and the first seed's
     measured = costs(models, problem, rounds)
-    published = publish_results.publish(folder, None, {name: name for name in models})
+    made = publish_results.pooled(forms) if args.folds else forms[0]
+    published = publish_results.document(made, made["facts"], None)
     for row in published["methods"]:
         row |= measured[row["method"]]
+    folds = f" --folds {args.folds}" if args.folds else ""
     published["provenance"] |= {
         "budget": f"{args.seconds:g} s of one core to train each",
         "machine": args.machine,
         "date": str(date.today()),
-        "command": command or f"python benchmarks/networks.py --set {folder.name} --seconds {args.seconds:g}",
+        "command": command
+        or f"python benchmarks/networks.py --set {folder.name}{folds} --seconds {args.seconds:g}",
     }
     for row in published["methods"]:
         row["fit_seconds"] = None  # by the wall's clock they mean nothing
     if args.publish:
         write_atomic(args.publish, publish_results.as_text(published))
-    sign = 1 if sets.score(problem, found).headline.lower_is_better else -1
+    sign = 1 if all(f["lower_is_better"] for f in published["figures"].values()) else -1
     for row in sorted(published["methods"], key=lambda r: sign * np.nanmean(*r["values"].values())):
         ((key, values),) = row["values"].items()
         print(f"{row['method']}: {key} {np.nanmean(np.array(values, float)):.4g}, {measured[row['method']]}")

@@ -32,7 +32,7 @@ from hybridkp.files import write_atomic
 from hybridkp.metrics import Metric
 from hybridkp.report.landmarks import scores as landmark_scores
 from hybridkp.report.points import scores as point_scores
-from hybridkp.structures import Array, InputError
+from hybridkp.structures import Array, InputError, Predictions, Problem
 
 FORMAT = 1
 #: keys of the metrics that a page of interest points shows, the leading one first
@@ -55,7 +55,11 @@ def figure(row: Metric) -> dict[str, Any]:
 def landmarks(folder: Path, data: str | None) -> dict[str, Any]:
     """The published form of a bench of landmarks."""
     problem = evaluate.stored_problem(folder, data=data)
-    predictions, _ = evaluate.comparable_predictions(folder, problem)
+    return landmarks_of(problem, evaluate.comparable_predictions(folder, problem)[0])
+
+
+def landmarks_of(problem: Problem, predictions: Sequence[Predictions]) -> dict[str, Any]:
+    """The published form of predictions of landmarks."""
     truth = landmark_scores.gather_truth(problem.val, predictions, problem.normalizer)
     head, kept = truth.headline, truth.scored
     rows = []
@@ -84,6 +88,26 @@ def landmarks(folder: Path, data: str | None) -> dict[str, Any]:
             "versions": versions(p.versions for p in predictions),
         },
     }
+
+
+def pooled(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The published forms of folds as one: each object was judged once, by what was not fitted to it."""
+    first = folds[0]
+    numbers = [np.array(fold["groups"]) for fold in folds]
+    before = np.cumsum([0, *(n.max() + 1 for n in numbers)])
+    key = next(iter(first["figures"]))
+    rows = []
+    for row in first["methods"]:
+        same = [r for fold in folds for r in fold["methods"] if r["name"] == row["name"]]
+        rows.append({**row, "values": {key: [value for r in same for value in r["values"][key]]}})
+    groups = np.concatenate([n + b for n, b in zip(numbers, before, strict=False)]).tolist()
+    fitted = sorted(fold["facts"]["fit"] for fold in folds)
+    facts = first["facts"] | {
+        "fit": f"{len(folds)} folds: {' to '.join(dict.fromkeys((fitted[0], fitted[-1])))}",
+        "split": "each fold in turn",
+        "judged": f"{len(groups)} objects in {len(set(groups))} groups",
+    }
+    return {**first, "groups": groups, "methods": rows, "facts": facts}
 
 
 def points(folder: Path, data: str | None, again: bool = False) -> dict[str, Any]:
@@ -210,10 +234,17 @@ def publish(
     """Everything of one file, from stored predictions or matches."""
     on_points = evaluate.stored_task(folder) == "points"
     made = points(folder, data, again) if on_points else landmarks(folder, data)
+    return document(made, provenance(folder, made["facts"]), names)
+
+
+def document(
+    made: dict[str, Any], about: Mapping[str, str], names: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """Everything of one file, in its order."""
     return {
         "format": FORMAT,
         "task": made["task"],
-        "provenance": provenance(folder, made["facts"]),
+        "provenance": about,
         "figures": made["figures"],
         "groups": made["groups"],
         **({"truth": made["truth"]} if "truth" in made else {}),

@@ -18,6 +18,7 @@ the median of rounds in which both take turns.
 
 examples:
   python benchmarks/scales.py --part windows --seconds 40 -o docs/results/scales_windows.json
+  python benchmarks/scales.py --part windows --input-px 128 --methods "heatmap,pyramid[levels=5]" --seconds 80
   python benchmarks/scales.py --part again --methods "heatmap,pyramid[levels=2,width=32]"
   python benchmarks/scales.py --part classical -o docs/results/scales_classical.json
   python benchmarks/scales.py --quick
@@ -196,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", choices=("windows", "again", "classical"), default="classical")
     parser.add_argument("--methods", default=",".join(METHODS), help="networks (%(default)s)")
     parser.add_argument("--seconds", default="40", help="processor time to train each network (%(default)s)")
+    parser.add_argument("--input-px", default="64", help="side of what networks see (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/scales"), help="folder (%(default)s)")
     parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
     parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
@@ -206,10 +208,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_sets(folder, *((16, 6) if args.quick else (800, 250)), 3 if again else 2)
     if args.part != "classical":
         told = ["--set", str(folder / "windows"), "--methods", args.methods, "--seconds", args.seconds]
-        told += ["--seeds", "0,1,2" if again else "0", "--machine", args.machine]
+        told += ["--input-px", args.input_px, "--seeds", "0,1,2" if again else "0", "--machine", args.machine]
         told += ["--out", str(args.out / f"networks-{folder.name}")]
         told += ["-o", str(args.publish)] if args.publish else []
-        networks.main(told, f"python benchmarks/scales.py --part {args.part}")
+        pixels = f" --input-px {args.input_px}" if args.input_px != "64" else ""
+        networks.main(told, f"python benchmarks/scales.py --part {args.part}{pixels}")
         return
     few = (16, 6) if args.quick else (120, 100)
     problem = sets.load_problem(str(folder / "boxed"), *few, 0)

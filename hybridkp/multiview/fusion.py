@@ -174,6 +174,12 @@ class ViewFusion(BaseEstimator):
         detector thinks possible, such as peaks of its score maps.
         """
         points, sure = self._checked(xy, score, cameras)
+        if points.shape[1:3] != self.seen_.shape:
+            v, k = self.seen_.shape
+            raise InputError(
+                f"this fusion was fitted to {v} cameras and {k} landmarks, and is asked about"
+                f" {points.shape[1]} and {points.shape[2]}"
+            )
         own = np.where(self.seen_[None, ..., None], points, np.nan)
         variance = self._variance(sure)
         other, spread, heard = self._others(own, variance, cameras)

@@ -26,8 +26,9 @@ class Pyramid(Architecture):
     ----------
     levels : pictures, each half the size of the one before; 1 to 5
     fusion : "average", "weights" (one a level), "attention" (a weight a level and pixel, Chen et al. 2016),
-        "concat", "convgru" (Ballas et al. 2016) and "convlstm" (Shi et al. 2015) from the coarsest level to
-        the finest, "transformer" (Vaswani et al. 2017) over levels, or "single": the finest alone, a control
+        "choice" (one level for a picture), "concat", "convgru" (Ballas et al. 2016) and "convlstm" (Shi et
+        al. 2015) from the coarsest level to the finest, "transformer" (Vaswani et al. 2017) over levels, or
+        "single": the finest alone, a control
     shared : the levels have one trunk's weights, as in the paper; False: each its own
     width : maps
 

@@ -1,4 +1,4 @@
-"""Features of several scales to one: averages, weights, attention, recurrent cells, a transformer.
+"""Features of several scales to one: averages, weights, attention, a choice, recurrent cells, a transformer.
 
 The scales come upsampled to one grid, the finest first.  Shapes that pass: a list of L maps (B, F, h, w) to
 (B, F, h, w).  Written with plain 4-D operators, which every engine runs.
@@ -49,6 +49,27 @@ class Attention(nn.Module):
 
     def forward(self, scales: Scales) -> Tensor:
         weight = torch.softmax(self.score(torch.cat(scales, 1)), 1)
+        return _total([scale * weight[:, i : i + 1] for i, scale in enumerate(scales)])
+
+
+class Choice(nn.Module):
+    """One scale for each picture: the one whose score, from the mean of each map, is highest.
+
+    The choice is hard from the first step on; its gradient is that of the softmax (the straight-through
+    estimator, Bengio et al. 2013), so that the scales that are not chosen learn to be scored, not to see.
+    """
+
+    def __init__(self, levels: int, width: int) -> None:
+        super().__init__()
+        self.score = nn.Conv2d(levels * width, levels, 1)
+
+    def forward(self, scales: Scales) -> Tensor:
+        means = torch.cat([scale.mean((2, 3), keepdim=True) for scale in scales], 1)
+        soft = torch.softmax(self.score(means), 1)  # (B, L, 1, 1)
+        best = F.max_pool2d(soft.view(-1, 1, len(scales), 1), (len(scales), 1))
+        weight = torch.where(soft == best, 1.0, 0.0)
+        if self.training:
+            weight = weight + soft - soft.detach()
         return _total([scale * weight[:, i : i + 1] for i, scale in enumerate(scales)])
 
 
@@ -156,6 +177,7 @@ FUSIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "average": Mean,
     "weights": Weights,
     "attention": Attention,
+    "choice": Choice,
     "concat": SideBySide,
     "convgru": ConvGRU,
     "convlstm": ConvLSTM,
