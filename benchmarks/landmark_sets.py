@@ -32,7 +32,9 @@ from hybridkp.structures import InputError, Predictions, Problem
 LEVEL = 0.95
 #: crop side px and margin; others take (128, 1.25)
 CROPS: dict[str, tuple[int, float]] = {
-    **{"mouse17": (192, 1.0), "ceph19": (320, 1.05), "wings12": (320, 1.05)},
+    "mouse17": (192, 1.0),
+    "ceph19": (320, 1.05),
+    "wings12": (320, 1.05),
     "synthetic": (64, 1.25),
 }
 

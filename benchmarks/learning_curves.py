@@ -53,8 +53,6 @@ METHODS = ("sdm-hog", "heatmap", "vote-gated")
 SIZES = (50, 100, 200, 500, 1000)
 SIZES_OF = {"mouse17": (10, 20, 40), "synthetic": (12, 24)}
 
-TWIN = " from drawn"  #: ends the name of a network that was first trained on drawn faces
-
 Found = dict[int, dict[str, statistics.Interval]]
 
 
@@ -96,12 +94,8 @@ def twins(methods: dict[str, Any], problem: Problem, n_drawn: int, out: Path) ->
             path.parent.mkdir(parents=True, exist_ok=True)
             print(f"{name}: on {n_drawn} drawn faces", file=sys.stderr)
             evaluate.train(estimator, seen, path, name=name)
-        both[name + TWIN] = recipes.with_pretrained(estimator, path, problem.train.landmarks)
+        both[name + publish_results.TWIN] = recipes.with_pretrained(estimator, path, problem.train.landmarks)
     return both
-
-
-def family(name: str) -> str:
-    return recipes.family(name.removesuffix(TWIN))
 
 
 def measure(
@@ -171,7 +165,7 @@ def table(headline: Any, methods: Sequence[str], found: Found) -> str:
         for of in found.values():
             i = of.get(method)
             cells.append("–" if i is None else sets.interval_text(i.value, i.low, i.high, headline.digits))
-        rows.append([method, family(method), *cells])
+        rows.append([method, recipes.family(method.removesuffix(publish_results.TWIN)), *cells])
     better = "lower" if headline.lower_is_better else "higher"
     figure = f"{headline.title}, {headline.unit} ({better} is better)"
     return sets.markdown([figure, "family", *(str(size) for size in found)], rows)
@@ -190,8 +184,9 @@ def plot(name: str, headline: Any, methods: Sequence[str], found: Found) -> byte
                 continue
             x, color = [size for size, _ in at], plots.style_of(i)[0]
             y = [interval.value for _, interval in at]
-            style = dashes.get(family(method), "-")
-            label = f"{plots.plain(method)} ({family(method)})"
+            of_family = recipes.family(method.removesuffix(publish_results.TWIN))
+            style = dashes.get(of_family, "-")
+            label = f"{plots.plain(method)} ({of_family})"
             axis.plot(x, y, color=color, marker="o", ms=4, ls=style, label=label)
             low, high = [v.low for _, v in at], [v.high for _, v in at]
             axis.fill_between(x, low, high, color=color, alpha=0.15, lw=0)

@@ -5,6 +5,7 @@ is twice as fast sees twice as many pictures.  The clock is the processor time o
 jobs of the machine do not count.  Nothing is chosen on the evaluated part: all parameters are defaults.
 A killed run goes on where it stopped, and a finished one only measures and publishes.  ``--folds`` leaves out
 groups (pictures, where there are none) of both parts together in turn, for sets with few of them in ``val``.
+``--drawn`` sets beside each network the same one that first learned drawn faces (see ``learning_curves.py``).
 
 Published (see ``publish_results.py``): each object's figure, and for each network its weights, the
 multiply-adds of one picture (counted in the exported graph), the size of the model file, and how many times
@@ -17,6 +18,7 @@ examples:
   python benchmarks/networks.py --compare fusions --seconds 40 -o docs/results/fusions_faces68.json
   python benchmarks/networks.py --compare equal-ms --seeds 0,1,2 --seconds 100
   python benchmarks/networks.py --set mouse17 --folds 3 --seconds 30
+  python benchmarks/networks.py --set mouse17 --folds 3 --seconds 30 --methods heatmap --drawn 2000
   python benchmarks/networks.py --methods "heatmap,hourglass[stacks=1],pyramid[fusion=convgru]"
   python benchmarks/networks.py --quick
 """
@@ -35,6 +37,7 @@ from typing import Any
 
 import landmark_sets as sets
 import landmark_times as times
+import learning_curves as curves
 import numpy as np
 import publish_results
 
@@ -147,6 +150,7 @@ def main(arguments: Sequence[str] | None = None, command: str = "") -> None:
         "--input-px", type=int, default=64, help="side of what the networks see (%(default)s)"
     )
     parser.add_argument("--seeds", default="0", help="numbers, with commas (%(default)s)")
+    parser.add_argument("--drawn", type=int, default=0, help="also start from so many drawn faces")
     parser.add_argument(
         "--folds", type=int, default=0, help="leave groups of both parts out, in so many folds"
     )
@@ -163,7 +167,9 @@ def main(arguments: Sequence[str] | None = None, command: str = "") -> None:
     small = (40, 10) if args.quick else (None, None)
     problem = sets.load_problem(args.set, *small, max_timed=0)
     folder, seeds = args.out / Path(problem.name).name, [int(seed) for seed in args.seeds.split(",")]
-    methods, forms, models = networks(names, args.input_px, args.seconds), [], {}
+    methods = networks(names, args.input_px, args.seconds)
+    methods = curves.twins(methods, problem, args.drawn, args.out / "drawn") if args.drawn else methods
+    forms, models = [], {}
     for name, part in parts(problem, args.folds).items():
         found = sets.run(methods, part, folder / name, seeds=seeds)
         forms.append(publish_results.landmarks_of(part, found))
@@ -174,13 +180,13 @@ def main(arguments: Sequence[str] | None = None, command: str = "") -> None:
     published = publish_results.document(made, made["facts"], None)
     for row in published["methods"]:
         row |= measured[row["method"]]
-    folds = f" --folds {args.folds}" if args.folds else ""
+    more = "".join(f" --{k} {v}" for k, v in (("folds", args.folds), ("drawn", args.drawn)) if v)
     published["provenance"] |= {
         "budget": f"{args.seconds:g} s of one core to train each",
         "machine": args.machine,
         "date": str(date.today()),
         "command": command
-        or f"python benchmarks/networks.py --set {folder.name}{folds} --seconds {args.seconds:g}",
+        or f"python benchmarks/networks.py --set {folder.name}{more} --seconds {args.seconds:g}",
     }
     for row in published["methods"]:
         row["fit_seconds"] = None  # by the wall's clock they mean nothing

@@ -35,6 +35,7 @@ from hybridkp.report.points import scores as point_scores
 from hybridkp.structures import Array, InputError, Predictions, Problem
 
 FORMAT = 1
+TWIN = " from drawn"  #: ends the name of a network that was first trained on drawn faces
 #: keys of the metrics that a page of interest points shows, the leading one first
 POINT_FIGURES = ("auc@3", "auc@1", "mma@3", "correct_inliers")
 POSE_FIGURES = ("pose_auc@5", "pose_auc@10", "pose_auc@20", "mma@3")  #: where pairs have cameras
@@ -213,8 +214,9 @@ def renamed(
     for row in rows:
         name = row.pop("name")
         if names is None or name in names:
-            method = recipes.canonical(names[name] if names else name, task)
-            out.append({"method": method, "kind": recipes.family(method, task), **row})
+            stem, twin, _ = (names[name] if names else name).partition(TWIN)
+            method = recipes.canonical(stem, task)
+            out.append({"method": method + twin, "kind": recipes.family(method, task), **row})
     if not out:
         raise InputError("no method of the folder is to be published: look at --methods")
     return out

@@ -21,6 +21,7 @@ import fusion_ablation
 import landmark_sets as sets
 import learning_curves
 import networks
+import publish_results
 import scales
 
 NOISE = {"hog+ridge": 3.0, "mean-shape": 9.0, "sdm": 2.0, "hog+ridge + sdm: average": 1.0}
@@ -136,6 +137,28 @@ def test_networks_have_the_same_size_and_the_same_processor_time():
         assert min(schedule.max_epochs, schedule.patience) > 10_000, "the clock alone ends a training"
     with pytest.raises(InputError, match="'hog\\+svm' is no network by itself"):
         networks.networks(["hog+svm"], 64, 90)
+
+
+def test_folds_leave_each_picture_out_once_and_are_pooled_by_name():
+    problem = Problem(make_data(8), make_data(3).subset(range(3), "val"), size_hw=(32, 32))
+    folds = networks.parts(problem, 3)
+    seen = [sample for part in folds.values() for sample in part.val.samples]
+    assert len(folds) == 3 and len(seen) == 11 == len({id(sample) for sample in seen})
+    assert all(not {*map(id, p.train.samples)} & {*map(id, p.val.samples)} for p in folds.values())
+
+    def form(names, groups, value):
+        rows = [{"name": n, "values": {"px": [value + len(n)] * len(groups)}} for n in names]
+        facts = {"fit": "6 pictures", "judged": "", "split": "val"}
+        return {"figures": {"px": {}}, "groups": groups, "methods": rows, "facts": facts}
+
+    made = publish_results.pooled([form(["a", "bb"], [0, 0, 1], 0.0), form(["bb", "a"], [0, 1], 10.0)])
+    assert {row["name"]: row["values"]["px"] for row in made["methods"]} == {
+        "a": [1.0, 1.0, 1.0, 11.0, 11.0],
+        "bb": [2.0, 2.0, 2.0, 12.0, 12.0],
+    }
+    assert made["groups"] == [0, 0, 1, 2, 3]
+    assert made["facts"]["fit"] == "2 folds: 6 pictures"
+    assert made["facts"]["judged"] == "5 objects in 4 groups"
 
 
 def test_drawn_windows_hold_their_faces_and_sizes_differ():
