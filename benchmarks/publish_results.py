@@ -66,12 +66,14 @@ def landmarks_of(problem: Problem, predictions: Sequence[Predictions]) -> dict[s
     rows = []
     for s in landmark_scores.score_methods(truth, predictions):
         values = np.mean(s.values, axis=0) * head.scale
+        by_seed = np.nanmean(np.asarray(s.values)[:, kept], axis=1) * head.scale
         rows.append(
             {
                 "name": s.method,
                 "model_bytes": max(run.model_bytes for run in s.runs),
                 "fit_seconds": round(float(np.mean([run.fit_seconds for run in s.runs])), 1),
                 "values": {head.key: rounded(values[kept])},
+                **({"by_seed": rounded(by_seed)} if len(by_seed) > 1 else {}),
             }
         )
     n_train = max(p.params.get("n_train", 0) for p in predictions)
@@ -101,6 +103,7 @@ def pooled(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for row in first["methods"]:
         same = [r for fold in folds for r in fold["methods"] if r["name"] == row["name"]]
         rows.append({**row, "values": {key: [value for r in same for value in r["values"][key]]}})
+        rows[-1].pop("by_seed", None)  # of one fold
     groups = np.concatenate([n + b for n, b in zip(numbers, before, strict=False)]).tolist()
     fitted = sorted(fold["facts"]["fit"] for fold in folds)
     facts = first["facts"] | {

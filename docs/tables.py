@@ -65,7 +65,7 @@ TWIN = " from drawn"  #: ends the name of a network that first learned drawn fac
 WORDS = "[What the words mean](glossary.md)."  #: ends the line under every table
 _SHORT = "[epoch_pictures=240,input_px=160,max_epochs=10]"  #: of a finder's name, left out of a small table
 CHOICES = ("classical", "deep", "hybrid")  #: kinds that a reader chooses from
-COSTS = ("parameters", "multiply_adds", "ms_ratio", "epochs")
+COSTS = ("parameters", "multiply_adds", "ms_ratio", "epochs", "by_seed")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Method:
     name: str
     kind: str
     model_bytes: int
-    costs: dict[str, float]  #: of a network: parameters, multiply_adds, ms_ratio, epochs
+    costs: dict[str, Any]  #: of a network: parameters, multiply_adds, ms_ratio, epochs, and means by_seed
     fit_seconds: float
     values: dict[str, np.ndarray]
 
@@ -285,7 +285,12 @@ def networks(name: str) -> str:
         ]
         for m in rows
     ]
-    text = markdown([*headings, "model, MB", "epochs"], lines, left=(0, 2))
+    headings += ["model, MB", "epochs"]
+    if all("by_seed" in m.costs for m in rows):
+        headings.append("by seed")
+        for line, m in zip(lines, rows, strict=True):
+            line.append(" / ".join(head.text(value) for value in m.costs["by_seed"]))
+    text = markdown(headings, lines, left=(0, 2))
     return f"{text}\n\n{source(run)}"
 
 

@@ -250,6 +250,9 @@ def test_the_runtime_refuses_windows_that_take_the_memory(name, step):
     wide = {**node, "hog": {**node["hog"], "cells": 32}, "levels": [{**level, "radius": 128}]}
     with pytest.raises(ValueError, match=r"windows of 257 places with \d+ numbers each are too large"):
         build(wide, "auto")
+    padded = {**node["hog"], "cells": 32, "cell_px": 64, "n_orientations": 18}
+    with pytest.raises(ValueError, match="a HOG of 2048 px with 18 orientations is too large"):
+        build({**node, "hog": padded}, "auto")
 
 
 # --------------------------------------------------------------------------------------------

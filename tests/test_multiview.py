@@ -746,7 +746,7 @@ def test_a_fusion_needs_labels(rig):
         ViewFusion().fit(said, score[:1], truth, rig)
     truth, said, score = guesses(rig)
     fusion, two = ViewFusion().fit(said, score, truth, rig), rig.subset(rig.names[:2])
-    with pytest.raises(InputError, match="was fitted to 4 cameras and .* asked about 2"):
+    with pytest.raises(InputError, match=r"was fitted to 4 cameras and .* asked about 2"):
         fusion.predict(said[:, :2], score[:, :2], two)
 
 

@@ -16,6 +16,8 @@ from ...runtime.values import array, number, whole
 from ...structures import Array
 from ..descent import descend
 
+MOST_PADDED = 2**26  #: numbers of the maps of a frame that is padded by the HOG's reach: 256 MB
+
 
 def make(node: Node, engine: str) -> Run:
     start, hog, mean = build(node["start"], engine), checked_hog(node["hog"]), array(node["mean"], -1, 2)
@@ -41,9 +43,8 @@ def make(node: Node, engine: str) -> Run:
 
 def checked_hog(hog: Node) -> dict[str, Any]:
     """How a dense HOG lies around its point, as ``hog_layout`` gives it, within bounds."""
-    return {
-        "cells": whole(hog, "cells", 1, 32),
-        "cell_px": whole(hog, "cell_px", 1, 64),
-        "n_orientations": whole(hog, "n_orientations", 2, 64),
-        "signed": bool(hog["signed"]),
-    }
+    cells, cell_px = whole(hog, "cells", 1, 32), whole(hog, "cell_px", 1, 64)
+    n = whole(hog, "n_orientations", 2, 64)
+    if (cells * cell_px) ** 2 * n > MOST_PADDED:
+        raise ValueError(f"a HOG of {cells * cell_px} px with {n} orientations is too large")
+    return {"cells": cells, "cell_px": cell_px, "n_orientations": n, "signed": bool(hog["signed"])}
