@@ -60,7 +60,8 @@ def test_published_files_are_small_and_say_where_they_come_from() -> None:
         for row in document["methods"]:
             lengths = {len(values) for values in row["values"].values()}
             assert lengths == {len(document["groups"])}, (path.name, row["method"])
-            assert recipes.canonical(row["method"], document["task"]) == row["method"], path.name
+            method = row["method"].removesuffix(" from drawn")  # a network that drawn faces taught first
+            assert recipes.canonical(method, document["task"]) == method, path.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
