@@ -98,6 +98,10 @@ def twins(methods: dict[str, Any], problem: Problem, n_drawn: int, out: Path) ->
     return both
 
 
+def family(name: str) -> str:
+    return recipes.family(name.removesuffix(publish_results.TWIN))
+
+
 def measure(
     methods: dict[str, Any],
     problem: Problem,
@@ -165,7 +169,7 @@ def table(headline: Any, methods: Sequence[str], found: Found) -> str:
         for of in found.values():
             i = of.get(method)
             cells.append("–" if i is None else sets.interval_text(i.value, i.low, i.high, headline.digits))
-        rows.append([method, recipes.family(method.removesuffix(publish_results.TWIN)), *cells])
+        rows.append([method, family(method), *cells])
     better = "lower" if headline.lower_is_better else "higher"
     figure = f"{headline.title}, {headline.unit} ({better} is better)"
     return sets.markdown([figure, "family", *(str(size) for size in found)], rows)
@@ -184,9 +188,8 @@ def plot(name: str, headline: Any, methods: Sequence[str], found: Found) -> byte
                 continue
             x, color = [size for size, _ in at], plots.style_of(i)[0]
             y = [interval.value for _, interval in at]
-            of_family = recipes.family(method.removesuffix(publish_results.TWIN))
-            style = dashes.get(of_family, "-")
-            label = f"{plots.plain(method)} ({of_family})"
+            style = dashes.get(family(method), "-")
+            label = f"{plots.plain(method)} ({family(method)})"
             axis.plot(x, y, color=color, marker="o", ms=4, ls=style, label=label)
             low, high = [v.low for _, v in at], [v.high for _, v in at]
             axis.fill_between(x, low, high, color=color, alpha=0.15, lw=0)

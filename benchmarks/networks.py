@@ -43,6 +43,7 @@ import publish_results
 
 from hybridkp import recipes
 from hybridkp.datasets import group_folds
+from hybridkp.deep.networks.scales import FUSIONS
 from hybridkp.evaluate import make_crops
 from hybridkp.evaluate.stored import model_path
 from hybridkp.files import load_model, write_atomic
@@ -56,17 +57,6 @@ METHODS = (
 )
 _LOSSES = {"heatmap": ("cross-entropy", "l2-maps", "adaptive-wing", "l2", "wing"), "direct": ("l2",)}
 _LOSSES |= {"simcc": ("l2", "wing")}
-_FUSIONS = (
-    "single",
-    "average",
-    "weights",
-    "attention",
-    "choice",
-    "concat",
-    "convgru",
-    "convlstm",
-    "transformer",
-)
 #: what may be set side by side
 COMPARED = {
     "backbones": METHODS,
@@ -76,10 +66,9 @@ COMPARED = {
         *("heatmap", "pyramid[fusion=single]", "hrnet[width=24]", "pyramid[width=32]"),
         "hourglass[stacks=1]",
     ),
-    "fusions": ("heatmap", *(f"pyramid[fusion={fusion}]" for fusion in _FUSIONS)),
+    "fusions": ("heatmap", *(f"pyramid[fusion={fusion}]" for fusion in FUSIONS)),
 }
 REFERENCE = "heatmap"
-PARTS = ("train", "val")
 QUICK = ("heatmap", "plain[width=8]")
 
 
@@ -106,11 +95,9 @@ def parts(problem: Problem, n_folds: int) -> dict[str, Problem]:
         return {"": problem}
     whole = replace(problem.train, samples=problem.train.samples + problem.val.samples)
     out = {}
-    for i, rows in enumerate(group_folds(whole.groups, n_folds)):
-        train, val = (
-            whole.subset(r, f"{whole.name}-{part}-{i}") for r, part in zip(rows, PARTS, strict=True)
-        )
-        out[f"fold-{i}"] = replace(problem, train=train, val=val)
+    for i, (fitted, judged) in enumerate(group_folds(whole.groups, n_folds)):
+        train = whole.subset(fitted, f"{whole.name}-train-{i}")
+        out[f"fold-{i}"] = replace(problem, train=train, val=whole.subset(judged, f"{whole.name}-val-{i}"))
     return out
 
 

@@ -105,9 +105,9 @@ def pooled(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
         rows.append({**row, "values": {key: [value for r in same for value in r["values"][key]]}})
         rows[-1].pop("by_seed", None)  # of one fold
     groups = np.concatenate([n + b for n, b in zip(numbers, before, strict=False)]).tolist()
-    fitted = sorted(fold["facts"]["fit"] for fold in folds)
+    fitted = sorted({int(fold["facts"]["fit"].split()[0]) for fold in folds})
     facts = first["facts"] | {
-        "fit": f"{len(folds)} folds: {' to '.join(dict.fromkeys((fitted[0], fitted[-1])))}",
+        "fit": f"{len(folds)} folds: {' to '.join(map(str, fitted[:1] + fitted[1:][-1:]))} pictures",
         "split": "each fold in turn",
         "judged": f"{len(groups)} objects in {len(set(groups))} groups",
     }

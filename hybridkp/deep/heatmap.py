@@ -76,7 +76,7 @@ class HeatmapModule(nn.Module):
         Both go through as one batch.  A picture and its mirror image have one mean and one spread.
         """
         plain = standardise(pictures)
-        both = torch.cat([plain, plain @ reversal(plain)])
+        both = torch.cat([plain, plain @ _reversal(plain)])
         maps = self.as_maps(self.head(self.backbone(both)))
         return maps[: len(plain)], maps[len(plain) :]
 
@@ -112,7 +112,7 @@ class MirroredModule(nn.Module):
     def maps(self, pictures: Tensor) -> Tensor:
         """(B, K, S/s, S/s) probability maps, each summing to 1."""
         plain, other = self.net.mirrored_maps(pictures)
-        return (plain + other.index_select(1, self.flip) @ reversal(other)) / 2
+        return (plain + other.index_select(1, self.flip) @ _reversal(other)) / 2
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         return self.net.read(self.maps(pictures))
@@ -146,7 +146,7 @@ class ScoreMaps(nn.Module):
         return maps
 
 
-def reversal(maps: Tensor) -> Tensor:
+def _reversal(maps: Tensor) -> Tensor:
     """(w, w) permutation that turns the last axis of (B, C, h, w) around."""
     return torch.eye(int(maps.shape[-1]), dtype=maps.dtype, device=maps.device).flip(0)
 

@@ -114,10 +114,15 @@ def rotation_about(centre_xy: ArrayLike, degrees: float) -> Array:
     return np.column_stack([linear, centre - linear @ centre])
 
 
+def middle_of(size_hw: tuple[int, int]) -> Array:
+    """(2,) the middle of a picture of that size."""
+    h, w = size_hw
+    return np.array([w - 1, h - 1]) / 2
+
+
 def about_middle(size_hw: tuple[int, int], degrees: float) -> Array:
     """The (2, 3) map that turns points of a picture of that size about its middle, clockwise on screen."""
-    h, w = size_hw
-    return rotation_about(np.array([w - 1, h - 1]) / 2, degrees)
+    return rotation_about(middle_of(size_hw), degrees)
 
 
 def similarity(source: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..imaging.geometry import rescale
+from ..imaging.geometry import middle_of, rescale
 from ..stats.calibration import logit
 from ..structures import Array
 from .fast_descent import ShapeFrame, as_complex, channel_maps, warp_frame
@@ -66,7 +66,7 @@ def whole_row(grey: Array, xy: Array, mean: Array) -> Array:
 
 def middles(size_hw: tuple[int, int], scale: float) -> tuple[complex, complex]:
     """The middle of a crop, and of its frame."""
-    middle = complex(size_hw[1] - 1, size_hw[0] - 1) / 2
+    middle = complex(*middle_of(size_hw))
     return middle, complex(rescale(middle.real, scale), rescale(middle.imag, scale))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...imaging.geometry import middle_of
 from ...runtime.builder import Complex, Crop, Graph, Points, Tensor, declared, emit_all, logit
 from ...runtime.onnx_picture import n_landmarks, shape_of
 from .. import polar
@@ -129,10 +130,14 @@ def _turn(degrees: Tensor) -> Complex:
     return Complex(g.op("Cos", angle), g.op("Sin", angle))
 
 
+def _middle(g: Graph, size_hw: tuple[int, int]) -> Complex:
+    """(1,) the crop's."""
+    return Complex.of(g, [complex(*middle_of(size_hw))])
+
+
 def _turned(bgr: Tensor, degrees: Tensor, size_hw: tuple[int, int]) -> Crop:
     """The crop turned back: :func:`hybridkp.imaging.warp` about its middle."""
-    g, (h, w) = bgr.graph, size_hw
-    middle = Complex.of(g, [complex(w - 1, h - 1) / 2])
+    middle = _middle(bgr.graph, size_hw)
     a = _turn(degrees).conj()
     made = interpolated(bgr, size_hw, a, middle - a * middle, size_hw, (3,))
     return Crop(made.round(), size_hw)
@@ -140,8 +145,8 @@ def _turned(bgr: Tensor, degrees: Tensor, size_hw: tuple[int, int]) -> Crop:
 
 def _turned_back(found: dict[str, Tensor], degrees: Tensor, size_hw: tuple[int, int]) -> dict[str, Tensor]:
     """As :func:`..nodes.upright.turned_back`."""
-    g, (h, w) = degrees.graph, size_hw
-    turn, middle = _turn(degrees), Complex.of(g, [complex(w - 1, h - 1) / 2])
+    g = degrees.graph
+    turn, middle = _turn(degrees), _middle(g, size_hw)
     changes = {"xy": ((Complex.points(found["xy"]) - middle) * turn + middle).xy().to(np.float32)}
     if "covariance" in found:
         matrix = g.concat([turn.re, -turn.im, turn.im, turn.re]).reshape(2, 2)
