@@ -123,6 +123,9 @@ def test_the_steps_of_a_chain_follow_another_start(tmp_path: Any) -> None:
     assert np.abs(found - own).max() > 0.1 and np.array_equal(chain.predict(DRAWN.images), own)
     files.save_model(made, tmp_path / "made.hkp", {"landmarks": MARKS})
     assert np.array_equal(files.load_model(tmp_path / "made.hkp").predict(DRAWN.images), found)
+    mean = recipes.with_start(chain, chain.start_.members_[0], moved).start_.members_[0]
+    halfway = (moved.predict(DRAWN.images) + chain.start_.members_[0].predict(DRAWN.images)) / 2
+    np.testing.assert_allclose(mean.predict(DRAWN.images), halfway, atol=1e-4)
     with pytest.raises(InputError, match="24 x 24 px"):
         recipes.with_start(chain, MeanShape().fit(DRAWN.images[:, :24, :24], DRAWN.xy))
     with pytest.raises(InputError, match="begins with one network"):

@@ -400,6 +400,18 @@ def test_a_training_starts_where_another_ended(learned: Any, freeze: bool) -> No
     assert kept is freeze
 
 
+def test_a_grey_network_starts_from_one_of_colour(learned: Any) -> None:
+    """Where all channels are the same, both see the same."""
+    net = recipes.with_pretrained(HeatmapNet(color=False), learned, MARKS)
+    grey = HeatmapModule(make_backbone(HRNet(branches=2, width=8), 1, 32), len(MARKS)).eval()
+    net.initial.start(grey)
+    crops = torch.as_tensor(EIGHT.images[:4, ..., :1].copy()).permute(0, 3, 1, 2).float()
+    old = files.load_model(learned).module_.net.eval()
+    with torch.no_grad():
+        got, wanted = grey.backbone(crops), old.backbone(crops.repeat(1, 3, 1, 1))
+    torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
+
+
 def test_what_cannot_be_a_start_is_told(learned: Any, tmp_path: Any) -> None:
     other = recipes.with_pretrained(HeatmapNet(32, backbone="unpool"), learned, MARKS)
     with pytest.raises(InputError, match="its backbone, a HRNetModule, shares no weights with UnpoolModule"):

@@ -51,6 +51,9 @@ class Pretrained(Parameters):
             raise InputError(f"{self.file}: has changed since it was given as a start: give it again")
         source = _network(self.file)
         old, new = source.state_dict(), net.state_dict()
+        for name in old.keys() & new.keys():  # of colour for grey, where all channels are the same
+            if old[name].ndim == 4 and (old[name].shape[1], new[name].shape[1]) == (3, 1):
+                old[name] = old[name].sum(1, keepdim=True)
         same = type(source.backbone) is type(net.backbone)
         if not same or not _copy(old, new, [name for name in new if name.startswith("backbone.")]):
             raise InputError(

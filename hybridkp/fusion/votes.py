@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from sklearn.isotonic import IsotonicRegression
 
 from ..imaging.images import check_batch
@@ -34,6 +35,13 @@ class Average(Combination):
 
     members: Members
     weights: Sequence[float] | None = None
+
+    @classmethod
+    def of(cls, fitted: Sequence[Any]) -> Average:
+        """The mean of detectors that are fitted, for crops of one size: nothing is left to learn."""
+        made = cls([(f"member {i + 1}", clone(each)) for i, each in enumerate(fitted)])
+        made.members_, made.size_hw_ = list(fitted), tuple(fitted[0].size_hw_)
+        return made
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None

@@ -110,11 +110,12 @@ def with_teacher(
     return with_parameters(estimator, {"teacher": teacher(file, landmarks, weight=weight, margin=margin)})
 
 
-def with_start(chain: Any, start: Any) -> Any:
+def with_start(chain: Any, start: Any, *more: Any) -> Any:
     """A copy of a fitted chain whose steps follow another fitted start in place of its network's.
 
-    The steps stay as they were fitted, behind the chain's own network and its ``flip``, if it has one: for a
-    network that learned from the chain, and errs no more than the chain's own.
+    Of several starts it is their mean.  The steps stay as they were fitted, behind the chain's own network
+    and its ``flip``, if it has one: for a network that learned from the chain, and errs no more than the
+    chain's own.
 
     Raises
     ------
@@ -122,23 +123,24 @@ def with_start(chain: Any, start: Any) -> Any:
         For a chain that begins with no network, or with several detectors, and for a start of other crops.
     """
     from ..deep import HeatmapNet
-    from ..fusion import MirrorAverage
+    from ..fusion import Average, MirrorAverage
 
     if isinstance(chain, HeatmapNet | MirrorAverage):
-        if tuple(chain.size_hw_) != tuple(start.size_hw_):
-            sizes = " and ".join("{} x {}".format(*each.size_hw_) for each in (chain, start))
-            raise InputError(f"the chain's crops and the new start's differ: {sizes} px")
-        return start
+        for new in (start, *more):
+            if tuple(chain.size_hw_) != tuple(new.size_hw_):
+                sizes = " and ".join("{} x {}".format(*each.size_hw_) for each in (chain, new))
+                raise InputError(f"the chain's crops and the new start's differ: {sizes} px")
+        return Average.of([start, *more]) if more else start
     made, held = copy.copy(chain), vars(chain)
     if len(held.get("members_", ())) == 1:
-        made.members_ = [with_start(chain.members_[0], start)]
+        made.members_ = [with_start(chain.members_[0], start, *more)]
         made.members, made.kept_ = [("start", clone(made.members_[0]))], [0]
         return made
     name = next((name for name in ("start", "detector") if f"{name}_" in held), None)
     if name is None:
         kind = type(chain).__name__
         raise InputError(f"{kind}: a chain begins with one network, as heatmap:flip:shape:sdm")
-    own = with_start(held[f"{name}_"], start)
+    own = with_start(held[f"{name}_"], start, *more)
     vars(made).update({name: clone(own), f"{name}_": own})
     return made
 
