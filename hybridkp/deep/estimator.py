@@ -50,7 +50,8 @@ class Pipeline(nn.Module):
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         pictures, scale = resize_square(crops, self.side)
         xy, raw = self.net(pictures)
-        xy = rescale(xy, 1 / scale)
+        if crops.shape[2:] != (self.side, self.side):
+            xy = rescale(xy, 1 / scale)
         return xy, torch.sigmoid(self.calibration[0] * raw + self.calibration[1])
 
 
