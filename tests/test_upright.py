@@ -16,7 +16,7 @@ from hybridkp.imaging import to_grey
 from hybridkp.imaging.geometry import about_middle, apply_affine, warp
 from hybridkp.landmarks import HolisticRegressor, MeanShape, Upright, WithPresence
 from hybridkp.landmarks.nodes.upright import Righted, likely_turns
-from hybridkp.landmarks.polar import N_TURNS, correlation_filter, polar_row, shifts_of
+from hybridkp.landmarks.polar import N_TURNS, answers_to, correlation_filter, polar_row
 from hybridkp.landmarks.upright import turns_against, upright_shape
 from hybridkp.runtime.nodes import build
 from hybridkp.structures import Batch, InputError, Prediction, Presence, predict_all, supports
@@ -32,10 +32,10 @@ def model():
 
 @pytest.fixture(scope="module")
 def told():
-    """Of a detector that tells presence and covariance."""
+    """Of a detector that tells presence and covariance; what stands nearly upright is turned too."""
     images, xy, groups, flip = TRAIN
     inner = WithPresence(WithCovariance(HolisticRegressor()))
-    told = Upright(inner).fit(images, xy, groups=groups, flip=flip)
+    told = Upright(inner, least=0.0).fit(images, xy, groups=groups, flip=flip)
     assert told.detector_.upright and not inner.upright
     return told
 
@@ -63,9 +63,9 @@ def test_the_filter_answers_where_the_row_was_shifted_to():
     turns = rng.integers(0, N_TURNS, 9)
     rows = np.stack([np.roll(one, t, axis=0) for t in turns])
     rule = correlation_filter(rows, turns * 360 / N_TURNS, width=2.0, penalty=0.01)
-    answers = rows.reshape(9, -1) @ shifts_of(rule)
+    answers = answers_to(rows, rule)
     np.testing.assert_array_equal(answers.argmax(axis=1), turns)
-    half = 0.5 * (np.roll(one, 7, axis=0) + np.roll(one, 8, axis=0)).ravel() @ shifts_of(rule)
+    half = answers_to(0.5 * (np.roll(one, 7, axis=0) + np.roll(one, 8, axis=0)), rule).tolist()
     assert likely_turns(half, 180.0)[0].degrees == pytest.approx(7.5 * 360 / N_TURNS, abs=0.5)
     assert all(abs(turn.degrees) <= 20 for turn in likely_turns(half, 15.0))
 
@@ -107,6 +107,8 @@ def test_any_angle_errs_as_upright_does(model):
 
 
 def test_a_quarter_turn_of_the_crop_turns_the_points(model):
+    model = copy.copy(model)
+    model.least = 0.0  # else objects that stand a little aside are left so
     images = np.ascontiguousarray(np.rot90(TEST.images, -1, (1, 2)))
     xy = model.predict(TEST.images)
     wanted = np.stack([TEST.images.shape[1] - 1 - xy[..., 1], xy[..., 0]], axis=-1)
@@ -179,7 +181,14 @@ def test_few_pictures_one_group_and_what_cannot_be():
     assert len(Upright(MeanShape()).fit(images, np.concatenate([xy[:9, :2], lone[9:]])).off_) == 9
     with pytest.raises(InputError, match="two labelled points"):
         Upright(MeanShape()).fit(images, lone)
-    for wrong in ({"turns": 0.0}, {"turns": 181.0}, {"penalty": 0.0}, {"max_pictures": 1}):
+    for wrong in (
+        {"turns": 0.0},
+        {"turns": 181.0},
+        {"penalty": 0.0},
+        {"max_pictures": 1},
+        {"least": -1.0},
+        {"least": 31.0},
+    ):
         with pytest.raises(InputError, match="upright"):
             Upright(MeanShape(), **wrong).fit(images, xy)
     for wrong, said in (({"flip": [0, 1]}, "flip must be"), ({"groups": [0, 1]}, "groups must have shape")):
@@ -187,6 +196,26 @@ def test_few_pictures_one_group_and_what_cannot_be():
             Upright(MeanShape()).fit(images, xy, **wrong)
     with pytest.raises(InputError, match="no direction"):
         Upright(MeanShape()).fit(images, xy[:, :1])
+
+
+def test_what_stands_nearly_upright_is_shown_as_it_is(model):
+    """By the same arrays: no turn costs nothing; a file of before the rule had such a limit has none."""
+    seen = []
+
+    class Sees:
+        def __call__(self, picture):
+            seen.append(picture)
+            return np.zeros((5, 2), np.float32), np.zeros(5, np.float32)
+
+    node = model.runtime_node()
+    rule = build(node, "auto").rule
+    turns = [rule.likely(to_grey(crop))[0].degrees for crop in TEST.images]
+    for crop in TEST.images:
+        Righted(Sees(), rule)(crop)
+    as_it_is = [np.shares_memory(a, b) for a, b in zip(seen, TEST.images, strict=True)]
+    assert as_it_is == [turn == 0 for turn in turns] and 0 < np.mean(as_it_is) < 1
+    assert min(abs(turn) for turn in turns if turn) >= model.least == rule.least
+    assert build({k: v for k, v in node.items() if k != "least"}, "auto").rule.least == 0
 
 
 def test_files_say_the_same(model, tmp_path):
@@ -201,10 +230,11 @@ def test_files_say_the_same(model, tmp_path):
 def test_an_onnx_file_says_the_same(told, tmp_path):
     """But where a grey level of the turned crop is rounded otherwise; OpenCV 4 reads in steps of 1/32 px."""
     onnxruntime, near = pytest.importorskip("onnxruntime"), 0.1 if cv2.__version__.startswith("4") else 1e-3
-    crops = turned(TEST.images[:8], TEST.xy[:8], 200.0)[0]
-    unsure = copy.copy(told)
-    unsure.filter_ = 0.02 * told.filter_
-    for model in (told, unsure):
+    crops = np.concatenate([turned(TEST.images[:4], TEST.xy[:4], 200.0)[0], TEST.images[4:8]])
+    unsure, leaves = copy.copy(told), copy.copy(told)
+    unsure.filter_, leaves.least = 0.02 * told.filter_, 10.0
+    assert np.abs(leaves.predict(crops[4:]) - told.predict(crops[4:])).max() > 0.5, "it does something else"
+    for model in (leaves, unsure):
         wanted = model.predict_all(crops)
         file = runtime.export_onnx(model, tmp_path / "m.onnx")
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

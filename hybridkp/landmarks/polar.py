@@ -7,7 +7,7 @@ since what lies outside it is turned out of sight.
 
 from __future__ import annotations
 
-from functools import lru_cache, reduce
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -47,25 +47,34 @@ def polar_row(grey: Array) -> Array:
     The roots of a cell's channels are divided by their root mean square; products of each ring's with those
     of the next stand beside them.  A crop turned clockwise by a step of ``N_TURNS`` has its rows one further.
     """
-    side = 2 * N_RINGS * ALONG
-    shrink = side / min(grey.shape)
-    if shrink < 1:
-        h, w = (round(length * shrink) for length in grey.shape)
+    factor = min(grey.shape) // (2 * N_RINGS * ALONG)
+    if factor > 1:  # whole numbers of pixels: a tenth of the time of any other mean
+        h, w = (round(length / factor) for length in grey.shape)
         grey = cv2.resize(grey, (w, h), interpolation=cv2.INTER_AREA)
     picture = cv2.remap(grey, *places(grey.shape[:2]), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     ((channels, _),) = channel_maps(picture, N_ORIENTATIONS, (SIGMA,))
-    ours = channels[WRAP : len(channels) - WRAP]
-    ours = reduce(np.add, (ours[i::ACROSS] for i in range(ACROSS)))  # a fifth of the time of a mean over axes
-    ours = reduce(np.add, (ours[:, i::ALONG] for i in range(ALONG)))
-    cells = np.sqrt(ours / np.float32(ACROSS * ALONG))
-    cells /= np.sqrt((cells**2).mean(axis=2, keepdims=True)) + np.float32(FAINT)
-    pairs = cells[:, :-1] * cells[:, 1:] * np.float32(PAIRS)
-    return np.concatenate([cells.reshape(N_TURNS, -1), pairs.reshape(N_TURNS, -1)], axis=1)
+    ours = cv2.resize(channels[WRAP:-WRAP], (N_RINGS, N_TURNS), interpolation=cv2.INTER_AREA)
+    size = np.sqrt(ours @ np.full((N_ORIENTATIONS, 1), 1 / N_ORIENTATIONS, np.float32)) + np.float32(FAINT)
+    row = np.empty((N_TURNS, 2 * N_RINGS - 1, N_ORIENTATIONS), np.float32)
+    cells = np.divide(np.sqrt(ours), size, out=row[:, :N_RINGS])
+    np.multiply(cells[:, :-1] * np.float32(PAIRS), cells[:, 1:], out=row[:, N_RINGS:])
+    return row.reshape(N_TURNS, -1)
 
 
-def shifts_of(rule: Array) -> Array:
-    """(A * C, A): the filter (A, C), as it answers to each turn of a row."""
-    return np.stack([np.roll(rule, turn, axis=0).ravel() for turn in range(len(rule))], axis=1)
+def answers_to(rows: Array, rule: Array) -> Array:
+    """(..., A): what a filter (A, C) answers to each turn of rows (..., A, C).
+
+    The answer at a turn s is the sum over a of row[a] * filter[a - s].
+    """
+    products = rows @ rule.T
+    return products.reshape(*products.shape[:-2], -1).take(_shifted(len(rule)), axis=-1).sum(axis=-1)
+
+
+@lru_cache(maxsize=2)
+def _shifted(n: int) -> Array:
+    """(n, n): for each turn, where the products of each row's direction with the filter's lie."""
+    turn, a = np.ogrid[:n, :n]
+    return a * n + (a - turn) % n
 
 
 def correlation_filter(rows: Array, degrees: Array, width: float, penalty: float) -> Array:

@@ -38,8 +38,8 @@ from ..structures import (
     predict_all,
     stack_rows,
 )
-from .nodes.upright import TurnRule, likely_turns, nearest_turn
-from .polar import correlation_filter, polar_row, shifts_of
+from .nodes.upright import APART, TurnRule, nearest_turn
+from .polar import correlation_filter, polar_row
 from .preparing import checked_flip, checked_groups, group_parts, some_rows
 from .presence import WithPresence
 
@@ -70,6 +70,7 @@ class Upright(DetectorMixin, BaseEstimator):
     detector : Detector, unfitted; cloned, never changed.  One that tells presence (:class:`.WithPresence`)
         mends most turns of which the rule is wrong; it then counts objects that are turned as none
     turns : degrees to either side that objects may be turned by, 180 for any direction
+    least : degrees; an object that seems turned by less is left as it is, which costs no turn of the crop
     penalty : ridge of the rule, in units of its rows' mean power
     max_pictures : training crops that the rule learns from, a random part of them
     random_state : int
@@ -94,6 +95,7 @@ class Upright(DetectorMixin, BaseEstimator):
 
     detector: Any
     turns: float = 180.0
+    least: float = 15.0
     penalty: float = 0.01
     max_pictures: int = 1000
     random_state: int = 0
@@ -106,11 +108,14 @@ class Upright(DetectorMixin, BaseEstimator):
         Raises
         ------
         InputError
-            For ``turns`` that are not above 0 and at most 180, a ``penalty`` that is not positive, fewer than
-            two ``max_pictures``, and a single landmark, which has no direction.
+            For ``turns`` that are not above 0 and at most 180, a ``least`` that is not from 0 to ``APART``,
+            a ``penalty`` that is not positive, fewer than two ``max_pictures``, and a single landmark, which
+            has no direction.
         """
         if not 0 < self.turns <= 180 or not self.penalty > 0 or self.max_pictures < 2:
             raise InputError("upright: turns must be in (0, 180], penalty positive, max_pictures 2 or more")
+        if not 0 <= self.least <= APART:
+            raise InputError(f"upright: least must be in 0..{APART:g} degrees, got {self.least}")
         images = check_batch(images)
         truth = check_xy(xy, len(images))
         if truth.shape[1] < 2:
@@ -131,7 +136,8 @@ class Upright(DetectorMixin, BaseEstimator):
         shown = rng.uniform(-self.turns, self.turns, len(truth)) * (rng.random(len(truth)) < TURNED)
         turned = turned_batch(images, shown)
         other = None if flip is None else turns_against(mean, flip_points(truth, self.size_hw_[1], flip))
-        back = -self._learn_rule(images, turned, lie, shown, names, other, rng)
+        seen_as = nearest_turn(self._learn_rule(images, turned, lie, shown, names, other, rng))
+        back = np.where(np.abs(seen_as) < self.least, 0.0, -seen_as)
         seen, change = turned_batch(turned, back), shown + back
         points = apply_affine([about_middle(self.size_hw_, d) for d in change], truth)
         detector = clone(self.detector)
@@ -164,15 +170,14 @@ class Upright(DetectorMixin, BaseEstimator):
         seen = np.stack([polar_row(grey) for grey in crops_to_grey(check_crops(turned))])
         parts.append((seen[learned], (lie + shown)[learned]))
         fold = group_parts(names.astype(str), FOLDS, rng)
-        answers = np.empty((len(lie), seen.shape[1]), np.float32)
+        told = np.empty(len(lie))
         for i in np.unique(fold):
             left_out = fold == i
             kept = ~left_out[learned] if fold.any() else left_out[learned]
             kept = kept if kept.any() else ~kept
-            rule, centre = self._rule([(rows[kept], degrees[kept]) for rows, degrees in parts])
-            answers[left_out] = (seen[left_out] - centre).reshape(left_out.sum(), -1) @ shifts_of(rule)
+            rule = TurnRule(*self._rule([(rows[kept], degrees[kept]) for rows, degrees in parts]), self.turns)
+            told[left_out] = [rule.told(row)[0].degrees for row in seen[left_out]]
         self.filter_, self.centre_ = self._rule(parts)
-        told = np.array([likely_turns(answer, self.turns)[0].degrees for answer in answers])
         self.off_ = nearest_turn(told - (lie + shown))
         near = np.abs(self.off_) <= NEAR
         others = rng.choice(self.off_[near] if near.any() else np.zeros(1), len(lie))
@@ -188,7 +193,7 @@ class Upright(DetectorMixin, BaseEstimator):
         """All that the detector says, of crops as they are."""
         check_is_fitted(self, "detector_")
         images = check_batch(images, self.size_hw_)
-        rule = TurnRule(self.filter_, self.centre_, self.turns)
+        rule = TurnRule(self.filter_, self.centre_, self.turns, self.least)
 
         def ask(rows: Sequence[int], degrees: Sequence[float]) -> list[Prediction]:
             found = predict_all(self.detector_, turned_batch(images[np.asarray(rows)], np.asarray(degrees)))
@@ -217,6 +222,7 @@ class Upright(DetectorMixin, BaseEstimator):
             "filter": self.filter_,
             "centre": self.centre_,
             "turns": float(self.turns),
+            "least": float(self.least),
         }
 
 

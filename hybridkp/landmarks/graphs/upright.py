@@ -26,6 +26,7 @@ def emit_outputs(node: dict[str, Any], crop: Crop) -> dict[str, Tensor]:
     """As :class:`..nodes.upright.Righted`: a loop over likely turns, left where none can be better."""
     g, k = crop.graph, n_landmarks(node["detector"], crop.size_hw)
     turns, answers = _likely(_answers(node, crop), float(node["turns"]), 1 if INSIDE.get() else MOST)
+    turns = g.where(turns.abs() < float(node["least"]), np.zeros(1), turns)
     body = Graph(f"{g.fresh()}_")
     number = Tensor(body, f"{body.prefix}number", np.int64)
     bgr, turns, limits = (Tensor(body, t.name, t.dtype) for t in (crop.bgr, turns, answers * TRUST + SURE))
@@ -83,8 +84,8 @@ def _answers(node: dict[str, Any], crop: Crop) -> Tensor:
 def _polar_row(crop: Crop) -> Tensor:
     """(A, C) as :func:`..polar.polar_row`."""
     g, n, (h, w) = crop.graph, polar.N_ORIENTATIONS, crop.size_hw
-    shrink = 2 * polar.N_RINGS * polar.ALONG / min(h, w)
-    size_hw = (round(h * shrink), round(w * shrink)) if shrink < 1 else (h, w)
+    factor = max(1, min(h, w) // (2 * polar.N_RINGS * polar.ALONG))
+    size_hw = round(h / factor), round(w / factor)
     grey = resized(crop.grey, (h, w), size_hw, True)
     x, y = polar.places(size_hw)
     picture = read_pixels(grey, size_hw, g.tensor(x), g.tensor(y)).round()

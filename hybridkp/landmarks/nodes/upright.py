@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +19,12 @@ from ...imaging.geometry import about_middle, apply_affine, warp
 from ...imaging.images import to_grey
 from ...runtime.nodes import Node, Run, build, told
 from ...runtime.values import array, number
-from ...stats.calibration import logit
 from ...structures import Array, Prediction
-from ..polar import N_CHANNELS, N_TURNS, polar_row, shifts_of
+from ..polar import N_CHANNELS, N_TURNS, answers_to, polar_row
 
 MOST = 3  #: turns that are tried at most
-TRUST = 20.0  #: log-odds of an object's presence that count as much as 1 of the filter's answer
-SURE = float(logit(np.ones(())))  #: log-odds of a presence that nothing could be surer than
+TRUST = 30.0  #: log-odds of an object's presence that count as much as 1 of the filter's answer
+SURE = log(99)  #: log-odds of a presence that nothing could be surer than
 APART = 30.0  #: degrees between two turns that are tried
 
 #: inside another rule's look each crop is asked once: nested ones of a stranger's file would ask 3 ** n times
@@ -50,19 +50,27 @@ class TurnRule:
     filter : (A, C), see :func:`..polar.correlation_filter`
     centre : (C,) mean of the rows
     turns : degrees to either side that an object may be turned by
+    least : degrees; an object that seems turned by less is left as it is
     """
 
     filter: Array
     centre: Array
     turns: float
+    least: float = 0.0
 
     @cached_property
-    def _shifts(self) -> Array:
-        return shifts_of(self.filter)
+    def _of_centre(self) -> float:
+        """The answer to the mean row, at any turn."""
+        return float((self.filter @ self.centre).sum())
 
     def likely(self, grey: Array) -> list[Turn]:
         """By how much a crop's object may be turned; the likeliest first."""
-        return likely_turns((polar_row(grey) - self.centre).ravel() @ self._shifts, self.turns)
+        return self.told(polar_row(grey))
+
+    def told(self, row: Array) -> list[Turn]:
+        """The same of the crop's row (A, C)."""
+        found = likely_turns((answers_to(row, self.filter) - self._of_centre).tolist(), self.turns)
+        return [Turn(0.0, turn.answer) if abs(turn.degrees) < self.least else turn for turn in found]
 
     def look(self, greys: Sequence[Array], ask: Ask) -> list[Prediction]:
         """What is said of crops made upright, in the crops as they are.
@@ -97,29 +105,40 @@ def _best_of(likely: Sequence[Sequence[Turn]], ask: Ask) -> tuple[list[Predictio
 
 def _odds(found: Prediction, turn: Turn) -> float:
     """How likely the turn is, by what a detector says of the crop turned back by it and by the filter."""
-    return TRUST * turn.answer + (SURE if found.presence is None else float(logit(found.presence)))
+    if found.presence is None:
+        return TRUST * turn.answer + SURE
+    seen = min(max(float(found.presence), 0.01), 0.99)  # a number: NumPy would take as long as the filter
+    return TRUST * turn.answer + log(seen / (1 - seen))
 
 
-def likely_turns(answers: Array, turns: float) -> list[Turn]:
+def likely_turns(answers: Sequence[float], turns: float) -> list[Turn]:
     """The highest summits of answers (A,) within ``turns`` degrees to either side, the highest first.
 
     A parabola through its neighbours places each; of two that are near each other the higher one stays.
+    Plain numbers: of so few, NumPy takes several times as long.
     """
     n = len(answers)
-    before, after = np.roll(answers, 1), np.roll(answers, -1)
-    away = nearest_turn(np.arange(n) * 360 / n)
-    allowed = np.abs(away) <= turns + 180 / n
-    highest = int(np.where(allowed, answers, -np.inf).argmax())
-    summits = np.flatnonzero(allowed & (answers >= np.maximum(before, after)))
+    around = [answers[-1], *answers, answers[0]]
+    allowed = _allowed(n, turns)
+    highest = max(allowed, key=answers.__getitem__)
+    summits = [i for i in allowed if around[i] <= around[i + 1] >= around[i + 2]]
     found: list[Turn] = []
-    for i in (highest, *summits[np.argsort(-answers[summits], kind="stable")]):
-        if all(abs(nearest_turn(away[i] - turn.degrees)) >= APART for turn in found):
-            bend = 2 * answers[i] - before[i] - after[i]
-            shift = np.clip((after[i] - before[i]) / (2 * bend), -0.5, 0.5) if bend > 1e-12 else 0.0
-            found.append(Turn(float(away[i] + shift * 360 / n), float(answers[i])))
+    for i in (highest, *sorted(summits, key=lambda i: -answers[i])):
+        away = nearest_turn(i * 360 / n)
+        if all(abs(nearest_turn(away - turn.degrees)) >= APART for turn in found):
+            before, this, after = around[i : i + 3]
+            bend = 2 * this - before - after
+            shift = min(max((after - before) / (2 * bend), -0.5), 0.5) if bend > 1e-12 else 0.0
+            found.append(Turn(away + shift * 360 / n, this))
         if len(found) == MOST:
             break
     return found
+
+
+@lru_cache(maxsize=8)
+def _allowed(n: int, turns: float) -> list[int]:
+    """Those of ``n`` directions that an object may be turned to."""
+    return [i for i in range(n) if abs(nearest_turn(i * 360 / n)) <= turns + 180 / n]
 
 
 def nearest_turn(degrees: Any) -> Any:
@@ -129,6 +148,8 @@ def nearest_turn(degrees: Any) -> Any:
 
 def turned_back(found: Prediction, size_hw: tuple[int, int], degrees: float) -> Prediction:
     """What was said of a crop that had been turned by ``-degrees``, in the crop as it was."""
+    if degrees == 0:
+        return found
     back = about_middle(size_hw, degrees)
     changes: dict[str, Any] = {"xy": apply_affine(back, found.xy).astype(np.float32)}
     if found.covariance is not None:
@@ -147,7 +168,7 @@ class Righted:
         size_hw = picture.shape[:2]
 
         def ask(rows: Sequence[int], degrees: Sequence[float]) -> list[Prediction]:
-            crops = (warp(picture, about_middle(size_hw, turn), size_hw) for turn in degrees)
+            crops = (warp(picture, about_middle(size_hw, d), size_hw) if d else picture for d in degrees)
             return [told(self.detector, crop) for crop in crops]
 
         return self.rule.look([to_grey(picture)], ask)[0]
@@ -162,5 +183,6 @@ def make(node: Node, engine: str) -> Run:
         array(node["filter"], N_TURNS, N_CHANNELS),
         array(node["centre"], N_CHANNELS),
         number(node["turns"], 0, 180),
+        number(node.get("least", 0), 0, 180),  # not in files of before
     )
     return Righted(build(node["detector"], engine), rule)
