@@ -39,10 +39,11 @@ SETS: dict[str, tuple[int, int, tuple[str, ...]]] = {
 }
 QUICK = {"finders": ("hog+svm", "cascade"), "landmarks": ("cascade/mean-shape", "hog+ridge")}
 _FEW = "input_px=160,max_epochs=12,epoch_pictures=240"
+_BOTH = ("hog+svm/sdm", "sdm")
 #: the same for methods of whole pictures; pictures of flies show them in any direction
 WHOLE: dict[str, tuple[int, int, tuple[str, ...]]] = {
-    "scenes": (60, 100, ("hog+svm/sdm", "sdm", "hog+svm[fast=true]/sdm")),
-    "flies13": (60, 80, ("hog+svm/sdm", "sdm", f"paf[{_FEW},turns=180]:sdm")),
+    "scenes": (60, 100, (*_BOTH, "hog+svm[fast=true]/sdm", f"onestage[{_FEW}]", f"paf[{_FEW}]")),
+    "flies13": (60, 80, (*_BOTH, f"paf[{_FEW},turns=180]:sdm")),
 }
 
 

@@ -97,7 +97,7 @@ def test_nested_rules_do_not_multiply(model):
 def test_any_angle_errs_as_upright_does(model):
     plain = HolisticRegressor().fit(*TRAIN[:2])
     errors = {}
-    for degrees in (0, 60, 135, 180, 285):
+    for degrees in (0, 60, 180):
         images, xy = turned(TEST.images, TEST.xy, degrees)
         errors[degrees] = np.linalg.norm(model.predict(images) - xy, axis=2).mean()
         assert (
@@ -144,7 +144,7 @@ def test_presence_chooses_among_turns_and_covariances_turn(told):
 
 
 def test_presence_inside_of_another_step_hears_of_turns_and_is_told():
-    images, xy, groups, _ = TRAIN
+    images, xy, groups, _ = (part[:24] for part in TRAIN)
     made = recipes.make_method("mean-shape:presence:covariance:upright")
     inner = made.detector
     assert isinstance(inner, WithCovariance) and isinstance(inner.detector, WithPresence)
