@@ -107,7 +107,7 @@ def _odds(found: Prediction, turn: Turn) -> float:
     """How likely the turn is, by what a detector says of the crop turned back by it and by the filter."""
     if found.presence is None:
         return TRUST * turn.answer + SURE
-    seen = min(max(float(found.presence), 0.01), 0.99)  # a number: NumPy would take as long as the filter
+    seen = min(max(0.01, float(found.presence)), 0.99)  # a number: NumPy would take as long as the filter
     return TRUST * turn.answer + log(seen / (1 - seen))
 
 
