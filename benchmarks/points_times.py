@@ -10,9 +10,9 @@ the machine thus meets all methods alike.  Quartiles over pairs stand beside it.
 
 from __future__ import annotations
 
-import argparse
 import time
 
+import landmark_sets as sets
 import numpy as np
 
 from hybridkp.datasets import few_of_each, load_pairs
@@ -24,15 +24,16 @@ REFERENCE = "sift"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = sets.parser(__doc__)
     parser.add_argument("data", nargs="?", default=SYNTHETIC)
     parser.add_argument("--methods", default=",".join(POINTS_DEFAULT))
     parser.add_argument("--points", type=int, default=1024)
     parser.add_argument("--pairs", type=int, default=4, help="pairs, spread over the set")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="SURF on one pair: does it still run?")
     args = parser.parse_args()
+    if args.quick:
+        args.methods, args.points, args.pairs, args.rounds = "surf", 256, 1, 1
     names = list(dict.fromkeys([REFERENCE, *split(args.methods)]))
     matchers = {name: make_matcher(name, args.points) for name in names}
     pairs = [p for p in few_of_each(load_pairs(args.data), 1) if p.homography is not None]

@@ -13,18 +13,17 @@ import numpy as np
 import pytest
 from report_helpers import answer, make_data
 
-from hybridkp import fusion, recipes
+from hybridkp import recipes
 from hybridkp.structures import InputError, Problem
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import fusion_ablation
 import landmark_sets as sets
 import learning_curves
 import networks
 import publish_results
 import scales
 
-NOISE = {"hog+ridge": 3.0, "mean-shape": 9.0, "sdm": 2.0, "hog+ridge + sdm: average": 1.0}
+NOISE = {"hog+ridge": 3.0, "mean-shape": 9.0}
 
 
 @pytest.fixture
@@ -42,44 +41,6 @@ def made_up(monkeypatch):
 
     monkeypatch.setattr(sets, "run", run)
     return asked
-
-
-def test_every_rule_has_a_line_with_two_and_with_three_members():
-    lines = fusion_ablation.contenders(["sdm", "heatmap", "hog+svm"], "hog-cnn+svm", "cnn")
-    assert len({line.name for line in lines}) == len(lines) == 3 + 2 + 2 * 10
-    kinds = {type(line.estimator) for line in lines if len(line.members) == 3}
-    votes = {fusion.Average, fusion.WeightedVote, fusion.GatedVote, fusion.ShapeVote}
-    assert kinds == {*votes, fusion.MapFusion, fusion.Stacking}
-    fixed = [line.estimator.weights for line in lines if line.rule == "fixed weights"]
-    assert fixed == [(1.0, 2.0), (1.0, 2.0, 1.0)], "the deep member counts twice"
-    pairs = fusion_ablation.contenders(["sdm", "heatmap", "hog+svm"], "", "", all_pairs=True)
-    assert len(pairs) == 3 + 3 * 10 + 10
-    assert [line.rule for line in fusion_ablation.contenders(["sdm"], "", "")] == ["alone"]
-
-
-def test_the_ablation_tells_gain_from_loss(made_up, tmp_path, capsys):
-    arguments = [
-        "--sets",
-        "toy",
-        "--members",
-        "hog+ridge,sdm,mean-shape",
-        "--refiner",
-        "",
-        "--concatenated",
-        "",
-    ]
-    fusion_ablation.main([*arguments, "--quick", "--out", str(tmp_path)])
-    table = capsys.readouterr().out
-    assert "difference to sdm, points" in table and "(best member)" in table
-    found = json.loads((tmp_path / "ablation.json").read_text())["toy"]
-    lines = {line["name"]: line for line in found["lines"]}
-    assert found["best"] == "sdm" and lines["sdm"]["p_holm"] != lines["sdm"]["p_holm"]
-    gain, loss = lines["hog+ridge + sdm: average"], lines["mean-shape"]
-    assert gain["difference_high"] < 0 and gain["p_holm"] < 0.05
-    assert loss["difference_low"] > 0
-    assert gain["low"] < gain["value"] < gain["high"] and 1 <= gain["ms"] <= 2
-    assert (tmp_path / "ablation.png").read_bytes()[:4] == b"\x89PNG"
-    assert (tmp_path / "ablation.md").read_text().count("\n| ") >= len(lines)
 
 
 def test_subsets_are_nested_and_cut_no_group():
@@ -186,5 +147,5 @@ def test_numbers_as_text():
 
 
 def test_a_wrong_name_is_one_line(capsys):
-    code = sets.fail_in_a_line(lambda: fusion_ablation.main(["--members", "sdn", "--quick"]))
+    code = sets.fail_in_a_line(lambda: learning_curves.main(["--methods", "sdn", "--quick"]))
     assert code == 1 and capsys.readouterr().err == "error: unknown method 'sdn': did you mean 'sdm'?\n"
