@@ -11,8 +11,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -23,8 +21,6 @@ import numpy as np
 
 from hybridkp import evaluate, recipes
 from hybridkp.datasets import Tracks, load_tracks
-from hybridkp.files import write_atomic
-from hybridkp.memory.resident import load_per_core
 from hybridkp.metrics import class_figures
 from hybridkp.structures import InputError
 
@@ -94,15 +90,10 @@ def judged(folder: Path, quick: bool) -> dict[str, Any]:
     names = ["prior", *best, *(fused.format(*best) for fused in (FUSED[:1] if quick else FUSED))]
     found = evaluate.classify_tracks(made(names, train, quick), train, val, out=folder, progress=told)
     rows = [{"method": p.method, "fit_seconds": p.fit_seconds, "predicted": list(p.predicted)} for p in found]
-    facts = {
-        "fit": f"{len(train)} tracks",
-        "date": time.strftime("%Y-%m-%d"),
-        "load": f"{load_per_core():.1f}",
-    }
     return {
         "task": "actions",
         "data": "penn_action",
-        "provenance": {**facts, "command": "python benchmarks/actions.py"},
+        "provenance": sets.now(fit=f"{len(train)} tracks", command="python benchmarks/actions.py"),
         "labels": list(val.labels),
         "views": list(val.views),
         "members": best,
@@ -112,9 +103,7 @@ def judged(folder: Path, quick: bool) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = sets.parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of what was predicted")
     parser.add_argument("--results", type=Path, help="folder for penn_action-actions.json, for the docs")
     parser.add_argument("--quick", action="store_true", help="drawn tracks, short trainings: does it run")
@@ -124,8 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"left out ({error})", file=sys.stderr)
         return 0
-    if args.results:
-        write_atomic(args.results / "penn_action-actions.json", json.dumps(document, indent=1) + "\n")
+    sets.publish(args.results, "penn_action-actions", document)
     for row in document["rows"]:
         right = class_figures(document["labels"], row["predicted"])
         print(f"{row['method']}: {100 * right.accuracy:.1f} %, macro F1 {100 * right.macro_f1:.1f} %")

@@ -10,7 +10,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -90,8 +89,7 @@ def document(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__)
     parser.add_argument("folder", type=Path, help="of a bench, with robustness.json")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=60)

@@ -10,7 +10,6 @@ lie apart, no longer.  A run that was stopped goes on where it was.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import landmark_sets as sets
 import numpy as np
 import onnxruntime
 
@@ -89,7 +89,7 @@ def doors(model: Any, faces: Any, crops: Any, folder: Path) -> dict[str, dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = sets.parser(__doc__)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--methods", default="", help="some of them, with semicolons")
     parser.add_argument("--crops", type=int, default=1000, help="held out")

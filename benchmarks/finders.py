@@ -12,7 +12,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import replace
@@ -23,7 +22,7 @@ import landmark_sets as sets
 
 from hybridkp import evaluate, recipes
 from hybridkp.datasets import make_scenes
-from hybridkp.files import FoundBoxes, load_found, load_model, write_atomic
+from hybridkp.files import FoundBoxes, load_found, load_model
 from hybridkp.report import write_finders_report
 from hybridkp.structures import Dataset, InputError, Problem
 
@@ -109,16 +108,12 @@ def report(
     families = {f.finder: recipes.family(f.finder, task) for f in found}
     paths = write_finders_report(found, val, out, families=families, provenance=facts)
     print(paths["markdown"].read_text(encoding="utf-8"))
-    if results:
-        text = json.dumps(published(json.loads(paths["json"].read_text(encoding="utf-8"))), indent=1)
-        kind = "finders" if task == "finders" else "whole"
-        write_atomic(results / f"{name}-{kind}.json", text)
+    kind = "finders" if task == "finders" else "whole"
+    sets.publish(results, f"{name}-{kind}", published(json.loads(paths["json"].read_text(encoding="utf-8"))))
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = sets.parser(__doc__)
     parser.add_argument("--sets", help="with commas (default: all)")
     parser.add_argument("--whole", action="store_true", help="methods that give points, instead of finders")
     parser.add_argument("--first", type=int, metavar="N", help="only the first N finders of each set")

@@ -21,11 +21,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import platform
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -154,8 +152,7 @@ def trained(problem: Problem, made: str, size: int, seed: int, args: argparse.Na
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__, publish=True)
     parser.add_argument("--set", default="faces68", help="folder of the real data (%(default)s)")
     parser.add_argument("--method", default="heatmap", help="a network (%(default)s)")
     parser.add_argument("--sizes", default="50,200", help="labelled pictures (%(default)s)")
@@ -163,8 +160,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=25, help="processor time for each (%(default)s)")
     parser.add_argument("--input-px", type=int, default=64, help="side of what it sees (%(default)s)")
     parser.add_argument("--steps", type=int, default=1500, help="of each VAE's training (%(default)s)")
-    parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
-    parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="drawn faces, seconds")
     args = parser.parse_args(arguments)
     if args.quick:

@@ -11,8 +11,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +25,7 @@ import numpy as np
 import tracking
 
 from hybridkp.datasets import load_dataset, make_film, make_scenes, thin
-from hybridkp.files import write_atomic
 from hybridkp.imaging import apply_affine, invert_affine, similarity, to_grey
-from hybridkp.memory.resident import load_per_core
 from hybridkp.runtime import Tracker
 from hybridkp.structures import Array
 from hybridkp.tracking.filters import AGILITY, KalmanPoints, OneEuroPoints, variance_of
@@ -215,10 +211,8 @@ def figures(runs: list[Run], name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: list[str] | None = None) -> None:
+    parser = sets.parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the models, as of tracking.py")
     parser.add_argument("--results", type=Path, help="folder for jitter.json, for the docs")
     parser.add_argument("--quick", action="store_true", help="one short film: does it run")
@@ -235,14 +229,11 @@ def main(argv: list[str] | None = None) -> int:
         if kept := list(runs):
             rows += figures(kept, name)
             print(name, len(kept), "tracks", file=sys.stderr)
-    facts = {"date": time.strftime("%Y-%m-%d"), "load": f"{load_per_core():.1f}"}
-    document = {"provenance": {**facts, "command": "python benchmarks/jitter.py"}, "rows": rows}
     for row in rows:
         print(f"{row['set']}: {row['try']}: error {row['error']:.2f} %, jitter {row['jitter']:.2f} %")
-    if args.results:
-        write_atomic(args.results / "jitter.json", json.dumps(document, indent=1) + "\n")
-    return 0
+    document = {"provenance": sets.now(command="python benchmarks/jitter.py"), "rows": rows}
+    sets.publish(args.results, "jitter", document)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -151,8 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__)
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[100])
     parser.add_argument("--methods", type=sets.names_of, default=["sdm"], help="default: sdm")
     parser.add_argument("--faces", type=int, help="a seed; default 400")

@@ -126,8 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__)
     parser.add_argument("--parts", type=sets.names_of, default=list(PARTS), help="default: all")
     parser.add_argument("--methods", type=sets.names_of, default=["sdm", "lbf"], help="two; default: sdm,lbf")
     parser.add_argument("--faces", type=int, default=240, help="default: %(default)s")

@@ -112,8 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__)
     parser.add_argument("--sets", type=sets.names_of, default=["faces"], help="faces68, faces (default)")
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[100])
     parser.add_argument("--ways", type=sets.names_of, default=list(WAYS), help="default: all")

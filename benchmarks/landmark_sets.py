@@ -24,6 +24,7 @@ from hybridkp import stats as statistics
 from hybridkp.cli.display import Display
 from hybridkp.evaluate import Crops
 from hybridkp.files import write_atomic
+from hybridkp.memory.resident import load_per_core
 from hybridkp.metrics import Metric
 from hybridkp.recipes import split
 from hybridkp.report.landmarks.scores import Scores, gather_truth, score_methods
@@ -37,6 +38,27 @@ CROPS: dict[str, tuple[int, float]] = {
     "wings12": (320, 1.05),
     "synthetic": (64, 1.25),
 }
+
+
+def parser(about: str | None, publish: bool = False) -> argparse.ArgumentParser:
+    """Of a benchmark, its words as they stand; ``publish``: with the options of what goes into the docs."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if publish:
+        made.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
+        machine = platform.machine()
+        made.add_argument("--machine", default=machine, help="in words, to publish (%(default)s)")
+    return made
+
+
+def now(**facts: Any) -> dict[str, Any]:
+    """Provenance: the facts, today, and how busy the machine is."""
+    return {**facts, "date": time.strftime("%Y-%m-%d"), "load": f"{load_per_core():.1f}"}
+
+
+def publish(folder: Path | None, name: str, document: dict[str, Any]) -> None:
+    """Write a document for the docs, whole or not at all; without a folder do nothing."""
+    if folder is not None:
+        write_atomic(folder / f"{name}.json", json.dumps(document, indent=1) + "\n")
 
 
 def data_root() -> Path:
@@ -110,22 +132,9 @@ class Scored:
     def interval(self, method: str) -> statistics.Interval:
         return statistics.bootstrap_interval(self.values(method), self.groups, level=LEVEL)
 
-    def against(self, method: str, other: str) -> statistics.PairedDifference:
-        """``method`` - ``other`` over the same objects."""
-        return statistics.paired_difference(self.values(method), self.values(other), self.groups, level=LEVEL)
-
     def best(self, methods: Sequence[str]) -> str:
         sign = 1 if self.headline.lower_is_better else -1
         return min(methods, key=lambda m: sign * self.interval(m).value)
-
-    def milliseconds(self, method: str) -> tuple[float, float, float]:
-        """Quartiles of the time for one object in one thread; NaN when nothing was timed."""
-        seconds = np.concatenate([run.seconds for run in self.by_method[method].runs])
-        seconds = seconds[np.isfinite(seconds)]
-        if len(seconds) == 0:
-            return (float("nan"),) * 3
-        low, middle, high = (1e3 * np.percentile(seconds, [25, 50, 75])).tolist()
-        return low, middle, high
 
 
 def score(problem: Problem, predictions: Sequence[Predictions]) -> Scored:

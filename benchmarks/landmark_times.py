@@ -28,7 +28,6 @@ from __future__ import annotations
 import argparse
 import cProfile
 import json
-import platform
 import pstats
 import sys
 import tempfile
@@ -337,8 +336,7 @@ def limit_words(row: dict[str, Any]) -> str:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__, publish=True)
     parser.add_argument("out", type=Path, help="folder of a bench, with its models")
     parser.add_argument("data", help="the data set whose val part gives pictures and boxes")
     parser.add_argument("--methods", type=sets.names_of, help="default: all")
@@ -347,9 +345,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--int8", action="store_true", help="exported networks in 8 bits too")
     parser.add_argument("--judge", action="store_true", help="the error of each on the whole val part too")
-    parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
     parser.add_argument("--note", default="", help="what else is to be known of the models, to publish")
-    parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     parser.add_argument("--profile", help="also show where the time of this method goes")
     return parser.parse_args(arguments)
 

@@ -27,7 +27,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -244,8 +243,7 @@ def published(
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__, publish=True)
     parser.add_argument("--set", help="default: faces68")
     parser.add_argument("--methods", type=sets.names_of, help=f"methods, default: {','.join(METHODS)}")
     parser.add_argument(
@@ -257,8 +255,6 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
     parser.add_argument("--drawn", type=int, default=0, help="also start networks from so many drawn faces")
     parser.add_argument("--no-whole", dest="whole", action="store_false", help="leave the whole part out")
-    parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
-    parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("hybridkp-out/learning-curves"))
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: %(default)s)")
     parser.add_argument("--timed", type=int, default=0, help="objects on the clock (default: %(default)s)")

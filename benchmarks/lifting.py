@@ -11,7 +11,6 @@ training pairs.  Errors in mm; intervals resample sequences (one motion in all t
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,9 +48,7 @@ def read(quick: bool) -> tuple[PosePairs, PosePairs, dict[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = sets.parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()

@@ -11,7 +11,6 @@ name, or came later with a value that changes nothing: the tables below say whic
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 import sys
@@ -19,6 +18,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import landmark_sets as sets
 
 from hybridkp import recipes
 
@@ -156,9 +157,7 @@ def page() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = sets.parser(__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     if parser.parse_args().check:
         return int(PAGE.read_text(encoding="utf-8") != page())

@@ -16,7 +16,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -258,8 +257,7 @@ def document(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__)
     parser.add_argument("folder", type=Path, help="of a bench, with its predictions or matches")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--data", help="where the data are now (default: where they were)")

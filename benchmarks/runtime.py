@@ -11,7 +11,6 @@ Import and load are measured in processes of their own: seconds (processor) and 
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import landmark_sets as sets
 import numpy as np
 
 from hybridkp import fusion, runtime
@@ -108,7 +108,7 @@ def fresh(code: str) -> list[Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = sets.parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="two methods, few rounds and training pictures")
     quick = parser.parse_args().quick
     cv2.setNumThreads(1)

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -192,15 +191,12 @@ def classical(problem: Problem, folder: Path, args: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__, publish=True)
     parser.add_argument("--part", choices=("windows", "again", "classical"), default="classical")
     parser.add_argument("--methods", default=",".join(METHODS), help="networks (%(default)s)")
     parser.add_argument("--seconds", default="40", help="processor time to train each network (%(default)s)")
     parser.add_argument("--input-px", default="64", help="side of what networks see (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/scales"), help="folder (%(default)s)")
-    parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
-    parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="one classical method on few faces")
     args = parser.parse_args(arguments)
     again = args.part == "again"

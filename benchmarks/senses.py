@@ -13,7 +13,6 @@ not computed again.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -182,9 +181,7 @@ def say(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = sets.parser(__doc__)
     parser.add_argument("-o", "--out", type=Path, default=Path("senses.json"))
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--fits", type=Path, help="folder that keeps finished fits (default: none is kept)")

@@ -17,7 +17,6 @@ A part that the file holds already is not computed again.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections import Counter
@@ -354,8 +353,7 @@ PARTS = {"command": command, "lips": lips, "mouth": mouth, "receipts": receipts}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__)
     parser.add_argument("--parts", type=sets.names_of, default=list(PARTS), help="default: all")
     parser.add_argument("-o", "--out", type=Path, help="JSON to add to")
     parser.add_argument("--quick", action="store_true", help="a few films, and spoken commands alone")

@@ -11,9 +11,7 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -46,16 +44,13 @@ def errors(model: Any, crops: Any, problem: Problem) -> Array:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = sets.parser(__doc__, publish=True)
     parser.add_argument("--set", default="faces68", help='folder of the real data, or "synthetic"')
     parser.add_argument("--teacher", type=Path, required=True, help="a model file")
     parser.add_argument("--method", default="heatmap[input_px=64]", help="the student (%(default)s)")
     parser.add_argument("--epochs", type=int, default=60, help="of each student (%(default)s)")
     parser.add_argument("--weights", default="0,0.5", help="of the teacher, with commas (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/teaching"), help="folder (%(default)s)")
-    parser.add_argument("-o", "--publish", type=Path, help="JSON for docs/results")
-    parser.add_argument("--machine", default=platform.machine(), help="in words, to publish (%(default)s)")
     args = parser.parse_args(arguments)
     problem = sets.load_problem(args.set, max_timed=0)
     crops = make_crops(problem.val, problem.size_hw, problem.margin)

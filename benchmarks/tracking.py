@@ -12,7 +12,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -28,9 +27,8 @@ import numpy as np
 
 from hybridkp import evaluate, recipes
 from hybridkp.datasets import load_dataset, make_film, make_scenes, thin
-from hybridkp.files import Film, load_model, write_atomic
+from hybridkp.files import Film, load_model
 from hybridkp.imaging.geometry import points_box, rescale
-from hybridkp.memory.resident import load_per_core
 from hybridkp.metrics import oks_matrix
 from hybridkp.runtime import Tracker
 from hybridkp.structures import Array, Dataset, InputError, Problem
@@ -271,10 +269,9 @@ def judged(name: str, quick: bool, folder: Path) -> dict[str, Any]:
                 row |= {**identities(shot, found, similar), "again": returns(shot, found, similar)}
                 rows.append(row)
                 print(json.dumps(row), file=sys.stderr)
-    facts = {"fit": f"{len(train)} pictures", "date": time.strftime("%Y-%m-%d")}
-    facts["load"] = f"{load_per_core():.1f}"
     command = f"python benchmarks/tracking.py --sets {name}"
-    return {"task": "tracking", "data": name, "provenance": {**facts, "command": command}, "rows": rows}
+    facts = sets.now(fit=f"{len(train)} pictures", command=command)
+    return {"task": "tracking", "data": name, "provenance": facts, "rows": rows}
 
 
 def without_finder(model: Any) -> Any:
@@ -285,10 +282,8 @@ def without_finder(model: Any) -> Any:
     return top
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: list[str] | None = None) -> None:
+    parser = sets.parser(__doc__)
     parser.add_argument("--sets", default=",".join(SETS), help="with commas (default: all)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the models")
     parser.add_argument("--results", type=Path, help="folder for NAME-tracking.json, for the docs")
@@ -301,11 +296,8 @@ def main(argv: list[str] | None = None) -> int:
         except (InputError, ImportError) as error:
             print(f"{name}: left out ({error})", file=sys.stderr)
             continue
-        if args.results:
-            text = json.dumps(document, indent=1)
-            write_atomic(args.results / f"{name}-tracking.json", text)
-    return 0
+        sets.publish(args.results, f"{name}-tracking", document)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -10,8 +10,7 @@ ranking by response, by picture, on views that no training has drawn.
 
 from __future__ import annotations
 
-import argparse
-
+import landmark_sets as sets
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -51,9 +50,7 @@ def judge(model: Matchability, pictures: dict[str, np.ndarray], budget: int, n_v
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = sets.parser(__doc__)
     parser.add_argument("--out")
     parser.add_argument("--judge", action="store_true")
     parser.add_argument("--views", type=int, default=6)

@@ -15,13 +15,13 @@ points; RootSIFT there 0.712 and 0.406).
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import math
 import time
 from pathlib import Path
 
 import cv2
+import landmark_sets as sets
 import torch
 
 from hybridkp.deep import PointLearner
@@ -60,9 +60,7 @@ def read(name: str):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = sets.parser(__doc__)
     parser.add_argument("--out", required=True)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--minutes", type=float)

@@ -14,8 +14,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -23,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import landmark_sets as sets
 import numpy as np
 
 from hybridkp import evaluate, recipes
 from hybridkp.datasets import make_faces
 from hybridkp.detection import BoxesGiven, TopDown
-from hybridkp.files import load_model, write_atomic
+from hybridkp.files import load_model
 from hybridkp.imaging import align, crop_matrix, cut
-from hybridkp.memory.resident import load_per_core
 from hybridkp.structures import Array, Dataset, InputError, Problem
 
 SIDE = 112
@@ -171,20 +169,17 @@ def judged(args: argparse.Namespace) -> dict[str, Any]:
     table += [row_of(how, ways[how], first, draws) for how in ("predicted", "truth")]
     facts = {"people": people, "pictures": len(data), "method": args.method, "margin": best}
     facts |= {"rows": "FaceRecognizerSF" if args.recogniser else "HOG", "fit": f"{n_train} faces"}
-    facts |= {"date": time.strftime("%Y-%m-%d"), "load": f"{load_per_core():.1f}"}
     return {
         "task": "verification",
         "data": "procedural identities",
-        "provenance": {**facts, "command": "python benchmarks/verification.py"},
+        "provenance": sets.now(**facts, command="python benchmarks/verification.py"),
         "margins": tried,
         "rows": table,
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: list[str] | None = None) -> None:
+    parser = sets.parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the detector")
     parser.add_argument("--results", type=Path, help="folder for verification.json, for the docs")
     parser.add_argument("--method", default="sdm-fast", help="the detector (default sdm-fast)")
@@ -195,10 +190,8 @@ def main(argv: list[str] | None = None) -> int:
     document = judged(args)
     for row in document["rows"]:
         print(row)
-    if args.results:
-        write_atomic(args.results / "verification.json", json.dumps(document, indent=1) + "\n")
-    return 0
+    sets.publish(args.results, "verification", document)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -17,7 +17,6 @@ shown the crop that the next camera took at the same instant.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 from dataclasses import replace
@@ -225,9 +224,7 @@ def made_up() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = sets.parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--sets", type=sets.names_of, default=list(SETS))
     parser.add_argument("-o", "--output", type=Path)
