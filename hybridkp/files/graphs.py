@@ -1,8 +1,8 @@
 """The one opener of ONNX graphs: bytes or a file become a function of arrays, on either of two engines.
 
 ONNX Runtime where it is installed, else OpenCV's own; which is faster depends on the network, see
-``benchmarks/runtime.py``.  What goes in and comes out, and where it lies in a picture, is known to those
-who ask.  Never here: pictures, training.
+``benchmarks/landmark_times.py``.  What goes in and comes out, and where it lies in a picture, is known to
+those who ask.  Never here: pictures, training.
 """
 
 from __future__ import annotations
