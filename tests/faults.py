@@ -281,13 +281,13 @@ def _lasting(value: Any) -> Any:
 
 
 def run(folder: Path, kills: int, others: int, seed: int = 0, per_life: int = 2) -> Figures:
-    """So many kills, in rotation over the commands; Ctrl-C and a full disk in the first lives."""
+    """So many kills, of each command about as many; Ctrl-C and a full disk in the first lives."""
     faults = Faults(folder, seed)
     for number in count():
         left = kills - sum(faults.figures.kills.values())
         if left <= 0:
             return faults.figures
-        kind = list(COMMANDS)[number % len(COMMANDS)]
+        kind = min(COMMANDS, key=lambda k: faults.figures.kills.get(k, 0))  # a kill may come too late
         faults.life(kind, min(per_life, left), int(number < others))
     return faults.figures
 
