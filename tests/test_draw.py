@@ -195,8 +195,7 @@ def test_matches_of_odd_pictures_and_points():
 def test_at_most_so_many_matches():
     xy = np.stack([np.arange(5.0, 75, 7), np.full(10, 30.0)], 1)
     some = draw.draw_matches(GREY, GREY, xy, xy, np.ones(10), most=3)
-    chosen = draw.evenly(10, 3)
-    assert chosen.tolist() == [0, 3, 6] and draw.evenly(2, 3).tolist() == [0, 1]
+    chosen = [0, 4, 9]
     np.testing.assert_array_equal(some, draw.draw_matches(GREY, GREY, xy[chosen], xy[chosen], np.ones(3)))
 
 

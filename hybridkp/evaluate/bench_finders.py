@@ -28,6 +28,7 @@ from ..imaging.crops import move_modality
 from ..imaging.geometry import resize_matrix
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Array, Finder, InputError, Problem, Sample, modalities_of
+from ..structures.base import evenly
 from .apply import train
 from .bench_landmarks import check_parts, with_seed
 from .crops import load_modalities, loaders
@@ -239,10 +240,9 @@ def people_detector() -> Callable[[Array], Any]:
 
 def _clock(models: Mapping[str, Any], problem: Problem) -> dict[str, float]:
     """The median over pictures of each one's processor time by the people detector's on that picture."""
-    chosen = np.unique(np.linspace(0, len(problem.val) - 1, TIMED).astype(int))
     senses = {"": ("image",), **{name: modalities_of(model) for name, model in models.items()}}
     wanted = modalities_of(*models.values())
-    pictures = [_timed_picture(problem.val.samples[i], wanted) for i in chosen]
+    pictures = [_timed_picture(problem.val.samples[i], wanted) for i in evenly(len(problem.val), TIMED)]
     calls: dict[str, Callable[[Any], Any]] = {
         "": people_detector(),
         **{n: m.find if isinstance(m, Finder) else m.detect for n, m in models.items()},

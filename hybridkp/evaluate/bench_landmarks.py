@@ -26,6 +26,7 @@ from ..files.lease import clear_abandoned, scratch_folder, work_in
 from ..memory.sources import fingerprint
 from ..memory.threads import fit_threads
 from ..structures import DataWarning, Detector, InputError, InputErrors, Predictions, Problem, Stream
+from ..structures.base import evenly
 from .crop_files import forget_crops
 from .crops import SOURCE, Crops, loaders, make_crops
 from .executors import AnyExecutor, Elsewhere, elsewhere, until_visible
@@ -280,7 +281,7 @@ def _job(
     mode: str,
 ) -> Job:
     name, seed, estimator = entry
-    timed = np.unique(np.linspace(0, len(crops) - 1, min(len(crops), problem.max_timed)).astype(int))
+    timed = evenly(len(crops), problem.max_timed)
     samples = [problem.val.samples[crops.sample[row]] for row in timed]
     return Job(
         mode=mode,

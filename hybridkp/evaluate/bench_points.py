@@ -25,6 +25,7 @@ from ..memory.sources import fingerprint as source_fingerprint
 from ..memory.threads import limit_threads
 from ..points.relative_pose import estimate_pose
 from ..structures import Array, InputError
+from ..structures.base import evenly
 from ..structures.pairs import Matched, Pair, PairMatcher, PairSet
 from .bench_landmarks import with_seed
 from .executors import AnyExecutor, elsewhere, until_visible
@@ -344,9 +345,7 @@ def _clocked(job: PairsJob) -> MatchedSet:
     found = load_matched(job.path)
     results, cpu = list(found.results), np.array(found.cpu_seconds)
     good = [i for i, name in enumerate(found.names) if name not in found.failures]
-    for step, at in enumerate(
-        np.unique(np.linspace(0, len(good) - 1, min(len(good), job.max_timed)).astype(int))
-    ):
+    for step, at in enumerate(evenly(len(good), job.max_timed)):
         row = good[at]
         pair = job.pairs.pairs[row]
         images = pair.load_a(), pair.load_b()

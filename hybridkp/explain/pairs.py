@@ -24,6 +24,7 @@ from ..report.embed import Picture
 from ..report.output import about_page
 from ..report.rendering import render_page
 from ..structures import Array, InputError, Keypoints, Matched, short_repr
+from ..structures.base import evenly
 from .pictures import picture
 
 #: what may become of a point, best first, and in words
@@ -159,7 +160,7 @@ def _examples(e: PairExplanation, fate: str, image_a: Array, image_b: Array) -> 
     """Some points of one fate, evenly by ratio: the point, its nearest, and the next."""
     rows = np.flatnonzero(e.fate == fate)
     rows = rows[np.argsort(e.ratio[rows], kind="stable")]
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, SHOWN).round().astype(int))]
+    rows = rows[evenly(len(rows), SHOWN)]
     a, b = e.found.keypoints_a, e.found.keypoints_b
     out = []
     for i in rows.tolist():

@@ -28,6 +28,7 @@ from ..imaging import (
 )
 from ..report.embed import Picture, jpeg_uri
 from ..structures import Array, Keypoints, Pyramid
+from ..structures.base import evenly
 from .evidence import Evidence, Explanation, spread
 
 SIDE = 330  #: px that a crop's shorter side is enlarged to, at least
@@ -181,7 +182,7 @@ def hidden(e: Explanation) -> list[Picture]:
 
 def _some(e: Explanation) -> Sequence[int]:
     n = len(e.names)
-    return range(n) if n <= MOST else np.unique(np.linspace(0, n - 1, MOST).astype(int)).tolist()
+    return evenly(n, MOST).tolist()
 
 
 def _small(e: Explanation, k: int, drawn: Array, caption: str) -> Picture:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array, InputError, Keypoints, Pyramid
+from ..structures.base import evenly
 from .images import as_uint8
 
 #: BGR.  Cyan and yellow keep apart for every common kind of colour blindness, and on skin.
@@ -321,7 +322,7 @@ def draw_matches(
     canvas[: len(a), : a.shape[1]], canvas[: len(b), a.shape[1] + gap :] = a, b
     end = end + [a.shape[1] + gap, 0]
     rows = np.flatnonzero(np.isfinite(start).all(1) & np.isfinite(end).all(1))
-    rows = rows[evenly(len(rows), most)]
+    rows = rows[evenly(len(rows), len(rows) if most is None else most)]
     unit = 0.5 * (stroke_unit(a) + stroke_unit(b))
     neutral = POINT_COLOR if right is None else UNKNOWN_COLOR
     unknown = rows[np.isnan(state[rows])]
@@ -336,11 +337,6 @@ def draw_matches(
     for arm in 1.8 * unit * np.array([[1, 1], [1, -1]]):
         draw_lines(canvas, ends - arm, ends + arm, WRONG_COLOR, unit)
     return canvas
-
-
-def evenly(n: int, most: int | None) -> Array:
-    """Which of n rows to show when at most so many may be: all, or that many evenly spread ones."""
-    return np.arange(n) if most is None or n <= most else np.arange(most) * n // most
 
 
 def _dashes(start: Array, end: Array, dash: float) -> tuple[Array, Array]:

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, clone
 
 from ..datasets import group_folds
 from ..structures import Array, InputError
+from ..structures.base import evenly
 from .rows import check_pairs
 
 STACKED_ON = 1500  #: poses that weights are learned on, evenly chosen
@@ -50,7 +51,7 @@ class FusedLifter(BaseEstimator):
         if self.rule == "stack" and len(self.members) > 1:
             whole = np.isfinite(points).all((1, 2)) & np.isfinite(space).all((1, 2))
             names = np.arange(len(points)) if groups is None else np.asarray(groups)
-            rows = np.unique(np.linspace(0, len(target) - 1, min(len(target), STACKED_ON)).astype(int))
+            rows = evenly(len(target), STACKED_ON)
             chosen = np.flatnonzero(whole)[rows]
             parts = points[chosen], space[chosen], names[chosen]
             self.weights_ = _weights(out_of_fold(self.members, *parts, self.cv), target[rows])

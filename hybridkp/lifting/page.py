@@ -14,12 +14,12 @@ import numpy as np
 from ..files import write_atomic
 from ..metrics.landmarks import mean_of_known
 from ..report.cells import number, sortable
-from ..report.embed import evenly
 from ..report.output import about_page
 from ..report.rendering import render_page
 from ..report.space import space_context
 from ..stats import bootstrap_interval
 from ..structures import Array
+from ..structures.base import evenly
 from .compared import Lifted, ranked
 from .pairs import PosePairs
 

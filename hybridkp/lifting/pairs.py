@@ -14,6 +14,7 @@ import numpy as np
 
 from ..files.npz import read_npz
 from ..structures import Array, InputError, short_repr
+from ..structures.base import evenly
 
 LEAST = 50  #: points from which a camera is told
 
@@ -117,7 +118,7 @@ def camera_frame(pairs: PosePairs) -> dict[int, tuple[Array, float]]:
         good = np.flatnonzero(np.isfinite(xy).all(1) & np.isfinite(xyz).all(1))
         if len(good) < LEAST:
             raise InputError(f"camera {one}: {len(good)} points are too few to find its axes")
-        good = good[np.unique(np.linspace(0, len(good) - 1, 4000).astype(int))]
+        good = good[evenly(len(good), 4000)]
         out[int(one)] = _resected(xy[good], xyz[good], one)
     return out
 

@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import rbf_kernel
 
 from ..structures import Array, InputError
+from ..structures.base import evenly
 
 
 def check_points(xy: ArrayLike, k: int | None = None) -> Array:
@@ -152,7 +153,7 @@ class KernelRidgeLifter(RowLifter):
     root: int = 0
 
     def _chosen(self, n: int) -> Array:
-        return np.unique(np.linspace(0, n - 1, min(n, self.max_rows)).astype(int))
+        return evenly(n, self.max_rows)
 
     def _learner(self) -> Any:
         from sklearn.kernel_ridge import KernelRidge

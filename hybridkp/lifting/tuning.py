@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..metrics import mpjpe
 from ..structures import InputError
+from ..structures.base import evenly
 from .fused import out_of_fold
 from .rows import ForestLifter, KernelRidgeLifter, NetworkLifter, RidgeLifter
 from .shape import ShapeLifter
@@ -69,7 +70,7 @@ def choose_lifter(
         raise InputError(f"no lifter {kind!r}: {', '.join(LIFTERS)}")
     made, settings = LIFTERS[kind]
     points, space, names = np.asarray(xy, float), np.asarray(xyz, float), np.asarray(groups)
-    rows = np.unique(np.linspace(0, len(points) - 1, min(len(points), TUNED_ON)).astype(int))
+    rows = evenly(len(points), TUNED_ON)
     rows = rows[np.isfinite(points[rows]).all((1, 2)) & np.isfinite(space[rows]).all((1, 2))]
     errors = []
     for i, one in enumerate(settings):

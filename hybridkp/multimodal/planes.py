@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 
 from ..imaging.images import check_crops, crops_to_grey
 from ..structures import Array, InputError, as_batch, blocks
+from ..structures.base import evenly
 from .depth import fill_holes, slopes, tilts
 
 #: input -> the modality that it is made of, and its planes
@@ -61,7 +62,7 @@ class Planes(BaseEstimator):
         self.color_ = self.color and check_crops(images).ndim == 4
         if "depth" in self.seen_modalities():
             depth = as_batch(images)["depth"]
-            rows = np.unique(np.linspace(0, len(depth) - 1, _LEARNED_FROM).astype(int))
+            rows = evenly(len(depth), _LEARNED_FROM)
             known = [fill_holes(np.asarray(row)) for row in depth[rows]]
             known = [row for row in known if row.any()]
             if not known:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from ..metrics import similarities
 from ..structures import Array, InputError, short_repr
+from ..structures.base import evenly
 from .cameras import Camera, Cameras, known
 from .triangulation import triangulate
 
@@ -230,7 +231,7 @@ def bundle_adjust(
         raise InputError(
             f"bundle adjustment needs at least 8 points that two cameras agree on, got {len(rows)}"
         )
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(int))]
+    rows = rows[evenly(len(rows), most)]
     camera, point = np.nonzero(found.used[:, rows])
     structure = FreePoints(found.xyz[rows])
     moved, parameters, _ = adjust(

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..report.cells import median
-from ..report.embed import evenly
 from ..structures import Array, InputError, short_repr
+from ..structures.base import evenly
 from .cameras import Camera, Cameras, known
 from .triangulation import triangulate
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..structures import Array
+from ..structures.base import evenly
 
 MAX_FALSE_ALARMS = 1e-3  #: expected number of geometries as good as this one among unrelated matches
 _SAMPLE = 64  # inliers whose place is compared with all ends
@@ -44,7 +45,7 @@ def chance_of_inlier(inlier: Array, distances: Distances, threshold_px: float, s
     ``share``, the part of the picture that a uniform end would have to hit, is the least that is believed.
     """
     rows = np.flatnonzero(inlier)
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int))]
+    rows = rows[evenly(len(rows), _SAMPLE)]
     hit = distances(rows) <= threshold_px
     hit[np.arange(len(rows)), rows] = False
     return max(float(hit.sum()) / max(hit.size - len(rows), 1), min(share, 1.0))

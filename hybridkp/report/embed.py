@@ -66,11 +66,6 @@ def css_color(bgr: tuple[int, ...]) -> str:
     return "#{2:02x}{1:02x}{0:02x}".format(*bgr)
 
 
-def evenly(n: int, most: int) -> list[int]:
-    """At most so many of 0..n-1, both ends among them."""
-    return np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int)).tolist()
-
-
 def three_cases(error: Array) -> dict[str, int]:
     """Rows of the lowest, middle and highest of (B,) errors, NaN left out; fewer when fewer than three."""
     rows = np.flatnonzero(np.isfinite(error))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array
-from .embed import evenly
+from ..structures.base import evenly
 
 SIDE = 480  #: of the drawing, px
 START = (-0.6, -0.35)  #: yaw and pitch of the first look, radians

@@ -63,6 +63,15 @@ class DetectorMixin:
         return -float(error[labelled].mean()) / height
 
 
+def evenly(n: int, most: int) -> Array:
+    """At most so many of 0..n-1, evenly spread, both ends among them.
+
+    >>> evenly(10, 4), evenly(2, 4)
+    (array([0, 3, 6, 9]), array([0, 1]))
+    """
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))
+
+
 def check_xy(xy: ArrayLike, n_images: int) -> Array:
     """Training truth as (B, K, 2) float64; NaN in one coordinate makes the point NaN.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...structures import Array, Dataset, InputError, Sample
+from ...structures.base import evenly
 from .findings import Finding, finding
 
 LOOKED_AT = 60  #: depth files of a split
@@ -25,7 +26,7 @@ def depths(dataset: Dataset, split: str) -> list[Finding]:
     unread, other, empty, points = [], [], [], []
     shares: dict[str, float] = {}
     total = 0
-    for row in np.unique(np.linspace(0, len(having) - 1, LOOKED_AT).astype(int)):
+    for row in evenly(len(having), LOOKED_AT):
         sample = having[row]
         name = f"{split}/{sample.name}"
         try:

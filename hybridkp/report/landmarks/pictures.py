@@ -14,8 +14,9 @@ import numpy as np
 from ...imaging.draw import draw_landmarks
 from ...imaging.geometry import apply_affine, crop_matrix, points_box, warp
 from ...structures import Array
+from ...structures.base import evenly
 from ..cells import SPACE
-from ..embed import Picture, evenly, jpeg_uri, most_apart, read_picture, three_cases
+from ..embed import Picture, jpeg_uri, most_apart, read_picture, three_cases
 from .scores import Scores, Truth
 
 SIDE = 320  #: px; shown at about 200, so that a telephone's dense screen gets something sharper

@@ -16,8 +16,9 @@ from ...imaging.draw import draw_matches
 from ...imaging.geometry import apply_affine, resize_matrix
 from ...metrics.points import CORRECT_PX, match_errors
 from ...structures import Array
+from ...structures.base import evenly
 from ..cells import SPACE
-from ..embed import Picture, evenly, jpeg_uri, most_apart, read_picture, three_cases
+from ..embed import Picture, jpeg_uri, most_apart, read_picture, three_cases
 from .scores import MMA, PointScores, PointTruth
 
 WIDTH = 720  #: px of a pair's picture; shown at about 360, so that a dense screen gets something sharper
