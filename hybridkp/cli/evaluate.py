@@ -52,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--conditions",
         action="store_true",
-        help="also a table by size, turn, hidden share, light and sharpness of the objects",
+        help="also show the table by size, turn, hidden share, light and sharpness of the objects",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for predictions and the report")
     normalizer_option(parser)
@@ -92,9 +92,6 @@ def run(args: argparse.Namespace) -> int:
         found.append(second)
     show_report(found, problem, args.out)
     if args.conditions:
-        from ..report import write_conditions
-
-        write_conditions(found, dataset, args.out, normalizer=problem.normalizer)
         print(f"\n{(args.out / 'conditions.md').read_text(encoding='utf-8').rstrip()}")
     return OK
 

@@ -20,8 +20,8 @@ from ...imaging.crops import cut
 from ...imaging.geometry import crop_matrix, similarity
 from ...stats import Interval
 from ...structures import HIDDEN, Array, Dataset, InputError, Normalizer, Predictions, Sample
+from ...structures.base import evenly
 from ..cells import MISSING, make_grid, number, signed, tidy_csv
-from ..embed import evenly
 from .pictures import Gallery
 from .scores import Scores, Truth, gather_truth, mean_shape, score_methods, summary
 
@@ -86,7 +86,7 @@ def write_conditions(
     bands = find_bands(truth, score_methods(truth, list(predictions)), level)
     folder = Path(out_dir)
     write_atomic(folder / "conditions.csv", conditions_csv(bands, truth).encode())
-    write_atomic(folder / "conditions.md", _markdown(bands, truth).encode())
+    write_atomic(folder / "conditions.md", conditions_markdown(bands, truth).encode())
     return bands
 
 
@@ -237,7 +237,7 @@ def _thirds(measured: Array, names: Sequence[str]) -> list[tuple[str, float, flo
     return out
 
 
-def _markdown(bands: Sequence[Band], truth: Truth) -> str:
+def conditions_markdown(bands: Sequence[Band], truth: Truth) -> str:
     """A table: a line for each band, a column for each method; the best of a line is bold."""
     methods = list(dict.fromkeys(b.method for b in bands))
     head = truth.headline

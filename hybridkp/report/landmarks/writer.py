@@ -34,7 +34,8 @@ class Report:
     columns: list[Column]
     comparisons: list[PairedComparison]
     notes: list[str]
-    paths: dict[str, Path]  #: "html", "markdown", "csv", "json", "pairs", "objects", "conditions", "overview"
+    #: "html", "markdown", "csv", "json", "pairs", "objects", "conditions", "conditions_table", "overview"
+    paths: dict[str, Path]
 
     def to_markdown(self) -> str:
         """The results table as GitHub Markdown, without notes."""
@@ -76,7 +77,7 @@ def write_report(
     out_dir : folder, made when it is missing; gets ``index.html`` (self-contained),
         ``results.md``, ``results.csv``, ``results.json``, ``pairs.csv``, ``objects.csv`` (tidy: a line for
         each method, seed and object), ``conditions.csv`` (tidy: small, turned, dark objects, ...) and
-        ``overview.png``
+        ``conditions.md``, and ``overview.png``
     normalizer : in place of the data set's own
     title : of the page
     level : of the intervals and tests, between 0 and 1
@@ -125,6 +126,7 @@ def write_report(
         beside={
             "objects": ("objects.csv", tables.objects_csv(truth, scores)),
             "conditions": ("conditions.csv", conditions.conditions_csv(bands, truth)),
+            "conditions_table": ("conditions.md", conditions.conditions_markdown(bands, truth)),
         },
     )
     paths = _write(material, truth, scores, bands, Path(out_dir))
