@@ -14,7 +14,7 @@ from hybridkp import metrics
 from hybridkp.evaluate import predict
 from hybridkp.files import load_model, save_model
 from hybridkp.fusion import WithVisibility
-from hybridkp.fusion.kernels import logit
+from hybridkp.stats.calibration import logit
 from hybridkp.structures import DetectorMixin, InputError
 
 NAN = float("nan")

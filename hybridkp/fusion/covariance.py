@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..imaging.images import check_batch
+from ..stats.calibration import logit
 from ..structures import (
     Array,
     DetectorMixin,
@@ -30,7 +31,6 @@ from ..structures import (
     stages_of,
     supports,
 )
-from .kernels import logit
 from .nodes.covariance import covariances
 
 ROUNDS = 12  #: of estimating shapes and slope in turn

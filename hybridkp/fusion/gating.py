@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.optimize import minimize
 
-from ..stats.calibration import NEAR, calibrate
+from ..stats.calibration import NEAR, calibrate, logit
 from ..structures import Array, InputError
-from .kernels import logit, weighted_points
+from .kernels import weighted_points
 from .members import LearnedCombination, Members, Rule
 from .nodes.gating import gate_features, gate_weights, gated_vote
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..stats.calibration import logit as logit
-from ..stats.calibration import probability
+from ..stats.calibration import logit, probability
 from ..structures import Array
 
 

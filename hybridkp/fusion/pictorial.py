@@ -21,7 +21,7 @@ from .. import memory
 from ..datasets.splits import group_folds
 from ..imaging.geometry import flip_points, resize_points
 from ..imaging.images import check_batch
-from ..stats.calibration import FAR, NEAR, calibrate
+from ..stats.calibration import FAR, NEAR, calibrate, logit
 from ..structures import (
     Array,
     DetectorMixin,
@@ -33,7 +33,7 @@ from ..structures import (
     stages_of,
     supports,
 )
-from .kernels import logit, recalibrated
+from .kernels import recalibrated
 from .members import group_loss, mean_and_error
 from .nodes.pictorial import LEAST, Tree, marginals, messages_to, read_mode
 

@@ -16,8 +16,8 @@ from .. import memory
 from ..datasets.splits import group_folds
 from ..imaging.images import check_batch
 from ..multimodal import broken, signs
+from ..stats.calibration import logit
 from ..structures import Array, InputError, as_batch, check_xy, senses_of
-from .kernels import logit
 from .members import CAP, Members
 from .votes import WeightedVote
 

@@ -17,9 +17,8 @@ from scipy.special import digamma
 
 from ..datasets.splits import group_folds
 from ..imaging.images import check_batch
-from ..stats.calibration import NEAR, calibrate
+from ..stats.calibration import NEAR, calibrate, logit
 from ..structures import Array, InputError, check_xy
-from .kernels import logit
 from .members import GUARD_FOLDS, LearnedCombination, Members, Rule
 from .nodes.shape_vote import DEGREES_OF_FREEDOM, confidence, most_probable, noise, shaped
 

@@ -13,9 +13,8 @@ import numpy as np
 from sklearn.base import clone
 
 from ..datasets.splits import group_folds
-from ..stats.calibration import NEAR, calibrate
+from ..stats.calibration import NEAR, calibrate, logit
 from ..structures import Array, InputError
-from .kernels import logit
 from .members import LearnedCombination, Members, Rule
 from .nodes.stacking import corrected, mean_confidence, stacked, stacked_rows
 

@@ -19,8 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..imaging.images import check_batch
+from ..stats.calibration import logit
 from ..structures import Array, DetectorMixin, InputError, check_xy
-from .kernels import logit
 
 
 @dataclass(eq=False, repr=False)

@@ -16,9 +16,9 @@ from sklearn.base import clone
 from sklearn.isotonic import IsotonicRegression
 
 from ..imaging.images import check_batch
-from ..stats.calibration import NEAR, calibrate
+from ..stats.calibration import NEAR, calibrate, logit
 from ..structures import Array, InputError, check_xy
-from .kernels import logit, recalibrated, weighted_points
+from .kernels import recalibrated, weighted_points
 from .members import Combination, LearnedCombination, Members, Rule
 from .nodes.votes import full_counts, full_vote, full_weights, vote, vote_counts, vote_weights
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ...runtime.nodes import Node, Run, build, told
 from ...runtime.values import array, number
+from ...stats.calibration import logit
 from ...structures import Array, Prediction
-from ..kernels import logit
 
 
 def covariances(score: Array, shape: Array, slope: float) -> Array:

@@ -10,8 +10,9 @@ import numpy as np
 
 from ...runtime.nodes import Combine, Node, Run, combination
 from ...runtime.values import array, whole
+from ...stats.calibration import logit
 from ...structures import Array
-from ..kernels import logit, recalibrated, weighted_points
+from ..kernels import recalibrated, weighted_points
 
 
 def gate_features(xy: Array, score: Array, side: float, confidence: bool, agreement: bool) -> Array:

@@ -13,9 +13,8 @@ import numpy as np
 
 from ...runtime.nodes import SCORELESS, Combine, Node, Run, combination
 from ...runtime.values import array, number
-from ...stats.calibration import probability
+from ...stats.calibration import logit, probability
 from ...structures import Array
-from ..kernels import logit
 
 DEGREES_OF_FREEDOM = 3.0  #: of Student's distribution of a prediction's error
 ROUNDS = 4  #: of weighing the predictions anew

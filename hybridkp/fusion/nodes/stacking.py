@@ -14,9 +14,9 @@ import numpy as np
 from ...imaging.geometry import apply_affine, scale_of, similarity
 from ...runtime.nodes import Combine, Node, Run, combination
 from ...runtime.values import array
-from ...stats.calibration import probability
+from ...stats.calibration import logit, probability
 from ...structures import Array
-from ..kernels import logit, weighted_points
+from ..kernels import weighted_points
 
 MAX_ZOOM = 2.0  #: the frame is at most this much larger or smaller than the crop
 
