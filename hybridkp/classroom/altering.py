@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..imaging import crop_matrix, cut
+from ..imaging.geometry import middle_of
 from ..structures import Array, InputError
 
 COVER = 112  #: grey level of what stands in front
@@ -83,10 +84,9 @@ def noise_table(side: int) -> Array:
 def placed(xy: ArrayLike, plate_side: int, knobs: Mapping[str, float]) -> Array:
     """Points (..., 2) of the plate in the altered crop."""
     side, (cos, sin) = plate_side // 2, _turn(knobs)
-    x, y = np.moveaxis(np.asarray(xy, float) - (plate_side - 1) / 2, -1, 0)
-    right = knobs["scale"] * (cos * x - sin * y) + ((side - 1) / 2 + knobs["right"] / 100 * side)
-    down = knobs["scale"] * (sin * x + cos * y) + ((side - 1) / 2 + knobs["down"] / 100 * side)
-    return np.stack([right, down], -1)
+    x, y = np.moveaxis(np.asarray(xy, float) - middle_of((plate_side, plate_side)), -1, 0)
+    turned = knobs["scale"] * np.stack([cos * x - sin * y, sin * x + cos * y], -1)
+    return turned + _middle(side, knobs)
 
 
 def altered(plate: Array, knobs: Mapping[str, float], cover_xy: ArrayLike | None = None) -> Array:
@@ -118,8 +118,9 @@ def altered(plate: Array, knobs: Mapping[str, float], cover_xy: ArrayLike | None
 
 def covered(side: int, percent: float, cover_xy: ArrayLike | None = None) -> Array:
     """(2, 2) int: of the square's columns the first and the one after the last, and the same of its rows."""
-    middle = np.full(2, (side - 1) / 2) if cover_xy is None else np.asarray(cover_xy, float)
-    middle = np.where(np.isfinite(middle).all(), middle, (side - 1) / 2)
+    middle = middle_of((side, side))
+    if cover_xy is not None and np.isfinite(cover_xy).all():
+        middle = np.asarray(cover_xy, float)
     half = percent / 100 * side / 2
     ends = np.floor(np.stack([middle - half, middle + half], 1) + 1)  # pixels whose centres lie inside
     return ends.clip(0, side).astype(int)
@@ -130,15 +131,20 @@ def _turn(knobs: Mapping[str, float]) -> tuple[float, float]:
     return float(np.cos(angle)), float(np.sin(angle))
 
 
+def _middle(side: int, knobs: Mapping[str, float]) -> Array:
+    """(2,) where the middle of the plate comes to lie in the crop."""
+    return middle_of((side, side)) + np.array([knobs["right"], knobs["down"]]) / 100 * side
+
+
 def _sampled(plate: Array, knobs: Mapping[str, float]) -> Array:
     """(S, S, 3) float64: the plate, bilinear, at where each pixel of the crop comes from."""
     size = len(plate)
     side, (cos, sin) = size // 2, _turn(knobs)
     row, column = np.mgrid[:side, :side].astype(float)
-    right = (column - ((side - 1) / 2 + knobs["right"] / 100 * side)) / knobs["scale"]
-    down = (row - ((side - 1) / 2 + knobs["down"] / 100 * side)) / knobs["scale"]
-    x = (cos * right + sin * down + (size - 1) / 2).clip(0, size - 1)
-    y = (cos * down - sin * right + (size - 1) / 2).clip(0, size - 1)
+    (centre_x, centre_y), (middle_x, middle_y) = _middle(side, knobs), middle_of((size, size))
+    right, down = (column - centre_x) / knobs["scale"], (row - centre_y) / knobs["scale"]
+    x = (cos * right + sin * down + middle_x).clip(0, size - 1)
+    y = (cos * down - sin * right + middle_y).clip(0, size - 1)
     x0, y0 = np.minimum(np.floor(x), size - 2).astype(int), np.minimum(np.floor(y), size - 2).astype(int)
     fx, fy = (x - x0)[..., None], (y - y0)[..., None]
     top = plate[y0, x0] * (1 - fx) + plate[y0, x0 + 1] * fx

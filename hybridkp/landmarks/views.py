@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..imaging.crops import move_modality
-from ..imaging.geometry import about_middle, compose, crop_matrix, points_box, rotation_about
+from ..imaging.geometry import about_middle, compose, crop_matrix, points_box
 from ..structures import MARGIN, Array, Batch, stack_rows
 
 Box = Callable[[Array, float, np.random.Generator], Array]
@@ -36,7 +36,7 @@ def seen_otherwise(images: Any, xy: Array, kind: str, rng: np.random.Generator) 
     size, see = np.array(size_hw[::-1], float), ABSENT.get(kind, _jittered)
     maps = [crop_matrix(see(size, side, rng), size_hw, 1.0) for side in _sides(xy, size_hw)]
     if kind == PRESENT:
-        maps = [compose(rotation_about(size / 2, rng.normal(0, TURN)), m) for m in maps]
+        maps = [compose(about_middle(size_hw, rng.normal(0, TURN)), m) for m in maps]
     if kind == TURNED:
         turns = rng.uniform(LEAST_TURN, 360 - LEAST_TURN, len(maps))
         maps = [compose(about_middle(size_hw, d), m) for d, m in zip(turns, maps, strict=True)]
