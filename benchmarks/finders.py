@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, metavar="N", help="only the first N finders of each set")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--results", type=Path, help="folder for NAME-finders.json, for the docs")
-    parser.add_argument("--quick", action="store_true", help="a dozen pictures and one finder: does it run")
+    parser.add_argument("--quick", action="store_true", help="a dozen scenes and two finders: does it run")
     parser.add_argument(
         "--more", type=int, metavar="N", help="instead: two finders of a run of scenes on N further scenes"
     )
@@ -133,7 +133,8 @@ def main(argv: list[str] | None = None) -> int:
         report(found, val, args.out / "scenes" / "more", facts, args.results, "scenes-more")
         return 0
     kind, make = ("landmarks", recipes.make_method) if args.whole else ("finders", recipes.make_finder)
-    for name in (args.sets or ",".join(WHOLE if args.whole else SETS)).split(","):
+    usual = ["scenes"] if args.quick else WHOLE if args.whole else SETS
+    for name in args.sets.split(",") if args.sets else usual:
         n_train, n_val, names = WHOLE[name] if args.whole else SETS[name]
         names = tuple(recipes.canonical(e, kind) for e in (names if args.whole else (*COMMON, *names)))
         names = names[: args.first]

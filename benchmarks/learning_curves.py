@@ -265,7 +265,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     args.set = args.set or ("synthetic" if args.quick else "faces68")
     if args.quick:
-        args.sizes = args.sizes or [12]
+        args.sizes, args.whole = args.sizes or [12], False
         args.methods = args.methods or ["mean-shape", "hog+ridge"]
         args.max_train, args.max_val = args.max_train or 36, args.max_val or 16
     args.sizes = args.sizes or list(SIZES_OF.get(args.set, SIZES))

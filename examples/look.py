@@ -37,7 +37,7 @@ cv2.imwrite(str(out / "hog.png"), imaging.draw_hog(face, cell=4))
 
 # A heat map: for one landmark, where a network believes it to be.  After five short epochs on 60 faces the
 # belief is broad; a wrong second peak is what fusion with a model of shapes can repair.
-net = hybridkp.make_method("heatmap[max_epochs=5]", quick=True)
+net = hybridkp.make_method("heatmap[max_epochs=5,epoch_pictures=240]", quick=True)
 net.fit(crops.images, crops.xy, groups=crops.groups)
 maps = net.score_maps(crops.images[:1], stride=4)
 print(f"{maps.shape[1]} maps of {maps.shape[2]} x {maps.shape[3]}")
