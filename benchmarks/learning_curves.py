@@ -41,7 +41,7 @@ import publish_results
 
 from hybridkp import evaluate, memory, recipes
 from hybridkp import stats as statistics
-from hybridkp.cli.options import param_option
+from hybridkp.cli.options import shared
 from hybridkp.datasets.synthetic import make_faces
 from hybridkp.files import write_atomic
 from hybridkp.recipes import parameterised
@@ -251,7 +251,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=lambda t: [int(s) for s in t.split(",")],
         help=f"training pictures, default: {SIZES}; the whole part is always added",
     )
-    param_option(parser)
+    shared(parser, "--param")
     parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
     parser.add_argument("--drawn", type=int, default=0, help="also start networks from so many drawn faces")
     parser.add_argument("--no-whole", dest="whole", action="store_false", help="leave the whole part out")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..structures import InputError
 from .display import OK, Bar, show_page, told_of
-from .options import count, methods, seed_option
+from .options import count, methods, shared
 
 NAME = "actions bench"
 HELP = "compare classical, deep and fused classifiers of tracks"
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--methods", type=methods, metavar="A,B", default=USUAL, help=f"default: {', '.join(USUAL)}"
     )
     parser.add_argument("--folds", type=count, metavar="N", help="folds of groups, without VAL (default 10)")
-    seed_option(parser)
+    shared(parser, "--seed")
     parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/actions)")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .actions_bench import made
 from .display import OK
-from .options import seed_option
+from .options import shared
 
 NAME = "actions train"
 HELP = "learn to name actions from tracks"
@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", default="average(svm,forest)", help="classifier (default average(svm,forest))"
     )
-    seed_option(parser)
+    shared(parser, "--seed")
     parser.add_argument("-o", "--out", type=Path, required=True, help="model file")
 
 

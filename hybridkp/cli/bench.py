@@ -9,21 +9,7 @@ from typing import Any
 from ..files.lease import work_in
 from ..structures import InputError, Problem
 from .display import Display, ended, show_pictures_report, show_report
-from .options import (
-    DATA,
-    count,
-    crop_options,
-    executor_option,
-    jobs_option,
-    methods_option,
-    normalizer_option,
-    param_option,
-    reader_options,
-    reading,
-    results_folder,
-    seeds_option,
-    threads_option,
-)
+from .options import CROPS, DATA, READER, reading, results_folder, shared
 
 NAME = "bench"
 HELP = "train and compare methods; writes a report"
@@ -46,7 +32,7 @@ QUICK_TRAIN = 600  #: training pictures with --quick
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="?", default="synthetic", help=DATA + " (default)")
-    methods_option(parser, 'methods as in "hybridkp list", with commas')
+    shared(parser, "--methods", help='methods as in "hybridkp list", with commas')
     parser.add_argument(
         "--quick",
         action=argparse.BooleanOptionalAction,
@@ -55,21 +41,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tuned", type=Path, metavar="FOLDER", help='folder of "hybridkp tune": use the settings it chose'
     )
-    param_option(parser)
-    parser.add_argument("--split", default="val", help="evaluated part of the data (default val)")
-    seeds_option(parser)
-    jobs_option(parser)
-    executor_option(parser)
-    threads_option(parser)
+    shared(parser, "--param", "--split", "--seeds", "--jobs", "--executor", "--threads")
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="for all results (default hybridkp-out/<data>)"
     )
-    parser.add_argument(
-        "--max-val", type=count, metavar="N", help="evaluate on so many pictures, evenly chosen"
-    )
-    crop_options(parser)
-    normalizer_option(parser)
-    reader_options(parser)
+    shared(parser, "--max-val", *CROPS, "--normalizer", *READER)
     parser.add_argument(
         "--anyway",
         action="store_true",

@@ -7,16 +7,7 @@ from pathlib import Path
 
 from ..files.lease import work_in
 from .display import Display, ended, show_pictures_report
-from .options import (
-    DATA,
-    count,
-    executor_option,
-    methods,
-    reader_options,
-    reading,
-    results_folder,
-    seed_option,
-)
+from .options import DATA, READER, methods, reading, results_folder, shared
 
 NAME = "bench-finders"
 HELP = "compare finders of objects in whole pictures"
@@ -33,16 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--finders", type=methods, metavar="A,B", help='finders as in "hybridkp list --task finders"'
     )
     parser.add_argument("--quick", action="store_true", help="short training")
-    parser.add_argument("--split", default="val", help="evaluated part of the data (default val)")
-    parser.add_argument(
-        "--max-train", type=count, metavar="N", help="train on so many pictures, evenly chosen"
-    )
-    parser.add_argument(
-        "--max-val", type=count, metavar="N", help="evaluate on so many pictures, evenly chosen"
-    )
-    seed_option(parser)
-    executor_option(parser)
-    reader_options(parser)
+    shared(parser, "--split", "--max-train", "--max-val", "--seed", "--executor", *READER)
     parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-finders)")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files.lease import work_in
 from .display import Bar, Display, ended, say, show_points_report
-from .options import counts, executor_option, jobs_option, methods_option, results_folder, seeds_option
+from .options import counts, results_folder, shared
 
 NAME = "bench-points"
 HELP = "compare interest points on pairs of pictures"
@@ -32,11 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folder of sequences as in HPatches (1.png, 2.png, H_1_2, ...); for relative pose SuperGlue's"
         ' pairs file or a COLMAP text model; or "synthetic" (default), or "depth" (rooms with cameras)',
     )
-    methods_option(parser, 'methods as in "hybridkp list --task points", with commas')
+    shared(parser, "--methods", help='methods as in "hybridkp list --task points", with commas')
     parser.add_argument("--points", type=counts, help="budgets of points per picture, with commas (1024)")
-    seeds_option(parser)
-    jobs_option(parser)
-    executor_option(parser)
+    shared(parser, "--seeds", "--jobs", "--executor")
     parser.add_argument(
         "--short-side", type=int, default=480, help="pictures are shrunk to it, px; 0 = as they are (480)"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..structures import InputError, as_batch
 from .display import OK, Bar, show_page, told_of
-from .options import DATA, count, methods, names, reader_options, reading, results_folder, seed_option
+from .options import DATA, READER, count, methods, names, reading, results_folder, shared
 
 NAME = "classify"
 HELP = "tell classes of objects apart by picture, sound and text, alone and fused"
@@ -58,8 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--margin", type=float, metavar="RATIO", default=1.0, help="crop side / box side (default 1)"
     )
     parser.add_argument("--max", type=count, metavar="N", help="so many pictures, evenly chosen")
-    seed_option(parser)
-    reader_options(parser)
+    shared(parser, "--seed", *READER)
     parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-classes)")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .display import FAILED, OK, Bar, provenance
-from .options import DATA, count, crop_options, methods, reader_options, reading, results_folder, seed_option
+from .options import CROPS, DATA, READER, count, methods, reading, results_folder, shared
 
 NAME = "data check"
 HELP = "find mistakes in annotations, and say what each does to the score"
@@ -22,7 +22,7 @@ MODEL = "sdm"  #: fast, and needs few objects
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="PATH", help=DATA)
-    reader_options(parser)
+    shared(parser, *READER)
     parser.add_argument(
         "--model",
         type=methods,
@@ -36,8 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, help="of --model: folder of the page (default hybridkp-out/<data>-labels)"
     )
     parser.add_argument("--show", type=count, metavar="N", default=60, help="pictures on it (default 60)")
-    crop_options(parser)
-    seed_option(parser)
+    shared(parser, *CROPS, "--seed")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, Bar
-from .options import DATA, reader_options, reading
+from .options import DATA, READER, reading, shared
 
 NAME = "data convert"
 HELP = "write data in another tool's format, pictures and all"
@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         " and those whose depth or sound cannot be read, or whose depth has another size; says how many."
         " A file that is listed again with other objects keeps them all",
     )
-    reader_options(parser)
+    shared(parser, *READER)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import json
 import textwrap
 
 from .display import OK
-from .options import DATA, reader_options, reading
+from .options import DATA, READER, reading, shared
 
 NAME = "data info"
 HELP = "what is in a data set"
@@ -16,7 +16,7 @@ EXAMPLES = "  hybridkp data info faces68\n  hybridkp data info synthetic"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="PATH", help=DATA)
-    reader_options(parser)
+    shared(parser, *READER)
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
 
 

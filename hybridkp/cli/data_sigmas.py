@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .display import OK, Bar, provenance, say
-from .options import DATA, count, methods, reader_options, reading, seed_option
+from .options import DATA, READER, count, methods, reading, shared
 
 NAME = "data sigmas"
 HELP = "OKS constants of your own landmarks, from labels made twice or from detectors' residuals"
@@ -23,7 +23,7 @@ MODELS = "sdm,lbf"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="PATH", help=DATA)
-    reader_options(parser)
+    shared(parser, *READER)
     parser.add_argument(
         "--second", metavar="PATH", help="the same objects by another annotator, in any format"
     )
@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="side of the crops; fine ones leave less of the detectors' own error (default 256)",
     )
     parser.add_argument("--max-train", type=count, metavar="N", help="so many pictures, evenly chosen")
-    seed_option(parser)
+    shared(parser, "--seed")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="also as JSON")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .display import OK, Bar
-from .options import DATA, count, crop_options, reader_options, reading, seed_option
+from .options import CROPS, DATA, READER, count, reading, shared
 
 NAME = "data suggest"
 HELP = "which pictures to label next: what a detector does not know yet, and no two alike"
@@ -24,7 +24,7 @@ MODEL = "sdm"
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("n", type=count, metavar="N", help="how many to label")
     parser.add_argument("data", metavar="PATH", help=f"what is labelled so far: {DATA}")
-    reader_options(parser)
+    shared(parser, *READER)
     parser.add_argument(
         "--pool",
         nargs="+",
@@ -36,8 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=MODEL, metavar="METHOD", help=f"what the labels are for (default {MODEL})"
     )
-    crop_options(parser)
-    seed_option(parser)
+    shared(parser, *CROPS, "--seed")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="the list as CSV (default: printed)")
 
 

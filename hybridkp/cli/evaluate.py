@@ -8,7 +8,7 @@ from typing import Any
 
 from ..structures import InputError, Problem
 from .display import OK, Bar, say, show_pictures_report, show_report
-from .options import DATA, count, executor_option, normalizer_option, reader_options, reading
+from .options import DATA, READER, count, reading, shared
 
 NAME = "evaluate"
 HELP = "score trained models, and others' predictions, on data; writes a report"
@@ -48,15 +48,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", help="judged part (default: val where there is one, else all)")
     parser.add_argument("--max-val", type=count, metavar="N", help="so many pictures, evenly chosen")
-    reader_options(parser)
+    shared(parser, *READER)
     parser.add_argument(
         "--conditions",
         action="store_true",
         help="also show the table by size, turn, hidden share, light and sharpness of the objects",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for predictions and the report")
-    normalizer_option(parser)
-    executor_option(parser)
+    shared(parser, "--normalizer", "--executor")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..structures import MARGIN, InputError
 from .display import OK
-from .options import DATA, reader_options, reading
+from .options import DATA, READER, reading, shared
 
 NAME = "export"
 HELP = "a model file for applications: .hkr for OpenCV and Python, .onnx for any language"
@@ -58,7 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--judge", metavar="DATA", help=f"write the error on these pictures into the file; {DATA}"
     )
-    reader_options(parser)
+    shared(parser, *READER)
 
 
 def picture_size(text: str) -> tuple[int, int] | str:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, steps
-from .options import count, seed_option
+from .options import count, shared
 
 NAME = "features"
 MANY_POINTS = 2048  #: of each picture; match --pairs takes as many, so that its features are these
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--method", default="rootsift", help='a method of one feature, as in "hybridkp list --task points"'
     )
     parser.add_argument("--points", type=count, default=MANY_POINTS, help="points per picture (default 2048)")
-    seed_option(parser)
+    shared(parser, "--seed")
     parser.add_argument("-o", "--out", type=Path, required=True, help="features.h5")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..structures import InputError
 from .display import OK, steps
 from .features import MANY_POINTS
-from .options import count, seed_option
+from .options import count, shared
 
 NAME = "match"
 HELP = "match two pictures by interest points"
@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", type=Path, metavar="B", nargs="?", help="second picture")
     parser.add_argument("--method", default="rootsift", help='a method as in "hybridkp list --task points"')
     parser.add_argument("--points", type=count, help="points per picture (default 1024; with --pairs 2048)")
-    seed_option(parser)
+    shared(parser, "--seed")
     parser.add_argument("--most", type=count, default=100, help="draw at most so many matches (default 100)")
     parser.add_argument("-o", "--out", type=Path, help="matches.png (or .jpg), .json; with --pairs .h5")
     many = parser.add_argument_group("many pairs")

@@ -15,28 +15,15 @@ from ..datasets import formats_help
 from ..structures import MARGIN, InputError
 
 DATA = formats_help()
+READER = ("--category", "--images", "--group-by", "--box-jitter")  #: of all that read data, see `reading`
+CROPS = ("--crop", "--margin", "--max-train")
+DONE = ("out", "--data", *READER)  #: of what goes on from a bench's folder
 
 
-def reader_options(parser: argparse.ArgumentParser) -> None:
-    """How data are read; every command that reads a data set has them, :func:`reading` hands them on."""
-    parser.add_argument(
-        "--category", metavar="NAME_OR_ID", help="which category to read, where several have keypoints"
-    )
-    parser.add_argument(
-        "--images", metavar="DIR", help="where the pictures lie, if not beside the annotations"
-    )
-    parser.add_argument(
-        "--group-by",
-        metavar="REGEX",
-        help="subject, photograph or film of a picture, found in its name: no split cuts a group",
-    )
-    parser.add_argument(
-        "--box-jitter",
-        type=float,
-        metavar="RATIO",
-        help="move and scale each box by up to this share of its sides, the same for all methods: for boxes"
-        " that are the points' own extent and give the answer away",
-    )
+def shared(parser: argparse.ArgumentParser, *flags: str, **changes: Any) -> None:
+    """Options that mean the same wherever they are, by their flags; ``changes`` for one that differs."""
+    for flag in flags:
+        parser.add_argument(flag, **{**SHARED[flag], **changes})
 
 
 def reading(args: argparse.Namespace) -> dict[str, Any]:
@@ -49,93 +36,6 @@ def reading(args: argparse.Namespace) -> dict[str, Any]:
 def results_folder(args: argparse.Namespace, suffix: str = "") -> Path:
     """Where results go: ``--out``, or a folder below hybridkp-out that is named by the data."""
     return args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{suffix}"
-
-
-def methods_option(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("--methods", type=methods, metavar="A,B", help=text)
-
-
-def seeds_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--seeds", type=numbers, metavar="I,J", default=[0], help="one run each, with commas (default 0)"
-    )
-
-
-def seed_option(parser: argparse.ArgumentParser, text: str = "of all random choices (default 0)") -> None:
-    parser.add_argument("--seed", type=int, metavar="I", default=0, help=text)
-
-
-def jobs_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--jobs",
-        type=jobs,
-        metavar="N",
-        default=-1,
-        help="processes at a time, one thread each (default -1: one per usable core)",
-    )
-
-
-def executor_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--executor",
-        type=executor,
-        metavar="dask://HOST:PORT",
-        help="do the work on a Dask cluster, which sees the data and the folder for results at the same paths"
-        " (default: processes of this machine)",
-    )
-
-
-def threads_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--threads",
-        type=count,
-        metavar="N",
-        help="threads of a fit (default 1: the same result to the last bit on every machine); never more than"
-        " OMP_NUM_THREADS, where that is set",
-    )
-
-
-def crop_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--crop", type=count, metavar="PX", default=128, help="side of the square crops, px (default 128)"
-    )
-    parser.add_argument(
-        "--margin",
-        type=float,
-        metavar="RATIO",
-        default=MARGIN,
-        help="crop side / box side (default %(default)g)",
-    )
-    parser.add_argument(
-        "--max-train", type=count, metavar="N", help="train on so many pictures, evenly chosen"
-    )
-
-
-def run_options(parser: argparse.ArgumentParser) -> None:
-    """A bench's folder, and where its data are now."""
-    parser.add_argument("out", type=Path, metavar="OUT", help="the folder of a bench")
-    parser.add_argument("--data", metavar="PATH", help="the data, when they have moved since")
-    reader_options(parser)
-
-
-def normalizer_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--normalizer",
-        metavar="HOW",
-        help="errors are divided by: box, pixel, mm, or the distance of landmarks I,J (default: the data's)",
-    )
-
-
-def param_option(parser: argparse.ArgumentParser) -> None:
-    """``--param NAME=VALUE``, for every command and benchmark that trains."""
-    parser.add_argument(
-        "--param",
-        type=parameter,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set a parameter wherever a method, or a member of one, has it; may be given several times",
-    )
 
 
 # --------------------------------------------------------------------------------------------
@@ -200,3 +100,78 @@ def count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
+
+
+# --------------------------------------------------------------------------------------------
+# what they are
+# --------------------------------------------------------------------------------------------
+
+SHARED: dict[str, dict[str, Any]] = {
+    "out": {"type": Path, "metavar": "OUT", "help": "the folder of a bench"},
+    "--data": {"metavar": "PATH", "help": "the data, when they have moved since"},
+    "--category": {"metavar": "NAME_OR_ID", "help": "which category to read, where several have keypoints"},
+    "--images": {"metavar": "DIR", "help": "where the pictures lie, if not beside the annotations"},
+    "--group-by": {
+        "metavar": "REGEX",
+        "help": "subject, photograph or film of a picture, found in its name: no split cuts a group",
+    },
+    "--box-jitter": {
+        "type": float,
+        "metavar": "RATIO",
+        "help": "move and scale each box by up to this share of its sides, the same for all methods: for"
+        " boxes that are the points' own extent and give the answer away",
+    },
+    "--split": {"default": "val", "help": "evaluated part of the data (default val)"},
+    "--methods": {"type": methods, "metavar": "A,B"},
+    "--seeds": {
+        "type": numbers,
+        "metavar": "I,J",
+        "default": [0],
+        "help": "one run each, with commas (default 0)",
+    },
+    "--seed": {"type": int, "metavar": "I", "default": 0, "help": "of all random choices (default 0)"},
+    "--jobs": {
+        "type": jobs,
+        "metavar": "N",
+        "default": -1,
+        "help": "processes at a time, one thread each (default -1: one per usable core)",
+    },
+    "--executor": {
+        "type": executor,
+        "metavar": "dask://HOST:PORT",
+        "help": "do the work on a Dask cluster, which sees the data and the folder for results at the same"
+        " paths (default: processes of this machine)",
+    },
+    "--threads": {
+        "type": count,
+        "metavar": "N",
+        "help": "threads of a fit (default 1: the same result to the last bit on every machine); never more"
+        " than OMP_NUM_THREADS, where that is set",
+    },
+    "--crop": {
+        "type": count,
+        "metavar": "PX",
+        "default": 128,
+        "help": "side of the square crops, px (default 128)",
+    },
+    "--margin": {
+        "type": float,
+        "metavar": "RATIO",
+        "default": MARGIN,
+        "help": "crop side / box side (default %(default)g)",
+    },
+    "--max-train": {"type": count, "metavar": "N", "help": "train on so many pictures, evenly chosen"},
+    "--max-val": {"type": count, "metavar": "N", "help": "evaluate on so many pictures, evenly chosen"},
+    "--normalizer": {
+        "metavar": "HOW",
+        "help": "errors are divided by: box, pixel, mm, or the distance of landmarks I,J (default: the"
+        " data's)",
+    },
+    "--param": {
+        "type": parameter,
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=VALUE",
+        "help": "set a parameter wherever a method, or a member of one, has it; may be given several times",
+    },
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .display import OK, say, show_points_report, show_report
-from .options import normalizer_option, reading, run_options
+from .options import DONE, reading, shared
 
 NAME = "report"
 HELP = "make the report again from stored predictions"
@@ -13,8 +13,7 @@ EXAMPLES = "  hybridkp report runs/faces\n  hybridkp report runs/mouse --normali
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    run_options(parser)
-    normalizer_option(parser)
+    shared(parser, *DONE, "--normalizer")
 
 
 def run(args: argparse.Namespace) -> int:

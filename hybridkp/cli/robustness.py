@@ -6,17 +6,7 @@ import argparse
 
 from ..files.lease import work_in
 from .display import OK, Bar, provenance, show_page
-from .options import (
-    count,
-    executor_option,
-    jobs_option,
-    methods_option,
-    names,
-    normalizer_option,
-    reading,
-    run_options,
-    seed_option,
-)
+from .options import DONE, count, names, reading, shared
 
 NAME = "robustness"
 HELP = "a bench's models on blurred, dark, turned pictures"
@@ -29,14 +19,13 @@ KINDS = "blur, noise, jpeg, low-light, occlusion, rotation, small"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    run_options(parser)
-    methods_option(parser, "with commas (default: every model there)")
+    shared(parser, *DONE)
+    shared(parser, "--methods", help="with commas (default: every model there)")
     parser.add_argument("--kinds", type=names, metavar="A,B", help=f"with commas, of {KINDS} (default all)")
-    seed_option(parser, "of the models and of the corruptions (default 0)")
-    jobs_option(parser)
-    executor_option(parser)
+    shared(parser, "--seed", help="of the models and of the corruptions (default 0)")
+    shared(parser, "--jobs", "--executor")
     parser.add_argument("--max-val", type=count, metavar="N", help="predict so many pictures, evenly chosen")
-    normalizer_option(parser)
+    shared(parser, "--normalizer")
 
 
 def run(args: argparse.Namespace) -> int:

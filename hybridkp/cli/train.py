@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from .display import OK
-from .options import DATA, crop_options, param_option, reader_options, reading, seed_option, threads_option
+from .options import CROPS, DATA, READER, reading, shared
 
 NAME = "train"
 HELP = "train one method and save it to a file"
@@ -55,12 +55,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="with --teacher: its share of the target, 0 to 1 (default 0.5)",
     )
-    param_option(parser)
+    shared(parser, "--param")
     parser.add_argument("--split", help="part to train on (default train, else everything)")
-    seed_option(parser)
-    threads_option(parser)
-    crop_options(parser)
-    reader_options(parser)
+    shared(parser, "--seed", "--threads", *CROPS, *READER)
 
 
 def run(args: argparse.Namespace) -> int:

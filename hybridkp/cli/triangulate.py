@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, provenance, say
-from .options import DATA, names, reader_options, reading
+from .options import DATA, READER, names, reading, shared
 
 NAME = "triangulate"
 HELP = "points in space from the pictures of several calibrated cameras"
@@ -19,7 +19,7 @@ The data's COCO file names the view and the instant of each picture. Beside the 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="PATH", help=DATA)
-    reader_options(parser)
+    shared(parser, *READER)
     parser.add_argument("--split", metavar="NAME", help="part of the data (default: all that has labels)")
     parser.add_argument(
         "--cameras",

@@ -8,20 +8,7 @@ from pathlib import Path
 from ..files.lease import work_in
 from ..structures import InputError
 from .display import OK, Bar, provenance, say
-from .options import (
-    DATA,
-    count,
-    crop_options,
-    executor_option,
-    jobs_option,
-    methods_option,
-    normalizer_option,
-    param_option,
-    reader_options,
-    reading,
-    seed_option,
-    threads_option,
-)
+from .options import CROPS, DATA, READER, count, reading, shared
 
 NAME = "tune"
 HELP = "choose settings on folds of the training part"
@@ -37,7 +24,7 @@ A search that was stopped goes on when the same command is given again."""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help=DATA)
-    methods_option(parser, "with commas (default: all that have settings)")
+    shared(parser, "--methods", help="with commas (default: all that have settings)")
     parser.add_argument(
         "--trials", type=count, metavar="N", default=8, help="settings per method, defaults first (8)"
     )
@@ -46,14 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the trials")
     parser.add_argument("--quick", action="store_true", help="short trainings")
-    seed_option(parser)
-    jobs_option(parser)
-    executor_option(parser)
-    threads_option(parser)
-    param_option(parser)
-    crop_options(parser)
-    normalizer_option(parser)
-    reader_options(parser)
+    shared(parser, "--seed", "--jobs", "--executor", "--threads", "--param", *CROPS, "--normalizer", *READER)
 
 
 def run(args: argparse.Namespace) -> int:
