@@ -67,29 +67,13 @@ _ROWS = (
         slow=True,
     ),
     Row("rule", "average", ".multimodal:ClassVote", "mean of the probabilities", holds="members"),
-    Row(
-        "rule",
-        "product",
-        ".multimodal:ClassVote",
-        "product of the probabilities",
-        parameters={"how": "product"},
-        holds="members",
-    ),
-    Row(
-        "rule",
-        "gated",
-        ".multimodal:ClassVote",
-        "mean of the probabilities weighted by how sure each is",
-        parameters={"how": "gated"},
-        holds="members",
-    ),
-    Row(
-        "rule",
-        "stack",
-        ".multimodal:ClassVote",
-        "logistic regression on the members' probabilities",
-        parameters={"how": "stack"},
-        holds="members",
+    *(
+        Row("rule", how, ".multimodal:ClassVote", about, parameters={"how": how}, holds="members")
+        for how, about in (
+            ("product", "product of the probabilities"),
+            ("gated", "mean of the probabilities weighted by how sure each is"),
+            ("stack", "logistic regression on the members' probabilities"),
+        )
     ),
 )
 

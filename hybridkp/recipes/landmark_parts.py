@@ -20,6 +20,7 @@ _TRAINING: dict[str, list[Any]] = {
     "learning_rate": [5e-4, 1e-3, 2e-3, 3e-3, 5e-3],
     "weight_decay": [1e-3, 1e-2, 2e-2, 5e-2],
 }
+_MAP_SPACE = {**_TRAINING, "sigma": [0.8, 1.2, 1.8]}
 
 #: experts that look point by point; two levels and at most 800 pictures where a part of them is slow
 _EXPERTS = Inside(
@@ -33,7 +34,7 @@ _EXPERTS = Inside(
 _REFINED = Inside(".fusion:Refined", "refiner", "detector", {"cv": 2})
 _MAPS = (".structures:ScoreMaps", "score maps")
 #: a backbone by itself reads points from maps; the textbook's, from full connections
-_HEATMAP = Inside(".deep:HeatmapNet", "backbone", space={**_TRAINING, "sigma": [0.8, 1.2, 1.8]})
+_HEATMAP = Inside(".deep:HeatmapNet", "backbone", space=_MAP_SPACE)
 _DIRECT = Inside(".deep:DirectNet", "backbone", space=_TRAINING)
 
 _STARTS = (
@@ -112,38 +113,18 @@ _STARTS = (
         space={**_TRAINING, "n_passes": [3, 5, 8], "window": [0.02, 0.03, 0.05]},
         slow=True,
     ),
-    Row(
-        "start",
-        "heatmap",
-        ".deep:HeatmapNet",
-        "heat-map network, its maps read at their means or modes",
-        "deep",
-        _LONG,
-        quick=_SHORT,
-        space={**_TRAINING, "sigma": [0.8, 1.2, 1.8]},
-        slow=True,
-    ),
-    Row(
-        "start",
-        "direct",
-        ".deep:DirectNet",
-        "direct coordinate regression by a small CNN",
-        "deep",
-        _LONG,
-        quick=_SHORT,
-        space=_TRAINING,
-        slow=True,
-    ),
-    Row(
-        "start",
-        "simcc",
-        ".deep:SimCCNet",
-        "coordinate classification: a distribution over columns and one over rows",
-        "deep",
-        _LONG,
-        quick=_SHORT,
-        space=_TRAINING,
-        slow=True,
+    *(
+        Row("start", name, f".deep:{target}", about, "deep", _LONG, quick=_SHORT, space=space, slow=True)
+        for name, target, about, space in (
+            ("heatmap", "HeatmapNet", "heat-map network, its maps read at their means or modes", _MAP_SPACE),
+            ("direct", "DirectNet", "direct coordinate regression by a small CNN", _TRAINING),
+            (
+                "simcc",
+                "SimCCNet",
+                "coordinate classification: distributions over columns and rows",
+                _TRAINING,
+            ),
+        )
     ),
     Row(
         "start",
@@ -381,23 +362,20 @@ _RULES = (
 _SQUARES: dict[str, Any] = {"input_px": 160, "max_epochs": 10, "epoch_pictures": 240}
 #: whole pictures in, all objects out: no finder stands in front of them
 _PICTURES = (
-    Row(
-        "picture",
-        "paf",
-        ".deep:PartFieldNet",
-        "bottom-up: heat maps and part affinity fields of whole pictures (cf. OpenPose)",
-        "deep",
-        quick=_SQUARES,
-        slow=True,
-    ),
-    Row(
-        "picture",
-        "onestage",
-        ".deep:OneStageNet",
-        "one stage: centres of whole pictures with a box and all points each (cf. CenterNet)",
-        "deep",
-        quick=_SQUARES,
-        slow=True,
+    *(
+        Row("picture", name, f".deep:{target}", about, "deep", quick=_SQUARES, slow=True)
+        for name, target, about in (
+            (
+                "paf",
+                "PartFieldNet",
+                "bottom-up: heat maps and part affinity fields of whole pictures (cf. OpenPose)",
+            ),
+            (
+                "onestage",
+                "OneStageNet",
+                "one stage: centres of whole pictures with a box and all points each (cf. CenterNet)",
+            ),
+        )
     ),
 )
 
@@ -420,23 +398,20 @@ _NETWORKS = (
 )
 
 _OTHERS = (
-    Row(
-        "maps",
-        "encoder",
-        ".deep:HeatmapFeatures",
-        "a network's maps of what is near",
-        "deep",
-        {"level": "encoder", "net": "heatmap"},
-        slow=True,
-    ),
-    Row(
-        "maps",
-        "decoder",
-        ".deep:HeatmapFeatures",
-        "a network's maps of the whole picture",
-        "deep",
-        {"level": "decoder", "net": "heatmap"},
-        slow=True,
+    *(
+        Row(
+            "maps",
+            level,
+            ".deep:HeatmapFeatures",
+            about,
+            "deep",
+            {"level": level, "net": "heatmap"},
+            slow=True,
+        )
+        for level, about in (
+            ("encoder", "a network's maps of what is near"),
+            ("decoder", "a network's maps of the whole picture"),
+        )
     ),
 )
 

@@ -16,37 +16,18 @@ _SECOND = Inside(".points:TwoStageMatcher", "second", "first")
 _SINGLE = (".points:FeatureMatcher", "single features")
 
 _FEATURES = (
-    Row(
-        "feature detector",
-        "sift",
-        ".points:SIFTFeature",
-        "SIFT, mutual nearest neighbours",
-        "classical",
-        inside=_MATCHED,
+    *(
+        Row("feature detector", name, f".points:{target}Feature", about, "classical", own, inside=_MATCHED)
+        for name, target, about, own in (
+            ("sift", "SIFT", "SIFT, mutual nearest neighbours", {}),
+            ("rootsift", "SIFT", "RootSIFT, mutual and ratio 0.9", {"root": True, "rule": "ratio"}),
+            ("surf", "SURF", "SURF, ours, mutual", {}),
+            ("orb", "ORB", "ORB, mutual", {}),
+            ("akaze", "AKAZE", "AKAZE with its bits, mutual", {}),
+            ("kaze", "KAZE", "KAZE, mutual", {}),
+            ("brisk", "BRISK", "BRISK, mutual", {}),
+        )
     ),
-    Row(
-        "feature detector",
-        "rootsift",
-        ".points:SIFTFeature",
-        "RootSIFT, mutual and ratio 0.9",
-        "classical",
-        {"root": True, "rule": "ratio"},
-        inside=_MATCHED,
-    ),
-    Row(
-        "feature detector", "surf", ".points:SURFFeature", "SURF, ours, mutual", "classical", inside=_MATCHED
-    ),
-    Row("feature detector", "orb", ".points:ORBFeature", "ORB, mutual", "classical", inside=_MATCHED),
-    Row(
-        "feature detector",
-        "akaze",
-        ".points:AKAZEFeature",
-        "AKAZE with its bits, mutual",
-        "classical",
-        inside=_MATCHED,
-    ),
-    Row("feature detector", "kaze", ".points:KAZEFeature", "KAZE, mutual", "classical", inside=_MATCHED),
-    Row("feature detector", "brisk", ".points:BRISKFeature", "BRISK, mutual", "classical", inside=_MATCHED),
     Row(
         "feature",
         "net",
@@ -74,22 +55,16 @@ _FEATURES = (
     ),
     Row("detector", "fast", ".points:FAST", "FAST corners", "classical"),
     Row("detector", "corners", ".points:Corners", "Shi and Tomasi's corners", "classical"),
-    Row("descriptor", "sift", ".points:SIFTFeature", "SIFT's rows", "classical", inside=_PAIRED),
-    Row(
-        "descriptor",
-        "rootsift",
-        ".points:SIFTFeature",
-        "RootSIFT's rows",
-        "classical",
-        {"root": True},
-        inside=_PAIRED,
+    *(
+        Row("descriptor", name, f".points:{target}", about, "classical", own, inside=_PAIRED)
+        for name, target, about, own in (
+            ("sift", "SIFTFeature", "SIFT's rows", {}),
+            ("rootsift", "SIFTFeature", "RootSIFT's rows", {"root": True}),
+            ("surf", "SURFFeature", "SURF's rows", {}),
+            ("brisk", "BRISKFeature", "BRISK's bits", {}),
+            *((name.lower(), name, f"{name}'s bits", {}) for name in ("BEBLID", "TEBLID", "BRIEF", "FREAK")),
+        )
     ),
-    Row("descriptor", "surf", ".points:SURFFeature", "SURF's rows", "classical", inside=_PAIRED),
-    Row("descriptor", "brisk", ".points:BRISKFeature", "BRISK's bits", "classical", inside=_PAIRED),
-    Row("descriptor", "beblid", ".points:BEBLID", "BEBLID's bits", "classical", inside=_PAIRED),
-    Row("descriptor", "teblid", ".points:TEBLID", "TEBLID's bits", "classical", inside=_PAIRED),
-    Row("descriptor", "brief", ".points:BRIEF", "BRIEF's bits", "classical", inside=_PAIRED),
-    Row("descriptor", "freak", ".points:FREAK", "FREAK's bits", "classical", inside=_PAIRED),
 )
 
 _STEPS = (
