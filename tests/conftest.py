@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -32,6 +33,24 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root}: set HYBRIDKP_DATA")
     return root
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of points run in this process: quick, and an interruption can be staged."""
+    from hybridkp.evaluate import bench_points, processes
+
+    def run_all(jobs: Any, run: Any, n_workers: int, tell: Any, places: Any) -> Iterator[Any]:
+        for job in jobs:
+            tell("start", job.method, job.seed, "")
+            try:
+                run(job)
+                yield job, None
+            except Exception as error:
+                yield job, error
+
+    monkeypatch.setattr(processes, "_run_all", run_all)
+    monkeypatch.setattr(bench_points, "run_pairs", bench_points._do)
 
 
 @pytest.fixture

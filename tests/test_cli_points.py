@@ -13,7 +13,6 @@ import hybridkp
 from hybridkp import cli
 from hybridkp.cli import bench_points as command
 from hybridkp.datasets import few_of_each, load_pairs
-from hybridkp.evaluate import bench_points as bench
 from hybridkp.evaluate import processes
 from hybridkp.report import plots
 
@@ -34,7 +33,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def recipes(monkeypatch):
+def recipes(monkeypatch, here):
     """Three methods in place of the real ones, run in this process."""
     room = hybridkp.recipes
     real, made = room.canonical, {"sift": (Guess, 1.0), "guess": (Guess, 0.2), "broken": (Broken, 0.2)}
@@ -57,18 +56,6 @@ def recipes(monkeypatch):
         "describe_method": lambda name, task="landmarks": words[name][1],
     }.items():
         monkeypatch.setattr(room, name, value)
-
-    def run_all(jobs, run, n_workers, tell, places):
-        for job in jobs:
-            tell("start", job.method, job.seed, "")
-            try:
-                run(job)
-                yield job, None
-            except Exception as error:
-                yield job, error
-
-    monkeypatch.setattr(processes, "_run_all", run_all)
-    monkeypatch.setattr(bench, "run_pairs", bench._do)
 
 
 def test_list(capsys, recipes):

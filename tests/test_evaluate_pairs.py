@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from plain_matchers import SHIFT, Broken, Guess, Picky, Stopping, plain_pairs
 
-from hybridkp.evaluate import bench_pairs, processes, stored_matches
+from hybridkp.evaluate import bench_pairs, stored_matches
 from hybridkp.evaluate import bench_points as bench
 from hybridkp.files import MatchedSet, load_matched, save_matched
 from hybridkp.files.matched import no_result
@@ -20,23 +20,6 @@ from hybridkp.structures import InputError
 from hybridkp.structures.pairs import PairSet
 
 PAIRS = plain_pairs()
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """Jobs run in this process: quick, and an interruption can be staged."""
-
-    def run_all(jobs, run, n_workers, tell, places):
-        for job in jobs:
-            tell("start", job.method, job.seed, "")
-            try:
-                run(job)
-                yield job, None
-            except Exception as error:
-                yield job, error
-
-    monkeypatch.setattr(processes, "_run_all", run_all)
-    monkeypatch.setattr(bench, "run_pairs", bench._do)
 
 
 class Listener(list):

@@ -121,7 +121,7 @@ _STARTS = (
             (
                 "simcc",
                 "SimCCNet",
-                "coordinate classification: distributions over columns and rows",
+                "coordinate classification: a distribution over columns and one over rows",
                 _TRAINING,
             ),
         )
