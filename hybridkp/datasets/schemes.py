@@ -33,9 +33,13 @@ class Layout:
         return flip
 
 
-def _chain(first: int, last: int, closed: bool = False) -> tuple[tuple[int, int], ...]:
-    edges = tuple((i, i + 1) for i in range(first, last))
-    return (*edges, (last, first)) if closed else edges
+def _chains(text: str) -> tuple[tuple[int, int], ...]:
+    """``0-16 36-41o``: landmarks 0 to 16 in a row, and 36 to 41 in a ring."""
+    edges: list[tuple[int, int]] = []
+    for part in text.split():
+        first, last = map(int, part.rstrip("o").split("-"))
+        edges += [(i, i + 1) for i in range(first, last)] + [(last, first)] * part.endswith("o")
+    return tuple(edges)
 
 
 #: Sagonas et al. 2013, "300 Faces in-the-Wild Challenge": the jaw from the person's right ear to the left,
@@ -44,17 +48,7 @@ IBUG_68 = Layout(
     name="ibug-68",
     landmarks=tuple(f"p{i}" for i in range(68)),
     category="face",
-    skeleton=(
-        *_chain(0, 16),
-        *_chain(17, 21),
-        *_chain(22, 26),
-        *_chain(27, 30),
-        *_chain(31, 35),
-        *_chain(36, 41, True),
-        *_chain(42, 47, True),
-        *_chain(48, 59, True),
-        *_chain(60, 67, True),
-    ),
+    skeleton=_chains("0-16 17-21 22-26 27-30 31-35 36-41o 42-47o 48-59o 60-67o"),
     mirror_pairs=(
         *((i, 16 - i) for i in range(8)),
         *((17 + i, 26 - i) for i in range(5)),
@@ -125,18 +119,9 @@ def _shifted(pairs: tuple[tuple[int, int], ...], by: int) -> tuple[tuple[int, in
 MPII_16 = Layout(
     name="mpii-16",
     landmarks=(
-        *(
-            "right_ankle",
-            "right_knee",
-            "right_hip",
-            "left_hip",
-            "left_knee",
-            "left_ankle",
-            "pelvis",
-            "thorax",
-        ),
-        *("upper_neck", "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder"),
-        *("left_elbow", "left_wrist"),
+        *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis"),
+        *("thorax", "upper_neck", "head_top", "right_wrist", "right_elbow", "right_shoulder"),
+        *("left_shoulder", "left_elbow", "left_wrist"),
     ),
     category="person",
     skeleton=(
@@ -241,28 +226,14 @@ WFLW_98 = Layout(
     name="wflw-98",
     landmarks=_numbered(98),
     category="face",
-    skeleton=(
-        *_chain(0, 32),
-        *_chain(33, 41, True),
-        *_chain(42, 50, True),
-        *_chain(51, 54),
-        *_chain(55, 59),
-        *_chain(60, 67, True),
-        *_chain(68, 75, True),
-        *_chain(76, 87, True),
-        *_chain(88, 95, True),
-    ),
+    skeleton=_chains("0-32 33-41o 42-50o 51-54 55-59 60-67o 68-75o 76-87o 88-95o"),
     mirror_pairs=(
         *_facing(0, 32),
         *_BROWS,
         *_facing(55, 59),
         *((60 + i, 72 - i) for i in range(5)),
         *((65 + i, 75 - i) for i in range(3)),
-        *_facing(76, 82),
-        *_facing(83, 87),
-        *_facing(88, 92),
-        (93, 95),
-        (96, 97),
+        *(*_facing(76, 82), *_facing(83, 87), *_facing(88, 92), (93, 95), (96, 97)),
     ),
     normalizer=("points", 60, 72),
 )
@@ -273,28 +244,14 @@ LAPA_106 = Layout(
     name="lapa-106",
     landmarks=_numbered(106),
     category="face",
-    skeleton=(
-        *_chain(0, 32),
-        *_chain(33, 41, True),
-        *_chain(42, 50, True),
-        *_chain(51, 54),
-        *_chain(55, 65),
-        *_chain(66, 73, True),
-        *_chain(75, 82, True),
-        *_chain(84, 95, True),
-        *_chain(96, 103, True),
-    ),
+    skeleton=_chains("0-32 33-41o 42-50o 51-54 55-65 66-73o 75-82o 84-95o 96-103o"),
     mirror_pairs=(
         *_facing(0, 32),
         *_BROWS,
         *_facing(55, 65),
         *((66 + i, 79 - i) for i in range(5)),
         *((71, 82), (72, 81), (73, 80), (74, 83)),
-        *_facing(84, 90),
-        *_facing(91, 95),
-        *_facing(96, 100),
-        (101, 103),
-        (104, 105),
+        *(*_facing(84, 90), *_facing(91, 95), *_facing(96, 100), (101, 103), (104, 105)),
     ),
     normalizer=("points", 66, 79),
 )
@@ -322,17 +279,6 @@ FACE_5 = Layout(
 )
 
 LAYOUTS: tuple[Layout, ...] = (
-    *(
-        IBUG_68,
-        COCO_17,
-        LSP_14,
-        MPII_16,
-        HAND_21,
-        WHOLE_BODY_133,
-        AP10K_17,
-        WFLW_98,
-        LAPA_106,
-        COFW_29,
-        FACE_5,
-    ),
+    *(IBUG_68, COCO_17, LSP_14, MPII_16, HAND_21, WHOLE_BODY_133, AP10K_17, WFLW_98, LAPA_106, COFW_29),
+    FACE_5,
 )
