@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -83,9 +84,30 @@ def fold_solutions(app: Sphinx, doctree: nodes.document) -> None:
             section.replace_self([before, *section.children[1:], after])
 
 
+_trees: dict[tuple[Any, ...], str] = {}
+
+
+def one_tree(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """The contents beside a page of source code are those beside any other in a folder as deep: made once.
+
+    To copy them for each of the hundreds of such pages took longer than to write the pages.
+    """
+    if page.startswith("_modules/"):
+        own, depth = context["toctree"], page.count("/")
+
+        def shared(**options: Any) -> str:
+            key = depth, *sorted(options.items())
+            if key not in _trees:
+                _trees[key] = own(**options)
+            return _trees[key]
+
+        context["toctree"] = shared
+
+
 def setup(app: Sphinx) -> None:
     """Pages that follow from the code are written before the first page is read."""
     generate.write_pages(Path(__file__).parent)
     app.connect("doctree-read", fold_solutions, priority=100)  # before the tables of contents are made
+    app.connect("html-page-context", one_tree, priority=100)  # before the theme asks for it
     app.connect("autodoc-skip-member", theirs)
     app.connect("autodoc-process-docstring", plain, priority=900)  # after numpydoc
