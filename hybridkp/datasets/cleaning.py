@@ -7,17 +7,17 @@ for it.  Each picture is decoded once, none is changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..structures import Dataset, InputError, Instance, Sample
+from ..structures.base import Progress
 from .linter.pixels import other_size, pixels_digest
 from .lookup import path_of
 
 Parts = list[tuple[str | None, Dataset]]
-Progress = Callable[[str, int, int], None]
 STEPS = 20  #: of the progress that is told
 
 

@@ -19,7 +19,8 @@ from ..files import ClassPredictions, atomic_path, load_model, read_meta, save_m
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import InputError
 from .bench_landmarks import with_seed
-from .classified import Progress, classify
+from .classified import classify
+from .processes import Progress
 
 
 def classify_tracks(

@@ -33,14 +33,12 @@ from .apply import train
 from .bench_landmarks import check_parts, with_seed
 from .crops import load_modalities, loaders
 from .executors import AnyExecutor, Elsewhere, elsewhere, until_visible
-from .processes import error_path, file_name, host, one_line
+from .processes import BenchProgress, error_path, file_name, host, one_line
 from .stored import model_path
 from .whole_pictures import ask_pictures
 
 TIMED_HW = 480, 640  #: px of the pictures on the clock
 TIMED = 12  #: of them
-
-Progress = Callable[[str, str, int, str], None]  #: event, finder, seed, detail
 
 
 def bench_finders(
@@ -51,7 +49,7 @@ def bench_finders(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     executor: AnyExecutor | str | None = None,
-    progress: Progress | None = None,
+    progress: BenchProgress | None = None,
 ) -> list[FoundBoxes]:
     """Fit every finder or method on ``problem.train`` and store what it finds in ``problem.val``.
 
@@ -109,7 +107,7 @@ def bench_finders(
 
 def _kept(
     fits: Kept,
-    tell: Progress,
+    tell: BenchProgress,
     name: str,
     finder: Any,
     problem: Problem,
@@ -161,7 +159,7 @@ def _method_facts(method: Any, problem: Problem) -> dict[str, Any]:
 
 
 def _fit_all(
-    todo: Sequence[tuple[Any, ...]], fits: Kept, places: Elsewhere | None, tell: Progress
+    todo: Sequence[tuple[Any, ...]], fits: Kept, places: Elsewhere | None, tell: BenchProgress
 ) -> Iterator[tuple[str, str]]:
     """Names as what they found is stored, with an error or none: one after the other here, or wherever an
     executor sends them.

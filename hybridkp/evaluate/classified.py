@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,10 @@ from ..files.lease import work_in
 from ..memory.threads import FIT_THREADS, limit_threads
 from ..structures import Array, InputError, as_batch
 from .bench_landmarks import with_seed
-from .processes import file_name, one_line
+from .processes import Progress, file_name, one_line
 
 EACH_GROUP = 30  #: groups; so many are left out one by one, more in folds
 FOLDS = 10
-
-Progress = Callable[[str, int, int], None]  #: method, trainings done, of how many
 
 
 def classify(

@@ -22,12 +22,12 @@ from ..files.films import Film, Frame
 from ..imaging.draw import draw_boxes, draw_landmarks
 from ..structures import Array, Dataset, InputError
 from .apply import skeleton_of
+from .processes import Progress
 
 #: BGR of tracks by number, far apart also for the colour-blind (Okabe and Ito 2008)
 _COLORS = ((0, 159, 230), (233, 180, 86), (115, 158, 0), (66, 228, 240), (167, 121, 204), (0, 94, 213))
 
 Row = dict[str, Any]  #: a frame: its number, time, and objects
-Told = Callable[[str, int, int], None]  #: what, done, of how many
 
 
 def names_of(meta: Mapping[str, Any], k: int) -> list[str]:
@@ -151,7 +151,7 @@ class Drawing:
 
 
 def write_drawn(
-    rows: Iterator[Row], film: Film, scratch: Path, path: Path, meta: Mapping[str, Any], told: Told | None
+    rows: Iterator[Row], film: Film, scratch: Path, path: Path, meta: Mapping[str, Any], told: Progress | None
 ) -> None:
     """The film with its objects drawn, at its usual rate."""
     drawing = Drawing(scratch, film.size_hw, film.rate, skeleton_of(meta))

@@ -28,7 +28,8 @@ from ..structures import Array, InputError
 from ..tracking import smooth_points
 from ..tracking.filters import variance_of
 from .apply import open_model, skeleton_of
-from .film_files import Drawing, Row, Told, names_of, write_coco_film, write_drawn, write_tracks
+from .film_files import Drawing, Row, names_of, write_coco_film, write_drawn, write_tracks
+from .processes import Progress
 
 PART = 100  #: frames between two places from which a stopped run can go on
 GAP = 10  #: frames over which ``smooth`` fills a gap
@@ -45,7 +46,7 @@ def follow_film(
     model: str = "",
     smooth: bool = False,
     overlays: bool = True,
-    told: Told | None = None,
+    told: Progress | None = None,
 ) -> dict[str, int]:
     """Every object of a film in every frame, written to ``out``.
 
@@ -111,7 +112,7 @@ def predict_film(
     min_score: float | None = None,
     smooth: bool = False,
     overlays: bool = True,
-    told: Told | None = None,
+    told: Progress | None = None,
     **settings: Any,
 ) -> dict[str, int]:
     """:func:`follow_film` with a model file or .hkr file; ``settings`` are the :class:`Tracker`'s.
@@ -211,7 +212,7 @@ def _settings(tracker: Tracker, film: Film | Camera, model: str) -> str:
     return json.dumps(what, sort_keys=True)
 
 
-def _follow(tracker: Tracker, film: Film, parts: _Parts, told: Told | None) -> None:
+def _follow(tracker: Tracker, film: Film, parts: _Parts, told: Progress | None) -> None:
     tracker.reset()
     begun, rows = parts.last(), []
     start = 0 if begun is None else begun[0]
@@ -232,7 +233,7 @@ def _follow(tracker: Tracker, film: Film, parts: _Parts, told: Told | None) -> N
 
 
 def _follow_live(
-    tracker: Tracker, camera: Camera, parts: _Parts, drawing: Drawing | None, told: Told | None
+    tracker: Tracker, camera: Camera, parts: _Parts, drawing: Drawing | None, told: Progress | None
 ) -> None:
     tracker.reset()
     rows: list[Row] = []

@@ -34,6 +34,7 @@ from ..memory.resident import reset_peak as reset_peak
 from ..memory.threads import POOLS, fit_threads
 from ..memory.threads import fits_with as fits_with
 from ..structures import InputError
+from ..structures.base import Progress as Progress
 
 #: what a bench tells while it works, called as progress(event, method, seed, detail).  For each method
 #: and seed, in this order: "kept" (stored predictions are good, nothing to do; the end) or "stale" (stored
@@ -43,8 +44,6 @@ from ..structures import InputError
 #: "stage" and "timed" (or "failed").
 BenchProgress = Callable[[str, str, int, str], None]
 
-#: what anything else tells while it works, called as progress(what, done, total) after each step
-Progress = Callable[[str, int, int], None]
 LAST_WORDS = 30.0  #: seconds that a process whose work is done may take to end
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,15 @@ from ..memory.sources import fingerprint as source_fingerprint
 from ..memory.threads import limit_threads
 from ..points.registration import register_homography
 from ..structures import InputError
+from ..structures.base import Progress
 from ..structures.pairs import PairSet, Registration
 
 TRUTH_FORMAT = 1
 _FIGURES = ("moved_px", "precision_px", "agreement")
 
-#: what is told at each step: (pair, done, total)
-Tell = Callable[[str, int, int], None]
-
 
 def refine_truth(
-    pairs: PairSet, out: str | os.PathLike[str], progress: Tell | None = None
+    pairs: PairSet, out: str | os.PathLike[str], progress: Progress | None = None
 ) -> dict[str, Registration]:
     """Register the homography of every pair again, and store the answers in ``out/truth.json``.
 

@@ -6,7 +6,7 @@ Pairs come in; errors (B,), lines for a terminal and the best poses go out.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..metrics import mpjpe, p_mpjpe
 from ..metrics.landmarks import mean_of_known
 from ..report.cells import number
 from ..structures import Array, InputError
-from ..structures.base import short_repr
+from ..structures.base import Progress, short_repr
 from .fused import FusedLifter
 from .pairs import PosePairs
 from .rows import RowLifter, check_root
@@ -45,7 +45,7 @@ def compare_lifters(
     kinds: Sequence[str] = tuple(LIFTERS),
     *,
     root: int = 0,
-    told: Callable[[str, int, int], None] | None = None,
+    told: Progress | None = None,
 ) -> list[Lifted]:
     """The mean pose, each kind with settings chosen on folds of ``train``, and the fusions of all kinds.
 

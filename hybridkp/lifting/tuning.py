@@ -5,7 +5,6 @@ The same number of settings is tried for every kind; nothing that is reported is
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..metrics import mpjpe
 from ..structures import InputError
-from ..structures.base import evenly
+from ..structures.base import Progress, evenly
 from .fused import out_of_fold
 from .rows import ForestLifter, KernelRidgeLifter, NetworkLifter, RidgeLifter
 from .shape import ShapeLifter
@@ -57,7 +56,7 @@ def choose_lifter(
     *,
     root: int = 0,
     cv: int = 3,
-    told: Callable[[str, int, int], None] | None = None,
+    told: Progress | None = None,
 ) -> tuple[Any, list[float]]:
     """The unfitted lifter of a kind with the settings of least MPJPE on folds, and the error of each tried.
 

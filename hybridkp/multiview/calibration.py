@@ -7,7 +7,7 @@ cameras, **B** poses of the board.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 from ..files import find_images, read_image
 from ..report.cells import median
 from ..structures import Array, InputError, short_repr
+from ..structures.base import Progress
 from .boards import Board
 from .bundle import RigidBoard, adjust
 from .cameras import Camera, Cameras
@@ -97,7 +98,7 @@ def calibrate(
     board: Board,
     *,
     lens: str = "radial",
-    told: Callable[[str, int, int], None] | None = None,
+    told: Progress | None = None,
 ) -> Calibration:
     """Cameras from pictures of a board.
 

@@ -5,7 +5,7 @@ Import these names from :mod:`hybridkp.structures`; they live apart to keep that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
+#: what work tells while it goes on, called as progress(what, done, total) after each step
+Progress = Callable[[str, int, int], None]
 
 
 class InputError(ValueError):
