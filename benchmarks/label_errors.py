@@ -12,7 +12,6 @@ A seed that the file holds already is not computed again.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -133,7 +132,16 @@ def faces(seed: int, n: int) -> Dataset:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = _arguments(arguments)
+    parser = sets.parser(__doc__)
+    parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[100])
+    parser.add_argument("--methods", type=sets.names_of, default=["sdm"], help="default: sdm")
+    parser.add_argument("--faces", type=int, help="a seed; default 400")
+    parser.add_argument("-o", "--out", type=Path, help="JSON to add to")
+    parser.add_argument("--quick", action="store_true", help="tiny, on synthetic faces")
+    args = parser.parse_args(arguments)
+    args.faces = args.faces or (60 if args.quick else 400)
+    if args.quick:
+        args.methods = ["hog+ridge"]
     document = sets.kept(args.out, {"methods": args.methods, "seeds": []})
     for seed in args.seeds:
         if seed in {row["seed"] for row in document["seeds"]}:
@@ -148,20 +156,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f" {row['named_right']} of {row['named']} named rightly, {row['cpu_seconds']:.0f} s",
             flush=True,
         )
-
-
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = sets.parser(__doc__)
-    parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[100])
-    parser.add_argument("--methods", type=sets.names_of, default=["sdm"], help="default: sdm")
-    parser.add_argument("--faces", type=int, help="a seed; default 400")
-    parser.add_argument("-o", "--out", type=Path, help="JSON to add to")
-    parser.add_argument("--quick", action="store_true", help="tiny, on synthetic faces")
-    args = parser.parse_args(arguments)
-    args.faces = args.faces or (60 if args.quick else 400)
-    if args.quick:
-        args.methods = ["hog+ridge"]
-    return args
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ A part that the file holds already is not computed again.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -107,7 +106,16 @@ PARTS = {"faces": faces, "ceph_two": ceph_two, "doctors": doctors}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = _arguments(arguments)
+    parser = sets.parser(__doc__)
+    parser.add_argument("--parts", type=sets.names_of, default=list(PARTS), help="default: all")
+    parser.add_argument("--methods", type=sets.names_of, default=["sdm", "lbf"], help="two; default: sdm,lbf")
+    parser.add_argument("--faces", type=int, default=240, help="default: %(default)s")
+    parser.add_argument("--crop", type=int, default=256, help="px; default: %(default)s")
+    parser.add_argument("-o", "--out", type=Path, help="JSON to add to")
+    parser.add_argument("--quick", action="store_true", help="tiny, classical methods")
+    args = parser.parse_args(arguments)
+    if args.quick:
+        args.parts, args.faces, args.crop, args.methods = ["faces"], 40, 48, ["hog+ridge", "mean-shape"]
     document = sets.kept(args.out, {"parts": {}})
     for part in args.parts:
         if part not in PARTS:
@@ -123,20 +131,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for route in ("twice", "residuals"):
             ratio = np.array(row[route]) / truth
             print(f"{part}, {route}: {np.exp(np.mean(np.log(ratio))):.2f} times the truth", flush=True)
-
-
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = sets.parser(__doc__)
-    parser.add_argument("--parts", type=sets.names_of, default=list(PARTS), help="default: all")
-    parser.add_argument("--methods", type=sets.names_of, default=["sdm", "lbf"], help="two; default: sdm,lbf")
-    parser.add_argument("--faces", type=int, default=240, help="default: %(default)s")
-    parser.add_argument("--crop", type=int, default=256, help="px; default: %(default)s")
-    parser.add_argument("-o", "--out", type=Path, help="JSON to add to")
-    parser.add_argument("--quick", action="store_true", help="tiny, classical methods")
-    args = parser.parse_args(arguments)
-    if args.quick:
-        args.parts, args.faces, args.crop, args.methods = ["faces"], 40, 48, ["hog+ridge", "mean-shape"]
-    return args
 
 
 if __name__ == "__main__":

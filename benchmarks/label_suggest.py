@@ -11,7 +11,6 @@ the other; ``faces`` are drawn ones.  What the file holds already is not compute
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -97,7 +96,16 @@ def curve(pool: Crops, judged: Crops, way: str, method: str, seed: int, scale: f
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = _arguments(arguments)
+    parser = sets.parser(__doc__)
+    parser.add_argument("--sets", type=sets.names_of, default=["faces"], help="faces68, faces (default)")
+    parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[100])
+    parser.add_argument("--ways", type=sets.names_of, default=list(WAYS), help="default: all")
+    parser.add_argument("--method", default="sdm", help="default: %(default)s")
+    parser.add_argument("-o", "--out", type=Path, help="JSON to add to")
+    parser.add_argument("--quick", action="store_true", help="tiny, on drawn faces")
+    args = parser.parse_args(arguments)
+    if args.quick:
+        args.sets, args.method = ["faces"], "hog+ridge"
     document = sets.kept(args.out, {"method": args.method, "sets": {}})
     for name in args.sets:
         for seed in args.seeds:
@@ -109,20 +117,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 rows[way] = curve(pool, judged, way, args.method, seed, 0.2 if args.quick else 1.0)
                 print(name, seed, way, rows[way], flush=True)
                 sets.keep(args.out, document)
-
-
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = sets.parser(__doc__)
-    parser.add_argument("--sets", type=sets.names_of, default=["faces"], help="faces68, faces (default)")
-    parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[100])
-    parser.add_argument("--ways", type=sets.names_of, default=list(WAYS), help="default: all")
-    parser.add_argument("--method", default="sdm", help="default: %(default)s")
-    parser.add_argument("-o", "--out", type=Path, help="JSON to add to")
-    parser.add_argument("--quick", action="store_true", help="tiny, on drawn faces")
-    args = parser.parse_args(arguments)
-    if args.quick:
-        args.sets, args.method = ["faces"], "hog+ridge"
-    return args
 
 
 if __name__ == "__main__":
