@@ -22,7 +22,6 @@ import numpy as np
 from hybridkp import evaluate, recipes
 from hybridkp.datasets import Tracks, load_tracks
 from hybridkp.metrics import class_figures
-from hybridkp.structures import InputError
 
 #: kind -> the settings that are tried, as many for each
 SETTINGS = {
@@ -102,23 +101,18 @@ def judged(folder: Path, quick: bool) -> dict[str, Any]:
     }
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = sets.parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of what was predicted")
     parser.add_argument("--results", type=Path, help="folder for penn_action-actions.json, for the docs")
     parser.add_argument("--quick", action="store_true", help="drawn tracks, short trainings: does it run")
     args = parser.parse_args(argv)
-    try:
-        document = judged(args.out, args.quick)
-    except InputError as error:
-        print(f"left out ({error})", file=sys.stderr)
-        return 0
+    document = judged(args.out, args.quick)
     sets.publish(args.results, "penn_action-actions", document)
     for row in document["rows"]:
         right = class_figures(document["labels"], row["predicted"])
         print(f"{row['method']}: {100 * right.accuracy:.1f} %, macro F1 {100 * right.macro_f1:.1f} %")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(sets.fail_in_a_line(main))

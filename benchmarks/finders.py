@@ -112,7 +112,7 @@ def report(
     sets.publish(results, f"{name}-{kind}", published(json.loads(paths["json"].read_text(encoding="utf-8"))))
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = sets.parser(__doc__)
     parser.add_argument("--sets", help="with commas (default: all)")
     parser.add_argument("--whole", action="store_true", help="methods that give points, instead of finders")
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
             "fit": f"{SETS['scenes'][0]} pictures",
         }
         report(found, val, args.out / "scenes" / "more", facts, args.results, "scenes-more")
-        return 0
+        return
     kind, make = ("landmarks", recipes.make_method) if args.whole else ("finders", recipes.make_finder)
     usual = ["scenes"] if args.quick else WHOLE if args.whole else SETS
     for name in args.sets.split(",") if args.sets else usual:
@@ -152,8 +152,7 @@ def main(argv: list[str] | None = None) -> int:
         command = f"python benchmarks/finders.py{' --whole' * args.whole} --sets {name}"
         facts = {"command": command, "fit": f"{len(problem.train)} pictures"}
         report(found, problem.val, args.out / name, facts, args.results, name)
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()
