@@ -26,8 +26,7 @@ import torch
 from hybridkp import evaluate, recipes, stats
 from hybridkp.evaluate import make_crops
 from hybridkp.files import load_model, read_meta, write_atomic
-from hybridkp.metrics.landmarks import nme, normalizer_lengths
-from hybridkp.structures import Array, Problem
+from hybridkp.structures import Problem
 
 
 def student(method: str, epochs: int, teacher: Path, weight: float, problem: Problem) -> Any:
@@ -35,12 +34,6 @@ def student(method: str, epochs: int, teacher: Path, weight: float, problem: Pro
     if not weight:
         return net
     return recipes.with_teacher(net, teacher, problem.train.landmarks, weight, problem.margin)
-
-
-def errors(model: Any, crops: Any, problem: Problem) -> Array:
-    """(B,) NME in %; crops keep the picture's proportions, so that their px do."""
-    lengths = normalizer_lengths(crops.xy, problem.normalizer or problem.val.normalizer)
-    return 100 * nme(crops.xy, model.predict(crops.images), lengths)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,22 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     problem = sets.load_problem(args.set, max_timed=0)
     crops = make_crops(problem.val, problem.size_hw, problem.margin)
     args.out.mkdir(parents=True, exist_ok=True)
-    name, rows = recipes.canonical(args.method), []
+    name = recipes.canonical(args.method)
+    taught: list[tuple[str, float | None, Any]] = []
     for weight in map(float, args.weights.split(",")):
         what = f"{problem.name} {name} {args.epochs} {args.teacher.stem} {weight:g}"
         path = args.out / f"{evaluate.file_name(what)}.hkp"
         if not path.exists():
             net = student(name, args.epochs, args.teacher, weight, problem)
             evaluate.train(net, problem, path, name=name)
-        rows.append({"method": name, "weight": weight, "values": errors(load_model(path), crops, problem)})
+        taught.append((name, weight, load_model(path)))
     teacher = load_model(args.teacher)
-    taught_by = str(read_meta(args.teacher).get("method", type(teacher).__name__))
-    rows.append({"method": taught_by, "weight": None, "values": errors(teacher, crops, problem)})
-    groups = np.asarray(publish_results.codes(np.asarray(crops.groups)))
-    for row in rows:
-        found = stats.bootstrap_interval(row["values"], groups)
-        print(row["method"], row["weight"], f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] %")
-        row["values"] = publish_results.rounded(row["values"])
+    taught.append((str(read_meta(args.teacher).get("method", type(teacher).__name__)), None, teacher))
+    groups, rows = np.asarray(publish_results.codes(np.asarray(crops.groups))), []
+    for method, share, model in taught:
+        values = sets.errors(problem, crops, model.predict(crops.images))
+        found = stats.bootstrap_interval(values, groups)
+        print(method, share, f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] %")
+        rows.append({"method": method, "weight": share, "values": publish_results.rounded(values)})
     about = {"data": problem.name, "epochs": args.epochs, "machine": args.machine, "date": str(date.today())}
     about |= {"fit": len(problem.train.samples), "judged": len(crops), "torch": torch.__version__}
     if args.publish:

@@ -50,9 +50,8 @@ from hybridkp.stats import ENOUGH_GROUPS, paired_difference
 from hybridkp.structures import Array, DataWarning
 
 SETS = {"mouse_views": ("sdm", "hog+ridge"), "fly_views": ("hog+ridge", "sdm")}
-OWN = (
-    "fly_views",
-)  #: sets of which each camera has a detector of its own: its pictures look like no other's
+#: sets of which each camera has a detector of its own: its pictures look like no other's
+OWN = ("fly_views",)
 CROP = (96, 96)
 DAMAGE = 6.0  #: px, the blur of the first camera's pictures, at test time
 BESIDE, SHOWN = "hog+ridge", ("own", "next", "both")
