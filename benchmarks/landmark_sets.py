@@ -1,4 +1,4 @@
-"""What the landmark benchmarks share: the sets with their crops, the set's figure, and its intervals.
+"""What benchmarks share: parser and provenance; of landmarks the sets, their crops, figures and intervals.
 
 Predictions come from ``hybridkp.evaluate.bench``, figures from ``hybridkp.report.landmarks.scores`` and
 ``hybridkp.stats``, so that a benchmark's table and a report's page cannot differ.

@@ -30,7 +30,7 @@ FINDERS = {
     f"hog+svm[{LIGHT},fast=true]": 0.7,
     f"acf+forest[{LIGHT},n_estimators=16]": 0.7,
     f"fused(hog+svm[{LIGHT}],acf+svm[{LIGHT}])": 0.7,
-    "centernet[input_px=128,max_epochs=10,epoch_pictures=48,batch_size=8,average=0.9]": 0.5,
+    "centernet[input_px=128,max_epochs=6,epoch_pictures=48,batch_size=8,average=0.8]": 0.5,
     f"verify[max_epochs=4](hog+svm[{LIGHT}])": 0.7,
     f"judged(acf+forest[{LIGHT},n_estimators=16],hog+svm[{LIGHT}])": 0.7,
     f"tiles[whole=false](hog+svm[{LIGHT}])": 0.7,
