@@ -8,7 +8,7 @@ import numpy as np
 
 from ...imaging.geometry import rescale
 from ...runtime.builder import Crop, Graph, Points, Tensor, recalibrated
-from ..nodes.pictorial import LEAST, SMOOTHING, WINDOW, Tree
+from ..nodes.pictorial import LEAST, WINDOW, Tree, every_second, smoothing
 
 
 def emit(node: dict[str, Any], crop: Crop) -> Points:
@@ -88,10 +88,11 @@ class Transform:
 def _mode(g: Graph, maps: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Points (K, 2) in map px and the mass (K,) around them, as :func:`..nodes.pictorial.read_mode`."""
     y, x = (np.arange(n, dtype=float) for n in size_hw)
-    smooth = g.tensor(_blur(y)) @ maps @ _blur(x) + 1e-9
+    few_y, few_x = every_second(y), every_second(x)
+    smooth = g.tensor(smoothing(few_y, y)) @ maps @ smoothing(x, few_x) + 1e-9
     sharp = smooth * smooth
     sharp = _shares(sharp * sharp)
-    at_x, at_y = (sharp.sum(1) * x).sum(2), (sharp.sum(2) * y[:, None]).sum(1)  # (K, 1, 1) each
+    at_x, at_y = (sharp.sum(1) * few_x).sum(2), (sharp.sum(2) * few_y[:, None]).sum(1)  # (K, 1, 1) each
     for _ in range(2):
         off_x, off_y = at_x * -1.0 + x, at_y * -1.0 + y[:, None]
         window_x = (off_x * off_x * (-0.5 / WINDOW**2)).exp()
@@ -102,7 +103,3 @@ def _mode(g: Graph, maps: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Ten
         at_y = (seen.sum(2) * y[:, None]).sum(1) / (mass + 1e-12)
     k = -1
     return g.concat([at_x.reshape(k, 1), at_y.reshape(k, 1)], 1), mass.reshape(k)
-
-
-def _blur(i: Any) -> Any:
-    return np.exp((i[:, None] - i) ** 2 / (-2 * SMOOTHING**2)) / (SMOOTHING * np.sqrt(2 * np.pi))

@@ -98,12 +98,14 @@ def read_mode(maps: Array) -> tuple[Array, Array]:
     """Points (B, K, 2) in map px near the modes of maps that sum to 1, and (B, K) the mass around them.
 
     As :func:`hybridkp.deep.codec.decode_mode`: the map, smoothed and sharpened by its fourth power,
-    says where the greater mass lies, and two steps of mean shift take the expectation there.
+    says where the greater mass lies (of every second px), and two steps of mean shift take the expectation
+    there.
     """
     y, x = (np.arange(n, dtype=float) for n in maps.shape[-2:])
-    smooth = _blur(y) @ maps @ _blur(x) + 1e-9
+    few_y, few_x = every_second(y), every_second(x)
+    smooth = smoothing(few_y, y) @ maps @ smoothing(x, few_x) + 1e-9
     sharp = _shares((smooth * smooth) * (smooth * smooth))
-    xy = _mean(sharp.sum(-2), sharp.sum(-1), x, y)
+    xy = _mean(sharp.sum(-2), sharp.sum(-1), few_x, few_y)
     for _ in range(2):
         window_x = np.exp((x - xy[..., :1]) ** 2 / (-2 * WINDOW**2))
         window_y = np.exp((y - xy[..., 1:]) ** 2 / (-2 * WINDOW**2))
@@ -118,8 +120,15 @@ def _mean(over_x: Array, over_y: Array, x: Array, y: Array) -> Array:
     return np.stack([(over_x * x).sum(-1), (over_y * y).sum(-1)], -1)
 
 
-def _blur(i: Array) -> Array:
-    return np.exp((i[:, None] - i) ** 2 / (-2 * SMOOTHING**2)) / (SMOOTHING * np.sqrt(2 * np.pi))
+def every_second(i: Array) -> Array:
+    """Places two px apart, as far from either end of an axis."""
+    return i[::2] + (1 - len(i) % 2) / 2
+
+
+def smoothing(rows: Array, columns: Array) -> Array:
+    """(n, m): Gaussian smoothing along an axis, from ``columns`` to ``rows``; what leaves the map is lost."""
+    spread = np.exp((rows[:, None] - columns) ** 2 / (-2 * SMOOTHING**2))
+    return spread / (SMOOTHING * np.sqrt(2 * np.pi))
 
 
 def make(node: Node, engine: str) -> Run:
