@@ -10,6 +10,7 @@ the machine thus meets all methods alike.  Quartiles over pairs stand beside it.
 
 from __future__ import annotations
 
+import sys
 import time
 
 import landmark_sets as sets
@@ -58,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(sets.fail_in_a_line(main))

@@ -10,6 +10,8 @@ ranking by response, by picture, on views that no training has drawn.
 
 from __future__ import annotations
 
+import sys
+
 import landmark_sets as sets
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -71,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(sets.fail_in_a_line(main))
