@@ -182,7 +182,7 @@ def say(text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = sets.parser(__doc__)
-    parser.add_argument("-o", "--out", type=Path, default=Path("senses.json"))
+    parser.add_argument("-o", "--out", type=Path, required=True, help="JSON to add to")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--fits", type=Path, help="folder that keeps finished fits (default: none is kept)")
     parser.add_argument("--quick", action="store_true", help="a moment of one part, to see that it runs")
