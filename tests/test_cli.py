@@ -69,6 +69,7 @@ def test_help_has_examples(capsys, command):
     text = capsys.readouterr().out
     assert done.value.code == 0 and "examples:\n  hybridkp" in text
     assert max(map(len, text.splitlines())) <= 120
+    assert not re.search(r"^  --out ", text, re.M), "-o means the same everywhere"
 
 
 def test_version(capsys):
@@ -215,6 +216,11 @@ def test_train_then_predict(capsys, recipes, tmp_path, folder):
     assert len(os.listdir(out / "overlays")) == 6
     assert cli.main(["predict", str(model), *pictures, "-o", str(tmp_path / "b"), "--no-overlays"]) == 0
     assert os.listdir(tmp_path / "b") == ["predictions.json"]
+    capsys.readouterr()
+    told = mistake(capsys, "predict", model, *pictures, "--category", "face", "-o", tmp_path / "c")
+    assert "are for COCO .json" in told
+    told = mistake(capsys, "predict", model, *pictures, *boxes, "--min-score", "0.9", "-o", tmp_path / "c")
+    assert "a finder is unsure of" in told and not (tmp_path / "c").exists()
 
 
 RUN = """
@@ -298,16 +304,18 @@ def test_warnings_are_notes(capsys, monkeypatch, recipes, tmp_path, folder):
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("argv", "words"),
     [
-        (["--seeds", "a,b"], "a,b is not a list of numbers, such as 0,1,2"),
-        (["--crop", "wide"], "wide is not a positive number"),
-        (["--max-val", "0"], "0 is not a positive number"),
+        ("bench --seeds a,b", "a,b is not a list of numbers, such as 0,1,2"),
+        ("bench --crop wide", "wide is not a positive number"),
+        ("bench --max-val 0", "0 is not a positive number"),
+        ("classroom --port 99999", "99999 is no port"),
+        ("predict m.hkp p.png -o out --min-score nan", "nan is no number from 0 to 1"),
     ],
 )
-def test_what_is_wrong_with_a_number_is_said_in_words(capsys, option, words):
+def test_what_is_wrong_with_a_number_is_said_in_words(capsys, argv, words):
     with pytest.raises(SystemExit) as done:
-        cli.main(["bench", *option])
+        cli.main(argv.split())
     assert done.value.code == 2 and words in capsys.readouterr().err
 
 
@@ -435,7 +443,7 @@ def test_every_command_that_reads_data_has_the_readers_options(capsys, recipes, 
     """... and names them where they are needed; a bench lists the errors of its data, a line each."""
     root, photos, lost = (str(part) for part in spoiled)
     out = str(tmp_path / "out")
-    for command in ("tune", "robustness", "report", "evaluate", "bench-finders", "data convert"):
+    for command in ("tune", "robustness", "report", "evaluate", "bench-finders", "data convert", "predict"):
         with pytest.raises(SystemExit):
             cli.main([*command.split(), "--help"])
         assert "--category NAME_OR_ID" in capsys.readouterr().out

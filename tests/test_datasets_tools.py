@@ -494,6 +494,22 @@ def test_yolo_without_visibility_and_with_a_dataset_elsewhere(tmp_path: Path) ->
     np.testing.assert_allclose(only(found).box_xywh, [15, 10, 30, 20])
 
 
+def test_yolo_of_several_classes_is_asked_which(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "a.png")
+    put(tmp_path / "data.yaml", "train: images\nkpt_shape: [1, 2]\nnames: {0: cat, 2: dog}\n")
+    lines = [f"{n} 0.5 0.5 0.5 0.5 {x} 0.5" for n, x in ((0, 0.25), (2, 0.75), (5, 0.5))]
+    labels = put(tmp_path / "labels" / "a.txt", "\n".join(lines))
+    with pytest.raises(InputError, match=r"'cat' id 0, 'dog' id 2, 'object 5' id 5\).*--category"):
+        load_dataset(tmp_path)
+    for wanted, x in (("cat", 15), (2, 45), ("5", 30)):
+        np.testing.assert_allclose(only(load_dataset(tmp_path, category=wanted)).xy, [[x, 20]])
+    put(labels, lines[1])
+    assert load_dataset(tmp_path).category == "dog"
+    put(labels, lines[1].replace("2 ", "1.5 ", 1))
+    with pytest.raises(InputError, match=r"line 1: the class 1.5 is no number"):
+        load_dataset(tmp_path)
+
+
 def test_300vw_films_are_groups(tmp_path: Path) -> None:
     points = "version: 1\nn_points: 3\n{\n1 1\n10 2\n5 9\n}\n"
     for film in ("001", "401"):
@@ -729,10 +745,25 @@ def test_convert_keeps_every_point(name: str, tmp_path: Path, capsys: pytest.Cap
     for split, wanted in splits.items():
         found = load_dataset(tmp_path / "out", split)
         assert found.landmarks == made.landmarks
+        assert len(set(found.groups)) > 1  # DeepLabCut: images/ is no film
         for a, b in zip(wanted, found, strict=True):
             np.testing.assert_array_equal(a.image, b.image)
             for i, j in zip(a.instances, b.instances, strict=True):
                 np.testing.assert_allclose(j.xy, i.xy, atol=5e-4)  # COCO's file has three decimals
+
+
+@pytest.mark.filterwarnings("ignore:.*has no place for boxes")
+@pytest.mark.parametrize("name", [name for name in WRITERS if name not in ("tps", "imglab")])
+def test_convert_keeps_pictures_of_odd_names(name: str, tmp_path: Path) -> None:
+    needs(name)
+    names = ["a/b.png", "a__b.png", "c+d.png", "e&f#g.png", "h%20i.png", "j k.png", "train.png"]
+    images = [np.full((40, 60), 20 * n, np.uint8) for n in range(len(names))]
+    points = np.arange(4.0 * len(names)).reshape(-1, 2, 2) + 0.5
+    convert_dataset(from_arrays(images, points, names=names), tmp_path / "out", name)
+    found = {int(s.image.max()) // 20: s.instances[0].xy for s in load_dataset(tmp_path / "out")}
+    assert sorted(found) == list(range(len(names)))
+    for n, xy in found.items():
+        np.testing.assert_allclose(xy, points[n], atol=1e-6)
 
 
 def test_convert_takes_what_has_no_files(tmp_path: Path) -> None:

@@ -190,6 +190,13 @@ def test_coco_results(animals: Dataset, tmp_path: Path) -> None:
     noise = {"image_id": rows[-1]["image_id"], "category_id": 1, "score": 0.9, "keypoints": [900.0] * 15}
     (tmp_path / "results.json").write_text(json.dumps([noise, *rows, {**noise, "image_id": 999}]))
     judged(read_foreign(tmp_path / "results.json", animals, "theirs"), animals)
+    own = {
+        "images": [{"id": s.image_id, "file_name": s.name} for s in animals],
+        "categories": [{"id": 7, "name": "whatever"}],
+        "annotations": [{**row, "category_id": 7} for row in rows],
+    }
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    judged(read_foreign(tmp_path / "own.json", animals, "theirs"), animals)
 
 
 def test_our_own_results_come_back(val: Dataset, stored: Predictions, tmp_path: Path) -> None:
@@ -263,6 +270,11 @@ def test_what_was_not_found_has_no_points(animals: Dataset, tmp_path: Path) -> N
         ("x.json", "[1, 2]", "expected a list of objects"),
         ("x.json", '[{"image_id": 3, "category_id": 1, "keypoints": [1, 2]}]', "2 keypoint numbers, not 15"),
         ("x.json", "[]", "speaks of no picture of film"),
+        (
+            "x.json",
+            '[{"image_id": 3, "category_id": 7}]',
+            "objects of category 7 alone, and that of film is 1",
+        ),
         (
             "x.csv",
             "scorer,a,a,a\nbodyparts,q,q,q\ncoords,x,y,likelihood\n0,1,2,1\n",

@@ -375,6 +375,13 @@ def test_one_file_finds_and_reads_from_train_to_the_runtime(rings, tmp_path, cap
     np.testing.assert_allclose(mine, theirs, atol=2e-3)
     with pytest.raises(InputError, match="got None"):
         detector.detect(None)
+    for box, words in (([0, 0, 9], "a box is"), ([9999, 0, 9, 9], "outside the picture")):
+        with pytest.raises(InputError, match=words):
+            detector.in_box(cv2.imread(pictures[3]), box)
+    grey = cv2.imread(pictures[3], cv2.IMREAD_GRAYSCALE)
+    seen = [detector.in_box(image, [1, 2, 30, 30]) for image in (grey, grey.astype(np.uint16) * 257)]
+    np.testing.assert_array_equal(*(instance.xy for instance in seen))
+    assert seen[0].score == seen[1].score
     # boxes that are given stay the user's, and a bound can be asked for
     assert main(["predict", str(model), pictures[3], "--min-score", "1", "-o", str(tmp_path / "none")]) == 0
     assert json.loads((tmp_path / "none" / "predictions.json").read_text())["annotations"] == []

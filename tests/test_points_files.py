@@ -17,7 +17,7 @@ from hybridkp.structures import InputError
 
 h5py = pytest.importorskip("h5py", reason="the extra 'formats'")
 
-NAMES = ("a b.png".replace(" ", "_"), "deep/er/x..y;.png", "zweite.png")
+NAMES = ("a b.png", "deep/er/x..y;.png", "zweite.png")
 
 
 @pytest.fixture

@@ -46,9 +46,11 @@ def test_a_data_set_alone_has_nothing_to_judge(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size_hw": (7, 64)}, "need 8 px"),
-        ({"margin": 0}, "margin > 0"),
-        ({"margin": float("nan")}, "margin > 0"),
+        ({"size_hw": (7, 64)}, "need 8 to 4096 px"),
+        ({"size_hw": (64, 5000)}, "need 8 to 4096 px"),
+        ({"margin": 0}, "margin above 0.01"),
+        ({"margin": float("nan")}, "margin above 0.01"),
+        ({"margin": 100}, "margin above 0.01 and below 100"),
         ({"val": plain_dataset("other", 3, k=2)}, "both need one scheme"),
     ],
 )

@@ -257,7 +257,8 @@ def test_pictures_of_every_kind(cascade):
     grey = cv2.cvtColor(HELD_OUT[0], cv2.COLOR_BGR2GRAY)
     wanted = detector.detect(grey).xy
     opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
-    for same in (grey[..., None], np.dstack([grey] * 3), opaque, grey.astype(np.uint16) * 257, grey / 255):
+    deep = grey.astype(np.uint16) * 257
+    for same in (grey[..., None], np.dstack([grey] * 3), opaque, deep, deep.astype(">u2"), grey / 255):
         np.testing.assert_allclose(detector.detect(same).xy, wanted, atol=1e-3)
     inside = detector.detect(cv2.copyMakeBorder(grey, 7, 0, 5, 0, cv2.BORDER_REPLICATE), (5, 7, 64, 64))
     np.testing.assert_allclose(inside.xy, wanted + [5, 7], atol=1e-2)
@@ -277,11 +278,21 @@ def test_pictures_of_every_kind(cascade):
         (HELD_OUT[0], (64, 0, 10, 10), "outside the picture"),
         (HELD_OUT[0], [(0, 0, 10)], "many are"),
         (HELD_OUT[0], [(0, 0, 10, 10), (64, 0, 10, 10)], "outside the picture"),
+        (HELD_OUT[0], [(0, 0, 10, 10), (64, 0, 10)], "a box is four numbers"),
+        (HELD_OUT[0], "face", "a box is four numbers"),
+        (HELD_OUT[0], (-1e30, -1e30, 2e30, 2e30), "a box needs"),
+        (HELD_OUT[0], (0, 0, 1e-300, 1e-300), "a box needs"),
+        (HELD_OUT[0], (0, 0, 10), "many are"),
+        ("p.png", None, "got str"),
     ],
 )
 def test_bad_pictures_and_boxes(cascade, image, box, match):
+    detector = runtime.load(cascade)
     with pytest.raises(InputError, match=match):
-        runtime.load(cascade).detect(image, box)
+        detector.detect(image, box)
+    if isinstance(box, tuple) and len(box) == 4:
+        with pytest.raises(InputError, match=match):
+            detector.in_box(image, box)
 
 
 def test_many_boxes_at_once(cascade):
@@ -333,6 +344,17 @@ def test_the_part_that_cannot_be_exported_is_named(tmp_path, detector, match):
     with pytest.raises(InputError, match=match):
         runtime.export_runtime(model, tmp_path / "m.hkr")
     assert not (tmp_path / "m.hkr").exists()
+
+
+@pytest.mark.parametrize("name", ["m.hkp", "other.bin"])
+def test_a_model_file_is_not_written_over(tmp_path, capsys, name):
+    save_model(fitted("mean"), tmp_path / "m.hkp")
+    before = (tmp_path / "m.hkp").read_bytes()
+    assert cli.main(["export", str(tmp_path / "m.hkp"), "-o", str(tmp_path / name)]) == 2
+    assert f"{name}: give a name that ends in .hkr or .onnx" in capsys.readouterr().err
+    with pytest.raises(InputError, match=f"{name}: call a runtime file .hkr"):
+        runtime.export_runtime(fitted("mean"), tmp_path / name)
+    assert (tmp_path / "m.hkp").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
 def test_unfitted_detectors_cannot_be_exported(tmp_path):

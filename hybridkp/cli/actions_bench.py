@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folds", type=count, metavar="N", help="folds of groups, without VAL (default 10)")
     shared(parser, "--seed")
-    parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/actions)")
+    parser.add_argument("-o", "--out", type=Path, help="folder (default hybridkp-out/actions)")
 
 
 def made(names: list[str], tracks: Any) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     shared(parser, "--param", "--split", "--seeds", "--jobs", "--executor", "--threads")
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="for all results (default hybridkp-out/<data>)"
+        "-o", "--out", type=Path, metavar="FOLDER", help="for all results (default hybridkp-out/<data>)"
     )
     shared(parser, "--max-val", *CROPS, "--normalizer", *READER)
     parser.add_argument(

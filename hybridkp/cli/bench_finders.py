@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="short training")
     shared(parser, "--split", "--max-train", "--max-val", "--seed", "--executor", *READER)
-    parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-finders)")
+    parser.add_argument("-o", "--out", type=Path, help="folder (default hybridkp-out/<data>-finders)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -43,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="register the given homographies again on the pixels, and show figures under both",
     )
-    parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-points)")
+    parser.add_argument("-o", "--out", type=Path, help="folder (default hybridkp-out/<data>-points)")
     parser.add_argument("--quick", action="store_true", help=f"two pairs a sequence, {QUICK_POINTS} points")
 
 

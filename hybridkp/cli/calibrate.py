@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, Bar, provenance, say
+from .options import ending
 
 NAME = "calibrate"
 HELP = "cameras from pictures of a ChArUco board or a checkerboard"
@@ -37,10 +38,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..multiview import Board, calibrate, write_calibration_page, write_cameras
-    from ..structures import InputError
 
-    if args.out.suffix not in (".json", ".toml"):
-        raise InputError(f"{args.out}: cameras are written as .json or .toml (Anipose); name the file so")
+    ending(args.out, ".json", ".toml")
     board = Board.parse(args.board)
     with Bar("picture", sparse=True) as bar:
         found = calibrate(args.folder, board, lens=args.lens, told=bar)

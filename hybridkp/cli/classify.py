@@ -59,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max", type=count, metavar="N", help="so many pictures, evenly chosen")
     shared(parser, "--seed", *READER)
-    parser.add_argument("--out", type=Path, help="folder (default hybridkp-out/<data>-classes)")
+    parser.add_argument("-o", "--out", type=Path, help="folder (default hybridkp-out/<data>-classes)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from .display import OK, Bar, say
-from .options import count
+from .options import count, ending, port
 
 NAME = "classroom"
 HELP = "an interactive page: make a picture harder, and watch classical, deep and hybrid detectors answer"
@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="whose val part gives the pictures (default: embedded faces)")
     parser.add_argument("--pictures", type=count, default=6, metavar="N", help="so many of it (default 6)")
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="of the server (default: a free one)"
+        "--port", type=port, default=0, metavar="N", help="of the server (default: a free one)"
     )
     parser.add_argument("--no-open", action="store_true", help="print the address, and open no browser")
     parser.add_argument(
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import classroom, evaluate
 
     if args.out is not None:
+        ending(args.out, ".html")
         classroom.find_web(args.web)  # before anything is trained
     data = evaluate.load_problem(args.data or "synthetic", max_train=1, max_val=args.pictures)
     if args.models:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..structures import InputError
 from .display import OK, say
+from .options import ending
 
 NAME = "explain"
 HELP = "why a landmark is where it is, or why two points matched: a page to look at"
@@ -38,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    ending(args.out, ".html")
     if args.pair is not None:
         return _pair(args)
     if args.picture is None:

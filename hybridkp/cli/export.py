@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..structures import MARGIN, InputError
 from .display import OK
-from .options import DATA, READER, reading, shared
+from .options import DATA, READER, ending, reading, shared
 
 NAME = "export"
 HELP = "a model file for applications: .hkr for OpenCV and Python, .onnx for any language"
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from ..files import load_model, read_meta
     from ..runtime import export_runtime
 
-    graph = args.out.suffix.lower() == ".onnx"
+    graph = ending(args.out, ".hkr", ".onnx") == ".onnx"
     if not graph and (args.opencv or args.pixels != "float" or args.picture):
         raise InputError(f"{args.out}: --opencv, --pixels, --picture are for .onnx files: give -o model.onnx")
     if args.maps and not args.opencv:

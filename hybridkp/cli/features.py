@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, steps
-from .options import count, shared
+from .options import HDF5, count, ending, shared
 
 NAME = "features"
 MANY_POINTS = 2048  #: of each picture; match --pairs takes as many, so that its features are these
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from ..points import describe_pictures, pictures_of
     from ..recipes import make_matcher
 
+    ending(args.out, *HDF5)
     matcher, names = make_matcher(args.method, args.points, args.seed), pictures_of(args.folder)
     args.resume = f"Finished pictures are kept in {args.out}; give the same command again to go on."
     steps(describe_pictures(matcher, args.folder, names, args.out), len(names), "pictures")

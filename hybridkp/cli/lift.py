@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, Bar, provenance
-from .options import names
+from .options import ending, names
 
 NAME = "lift"
 HELP = "poses in space from points in one picture: lifters learned and compared"
@@ -51,10 +51,8 @@ def run(args: argparse.Namespace) -> int:
     from ..lifting import LIFTERS, camera_frame, compare_lifters, load_pairs, write_lifting_page
     from ..lifting.compared import best_lifter, save_poses, table
     from ..lifting.pairs import in_camera
-    from ..structures import InputError
 
-    if args.out.suffix != ".npz":
-        raise InputError(f"{args.out}: poses are written as .npz; name the file so")
+    ending(args.out, ".npz")
     if args.train.suffix == ".hkp":
         return _lift(args)
     train, val = load_pairs(args.train, args.group_by), load_pairs(args.val)

@@ -10,7 +10,7 @@ from typing import Any
 from ..structures import InputError
 from .display import OK, steps
 from .features import MANY_POINTS
-from .options import count, shared
+from .options import HDF5, count, ending, shared
 
 NAME = "match"
 HELP = "match two pictures by interest points"
@@ -53,8 +53,9 @@ def _many(args: argparse.Namespace) -> int:
     from ..points import colmap_database, describe_pictures, match_pairs, pictures_of, read_pairs
     from ..recipes import make_matcher
 
-    if args.b is not None or args.out is None or args.out.suffix.lower() not in (".h5", ".hdf5"):
+    if args.b is not None or args.out is None:
         raise InputError("match --pairs: give one folder of pictures, and -o matches.h5")
+    ending(args.out, *HDF5)
     matcher = make_matcher(args.method, args.points, args.seed)
     pairs = read_pairs(args.pairs, pictures_of(args.a))
     features = args.features or args.out.with_name(f"{args.out.stem}-features.h5")
@@ -74,15 +75,13 @@ def _two(args: argparse.Namespace) -> int:
     from ..imaging.draw import draw_matches
     from ..recipes import make_matcher
 
-    ending = None if args.out is None else args.out.suffix.lower()
-    if ending is not None and ending not in (".json", *PICTURES):
-        raise InputError(f"{args.out}: give a name that ends in .json, {' or '.join(PICTURES)}")
+    kind = None if args.out is None else ending(args.out, ".json", *PICTURES)
     matcher = make_matcher(args.method, args.points, args.seed)
     image_a, image_b = read_image(args.a), read_image(args.b)
     found = matcher.match(image_a, image_b)
-    if ending == ".json":
+    if kind == ".json":
         write_atomic(args.out, json.dumps(_document(found, args), indent=1, allow_nan=False))
-    elif ending is not None:
+    elif kind is not None:
         shown = draw_matches(image_a, image_b, found.xy_a, found.xy_b, found.inlier, most=args.most)
         write_image(args.out, shown)
     counts = f"{len(found.keypoints_a)} and {len(found.keypoints_b)} points, {len(found.xy_a)} matches"

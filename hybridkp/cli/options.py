@@ -17,6 +17,7 @@ from ..structures import MARGIN, InputError
 DATA = formats_help()
 READER = ("--category", "--images", "--group-by", "--box-jitter")  #: of all that read data, see `reading`
 CROPS = ("--crop", "--margin", "--max-train")
+HDF5 = (".h5", ".hdf5")
 DONE = ("out", "--data", *READER)  #: of what goes on from a bench's folder
 
 
@@ -36,6 +37,13 @@ def reading(args: argparse.Namespace) -> dict[str, Any]:
 def results_folder(args: argparse.Namespace, suffix: str = "") -> Path:
     """Where results go: ``--out``, or a folder below hybridkp-out that is named by the data."""
     return args.out or Path("hybridkp-out") / f"{Path(args.data).resolve().stem}{suffix}"
+
+
+def ending(path: Path, *endings: str) -> str:
+    """The ending of a file to write, in small letters; :class:`InputError` where it says another kind."""
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{path}: give a name that ends in {' or '.join(endings)}")
+    return path.suffix.lower()
 
 
 # --------------------------------------------------------------------------------------------
@@ -99,6 +107,22 @@ def count(text: str) -> int:
     value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 (a free one) to 65535")
+    return int(text)
+
+
+def share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0 to 1")
     return value
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..structures import InputError
 from .display import OK, Bar, say
-from .options import count
+from .options import READER, count, reading, share, shared
 
 NAME = "predict"
 HELP = "landmarks of pictures, of a film or of a camera: JSON and overlays"
@@ -36,11 +36,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-score",
-        type=float,
+        type=share,
         metavar="P",
         help="leave out what the model's finder is less sure of, 0 to 1 (default: as trained, 0.5)",
     )
     parser.add_argument("--overlays", action=argparse.BooleanOptionalAction, default=True)
+    shared(parser, *READER)
     film = parser.add_argument_group(
         "of films and cameras", "objects are followed, and a stopped run over a film goes on"
     )
@@ -75,10 +76,12 @@ def run(args: argparse.Namespace) -> int:
         return _film(args)
     if args.max_frames:
         raise InputError("--max-frames is for a camera")
+    data = [text for text in args.pictures if text.endswith(".json")]
+    _for_data(args, data)
     pictures = [
         each
         for text in args.pictures
-        for each in (load_dataset(text).samples if text.endswith(".json") else find_images(text))
+        for each in (load_dataset(text, **reading(args)).samples if text in data else find_images(text))
     ]
     document = predict(
         args.model, pictures, boxes=args.boxes, out=args.out, overlays=args.overlays, min_score=args.min_score
@@ -89,6 +92,11 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
+def _for_data(args: argparse.Namespace, data: list[str]) -> None:
+    if reading(args) and not data:
+        raise InputError("options of the data, such as --category, are for COCO .json among the pictures")
+
+
 def _film(args: argparse.Namespace) -> int:
     from ..evaluate import predict_film
     from ..files import Camera, is_camera
@@ -97,6 +105,7 @@ def _film(args: argparse.Namespace) -> int:
         raise InputError(
             "predict takes one film or camera at a time, and no --boxes with it: its finder finds them"
         )
+    _for_data(args, [])
     source = args.pictures[0]
     if is_camera(source):
         source = Camera(int(source), args.max_frames)

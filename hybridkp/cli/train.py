@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from .display import OK
-from .options import CROPS, DATA, READER, reading, shared
+from .options import CROPS, DATA, READER, reading, share, shared
 
 NAME = "train"
 HELP = "train one method and save it to a file"
@@ -51,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weight",
-        type=float,
+        type=share,
         metavar="W",
         help="with --teacher: its share of the target, 0 to 1 (default 0.5)",
     )

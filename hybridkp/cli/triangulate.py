@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .display import OK, provenance, say
-from .options import DATA, READER, names, reading, shared
+from .options import DATA, READER, ending, names, reading, shared
 
 NAME = "triangulate"
 HELP = "points in space from the pictures of several calibrated cameras"
@@ -64,8 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from ..multiview.point_files import truth_of
     from ..structures import InputError
 
-    if args.out.suffix != ".npz":
-        raise InputError(f"{args.out}: the points are written as .npz; name the file so")
+    ending(args.out, ".npz")
     dataset = load_dataset(args.data, args.split, **reading(args))
     views = views_of(dataset, read_cameras(args.cameras))
     if args.views:

@@ -187,7 +187,7 @@ def _box(value: Any, tight: Array, size_hw: tuple[int, int] | None, who: str) ->
         except (TypeError, ValueError, OverflowError):
             raise InputError(f"{who}: bbox must be four numbers [x, y, width, height]") from None
         w, h = (HUGE, HUGE) if size_hw is None else size_hw[::-1]
-        if not np.isfinite(box).all() or (box[2:] <= 0).any():
+        if not np.isfinite(box).all() or (box[2:] < 1 / HUGE).any():
             what = "bbox without width or height"
         elif box[0] >= w or box[1] >= h or (box[:2] + box[2:] <= 0).any() or np.abs(box).max() >= HUGE:
             what = "bbox outside the picture"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Collected:
     landmarks : the K names in order
     origin : what the file calls the centre of the top-left pixel, in both directions
     category : the objects' name
+    kinds : number -> name, where a file may have several kinds of objects with these landmarks
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Collected:
         origin: float = 0.0,
         category: str = "object",
         *,
+        kinds: Mapping[int, str] | None = None,
         flip: Sequence[int] | None = None,
         skeleton: Sequence[Sequence[int]] = (),
         name: str | None = None,
     ):
         self.path, self.landmarks, self.origin, self.name = path, list(landmarks), origin, name
-        self.category: dict[str, Any] = {"id": 1, "name": category, "keypoints": self.landmarks}
+        self.kinds = {1: category} if kinds is None else dict(kinds)
+        self.category: dict[str, Any] = {"keypoints": self.landmarks}
         self.category["skeleton"] = [[a + 1, b + 1] for a, b in skeleton]
         if flip is not None:
             self.category["flip_indices"] = list(flip)
@@ -72,7 +75,7 @@ class Collected:
             self.loads[image["id"]] = load
         self.images.append(image)
 
-    def object(self, points: Points | ArrayLike, box: ArrayLike | None = None) -> None:
+    def object(self, points: Points | ArrayLike, box: ArrayLike | None = None, kind: int = 1) -> None:
         """One object: by landmark name, or as a table (K, 2) or (K, 3); ``box`` along pixel edges.
 
         Without a box it is the points' own grown by :data:`GROW`; an object without any point is none.
@@ -89,11 +92,12 @@ class Collected:
         x, y, w, h = (float(v) for v in np.asarray(box, float))
         table[:, :2] = np.where(lost[:, None], 0, xy)
         image = self.images[-1]
+        self.kinds.setdefault(kind, f"object {kind}" if kind else "object")
         self.annotations.append(
             {
                 "id": f"{len(self.annotations) + 1} in {image['file_name'][-28:]}",
                 "image_id": image["id"],
-                "category_id": 1,
+                "category_id": kind,
                 "keypoints": table.ravel().tolist(),
                 "num_keypoints": int((table[:, 2] > NOT_LABELLED).sum()),
                 "bbox": [x, y, w, h],
@@ -113,8 +117,8 @@ class Collected:
             raise InputError(f"{self.path}: {at}: {len(table)} points, not {len(self.landmarks)}")
         return table
 
-    def dataset(self, folders: Sequence[Path] = ()) -> Dataset:
-        """The data set; pictures without a ``load`` of their own are looked for in ``folders``."""
+    def dataset(self, folders: Sequence[Path] = (), category: str | int | None = None) -> Dataset:
+        """The data set of one category; pictures without a ``load`` are looked for in ``folders``."""
         from .coco import dataset_of
 
         if not self.images:
@@ -127,9 +131,11 @@ class Collected:
             found = iter(loads)
             self.loads |= {i["id"]: next(found) for i in self.images if i["id"] not in self.loads}
             self._leave_out_absent()
-        document = {"images": self.images, "annotations": self.annotations, "categories": [self.category]}
+        kinds = [self.category | {"id": n, "name": name} for n, name in self.kinds.items()]
+        document = {"images": self.images, "annotations": self.annotations, "categories": kinds}
         loads = [self.loads[image["id"]] for image in self.images]
-        return dataset_of(document, self.path, lambda *_: (loads, told), self.name, repairs=self.repairs)
+        find = lambda *_: (loads, told)  # noqa: E731
+        return dataset_of(document, self.path, find, self.name, category, self.repairs)
 
     def _leave_out_absent(self) -> None:
         paths = {i["id"]: path_of(self.loads[i["id"]]) for i in self.images}

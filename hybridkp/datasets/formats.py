@@ -113,6 +113,7 @@ def _never(_: Path) -> float:
 _ORIGIN = {
     "origin": "what the files call the centre of the top-left pixel, where it is not the format's usual"
 }
+_CATEGORY = {"category": "name or id of the category to read, where several have keypoints"}
 _IMAGES = {"images_dir": "folder of the pictures, where it is not beside the file"}
 
 
@@ -130,10 +131,7 @@ FORMATS: list[Format[Dataset]] = [
         name="coco",
         words="a folder with train.json and val.json, a COCO JSON file",
         **_of(coco_folder),
-        options={
-            "category": "name or id of the category to read, where several have keypoints",
-            "images_dir": "folder of the pictures, where it is not beside the file",
-        },
+        options=_CATEGORY | _IMAGES,
         keeps=KEEPS,
         tool="COCO, Roboflow, FiftyOne",
         centre="0 (COCO: coordinates are 0-indexed)",
@@ -177,6 +175,7 @@ FORMATS: list[Format[Dataset]] = [
         name="yolo-pose",
         words="YOLO-pose with its data.yaml",
         **_of(yolo),
+        options=_CATEGORY,
         keeps=("objects", "hidden", "missing", "sizes", "boxes", "names", "fractions"),
         tool="Ultralytics, Roboflow",
         centre="0 (its converter divides COCO's numbers)",

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
@@ -192,7 +192,7 @@ def _task(dataset: Dataset, sample: Sample, n: int) -> Record:
                 x, y = ((xy + ORIGIN) * scale).tolist()
                 value = {"x": x, "y": y, "width": 0.3, "keypointlabels": [label]}
                 result(f"{parent}-{label}", "keypointlabels", "point", value, parentID=parent)
-    url = f"/data/local-files/?d={sample.name}"
+    url = f"/data/local-files/?d={quote(sample.name)}"
     return {
         "id": n,
         "data": {"image": url},

@@ -131,12 +131,14 @@ def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
     """A JSON beside each picture, or in a folder of the split's name, and ``labels.txt``."""
     from ..files import write_atomic
 
-    folder = root / split if split else root
+    folder, taken = root / split if split else root, set[str]()
     for sample in dataset:
-        stem = sample.name.replace("/", "__") if "/" in sample.name else sample.name
-        stem = stem.removeprefix("images__")
+        stem = Path(sample.name.removeprefix("images/").replace("/", "__")).stem
+        while stem.lower() in taken or split_of(stem):  # a/b.png beside a__b.png; train.json is COCO's
+            stem += "_"
+        taken.add(stem.lower())
         text = json.dumps(_record(dataset, sample, "../" if split else ""), indent=2, allow_nan=False)
-        write_atomic(folder / f"{Path(stem).stem}.json", text.encode())
+        write_atomic(folder / f"{stem}.json", text.encode())
     write_atomic(folder / LABELS, "\n".join(dataset.landmarks).encode())
 
 

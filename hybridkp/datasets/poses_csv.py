@@ -82,10 +82,16 @@ def read(
     base = files[0].parent if images_dir is None else Path(images_dir)
     for file, columns, rows in tables:
         for n, (picture, cells) in rows.items():
-            found.picture(picture, group=str(Path(picture).parent) if "/" in picture else file.parent.name)
+            found.picture(picture, group=_film(picture, file))
             for points in _objects(columns, cells, f"{file}: line {n}"):
                 found.object(points)
     return found.dataset(list(dict.fromkeys([base, *base.parents[:3], root if root.is_dir() else base])))
+
+
+def _film(picture: str, file: Path) -> str | None:
+    """The folder that a picture lies in; ``images/`` of a converted data set is no film."""
+    film = str(Path(picture).parent) if "/" in picture else file.parent.name
+    return None if film == "images" else film
 
 
 Columns = dict[int, tuple[str, str, str]]  #: column -> individual, body part, coordinate

@@ -66,22 +66,21 @@ def _about(file: Path) -> Record:
     return about
 
 
-def read(root: Path, split: str | None = None) -> Dataset:
+def read(root: Path, split: str | None = None, *, category: str | int | None = None) -> Dataset:
     file = _yaml(root)
     if file is None:
         raise InputError(f"{root}: no data.yaml with kpt_shape; write one beside labels/ and images/")
     about = _about(file)
     k, dims = _shape(about, file)
     names = _classes(about)
-    category = names[0] if len(names) == 1 else "object"
-    landmarks = _landmarks(about, k, category, file)
+    landmarks = _landmarks(about, k, next(iter(names.values())) if len(names) == 1 else "object", file)
     flip = about.get("flip_idx")
     if flip is not None and (
         not isinstance(flip, list) or sorted(map(str, flip)) != sorted(map(str, range(k)))
     ):
         raise InputError(f"{file}: flip_idx must be the {k} numbers 0..{k - 1}, each once")
     folder = file.resolve().parent
-    found = Collected(file, landmarks, 0.0, category, flip=flip, name=folder.name)
+    found = Collected(file, landmarks, kinds=names or {0: "object"}, flip=flip, name=folder.name)
     key = split or next((key for key in KEYS if about.get(key)), "train")
     pictures = list(_pictures(about, key, file))
     if not pictures:
@@ -90,7 +89,7 @@ def read(root: Path, split: str | None = None) -> Dataset:
         )
     for path in pictures:
         _add(found, path, folder, (k, dims))
-    return found.dataset()
+    return found.dataset(category=category)
 
 
 def _shape(about: Record, file: Path) -> tuple[int, int]:
@@ -102,10 +101,11 @@ def _shape(about: Record, file: Path) -> tuple[int, int]:
     raise InputError(f"{file}: kpt_shape must be [landmarks, 2 or 3], such as [17, 3]")
 
 
-def _classes(about: Record) -> list[str]:
+def _classes(about: Record) -> dict[int, str]:
+    """Number -> name of each class."""
     names = about.get("names")
-    values = list(names.values()) if isinstance(names, dict) else names if isinstance(names, list) else []
-    return [str(name) for name in values]
+    rows = names.items() if isinstance(names, dict) else enumerate(names if isinstance(names, list) else [])
+    return {int(number): str(name) for number, name in rows if str(number).isdecimal()}
 
 
 def _landmarks(about: Record, k: int, category: str, file: Path) -> list[str]:
@@ -183,11 +183,11 @@ def _add(found: Collected, path: Path, folder: Path, shape: tuple[int, int]) -> 
         if len(row) != 5 + k * dims:
             needs = f"{5 + k * dims} (class, box, {k} points of {dims})"
             raise InputError(f"{labels}: line {n}: {len(row)} numbers instead of {needs}")
+        if not (row[0] >= 0 and row[0].is_integer()):
+            raise InputError(f"{labels}: line {n}: the class {row[0]:g} is no number from 0")
         x, y, bw, bh = row[1:5] * [w, h, w, h]
-        table = row[5:].reshape(k, dims)
-        found.object(
-            _table(table, (w, h), f"{name} line {n}", found.repairs), [x - bw / 2, y - bh / 2, bw, bh]
-        )
+        table = _table(row[5:].reshape(k, dims), (w, h), f"{name} line {n}", found.repairs)
+        found.object(table, [x - bw / 2, y - bh / 2, bw, bh], int(row[0]))
 
 
 def _table(table: Array, size_wh: tuple[int, int], who: str, repairs: Repairs) -> Array:

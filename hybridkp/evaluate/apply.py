@@ -237,6 +237,8 @@ def _whole_pictures(model: Any, boxes: Any, meta: Mapping[str, Any], min_score: 
         )
     if begins or (isinstance(model, TopDown) and boxes is None):
         return model.at_least(min_score)
+    if min_score is not None:
+        raise InputError("min_score leaves out what a finder is unsure of: here is none, or boxes are given")
     if boxes is None:
         warnings.warn(
             "no boxes, and the model has no finder: each picture is taken as one object, whatever it shows;"

@@ -35,6 +35,7 @@ from ..structures import (
     DataWarning,
     InputError,
     Sample,
+    checked_crops,
     modality,
     stack_rows,
     ticket,
@@ -124,11 +125,7 @@ def make_crops(
         or another picture of the same name), a modality that a sample lacks or that is not as
         :func:`load_modalities` wants it, and when nothing is left.
     """
-    size_hw = (int(size_hw[0]), int(size_hw[1]))
-    if min(size_hw) < 8 or not margin > 0:
-        raise InputError(
-            f"crops of {size_hw[0]} x {size_hw[1]} px with margin {margin}: need 8 px and margin > 0"
-        )
+    size_hw = checked_crops(size_hw, margin)
     cut = partial(_sample_crops, size_hw=size_hw, margin=margin, modalities=modalities, anyway=anyway)
     if folder is not None and too_large(dataset, size_hw):
         facts = size_hw, float(margin), anyway, fingerprint(SOURCE)

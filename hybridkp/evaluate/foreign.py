@@ -239,15 +239,19 @@ def _coco(path: Path, dataset: Dataset) -> Objects:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: not COCO results: expected a list of objects with image_id and keypoints")
     ids = {str(key): row for row, key in enumerate(image_ids(dataset))}
-    if isinstance(document, dict):  # a file with its own pictures is matched by their names
+    own, kinds, others = str(dataset.category_id), set[str](), set[str]()
+    if isinstance(document, dict):  # a file with its own pictures and categories is matched by their names
+        told = [c for c in document.get("categories") or [] if isinstance(c, dict)]
+        kinds = {str(c.get("id")) for c in told if len(told) == 1 or c.get("name") == dataset.category}
         find = _by_name(dataset)
         images = [i for i in document.get("images") or [] if isinstance(i, dict)]
         its = {str(i.get("id")): find(str(i.get("file_name"))) for i in images}
         ids = {key: row for key, row in its.items() if row is not None}
     k, found = len(dataset.landmarks), _nothing()
     for n, row in enumerate(rows):
-        at = ids.get(str(row.get("image_id")))
-        if at is None or row.get("category_id", dataset.category_id) != dataset.category_id:
+        at, kind = ids.get(str(row.get("image_id"))), str(row.get("category_id", own))
+        if at is None or kind not in (kinds or {own}):
+            others |= {kind} if at is not None else set()
             continue
         who = f"{path}: object {n}"
         keypoints = row.get("keypoints")
@@ -261,6 +265,11 @@ def _coco(path: Path, dataset: Dataset) -> Objects:
             raise InputError(f"{who}: {len(score)} keypoint_scores for {k} landmarks")
         table[(table == 0).all(1), :2] = np.nan  # as COCO writes a point that was not given
         found[at].append(Found(table[:, :2], score, _confidence(row.get("score"), score, who)))
+    if others and not found:
+        theirs = ", ".join(sorted(others))[:80]
+        raise InputError(
+            f"{path}: has objects of category {theirs} alone, and that of {dataset.name} is {own}"
+        )
     return found
 
 

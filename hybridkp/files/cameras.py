@@ -67,7 +67,7 @@ class Camera:
 
 def is_camera(text: str) -> bool:
     """Whether a word is a camera's index: digits alone, and no file of that name."""
-    return text.isascii() and text.isdecimal() and not Path(text).exists()
+    return text.isascii() and text.isdecimal() and len(text) < 10 and not Path(text).exists()
 
 
 def _opened(index: int) -> cv2.VideoCapture:

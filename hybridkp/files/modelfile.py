@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import __version__
 from ..imaging.images import MIN_SIDE
-from ..structures import InputError
+from ..structures import MAX_CROP, InputError
 from .arrays import dump_arrays, load_arrays
 from .atomic import atomic_path
 from .modelnodes import FormatError, Reader, Writer, is_estimator
@@ -27,7 +27,6 @@ from .zipped import file_bytes, members
 FORMAT = 1  #: a promise: format 1 stays readable
 MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
 MAX_MANIFEST = 64 * 2**20
-MAX_SIDE = 4096  #: px of a crop
 
 
 def save_model(estimator: Any, path: str | os.PathLike[str], meta: dict[str, Any] | None = None) -> None:
@@ -107,7 +106,7 @@ def _try(model: Any) -> None:
             raise FormatError("what was learned is incomplete (size_hw_)")
         return
     height, width = (int(n) for n in size)
-    if not (MIN_SIDE <= height <= MAX_SIDE and MIN_SIDE <= width <= MAX_SIDE):
+    if not (MIN_SIDE <= height <= MAX_CROP and MIN_SIDE <= width <= MAX_CROP):
         raise FormatError(f"crops of {height} x {width} px cannot be")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

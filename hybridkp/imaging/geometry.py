@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..structures import MARGIN, Array, InputError
+from ..structures import MARGIN, Array, check_box
 
 Xy = TypeVar("Xy")  #: an array or a tensor of coordinates
 
@@ -204,10 +204,7 @@ def crop_matrix(box_xywh: ArrayLike, size_hw: tuple[int, int], margin: float = M
     The crop keeps the aspect ratio, so it shows a square (for square ``size_hw``) around the box
     and may reach outside the picture.
     """
-    x, y, w, h = np.asarray(box_xywh, float)
-    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
-        box = [float(x), float(y), float(w), float(h)]
-        raise InputError(f"a box needs finite x, y and positive width and height, got {box}")
+    x, y, w, h = check_box(box_xywh)
     out_h, out_w = size_hw
     scale = min(out_w / w, out_h / h) / margin if out_w != out_h else out_w / (max(w, h) * margin)
     centre = np.array([x + w / 2, y + h / 2])  # along pixel edges

@@ -38,7 +38,7 @@ def pictures_of(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def read_pairs(path: str | os.PathLike[str], names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of a text, two names a line with a blank between; each must be one of ``names``."""
+    """Pairs of a text, two of ``names`` a line with a blank between; names may hold blanks themselves."""
     known, pairs = set(names), []
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -49,6 +49,8 @@ def read_pairs(path: str | os.PathLike[str], names: Sequence[str]) -> list[tuple
         words = line.split()
         if not words:
             continue
+        ways = [(line[:at].strip(), line[at:].strip()) for at, sign in enumerate(line) if sign.isspace()]
+        words = next((list(way) for way in ways if known.issuperset(way)), words)  # names may hold blanks
         unknown = [word for word in words if word not in known]
         if len(words) != 2 or unknown or words[0] == words[1]:
             why = f"{unknown[0][:80]!r} is no picture of the folder" if unknown else "not two pictures' names"

@@ -15,7 +15,17 @@ from ..files.graphs import engine_used
 from ..files.zipped import file_bytes, members
 from ..imaging.crops import crop_scale, is_outside, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
-from ..structures import MARGIN, Array, InputError, Instance, Keypoints, Prediction
+from ..structures import (
+    MARGIN,
+    MAX_CROP,
+    Array,
+    InputError,
+    Instance,
+    Keypoints,
+    Prediction,
+    as_boxes,
+    check_box,
+)
 from .nodes import Run, build, told
 from .values import FORMAT, PICTURES, WHOLE
 
@@ -90,7 +100,7 @@ def _checked(run: Any, blank: Array, kind: str) -> int:
 
 def _size(value: Any) -> tuple[int, int]:
     h, w = (int(v) for v in value)
-    if not (MIN_SIDE <= h <= 4096 and MIN_SIDE <= w <= 4096):
+    if not (MIN_SIDE <= h <= MAX_CROP and MIN_SIDE <= w <= MAX_CROP):
         raise ValueError("size_hw")
     return h, w
 
@@ -116,6 +126,14 @@ def _fill(node: Any, arrays: dict[str, Array], parts: dict[str, bytes]) -> Any:
     if isinstance(node, list):
         return [_fill(v, arrays, parts) for v in node]
     return node
+
+
+def _box_of(image: Array, box_xywh: Any) -> Array:
+    """A box (4,) that shares something with the picture, whoever gave it."""
+    box, (h, w) = check_box(box_xywh), image.shape[:2]
+    if is_outside(box, (h, w)):
+        raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
+    return box
 
 
 class _Loaded:
@@ -186,11 +204,13 @@ class RuntimePictureDetector(_Loaded):
         Raises
         ------
         InputError
-            For a method that begins with whole pictures: it takes no boxes.
+            For a method that begins with whole pictures: it takes no boxes; and as
+            :meth:`RuntimeDetector.detect` raises it.
         """
         if self.finder is None:
             raise InputError("a method that begins with whole pictures takes no boxes: ask detect")
-        found: Instance = self._run.in_box(image, box_xywh, score)
+        image = as_uint8(image)
+        found: Instance = self._run.in_box(image, _box_of(image, box_xywh), score)
         return found
 
     def detect(self, image: Array) -> list[Instance]:
@@ -203,8 +223,6 @@ class RuntimePictureDetector(_Loaded):
         InputError
             For what is no picture.
         """
-        if image is None:
-            raise InputError("picture: got None, as cv2.imread gives for a file it cannot read")
         found: list[Instance] = self._run.detect(image)
         return found
 
@@ -255,25 +273,22 @@ class RuntimeDetector(_Loaded):
             alpha), a box without area, or one wholly outside; a box that hangs out of the picture
             is fine, the border pixel repeats there.
         """
-        if image is None:
-            raise InputError("picture: got None, as cv2.imread gives for a file it cannot read")
         image = as_uint8(image)
         h, w = image.shape[:2]
-        boxes = np.array([0, 0, w, h] if box_xywh is None else box_xywh, float)
-        if boxes.size == 0 and boxes.ndim <= 2:
-            return []
-        if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
-            raise InputError(f"a box is (4,): x, y, width, height, and many are (N, 4); got {boxes.shape}")
-        return self._in_box(image, boxes) if boxes.ndim == 1 else [self._in_box(image, box) for box in boxes]
+        boxes = as_boxes([0, 0, w, h] if box_xywh is None else box_xywh)
+        one = boxes.ndim == 1 and boxes.size > 0
+        return self._in_box(image, boxes) if one else [self._in_box(image, box) for box in boxes]
 
     def in_box(self, image: Array, box_xywh: Array, score: float = 1.0) -> Instance:
         """The object in one box (4,), as a :class:`RuntimePictureDetector` gives it, for a tracker."""
-        box = np.asarray(box_xywh, float)
-        xy, found = self._told(as_uint8(image), box)
+        image = as_uint8(image)
+        box = _box_of(image, box_xywh)
+        xy, found = self._told(image, box)
         scale = crop_scale(box, self.size_hw, float(self.meta["margin"]))
         return found.instance(xy, box, scale, score)
 
     def _in_box(self, image: Array, box: Array) -> Keypoints:
+        box = _box_of(image, box)
         xy, found = self._told(image, box)
         size = np.full(len(xy), 0.05 * box[2:].max())
         label = np.arange(len(xy))
@@ -281,9 +296,6 @@ class RuntimeDetector(_Loaded):
 
     def _told(self, image: Array, box: Array) -> tuple[Array, Prediction]:
         """Points (K, 2) in the picture, and all that is known of the box's crop."""
-        if is_outside(box, image.shape[:2]):
-            h, w = image.shape[:2]
-            raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
 
         def ask(crop: Array) -> tuple[Array, Prediction]:
             found = told(self._run, crop)

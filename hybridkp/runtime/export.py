@@ -35,10 +35,10 @@ def export_runtime(model: Any, path: str | os.PathLike[str], meta: Mapping[str, 
     ------
     InputError
         When the model, or a member of it, cannot run without scikit-learn or torch, and for a name that
-        ends in .onnx.
+        does not end in .hkr, by which :func:`hybridkp.evaluate.predict` knows a runtime file.
     """
-    if Path(path).suffix.lower() == ".onnx":
-        raise InputError(f"{path}: a runtime file is no ONNX file: call it .hkr, or write one by export_onnx")
+    if Path(path).suffix.lower() != ".hkr":
+        raise InputError(f"{path}: call a runtime file .hkr; an .onnx file is written by export_onnx")
     tree = fitted_node(model)
     arrays: dict[str, Any] = {}
     graphs: dict[str, bytes] = {}

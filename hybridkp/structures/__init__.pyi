@@ -10,6 +10,8 @@ from .base import DataWarning as DataWarning
 from .base import DetectorMixin as DetectorMixin
 from .base import InputError as InputError
 from .base import InputErrors as InputErrors
+from .base import as_boxes as as_boxes
+from .base import check_box as check_box
 from .base import check_start as check_start
 from .base import check_xy as check_xy
 from .base import column as column
@@ -49,8 +51,10 @@ from .predictions import ObjectKey as ObjectKey
 from .predictions import Predictions as Predictions
 from .predictions import object_keys as object_keys
 from .problem import MARGIN as MARGIN
+from .problem import MAX_CROP as MAX_CROP
 from .problem import Problem as Problem
 from .problem import as_problem as as_problem
+from .problem import checked_crops as checked_crops
 from .protocols import CombinesPredictions as CombinesPredictions
 from .protocols import Contributing as Contributing
 from .protocols import Descriptor as Descriptor

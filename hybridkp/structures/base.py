@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
+FARTHEST_PX = 2.0**31  #: beyond it nothing is a coordinate of a picture
 #: what work tells while it goes on, called as progress(what, done, total) after each step
 Progress = Callable[[str, int, int], None]
 
@@ -97,6 +98,26 @@ def check_start(start: ArrayLike, shape: tuple[int, ...]) -> Array:
     if out.shape != shape:
         raise InputError(f"start must have shape {shape}, got {out.shape}")
     return out
+
+
+def as_boxes(boxes_xywh: ArrayLike) -> Array:
+    """A box or many as float64, of whatever shape; :class:`InputError` for what are no numbers."""
+    try:
+        return np.atleast_1d(np.asarray(boxes_xywh, float))
+    except (TypeError, ValueError):
+        told = str(boxes_xywh)[:60]
+        raise InputError(f"a box is four numbers, x, y, width, height; got {told!r}") from None
+
+
+def check_box(box_xywh: ArrayLike) -> Array:
+    """A box as (4,) float64; :class:`InputError` for what is none, and for one that shows nothing."""
+    box = as_boxes(box_xywh)
+    if box.shape != (4,):
+        raise InputError(f"a box is (4,): x, y, width, height, and many are (N, 4); got {box.shape}")
+    if not (np.abs(box).max() <= FARTHEST_PX and box[2:].min() >= 1 / FARTHEST_PX):  # NaN is neither
+        told = "finite x, y and positive width and height, in px of the picture"
+        raise InputError(f"a box needs {told}; got {box.tolist()}")
+    return box
 
 
 def column(values: ArrayLike | None, n: int, default: float, dtype: Any, name: str) -> Array:

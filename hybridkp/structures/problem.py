@@ -5,14 +5,14 @@ Never here: reading files, image processing, learning.  Data sets pass through a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .annotated import Dataset, Normalizer
 from .base import InputError
 
-MIN_CROP = 8  #: px; less shows no object
+MIN_CROP, MAX_CROP = 8, 4096  #: px; less shows no object, and more no model file may have
 MARGIN = 1.25  #: crop side / box side, where nobody says otherwise
 
 
@@ -36,8 +36,7 @@ class Problem:
     Raises
     ------
     InputError
-        For parts of two schemes, crops under 8 px, a margin that is not positive, and modalities
-        without "image".
+        For parts of two schemes, crops that :func:`checked_crops` refuses, and modalities without "image".
     """
 
     train: Dataset
@@ -60,11 +59,7 @@ class Problem:
                 f"{train.name} has {len(train.landmarks)} landmarks and {val.name} {len(val.landmarks)}"
                 " (or other names): both need one scheme"
             )
-        height, width = (int(v) for v in self.size_hw)
-        if min(height, width) < MIN_CROP or not self.margin > 0:
-            raise InputError(
-                f"crops of {height} x {width} px with margin {self.margin}: need {MIN_CROP} px and margin > 0"
-            )
+        height, width = checked_crops(self.size_hw, self.margin)
         if "image" not in self.modalities:
             raise InputError(f"modalities {', '.join(self.modalities)}: 'image' has to be one of them")
         whole = {"val": val, "size_hw": (height, width), "margin": float(self.margin)}
@@ -80,6 +75,17 @@ class Problem:
             f" ({self.split}), {len(self.train.landmarks)} landmarks, crops of {height} x {width} px,"
             f" margin {self.margin:g}, sees {' and '.join(self.modalities)}, errors by {errors})"
         )
+
+
+def checked_crops(size_hw: Sequence[int], margin: float) -> tuple[int, int]:
+    """The height and width of crops; :class:`InputError` for what a file of the model could not keep."""
+    height, width = (int(v) for v in size_hw)
+    if not (min(height, width) >= MIN_CROP and max(height, width) <= MAX_CROP and 0.01 < margin < 100):
+        raise InputError(
+            f"crops of {height} x {width} px with margin {margin}: need {MIN_CROP} to {MAX_CROP} px, and a"
+            " margin above 0.01 and below 100"
+        )
+    return height, width
 
 
 def as_problem(data: Problem | Dataset) -> Problem:
