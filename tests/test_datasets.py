@@ -300,6 +300,9 @@ def test_layouts_facts() -> None:
         (["LEye", "REye"], [1, 0]),
         (["leftEye", "rightEye"], [1, 0]),
         (["left_eye_left", "left_eye_right", "right_eye_left", "right_eye_right"], [3, 2, 1, 0]),
+        (["snout", "leftear", "rightear"], [0, 2, 1]),  # DeepLabCut's open field
+        (["head", "wingL", "wingR", "legL4", "legR4"], [0, 2, 1, 4, 3]),  # SLEAP's flies
+        (["earleft", "earright", "leftover", "tailL"], [1, 0, 2, 3]),
         (["left_eye", "nose"], None),  # no partner
         (["Lips", "Root"], None),  # no side at all
     ],

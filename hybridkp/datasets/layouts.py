@@ -8,7 +8,7 @@ in ``Dataset.flip``, ``.sigmas`` and ``.normalizer``, and ``hybridkp data info``
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -67,16 +67,22 @@ _SIDE_RULES = (
     re.compile(r"^(L|R)(?=[A-Z][a-z])"),
     re.compile(r"^(left|right)(?=[A-Z])"),
 )
+#: what may mark a side (leftear, earleft, wingL, legL4) or not (leftover): believed where the partner is
+_PERHAPS = (
+    re.compile(r"^(left|right)(?=[a-z])", re.IGNORECASE),
+    re.compile(r"(?<=[a-z])(left|right)$", re.IGNORECASE),
+    re.compile(r"(?<=[a-z])(L|R)(?=[\d_\-\s.]|$)"),
+)
 
 
 _OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
-def _mirrored_name(name: str) -> str | None:
-    """The name with every side word swapped, in lower case; None when it has none."""
-    for pattern in _SIDE_RULES:
+def _mirrored_name(name: str, there: Collection[str] = ()) -> str | None:
+    """The name with every side word swapped, in lower case; None when it has none. ``there``: all names."""
+    for pattern in _SIDE_RULES + _PERHAPS:
         swapped, count = pattern.subn(lambda found: _OPPOSITE[found.group(1).lower()], name)
-        if count:
+        if count and (pattern in _SIDE_RULES or swapped.lower() in there):
             return swapped.lower()
     return None
 
@@ -84,7 +90,8 @@ def _mirrored_name(name: str) -> str | None:
 def infer_flip(landmarks: Sequence[str]) -> Array | None:
     """(K,) mirror permutation from left/right in the names, or None when that cannot be trusted.
 
-    ``left_eye``/``right_eye``, ``eye_l``/``eye_r``, ``LEye``/``REye``, ``leftEye``/``rightEye``.
+    ``left_eye``/``right_eye``, ``eye_l``/``eye_r``, ``LEye``/``REye``, ``leftEye``/``rightEye``,
+    ``lefteye``/``righteye``, ``eyeL``/``eyeR``.
     None when no name carries a side, when a partner is missing, or when two names collide: then
     nobody mirrors, which costs some accuracy but never teaches a wrong anatomy.
 
@@ -96,7 +103,7 @@ def infer_flip(landmarks: Sequence[str]) -> Array | None:
     index = {name.lower(): k for k, name in enumerate(landmarks)}
     if len(index) < len(landmarks):
         return None
-    partners = [_mirrored_name(name) for name in landmarks]
+    partners = [_mirrored_name(name, index) for name in landmarks]
     if not any(partners) or any(p is not None and p not in index for p in partners):
         return None
     flip = np.array([k if p is None else index[p] for k, p in enumerate(partners)])
