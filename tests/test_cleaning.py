@@ -216,6 +216,8 @@ def test_other_sizes_are_left_out(data: Dataset, tmp_path: Path) -> None:
     document = json.loads(file.read_text(encoding="utf-8"))
     document["images"][1]["width"] = 80
     file.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(InputError, match=r"not as large as its annotation says .*--clean"):
+        convert_dataset(tmp_path / "in", tmp_path / "mixed")
     with pytest.warns(DataWarning, match="1 pictures of another size than annotated"):
         (left,) = convert_dataset(tmp_path / "in", tmp_path / "out", clean=True)
     assert len(left) == 3

@@ -119,6 +119,8 @@ def test_pictures_of_another_size_are_refused():
             make_crops(data)
         with pytest.raises(InputError, match="is not as large"):
             train(PlainMean(), data, "never.hkp")
+        with pytest.raises(InputError, match="is not as large"):
+            predict(PlainMean(), data.samples)
         with pytest.warns(DataWarning, match="1 pictures of another size"):
             assert len(make_crops(data, anyway=True)) == 1
     assert len(make_crops(Dataset("d", ("a",), (Sample("s", Picture(0), (instance,), "g", (50, 60)),)))) == 1

@@ -23,10 +23,11 @@ from ..structures import HIDDEN, Dataset, DataWarning, InputError, Sample
 from .cleaning import Parts, Progress, cleaned, tell
 from .coco_senses import depth_cameras
 from .formats import FORMATS, Format
+from .linter.pixels import check_size
 from .load import load_dataset, split_names
 from .lookup import CAMERAS, SUFFIXES, cameras_of, load_depth, loader, path_of
 
-CURE = "--clean leaves out what cannot be read, in Python clean=True"
+CURE = "--clean leaves out what cannot be used, in Python clean=True"
 MAX_MM = 65535  #: of depth in a 16-bit PNG
 
 
@@ -57,8 +58,9 @@ def convert_dataset(
     Raises
     ------
     InputError
-        Unreadable data, a format that does not write, a folder that is not empty, and a link that leads out
-        of the data's folder: what lies behind is not the data's to give away.
+        Unreadable data, pictures of another size than annotated, a format that does not write, a folder
+        that is not empty, and a link that leads out of the data's folder: what lies behind is not the data's
+        to give away.
 
     Warns
     -----
@@ -121,7 +123,9 @@ def _with_picture(sample: Sample, folder: Path, taken: set[str]) -> Sample:
         write_image(target, sample.image)
     else:
         _copy(Path(path), target)
-    return replace(sample, name=name, load=loader(target), size_hw=picture_size(target))
+    size_hw = picture_size(target)
+    check_size(sample.name, sample.size_hw, size_hw, CURE)  # the new file would say that all is well
+    return replace(sample, name=name, load=loader(target), size_hw=size_hw)
 
 
 def _copy(path: Path, target: Path) -> None:

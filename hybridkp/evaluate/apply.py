@@ -20,6 +20,7 @@ import numpy as np
 from .. import memory, runtime
 from ..datasets import coco_document, image_ids
 from ..datasets.coco_senses import FIELDS
+from ..datasets.linter import check_size
 from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown, WholePicture
 from ..detection.fitting import fit_finder
@@ -154,6 +155,7 @@ def predict(
     for number, sample in enumerate(asked, 1):
         shown = load_modalities(loaders(sample, list(seen)), sample.name)
         image = shown["image"]
+        check_size(sample.name, sample.size_hw, image.shape[:2])  # its boxes are of the annotated one
         picture = shown if len(seen) > 1 else image
         instances = () if sample.name in boxless else tuple(detector.detect(picture, name=sample.name))
         own = isinstance(sample.image_id, str) or sample.image_id >= 0

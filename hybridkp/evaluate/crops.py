@@ -20,7 +20,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 
-from ..datasets.linter import OTHER_SIZE_CURE, other_size
+from ..datasets.linter import check_size, other_size
 from ..files.lease import scratch_folder
 from ..imaging.crops import cut_modalities, move_modality, to_picture, usable_box
 from ..imaging.geometry import apply_affine, crop_matrix
@@ -261,7 +261,7 @@ def _sample_crops(
     """[(instance, modality -> crop, matrix, box)] and the counts of :func:`_warn`."""
     rows: list[tuple[int, dict[str, Array], Array, Array]] = []
     unlabelled = outside = boxless = unread = 0
-    other = ""
+    other = False
     picture: Any = None
     for j, instance in enumerate(sample.instances):
         if not instance.judged:
@@ -275,11 +275,10 @@ def _sample_crops(
                     raise
                 unread = len(sample.instances) - j
                 break
-            other = other_size(sample.size_hw, picture["image"].shape[:2])
-            if other and not anyway:
-                raise InputError(
-                    f"{sample.name}: is not as large as its annotation says ({other}); {OTHER_SIZE_CURE}"
-                )
+            sizes = sample.size_hw, picture["image"].shape[:2]
+            other = bool(other_size(*sizes))
+            if not anyway:
+                check_size(sample.name, *sizes)
         box, whole = usable_box(instance.box_xywh, picture["image"].shape[:2])
         boxless += whole
         if box is None:

@@ -66,6 +66,14 @@ def other_size(said_hw: tuple[int, int] | None, size_hw: tuple[int, ...]) -> str
     return f"said {said_hw[1]}x{said_hw[0]}, is {size_hw[1]}x{size_hw[0]}{turned}"
 
 
+def check_size(
+    name: str, said_hw: tuple[int, int] | None, size_hw: tuple[int, ...], cure: str = OTHER_SIZE_CURE
+) -> None:
+    """:class:`InputError` for a picture of another size than its annotation says."""
+    if other := other_size(said_hw, size_hw):
+        raise InputError(f"{name}: is not as large as its annotation says ({other}); {cure}")
+
+
 def read_prints(dataset: Dataset, split: str) -> Pictures:
     """Read every picture of the split once."""
     out = Pictures([], [], [], [], [])
