@@ -9,6 +9,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -764,6 +765,18 @@ def test_convert_keeps_pictures_of_odd_names(name: str, tmp_path: Path) -> None:
     assert sorted(found) == list(range(len(names)))
     for n, xy in found.items():
         np.testing.assert_allclose(xy, points[n], atol=1e-6)
+
+
+def test_convert_says_all_that_is_lost(tmp_path: Path) -> None:
+    data = from_arrays(np.zeros((1, 40, 60), np.uint8), [[[3, 4], [10, 20]]])
+    (sample,), (instance,) = data.samples, data.samples[0].instances
+    told = replace(instance, track=0, area=7.0, second_xy=instance.xy)
+    data = replace(data, samples=(replace(sample, instances=(told,), mm_per_px=0.1),))
+    lost = (
+        r"mm per px \(1\), tracks \(1\), areas other than the box's \(1\), points of a second annotator \(1\)"
+    )
+    with pytest.warns(DataWarning, match=lost):
+        convert_dataset(data, tmp_path / "out", "cvat")
 
 
 def test_convert_takes_what_has_no_files(tmp_path: Path) -> None:

@@ -262,7 +262,7 @@ def make_annotated(folder: Path, keeps: tuple[str, ...] = KEEPS, random_state: i
             box = np.array([0.5, 1.25, w - 2.0, h - 3.0] if "boxes" in keeps else [np.nan] * 4)
             if "fractions" not in keeps:
                 xy, box = np.round(xy), np.round(box)
-            instances.append(Instance(xy, state, box, area=float(w * h)))
+            instances.append(Instance(xy, state, box, area=float(box[2] * box[3])))
         samples.append(
             Sample(
                 name=name,

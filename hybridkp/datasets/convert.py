@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..structures import HIDDEN, Dataset, DataWarning, InputError, Sample
+from ..structures import HIDDEN, Dataset, DataWarning, InputError, Instance, Sample
 from .cleaning import Parts, Progress, cleaned, tell
 from .coco_senses import depth_cameras
 from .formats import FORMATS, Format
@@ -236,6 +236,12 @@ def _free_name(name: str, taken: set[str], as_png: bool) -> str:
     return str(free)
 
 
+def _has_area(instance: Instance) -> bool:
+    """Whether its area, which OKS goes by, is said and is not its box's."""
+    box = instance.box_xywh[2] * instance.box_xywh[3]
+    return bool(np.isfinite([instance.area, box]).all() and not np.isclose(instance.area, box, rtol=1e-3))
+
+
 def _say_what_is_lost(row: Format[Dataset], data: Dataset) -> None:
     """One warning for all that the format has no place for."""
     instances = [i for sample in data for i in sample.instances]
@@ -250,6 +256,12 @@ def _say_what_is_lost(row: Format[Dataset], data: Dataset) -> None:
     if "senses" not in row.keeps:
         senses = {"times": sum(bool(np.isfinite(s.time)) for s in data)}
         senses |= {"views": sum(bool(s.view) for s in data), "tags": sum(bool(s.tags) for s in data)}
+        senses |= {
+            "mm per px": sum(s.mm_per_px > 0 for s in data),
+            "tracks": sum(i.track >= 0 for i in instances),
+        }
+        senses["areas other than the box's"] = sum(_has_area(i) for i in instances)
+        senses["points of a second annotator"] = sum(i.second_xy is not None for i in instances)
         senses |= Counter(name for s in data for name in sorted(s.modalities))
         lost += [f"{name} ({n})" for name, n in senses.items() if n]
     if lost:
