@@ -99,7 +99,10 @@ def test_boxes_outside_without_area_and_missing():
 
 def test_boxes_are_read_from_coco(tmp_path):
     document = {
-        "images": [{"id": 5, "file_name": "a/0.png"}, {"id": 6, "file_name": "b/0.png"}],
+        "images": [
+            {"id": 5, "file_name": "a/0.png", "width": 12, "height": 9},
+            {"id": 6, "file_name": "b/0.png"},
+        ],
         "annotations": [{"image_id": 5, "bbox": [1, 2, 3, 4]}],
     }
     (tmp_path / "boxes.json").write_text(json.dumps(document))
@@ -107,6 +110,9 @@ def test_boxes_are_read_from_coco(tmp_path):
     assert finder.boxes == {"a/0.png": [[1, 2, 3, 4]], "b/0.png": []}, "two of one name: none by that name"
     boxes, score = finder.find(np.zeros((9, 9), np.uint8), name="x/b/0.png")
     assert boxes.shape == (0, 4) and score.shape == (0,)
+    assert finder.find(np.zeros((9, 12), np.uint8), name="x/a/0.png")[0].tolist() == [[1, 2, 3, 4]]
+    with pytest.raises(InputError, match=r"said 12x9, is 24x18\); give boxes that are of these"):
+        finder.find(np.zeros((18, 24), np.uint8), name="x/a/0.png")
     with pytest.raises(InputError, match=r"none\.json: cannot be read"):
         BoxesGiven.read(tmp_path / "none.json")
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.coco_objects import size_hw_of
+from ..datasets.linter.pixels import check_size
 from ..datasets.lookup import plain_name
 from ..structures import Array, DataWarning, InputError, Sample
 
@@ -27,6 +29,7 @@ class BoxesGiven:
     boxes : picture's name -> (N, 4) boxes; None: the whole picture is the one box.  A name stands for
         the picture whose path ends with it; a picture that is not in it is left out with a
         :class:`~hybridkp.structures.DataWarning`.
+    sizes_hw : picture's name -> (height, width) that its boxes are of; a picture of another size is refused
 
     Examples
     --------
@@ -37,8 +40,11 @@ class BoxesGiven:
     array([[ 2.,  3., 10., 10.]])
     """
 
-    def __init__(self, boxes: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, boxes: Mapping[str, Any] | None = None, sizes_hw: Mapping[str, tuple[int, int]] | None = None
+    ) -> None:
         self.boxes = boxes
+        self.sizes_hw = sizes_hw
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> BoxesGiven:
@@ -49,6 +55,7 @@ class BoxesGiven:
         try:
             document = json.loads(Path(path).read_bytes())
             names = {image["id"]: str(image["file_name"]) for image in document["images"]}
+            sizes = {str(image["file_name"]): size_hw_of(image) for image in document["images"]}
             table: dict[str, list[Any]] = {name: [] for name in names.values()}
             for annotation in document["annotations"]:
                 box = [float(v) for v in annotation["bbox"]]
@@ -63,8 +70,12 @@ class BoxesGiven:
             ) from None
         plain = {name: PurePosixPath(plain_name(name)) for name in table}
         count = Counter(path.name for path in plain.values())
-        short = {plain[name].name: rows for name, rows in table.items() if count[plain[name].name] == 1}
-        return cls({**short, **{str(plain[name]): rows for name, rows in table.items()}, **table})
+
+        def by_name(rows: Mapping[str, Any]) -> dict[str, Any]:
+            short = {plain[name].name: row for name, row in rows.items() if count[plain[name].name] == 1}
+            return {**short, **{str(plain[name]): row for name, row in rows.items()}, **rows}
+
+        return cls(by_name(table), by_name(sizes))
 
     def fit(self, samples: Iterable[Sample]) -> BoxesGiven:
         """Nothing to learn."""
@@ -74,7 +85,8 @@ class BoxesGiven:
         """Boxes (N, 4) of the picture of that name, and scores (N,) of 1."""
         if self.boxes is None:
             return np.array([[0.0, 0.0, image.shape[1], image.shape[0]]]), np.ones(1)
-        found = self.given(name)
+        found, said = self.given(name), _of(name, self.sizes_hw or {})
+        check_size(name, said, image.shape[:2], "give boxes that are of these pictures")
         if found is None:
             warnings.warn(f"{name}: has no box, left out", DataWarning, stacklevel=2)
             return np.zeros((0, 4)), np.zeros(0)
@@ -82,7 +94,12 @@ class BoxesGiven:
 
     def given(self, name: str) -> Array | None:
         """The boxes (N, 4) of the picture of that name; None where it has none."""
-        path, boxes = Path(name), self.boxes or {}
-        ends = ["/".join(path.parts[i:]) for i in range(len(path.parts))]  # the longest that is there
-        found = next((boxes[key] for key in (name, path.as_posix(), *ends) if key in boxes), None)
+        found = _of(name, self.boxes or {})
         return None if found is None else np.reshape(np.asarray(found, float), (-1, 4))
+
+
+def _of(name: str, rows: Mapping[str, Any]) -> Any:
+    """The row of the picture of that name, by the longest end of its path that is there; else None."""
+    path = Path(name)
+    ends = ["/".join(path.parts[i:]) for i in range(len(path.parts))]
+    return next((rows[key] for key in (name, path.as_posix(), *ends) if key in rows), None)
