@@ -320,6 +320,16 @@ def test_mistakes_are_one_line(ridge) -> None:
             explain.page(ridge, image, landmark=wrong)
     with pytest.raises(InputError, match="lies outside of the picture"):
         explain.page(ridge, image, box_xywh=[100, 100, 20, 20])
+    for picture, box, words in (
+        (None, None, "got None"),
+        (image, "nose", "four numbers"),
+        (image, [1], "many"),
+    ):
+        with pytest.raises(InputError, match=words):
+            explain.page(ridge, picture, box_xywh=box)
+    pages = [explain.page(ridge, each, landmark=0) for each in (image, image.astype(np.uint16) * 257)]
+    first, second = (re.findall(r"base64,[^\"]+", html) for html in pages)
+    assert first and first == second, "16 bits are the same picture"
     with pytest.raises(InputError, match="only detectors of landmarks in crops"):
         explain.page(make_matcher("orb"), image)
     with pytest.raises(InputError, match="sees image, depth"):

@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike
 
 from ..files import load_model, read_image, read_meta, write_atomic
 from ..imaging import crop_matrix, cut, to_picture
-from ..imaging.crops import usable_box
+from ..imaging.crops import is_outside
+from ..imaging.images import as_uint8
 from ..report.output import about_page
 from ..report.rendering import render_page
-from ..structures import MARGIN, Array, InputError
+from ..structures import MARGIN, Array, InputError, check_box
 from . import pictures
 from .evidence import Explanation, check_detector, explain
 from .hiding import ENOUGH, GRID, SHARE, Deletion
@@ -71,15 +72,14 @@ def page(
         meta = {**read_meta(model), **(meta or {})}
         model = load_model(model)
     meta = dict(meta or {})
-    image = read_image(picture) if isinstance(picture, str | os.PathLike) else np.asarray(picture)
+    image = read_image(picture) if isinstance(picture, str | os.PathLike) else as_uint8(picture, shown)
     if len(meta.get("modalities") or ("image",)) > 1:
         raise InputError(
             f"{shown}: this model sees {', '.join(meta['modalities'])}; pages are of pictures alone"
         )
-    given = np.full(4, np.nan) if box_xywh is None else np.asarray(box_xywh, float)
-    box, _ = usable_box(given, (image.shape[0], image.shape[1]))
-    if box is None:
-        raise InputError(f"{shown}: the box {given.tolist()} lies outside of the picture")
+    box = np.array([0.0, 0, *image.shape[1::-1]]) if box_xywh is None else check_box(box_xywh)
+    if is_outside(box, image.shape[:2]):
+        raise InputError(f"{shown}: the box {box.tolist()} lies outside of the picture")
     check_detector(model)
     h, w = meta.get("size_hw") or model.size_hw_
     matrix = crop_matrix(box, (int(h), int(w)), float(meta.get("margin", MARGIN)))

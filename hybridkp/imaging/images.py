@@ -57,11 +57,13 @@ def as_uint8(image: Array, name: str = "picture", bits: int | None = None, alpha
     InputError
         For any other shape or dtype, for NaN, and for sides under 2 px.
     """
-    if image is None:
-        raise InputError(f"{name}: got None, as cv2.imread gives for a file it cannot read")
-    kind, image = type(image).__name__, np.asarray(image)
+    image = np.asarray(image)
     if image.ndim == 0:
-        raise InputError(f"{name}: a picture is an array (H, W), (H, W, 3) or (H, W, 4), got {kind}")
+        value = image.item()
+        told = (
+            "None, as cv2.imread gives for a file it cannot read" if value is None else type(value).__name__
+        )
+        raise InputError(f"{name}: a picture is an array (H, W), (H, W, 3) or (H, W, 4), got {told}")
     if not image.dtype.isnative:  # 16-bit values as TIFF and PNG keep them
         image = image.astype(image.dtype.newbyteorder("="))
     if image.ndim == 3 and image.shape[2] == 1:
