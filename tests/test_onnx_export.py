@@ -336,6 +336,9 @@ def test_the_card_says_how_good_the_file_is(tmp_path, capsys, faces, monkeypatch
     error = nme(truth, to_picture(crops.matrix, model.predict(crops.images)), lengths)
     assert f"NME, % {100 * np.nanmean(error):.2f} [" in card["hybridkp.figures"]
     assert "40 objects" in card["hybridkp.figures"] and card["hybridkp.data_license"] == "none"
+    save_model(model, tmp_path / "m.hkp", {"margin": 1.5, "landmarks": faces.landmarks[::-1]})
+    assert cli.main(["export", *files[:1], "-o", files[1], "--judge", "synthetic"]) == 2
+    assert "m.hkp: the model was trained for other landmarks than those of" in capsys.readouterr().err
     with pytest.raises(InputError, match="has 20 landmarks, the model 5"):
         exported_figures(fitted("mean-shape"), faces)
 

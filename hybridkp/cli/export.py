@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..structures import MARGIN, InputError
+from ..structures import MARGIN, Dataset, InputError
 from .display import OK
 from .options import DATA, READER, ending, reading, shared
 
@@ -72,6 +72,7 @@ def picture_size(text: str) -> tuple[int, int] | str:
 
 
 def run(args: argparse.Namespace) -> int:
+    from .. import evaluate
     from ..datasets import load_dataset, split_names
     from ..files import load_model, read_meta
     from ..runtime import export_runtime
@@ -90,17 +91,19 @@ def run(args: argparse.Namespace) -> int:
     model, meta = load_model(args.model), read_meta(args.model)
     kind = type(model).__name__
     margin = float(meta.get("margin", MARGIN))
+
+    def labelled(path: str, split: str | None = None) -> Dataset:
+        data = load_dataset(path, split, **reading(args))
+        evaluate.check_landmarks(meta, data)
+        return data
+
     try:
         if args.int8:
-            from ..evaluate import int8_model
-
-            model, said = int8_model(model, load_dataset(args.calibrate, **reading(args)), margin)
+            model, said = evaluate.int8_model(model, labelled(args.calibrate), margin)
             print(said)
         if args.judge:
-            from ..evaluate import exported_figures
-
             part = "val" if "val" in split_names(args.judge) else None
-            meta["figures"] = exported_figures(model, load_dataset(args.judge, part, **reading(args)), margin)
+            meta["figures"] = evaluate.exported_figures(model, labelled(args.judge, part), margin)
             print(meta["figures"])
         if graph:
             from ..runtime import export_onnx

@@ -15,6 +15,7 @@ from .class_data import tagged_by as tagged_by
 from .classified import classify as classify
 from .conditions import CLEAN as CLEAN
 from .conditions import Condition as Condition
+from .conditions import check_landmarks as check_landmarks
 from .conditions import robustness as robustness
 from .crops import Crops as Crops
 from .crops import make_crops as make_crops

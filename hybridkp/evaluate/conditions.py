@@ -135,11 +135,19 @@ def _conditions(kinds: Sequence[str] | None, severities: Sequence[int]) -> list[
     return [CLEAN, *harder]
 
 
+def check_landmarks(meta: Mapping[str, Any], dataset: Dataset) -> None:
+    """:class:`InputError` where a model's landmarks, by its ``meta``, are not the data's in their order."""
+    if list(meta.get("landmarks") or dataset.landmarks) != list(dataset.landmarks):
+        raise InputError(f"the model was trained for other landmarks than those of {dataset.name}")
+
+
 def model_facts(path: str | os.PathLike[str], dataset: Dataset) -> dict[str, Any]:
     """Size, margin and modalities of a model file's crops; :class:`InputError` for other landmarks."""
     meta = read_meta(path)
-    if list(meta.get("landmarks") or dataset.landmarks) != list(dataset.landmarks):
-        raise InputError(f"{path}: was trained for other landmarks than those of {dataset.name}")
+    try:
+        check_landmarks(meta, dataset)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     if "size_hw" not in meta:
         raise InputError(f"{path}: does not say its crop size; make it with hybridkp bench or train")
     defaults = {"margin": MARGIN, "modalities": ["image"]}
