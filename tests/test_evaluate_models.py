@@ -192,8 +192,15 @@ def test_coco_results(animals: Dataset, tmp_path: Path) -> None:
     judged(read_foreign(tmp_path / "results.json", animals, "theirs"), animals)
     own = {
         "images": [{"id": s.image_id, "file_name": s.name} for s in animals],
-        "categories": [{"id": 7, "name": "whatever"}],
-        "annotations": [{**row, "category_id": 7} for row in rows],
+        "categories": [{"id": 7, "name": "whatever", "keypoints": [*animals.landmarks[::-1]]}],
+        "annotations": [
+            {
+                **row,
+                "category_id": 7,
+                "keypoints": np.reshape(row["keypoints"], (5, 3))[::-1].ravel().tolist(),
+            }
+            for row in rows
+        ],
     }
     (tmp_path / "own.json").write_text(json.dumps(own))
     judged(read_foreign(tmp_path / "own.json", animals, "theirs"), animals)

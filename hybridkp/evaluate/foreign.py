@@ -229,28 +229,27 @@ def _columns(parts: Iterable[str], dataset: Dataset, path: Path) -> dict[str, in
 # --------------------------------------------------------------------------------------------
 
 
-def _is_json(path: Path) -> bool:
-    return path.suffix.lower() == ".json"
-
-
 def _coco(path: Path, dataset: Dataset) -> Objects:
     document = read_any_json(path)
     rows: Any = document.get("annotations") if isinstance(document, dict) else document
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: not COCO results: expected a list of objects with image_id and keypoints")
     ids = {str(key): row for row, key in enumerate(image_ids(dataset))}
-    own, kinds, others = str(dataset.category_id), set[str](), set[str]()
-    if isinstance(document, dict):  # a file with its own pictures and categories is matched by their names
+    own, others = str(dataset.category_id), set[str]()
+    kinds: dict[str, list[int]] = {}  # category -> where its file has each landmark of the data
+    if isinstance(document, dict):  # a file with its own pictures, categories, landmarks: by their names
         told = [c for c in document.get("categories") or [] if isinstance(c, dict)]
-        kinds = {str(c.get("id")) for c in told if len(told) == 1 or c.get("name") == dataset.category}
+        mine = [c for c in told if len(told) == 1 or c.get("name") == dataset.category]
+        kinds = {str(c.get("id")): _order(c.get("keypoints"), dataset) for c in mine}
         find = _by_name(dataset)
         images = [i for i in document.get("images") or [] if isinstance(i, dict)]
         its = {str(i.get("id")): find(str(i.get("file_name"))) for i in images}
         ids = {key: row for key, row in its.items() if row is not None}
     k, found = len(dataset.landmarks), _nothing()
+    kinds = kinds or {own: list(range(k))}
     for n, row in enumerate(rows):
-        at, kind = ids.get(str(row.get("image_id"))), str(row.get("category_id", own))
-        if at is None or kind not in (kinds or {own}):
+        at, kind = ids.get(str(row.get("image_id"))), str(row.get("category_id", next(iter(kinds))))
+        if at is None or kind not in kinds:
             others |= {kind} if at is not None else set()
             continue
         who = f"{path}: object {n}"
@@ -264,13 +263,19 @@ def _coco(path: Path, dataset: Dataset) -> Objects:
         if score.shape != (k,):
             raise InputError(f"{who}: {len(score)} keypoint_scores for {k} landmarks")
         table[(table == 0).all(1), :2] = np.nan  # as COCO writes a point that was not given
-        found[at].append(Found(table[:, :2], score, _confidence(row.get("score"), score, who)))
+        xy, score = table[kinds[kind], :2], score[kinds[kind]]
+        found[at].append(Found(xy, score, _confidence(row.get("score"), score, who)))
     if others and not found:
-        theirs = ", ".join(sorted(others))[:80]
-        raise InputError(
-            f"{path}: has objects of category {theirs} alone, and that of {dataset.name} is {own}"
-        )
+        what = f"objects of category {', '.join(sorted(others))[:80]} alone"
+        raise InputError(f"{path}: {what}, and that of {dataset.name} is {own}")
     return found
+
+
+def _order(names: Any, dataset: Dataset) -> list[int]:
+    """Where a file has each landmark: by name where it has the same names, else in its order."""
+    theirs = [str(name) for name in names] if isinstance(names, list) else []
+    same = sorted(theirs) == sorted(dataset.landmarks)
+    return [theirs.index(name) if same else n for n, name in enumerate(dataset.landmarks)]
 
 
 def _confidence(value: Any, score: Array, who: str) -> float:
@@ -388,7 +393,7 @@ def _yolo(path: Path, dataset: Dataset) -> Objects:
 
 
 _KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path, Dataset], Objects]], ...] = (
-    (_is_json, _coco),
+    (lambda path: path.suffix.lower() == ".json", _coco),
     (_is_poses, _poses),
     (_is_sleap, _sleap),
     (_is_yolo, _yolo),
