@@ -393,10 +393,12 @@ def test_nothing_heavy_is_imported_for_help():
     assert done.stdout == "set()\n", done.stderr
 
 
-def test_robustness_asks_the_models_of_a_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_robustness_asks_the_models_of_a_bench(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
     out = tmp_path / "run"
-    few = ["--max-train", "12", "--max-val", "4", "--methods", "mean-shape"]
-    assert cli.main(["bench", "synthetic", *few, "--out", str(out)]) == 0
+    few = ["--max-val", "4", "--methods", "mean-shape", "--jobs", "1"]
+    assert cli.main(["bench", str(folder), *few, "--out", str(out)]) == 0
     assert cli.main(["robustness", str(out), "--kinds", "jpeg", "--max-val", "3", "--jobs", "1"]) == 0
     text = capsys.readouterr().out
     assert "jpeg, %" in text and (out / "robustness.html").is_file()
