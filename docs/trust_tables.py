@@ -1,7 +1,7 @@
 """The tables of the page on trust: what was tried, what was survived, and the kinds of fault.
 
-Figures come from ``docs/results/trust_fuzz.json`` and ``trust_faults.json``, which ``python -m tests.fuzz``
-and ``python -m tests.faults`` write; kinds from ``docs/kinds.json``.  Nothing is computed but sums.
+Figures come from ``docs/results/trust_fuzz.json`` and ``trust_faults.json``, which ``python tests/fuzz``
+and ``python tests/faults.py`` write; kinds from ``docs/kinds.json``.  Nothing is computed but sums.
 """
 
 from __future__ import annotations

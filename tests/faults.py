@@ -1,6 +1,6 @@
 """Commands killed at random moments: nothing finished is lost, and what goes on ends as if nothing had been.
 
-``python -m tests.faults --kills 100 --json faults.json`` from the top of the repository; the first kills are
+``python tests/faults.py --kills 100 --json faults.json`` from the top of the repository; the first kills are
 those of ``test_faults.py``.  Real processes of the real command line, tiny data, every moment from one seed.
 Unix only: a kill takes the process group, or the command alone, whose workers then have to end by themselves.
 """
@@ -293,7 +293,7 @@ def run(folder: Path, kills: int, others: int, seed: int = 0, per_life: int = 2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python tests/faults.py", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--others", type=int, default=5, help="Ctrl-C, and full disks")
     parser.add_argument("--seed", type=int, default=0)

@@ -12,7 +12,7 @@ import json
 import re
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +194,9 @@ def pick_category(document: Record, wanted: str | int | None, path: Path) -> Rec
     if not able:
         raise InputError(f"{path}: no category lists its keypoints; add 'keypoints': [names] to the category")
     if len(able) > 1:
-        used = [a.get("category_id") for a in document["annotations"]]
-        able = [c for c in able if c.get("id") in used] or able[:1]
+        ids = (a.get("category_id") for a in document["annotations"])
+        used = {each for each in ids if isinstance(each, Hashable)}
+        able = [c for c in able if isinstance(c.get("id"), Hashable) and c.get("id") in used] or able[:1]
     if len(able) > 1:
         raise InputError(
             f"{path}: several categories have keypoints ({_categories(able)}); choose one by name or id:"
@@ -209,7 +210,8 @@ def pick_category(document: Record, wanted: str | int | None, path: Path) -> Rec
 
 
 def _categories(rows: list[Record]) -> str:
-    return ", ".join(f"{str(c.get('name'))[:40]!r} id {str(c.get('id'))[:20]}" for c in rows)
+    first = (f"{str(c.get('name'))[:40]!r} id {str(c.get('id'))[:20]}" for c in rows[:9])
+    return ", ".join(first) + (f" and {len(rows) - 9} more" if len(rows) > 9 else "")
 
 
 def _name_landmarks(document: Record) -> None:

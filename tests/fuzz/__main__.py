@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz``: the harness's long run."""
+"""``python tests/fuzz``: the harness's long run."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Strangers' files by the thousand: each read in a process with limits, with success or our own error.
 
-``python -m tests.fuzz --cases 20000`` damages sound files of every kind (``seeds.py``, ``mutate.py``), adds
+``python tests/fuzz --cases 20000`` damages sound files of every kind (``seeds.py``, ``mutate.py``), adds
 the known attacks (``attacks.py``) and reads them all (``worker.py``).  A crash, a hang, more than the
 memory, and any error but the library's own fail; such a file is kept in ``--keep``.  The short run of the
 tests is ``test_fuzz.py``; the figures of the long one stand in ``docs/results/trust_fuzz.json``.
@@ -207,7 +207,7 @@ def provenance(seed: int) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python tests/fuzz", description=__doc__.split("\n")[0])
     parser.add_argument("--cases", type=int, default=20_000, help="damaged files, of all targets together")
     parser.add_argument("--only", nargs="+", choices=TARGETS, default=list(TARGETS), help="these targets")
     parser.add_argument("--seed", type=int, default=0)
