@@ -17,7 +17,7 @@ from hybridkp.datasets.lookup import given
 from hybridkp.evaluate import Problem, bench, make_crops, robustness, train, tune
 from hybridkp.files import load_model
 from hybridkp.imaging.images import check_batch, check_crops, flip_batch
-from hybridkp.landmarks import FastCascade, MeanShape
+from hybridkp.landmarks import Augmented, FastCascade, MeanShape
 from hybridkp.structures import Batch, Dataset, InputError, as_batch
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (12, 16, 20, 3), dtype=np.uint8)
@@ -141,6 +141,7 @@ def test_depth_moves_along_when_pictures_are_turned():
 CHAINS = {
     "vote": lambda: fusion.WeightedVote([("depth", DepthMean()), ("mean", MeanShape())], cv=2),
     "average": lambda: fusion.Average([("depth", DepthMean())]),
+    "augment": lambda: Augmented(DepthMean(), copies=1),
     "flip": lambda: fusion.MirrorAverage(DepthMean()),
     "shape": lambda: fusion.ShapeVote([("flipped", fusion.MirrorAverage(DepthMean()))], cv=2),
     "sdm": lambda: FastCascade(scales=(1.0,), start=DepthMean(), cv=2),

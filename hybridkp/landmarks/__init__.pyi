@@ -1,3 +1,4 @@
+from .augmented import Augmented as Augmented
 from .cascade import CascadedRegressor as CascadedRegressor
 from .fast_cascade import FastCascade as FastCascade
 from .holistic import HolisticRegressor as HolisticRegressor

@@ -48,7 +48,7 @@ def affordable(n: int, bytes_each: float, who: str, asked: int | None = None) ->
 
 def predict_in_blocks(model: Any, images: Any) -> tuple[Array, Array]:
     """``model.predict_with_score(images)``; of crops that are read from disk a block at a time."""
-    if not _on_disk(images):
+    if not on_disk(images):
         found: tuple[Array, Array] = model.predict_with_score(images)
         return found
     parts = [model.predict_with_score(crops) for _, crops in parts_of(images, np.arange(len(images)))]
@@ -56,13 +56,13 @@ def predict_in_blocks(model: Any, images: Any) -> tuple[Array, Array]:
     return xy, score
 
 
-def _on_disk(images: Any) -> bool:
+def on_disk(images: Any) -> bool:
     return isinstance(images["image"] if isinstance(images, Batch) else images, Stream)
 
 
 def parts_of(images: Any, rows: Array) -> Iterator[tuple[Array, Any]]:
     """Indices and the crops there, as arrays: all at once, or, where they are on disk, a block at a time."""
-    if not _on_disk(images):
+    if not on_disk(images):
         yield rows, images[rows]
         return
     for first in range(0, len(rows), BLOCK):

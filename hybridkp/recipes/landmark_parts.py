@@ -306,6 +306,13 @@ _STEPS = (
     ),
     Row(
         "step",
+        "augment",
+        ".landmarks:Augmented",
+        "also taught turned, sized and moved copies of the crops",
+        holds="detector",
+    ),
+    Row(
+        "step",
         "covariance",
         ".fusion:WithCovariance",
         "says how far off each point may be, and in which direction",
