@@ -17,7 +17,7 @@ from typing import Any
 
 import landmark_sets as sets
 import numpy as np
-from presence import NET, judge_each, read_arguments
+from presence import CHAIN, NET, judge_each, read_arguments
 from scipy.stats import spearmanr
 
 from hybridkp import evaluate
@@ -25,7 +25,7 @@ from hybridkp.recipes import make_method
 from hybridkp.stats import bootstrap_interval
 from hybridkp.structures import Problem
 
-METHODS = ("sdm", "hog+ridge", "lbf", NET)
+METHODS = ("sdm", "hog+ridge", "lbf", NET, CHAIN)
 LEVELS = (0.5, 0.9)
 
 

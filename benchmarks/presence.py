@@ -29,9 +29,9 @@ from hybridkp.metrics import box_overlap
 from hybridkp.recipes import make_method, split
 from hybridkp.structures import Array, Dataset, Problem
 
-NET = "heatmap[input_px=96,max_epochs=30]"
-_FUSED = "average(sdm,heatmap[input_px=64,max_epochs=20])"  # of what turned.py trains too
-METHODS = ("sdm", "hog+ridge", "lbf", NET, _FUSED, f"{NET}:flip:tree:shape:sdm")
+NET = "heatmap[input_px=64,max_epochs=20]"  # what turned.py trains too
+CHAIN = f"{NET}:flip:tree:shape:sdm"  # the README's, with that network
+METHODS = ("sdm", "hog+ridge", "lbf", NET, f"average(sdm,{NET})", CHAIN)
 OTHERS = ("bees32", "bodies14", "ceph19", "mouse17", "openfield4", "wings12")
 RECALL = 0.95
 PER_PICTURE = 2  #: boxes of a kind

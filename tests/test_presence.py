@@ -113,7 +113,7 @@ def test_few_pictures_and_one_group():
     images, xy, _, _ = TRAIN
     found = WithPresence(MeanShape()).fit(images[:3], xy[:3], groups=np.zeros(3)).predict_all(images[:3])
     assert np.isfinite(found.presence).all()
-    for wrong in ({"penalty": 0.0}, {"max_pictures": 1}):
+    for wrong in ({"penalty": 0.0}, {"max_pictures": 1}, {"looks": 0}):
         with pytest.raises(InputError, match="presence"):
             WithPresence(MeanShape(), **wrong).fit(images, xy)
 

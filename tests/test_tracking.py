@@ -124,7 +124,7 @@ def test_two_that_pass_each_other_keep_their_numbers() -> None:
 
 def test_one_that_was_away_gets_its_number_back() -> None:
     film = Film2(60, away=(20, 32))
-    found = run(Tracker(Sees(), find_every=10), film)
+    found = run(Tracker(Sees(), find_every=30), film)
     numbers = [nearest(row, film.middle[t, 0]) for t, row in enumerate(found)]
     assert all(len(row) == 1 for row in found[24:32]), "who is not there is not given"
     assert all(len(row) == 2 for row in found[37:]), "found again within five frames"

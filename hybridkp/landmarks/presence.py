@@ -59,6 +59,7 @@ class WithPresence(DetectorMixin, BaseEstimator):
     detector : Detector, unfitted; cloned, never changed
     penalty : ridge on the weights, per standard deviation of a row's columns
     max_pictures : training crops that are looked at, a random part of them
+    looks : how often each of them is seen as each kind, every time otherwise; behind ``upright`` once
     random_state : int
     upright : whether an object that is turned by more than 60 degrees counts as none; behind the step
         ``upright`` it does
@@ -90,6 +91,7 @@ class WithPresence(DetectorMixin, BaseEstimator):
     detector: Any
     penalty: float = 30.0
     max_pictures: int = 500
+    looks: int = 2
     random_state: int = 0
     upright: bool = False
 
@@ -101,10 +103,10 @@ class WithPresence(DetectorMixin, BaseEstimator):
         Raises
         ------
         InputError
-            For a ``penalty`` that is not positive, or fewer than two ``max_pictures``.
+            For a ``penalty`` that is not positive, fewer than two ``max_pictures``, or no ``looks``.
         """
-        if not self.penalty > 0 or self.max_pictures < 2:
-            raise InputError("presence: penalty must be positive, and max_pictures at least 2")
+        if not self.penalty > 0 or self.max_pictures < 2 or self.looks < 1:
+            raise InputError("presence: penalty must be positive, max_pictures at least 2, looks at least 1")
         images = check_batch(images)
         truth, names = check_xy(xy, len(images)), checked_groups(groups, len(images))
         self.detector_ = fitted(self.detector, images, truth, groups=groups, flip=flip)
@@ -123,9 +125,10 @@ class WithPresence(DetectorMixin, BaseEstimator):
         """Rows (N, D) of crops with and without an object, whether there is one, and which crop each was."""
         rows: list[Array] = []
         picture: list[Array] = []
+        shown = np.tile(chosen, 1 if self.upright else self.looks)
         for kind in (PRESENT, *ABSENT, SHUFFLED, *([TURNED] if self.upright else [])):
-            for start in range(0, len(chosen), BLOCK):
-                for index, crops in parts_of(images, chosen[start : start + BLOCK]):
+            for start in range(0, len(shown), BLOCK):
+                for index, crops in parts_of(images, shown[start : start + BLOCK]):
                     crops = check_batch(seen_otherwise(crops, truth[index], kind, rng))
                     found = self.detector_.predict_with_score(crops)
                     three = zip(crops_to_grey(crops), *found, strict=True)
@@ -133,7 +136,7 @@ class WithPresence(DetectorMixin, BaseEstimator):
                         aligned = aligned_row(grey, xy, score, self.mean_)
                         rows.append(np.concatenate([whole_row(grey, xy, self.mean_), aligned]))
                     picture.append(index)
-        present = np.arange(len(rows)) < len(chosen)
+        present = np.arange(len(rows)) < len(shown)
         return np.stack(rows), present, np.concatenate(picture)
 
     def _learn(self, rows: Array, present: Array, group: Array) -> None:

@@ -25,6 +25,7 @@ from .track import Track, alike, as_instance, is_there, strange
 SAME_BOX = 0.3  #: overlap of a found box with a followed object's, from which they are the same
 SAME_OBJECT = 0.6  #: similarity of two objects' points, from which they are one object seen twice
 UNSEEN = 3  #: frames in a row, or looks of the finder in a row, after which an object is lost
+AGAIN = 4  #: frames between two looks of the finder while an object is lost, at most
 _OWN = ("frame", "next_number", "until_look", "time", "pace")  # of a tracker's state, besides the tracks
 
 
@@ -40,7 +41,8 @@ class Tracker(Parameters):
     ----------
     detector : of whole pictures, as :func:`hybridkp.runtime.load` gives it or a
         :class:`~hybridkp.detection.TopDown`.  One without a finder follows what :meth:`start` is given
-    find_every : frames between two looks of the finder; after a loss it looks at once
+    find_every : frames between two looks of the finder; after a loss it looks at once, and then at every
+        fourth frame until the object is back or given up
     max_objects : as many objects as there can be, where that is known: a found one is then never new
     filter : "kalman"; "one-euro" (Casiez et al. 2012), lighter, without flow; "none": the points as detected
     flow : follow points by Lucas-Kanade flow between frames
@@ -277,6 +279,8 @@ class Tracker(Parameters):
             self.until_look = 0  # look again in the next frame
         self.tracks = [track for track in self.tracks if track.sure or not track.lost]
         self._arrive(image, np.delete(boxes, [i for i, _ in pairs], axis=0))
+        if any(track.lost for track in self.tracks):
+            self.until_look = min(self.until_look, AGAIN - 1)
 
     def _arrive(self, image: Array, boxes: Array) -> None:
         """Objects in boxes that belong to no followed object: lost ones that are back, or new ones."""
