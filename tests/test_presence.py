@@ -109,6 +109,22 @@ def test_every_modality_is_seen_through_the_same_box(kind):
         assert bright[depth == 3000].mean() > bright[depth == 500].mean() + 40
 
 
+class Counted(MeanShape):
+    asked = 0
+
+    def predict_with_score(self, images):
+        Counted.asked += len(images)
+        return super().predict_with_score(images)
+
+
+@pytest.mark.parametrize("settings, times", [({}, 2 * 6), ({"looks": 1}, 6), ({"upright": True}, 7)])
+def test_each_crop_is_seen_as_each_kind_so_often(settings, times):
+    images, xy, groups, _ = TRAIN
+    Counted.asked = 0
+    WithPresence(Counted(), **settings).fit(images[:9], xy[:9], groups=groups[:9])
+    assert Counted.asked == 9 * times
+
+
 def test_few_pictures_and_one_group():
     images, xy, _, _ = TRAIN
     found = WithPresence(MeanShape()).fit(images[:3], xy[:3], groups=np.zeros(3)).predict_all(images[:3])
