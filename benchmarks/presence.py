@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -84,11 +83,9 @@ def without_object(problem: Problem) -> dict[str, Array]:
 
 def judged(method: str, problem: Problem) -> dict[str, Any]:
     """What the presence of a method says of the judged crops and of those without an object."""
-    start = time.process_time()
     crops = evaluate.make_crops(problem.train, problem.size_hw, problem.margin)
     model = make_method(f"{method}:presence")
     model = model.fit(crops.batch, crops.xy, groups=crops.groups, flip=crops.flip)
-    spent = time.process_time() - start
     faces = np.asarray(evaluate.make_crops(problem.val, problem.size_hw, problem.margin).images)
     there = model.predict_with_presence(faces)[2]
     plain = model.detector_.predict_with_score(faces)[1].mean(1)
@@ -98,7 +95,6 @@ def judged(method: str, problem: Problem) -> dict[str, Any]:
         "objects": len(faces),
         "recall_at_half": float((there >= 0.5).mean()),
         "threshold": float(at),
-        "training_cpu_s": round(spent),
         "kinds": {},
     }
     for kind, images in without_object(problem).items():

@@ -37,6 +37,7 @@ SIGMA = 0.05  #: of every landmark, in the similarity of identities
 #: name -> settings of the tracker; the first is the whole of it
 VARIANTS: dict[str, dict[str, Any]] = {
     "tracker": {},
+    "one frame late": {"lag": 1},
     "two frames late": {"lag": 2},
     "two frames late, without flow": {"lag": 2, "flow": False},
     "without flow": {"flow": False},
