@@ -187,7 +187,8 @@ def table(name: str) -> str:
         line = [f"`{m.name}`", m.kind, run.leading(m), letters[m.name]]
         line += [f"{100 * np.nanmean(m.values[head.key] > FAILURE):.1f}"] if failures else []
         line += [f.interval(run.interval(m, f.key)) for f in run.figures[1:]]
-        line += [f"{m.model_bytes / 1e6:.1f}"] * learned + [f"{m.fit_seconds:.0f}" if np.isfinite(m.fit_seconds) else DASH] * timed
+        line += [f"{m.model_bytes / 1e6:.1f}"] * learned
+        line += [f"{m.fit_seconds:.0f}" if np.isfinite(m.fit_seconds) else DASH] * timed
         lines.append(line)
     return f"{markdown(headings, lines, left=(0, 1, 3))}\n\n{source(run)}"
 
