@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from hybridkp.deep import PointLearner
+from hybridkp.deep.points.export import load_points
 from hybridkp.deep.points.learning import adapt, corner_response, validate
 from hybridkp.deep.points.losses import PointLoss, label_maps, match_loss, soft_points
 from hybridkp.deep.points.network import PointModule, export_points, folded, unit_spread
@@ -214,6 +215,17 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"run\.safetensors: not a checkpoint file"):
         fit(learner(max_epochs=1, epoch_pairs=2, checkpoint=path))
+
+
+def test_a_training_goes_on_from_the_weights_of_a_file(tmp_path: Path) -> None:
+    first, _ = fit(learner(max_epochs=1, epoch_pairs=2))
+    (tmp_path / "net.onnx").write_bytes(export_points(first.net_))
+    again = learner(max_epochs=1, epoch_pairs=2, learning_rate=0.0, checkpoint=tmp_path / "run.safetensors")
+    fit(again.set_params(start=tmp_path / "net.onnx"))
+    for name, value in load_points(tmp_path / "net.onnx").state_dict().items():
+        torch.testing.assert_close(again.net_.state_dict()[name], value, atol=1e-6, rtol=0)
+    with pytest.raises(InputError, match="checkpoint of another training"):
+        fit(again.set_params(start=None))
 
 
 def test_it_trains_on_the_cpu_and_says_so() -> None:

@@ -66,7 +66,7 @@ def _checked(path: str, changed: int, size: int, engine: str, n_threads: int) ->
 class NetFeature(Parameters):
     """Points and 64-D rows of the library's own network: a ``LocalFeature`` of norm "L2".
 
-    Upright and of one scale: it stands rotations to about 40 degrees and zooms to about 1.6 between
+    Upright and of one scale: it stands rotations to about 45 degrees and zooms to about 1.6 between
     two pictures.  The network's weights come from bundled pictures only (homographic adaptation as
     SuperPoint, DeTone et al. 2018, starting from classical corners instead of a pretrained base
     detector; sub-pixel soft-argmax as ALIKE, Zhao et al. 2022).

@@ -23,6 +23,7 @@ from ...structures import Array, InputError
 from ..devices import draw_seed, n_parameters, pick_device, seeded
 from ..schedule import Schedule, Scheduled
 from ..training import train
+from .export import load_points
 from .losses import PointLoss, total
 from .network import PointModule, unit_spread
 from .views import (
@@ -77,7 +78,7 @@ def adapt(
     """Homographic adaptation: points (N, 2) of the mean response to warped views, one per ``px`` at most."""
     height, width = picture.shape
     side = max(height, width)
-    views = Views(rotation=40, scale=1.35, perspective=0.15)
+    views = Views(rotation=40, scale=1.35, tilt=1.0, perspective=0.15)
     sums, counts = respond(picture).astype(np.float32), np.ones((height, width), np.float32)
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     there = np.array([[1, 0, middle[0]], [0, 1, middle[1]], [0, 0, 1]])
@@ -135,7 +136,7 @@ class PointSupply:
 
     def about(self) -> Any:
         plan = self.learner
-        kind = [plan.side, plan.shapes, plan.collages, plan.relabel, vars(plan.views_)]
+        kind = [plan.side, plan.shapes, plan.collages, plan.relabel, vars(plan.views_), str(plan.start)]
         return [kind, [[*p.shape, float(p.mean())] for p in self.plain]]
 
     def epoch(
@@ -250,6 +251,8 @@ class PointLearner(Scheduled):
     shapes, collages : shares of the pairs of a batch that are drawn; the rest are of pictures
     relabel : progress at which the network labels the pictures itself, at the next epoch's start
     views : how far the two views of a pair may differ, None = ``Views()``
+    start : file of :func:`~hybridkp.deep.points.network.export_points` whose weights the training goes on
+        from, its normalisations folded; None = from nothing
     schedule : :class:`~hybridkp.deep.Schedule`, its rows are pairs; on the CPU
     random_state : fixes weights, labels, views and order
 
@@ -277,6 +280,7 @@ class PointLearner(Scheduled):
     collages: float = 0.2
     relabel: tuple[float, ...] = (0.3, 0.6)
     views: Views | None = None
+    start: Any = None
     schedule: Schedule | None = None
     random_state: Any = 0
 
@@ -295,6 +299,8 @@ class PointLearner(Scheduled):
         supply = PointSupply(pictures, self, seed)
         with seeded(seed, device):
             task = _Task()
+        if self.start is not None:
+            task.net = load_points(self.start)
         seen: list[dict[str, float]] = []
 
         def loss(module: Any, step: Step) -> Tensor:

@@ -108,7 +108,7 @@ def match_loss(
     loss = torch.zeros(())
     for ours, theirs, dim in ((rows, partner, 2), (partner, rows, 1)):
         mass = within.sum(dim)
-        for shift in (1, 2) if b > 4 else ():
+        for shift in (1, 2, 3) if b > 4 else ():
             far = ours @ theirs.roll(shift, 0).transpose(1, 2)
             mass = mass + (torch.exp((far - 1) * sharpness) * use.roll(shift, 0)[:, None]).sum(2)
         entropy = torch.log(mass.clamp_min(1e-30)) - (truth - 1) * sharpness
@@ -122,7 +122,7 @@ def match_loss(
 class PointLoss(nn.Module):
     """All terms together; the sharpness of the softmax is learned with the network."""
 
-    def __init__(self, n_points: int = 100, n_random: int = 50) -> None:
+    def __init__(self, n_points: int = 150, n_random: int = 100) -> None:
         super().__init__()
         self.n_points, self.n_random = n_points, n_random
         self.log_sharpness = nn.Parameter(torch.tensor(3.0))

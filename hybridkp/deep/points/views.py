@@ -24,14 +24,15 @@ Generator = np.random.Generator
 class Views:
     """How far the two views of a pair may differ; angles in degrees, uniform up to the value."""
 
-    rotation: float = 40.0
-    scale: float = 1.65  #: largest ratio of scales, and its inverse
-    perspective: float = 0.3  #: largest move of a corner, in units of the side
+    rotation: float = 45.0
+    scale: float = 2.5  #: largest ratio of scales, and its inverse
+    tilt: float = 3.0  #: largest ratio of the scales along and across some direction
+    perspective: float = 0.4  #: largest move of a corner, in units of the side
     contrast: float = 0.6  #: log of the factor
     brightness: float = 35.0
     gamma: float = 0.7  #: log of the exponent
     noise: float = 10.0  #: standard deviation, grey values
-    blur: float = 1.8  #: sigma, px
+    blur: float = 2.5  #: sigma, px
     shade: float = 0.35  #: probability of a light gradient or shadow
 
 
@@ -189,8 +190,17 @@ def random_view(rng: Generator, side: int, views: Views, strength: float) -> Arr
     matrix = cv2.getPerspectiveTransform(square, square + move).astype(np.float64)
     angle = math.radians(rng.uniform(-1, 1) * views.rotation * strength)
     scale = math.exp(rng.uniform(-1, 1) * math.log(views.scale) * strength)
-    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ matrix
+    across, longer = 0.0, 1.0
+    if views.tilt > 1:
+        across = rng.uniform(0, math.pi)
+        longer = math.exp(rng.uniform(0, 0.5) * math.log(views.tilt) * strength)
+    stretch = np.diag([scale * longer, scale / longer, 1.0])
+    return _turn(angle - across) @ stretch @ _turn(across) @ matrix
+
+
+def _turn(angle: float) -> Array:
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
 
 
 def render_view(source: Array, view_to_source: Array, side: int) -> tuple[Array, Array]:
@@ -258,7 +268,7 @@ def make_pair(source: Source, rng: Generator, side: int, views: Views) -> tuple:
     to_centre = np.array([[1, 0, -middle], [0, 1, -middle], [0, 0, 1]])
     centre = _centres(source.picture, side * 0.55, rng)
     found = []
-    strengths = (0.25, rng.uniform(0.1, 1.0))  # easy pairs among the hard: both occur, both are judged
+    strengths = (0.2, 0.05 + 0.95 * rng.random() ** 1.5)  # easy pairs among the hard: both occur, both count
     for strength in strengths[:: int(rng.choice([-1, 1]))]:
         shift = centre + rng.uniform(-0.08, 0.08, 2) * side
         place = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]])
