@@ -13,7 +13,7 @@ import torch
 
 from hybridkp.deep import PointLearner
 from hybridkp.deep.points.export import load_points
-from hybridkp.deep.points.learning import adapt, corner_response, validate
+from hybridkp.deep.points.learning import adapt, corner_response, even, validate
 from hybridkp.deep.points.losses import PointLoss, label_maps, match_loss, soft_points
 from hybridkp.deep.points.network import PointModule, export_points, folded, unit_spread
 from hybridkp.deep.points.views import PairBatch, Source, Views, collage, make_batch, shapes, transform
@@ -108,6 +108,17 @@ def test_adaptation_finds_the_crossings_of_a_chessboard() -> None:
     off = found[far.argmin(1)] - grid
     assert (far.min(1) < 1).mean() > 0.9
     assert np.abs(off.mean(0)).max() < 0.2  # half a pixel off would show
+
+
+def test_the_networks_own_labels_prefer_no_side() -> None:
+    def drifted(picture: np.ndarray) -> np.ndarray:
+        return np.roll(corner_response(picture), (1, 2), (0, 1))
+
+    picture = board()[:-40]
+    np.testing.assert_allclose(even(corner_response)(picture), corner_response(picture), atol=1e-5)
+    seen = even(drifted)(picture)
+    for axis in (0, 1):
+        np.testing.assert_allclose(even(drifted)(np.flip(picture, axis)), np.flip(seen, axis), atol=1e-6)
 
 
 def test_label_maps_are_bumps_around_the_points() -> None:
