@@ -66,7 +66,7 @@ def net_response(net: nn.Module) -> Respond:
 def even(respond: Respond) -> Respond:
     """The mean response to the picture and its mirror images: what errs to one side errs to the other too.
 
-    A network that learned from its own labels without it drifted by a fifth of a px over some hours.
+    Without it a network that learned from its own labels for two hours had drifted by 0.12 px.
     """
 
     def mean(picture: Array) -> Array:
