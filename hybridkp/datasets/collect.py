@@ -134,8 +134,7 @@ class Collected:
         kinds = [self.category | {"id": n, "name": name} for n, name in self.kinds.items()]
         document = {"images": self.images, "annotations": self.annotations, "categories": kinds}
         loads = [self.loads[image["id"]] for image in self.images]
-        find = lambda *_: (loads, told)  # noqa: E731
-        return dataset_of(document, self.path, find, self.name, category, self.repairs)
+        return dataset_of(document, self.path, lambda *_: (loads, told), self.name, category, self.repairs)
 
     def _leave_out_absent(self) -> None:
         paths = {i["id"]: path_of(self.loads[i["id"]]) for i in self.images}

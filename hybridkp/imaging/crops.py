@@ -6,7 +6,7 @@ Pictures (h, w[, 3]) uint8 and boxes (4,) come in, crops (H, W, 3) and points (K
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -44,6 +44,20 @@ def move_modality(name: str, value: Any, matrix: ArrayLike, size_hw: tuple[int, 
         moved = apply_affine(matrix, corners).reshape(-1, 4).tolist()
         return tuple((*box, word[4]) for box, word in zip(moved, value, strict=True))
     return value
+
+
+def move_batch(images: Any, maps: Sequence[ArrayLike]) -> Any:
+    """Crops (B, H, W[, 3]), or a Batch with every modality that moves with them, each through its own map.
+
+    They keep their size; what comes from beyond an edge is the border, repeated.
+    """
+    size_hw = (int(images.shape[1]), int(images.shape[2]))
+
+    def change(name: str, rows: Any) -> Any:
+        moved = [move_modality(name, row, m, size_hw) for row, m in zip(rows, maps, strict=True)]
+        return stack_rows(name, moved)
+
+    return images.map_pictures(change) if isinstance(images, Batch) else change("image", images)
 
 
 def to_picture(matrix: ArrayLike, xy: ArrayLike) -> Array:

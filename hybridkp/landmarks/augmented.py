@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ..imaging.crops import move_modality
+from ..imaging.crops import move_batch
 from ..imaging.geometry import about_middle, apply_affine, box_about, compose, crop_matrix, middle_of
 from ..imaging.images import check_batch
 from ..memory import fitted
@@ -34,7 +34,6 @@ from ..structures import (
     Stage,
     check_xy,
     predict_all,
-    stack_rows,
     stages_of,
     supports,
 )
@@ -132,13 +131,8 @@ class Augmented(DetectorMixin, BaseEstimator):
             compose(about_middle(size_hw, angle), crop_matrix(box_about(at, *(side * size)), size_hw, 1.0))
             for angle, size, at in zip(angles, sizes, middles, strict=True)
         ]
-
-        def change(name: str, rows: Any) -> Any:
-            moved = [move_modality(name, row, m, size_hw) for row, m in zip(rows, maps, strict=True)]
-            return stack_rows(name, moved)
-
-        seen = images.map_pictures(change) if isinstance(images, Batch) else change("image", images)
-        return seen, np.stack([apply_affine(m, points) for m, points in zip(maps, xy, strict=True)])
+        points = np.stack([apply_affine(m, points) for m, points in zip(maps, xy, strict=True)])
+        return move_batch(images, maps), points
 
     # ----------------------------------------------------------------------------------------
     # prediction: the detector's own

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ..imaging.crops import move_modality
+from ..imaging.crops import move_batch
 from ..imaging.geometry import (
     about_middle,
     apply_affine,
@@ -30,13 +30,11 @@ from ..memory import fitted
 from ..memory.budget import affordable
 from ..structures import (
     Array,
-    Batch,
     DetectorMixin,
     InputError,
     Prediction,
     check_xy,
     predict_all,
-    stack_rows,
 )
 from .nodes.upright import APART, TurnRule, nearest_turn
 from .polar import correlation_filter, polar_row
@@ -244,10 +242,4 @@ def turns_against(mean: Array, truth: Array) -> Array:
 def turned_batch(images: Any, degrees: Array) -> Any:
     """Crops, of all modalities, turned by (B,) degrees, clockwise on screen."""
     size_hw = (int(images.shape[1]), int(images.shape[2]))
-    maps = [about_middle(size_hw, float(each)) for each in degrees]
-
-    def change(name: str, rows: Any) -> Any:
-        moved = [move_modality(name, row, m, size_hw) for row, m in zip(rows, maps, strict=True)]
-        return stack_rows(name, moved)
-
-    return images.map_pictures(change) if isinstance(images, Batch) else change("image", images)
+    return move_batch(images, [about_middle(size_hw, float(each)) for each in degrees])

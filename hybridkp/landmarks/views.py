@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.crops import move_modality
+from ..imaging.crops import move_batch
 from ..imaging.geometry import about_middle, compose, crop_matrix, points_box
-from ..structures import MARGIN, Array, Batch, stack_rows
+from ..structures import MARGIN, Array, Batch
 
 Box = Callable[[Array, float, np.random.Generator], Array]
 
@@ -43,17 +43,15 @@ def seen_otherwise(images: Any, xy: Array, kind: str, rng: np.random.Generator) 
     n = int(rng.integers(3, 7))
     orders = [rng.permutation(n * n) for _ in maps]
 
-    def change(name: str, rows: Any) -> Any:
-        if kind == SHUFFLED:
-            return rows if name == "words" else np.stack(list(map(_shuffled, rows, orders)))
-        moved = [move_modality(name, row, m, size_hw) for row, m in zip(rows, maps, strict=True)]
-        return stack_rows(name, moved)
+    def shuffle(name: str, rows: Any) -> Any:
+        return rows if name == "words" else np.stack(list(map(_shuffled, rows, orders)))
 
-    if not isinstance(images, Batch):
-        seen = change("image", images)
-        return _relit(seen, rng) if kind == PRESENT else seen
-    batch = images.map_pictures(change)
-    return batch.replace(image=_relit(batch["image"], rng)) if kind == PRESENT else batch
+    if kind == SHUFFLED:
+        return images.map_pictures(shuffle) if isinstance(images, Batch) else shuffle("image", images)
+    seen = move_batch(images, maps)
+    if kind != PRESENT:
+        return seen
+    return seen.replace(image=_relit(seen["image"], rng)) if isinstance(seen, Batch) else _relit(seen, rng)
 
 
 def _shuffled(crop: Array, order: Array) -> Array:
