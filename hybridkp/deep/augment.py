@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from ..structures import InputError
 from .batches import invert_maps, pixel_grid, sample, transform_points
 
 
@@ -42,9 +43,12 @@ class Augment:
     grey: float = 0.15
     turns: float = 0.0
 
-    def turned(self, degrees: float) -> Augment:
-        """The same for objects that stand up to ``degrees`` off their usual direction, 180 for any."""
-        return replace(self, turns=float(degrees))
+    def varied(self, times: float, degrees: float) -> Augment:
+        """Geometry varied ``times`` as much, and turned by up to ``degrees`` more, 180 for any direction."""
+        if not (math.isfinite(times) and times >= 0):
+            raise InputError(f"vary must be a number of at least 0, got {times}")
+        more = {name: times * getattr(self, name) for name in ("rotation", "scale", "shift", "stretch")}
+        return replace(self, **more, turns=float(degrees))
 
 
 _BGR_TO_GREY = (0.114, 0.587, 0.299)  # ITU-R BT.601, as in OpenCV

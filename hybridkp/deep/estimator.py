@@ -9,6 +9,7 @@ confidence into a probability.  No architecture and no loss lives here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -88,6 +89,14 @@ class NetEstimator(Scheduled):
         mirror = None if flip is None else torch.from_numpy(np.array(flip, np.int64))
         return Fit(images, points, rows, held_out, mirror, seed, device)
 
+    def held_out(self, n: int, groups: ArrayLike | None = None) -> Array:
+        """Which of ``n`` rows a fit keeps out of its training: it looks at them to stop and to calibrate."""
+        if not isinstance(self.random_state, Integral):
+            raise InputError("which rows a network kept out is known where random_state is a whole number")
+        seed, share = draw_seed(self.random_state), self._schedule.validation_fraction
+        taught, held_out = split_rows(n, groups, share, seed)
+        return held_out if len(taught) < n else taught[:0]
+
     def _fresh(self, fit: Fit) -> Any:
         with seeded(fit.seed, fit.device):
             return self._make(fit.points.shape[1])
@@ -116,7 +125,7 @@ class NetEstimator(Scheduled):
     @property
     def _varied(self) -> Augment:
         """How much the crops vary in training."""
-        return self.augmentation.turned(self._schedule.turns)
+        return self.augmentation.varied(self._schedule.vary, self._schedule.turns)
 
     @property
     def _device(self) -> torch.device:

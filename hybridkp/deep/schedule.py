@@ -39,6 +39,7 @@ class Schedule(BaseEstimator):
     patience: int = 12  #: epochs without a better validation before the training stops
     epoch_pictures: int = 1000  #: rows that an epoch shows at least
     turns: float = 0.0  #: degrees by which crops are also turned, evenly to both sides; 180 for any direction
+    vary: float = 1.0  #: how much crops are turned, sized, moved and stretched, times the usual
     clip_norm: float = 5.0  #: of the gradient, at most
     #: weight of the past, per step, in the mean of the weights that is validated and kept (Polyak &
     #: Juditsky 1992); 0 keeps the last weights themselves

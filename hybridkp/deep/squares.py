@@ -160,7 +160,7 @@ class SquareNet(Scheduled):
         )
         with seeded(seed, device):
             module = self._make()
-        amount = self.varied.turned(schedule.turns)
+        amount = self.varied.varied(schedule.vary, schedule.turns)
         supply = Rows(
             tuple(r[taught] for r in rows),
             partial(vary, amount=amount, flip=flip),

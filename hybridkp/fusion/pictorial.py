@@ -7,7 +7,7 @@ Shapes: crops (B, H, W[, 3]), points (B, K, 2), maps (B, K, h, w), K landmarks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from ..stats.calibration import FAR, NEAR, calibrate, logit
 from ..structures import (
     Array,
     DetectorMixin,
+    HoldsOut,
     InputError,
     Message,
     ScoreMaps,
@@ -66,7 +67,8 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
     powers : sequence of float
         Powers of the maps to choose from, on pictures that the detector did not see; more than 1
         believes the maps more and the tree less.
-    cv : folds for that choice
+    cv : folds for that choice, each with a detector of its own; 0 chooses on the groups that the detector
+        itself kept out of its training (:class:`~hybridkp.structures.HoldsOut`), and fits nothing again
     guard : bool
         Leave the detector's predictions alone unless the tree is better by more than a standard error
         over groups, on the pictures held out.
@@ -102,7 +104,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         images = check_batch(images)
         truth = check_xy(xy, len(images))
         self.size_hw_ = images.shape[1:3]
-        settled = self._settle(images, truth, groups, flip)
+        settled = self._settle(images, truth, groups, flip, self.cv)
         self.power_, self.calibration_ = settled.power, settled.calibration
         self.detector_ = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
         self.parent_, self.kernel_ = self._count(truth, flip, self.size_hw_)
@@ -118,14 +120,16 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         """
         self._check_parameters()
         images = check_batch(images)
-        settled = self._settle(images, check_xy(xy, len(images)), groups, flip)
+        settled = self._settle(images, check_xy(xy, len(images)), groups, flip, self.cv or 2)
         return settled.xy, settled.score
 
     def _check_parameters(self) -> None:
         if not supports(self.detector, ScoreMaps):
             raise InputError(f"{type(self.detector).__name__} gives no score maps: a tree needs them")
-        if self.stride < 1 or self.spread <= 0 or not 0 < self.doubt < 1 or self.cv < 2:
-            raise InputError("a tree needs stride >= 1, spread > 0, doubt between 0 and 1, cv >= 2")
+        if self.cv == 0 and not supports(self.detector, HoldsOut):
+            raise InputError(f"{type(self.detector).__name__} keeps no groups out: a tree needs cv >= 2 here")
+        if self.stride < 1 or self.spread <= 0 or not 0 < self.doubt < 1 or (self.cv != 0 and self.cv < 2):
+            raise InputError("a tree needs stride >= 1, spread > 0, doubt between 0 and 1, cv 0 or >= 2")
         if not len(self.powers) or min(self.powers) <= 0:
             raise InputError(f"powers must be positive numbers, got {self.powers}")
 
@@ -145,25 +149,22 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
             kernel[k] = _density(shapes[:, k] - shapes[:, parent[k]], (h, w), self.spread, self.doubt)
         return parent, kernel
 
-    def _settle(self, images: Array, truth: Array, groups: Any, flip: Any) -> _Settled:
+    def _settle(self, images: Array, truth: Array, groups: Any, flip: Any, cv: int) -> _Settled:
         """The power of the maps, by capped errors on pictures held out, and what comes of it there."""
         names, size_hw = np.arange(len(images)) if groups is None else np.asarray(groups), images.shape[1:3]
         found = np.full((len(self.powers), *truth.shape), np.nan)
         mass = np.zeros(found.shape[:3])
         own, score = np.full(truth.shape, np.nan), np.zeros(truth.shape[:2])
-        for train, test in group_folds(names, self.cv) if len(np.unique(names)) > 1 else ():
-            seen = truth[train]
-            if np.isnan(seen[:, :, 0]).all(axis=0).any():  # a landmark that this part lacks
-                continue
-            part = None if groups is None else names[train]
-            model = memory.fitted(self.detector, images[train], seen, groups=part, flip=flip)
+        judged = np.zeros(len(truth), bool)
+        for model, seen, test in self._unseen(images, truth, groups, flip, cv):
+            judged[test] = True
             tree = Tree.of(*self._count(seen, flip, size_hw))
             for rows, crops in memory.parts_of(images, test):
                 own[rows], score[rows] = model.predict_with_score(crops)
                 maps = model.score_maps(crops, stride=self.stride)
                 for i, power in enumerate(self.powers):
                     found[i, rows], mass[i, rows] = self._read(maps, tree, power)
-        side = max(size_hw)
+        side, truth = max(size_hw), np.where(judged[:, None, None], truth, np.nan)
         losses = np.array([group_loss(f, truth, names, side, FAR) for f in (*found, own)])
         if not losses.size:
             return _Settled(float("nan"), np.array([1.0, 0.0]), own, score)
@@ -177,6 +178,25 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         return _Settled(
             float(self.powers[best]), calibration, found[best], recalibrated(mass[best], calibration, True)
         )
+
+    def _unseen(
+        self, images: Array, truth: Array, groups: Any, flip: Any, cv: int
+    ) -> Iterator[tuple[Any, Array, Array]]:
+        """Fitted detectors, shapes (N, K, 2) to count a tree on, and rows that neither has seen."""
+        names = np.arange(len(images)) if groups is None else np.asarray(groups)
+        if not cv:
+            model = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
+            test = self.detector.held_out(len(images), groups)
+            yield model, np.delete(truth, test, axis=0), test
+        elif len(np.unique(names)) > 1:
+            for train, test in group_folds(names, cv):
+                seen, part = truth[train], None if groups is None else names[train]
+                if not np.isnan(seen[:, :, 0]).all(axis=0).any():  # else this part lacks a landmark
+                    yield (
+                        memory.fitted(self.detector, images[train], seen, groups=part, flip=flip),
+                        seen,
+                        test,
+                    )
 
     # ----------------------------------------------------------------------------------------
     # prediction

@@ -62,6 +62,7 @@ from .protocols import Detector as Detector
 from .protocols import FeatureMaps as FeatureMaps
 from .protocols import Finder as Finder
 from .protocols import Holds as Holds
+from .protocols import HoldsOut as HoldsOut
 from .protocols import InputGradients as InputGradients
 from .protocols import LearnedDescriptor as LearnedDescriptor
 from .protocols import LocalFeature as LocalFeature

@@ -206,6 +206,15 @@ class Mirrored(Protocol):
 
 
 @runtime_checkable
+class HoldsOut(Protocol):
+    """A detector that learns nothing from some groups: it stops and calibrates by them."""
+
+    def held_out(self, n: int, groups: ArrayLike | None = None) -> Array:
+        """Which of the ``n`` rows of a fit it kept out; none where there was one group only."""
+        ...
+
+
+@runtime_checkable
 class OutOfFold(Protocol):
     """A detector that works by folds inside and says what it predicts out of fold: no folds within folds."""
 
