@@ -73,6 +73,19 @@ def test_points_move_exactly_with_the_pictures():
     assert np.abs(centroid(moved) - points.numpy()).max() > 1
 
 
+def test_geometry_varies_as_many_times_as_asked():
+    moved = [
+        random_maps(500, (64, 64), Augment().varied(times, 0.0), torch.Generator().manual_seed(0))
+        for times in (0.0, 1.0, 2.0)
+    ]
+    assert torch.equal(moved[0], torch.eye(2, 3).expand(500, 2, 3))
+    angle = [torch.atan2(m[:, 1, 0] * m[:, 1, 1], m[:, 0, 0] * m[:, 1, 1]) for m in moved]
+    assert float(angle[2].std() / angle[1].std()) == pytest.approx(2, abs=0.1)
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="vary must be"):
+            Augment().varied(wrong, 0.0)
+
+
 def test_mirror_relabels_and_is_exact():
     pictures, xy = blobs(6, (40, 48), 2)
     tensor, points = torch.from_numpy(pictures)[:, None].float(), torch.from_numpy(xy)

@@ -175,6 +175,60 @@ def test_its_own_answers_out_of_fold_are_those_of_its_choice() -> None:
     np.testing.assert_array_equal(kept, TwoMinded(wrong=0.0).fit(images, xy).predict(images))
 
 
+def test_it_can_be_settled_on_what_the_detector_kept_out() -> None:
+    fits = []
+
+    class KeepsOut(TwoMinded):
+        """Whatever it kept out has two peaks; what it learned from it knows by heart."""
+
+        def fit(self, images: Any, xy: Any, *, groups: Any = None, flip: Any = None) -> Any:
+            fits.append(len(images))
+            self.known_ = np.asarray(images)[5:, 0, :4, 0]
+            return super().fit(images, xy)
+
+        def held_out(self, n: int, groups: Any = None) -> np.ndarray:
+            return np.arange(5)
+
+        def score_maps(self, images: Any, stride: int = 4) -> np.ndarray:
+            seen = (np.asarray(images)[:, 0, None, :4, 0] == self.known_).all(-1).any(-1)
+            by_heart = TwoMinded(wrong=0.0).fit(images, None).score_maps(images)
+            return np.where(seen[:, None, None, None], by_heart, super().score_maps(images))
+
+    images, xy = arms(60)
+    model = fusion.PictorialStructure(KeepsOut(), cv=0).fit(images, xy)
+    assert fits == [60] and not np.isnan(model.power_), "one fit, judged on five rows"
+    images, xy = arms(30, seed=1)
+    assert np.linalg.norm(model.predict(images) - xy, axis=-1).max() < 1.0
+    with pytest.raises(InputError, match="TwoMinded keeps no groups out"):
+        fusion.PictorialStructure(TwoMinded(), cv=0).fit(images, xy)
+
+
+@pytest.mark.usefixtures("one_torch_thread")
+def test_a_network_says_what_it_kept_out() -> None:
+    from hybridkp.deep import HeatmapNet
+
+    pytest.importorskip("torch")
+    p = checks.make_problem(24)
+    net = HeatmapNet(
+        input_px=32, schedule=HeatmapNet.default_schedule(max_epochs=1, epoch_pictures=4, batch_size=4)
+    )
+    asked: list[Any] = []
+
+    class Watched(HeatmapNet):
+        def _validate(self, net: Any, pictures: Any, target: Any, device: Any) -> float:
+            asked.append(target)
+            return super()._validate(net, pictures, target, device)
+
+    Watched(**net.get_params(deep=False)).fit(p.images, p.xy, groups=p.groups)
+    rows = fusion.MirrorAverage(net).held_out(len(p.images), p.groups)
+    scale = 32 / p.images.shape[1]
+    np.testing.assert_allclose((p.xy[rows] + 0.5) * scale - 0.5, asked[0].numpy(), atol=1e-4)
+    assert not set(np.asarray(p.groups)[rows]) & set(np.delete(p.groups, rows))
+    assert not len(net.held_out(5, np.zeros(5))), "one group: nothing is kept out"
+    with pytest.raises(InputError, match="whole number"):
+        net.set_params(random_state=None).held_out(5)
+
+
 def test_a_cascade_behind_it_starts_from_those(monkeypatch: pytest.MonkeyPatch) -> None:
     from hybridkp.landmarks import FastCascade
 

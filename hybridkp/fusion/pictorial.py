@@ -104,9 +104,9 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         images = check_batch(images)
         truth = check_xy(xy, len(images))
         self.size_hw_ = images.shape[1:3]
+        self.detector_ = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
         settled = self._settle(images, truth, groups, flip, self.cv)
         self.power_, self.calibration_ = settled.power, settled.calibration
-        self.detector_ = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
         self.parent_, self.kernel_ = self._count(truth, flip, self.size_hw_)
         return self
 
@@ -185,9 +185,8 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         """Fitted detectors, shapes (N, K, 2) to count a tree on, and rows that neither has seen."""
         names = np.arange(len(images)) if groups is None else np.asarray(groups)
         if not cv:
-            model = memory.fitted(self.detector, images, truth, groups=groups, flip=flip)
             test = self.detector.held_out(len(images), groups)
-            yield model, np.delete(truth, test, axis=0), test
+            yield self.detector_, np.delete(truth, test, axis=0), test
         elif len(np.unique(names)) > 1:
             for train, test in group_folds(names, cv):
                 seen, part = truth[train], None if groups is None else names[train]
