@@ -44,8 +44,7 @@ def staged_graph(detector: Any) -> tuple[bytes, list[str]]:
     out = {"stages": (g.stack([xy for xy, _ in found], 0), [len(found), k, 2]), "score": (found[-1][1], [k])}
     part = next((part for _, part in inside(detector) if supports(part, MapsNode)), None)
     if part is not None:
-        maps = part.maps_node(STRIDE)
-        (tensor,) = g.inline(maps["graph"], {"image": crop.planes(maps["channels"])}, ["maps"])
+        tensor = crop.maps(part.maps_node(STRIDE))
         out["maps"] = (tensor.reshape(k, h // STRIDE, w // STRIDE), [k, h // STRIDE, w // STRIDE])
     for name, (tensor, _) in out.items():
         g.name(tensor, name)

@@ -268,6 +268,15 @@ _STEPS = (
     ),
     Row(
         "step",
+        "looks",
+        ".fusion:Looks",
+        "score maps of the crop turned and sized a little, averaged",
+        holds="detector",
+        needs=(".structures:HoldsOut", "groups kept out of its training"),
+        changes=True,
+    ),
+    Row(
+        "step",
         "linear",
         ".fusion:LinearMap",
         "a linear map from another's points to these landmarks",

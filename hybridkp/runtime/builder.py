@@ -283,6 +283,13 @@ class Crop:
             self._grey = ((total + 16384.0) / 32768.0).floor()
         return self._grey
 
+    def maps(self, node: Mapping[str, Any]) -> Tensor:
+        """The ``maps`` of the node's ``graph``."""
+        if "looks" in node:
+            raise InputError("looks (fusion) have no ONNX form: export to a .hkr file instead")
+        image = {"image": self.planes(node["channels"])}
+        return self.graph.inline(node["graph"], image, ["maps"])[0]
+
     def planes(self, channels: int) -> Tensor:
         """(1, channels, H, W) for a network."""
         picture = self.bgr if channels == 3 else self.grey

@@ -16,15 +16,18 @@ from typing import Any
 import numpy as np
 
 from ..files.graphs import open_graph
+from ..imaging.geometry import warp
 from ..imaging.images import planes_of, to_grey
+from ..imaging.looks import mean_maps
 from ..structures import Array, InputError, Prediction, Tells, supports
-from .values import whole
+from .values import array, whole
 
 Node = dict[str, Any]
 Run = Callable[[Array], tuple[Array, Array]]  #: crop (H, W) or BGR (H, W, 3), uint8 -> (K, 2), (K,)
 Combine = Callable[[Array, Array], tuple[Array, Array]]  #: (M, 1, K, 2), (M, 1, K) -> (1, K, 2), (1, K)
 
 SCORELESS = "scoreless"  #: in a node whose scores nobody reads: it need not work them out
+MOST_LOOKS = 64  #: at a crop
 ROOMS = ("deep", "detection", "fusion", "landmarks")  #: whose folders ``nodes`` are looked into
 _PACKAGE = __name__.split(".")[0]
 
@@ -78,13 +81,27 @@ def on_grey(run: Run) -> Run:
 def on_planes(node: Node, engine: str, outputs: Sequence[str]) -> Callable[[Array], list[Array]]:
     """The node's ``graph`` as a function of a crop; ``channels`` says whether it sees grey (1) or BGR (3).
 
-    It takes ``image`` (1, channels, H, W) float32 in 0..255.
+    It takes ``image`` (1, channels, H, W) float32 in 0..255.  Where the node has ``looks`` (N, 2, 3), its one
+    output, maps at its ``stride``, is the mean over these looks at the crop.
     """
     ask, channels = open_graph(node["graph"], engine, ["image"], outputs), whole(node, "channels", 1, 3)
     if channels == 2:
         raise ValueError("a picture has 1 channel or 3")
 
-    return lambda picture: ask(planes(picture, channels))
+    def once(picture: Array) -> list[Array]:
+        return ask(planes(picture, channels))
+
+    if "looks" not in node:
+        return once
+    matrices, stride = array(node["looks"], -1, 2, 3), whole(node, "stride", 1, 64)
+    if not 1 <= len(matrices) <= MOST_LOOKS or not np.isfinite(matrices).all():
+        raise ValueError(f"{len(matrices)} looks at a crop")
+
+    def looked(picture: Array) -> list[Array]:
+        size_hw = picture.shape[:2]
+        return [mean_maps(lambda matrix: once(warp(picture, matrix, size_hw))[0], matrices, stride)]
+
+    return looked
 
 
 def planes(picture: Array, channels: int) -> Array:

@@ -153,7 +153,7 @@ def _maps(model: Any, node: dict[str, Any], size_hw: tuple[int, int]) -> Any:
     """One crop, (1, 3, H, W) to score maps (1, K + 1, h, w)."""
     g, inside, k = Graph(), model.maps_node(STRIDE), n_landmarks(node, size_hw)
     crop = Crop(Tensor(g, "image", np.float32).reshape(3, *size_hw), size_hw)
-    (found,) = g.inline(inside["graph"], {"image": crop.planes(inside["channels"])}, ["maps"])
+    found = crop.maps(inside)
     h, w = (side // STRIDE for side in size_hw)
     background = g.tensor(np.zeros((1, 1, h, w), np.float32))  # the last map, which OpenCV leaves out
     g.name(g.concat([found.reshape(1, k, h, w), background], 1), "maps")

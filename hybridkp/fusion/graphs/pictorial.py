@@ -13,7 +13,7 @@ from ..nodes.pictorial import LEAST, WINDOW, Tree, every_second, smoothing
 
 def emit(node: dict[str, Any], crop: Crop) -> Points:
     g, stride = crop.graph, float(node["stride"])
-    (maps,) = g.inline(node["graph"], {"image": crop.planes(node["channels"])}, ["maps"])
+    maps = crop.maps(node)
     k = len(node["kernel"])
     h, w = (n // 2 for n in node["kernel"].shape[1:])
     maps = maps.reshape(k, h, w).to(np.float64)

@@ -50,9 +50,7 @@ class _Further:
     """Further maps of the crop, such as a network's, which stages read too."""
 
     def __init__(self, node: dict[str, Any], crop: Crop) -> None:
-        image = {"image": crop.planes(node["channels"])}
-        (self.maps,) = crop.graph.inline(node["graph"], image, ["maps"])
-        self.node, self.size_hw = node, crop.size_hw
+        self.node, self.size_hw, self.maps = node, crop.size_hw, crop.maps(node)
 
     def row(self, z: Complex, k: int) -> Tensor:
         return read_maps(self.maps, self.node, self.size_hw, z, k)

@@ -1,0 +1,50 @@
+"""Looking at a crop again, turned and sized about its middle, and laying what was found back on it.
+
+Maps are (..., h, w): densities on the crop's grid at some stride.  For the estimator and the runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..structures import Array
+from .geometry import apply_affine, middle_of, resize_points
+
+
+def looks(turns: Sequence[float], sizes: Sequence[float], size_hw: tuple[int, int]) -> Array:
+    """(N, 2, 3) maps from a crop to each look: as it is, turned by so many degrees, and sized."""
+    angle = np.deg2rad([0.0, *turns, *[0.0] * len(sizes)])
+    size = np.array([1.0] * (1 + len(turns)) + list(sizes), float)
+    cos, sin = size * np.cos(angle), size * np.sin(angle)
+    linear = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)
+    middle = middle_of(size_hw)
+    return np.concatenate([linear, (middle - linear @ middle)[:, :, None]], 2)
+
+
+def laid_back(maps: Array, matrix: ArrayLike, stride: int) -> Array:
+    """Maps (..., h, w) of a look on the crop itself: read bilinearly, 0 beyond the edges of the look.
+
+    Densities, so that a look that shows things larger counts a px for more.
+    """
+    h, w = maps.shape[-2:]
+    grid = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1).reshape(-1, 2)
+    xy = resize_points(apply_affine(matrix, resize_points(grid, stride)), 1 / stride)
+    low = np.floor(xy).astype(int)
+    part, flat = (xy - low).T, maps.reshape(*maps.shape[:-2], h * w)
+    out = np.zeros(flat.shape)
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        x, y = low[:, 0] + dx, low[:, 1] + dy
+        weight = (part[0] if dx else 1 - part[0]) * (part[1] if dy else 1 - part[1])
+        weight *= (x >= 0) & (x < w) & (y >= 0) & (y < h)
+        out += flat[..., y.clip(0, h - 1) * w + x.clip(0, w - 1)] * weight
+    return (out * abs(np.linalg.det(np.asarray(matrix)[:, :2]))).reshape(maps.shape)
+
+
+def mean_maps(look: Callable[[Array], Array], matrices: Array, stride: int) -> Array:
+    """The mean of what ``look`` (a map of the crop -> score maps) gives, laid back; each of sum 1."""
+    total = np.sum([laid_back(look(matrix), matrix, stride) for matrix in matrices], axis=0)
+    mean: Array = total / np.maximum(total.sum(axis=(-2, -1), keepdims=True), 1e-12)
+    return mean
