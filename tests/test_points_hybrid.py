@@ -191,6 +191,14 @@ def test_least_squares_matching_finds_the_shift() -> None:
     found, ok = least_squares_matching(a, darker, xy, xy)
     assert ok.mean() > 0.8
     assert np.median(np.linalg.norm(found[ok] - (xy[ok] + shift), axis=1)) < 0.06
+    turn = cv2.getRotationMatrix2D((0, 0), 12, 1.15) + [[0, 0.1, 0], [0, 0, 20]]
+    ends = apply_homography(np.vstack([turn, [0, 0, 1]]), xy)
+    there = cv2.warpAffine(a, turn, SIZE_HW[::-1])
+    near = turn[:, :2] + [[0.05, 0], [-0.06, 0]]
+    seen = (ends > 20).all(axis=1) & (ends < np.array(SIZE_HW[::-1]) - 20).all(axis=1)
+    found, ok = least_squares_matching(a, there, xy[seen], ends[seen] + 0.4, affine=near, min_correlation=0.9)
+    assert ok.mean() > 0.6
+    assert np.median(np.linalg.norm(found[ok] - ends[seen][ok], axis=1)) < 0.06
     far, ok = least_squares_matching(a, darker, xy, xy + 0.5, max_shift_px=0.05)
     np.testing.assert_array_equal(far[~ok], (xy + np.float32(0.5))[~ok])
     blank = np.full(SIZE_HW, 50, np.uint8)

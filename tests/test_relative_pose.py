@@ -1,4 +1,4 @@
-"""Relative pose: exact cameras of drawn rooms, both text forms, the errors, and planes as a guide."""
+"""Relative pose: exact cameras of drawn rooms, both text forms, the errors, and the epipolar guide."""
 
 from __future__ import annotations
 
@@ -13,11 +13,21 @@ from hybridkp import recipes
 from hybridkp.datasets import load_pairs, make_depth_pairs
 from hybridkp.datasets.posed_pairs import quarter_turned
 from hybridkp.metrics import match_errors, pair_scores, pose_error, rotation_error, translation_error
-from hybridkp.points import estimate_pose
-from hybridkp.points.planes import find_planes
-from hybridkp.structures import Cameras, InputError, Keypoints, Matched, Pair
+from hybridkp.points import RefinedMatcher, estimate_pose
+from hybridkp.points.epipolar import find_guide
+from hybridkp.structures import Cameras, InputError, Keypoints, Matched, Pair, Parameters
 
 PAIR = make_depth_pairs(n_rooms=1).pairs[1]
+
+
+class SameMatcher(Parameters):
+    """Gives what it was given."""
+
+    def __init__(self, found: Matched):
+        self.found = found
+
+    def match(self, image_a: np.ndarray, image_b: np.ndarray) -> Matched:
+        return self.found
 
 
 def turned(degrees: float) -> np.ndarray:
@@ -58,24 +68,48 @@ def test_what_the_flow_says_is_what_the_pictures_show() -> None:
     assert shifted[0] > shifted[1] and shifted[0] > 0.97
 
 
-def test_planes_share_out_matches() -> None:
-    rng = np.random.default_rng(0)
-    a = rng.uniform(0, 300, (120, 2))
-    b = a + np.where(np.arange(120)[:, None] < 70, [12.0, 3.0], [-15.0, 8.0])
-    planes = find_planes(a, b)
-    assert [sorted(p.rows.tolist()) for p in planes] == [list(range(70)), list(range(70, 120))]
-    assert find_planes(np.zeros((0, 2)), np.zeros((0, 2))) == []
+def test_a_guide_knows_place_and_line_of_what_it_has_not_seen() -> None:
+    flow = PAIR.truth()
+    y, x = np.nonzero(np.isfinite(flow).all(-1))
+    a, b = np.column_stack([x, y])[::211].astype(float), flow[y, x][::211]
+    given, asked = slice(0, None, 2), slice(1, None, 2)
+    wrong = b[given] + np.random.default_rng(0).uniform(20, 60, b[given].shape)
+    guide = find_guide(np.concatenate([a[given], a[given]]), np.concatenate([b[given], wrong]))
+    assert guide is not None
+    n = len(a[given])
+    assert np.isin(np.arange(n), guide.rows).mean() > 0.99 and (guide.rows >= n).mean() < 0.1
+    i, j = guide.candidates(a[asked], b[asked], 12)
+    assert (i == j).sum() > 0.85 * len(a[asked]), "a point's own place is among its candidates"
+    assert len(i) < 0.1 * len(a[asked]) ** 2
+    lines = np.column_stack([a[asked], np.ones(len(a[asked]))]) @ PAIR.cameras.fundamental.T
+    across = lines[:, :2] / np.linalg.norm(lines[:, :2], axis=1, keepdims=True)
+    i, j = guide.candidates(a[asked], b[asked] + 4 * across, 12)
+    assert not (i == j).any(), "4 px beside its line"
+    assert find_guide(a[:0], b[:0]) is None and find_guide(a[:40], np.full((40, 2), 7.0)) is None
+    assert len(guide.candidates(a[:0], b, 12)[0]) == len(guide.candidates(a, b[:0], 12)[0]) == 0
 
 
-def test_planes_guide_the_second_stage_and_the_refinement() -> None:
-    method = "rootsift:net[guide=planes]:refine[guide=planes]"
+def test_epipolar_lines_guide_the_second_stage_and_the_refinement() -> None:
     a, b = PAIR.load_a(), PAIR.load_b()
-    found = recipes.make_matcher(method, 512).match(a, b)
-    one = recipes.make_matcher("rootsift:net", 512).match(a, b)
-    right = [(match_errors(m.xy_a, m.xy_b, PAIR.truth()) < 1).sum() for m in (found, one)]
-    assert right[0] > right[1]
+    first = recipes.make_matcher("rootsift", 512).match(a, b)
+    second = recipes.make_matcher("rootsift:net[guide=epipolar]", 512).match(a, b)
+    fine = recipes.make_matcher("rootsift:net[guide=epipolar]:refine[guide=epipolar]", 512).match(a, b)
+    away = [match_errors(m.xy_a, m.xy_b, PAIR.truth()) for m in (first, second, fine)]
+    right = [(e < 1).sum() for e in away]
+    assert right[1] > 1.5 * right[0] and right[2] > right[0]
+    assert np.nanmedian(away[2]) < 0.5 * np.nanmedian(away[0])
+    assert (away[2] > 3).mean() < 0.5 * (away[0] > 3).mean()
+    assert len(fine.keypoints_a) == len(second.keypoints_a) > len(first.keypoints_a)
+    blank = np.full_like(a, 90)
+    nothing = RefinedMatcher(SameMatcher(first), guide="epipolar").match(blank, blank)
+    assert len(nothing.xy_a) == len(first.xy_a), "no patch agrees: what was there stands"
+    assert len(recipes.make_matcher("rootsift:net[guide=epipolar]", 99).match(blank, blank).xy_a) == 0
+
+
+@pytest.mark.parametrize("wrong", ["lines", "epipola", "zzz"])
+def test_an_unknown_guide_is_named(wrong: str) -> None:
     with pytest.raises(InputError, match="guide"):
-        recipes.make_matcher("rootsift:net[guide=lines]")
+        recipes.make_matcher(f"rootsift:net[guide={wrong}]")
 
 
 def posed_folder(folder: Path) -> Cameras:

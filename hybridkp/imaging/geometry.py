@@ -305,7 +305,12 @@ def grid_offsets(size: int, spacing: float = 1.0) -> Array:
 
 
 def extract_patches(
-    image: Array, xy: ArrayLike, size: int, spacing: ArrayLike = 1.0, angle: ArrayLike = 0.0
+    image: Array,
+    xy: ArrayLike,
+    size: int,
+    spacing: ArrayLike = 1.0,
+    angle: ArrayLike = 0.0,
+    affine: ArrayLike | None = None,
 ) -> Array:
     """Square patches around points, bilinear, all in one ``cv2.remap``.
 
@@ -315,6 +320,7 @@ def extract_patches(
     xy : (N, 2); outside the picture its border pixel repeats
     spacing : px between neighbouring patch pixels, a number or (N,)
     angle : degrees clockwise on screen, a number or (N,): the patch's x axis points there
+    affine : (N, 2, 2) that take the patch's axes to the picture, instead of spacing and angle
 
     Returns
     -------
@@ -325,21 +331,24 @@ def extract_patches(
     if n == 0:
         return np.zeros((0, size, size, *image.shape[2:]), image.dtype)
     grid = grid_offsets(size).astype(np.float32)
-    step = np.broadcast_to(np.asarray(spacing, np.float32), n)[:, None, None]
-    theta = np.deg2rad(np.broadcast_to(np.asarray(angle, np.float32), n))[:, None, None]
-    cos, sin = step * np.cos(theta), step * np.sin(theta)
-    map_x = xy[:, 0, None, None] + cos * grid[..., 0] - sin * grid[..., 1]
-    map_y = xy[:, 1, None, None] + sin * grid[..., 0] + cos * grid[..., 1]
-    rows = max(1, 30000 // size)  # cv2.remap takes at most 32767 rows
+    if affine is None:
+        step, turn = (np.broadcast_to(np.asarray(v, np.float32), n) for v in (spacing, angle))
+        theta = np.deg2rad(turn)
+        cos, sin = step * np.cos(theta), step * np.sin(theta)
+        affine = np.stack([cos, -sin, sin, cos], axis=1)
+    axes = np.asarray(affine, np.float32).reshape(n, 2, 2, 1, 1)
+    x, y = grid[..., 0], grid[..., 1]
+    maps = [xy[:, k, None, None] + axes[:, k, 0] * x + axes[:, k, 1] * y for k in range(2)]
+    map_x, map_y = (m.reshape(-1, size) for m in maps)
     parts = [
         cv2.remap(
             image,
-            map_x[i : i + rows].reshape(-1, size),
-            map_y[i : i + rows].reshape(-1, size),
+            map_x[i : i + 30000],
+            map_y[i : i + 30000],
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        for i in range(0, n, rows)
+        for i in range(0, len(map_x), 30000)  # it takes at most 32767 rows
     ]
     return np.concatenate(parts).reshape(n, size, size, *image.shape[2:])
 

@@ -183,17 +183,23 @@ def guided_matches(
     """
     if not radius_px > 0:
         raise InputError(f"radius_px must be positive, got {radius_px}")
-    a, b = _vectors(features_a.rows, features_b.rows, norm)
-    real_a, real_b = a.any(axis=1), b.any(axis=1)
-    xy_b = features_b.keypoints.xy
-    if not np.isfinite(homography).all() or not real_a.any() or not real_b.any():
+    if not np.isfinite(homography).all():
         return _none()
     predicted = apply_homography(homography, features_a.keypoints.xy)
-    ask, able = np.flatnonzero(real_a & np.isfinite(predicted).all(axis=1)), np.flatnonzero(real_b)
-    i, j = candidate_pairs(predicted[ask], xy_b[able], radius_px)
+    ask = np.flatnonzero(np.isfinite(predicted).all(axis=1))
+    i, j = candidate_pairs(predicted[ask], features_b.keypoints.xy, radius_px)
+    return candidate_matches(features_a.rows, features_b.rows, ask[i], j, norm, ratio)
+
+
+def candidate_matches(
+    rows_a: Array, rows_b: Array, i: Array, j: Array, norm: str = "L2", ratio: float | None = None
+) -> Matches:
+    """:func:`guided_matches` among given candidates: pairs (P,), (P,) of rows of a and of b."""
+    a, b = _vectors(rows_a, rows_b, norm)
+    real = np.asarray(a.any(axis=1))[i] & np.asarray(b.any(axis=1))[j]
+    i, j = i[real], j[real]
     if len(i) == 0:
         return _none()
-    i, j = ask[i], able[j]
     return _mutual_candidates(i, j, _pair_distances(a, b, i, j, norm), ratio)
 
 

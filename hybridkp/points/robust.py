@@ -116,8 +116,7 @@ def estimate_fundamental(
     if mask.sum() < 8 or not np.linalg.norm(matrix) > 0:
         return _nothing(usable)
 
-    lines = np.column_stack([a, np.ones(len(a))]) @ matrix.T
-    lines = lines / np.maximum(np.linalg.norm(lines[:, :2], axis=1, keepdims=True), 1e-12)
+    lines = epipolar_lines(matrix, a)
     width, height = np.maximum(np.ptp(b, axis=0), 1e-9)
     share = 2 * threshold_px * float(np.hypot(width, height)) / float(width * height)
     inlier = mask.ravel().astype(bool)
@@ -127,6 +126,12 @@ def estimate_fundamental(
     if log_false_alarms(len(a), int(mask.sum()), 7, 3, chance) > np.log10(MAX_FALSE_ALARMS):
         return _nothing(usable, f"{mask.sum()} inliers of {len(a)} matches are no more than chance gives")
     return Estimate(matrix / np.linalg.norm(matrix), _spread(mask, usable))
+
+
+def epipolar_lines(fundamental: Array, xy_a: Array) -> Array:
+    """(N, 3) lines of b on which points (N, 2) of a lie; ``line . (x, y, 1)`` is a distance in px."""
+    lines = np.column_stack([xy_a, np.ones(len(xy_a))]) @ fundamental.T
+    return np.asarray(lines / np.maximum(np.linalg.norm(lines[:, :2], axis=1, keepdims=True), 1e-12))
 
 
 def refine_ecc(

@@ -1,7 +1,8 @@
 """Sub-pixel refinement of matched points on the pixels around them, all points at once.
 
-Two pictures that nearly agree (one warped onto the other) and matched points go in, the second
-picture's points come out, each moved to where the patches agree best.  Never here: learning, truth.
+Two pictures that nearly agree (one warped onto the other), or an affine map between them, and matched points
+go in, the second picture's points come out, each moved to where the patches agree best.  Never here:
+learning, truth.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..imaging.geometry import apply_homography, extract_patches
+from ..imaging.geometry import apply_homography, extract_patches, grid_offsets
 from ..imaging.images import as_uint8, to_grey
 from ..structures import Array, InputError, Parameters
 from ..structures.pairs import Matched, PairMatcher
 from . import local, robust
-from .planes import Plane, find_planes
+from .epipolar import find_guide
 from .two_stage import warp_onto
 from .watch import Clock
 
 _GAIN = 0.02  #: a move must raise the patches' correlation, or lower it by no more than this
 _STILL_PX = 0.03  # a point whose last step was shorter has arrived
+_BEND = 0.1  # largest change of the affine map in one step
+_ALIKE = 0.9  # least correlation of two patches that a guide along lines leaves
+_FINE_PX = 0.3  # ... and their largest distance from the epipolar line
+_FEW = 12  # with fewer matches left, those before the refinement stand
 _FLAT = 4.0  # grey values squared: the least mean squared gradient along the flatter direction
 
 
@@ -35,6 +40,8 @@ def least_squares_matching(
     size_px: int = 21,
     n_iterations: int = 5,
     max_shift_px: float = 2.0,
+    affine: ArrayLike | None = None,
+    min_correlation: float = -1.0,
 ) -> tuple[Array, Array]:
     """Points of picture b moved so that the patches around both agree (Gruen 1985).
 
@@ -45,6 +52,9 @@ def least_squares_matching(
     size_px : odd side of the patches, Gaussian-weighted (sigma = a quarter of it)
     n_iterations : Gauss-Newton steps
     max_shift_px : a point that would move farther stays where it was
+    affine : (2, 2), about how picture a's axes lie in b; each patch's own affine map is then found too, which
+        needs more texture.  None: the pictures agree but for shifts
+    min_correlation : a point whose patches agree less in the end stays where it was
 
     Returns
     -------
@@ -54,7 +64,7 @@ def least_squares_matching(
 
     Notes
     -----
-    A translation, a gain and an offset per patch; the paper's affine part is the warp's business.
+    A translation, a gain and an offset per patch; the paper's affine part where ``affine`` is given.
     Inverse compositional (Baker & Matthews 2004): gradients are those of a's patches, once.
 
     References
@@ -75,27 +85,37 @@ def least_squares_matching(
     along_y = outer[:, 2:, 1:-1] - outer[:, :-2, 1:-1]
     gradient = np.stack([along_x, along_y], axis=1).reshape(len(start), 2, -1) * np.float32(0.5)
     target, length = _unit(outer[:, 1:-1, 1:-1].reshape(len(start), -1), weight)
+    axes = np.tile(np.eye(2) if affine is None else np.asarray(affine, float), (len(start), 1, 1))
+    if affine is not None:
+        by_place = gradient[:, :, None] * grid_offsets(size_px).reshape(-1, 2).T.astype(np.float32)
+        gradient = np.concatenate([gradient, by_place.reshape(len(start), 4, -1)], axis=1)
     weighted = gradient * weight
     normal = np.einsum("nip,njp->nij", weighted, gradient).astype(float)
-    able = np.linalg.eigvalsh(normal)[:, 0] > _FLAT
-    normal[~able] = np.eye(2)
+    able = np.linalg.eigvalsh(normal[:, :2, :2])[:, 0] > _FLAT
+    able &= np.linalg.cond(normal) < 1e9
+    normal[~able] = np.eye(normal.shape[1])
     solve = np.linalg.inv(normal)
     xy = start.astype(float)
     before = np.zeros(len(start), np.float32)
     active = np.flatnonzero(able)  # those that still move
     for turn in range(n_iterations if len(active) else 0):
-        patch, _ = _unit(extract_patches(fine_b, xy[active], size_px).reshape(len(active), -1), weight)
+        patch = _patches(fine_b, xy[active], size_px, axes[active], weight)
         if turn == 0:
             before[active] = np.einsum("np,np,p->n", patch, target[active], weight)
         error = (patch - target[active]) * length[active, None]
         step = np.einsum("nij,nj->ni", solve[active], np.einsum("nip,np->ni", weighted[active], error))
-        xy[active] -= np.clip(step, -1, 1)
+        if affine is not None:
+            bend = np.clip(step[:, 2:].reshape(-1, 2, 2), -_BEND, _BEND)
+            axes[active] = axes[active] @ np.linalg.inv(np.eye(2) + bend)
+        step = step[:, :2]
+        xy[active] -= np.einsum("nij,nj->ni", axes[active], np.clip(step, -1, 1))
         active = active[np.abs(step).max(axis=1) > _STILL_PX]
         if len(active) == 0:
             break
-    patch, _ = _unit(extract_patches(fine_b, xy, size_px).reshape(len(start), -1), weight)
+    patch = _patches(fine_b, xy, size_px, axes, weight)
     agreement = np.einsum("np,np,p->n", patch, target, weight)
-    moved = able & (np.linalg.norm(xy - start, axis=1) <= max_shift_px) & (agreement >= before - _GAIN)
+    moved = able & (np.linalg.norm(xy - start, axis=1) <= max_shift_px)
+    moved &= agreement >= np.maximum(before - _GAIN, min_correlation)
     return np.where(moved[:, None], xy, start).astype(np.float32), moved
 
 
@@ -104,6 +124,11 @@ def _window(size_px: int) -> Array:
     line = cv2.getGaussianKernel(size_px, size_px / 4, cv2.CV_32F)
     window: Array = (line @ line.T).ravel()
     return window
+
+
+def _patches(image: Array, xy: Array, size_px: int, axes: Array, weight: Array) -> Array:
+    patch = extract_patches(image, xy, size_px, affine=axes)
+    return _unit(patch.reshape(len(xy), -1), weight)[0]
 
 
 def _unit(patch: Array, weight: Array) -> tuple[Array, Array]:
@@ -124,14 +149,16 @@ class RefinedMatcher(Parameters):
     radius_px : float
         Matches farther from the homography than this stay as they are.
     size_px, n_iterations, max_shift_px : as for :func:`least_squares_matching`
-    guide : "homography" or "planes"
-        What picture a is warped by: the first matcher's homography, or each of the planes that its matches
-        fall into (:func:`.planes.find_planes`), for the matches of that plane.
+    guide : "homography" or "epipolar"
+        What patches are compared through: the first matcher's homography, or an affine map of each
+        patch's own, for scenes that are no plane.  Then only matches are left whose patches agree (a
+        correlation of 0.9) and that lie within 0.3 px of their epipolar lines.
     threshold_px, ranked, random_state : as for :class:`.matchers.FeatureMatcher`
 
     Notes
     -----
-    Where the first matcher finds no homography its result stands.  The stage is called "refine".
+    Where the first matcher finds no homography (no fundamental matrix) its result stands.  The stage is
+    called "refine".
     """
 
     first: PairMatcher
@@ -139,7 +166,7 @@ class RefinedMatcher(Parameters):
     size_px: int = 21
     n_iterations: int = 5
     max_shift_px: float = 2.0
-    guide: Literal["homography", "planes"] = "homography"
+    guide: Literal["homography", "epipolar"] = "homography"
     threshold_px: float = 3.0
     ranked: bool = True
     random_state: int = 0
@@ -154,30 +181,45 @@ class RefinedMatcher(Parameters):
         return replace(result, seconds={**found.seconds, **clock.seconds})
 
     def _refined(self, a: Array, b: Array, found: Matched) -> Matched:
-        guides = self._guides(found)
-        if not guides:
+        if self.guide == "epipolar":
+            return self._along_lines(a, b, found)
+        if self.guide != "homography":
+            raise InputError(f'RefinedMatcher: guide must be "homography" or "epipolar", got {self.guide!r}')
+        if not np.isfinite(found.homography).all():
             return found
+        predicted = apply_homography(found.homography, found.xy_a)
+        near = np.flatnonzero(np.linalg.norm(predicted - found.xy_b, axis=1) <= self.radius_px)
+        warped = warp_onto(a, found.homography, (b.shape[0], b.shape[1]))
         xy_b = found.xy_b.copy()
-        for homography, near in guides:
-            predicted = apply_homography(homography, found.xy_a[near])
-            warped = warp_onto(a, homography, (b.shape[0], b.shape[1]))
-            xy_b[near], _ = least_squares_matching(
-                warped, b, predicted, xy_b[near], self.size_px, self.n_iterations, self.max_shift_px
-            )
-        estimate = robust.estimate_homography(
-            found.xy_a, xy_b, self.threshold_px, self.random_state, self.ranked
+        xy_b[near], _ = least_squares_matching(
+            warped, b, predicted[near], xy_b[near], self.size_px, self.n_iterations, self.max_shift_px
         )
+        estimate = self._estimate(found.xy_a, xy_b)
         if not np.isfinite(estimate.matrix).all():
-            return found if self.guide == "homography" else replace(found, xy_b=xy_b)
+            return found
         return replace(found, xy_b=xy_b, homography=estimate.matrix, inlier=estimate.inlier)
 
-    def _guides(self, found: Matched) -> list[Plane]:
-        """The homographies to warp by, each with the rows of the matches near it."""
-        if self.guide == "planes":
-            return find_planes(found.xy_a, found.xy_b, self.radius_px, random_state=self.random_state)
-        if self.guide != "homography":
-            raise InputError(f'RefinedMatcher: guide must be "homography" or "planes", got {self.guide!r}')
-        if not np.isfinite(found.homography).all():
-            return []
-        away = np.linalg.norm(apply_homography(found.homography, found.xy_a) - found.xy_b, axis=1)
-        return [Plane(found.homography, np.flatnonzero(away <= self.radius_px))]
+    def _along_lines(self, a: Array, b: Array, found: Matched) -> Matched:
+        guide = find_guide(found.xy_a, found.xy_b, self.random_state)
+        if guide is None:
+            return found
+        settings = self.size_px, self.n_iterations, self.max_shift_px, guide.affine[:2, :2], _ALIKE
+        xy_b, moved = least_squares_matching(a, b, guide.xy_a, guide.xy_b, *settings)
+        rows, xy_b = guide.rows[moved], xy_b[moved]
+        fine = robust.estimate_fundamental(found.xy_a[rows], xy_b, _FINE_PX, self.random_state).inlier
+        if fine.sum() < _FEW:
+            return found
+        xy_a, xy_b, score = found.xy_a[rows[fine]], xy_b[fine], found.score[rows[fine]]
+        estimate = self._estimate(xy_a, xy_b)
+        return replace(
+            found,
+            xy_a=xy_a,
+            xy_b=xy_b,
+            score=score,
+            homography=estimate.matrix,
+            inlier=estimate.inlier,
+            reason=estimate.reason,
+        )
+
+    def _estimate(self, xy_a: Array, xy_b: Array) -> robust.Estimate:
+        return robust.estimate_homography(xy_a, xy_b, self.threshold_px, self.random_state, self.ranked)

@@ -16,9 +16,9 @@ from ..imaging.geometry import apply_homography
 from ..structures import Array, InputError, Keypoints, Parameters
 from ..structures.pairs import Features, LocalFeature, Matched, PairMatcher
 from . import local, robust
+from .epipolar import find_guide
 from .matchers import find, union
-from .matching import guided_matches, mutual_nearest
-from .planes import find_planes
+from .matching import candidate_matches, guided_matches, mutual_nearest
 from .robust import Estimate
 from .support import without_twins
 from .watch import Clock
@@ -44,10 +44,11 @@ class TwoStageMatcher(Parameters):
         The radius of each further round, relative to that of the round before.
     pool : "second" or "union"
         What the last estimate is made from: the second feature's matches, or the first's too.
-    guide : "homography" or "planes"
-        What picture a is warped by: the first stage's homography, or each of the planes that its matches
-        fall into (:func:`.planes.find_planes`).  With planes the matches of all of them are pooled, and the
-        first stage's too where no plane's says the same, so that nothing it found is lost.
+    guide : "homography" or "epipolar"
+        Where matches are looked for: near the place that the first stage's homography says; or, in scenes
+        that are no plane, near epipolar lines, ``radius_px`` around where the nearest match of the first
+        stage leads, with picture a warped by an affine map.  Then the first stage's matches that obey the
+        epipolar geometry are kept, and ``rounds``, ``shrink`` and ``pool`` have no say.
     min_inliers : int
         A second stage with fewer inliers is not believed.
     threshold_px, ranked, random_state : as for :class:`.matchers.FeatureMatcher`; nearly all guided
@@ -68,7 +69,7 @@ class TwoStageMatcher(Parameters):
     rounds: int = 1
     shrink: float = 0.25
     pool: str = "second"
-    guide: Literal["homography", "planes"] = "homography"
+    guide: Literal["homography", "epipolar"] = "homography"
     min_inliers: int = 12
     threshold_px: float = 3.0
     ranked: bool = False
@@ -78,8 +79,8 @@ class TwoStageMatcher(Parameters):
         """As :meth:`.matchers.FeatureMatcher.match`."""
         if self.pool not in ("second", "union"):
             raise InputError(f'TwoStageMatcher: pool must be "second" or "union", got {self.pool!r}')
-        if self.guide not in ("homography", "planes"):
-            raise InputError(f'TwoStageMatcher: guide must be "homography" or "planes", got {self.guide!r}')
+        if self.guide not in ("homography", "epipolar"):
+            raise InputError(f'TwoStageMatcher: guide must be "homography" or "epipolar", got {self.guide!r}')
         if self.rounds < 1 or self.radius_px <= 0:
             raise InputError("TwoStageMatcher: rounds must be at least 1 and radius_px positive")
         a, b = local.picture(image_a), local.picture(image_b)
@@ -91,8 +92,8 @@ class TwoStageMatcher(Parameters):
 
     def _second_stage(self, a: Array, b: Array, coarse: Matched) -> Matched:
         features_b = find(self.second, b)
-        if self.guide == "planes":
-            return self._by_planes(a, features_b, coarse)
+        if self.guide == "epipolar":
+            return self._along_lines(a, features_b, coarse)
         if not np.isfinite(coarse.homography).all():
             return self._unguided(a, features_b)
         result, homography = coarse, coarse.homography
@@ -115,41 +116,44 @@ class TwoStageMatcher(Parameters):
             return None
         return _matched(keypoints_a, features_b.keypoints, xy_a, xy_b, score, estimate)
 
-    def _by_planes(self, a: Array, features_b: Features, coarse: Matched) -> Matched:
-        """Each plane's warp and its matches, those that agree on a plane; then the first stage's others."""
-        points, columns = [], []
-        for plane in find_planes(coarse.xy_a, coarse.xy_b, self.threshold_px, random_state=self.random_state):
-            keypoints_a, *matches = self._aligned(a, features_b, plane.homography, self.radius_px)
-            inlier = self._estimate(*matches[:2]).inlier
-            if inlier.sum() >= self.min_inliers:
-                points.append(keypoints_a)
-                columns.append([column[inlier] for column in matches])
-        if not columns:
+    def _along_lines(self, a: Array, features_b: Features, coarse: Matched) -> Matched:
+        """Matches near the epipolar lines; first those of the first stage that gave the lines."""
+        guide = find_guide(coarse.xy_a, coarse.xy_b, self.random_state)
+        if guide is None:
             return coarse
-        columns.append([coarse.xy_a, coarse.xy_b, coarse.score])
-        side = np.repeat(np.arange(len(columns)), [len(c[2]) for c in columns])
-        xy_a, xy_b, score = (np.concatenate(column) for column in zip(*columns, strict=True))
-        keep = np.flatnonzero(without_twins(xy_a, xy_b, side))
+        keypoints_a, rows_a = self._warped(a, guide.affine, features_b.size_hw)
+        keypoints_b = features_b.keypoints
+        i, j = guide.candidates(keypoints_a.xy, keypoints_b.xy, self.radius_px)
+        matches = candidate_matches(rows_a, features_b.rows, i, j, self.second.norm)
+        xy_a = np.concatenate([guide.xy_a, keypoints_a.xy[matches.index_a]])
+        xy_b = np.concatenate([guide.xy_b, keypoints_b.xy[matches.index_b]])
+        score = np.concatenate([coarse.score[guide.rows], matches.score])
+        keep = without_twins(xy_a, xy_b, np.arange(len(score)) >= len(guide.rows))
         xy_a, xy_b, score = xy_a[keep], xy_b[keep], score[keep]
-        estimate = self._estimate(xy_a, xy_b)
-        return _matched(local.join(points), features_b.keypoints, xy_a, xy_b, score, estimate)
+        points = [
+            local.join(pair)
+            for pair in ([coarse.keypoints_a, keypoints_a], [coarse.keypoints_b, keypoints_b])
+        ]
+        return _matched(points[0], points[1], xy_a, xy_b, score, self._estimate(xy_a, xy_b))
 
     def _aligned(
         self, a: Array, features_b: Features, homography: Array, radius_px: float
     ) -> tuple[Keypoints, Array, Array, Array]:
-        """The second feature's points of picture a, warped and mapped back, and its guided matches."""
-        warped = warp_onto(a, homography, features_b.size_hw)
-        features_a = find(self.second, warped)
-        back = apply_homography(np.linalg.inv(homography), features_a.keypoints.xy)
-        seen = np.flatnonzero(_inside(back, (a.shape[0], a.shape[1]), _EDGE_PX))
-        points = features_a.keypoints[seen]
-        features_a = Features(points, features_a.rows[seen], features_a.size_hw)
-        matches = guided_matches(features_a, features_b, np.eye(3), radius_px, self.second.norm)
-        keypoints_a = Keypoints(
-            back[seen], points.score, points.size, points.angle, points.octave, points.label
-        )
+        """The second feature's points of picture a, and its matches near where the homography says."""
+        keypoints_a, rows_a = self._warped(a, homography, features_b.size_hw)
+        features_a = Features(keypoints_a, rows_a, (a.shape[0], a.shape[1]))
+        matches = guided_matches(features_a, features_b, homography, radius_px, self.second.norm)
         xy_a = keypoints_a.xy[matches.index_a]
         return keypoints_a, xy_a, features_b.keypoints.xy[matches.index_b], matches.score
+
+    def _warped(self, a: Array, homography: Array, size_hw: tuple[int, int]) -> tuple[Keypoints, Array]:
+        """The second feature's points in picture a warped, mapped back to it, and their rows."""
+        points, rows = self.second.detect_and_describe(warp_onto(a, homography, size_hw))
+        back = apply_homography(np.linalg.inv(homography), points.xy)
+        seen = np.flatnonzero(_inside(back, (a.shape[0], a.shape[1]), _EDGE_PX))
+        points = points[seen]
+        columns = points.score, points.size, points.angle, points.octave, points.label
+        return Keypoints(back[seen], *columns), rows[seen]
 
     def _unguided(self, a: Array, features_b: Features) -> Matched:
         features_a = find(self.second, a)

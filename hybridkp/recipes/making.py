@@ -156,8 +156,8 @@ def fit_kind(annotation: str, value: Any) -> tuple[Any, str]:
             known = literal_eval(f"({kind[8:-1]},)")
             if value in known:
                 return value, ""
-            near = difflib.get_close_matches(str(value), known, n=1)
-            words.append(" or ".join(known) + f": did you mean '{near[0]}'?" * bool(near))
+            near = "".join(difflib.get_close_matches(str(value), known, n=1))
+            words.append(" or ".join(known) + f": did you mean '{near}'?" * bool(near))
         if kind == "Any" or (_plain_kind(value) in _accepted(kind)):
             return float(value) if kind == "float" else value, ""
         if re.match(r"(tuple|list|Sequence)\[", kind) and kind.count("tuple") < 2:
