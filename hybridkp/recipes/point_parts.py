@@ -156,6 +156,10 @@ _LISTED = (
     Listed("rootsift:net", "RootSIFT, warp, the net within 12 px"),
     Listed("rootsift:net[pool=union,rounds=2]", "RootSIFT, warp and the net, twice; both's matches"),
     Listed("rootsift:net[rounds=2]:refine", "RootSIFT, warp and the net twice, refined on pixels"),
+    Listed(
+        "rootsift:net[guide=epipolar]:refine[guide=epipolar]",
+        "for scenes that are no plane: RootSIFT, the net near epipolar lines, refined patch by patch",
+    ),
     Listed("orb+beblid[rule=ratio]:net", "ORB and BEBLID, warp, the net nearby"),
     Listed("orb+beblid[rule=ratio]:net[rounds=2]", "ORB and BEBLID, warp and the net, twice"),
     Listed("orb+beblid[rule=ratio]:net[rounds=2]:refine", "ORB and BEBLID, warp and the net twice, refined"),
