@@ -339,16 +339,10 @@ def extract_patches(
     axes = np.asarray(affine, np.float32).reshape(n, 2, 2, 1, 1)
     x, y = grid[..., 0], grid[..., 1]
     maps = [xy[:, k, None, None] + axes[:, k, 0] * x + axes[:, k, 1] * y for k in range(2)]
-    map_x, map_y = (m.reshape(-1, size) for m in maps)
+    cuts = list(range(30000, n * size, 30000))  # cv2.remap takes at most 32767 rows
     parts = [
-        cv2.remap(
-            image,
-            map_x[i : i + 30000],
-            map_y[i : i + 30000],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        for i in range(0, len(map_x), 30000)  # it takes at most 32767 rows
+        cv2.remap(image, px, py, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for px, py in zip(*(np.split(m.reshape(-1, size), cuts) for m in maps), strict=True)
     ]
     return np.concatenate(parts).reshape(n, size, size, *image.shape[2:])
 

@@ -158,7 +158,7 @@ _LISTED = (
     Listed("rootsift:net[rounds=2]:refine", "RootSIFT, warp and the net twice, refined on pixels"),
     Listed(
         "rootsift:net[guide=epipolar]:refine[guide=epipolar]",
-        "for scenes that are no plane: RootSIFT, the net near epipolar lines, refined patch by patch",
+        "scenes that are no plane: RootSIFT, the net near epipolar lines, refined",
     ),
     Listed("orb+beblid[rule=ratio]:net", "ORB and BEBLID, warp, the net nearby"),
     Listed("orb+beblid[rule=ratio]:net[rounds=2]", "ORB and BEBLID, warp and the net, twice"),
