@@ -126,19 +126,6 @@ def test_float_pictures_with_nan(tmp_path):
     assert "NaN" in complaint(read_image, stored(tmp_path / "nan.tiff", image))
 
 
-def test_exif_rotated(tmp_path):
-    """Orientation 6: the camera was turned; the picture comes upright."""
-    body = b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHIHH", 274, 3, 1, 6, 0) + bytes(4)
-    jpeg = cv2.imencode(".jpg", cv2.GaussianBlur(COLOUR, (0, 0), 3), [cv2.IMWRITE_JPEG_QUALITY, 100])[
-        1
-    ].tobytes()
-    segment = b"Exif\0\0" + body
-    path = tmp_path / "turned.jpg"
-    path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:])
-    upright = np.rot90(cv2.GaussianBlur(COLOUR, (0, 0), 3), -1)
-    assert np.abs(read_image(path).astype(int) - upright).max() < 8
-
-
 def big_png(path, width, height):
     """A blank grey PNG of any size without the memory for it (4 bit, one row repeated)."""
 

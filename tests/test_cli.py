@@ -217,6 +217,11 @@ def test_train_then_predict(capsys, recipes, tmp_path, folder):
     assert cli.main(["predict", str(model), *pictures, "-o", str(tmp_path / "b"), "--no-overlays"]) == 0
     assert os.listdir(tmp_path / "b") == ["predictions.json"]
     capsys.readouterr()
+    (folder / "images" / "val0x.png").write_bytes(b"no picture")
+    assert cli.main(["predict", str(model), *pictures, "-o", str(tmp_path / "b"), "--no-overlays"]) == 1
+    told = capsys.readouterr()
+    assert "in 6 pictures" in told.out and "left out" in told.err and "val0x.png" in told.err
+    (folder / "images" / "val0x.png").unlink()
     told = mistake(capsys, "predict", model, *pictures, "--category", "face", "-o", tmp_path / "c")
     assert "are for COCO .json" in told
     told = mistake(capsys, "predict", model, *pictures, *boxes, "--min-score", "0.9", "-o", tmp_path / "c")

@@ -145,6 +145,39 @@ def test_bad_pairs_are_named(folder: Path, text: str, told: str) -> None:
         points.read_pairs(folder / "bad.txt", points.pictures_of(folder / "photos"))
 
 
+def turned(path: Path, image: np.ndarray, orientation: int) -> None:
+    """A JPEG whose EXIF says how its rows are to be turned."""
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + bytes(7)
+    path.write_bytes(jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:])
+
+
+def test_points_are_in_px_of_the_file_and_what_is_no_picture_is_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """hloc and COLMAP do not turn pictures by EXIF; and one broken file of a folder costs that file alone."""
+    photos, out = folder / "photos", folder / "f.h5"
+    turned(photos / "turned.jpg", texture(300)[:180, :220], 6)
+    (photos / "broken.png").write_bytes((photos / NAMES[0]).read_bytes()[:500])
+    with (folder / "pairs.txt").open("a") as file:
+        file.write("broken.png zweite.png\n")
+    assert main(["features", str(photos), "--points", "200", "-o", str(out)]) == 1
+    told = capsys.readouterr()
+    assert "left out" in told.err and "broken.png: the picture is cut short" in told.err
+    with h5py.File(out) as file:
+        assert file["turned.jpg"]["image_size"][:].tolist() == [220, 180]
+        xy, upright = (file[name]["keypoints"][:] for name in ("turned.jpg", NAMES[0]))
+        nearest = np.linalg.norm(xy[:, None] - upright, axis=2).min(1)
+        assert np.median(nearest) < 0.2 and "broken.png" not in file
+    assert _match(folder, "--features", str(out)) == 1 and "broken.png" in capsys.readouterr().err
+    with h5py.File(folder / "matches.h5") as file:
+        assert sorted(file) == sorted([NAMES[0], NAMES[2]])
+    for path in photos.rglob("*.*"):
+        path.write_bytes(b"no picture")
+    assert main(["features", str(photos), "-o", str(folder / "none.h5")]) == 2
+    assert "left out" not in capsys.readouterr().err
+
+
 def test_bad_files_and_methods_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "matches-features.h5").write_bytes(b"no HDF5")
     assert _match(folder) == 2 and "cannot be opened as HDF5" in capsys.readouterr().err

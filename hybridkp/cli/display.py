@@ -208,6 +208,13 @@ def ended(display: Display, out: Path) -> int:
     return FAILED if display.failed else OK
 
 
+def left_out(refused: Sequence[str]) -> int:
+    """Say which pictures could not be read and are left out; the command's exit code."""
+    for why in refused:
+        say(f"hybridkp: left out: {why}")
+    return FAILED if refused else OK
+
+
 def steps(done: Iterable[Any], total: int, unit: str) -> None:
     """Run what yields once a step, with a bar on a terminal."""
     from tqdm import tqdm

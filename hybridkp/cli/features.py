@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .display import OK, steps
+from .display import left_out, steps
 from .options import HDF5, count, ending, shared
 
 NAME = "features"
@@ -14,7 +14,9 @@ HELP = "write the interest points of a folder of pictures as HDF5"
 EXAMPLES = """\
   hybridkp features photos/ --method rootsift -o features.h5
   hybridkp features photos/ --method "orb+beblid" --points 4096 -o features.h5
-The layout is hloc's.  A run that was stopped goes on when the same command is given again."""
+The layout is hloc's, and points are in px of the picture as its file has it, as hloc and COLMAP read it,
+whatever its EXIF orientation says.  Pictures that cannot be read are left out, and told at the end.
+A run that was stopped goes on when the same command is given again."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     ending(args.out, *HDF5)
     matcher, names = make_matcher(args.method, args.points, args.seed), pictures_of(args.folder)
     args.resume = f"Finished pictures are kept in {args.out}; give the same command again to go on."
-    steps(describe_pictures(matcher, args.folder, names, args.out), len(names), "pictures")
+    refused: dict[str, str] = {}
+    steps(describe_pictures(matcher, args.folder, names, args.out, refused), len(names), "pictures")
     print(args.out)
-    return OK
+    return left_out([*refused.values()])

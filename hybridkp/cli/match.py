@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..structures import InputError
-from .display import OK, steps
+from .display import OK, left_out, steps
 from .features import MANY_POINTS
 from .options import HDF5, count, ending, shared
 
@@ -17,7 +17,9 @@ HELP = "match two pictures by interest points"
 EXAMPLES = """\
   hybridkp match left.png right.png -o matches.png
   hybridkp match left.png right.png --method "orb+beblid:refine" --points 512 -o matches.json
-  hybridkp match photos/ --pairs pairs.txt --method rootsift -o matches.h5 --database database.db"""
+  hybridkp match photos/ --pairs pairs.txt --method rootsift -o matches.h5 --database database.db
+Two pictures are turned upright by their EXIF orientation. With --pairs they are taken as their files have
+them, as hloc and COLMAP read them."""
 
 PICTURES = (".png", ".jpg", ".jpeg")  #: endings of what is drawn
 
@@ -60,14 +62,15 @@ def _many(args: argparse.Namespace) -> int:
     pairs = read_pairs(args.pairs, pictures_of(args.a))
     features = args.features or args.out.with_name(f"{args.out.stem}-features.h5")
     args.resume = f"What is finished is kept in {features} and {args.out}; give the command again."
-    names = sorted({name for pair in pairs for name in pair})
-    steps(describe_pictures(matcher, args.a, names, features), len(names), "pictures")
+    names, refused = sorted({name for pair in pairs for name in pair}), dict[str, str]()
+    steps(describe_pictures(matcher, args.a, names, features, refused), len(names), "pictures")
+    pairs = [pair for pair in pairs if refused.keys().isdisjoint(pair)]
     steps(match_pairs(matcher, pairs, features, args.out), len(pairs), "pairs")
     if args.database is not None:
         colmap_database(pairs, features, args.out, args.database)
         print(args.database)
     print(features, args.out, sep="\n")
-    return OK
+    return left_out([*refused.values()])
 
 
 def _two(args: argparse.Namespace) -> int:

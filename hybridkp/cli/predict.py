@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..structures import InputError
-from .display import OK, Bar, say
+from .display import OK, Bar, left_out, say
 from .options import READER, count, reading, share, shared
 
 NAME = "predict"
@@ -83,13 +83,19 @@ def run(args: argparse.Namespace) -> int:
         for text in args.pictures
         for each in (load_dataset(text, **reading(args)).samples if text in data else find_images(text))
     ]
+    refused: list[str] = []
     document = predict(
-        args.model, pictures, boxes=args.boxes, out=args.out, overlays=args.overlays, min_score=args.min_score
+        args.model,
+        pictures,
+        boxes=args.boxes,
+        out=args.out,
+        overlays=args.overlays,
+        min_score=args.min_score,
+        refused=refused,
     )
-    print(
-        f"{len(document['annotations'])} objects in {len(pictures)} pictures: {args.out / 'predictions.json'}"
-    )
-    return OK
+    found = f"{len(document['annotations'])} objects in {len(document['images'])} pictures"
+    print(f"{found}: {args.out / 'predictions.json'}")
+    return left_out(refused)
 
 
 def _for_data(args: argparse.Namespace, data: list[str]) -> None:

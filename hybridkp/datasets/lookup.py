@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -131,9 +130,9 @@ def refusal_of(load: Callable[[], Array]) -> str:
     return str(load.args[0]) if isinstance(load, partial) and load.func is refuse else ""
 
 
-def loader(path: Path) -> Callable[[], Array]:
+def loader(path: Path, bits: int | None = None) -> Callable[[], Array]:
     """The ``Sample.load`` of a file."""
-    return partial(load_picture, str(path))
+    return partial(load_picture, str(path), *() if bits is None else (bits,))
 
 
 def load_depth(path: str, cameras: tuple[float, ...] = (), size_hw: tuple[int, int] | None = None) -> Array:
@@ -211,21 +210,13 @@ def pictures_stamp(dataset: Dataset) -> str:
 
 
 def with_one_depth(dataset: Dataset) -> Dataset:
-    """The same set, its 16-bit files read with the bits that the set needs, not each with its own.
-
-    Looks at :data:`TRIED` files, evenly spread, and warns when they need fewer than 16 bits.
-    """
+    """The same set, its 16-bit files read with the bits that the set needs, not each with its own."""
     from ..files import needed_bits
-    from ..imaging.images import RangeWarning
 
     paths = [path_of(sample.load) for sample in dataset]
-    known = [path for path in paths if path is not None]
-    bits = needed_bits(dict.fromkeys(known[i * len(known) // TRIED] for i in range(TRIED if known else 0)))
+    bits = needed_bits([path for path in paths if path is not None], dataset.name)
     if bits is None:
         return dataset
-    if bits < 16:
-        told = f"{dataset.name}: 16-bit files whose values need {bits} bits only: all are read so"
-        warnings.warn(told, RangeWarning, stacklevel=4)
     samples = tuple(
         s if path is None else replace(s, load=partial(load_picture, path, bits))
         for s, path in zip(dataset, paths, strict=True)

@@ -25,7 +25,7 @@ from ..datasets.lookup import loader
 from ..detection import BoxesGiven, TopDown, WholePicture
 from ..detection.fitting import fit_finder
 from ..detection.nodes.whole_picture import PictureRun
-from ..files import load_model, read_meta, save_model, write_atomic
+from ..files import load_model, needed_bits, read_meta, save_model, write_atomic
 from ..imaging.draw import draw_boxes, draw_landmarks
 from ..structures import (
     MARGIN,
@@ -115,6 +115,7 @@ def predict(
     overlays: bool = True,
     meta: Mapping[str, Any] | None = None,
     min_score: float | None = None,
+    refused: list[str] | None = None,
 ) -> dict[str, Any]:
     """Landmarks of every boxed object in ``pictures`` as a COCO document.
 
@@ -129,6 +130,8 @@ def predict(
         :class:`~hybridkp.structures.DataWarning`; that no picture has any is an InputError
     min_score : boxes of the model's finder whose score is lower are left out; None: as it was trained
     out : folder for ``predictions.json`` and, with ``overlays``, ``overlays/*.jpg``
+    refused : gets the complaint about each picture that cannot be read, which is then left out; None: the
+        first one is an error
 
     Returns
     -------
@@ -142,7 +145,9 @@ def predict(
     """
     model, meta = open_model(model, meta)
     pictures = list(pictures)
-    asked = [each if isinstance(each, Sample) else _of_file(Path(each)) for each in pictures]
+    files = [Path(each) for each in pictures if not isinstance(each, Sample)]
+    bits = needed_bits(files, "the pictures")
+    asked = [each if isinstance(each, Sample) else _of_file(Path(each), bits) for each in pictures]
     seen = dict.fromkeys(("image", *modalities_of(model), *meta.get("modalities", ())))
     _check_senses(asked, [name for name in seen if name != "image"])
     if boxes is None and not isinstance(model, TopDown | WholePicture | PictureRun):
@@ -153,7 +158,13 @@ def predict(
     names: set[str] = set()
     boxless = _boxless(getattr(detector, "finder", None), [sample.name for sample in asked], boxes)
     for number, sample in enumerate(asked, 1):
-        shown = load_modalities(loaders(sample, list(seen)), sample.name)
+        try:
+            shown = load_modalities(loaders(sample, list(seen)), sample.name)
+        except InputError as error:
+            if refused is None or len(refused) == len(asked) - 1:  # not one can be read
+                raise
+            refused.append(str(error))
+            continue
         image = shown["image"]
         check_size(sample.name, sample.size_hw, image.shape[:2])  # its boxes are of the annotated one
         picture = shown if len(seen) > 1 else image
@@ -189,8 +200,8 @@ def skeleton_of(meta: Mapping[str, Any]) -> Array:
     return np.asarray(meta.get("skeleton") or np.zeros((0, 2)), int).reshape(-1, 2)
 
 
-def _of_file(path: Path) -> Sample:
-    return Sample(str(path), loader(path), (), str(path))
+def _of_file(path: Path, bits: int | None) -> Sample:
+    return Sample(str(path), loader(path, bits), (), str(path))
 
 
 def _check_senses(samples: Sequence[Sample], wanted: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import warnings
 from collections.abc import Iterable
 from glob import glob, has_magic
 from pathlib import Path
@@ -16,18 +17,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..imaging.images import as_uint8, depth_of
+from ..imaging.images import RangeWarning, as_uint8, depth_of
 from ..structures import Array, InputError
+from ..structures.base import evenly
 from .atomic import write_atomic
 from .headers import KINDS, Header, read_header
 
 MAX_PIXELS = 200_000_000  #: larger pictures are refused before they are decoded
+_TRIED = 20  #: files that are looked at for what all of a set need
 MAX_BYTES = 2**30  #: of a file, and of a picture once decoded
 _SHALLOW = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")  #: 8 bits in any case
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".pnm", ".jp2")
 
 
-def read_image(path: str | os.PathLike[str], bits: int | None = None) -> Array:
+def read_image(path: str | os.PathLike[str], bits: int | None = None, upright: bool = True) -> Array:
     """One picture file as (H, W) or (H, W, 3) BGR uint8, upright.
 
     The EXIF orientation is applied; 16-bit, float and a fourth channel follow the rules of
@@ -38,6 +41,7 @@ def read_image(path: str | os.PathLike[str], bits: int | None = None) -> Array:
     path : a regular file
     bits : how many of a 16-bit file's bits mean something; default what the file says (PNG's sBIT,
         TIFF's MaxSampleValue, PGM's maxval), else what the picture's own values need
+    upright : False: the rows as the file has them, whatever its EXIF orientation says
 
     Raises
     ------
@@ -47,10 +51,10 @@ def read_image(path: str | os.PathLike[str], bits: int | None = None) -> Array:
         from its header, before it takes memory) or under 2 px.
     """
     path = Path(path)
-    return decode_image(_read_file(path), path, bits)
+    return decode_image(_read_file(path), path, bits, upright)
 
 
-def decode_image(data: bytes, path: Path, bits: int | None = None) -> Array:
+def decode_image(data: bytes, path: Path, bits: int | None = None, upright: bool = True) -> Array:
     """The same of a picture file's bytes; ``path`` is named in errors."""
     header = _checked(data, path)
     try:
@@ -59,7 +63,8 @@ def decode_image(data: bytes, path: Path, bits: int | None = None) -> Array:
         image = None
     if image is None or image.size == 0:
         raise InputError(f"{path}: not a picture that OpenCV can read; save it as PNG or JPEG")
-    return as_uint8(_upright(image, header.orientation), str(path), bits or header.bits, header.alpha)
+    image = _upright(image, header.orientation) if upright else image
+    return as_uint8(image, str(path), bits or header.bits, header.alpha)
 
 
 def read_depth(path: str | os.PathLike[str]) -> Array:
@@ -169,13 +174,14 @@ def picture_facts(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:
     return size_hw, hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
-def needed_bits(paths: Iterable[str | os.PathLike[str]]) -> int | None:
+def needed_bits(paths: Iterable[str | os.PathLike[str]], name: str) -> int | None:
     """Of how many bits the 16-bit ones among picture files make use together; None when there is none.
 
+    Looks at :data:`_TRIED` files, evenly spread, and warns of ``name`` where they need fewer than 16 bits.
     What cannot be read is left out: it complains when it is asked for.
     """
-    found = []
-    for path in map(Path, paths):
+    known, found = list(dict.fromkeys(map(Path, paths))), []
+    for path in [known[i] for i in evenly(len(known), _TRIED)]:
         try:
             if path.suffix.lower() in _SHALLOW or not (header := picture_header(path)).deep:
                 continue
@@ -184,7 +190,11 @@ def needed_bits(paths: Iterable[str | os.PathLike[str]]) -> int | None:
             continue
         if image is not None:
             found.append(header.bits or depth_of([image]))
-    return max(found, default=None)
+    bits = max(found, default=None)
+    if bits is not None and bits < 16:
+        told = f"{name}: 16-bit files whose values need {bits} bits only: all are read so"
+        warnings.warn(told, RangeWarning, stacklevel=2)
+    return bits
 
 
 def picture_header(path: str | os.PathLike[str]) -> Header:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..structures import Array, Batch, modality, stack_rows
+from ..structures import Array, Batch, InputError, check_box, modality, stack_rows
 from .geometry import apply_affine, crop_matrix, invert_affine, warp, warp_nearest
 
 #: a picture, or further modalities of it too, by name
@@ -112,6 +112,14 @@ def is_outside(box_xywh: Array, image_hw: tuple[int, int]) -> bool:
     """Whether a box with area shares nothing with a picture of that size."""
     x, y, w, h = box_xywh
     return bool(w > 0 and h > 0 and (x >= image_hw[1] or y >= image_hw[0] or x + w <= 0 or y + h <= 0))
+
+
+def box_of(image: Array, box_xywh: ArrayLike) -> Array:
+    """A box (4,) that shares something with the picture; :class:`InputError` for any other."""
+    box, (h, w) = check_box(box_xywh), image.shape[:2]
+    if is_outside(box, (h, w)):
+        raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
+    return box
 
 
 def usable_box(box_xywh: Array, image_hw: tuple[int, int]) -> tuple[Array | None, bool]:

@@ -27,7 +27,8 @@ class RangeWarning(DataWarning):
 
 def depth_of(images: Iterable[Array]) -> int:
     """The bits that the values of 16-bit pictures of one kind need: the smallest of :data:`DEPTHS`."""
-    top = max((int(i.max()) for i in images if i.dtype == np.uint16 and i.size), default=0)
+    deep = (i for i in images if i.dtype.newbyteorder("=") == np.uint16 and i.size)
+    top = max((int(i.max()) for i in deep), default=0)
     return next(bits for bits in DEPTHS if top < 1 << bits) if top else 16
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ..imaging.images import as_uint8, to_grey
-from ..structures import Array, InputError, Keypoints, Parameters
+from ..structures import Array, InputError, Keypoints, Parameters, check_whole
 
 #: px; larger pictures are worked tile by tile.  SIFT keeps about 240 bytes per pixel: 1 GB.
 MAX_PIXELS = 1 << 22
@@ -173,16 +173,14 @@ class TiledFeature(Parameters):
         return out
 
     def _search(self, image: Array, describe: bool) -> tuple[Keypoints, Array]:
-        n = self.n_points
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise InputError(f"{type(self).__name__}: n_points must be a whole number from 1 on, got {n!r}")
+        n = check_whole(self.n_points, f"{type(self).__name__}: n_points", 1)
         grey = grey_picture(image)
         parts, rows = [Keypoints(np.zeros((0, 2)))], [self._no_rows(0)]
         for tile in tiles(grey.shape):
             part = np.ascontiguousarray(grey[tile.window])
             if min(part.shape) < MIN_SIDE:
                 continue
-            points, found = self._find(part, int(n), describe)
+            points, found = self._find(part, n, describe)
             points = moved(points, tile.origin_xy)
             mine = np.flatnonzero(tile.owns(points.xy))
             mine = mine[best_first(points[mine], int(n))]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import colmap, hloc, read_image
+from ..files import colmap, hloc, needed_bits, read_image
 from ..files.pictures import EXTENSIONS
 from ..structures import Array, InputError
 from ..structures.pairs import Features
@@ -62,14 +62,30 @@ def read_pairs(path: str | os.PathLike[str], names: Sequence[str]) -> list[tuple
 
 
 def describe_pictures(
-    matcher: Any, folder: str | os.PathLike[str], names: Sequence[str], out: str | os.PathLike[str]
+    matcher: Any,
+    folder: str | os.PathLike[str],
+    names: Sequence[str],
+    out: str | os.PathLike[str],
+    refused: dict[str, str] | None = None,
 ) -> Iterator[str]:
-    """Write the features of each picture to ``out``, and yield its name; those that are there are kept."""
-    feature = _checked(matcher).feature
-    with hloc.entries(out, {"features": _described(feature)}) as file:
-        for name in names:
-            if not hloc.has(file, name):
-                hloc.write_features(file, name, find(feature, picture(read_image(Path(folder) / name))))
+    """Write the features of each picture to ``out``, and yield its name; those that are there are kept.
+
+    Points are in px of the rows as the file has them, whatever its EXIF orientation says: so hloc and COLMAP
+    read pictures, and a camera turned on its side keeps its lens.  The names of pictures that cannot be read
+    go into ``refused``, with what is wrong; without it the first one is an error.
+    """
+    feature, paths = _checked(matcher).feature, {name: Path(folder) / name for name in names}
+    with hloc.entries(out, {"features": _described(feature), "upright": False}) as file:
+        bits = needed_bits(paths.values(), str(folder))
+        for name, path in paths.items():
+            try:
+                image = None if hloc.has(file, name) else read_image(path, bits, upright=False)
+            except InputError as error:
+                if refused is None or len(refused) == len(paths) - 1:  # not one can be read
+                    raise
+                refused[name], image = str(error), None
+            if image is not None:
+                hloc.write_features(file, name, find(feature, picture(image)))
             yield name
 
 

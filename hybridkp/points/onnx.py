@@ -16,7 +16,7 @@ import numpy as np
 
 from ..files.graphs import ENGINES, open_file, reason, stamp
 from ..imaging.images import to_grey
-from ..structures import Array, InputError, Keypoints, Parameters
+from ..structures import Array, InputError, Keypoints, Parameters, check_whole
 from ..structures.pairs import Features, Matched
 from . import netfiles, robust
 from .local import MAX_PIXELS, best_first, picture
@@ -47,10 +47,7 @@ class _NetFeature(Parameters):
             For a picture that is none; for a file that is missing, broken, not of this kind, or
             whose rows are not ``n_features`` long; the file is named.
         """
-        if not isinstance(self.n_points, int | np.integer) or self.n_points < 1:
-            raise InputError(
-                f"{type(self).__name__}: n_points must be a whole number from 1 on, got {self.n_points!r}"
-            )
+        check_whole(self.n_points, f"{type(self).__name__}: n_points", 1)
         image = picture(image)
         if image.ndim == 2:
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)

@@ -23,6 +23,7 @@ from ..structures import (
     Keypoints,
     Parameters,
     PointDescriptor,
+    check_whole,
     clone,
     supports,
 )
@@ -136,10 +137,8 @@ class Paired(Parameters):
 
     def detect_and_describe(self, image: Array) -> tuple[Keypoints, Array]:
         """The ``n_points`` best points that have a row, best first, and the rows."""
-        n = self.n_points
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise InputError(f"Paired: n_points must be a whole number from 1 on, got {n!r}")
-        grey, ask, before = grey_picture(image), int(n), -1
+        n = check_whole(self.n_points, "Paired: n_points", 1)
+        grey, ask, before = grey_picture(image), n, -1
         while True:
             points = self._detector(ask).detect(grey)
             points = self._with_angles(grey, points)

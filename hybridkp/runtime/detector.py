@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files.graphs import engine_used
 from ..files.zipped import file_bytes, members
-from ..imaging.crops import crop_scale, is_outside, predict_in_box
+from ..imaging.crops import box_of, crop_scale, predict_in_box
 from ..imaging.images import MIN_SIDE, as_uint8, check_crops
 from ..structures import (
     MARGIN,
@@ -24,7 +24,6 @@ from ..structures import (
     Keypoints,
     Prediction,
     as_boxes,
-    check_box,
 )
 from .nodes import Run, build, told
 from .values import FORMAT, PICTURES, WHOLE
@@ -128,14 +127,6 @@ def _fill(node: Any, arrays: dict[str, Array], parts: dict[str, bytes]) -> Any:
     return node
 
 
-def _box_of(image: Array, box_xywh: Any) -> Array:
-    """A box (4,) that shares something with the picture, whoever gave it."""
-    box, (h, w) = check_box(box_xywh), image.shape[:2]
-    if is_outside(box, (h, w)):
-        raise InputError(f"the box {box.tolist()} lies outside the picture of {w} x {h} px")
-    return box
-
-
 class _Loaded:
     """What every detector of a runtime file knows of itself, and how it is copied."""
 
@@ -210,7 +201,7 @@ class RuntimePictureDetector(_Loaded):
         if self.finder is None:
             raise InputError("a method that begins with whole pictures takes no boxes: ask detect")
         image = as_uint8(image)
-        found: Instance = self._run.in_box(image, _box_of(image, box_xywh), score)
+        found: Instance = self._run.in_box(image, box_of(image, box_xywh), score)
         return found
 
     def detect(self, image: Array) -> list[Instance]:
@@ -282,13 +273,13 @@ class RuntimeDetector(_Loaded):
     def in_box(self, image: Array, box_xywh: Array, score: float = 1.0) -> Instance:
         """The object in one box (4,), as a :class:`RuntimePictureDetector` gives it, for a tracker."""
         image = as_uint8(image)
-        box = _box_of(image, box_xywh)
+        box = box_of(image, box_xywh)
         xy, found = self._told(image, box)
         scale = crop_scale(box, self.size_hw, float(self.meta["margin"]))
         return found.instance(xy, box, scale, score)
 
     def _in_box(self, image: Array, box: Array) -> Keypoints:
-        box = _box_of(image, box)
+        box = box_of(image, box)
         xy, found = self._told(image, box)
         size = np.full(len(xy), 0.05 * box[2:].max())
         label = np.arange(len(xy))

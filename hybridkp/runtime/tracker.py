@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.crops import usable_box
-from ..imaging.images import as_uint8, to_grey
+from ..imaging.crops import box_of, usable_box
+from ..imaging.images import as_uint8, depth_of, to_grey
 from ..metrics.boxes import box_overlap
-from ..structures import Array, InputError, Instance, Parameters
+from ..structures import Array, InputError, Instance, Parameters, as_boxes, check_whole
 from ..tracking.filters import FILTERS, variance_of
 from ..tracking.flow import DRIFT, follow
 from ..tracking.identity import appearance, assign
@@ -26,7 +26,8 @@ SAME_BOX = 0.3  #: overlap of a found box with a followed object's, from which t
 SAME_OBJECT = 0.6  #: similarity of two objects' points, from which they are one object seen twice
 UNSEEN = 3  #: frames in a row, or looks of the finder in a row, after which an object is lost
 AGAIN = 4  #: frames between two looks of the finder while an object is lost, at most
-_OWN = ("frame", "next_number", "until_look", "time", "pace")  # of a tracker's state, besides the tracks
+#: of a tracker's state, besides the tracks
+_OWN = ("frame", "next_number", "until_look", "time", "pace", "bits")
 
 
 class Tracker(Parameters):
@@ -82,21 +83,21 @@ class Tracker(Parameters):
 
     def reset(self) -> None:
         """Forget everything: a new film begins."""
-        if self.filter not in FILTERS:
+        if self.filter not in [*FILTERS]:
             raise InputError(f"filter {self.filter!r} is none of {[*FILTERS]}")
-        if self.find_every < 1 or self.patience < 1 or (self.max_objects or 1) < 1:
-            raise InputError("find_every, patience and max_objects must be at least 1")
+        for name in ("find_every", "patience", *["max_objects"] * (self.max_objects is not None)):
+            check_whole(getattr(self, name), name, 1)
+        check_whole(self.lag, "lag, in frames,", 0, 100)
         if not hasattr(getattr(self.detector, "whole", self.detector), "in_box"):
             raise InputError(
                 "a tracker asks a finder and a detector of crops, and a method that begins with whole"
                 " pictures has neither: train one with a finder"
             )
-        if not 0 <= self.lag <= 100:
-            raise InputError(f"lag must be 0 to 100 frames, got {self.lag}")
         self.tracks: list[Track] = []
         self.frame, self.next_number, self.until_look = -1, 0, 0
         self.time: float | None = None
         self.pace: float | None = None
+        self.bits = 0  #: of 16-bit frames: what the brightest so far needs
         self.before: Array | None = None
         self.waiting: list[list[Instance]] = []  #: of the last ``lag`` frames
         self._step = 1.0
@@ -110,7 +111,8 @@ class Tracker(Parameters):
 
         Parameters
         ----------
-        frame : (h, w) or (h, w, 3) BGR, all of one size
+        frame : (h, w) or (h, w, 3) BGR, all of one size.  16-bit ones are all read with the bits that the
+            brightest so far needs, so that a scene does not flicker
         time : of the frame in seconds, for films whose frames are not evenly spaced
 
         Returns
@@ -118,12 +120,9 @@ class Tracker(Parameters):
         list of Instance, by their numbers, ``track``.  A lost object is not among them.  With a ``lag`` they
         are those of so many frames before, and there are none in the first ones.
         """
-        image = as_uint8(frame, "frame")
-        grey = to_grey(image)
-        if self.before is not None and self.before.shape != grey.shape:
-            raise InputError(f"frame: {grey.shape} px after {self.before.shape}; reset() between films")
-        self.frame += 1
+        image, grey = self._read(frame)
         self._step = self._elapsed(time)
+        self.frame += 1
         self._predict(grey, self._step)
         live = self._live
         for track in live:
@@ -140,12 +139,13 @@ class Tracker(Parameters):
 
     def start(self, frame: Array, boxes_xywh: Any) -> list[Instance]:
         """Begin with objects in known boxes (N, 4): for a detector without a finder."""
-        image = as_uint8(frame, "frame")
-        boxes = np.asarray(boxes_xywh, float).reshape(-1, 4)
-        for box in boxes:
-            track = self._new(self.detector.in_box(image, box), image)
-            track.sure = True
-        self.before, self.until_look = to_grey(image), self.find_every
+        image, grey = self._read(frame)
+        boxes = as_boxes(boxes_xywh)
+        one = boxes.ndim == 1 and boxes.size > 0
+        usable = [box_of(image, box) for box in (boxes[None] if one else boxes)]
+        for box in usable:  # all are looked at before one is followed
+            self._new(self.detector.in_box(image, box), image).sure = True
+        self.before, self.until_look = grey, self.find_every
         return self._given([as_instance(track) for track in self.tracks if track.sure])
 
     def finish(self) -> list[list[Instance]]:
@@ -170,9 +170,26 @@ class Tracker(Parameters):
         """Those that are followed now."""
         return [track for track in self.tracks if not track.lost]
 
+    def _read(self, frame: Array) -> tuple[Array, Array]:
+        """A frame as uint8 and in grey.
+
+        The bits of the first frame alone would cut what is brighter later, where a film begins in the dark.
+        """
+        given = np.asarray(frame)
+        deep = given.dtype.newbyteorder("=") == np.uint16 and given.any()
+        needed = depth_of([given]) if deep else 0
+        image = as_uint8(given, "frame", None if needed > self.bits else self.bits or None)
+        grey = to_grey(image)
+        if self.before is not None and self.before.shape != grey.shape:
+            raise InputError(f"frame: {grey.shape} px after {self.before.shape}; reset() between films")
+        self.bits = max(self.bits, needed)
+        return image, grey
+
     def _elapsed(self, time: float | None) -> float:
         """Time since the last frame, in usual frames: their length follows what is seen, slowly."""
-        last, self.time = self.time, time
+        if time is not None and not (isinstance(time, float | int | np.number) and np.isfinite(time)):
+            raise InputError(f"time must be a number of seconds, or None, got {time!r:.60}")
+        last, self.time = self.time, None if time is None else float(time)
         if time is None or last is None or not time > last:
             return 1.0
         step = time - last
@@ -243,8 +260,22 @@ class Tracker(Parameters):
         return {**{name: getattr(self, name) for name in _OWN}, "tracks": tracks}
 
     def set_state(self, state: Mapping[str, Any], last_frame: Array) -> None:
-        """Go on from what :meth:`get_state` gave after ``last_frame`` (h, w[, 3])."""
+        """Go on from what :meth:`get_state` gave after ``last_frame`` (h, w[, 3]).
+
+        Raises
+        ------
+        InputError
+            For what :meth:`get_state` did not give.
+        """
         self.reset()
+        try:
+            self._restore(state)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            told = "a tracker's state is what get_state() gave; begin anew, with reset() or in another folder"
+            raise InputError(told) from None
+        self.before = self._read(last_frame)[1]
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
         for name in _OWN:
             setattr(self, name, state[name])
         for known in state["tracks"]:
@@ -252,7 +283,6 @@ class Tracker(Parameters):
             vars(filter_).update({k: _array(v) for k, v in known["filter"].items()})
             vars(track).update({**{k: _array(v) for k, v in known.items()}, "filter": filter_})
             self.tracks.append(track)
-        self.before = to_grey(as_uint8(last_frame, "frame"))
 
     # ----------------------------------------------------------------------------------------
     # looks of the finder

@@ -13,6 +13,7 @@ from .base import InputErrors as InputErrors
 from .base import as_boxes as as_boxes
 from .base import check_box as check_box
 from .base import check_start as check_start
+from .base import check_whole as check_whole
 from .base import check_xy as check_xy
 from .base import column as column
 from .base import short_repr as short_repr

@@ -120,6 +120,15 @@ def check_box(box_xywh: ArrayLike) -> Array:
     return box
 
 
+def check_whole(value: Any, name: str, low: int, high: int | None = None) -> int:
+    """A whole number from ``low`` on, at most ``high``; :class:`InputError` that says ``name`` otherwise."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        span = f"from {low} on" if high is None else f"from {low} to {high}"
+        raise InputError(f"{name} must be a whole number {span}, got {value!r}")
+    return int(value)
+
+
 def column(values: ArrayLike | None, n: int, default: float, dtype: Any, name: str) -> Array:
     """A column of Keypoints, (n,) of one dtype, or the default repeated."""
     if values is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ...structures import InputError, Parameters
+from ...structures import Parameters, check_whole
 
 
 class Backbone(nn.Module):
@@ -65,8 +65,4 @@ class Architecture(Parameters):
     def check(self, **ranges: tuple[int, int]) -> None:
         """:class:`InputError` for a parameter that is no whole number of its range, ends included."""
         for key, (low, high) in ranges.items():
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise InputError(
-                    f"{self.name}: {key} must be a whole number from {low} to {high}, got {value!r}"
-                )
+            check_whole(getattr(self, key), f"{self.name}: {key}", low, high)
