@@ -251,6 +251,50 @@ def test_label_studio_wherever_it_was_written(name: str, tmp_path: Path) -> None
     assert found.samples[0].image.shape == (40, 60, 3)
 
 
+def _in_60_by_40(key: str, label: str, x: float, y: float, parent: str = "") -> dict[str, Any]:
+    """A result of Label Studio: a point of a box, or a box."""
+    kind = {"keypointlabels": [label]} if parent else {"rectanglelabels": [label], "width": 9, "height": 9}
+    value = {"x": x / 0.6, "y": y / 0.4, **kind}
+    return {"id": key, "original_width": 60, "original_height": 40, "value": value, "parentID": parent}
+
+
+TWO_KINDS: dict[str, Any] = {
+    "cvat": """<?xml version="1.0" encoding="utf-8"?><annotations><meta><task><labels>
+<label><name>ear</name><parent>dog</parent></label></labels></task></meta>
+<image id="0" name="a.png" width="60" height="40">
+<skeleton label="cat"><points label="nose" points="10.5,10.5"/>
+<points label="tail" points="20,20"/></skeleton>
+<skeleton label="dog"><points label="nose" points="50.5,20.5"/></skeleton>
+<points label="fish" points="1,1;2,2;3,3"/></image></annotations>""",
+    "label-studio": [
+        _in_60_by_40("c", "cat", 1, 1),
+        _in_60_by_40("d", "dog", 30, 1),
+        _in_60_by_40("e", "nose", 10.5, 10.5, "c"),
+        _in_60_by_40("f", "tail", 20, 20, "c"),
+        _in_60_by_40("g", "nose", 50.5, 20.5, "d"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TWO_KINDS)
+def test_objects_of_several_labels_are_read_one_label_at_a_time(name: str, tmp_path: Path) -> None:
+    put_picture(tmp_path / "a.png")
+    if name == "cvat":
+        put(tmp_path / "annotations.xml", TWO_KINDS[name])
+    else:
+        task = {"data": {"image": "a.png"}, "annotations": [{"result": TWO_KINDS[name]}]}
+        put(tmp_path / "tasks.json", [task])
+    with pytest.raises(InputError, match=r"several categories.*'cat' id 1, 'dog' id 2.*--category"):
+        load_dataset(tmp_path)
+    with pytest.raises(InputError, match=r"no category 'cow'.*'cat' id 1"):
+        load_dataset(tmp_path, category="cow")
+    cat, dog = load_dataset(tmp_path, category="cat"), load_dataset(tmp_path, category=2)
+    assert (cat.category, dog.category) == ("cat", "dog") and cat.landmarks == ("nose", "tail")
+    assert dog.landmarks == (("ear", "nose") if name == "cvat" else ("nose",))
+    np.testing.assert_allclose(only(cat).xy[0], [10, 10])
+    np.testing.assert_allclose(only(dog).xy[-1], [50, 20])
+
+
 CVAT = """<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><meta><task><labels>
 <label><name>fly</name><type>skeleton</type></label><label><name>head</name><parent>fly</parent></label>
 <label><name>tail</name><parent>fly</parent></label></labels>

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,26 @@ def box_of(instance: Instance, name: str) -> Array:
     if box is None:
         raise InputError(f"{name}: an object with neither box nor points; this format needs one of them")
     return box
+
+
+def pick_kind(
+    names: Iterable[str], wanted: str | int | None, path: Path, usual: str = "object"
+) -> tuple[str, str]:
+    """The kind of objects, of those in use, that is wanted by name or by number from 1, or the only one.
+
+    By the rules, and with the words, of :func:`~hybridkp.datasets.coco.pick_category`.  Also what objects are
+    that do not say it (""): of the only kind that others say, else ``usual``.
+    """
+    from .coco import pick_category
+
+    names = list(dict.fromkeys(names))
+    said = [name for name in names if name]
+    unsaid = said[0] if len(said) == 1 else usual
+    there = dict.fromkeys(name or unsaid for name in names)
+    kinds = [{"id": n, "name": name, "keypoints": ["any"]} for n, name in enumerate(there, 1)]
+    used = [{"category_id": kind["id"]} for kind in kinds]
+    chosen = pick_category({"categories": kinds, "annotations": used}, wanted, path)
+    return str(chosen["name"]), unsaid
 
 
 def in_natural_order(names: Sequence[str]) -> list[str]:

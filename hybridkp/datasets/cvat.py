@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 import numpy as np
 
 from ..structures import HIDDEN, NOT_LABELLED, VISIBLE, Dataset, InputError, Sample
-from .collect import Collected, in_natural_order, once
+from .collect import Collected, in_natural_order, once, pick_kind
 from .layouts import names_for
 from .lookup import Tally, by_split, candidates, only
 from .text import number, read_head, read_xml
@@ -36,27 +36,37 @@ def splits(root: Path) -> dict[str, Path]:
 
 
 def read(
-    root: Path, split: str | None = None, *, origin: float = ORIGIN, images_dir: str | None = None
+    root: Path,
+    split: str | None = None,
+    *,
+    origin: float = ORIGIN,
+    images_dir: str | None = None,
+    category: str | int | None = None,
 ) -> Dataset:
-    """The objects with points; shapes of other kinds are left alone."""
+    """The objects with points of one label; shapes of other kinds are left alone."""
     file = splits(root)[split] if split is not None else _only(root)
     tree = read_xml(file)
     if tree.tag != "annotations":
         raise InputError(f"{file}: not CVAT's XML: the root is <{tree.tag[:40]}>, not <annotations>")
     pictures = _of_tracks(tree, file) if tree.find("track") is not None else _of_images(tree, file)
-    objects = [(image, found) for image in pictures for found in _objects(image[1], file)]
-    if not objects:
+    rows = [_objects(shapes, file) for _, shapes in pictures]
+    if not any(rows):
         raise InputError(f"{file}: no skeleton and no points in {len(pictures)} pictures; nothing to read")
-    named = [points for _, (points, _) in objects if points and not isinstance(points[0][0], int)]
-    landmarks = _landmarks(tree, [label for points in named for label, _ in points])
-    if not named:
-        landmarks = list(names_for(max(len(points) for _, (points, _) in objects)))
-    found = Collected(file, landmarks, origin, _category(tree), name=file.resolve().parent.name)
-    for about, shapes in pictures:
+    kinds = (kind for row in rows for kind, *_ in row)
+    chosen, unsaid = pick_kind(kinds, category, file, _category(tree))
+    rows = [[each for each in row if (each[0] or unsaid) == chosen] for row in rows]
+    objects = [points for row in rows for _, points, _ in row]
+    named = [points for points in objects if points and not isinstance(points[0][0], int)]
+    landmarks = _landmarks(tree, chosen, [label for points in named for label, _ in points])
+    numbers = max(len(points) for points in objects)
+    landmarks = landmarks if named else list(names_for(numbers))
+    names = [*landmarks, *map(str, range(len(landmarks), numbers))]  # of a numbered object among named ones
+    found = Collected(file, landmarks, origin, chosen, name=file.resolve().parent.name)
+    for (about, _), row in zip(pictures, rows, strict=True):
         h, w = (number(about.get(key), f"{file}: {key}") for key in ("height", "width"))
         found.picture(about.get("name", ""), (h, w) if np.isfinite([h, w]).all() else None)
-        for points, box in _objects(shapes, file):
-            numbered = [(landmarks[p] if isinstance(p, int) else p, xy) for p, xy in points]
+        for _, points, box in row:
+            numbered = [(names[p] if isinstance(p, int) else p, xy) for p, xy in points]
             found.object(once(numbered, found.images[-1]["file_name"], found.repairs), box)
     folders = [file.parent / "images", file.parent, *sorted(file.parent.glob("images/*/"))]
     return found.dataset(folders if images_dir is None else [Path(images_dir)])
@@ -91,27 +101,32 @@ def _of_tracks(tree: Element, file: Path) -> list[tuple[Any, list[Element]]]:
     return [({"name": f"frame_{frame:06}.png", **about}, frames[frame]) for frame in sorted(frames)]
 
 
-def _objects(shapes: Iterable[Element], file: Path) -> list[tuple[list[tuple[Any, Any]], Any]]:
-    """((label or number, (x, y, visibility)) of each point, box or None) of each object."""
+def _objects(shapes: Iterable[Element], file: Path) -> list[tuple[str, list[tuple[Any, Any]], Any]]:
+    """(its label or "", (label or number, (x, y, visibility)) of each point, box or None) of each object.
+
+    The label of points that lie loose is that of the box of their group.
+    """
     loose: dict[str, list[tuple[Any, Any]]] = {}
     boxes: dict[str, Any] = {}
-    objects: list[tuple[list[tuple[Any, Any]], str]] = []
+    kinds: dict[str, str] = {}
+    objects: list[tuple[str, list[tuple[Any, Any]], str]] = []
     for shape in shapes:
-        group = shape.get("group_id", "")
+        group, label = shape.get("group_id", ""), shape.get("label", "")
         if shape.tag == "skeleton":
             points = [(p.get("label", ""), xy) for p in shape.iter("points") for xy in _xy(p, file)]
-            objects.append((points, group))
+            objects.append((label, points, group))
         elif shape.tag == "points":
             found = _xy(shape, file)
             if len(found) > 1:
-                objects.append((list(enumerate(found)), ""))
+                objects.append((label, list(enumerate(found)), ""))
             else:
-                loose.setdefault(group, []).extend((shape.get("label", ""), xy) for xy in found)
+                loose.setdefault(group, []).extend((label, xy) for xy in found)
         elif shape.tag == "box" and group:
             edges = [number(shape.get(key), f"{file}: box") for key in ("xtl", "ytl", "xbr", "ybr")]
             boxes[group] = [edges[0], edges[1], edges[2] - edges[0], edges[3] - edges[1]]
-    objects += [(points, group) for group, points in loose.items()]
-    return [(points, boxes.get(group)) for points, group in objects]
+            kinds[group] = label
+    objects += [(kinds.get(group, ""), points, group) for group, points in loose.items()]
+    return [(kind, points, boxes.get(group)) for kind, points, group in objects]
 
 
 def _xy(element: Element, file: Path) -> list[tuple[float, float, int]]:
@@ -127,18 +142,14 @@ def _xy(element: Element, file: Path) -> list[tuple[float, float, int]]:
     return out
 
 
-def _landmarks(tree: Element, seen: list[str]) -> list[str]:
-    """In the order of the labels that the file declares, then of appearance."""
-    declared = [label.findtext("name") or "" for label in tree.iterfind("meta//label")]
+def _landmarks(tree: Element, kind: str, seen: list[str]) -> list[str]:
+    """In the order of the labels that the file declares, those of ``kind`` all, then of appearance."""
     there = dict.fromkeys(seen)
-    first = [name for name in dict.fromkeys(declared) if name in there or _is_sublabel(tree, name)]
+    declared = [
+        (each.findtext("name") or "", each.findtext("parent")) for each in tree.iterfind("meta//label")
+    ]
+    first = list(dict.fromkeys(name for name, parent in declared if name in there or parent == kind))
     return first + in_natural_order([name for name in there if name not in first])
-
-
-def _is_sublabel(tree: Element, name: str) -> bool:
-    return any(
-        label.findtext("name") == name and label.findtext("parent") for label in tree.iterfind("meta//label")
-    )
 
 
 def _category(tree: Element) -> str:

@@ -19,7 +19,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 import numpy as np
 
 from ..structures import NOT_LABELLED, Dataset, InputError, Sample
-from .collect import Collected, in_natural_order, once
+from .collect import Collected, in_natural_order, once, pick_kind
 from .lookup import Tally, by_split, candidates, only
 from .text import number, read_any_json, read_head, read_xml, start_of
 
@@ -42,7 +42,12 @@ def splits(root: Path) -> dict[str, Path]:
 
 
 def read(
-    root: Path, split: str | None = None, *, origin: float = ORIGIN, images_dir: str | None = None
+    root: Path,
+    split: str | None = None,
+    *,
+    origin: float = ORIGIN,
+    images_dir: str | None = None,
+    category: str | int | None = None,
 ) -> Dataset:
     """The first annotation of each task that was not cancelled; a task without one has no objects."""
     file = splits(root)[split] if split is not None else _only(root)
@@ -50,16 +55,22 @@ def read(
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise InputError(f"{file}: not Label Studio's JSON: expected a list of tasks")
     pictures = [(_picture(task, file, n), _results(task, file)) for n, task in enumerate(tasks)]
-    seen = dict.fromkeys(_label(r, file) for _, rows in pictures for r in rows if _is_point(r))
-    if not seen:
+    objects = [list(_objects(rows, file)) for _, rows in pictures]
+    if not any(objects):
         raise InputError(f"{file}: no keypointlabels in {len(tasks)} tasks; nothing to read")
     config = file.parent / CONFIG
-    landmarks = _declared(config, "KeyPointLabels", list(seen)) or in_natural_order(list(seen))
-    category = (_declared(config, "RectangleLabels", []) or ["object"])[0]
-    found = Collected(file, landmarks, origin, category, name=file.resolve().parent.name)
-    for name, rows in pictures:
+    usual = (_declared(config, "RectangleLabels", []) or ["object"])[0]
+    kinds = [kind for each in objects for kind, *_ in each]
+    chosen, unsaid = pick_kind(kinds, category, file, usual)
+    objects = [[one for one in each if (one[0] or unsaid) == chosen] for each in objects]
+    seen = list(dict.fromkeys(label for each in objects for _, points, _ in each for label, _ in points))
+    landmarks = _declared(config, "KeyPointLabels", seen) or in_natural_order(seen)
+    if {kind or unsaid for kind in kinds} != {chosen}:  # the interface does not say whose landmarks are whose
+        landmarks = [name for name in landmarks if name in seen]
+    found = Collected(file, landmarks, origin, chosen, name=file.resolve().parent.name)
+    for (name, rows), each in zip(pictures, objects, strict=True):
         found.picture(name, _size(rows, file))
-        for points, box in _objects(rows, file):
+        for _, points, box in each:
             found.object(once(points, name, found.repairs), box)
     base = file.parent
     folders = [base, base / "images", *(base.parents[n] for n in range(min(2, len(base.parents))))]
@@ -103,11 +114,11 @@ def _is_point(row: Record) -> bool:
     return bool(row["value"].get("keypointlabels"))
 
 
-def _label(row: Record, file: Path) -> str:
-    labels = row["value"]["keypointlabels"]
-    if not isinstance(labels, list) or not isinstance(labels[0], str):
-        raise InputError(f"{file}: keypointlabels is a list of one name")
-    return labels[0]
+def _label(row: Record, file: Path, key: str = "keypointlabels") -> str:
+    labels = row["value"][key]
+    if not isinstance(labels, list) or not isinstance((labels or [""])[0], str):
+        raise InputError(f"{file}: {key} is a list of one name")
+    return (labels or [""])[0]
 
 
 def _size(rows: Iterable[Record], file: Path) -> tuple[float, float] | None:
@@ -118,9 +129,10 @@ def _size(rows: Iterable[Record], file: Path) -> tuple[float, float] | None:
     return None
 
 
-def _objects(rows: list[Record], file: Path) -> Iterable[tuple[list[tuple[str, Any]], Any]]:
-    """(label, (x, y)) of each point, and the box or None, of each object."""
+def _objects(rows: list[Record], file: Path) -> Iterable[tuple[str, list[tuple[str, Any]], Any]]:
+    """The rectangle's label or "", (label, (x, y)) of each point, and the box or None, of each object."""
     boxes: dict[Any, Any] = {}
+    kinds: dict[Any, str] = {}
     groups: dict[Any, list[tuple[str, Any]]] = {}
     size = _size(rows, file)
     for row in rows:
@@ -134,12 +146,15 @@ def _objects(rows: list[Record], file: Path) -> Iterable[tuple[list[tuple[str, A
         parent = row.get("parentID") or row.get("parent_id")
         if _is_point(row):
             groups.setdefault(str(parent), []).append((_label(row, file), [x, y] * scale))
-        elif not value.get("rotation"):
+            continue
+        kinds[str(row.get("id"))] = _label(row, file, "rectanglelabels")
+        if not value.get("rotation"):
             w, h = (number(value.get(key), f"{file}: {key}") for key in ("width", "height"))
             boxes[str(row.get("id"))] = [*([x, y] * scale), *([w, h] * scale)]
     lone = boxes.popitem()[1] if len(boxes) == 1 and len(groups) == 1 else None
+    alone = kinds.popitem()[1] if len(kinds) == 1 and len(groups) == 1 else ""
     for parent, points in groups.items():
-        yield points, boxes.get(parent, lone)
+        yield kinds.get(parent, alone), points, boxes.get(parent, lone)
 
 
 def _declared(config: Path, tag: str, needed: list[str]) -> list[str] | None:
