@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -113,6 +114,18 @@ def test_boxes_are_read_from_coco(tmp_path):
     assert finder.find(np.zeros((9, 12), np.uint8), name="x/a/0.png")[0].tolist() == [[1, 2, 3, 4]]
     with pytest.raises(InputError, match=r"said 12x9, is 24x18\); give boxes that are of these"):
         finder.find(np.zeros((18, 24), np.uint8), name="x/a/0.png")
+    document["categories"] = [{"id": 1, "name": "face"}, {"id": 2, "name": "dog"}]
+    document["annotations"][0]["category_id"] = 1
+    document["annotations"] += [{"image_id": 6, "bbox": [0, 0, 2, 2], "category_id": 2}]
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    read = partial(BoxesGiven.read, tmp_path / "boxes.json")
+    assert read("dog").given("b/0.png").shape == (1, 4) and read("dog").given("a/0.png").shape == (0, 4)
+    assert len(read().given("a/0.png")) == len(read().given("b/0.png")) == 1
+    with pytest.raises(InputError, match=r"several categories \('face', 'dog'\), and the model is of 'cat'"):
+        read("cat")
+    document["annotations"].pop()
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    assert read("cat").given("a/0.png").shape == (1, 4), "one category, whatever it is called"
     with pytest.raises(InputError, match=r"none\.json: cannot be read"):
         BoxesGiven.read(tmp_path / "none.json")
 

@@ -41,6 +41,7 @@ from hybridkp.report.landmarks.scores import gather_truth, score_methods
 from hybridkp.report.landmarks.words import notes
 from hybridkp.structures import (
     Dataset,
+    DataWarning,
     InputError,
     Instance,
     Keypoints,
@@ -259,6 +260,16 @@ def test_yolo_texts(animals: Dataset, tmp_path: Path, confidence: bool) -> None:
     for row, texts in lines.items():
         (tmp_path / "labels" / f"img{row:03}.txt").write_text("\n".join(texts))
     judged(read_foreign(tmp_path / "labels", animals, "yolo"), animals)
+    for number in (1, 4):
+        for path in (tmp_path / "labels").glob("*.txt"):
+            rows = path.read_text().splitlines() if number == 1 else [path.read_text().splitlines()[0]]
+            ours = [str(number) + row[1:] for row in rows]
+            path.write_text("\n".join([*ours, "7" + rows[0][1:].replace("0.5", "0.9")]))
+        if number == 1:  # the data's own
+            with pytest.warns(DataWarning, match="has objects of class 1, 7; those of 1"):
+                judged(read_foreign(tmp_path / "labels", animals, "yolo"), animals)
+    with pytest.raises(InputError, match="objects of class 4, 7, and that of film is 1"):
+        read_foreign(tmp_path / "labels", animals, "yolo")
 
 
 def test_what_was_not_found_has_no_points(animals: Dataset, tmp_path: Path) -> None:

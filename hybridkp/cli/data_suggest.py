@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--boxes belongs to --pool: name the pictures to choose from")
     dataset = load_dataset(args.data, **reading(args))
     done = {Path(s.name).name for s in dataset if any(i.visibility.any() for i in s.instances)}
-    pool = _pictures(args.pool, args.boxes, done) if args.pool else dataset.samples
+    pool = _pictures(args.pool, args.boxes, done, dataset.category) if args.pool else dataset.samples
     with Bar("member") as bar:
         found = suggest(
             thin(dataset, args.max_train),
@@ -77,8 +77,8 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-def _pictures(paths: Sequence[Path], boxes: Path | None, done: set[str]) -> list[Any]:
-    """Samples without labels: each picture's boxes, or none, which means the whole picture.
+def _pictures(paths: Sequence[Path], boxes: Path | None, done: set[str], category: str) -> list[Any]:
+    """Samples without labels: each picture's boxes of the category, or none, which means the whole picture.
 
     Left out are pictures whose names are among those that are ``done``, and those without a box of ``boxes``.
     """
@@ -87,7 +87,7 @@ def _pictures(paths: Sequence[Path], boxes: Path | None, done: set[str]) -> list
     from ..labels import bare_samples
     from ..structures import InputError
 
-    given = None if boxes is None else BoxesGiven.read(boxes).given
+    given = None if boxes is None else BoxesGiven.read(boxes, category).given
     found = [path for given_path in paths for path in find_images(given_path)]
     samples = bare_samples([path for path in found if path.name not in done], given)
     if not samples:

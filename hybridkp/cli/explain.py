@@ -46,11 +46,12 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("give a model file and a picture, or --pair with two pictures")
     from ..detection import BoxesGiven
     from ..explain import page
-    from ..files import read_image
+    from ..files import read_image, read_meta
 
     box = None
     if args.boxes is not None:
-        found, _ = BoxesGiven.read(args.boxes).find(read_image(args.picture), name=str(args.picture))
+        given = BoxesGiven.read(args.boxes, read_meta(args.model).get("category"))
+        found, _ = given.find(read_image(args.picture), name=str(args.picture))
         if not 0 <= args.object < len(found):
             raise InputError(
                 f"{args.boxes}: has {len(found)} boxes of {args.picture}; --object counts from 0"

@@ -29,7 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--boxes",
         type=Path,
-        help="COCO JSON with the objects' boxes (default: the model's finder, else the whole picture)",
+        help="COCO JSON with the objects' boxes, of several categories those of the model's (default: the"
+        " model's finder, else the whole picture)",
     )
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="folder for predictions.json and overlays/"

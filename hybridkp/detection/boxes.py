@@ -47,24 +47,30 @@ class BoxesGiven:
         self.sizes_hw = sizes_hw
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> BoxesGiven:
+    def read(cls, path: str | os.PathLike[str], category: str | None = None) -> BoxesGiven:
         """Boxes of a COCO JSON file; also by names without folders, where these name one picture only.
 
-        Names may be written as another machine does: see :func:`~hybridkp.datasets.lookup.plain_name`.
+        Names may be written as another machine does: see :func:`~hybridkp.datasets.lookup.plain_name`.  Of
+        boxes of several categories those called ``category`` are meant; None: all.
         """
         try:
             document = json.loads(Path(path).read_bytes())
             names = {image["id"]: str(image["file_name"]) for image in document["images"]}
             sizes = {str(image["file_name"]): size_hw_of(image) for image in document["images"]}
             table: dict[str, list[Any]] = {name: [] for name in names.values()}
+            kinds = _kinds(document, category, path)
             for annotation in document["annotations"]:
+                if kinds is not None and str(annotation.get("category_id")) not in kinds:
+                    continue
                 box = [float(v) for v in annotation["bbox"]]
                 if len(box) != 4:
                     raise ValueError("bbox")
                 table[names[annotation["image_id"]]].append(box)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        except InputError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise InputError(
                 f"{path}: needs COCO JSON with images (id, file_name) and annotations (bbox)"
             ) from None
@@ -96,6 +102,22 @@ class BoxesGiven:
         """The boxes (N, 4) of the picture of that name; None where it has none."""
         found = _of(name, self.boxes or {})
         return None if found is None else np.reshape(np.asarray(found, float), (-1, 4))
+
+
+def _kinds(document: Any, category: str | None, path: str | os.PathLike[str]) -> set[str] | None:
+    """Ids of the category that is meant, as text; None where all boxes are."""
+    used = {str(annotation.get("category_id")) for annotation in document["annotations"]}
+    if category is None or len(used) < 2:
+        return None
+    names = {str(c["id"]): str(c.get("name")) for c in document.get("categories") or [] if "id" in c}
+    kinds = {kind for kind in used if names.get(kind) == category}
+    if not kinds:
+        there = ", ".join(f"{names.get(kind, f'id {kind}')!r:.40}" for kind in sorted(used)[:6])
+        raise InputError(
+            f"{path}: has boxes of several categories ({there}), and the model is of {category!r}: keep those"
+            f" of one category in the file, or call them {category!r}"
+        )
+    return kinds
 
 
 def _of(name: str, rows: Mapping[str, Any]) -> Any:

@@ -124,9 +124,10 @@ def predict(
     model : a model file or a .hkr file, or a fitted detector (``meta`` may then give landmarks, margin, ...)
     pictures : files; or samples, such as a data set's, which a model that also sees depth, sound or text
         needs: their labels are not looked at
-    boxes : COCO JSON file, or file name -> (N, 4) boxes x, y, w, h; None: the model's own finder; without
-        one the samples' boxes, or, with a :class:`~hybridkp.structures.DataWarning`, the whole picture as one
-        (see :class:`hybridkp.detection.BoxesGiven`).  Pictures without boxes are left out with one
+    boxes : COCO JSON file, of whose categories the model's own is meant where it has several; or file name
+        -> (N, 4) boxes x, y, w, h; None: the model's own finder; without one the samples' boxes, or, with a
+        :class:`~hybridkp.structures.DataWarning`, the whole picture as one (see
+        :class:`hybridkp.detection.BoxesGiven`).  Pictures without boxes are left out with one
         :class:`~hybridkp.structures.DataWarning`; that no picture has any is an InputError
     min_score : boxes of the model's finder whose score is lower are left out; None: as it was trained
     out : folder for ``predictions.json`` and, with ``overlays``, ``overlays/*.jpg``
@@ -259,7 +260,8 @@ def _whole_pictures(model: Any, boxes: Any, meta: Mapping[str, Any], min_score: 
             DataWarning,
             stacklevel=3,
         )
-    given = BoxesGiven.read(boxes) if isinstance(boxes, str | os.PathLike) else BoxesGiven(boxes)
+    read = isinstance(boxes, str | os.PathLike)
+    given = BoxesGiven.read(boxes, meta.get("category")) if read else BoxesGiven(boxes)
     detector = model.detector if isinstance(model, TopDown) else model
     return TopDown(given, detector, meta.get("size_hw"), meta.get("margin", MARGIN))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from ..datasets.text import number, read_any_json, read_csv, read_head, read_tex
 from ..files import FoundBoxes, load_predictions
 from ..imaging.geometry import points_box
 from ..metrics import matched, oks_matrix
-from ..structures import Array, Dataset, InputError, Predictions, Sample
+from ..structures import Array, Dataset, DataWarning, InputError, Predictions, Sample
 from .ready_made import untimed
 from .result_doors import objects_of_key_points
 
@@ -369,8 +370,12 @@ def _is_yolo(path: Path) -> bool:
 
 
 def _yolo(path: Path, dataset: Dataset) -> Objects:
-    """Ultralytics' ``save_txt``: class, box, x y (score) of each point divided by the size, (confidence)."""
-    k, found = len(dataset.landmarks), _nothing()
+    """Ultralytics' ``save_txt``: class, box, x y (score) of each point divided by the size, (confidence).
+
+    Of several classes those of the data's own number are meant.
+    """
+    k = len(dataset.landmarks)
+    classes: dict[float, Objects] = defaultdict(_nothing)
     stems: Mapping[str, Path] = {file.stem: file for file in sorted(path.glob("*.txt"))}
     for row, sample in enumerate(dataset):
         file = stems.get(Path(sample.name).stem)
@@ -381,6 +386,8 @@ def _yolo(path: Path, dataset: Dataset) -> Objects:
             cells = np.array([number(cell, f"{file}: line {n}") for cell in line.split()])
             if not len(cells):
                 continue
+            if not (cells[0] >= 0 and cells[0].is_integer()):
+                raise InputError(f"{file}: line {n}: the class {cells[0]:g} is no number from 0")
             rests = {d: len(cells) - 5 - d * k for d in (3, 2)}
             dims, rest = next(((d, r) for d, r in rests.items() if r in (0, 1)), (0, 0))
             if not dims:
@@ -388,8 +395,30 @@ def _yolo(path: Path, dataset: Dataset) -> Objects:
             points = cells[5 : 5 + dims * k].reshape(k, dims)
             score = points[:, 2] if dims == 3 else np.ones(k)
             xy = np.where((points[:, :2] == 0).all(1, keepdims=True), np.nan, points[:, :2] * [w, h])
-            found[row].append(Found(xy, score, float(cells[-1]) if rest else float(score.mean())))
-    return found
+            sure = float(cells[-1]) if rest else float(score.mean())
+            classes[cells[0]][row].append(Found(xy, score, sure))
+    return _of_class(classes, dataset, path)
+
+
+def _of_class(classes: Mapping[float, Objects], dataset: Dataset, path: Path) -> Objects:
+    """The objects of the data's class; texts of one class that is 0 are of it, whatever the data call it."""
+    if not classes or set(classes) == {0}:
+        return classes.get(0, {})
+    told, own = ", ".join(f"{number:g}" for number in sorted(classes)), str(dataset.category_id)
+    mine = next((found for number, found in classes.items() if f"{number:g}" == own), None)
+    if mine is None:
+        raise InputError(
+            f"{path}: objects of class {told}, and that of {dataset.name} is {own}: keep the lines of one"
+            " class, with the number 0"
+        )
+    if len(classes) > 1:
+        warnings.warn(
+            f"{path}: has objects of class {told}; those of {own}, as {dataset.name} numbers"
+            f" {dataset.category!r}, are judged alone.  If that is another, keep the lines of one class",
+            DataWarning,
+            stacklevel=2,
+        )
+    return mine
 
 
 _KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path, Dataset], Objects]], ...] = (
