@@ -480,6 +480,10 @@ def test_maps_of_a_picture_and_its_mirror_image_are_averaged(decoding, tmp_path)
         alone = twice.detector_.predict(colour)
         back = flip_points(twice.detector_.predict(flip_image(colour, axis=2)), 64, flip)
         np.testing.assert_allclose(found, (alone + back) / 2, atol=1e-3)
+    asked = twice.detector_.with_mirror(flip)
+    with pytest.raises(InputError, match="save the network itself, or heatmap:flip"):
+        files.save_model(asked, tmp_path / "asked.hkp")
+    assert not (tmp_path / "asked.hkp").exists()
     for engine in ("onnxruntime", "cv2.dnn"):
         exported = runtime.load(runtime.export_runtime(twice, tmp_path / "twice.hkr", {}), engine)
         ours, sure = exported.predict_with_score(colour)

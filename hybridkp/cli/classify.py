@@ -57,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--margin", type=float, metavar="RATIO", default=1.0, help="crop side / box side (default 1)"
     )
-    parser.add_argument("--max", type=count, metavar="N", help="so many pictures, evenly chosen")
+    parser.add_argument("--max-val", type=count, metavar="N", help="so many pictures, evenly chosen")
     shared(parser, "--seed", *READER)
     parser.add_argument("-o", "--out", type=Path, help="folder (default hybridkp-out/<data>-classes)")
 
@@ -132,7 +132,7 @@ def _objects(args: argparse.Namespace) -> Any:
         split=args.split,
         size_hw=(args.crop, args.crop),
         margin=args.margin,
-        most=args.max,
+        most=args.max_val,
         **reading(args),
     )
 

@@ -233,7 +233,8 @@ class HeatmapNet(NetDetector):
     def with_mirror(self, flip: Sequence[int]) -> HeatmapNet:
         """This fitted network, asked about each picture and its mirror image: their maps are averaged.
 
-        ``flip`` (K,) says which landmark each one is in the mirror.  The weights are shared, not copied.
+        ``flip`` (K,) says which landmark each one is in the mirror.  The weights are shared, not copied, so
+        that it cannot be saved: save this one, or a :class:`~hybridkp.fusion.MirrorAverage` of it.
         """
         check_is_fitted(self)
         twice = copy.copy(self)
@@ -242,6 +243,11 @@ class HeatmapNet(NetDetector):
         plain = self.module_.calibration
         twice.module_.calibration.copy_(plain if calibration is None else torch.tensor(calibration))
         return twice
+
+    def get_state(self) -> dict[str, Any]:
+        if hasattr(self, "module_") and isinstance(self.module_.net, MirroredModule):
+            raise InputError("what with_mirror() gave is not saved: save the network itself, or heatmap:flip")
+        return super().get_state()
 
     def _loss(self, net: Any, pictures: Tensor, xy: Tensor) -> Tensor:
         stages = [self._stage_loss(net, logits.float(), xy) for logits in net.staged_logits(pictures)]
