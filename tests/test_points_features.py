@@ -599,6 +599,13 @@ def test_graphs_that_do_not_keep_the_contract(tmp_path: Path, picture: Array) ->
     pytest.importorskip("onnxruntime")
     good = write_graph(tmp_path / "good.onnx", {}, FLAT)
     short = write_graph(tmp_path / "short.onnx", {}, FLAT | {"scores": SCORE[:3]})
+    bare = write_graph(tmp_path / "bare.onnx", {}, FLAT | {"descriptors": ROWS[:, :0]})
+    no_map = write_graph(
+        tmp_path / "no_map.onnx", {}, {"a": np.zeros((1, 1, 8, 8)), "b": np.zeros((1, 0, 8, 8))}
+    )
+    no_px = write_graph(
+        tmp_path / "no_px.onnx", {}, {"a": np.zeros((1, 1, 0, 0)), "b": np.zeros((1, 7, 0, 0))}
+    )
     cases = {
         "n_features=7": points.OnnxFeature(good, n_features=64, size_hw=(96, 128), coordinates="edges"),
         "short.onnx": points.OnnxFeature(short, n_features=7, size_hw=(96, 128)),
@@ -607,6 +614,16 @@ def test_graphs_that_do_not_keep_the_contract(tmp_path: Path, picture: Array) ->
         "coordinates": points.OnnxFeature(good, n_features=7, size_hw=(96, 128), coordinates="polar"),
         "channels": points.OnnxFeature(good, channels=2),
         "n_points": points.OnnxFeature(good, n_points=0),
+        r"got .*, \(5, 0\)": points.OnnxFeature(bare, size_hw=(96, 128)),
+        r"\(1, 0, 8, 8\) are no map": points.OnnxFeature(no_map, size_hw=(96, 128)),
+        r"\(1, 7, 0, 0\) are no map": points.OnnxFeature(no_px, size_hw=(96, 128)),
+        "size_hw must be a whole number": points.OnnxFeature(good, size_hw=(0, 128)),
+        r"size_hw is \(H, W\), got 'ab'": points.AlikedFeature(good, size_hw="ab"),  # type: ignore[arg-type]
+        "over 16 megapixels": points.DiskFeature(good, size_hw=(10**6, 10**6)),
+        "multiple must be": points.OnnxFeature(good, multiple=10**7),
+        "threshold must be": points.OnnxFeature(good, threshold="a"),  # type: ignore[arg-type]
+        "outputs are names": points.OnnxFeature(good, outputs="scores"),  # type: ignore[arg-type]
+        "file=None names no file": points.OnnxFeature(None),  # type: ignore[arg-type]
     }
     for words, feature in cases.items():
         with pytest.raises(InputError, match=words):

@@ -34,10 +34,13 @@ def stamp(path: str | os.PathLike[str]) -> Stamp:
     InputError
         Where there is no such file.
     """
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise InputError(f"file={path!r:.60} names no file: give the path of an ONNX file")
     try:
         facts = os.stat(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: give the path of an ONNX file") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: {why}: give the path of an ONNX file") from None
     if not os.path.isfile(path):
         raise InputError(f"{path} is no file: give the path of an ONNX file")
     return str(path), facts.st_mtime_ns, facts.st_size

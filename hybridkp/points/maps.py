@@ -39,7 +39,7 @@ def of_maps(
     rows = max((m for m in maps if len(m) not in (1, _CELL**2 + 1)), key=len, default=None)
     cells = next((m for m in maps if len(m) == _CELL**2 + 1), None)
     singles = sorted((m[0] for m in maps if len(m) == 1), key=np.size)
-    if rows is None or (cells is None and not singles):
+    if rows is None or (cells is None and not singles) or not all(m.size for m in maps):
         raise InputError(
             f"{path}: outputs {told} are no map of scores (1, 1, h, w) or (1, 65, h/8, w/8) with one of rows"
         )

@@ -82,7 +82,8 @@ def columns(values: Sequence[Array], path: str | Path, any_order: bool = False) 
     xy, rows, score = (np.asarray(v) for v in values)
     xy, rows = (v[0] if v.ndim == 3 and len(v) == 1 else v for v in (xy, rows))
     score = score.reshape(-1)
-    if xy.ndim != 2 or xy.shape[1] != 2 or rows.ndim != 2 or not len(xy) == len(rows) == len(score):
+    tables = xy.ndim == rows.ndim == 2 and xy.shape[1] == 2 and rows.shape[1] > 0
+    if not tables or not len(xy) == len(rows) == len(score):
         shapes = ", ".join(str(np.shape(v)) for v in values)
         raise InputError(f"{path}: expected outputs (N, 2), (N, D) and (N,), got {shapes}")
     return xy.astype(np.float64), rows.astype(np.float32), score.astype(np.float32)

@@ -25,6 +25,9 @@ from .matchers import Clock, find
 from .matching import Matches
 from .netfiles import to_picture, unit
 
+MAX_INPUT = 4 * MAX_PIXELS  #: px of a net's input
+MAX_MULTIPLE = 1024  #: that a side of one is filled up to
+
 
 class _NetFeature(Parameters):
     """A local feature whose points and rows come from one pass through a net."""
@@ -33,6 +36,7 @@ class _NetFeature(Parameters):
     file: str | Path
     n_points: int
     n_features: int | None
+    threshold: float
 
     def detect(self, image: Array) -> Keypoints:
         """As :meth:`detect_and_describe`, the keypoints alone; it saves no time."""
@@ -53,7 +57,10 @@ class _NetFeature(Parameters):
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         if image.min() == image.max():
             return Keypoints(np.zeros((0, 2))), np.zeros((0, self.n_features or 0), np.float32)
-        xy, rows, score = self._run(image)
+        if not isinstance(getattr(self, "threshold", 0.0), int | float | np.number):
+            raise InputError(f"{type(self).__name__}: threshold must be a number, got {self.threshold!r:.60}")
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out below
+            xy, rows, score = self._run(image)
         if len(xy) and self.n_features not in (None, rows.shape[1]):
             raise InputError(f"{self.file} gives rows of {rows.shape[1]}: set n_features={rows.shape[1]}")
         h, w = image.shape[:2]
@@ -102,10 +109,10 @@ class AlikedFeature(_NetFeature):
     coordinates: str = "corners"
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
-        net_hw, size_hw = _size_of(self, (640, 640)), (image.shape[0], image.shape[1])
+        net_hw, size_hw = _size_of(self) or (640, 640), (image.shape[0], image.shape[1])
         if self.coordinates == "pixel":
             raise InputError('AlikedFeature: coordinates are "corners", "edges" or "opencv"; see OnnxFeature')
-        net = netfiles.aliked(*stamp(self.file), (int(net_hw[0]), int(net_hw[1])))
+        net = netfiles.aliked(*stamp(self.file), net_hw)
         xy, rows, score = netfiles.run_feature(net, image, self.file)
         normal = 2 * xy / [size_hw[1], size_hw[0]] - 1
         return to_picture(normal, self.coordinates, net_hw, net_hw, size_hw), rows, score
@@ -145,7 +152,7 @@ class DiskFeature(_NetFeature):
     threshold: float = 0.0
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
-        net_hw = _size_of(self, (1024, 1024))
+        net_hw = _size_of(self) or (1024, 1024)
         net = netfiles.disk(*stamp(self.file), net_hw, float(self.threshold))
         xy, rows, score = netfiles.run_feature(net, image, self.file)
         scale = np.array([image.shape[1], image.shape[0]]) / np.array(net_hw[::-1])
@@ -198,10 +205,11 @@ class OnnxFeature(_NetFeature):
     engine: str = "auto"
 
     def _run(self, image: Array) -> tuple[Array, Array, Array]:
-        if self.channels not in (None, 1, 3) or self.multiple < 1 or self.engine not in ENGINES:
-            raise InputError(
-                "OnnxFeature: channels is 1 or 3, multiple at least 1, engine one of " + ", ".join(ENGINES)
-            )
+        check_whole(self.multiple, "OnnxFeature: multiple", 1, MAX_MULTIPLE)
+        if self.channels not in (None, 1, 3) or self.engine not in ENGINES:
+            raise InputError("OnnxFeature: channels is 1 or 3, engine one of " + ", ".join(ENGINES))
+        if not isinstance(self.outputs, tuple | list | None):
+            raise InputError(f"OnnxFeature: outputs are names in a list, got {self.outputs!r:.60}")
         names, shape = netfiles.facts(*stamp(self.file))
         blob, seen_hw, net_hw = self._blob(image, shape)
         try:
@@ -222,7 +230,7 @@ class OnnxFeature(_NetFeature):
         """The input, the size that the picture has in it, and the whole input's."""
         h, w = image.shape[:2]
         channels = self.channels or (1 if len(shape) == 4 and shape[1] == 1 else 3)
-        fixed = self.size_hw or (shape[2:] if len(shape) == 4 and min(shape[2:]) > 0 else None)
+        fixed = _size_of(self)
         if fixed is not None:
             shrink = min(fixed[0] / h, fixed[1] / w)
         else:
@@ -232,7 +240,7 @@ class OnnxFeature(_NetFeature):
             how = cv2.INTER_AREA if shrink < 1 else cv2.INTER_LINEAR
             image = cv2.resize(image, seen[::-1], interpolation=how)
         if fixed is not None:
-            down, right = int(fixed[0]) - seen[0], int(fixed[1]) - seen[1]
+            down, right = fixed[0] - seen[0], fixed[1] - seen[1]
         else:
             down, right = -seen[0] % self.multiple, -seen[1] % self.multiple
         if down or right:
@@ -242,16 +250,22 @@ class OnnxFeature(_NetFeature):
         return np.ascontiguousarray(planes[None], np.float32) / np.float32(255), seen, net_hw
 
 
-def _size_of(feature: Any, usual: tuple[int, int]) -> tuple[int, int]:
-    """(H, W) of a net's input: as it was said, as the graph says, or the usual one."""
-    if feature.size_hw is not None:
-        return int(feature.size_hw[0]), int(feature.size_hw[1])
-    stamped = stamp(feature.file)
-    try:
-        shape = netfiles.facts(*stamped)[1]
-    except InputError:  # cv2's own reader may take what ours does not, and else says why
-        return usual
-    return (shape[2], shape[3]) if len(shape) == 4 and min(shape[2:]) > 0 else usual
+def _size_of(feature: Any) -> tuple[int, int] | None:
+    """(H, W) of a net's input: as it was said, or as the graph says; None where neither does."""
+    said, stamped = feature.size_hw, stamp(feature.file)
+    if said is None:
+        try:
+            said = netfiles.facts(*stamped)[1][2:]
+        except InputError:  # cv2's own reader may take what ours does not, and else says why
+            return None
+        if len(said) != 2 or min(said) < 1:
+            return None
+    if not isinstance(said, tuple | list) or len(said) != 2:
+        raise InputError(f"{type(feature).__name__}: size_hw is (H, W), got {said!r:.60}")
+    h, w = (check_whole(side, f"{feature.file}: each side of size_hw", 1) for side in said)
+    if h * w > MAX_INPUT:
+        raise InputError(f"{feature.file}: an input of {h} x {w} px is over {MAX_INPUT >> 20} megapixels")
+    return h, w
 
 
 @dataclass(eq=False, repr=False)
