@@ -452,6 +452,7 @@ def _set(*path_and_value):
         (_set("root", None), "damaged"),
         (_set("root", "scales", [1.0]), "damaged"),
         (_set("root", "scales", [1e9] * 4), "damaged"),
+        (lambda m: m.update(size_hw=[1024, 1024]) or _set("root", "scales", [8.0] * 4)(m), "damaged"),
         (_set("root", "hog", "cells", 10**6), "damaged"),
         (_set("root", "hog", "cells", 3), "damaged"),
         (_set("root", "mean", {"$array": "none", "columns": False}), "damaged"),

@@ -74,13 +74,14 @@ def _many(args: argparse.Namespace) -> int:
 
 
 def _two(args: argparse.Namespace) -> int:
-    from ..files import read_image, write_atomic, write_image
+    from ..files import needed_bits, read_image, write_atomic, write_image
     from ..imaging.draw import draw_matches
     from ..recipes import make_matcher
 
     kind = None if args.out is None else ending(args.out, ".json", *PICTURES)
     matcher = make_matcher(args.method, args.points, args.seed)
-    image_a, image_b = read_image(args.a), read_image(args.b)
+    bits = needed_bits((args.a, args.b), "the two pictures")
+    image_a, image_b = read_image(args.a, bits), read_image(args.b, bits)
     found = matcher.match(image_a, image_b)
     if kind == ".json":
         write_atomic(args.out, json.dumps(_document(found, args), indent=1, allow_nan=False))

@@ -92,7 +92,7 @@ def _checked(run: Any, blank: Array, kind: str) -> int:
     else:
         xy, score = run(blank)
     k = len(xy)
-    if xy.shape != (k, 2) or score.shape != (k,):
+    if not k or xy.shape != (k, 2) or score.shape != (k,):
         raise ValueError("landmarks")
     return k
 

@@ -16,6 +16,7 @@ from ...runtime.values import array, number, whole
 from ...structures import Array
 from ..descent import descend
 
+MOST_MAPS = 2**28  #: numbers of the maps of one frame: 1 GB
 MOST_PADDED = 2**26  #: numbers of the maps of a frame that is padded by the HOG's reach: 256 MB
 
 
@@ -33,7 +34,11 @@ def make(node: Node, engine: str) -> Run:
     def describe(frame: Array, xy: Array) -> Array:
         return describe_points(frame, xy.astype(np.float32).astype(float), **hog)
 
+    widest = max(scale for scale, *_ in stages) ** 2 * hog["n_orientations"]
+
     def run(grey: Array) -> tuple[Array, Array]:
+        if grey.size * widest > MOST_MAPS:
+            raise ValueError(f"frames of {grey.shape} px at {widest:g} numbers a px are too large")
         first = start(grey)[0][None].astype(float)
         xy, score = descend(grey[None], first, stages, curve, mean, describe, np.float32)
         return xy[0], score[0]
