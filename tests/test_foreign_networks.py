@@ -134,6 +134,7 @@ def test_heat_maps_are_aligned_as_one_says(aligned: str, at: float, tmp_path: Pa
         (lambda p: p, "No such file"),
         (lambda p: p.write_bytes(b"no graph") and p, "not ONNX"),
         (lambda p: says(p, a=np.zeros((1, 5, 7))), "none that are known for 2 landmarks"),
+        (lambda p: says(p, a=np.zeros((1, 2, 0, 0))), "heat maps are .* gives .1, 2, 0, 0."),
         (lambda p: net(p, [helper.make_node("Relu", ["x"], ["y"])], {}, ["y"], (1, 9)), "is no picture"),
     ],
 )

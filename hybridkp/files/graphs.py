@@ -35,7 +35,7 @@ def stamp(path: str | os.PathLike[str]) -> Stamp:
         Where there is no such file.
     """
     if not isinstance(path, str | os.PathLike) or not str(path):
-        raise InputError(f"file={path!r:.60} names no file: give the path of an ONNX file")
+        raise InputError(f'file={path!r:.60} names no file: give the file, as onnx[file="net.onnx"]')
     try:
         facts = os.stat(path)
     except (OSError, ValueError) as error:

@@ -8,7 +8,6 @@ Crops (B, H, W[, 3]) come in, points (B, K, 2) in crop px and scores (B, K) go o
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +20,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..files.graphs import Ask, declared, open_graph
+from ..files.graphs import Ask, declared, open_graph, stamp
 from ..imaging.geometry import (
     apply_affine,
     crop_matrix,
@@ -32,7 +31,7 @@ from ..imaging.geometry import (
     warp,
 )
 from ..imaging.images import check_crops
-from ..structures import Array, DetectorMixin, InputError, check_xy
+from ..structures import Array, DetectorMixin, InputError, check_whole, check_xy
 
 #: how pixels 0..255 are given to the network: mean and deviation of R, G, B
 PIXELS = {
@@ -139,6 +138,10 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         pixels = "auto", *PIXELS
         check_choices(self, output=OUTPUTS, pixels=pixels, colour=COLOURS, aligned=ALIGNED, unit=UNITS)
+        if not isinstance(self.take, list | tuple | np.ndarray | None):
+            raise InputError(f"onnx: take is a list of the network's landmarks, got {self.take!r:.60}")
+        for number in () if self.take is None else self.take:
+            check_whole(number, "onnx: each of take", 0)
 
     def _ask(self, whole: bool = False) -> Callable[[Array], tuple[Array, Array]]:
         """A crop (H, W[, 3]) -> (K, 2) points in it and (K,) scores."""
@@ -150,7 +153,8 @@ class OnnxLandmarks(DetectorMixin, BaseEstimator):
         def ask(image: Array) -> tuple[Array, Array]:
             colour = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
             seen = colour if size_hw == self.size_hw_ else warp(colour, matrix, size_hw)
-            outputs = [np.asarray(out, float) for out in self._run(run, seen, layout)]
+            said = (np.asarray(out, float) for out in self._run(run, seen, layout))
+            outputs = [np.where(np.isfinite(out), out, np.nan) for out in said]
             decoded = self._whole if whole else self._decoded
             xy, score = decoded(outputs, size_hw)
             return apply_affine(back, xy), score
@@ -225,12 +229,7 @@ def check_choices(network: Any, **known: Sequence[str]) -> None:
 
 def read_network(file: str) -> Array:
     """A network's file as bytes, (N,) uint8; the same array while the file stays as it is."""
-    try:
-        facts = os.stat(file)
-        return _read(file, facts.st_mtime_ns, facts.st_size)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f'{file or "onnx"}: {why}; give the file: onnx[file="net.onnx"]') from None
+    return _read(*stamp(file))
 
 
 @lru_cache(maxsize=_CACHED)
@@ -311,7 +310,7 @@ def _kind(outputs: list[Array], k: int) -> str:
 
 
 def _of_maps(maps: Array, size_hw: tuple[int, int], aligned: str) -> tuple[Array, Array]:
-    if maps.ndim != 4:
+    if maps.ndim != 4 or not maps.size:
         raise InputError(f"heat maps are (1, K, h, w), the network gives {maps.shape}")
     xy, value = subpixel_peak(maps[0])
     inside, cells = np.array(size_hw[::-1], float), np.array(maps.shape[:1:-1], float)
@@ -323,7 +322,7 @@ def _of_maps(maps: Array, size_hw: tuple[int, int], aligned: str) -> tuple[Array
 def _of_bins(outputs: list[Array], size_hw: tuple[int, int]) -> tuple[Array, Array]:
     if (
         len(outputs) != 2
-        or any(out.ndim != 3 for out in outputs)
+        or any(out.ndim != 3 or not out.size for out in outputs)
         or outputs[0].shape[1] != outputs[1].shape[1]
     ):
         raise InputError("SimCC is two outputs, (1, K, bins of x) and (1, K, bins of y)")
