@@ -145,9 +145,9 @@ def test_stages_lessen_the_error():
     [
         ({"radii": ()}, "radii must be positive"),
         ({"radii": (0.2, -0.1)}, "radii must be positive"),
-        ({"max_depth": 0}, "max_depth must lie in 1..12, got 0"),
-        ({"n_trees": 0}, "n_trees must be at least 1, got 0"),
-        ({"n_pixels": 0}, "n_pixels must be at least 1"),
+        ({"max_depth": 0}, "max_depth must be a whole number from 1 to 12, got 0"),
+        ({"n_trees": "4"}, "n_trees must be a whole number from 1 on, got '4'"),
+        ({"n_pixels": 0}, "n_pixels must be a whole number from 1 on, got 0"),
         ({"max_samples": 1.5}, r"max_samples must lie in \(0, 1\], got 1.5"),
         ({"smoothing": -1}, "must not be negative, got -1"),
     ],

@@ -317,7 +317,7 @@ def test_complaints_name_the_thing() -> None:
         ConcatFeature([("sift", SIFTFeature())], (1, 2)).detect_and_describe(a)
     with pytest.raises(InputError, match="needs at least one member"):
         FallbackMatcher([]).match(a, b)
-    with pytest.raises(InputError, match="n_passes must be at least 1"):
+    with pytest.raises(InputError, match="n_passes must be a whole number from 1 on"):
         GridRefinedMatcher(_sift(), n_passes=0).match(a, b)
     with pytest.raises(InputError, match="step_px must be at least 1"):
         match_grid(a, b, H, step_px=0)

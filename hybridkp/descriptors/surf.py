@@ -14,7 +14,7 @@ import numpy as np
 
 from ..imaging.images import as_uint8, to_grey
 from ..imaging.pyramid import level_points
-from ..structures import Array, InputError, Keypoints, Parameters, Pyramid
+from ..structures import Array, InputError, Keypoints, Parameters, Pyramid, check_whole
 from ._surf_hessian import integral, lobes, octave_maxima
 from ._surf_rows import orientations, rows
 from .pictures import OfPictures
@@ -127,8 +127,7 @@ class SURF(OfPictures, Parameters):
 
     def _blobs(self, grey: Array) -> Keypoints:
         for name in ("n_octaves", "n_octave_layers", "sampling_step"):
-            if getattr(self, name) < 1:
-                raise InputError(f"SURF: {name} must be at least 1, got {getattr(self, name)}")
+            check_whole(getattr(self, name), f"SURF: {name}", 1)
         if not self.threshold > 0:
             raise InputError(f"SURF: threshold must be positive, got {self.threshold}")
         widest = int(lobes(self.n_octaves - 1, self.n_octave_layers)[-1])

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..imaging.geometry import apply_affine
 from ..imaging.images import check_crops, crops_to_grey
 from ..memory.budget import affordable
-from ..structures import Array, Detector, DetectorMixin, InputError, Stage, stages_of
+from ..structures import Array, Detector, DetectorMixin, InputError, Stage, check_whole, stages_of
 from .binary_descent import descend_binary, leaf_columns, pixel_values, smoothed
 from .descent import moved
 from .frames import frame_maps
@@ -140,11 +140,9 @@ class LocalBinaryFeatures(DetectorMixin, BaseEstimator):
         name = "LocalBinaryFeatures"
         if len(self.radii) < 1 or min(self.radii) <= 0:
             raise InputError(f"{name}: radii must be positive, got {self.radii}")
-        if not 1 <= self.max_depth <= 12:
-            raise InputError(f"{name}: max_depth must lie in 1..12, got {self.max_depth}")
+        check_whole(self.max_depth, f"{name}: max_depth", 1, 12)
         for count in ("n_trees", "n_pixels", "n_candidates", "min_samples_leaf"):
-            if getattr(self, count) < 1:
-                raise InputError(f"{name}: {count} must be at least 1, got {getattr(self, count)}")
+            check_whole(getattr(self, count), f"{name}: {count}", 1)
         if not 0 < self.max_samples <= 1:
             raise InputError(f"{name}: max_samples must lie in (0, 1], got {self.max_samples}")
         if self.smoothing < 0 or self.n_perturbations < 0:

@@ -15,7 +15,7 @@ from ..imaging.images import check_crops, crops_to_grey, with_mirrored
 from ..memory import TooFewLabels, fitted, out_of_fold
 from ..memory.budget import rows_in
 from ..stats.calibration import NEAR
-from ..structures import Array, Detector, InputError, check_xy, clone
+from ..structures import Array, Detector, InputError, check_whole, check_xy, clone
 from .descent import score_rows
 from .shape import PointDistribution
 
@@ -208,10 +208,9 @@ def check_cascade(cascade: Any) -> None:
     if len(cascade.scales) < 1 or min(cascade.scales) <= 0:
         raise InputError(f"FastCascade: scales must be positive, got {cascade.scales}")
     for name, least in (("n_orientations", 2), ("n_perturbations", 0), ("cv", 2), ("map_cells", 1)):
-        if getattr(cascade, name) < least:
-            raise InputError(f"FastCascade: {name} must be at least {least}, got {getattr(cascade, name)}")
-    if cascade.rank is not None and cascade.rank < 1:
-        raise InputError(f"FastCascade: rank must be at least 1 or None, got {cascade.rank}")
+        check_whole(getattr(cascade, name), f"FastCascade: {name}", least)
+    if cascade.rank is not None:
+        check_whole(cascade.rank, "FastCascade: rank, where it is not None,", 1)
     if cascade.clip is not None and not cascade.clip > 0:
         raise InputError(f"FastCascade: clip must be positive or None, got {cascade.clip}")
     if cascade.alpha < 0:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..imaging.geometry import apply_homography
 from ..imaging.images import as_uint8, to_grey
-from ..structures import Array, InputError, Parameters
+from ..structures import Array, InputError, Parameters, check_whole
 from ..structures.pairs import Matched, PairMatcher
 from . import local, robust
 from .subpixel import least_squares_matching
@@ -99,8 +99,7 @@ class GridRefinedMatcher(Parameters):
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`.matchers.FeatureMatcher.match`, with the homography of the patches and its inliers."""
-        if self.n_passes < 1:
-            raise InputError(f"GridRefinedMatcher: n_passes must be at least 1, got {self.n_passes}")
+        check_whole(self.n_passes, "GridRefinedMatcher: n_passes", 1)
         a, b = local.picture(image_a), local.picture(image_b)
         found = self.first.match(a, b)
         clock = Clock()
