@@ -58,7 +58,7 @@ def now(**facts: Any) -> dict[str, Any]:
 def publish(folder: Path | None, name: str, document: dict[str, Any]) -> None:
     """Write a document for the docs, whole or not at all; without a folder do nothing."""
     if folder is not None:
-        write_atomic(folder / f"{name}.json", json.dumps(document, indent=1) + "\n")
+        write_atomic(folder / f"{name}.json", json.dumps(document) + "\n")
 
 
 def data_root() -> Path:
@@ -92,7 +92,7 @@ def keep(path: Path | None, document: dict[str, Any]) -> None:
         "hybridkp": __version__,
     }
     if path is not None:
-        write_atomic(path, json.dumps(document, indent=1) + "\n")
+        write_atomic(path, json.dumps(document) + "\n")
 
 
 def add_row(path: Path | None, document: dict[str, Any], provenance: dict[str, Any], row: Any) -> None:

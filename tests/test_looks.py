@@ -42,7 +42,7 @@ def test_what_a_look_shows_is_laid_back_where_it_is(turns: Any, sizes: Any) -> N
     for matrix in looks(turns, sizes, SIZE):
         back = laid_back(hill(apply_affine(matrix, xy)), matrix, STRIDE)
         np.testing.assert_allclose(centre(back), xy, atol=0.25)  # of 4 px a map px
-        np.testing.assert_allclose(back.sum((-2, -1)), 1, atol=0.05)
+        np.testing.assert_allclose(back.sum((-2, -1)), 1, atol=0.1)
 
 
 def test_the_first_look_is_the_crop_and_what_lies_beyond_a_look_says_nothing() -> None:
