@@ -46,6 +46,7 @@ LATER = {
         ("initial", None),
         ("teacher", None),
         ("turns", 0.0),
+        ("vary", 1.0),
         ("average", 0.0),
         ("precision", "float32"),
         ("guide", "homography"),

@@ -87,7 +87,7 @@ def lights(n: int = 12) -> tuple[np.ndarray, np.ndarray]:
 
 def test_points_are_those_of_all_looks_together() -> None:
     images, xy = lights()
-    model = fusion.Looks(Sees()).fit(images, xy)
+    model = fusion.SeveralLooks(Sees()).fit(images, xy)
     found, score = model.predict_with_score(images)
     assert np.abs(found - xy).max() < 0.3
     assert score.shape == (12, 1) and score.min() > 0.5, "calibrated on what the detector kept out"
@@ -100,14 +100,14 @@ def test_points_are_those_of_all_looks_together() -> None:
 )
 def test_senseless_parameters_are_named(options: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        fusion.Looks(Sees(), **options).fit(*lights())
+        fusion.SeveralLooks(Sees(), **options).fit(*lights())
 
 
 def test_what_keeps_no_groups_out_is_refused() -> None:
     from hybridkp.landmarks import MeanShape
 
     with pytest.raises(InputError, match="MeanShape gives no score maps"):
-        fusion.Looks(MeanShape()).fit(*lights())
+        fusion.SeveralLooks(MeanShape()).fit(*lights())
     with pytest.raises(InputError, match="'looks' needs groups kept out of its training"):
         recipes.make_method("hog+svm:looks")
 
@@ -139,5 +139,5 @@ def test_looks_of_a_file_that_make_no_sense_are_refused(wrong: Any, monkeypatch:
         "calibration": np.array([1.0, 0.0]),
     }
     nodes.build({**node, "looks": looks((), (), SIZE)}, "auto")
-    with pytest.raises(ValueError, match="looks|NaN"):
+    with pytest.raises(ValueError, match=r"looks|NaN"):
         nodes.build({**node, "looks": wrong}, "auto")

@@ -1,7 +1,7 @@
 from .covariance import WithCovariance as WithCovariance
 from .gating import GatedVote as GatedVote
 from .linear_map import LinearMap as LinearMap
-from .looks import Looks as Looks
+from .looks import SeveralLooks as SeveralLooks
 from .map_fusion import MapFusion as MapFusion
 from .members import Members as Members
 from .mirror import MirrorAverage as MirrorAverage

@@ -37,7 +37,7 @@ from .nodes.pictorial import read_mode
 
 
 @dataclass(eq=False, repr=False)
-class Looks(DetectorMixin, BaseEstimator):
+class SeveralLooks(DetectorMixin, BaseEstimator):
     """The mean of a network's score maps over several looks at a crop, read near its mode.
 
     Multi-scale testing of the pose literature (Cao et al. 2017), with turns too.  It costs a look each, and
@@ -70,7 +70,7 @@ class Looks(DetectorMixin, BaseEstimator):
 
     def fit(
         self, images: Any, xy: ArrayLike, *, groups: ArrayLike | None = None, flip: ArrayLike | None = None
-    ) -> Looks:
+    ) -> SeveralLooks:
         """Fit the detector on crops (B, H, W[, 3]) and points (B, K, 2), NaN = not labelled."""
         self._check_parameters()
         images = check_batch(images)

@@ -269,7 +269,7 @@ _STEPS = (
     Row(
         "step",
         "looks",
-        ".fusion:Looks",
+        ".fusion:SeveralLooks",
         "score maps of the crop turned and sized a little, averaged",
         holds="detector",
         needs=(".structures:HoldsOut", "groups kept out of its training"),

@@ -1,4 +1,4 @@
-"""Points near the modes of the mean of several looks' maps: :class:`.Looks` in a runtime file.
+"""Points near the modes of the mean of several looks' maps: :class:`.SeveralLooks` in a runtime file.
 
 Pure NumPy and cv2; the looks themselves are :func:`hybridkp.runtime.nodes.on_planes`.
 """
