@@ -108,7 +108,7 @@ def test_what_keeps_no_groups_out_is_refused() -> None:
 
     with pytest.raises(InputError, match="MeanShape gives no score maps"):
         fusion.SeveralLooks(MeanShape()).fit(*lights())
-    with pytest.raises(InputError, match="'looks' needs groups kept out of its training"):
+    with pytest.raises(InputError, match="'looks' needs score maps and groups kept out of its training"):
         recipes.make_method("hog+svm:looks")
 
 

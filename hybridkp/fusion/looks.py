@@ -24,9 +24,8 @@ from ..stats.calibration import NEAR, calibrate, logit
 from ..structures import (
     Array,
     DetectorMixin,
-    HoldsOut,
+    HeldOutMaps,
     InputError,
-    ScoreMaps,
     Stage,
     check_xy,
     stages_of,
@@ -86,9 +85,9 @@ class SeveralLooks(DetectorMixin, BaseEstimator):
         return self
 
     def _check_parameters(self) -> None:
-        for promise, words in ((ScoreMaps, "gives no score maps"), (HoldsOut, "keeps no groups out")):
-            if not supports(self.detector, promise):
-                raise InputError(f"{type(self.detector).__name__} {words}: looks need both, as networks have")
+        if not supports(self.detector, HeldOutMaps):
+            who = type(self.detector).__name__
+            raise InputError(f"{who} gives no score maps, or keeps no groups out: looks need both")
         values = np.array([*self.turns, *self.sizes], float)
         if not np.isfinite(values).all() or not all(0.1 <= size <= 10 for size in self.sizes):
             raise InputError(

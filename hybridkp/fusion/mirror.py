@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import memory
 from ..imaging.images import check_batch, flip_batch
-from ..structures import Array, DetectorMixin, HoldsOut, Mirrored, Stage, check_xy, stages_of, supports
+from ..structures import Array, DetectorMixin, HeldOutMaps, Mirrored, Stage, check_xy, stages_of, supports
 from .nodes.mirror import mirror_mean
 
 
@@ -74,7 +74,7 @@ class MirrorAverage(DetectorMixin, BaseEstimator):
             *([] if self.flip_ is None else [Stage("with its mirror image", self.predict(images))]),
         ]
 
-    @available_if(lambda self: supports(self.detector, HoldsOut))
+    @available_if(lambda self: supports(self.detector, HeldOutMaps))
     def held_out(self, n: int, groups: ArrayLike | None = None) -> Array:
         """Which of ``n`` rows the detector learned nothing from."""
         rows: Array = self.detector.held_out(n, groups)

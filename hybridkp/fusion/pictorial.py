@@ -25,7 +25,7 @@ from ..stats.calibration import FAR, NEAR, calibrate, logit
 from ..structures import (
     Array,
     DetectorMixin,
-    HoldsOut,
+    HeldOutMaps,
     InputError,
     Message,
     ScoreMaps,
@@ -68,7 +68,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         Powers of the maps to choose from, on pictures that the detector did not see; more than 1
         believes the maps more and the tree less.
     cv : folds for that choice, each with a detector of its own; 0 chooses on the groups that the detector
-        itself kept out of its training (:class:`~hybridkp.structures.HoldsOut`), and fits nothing again
+        itself kept out of its training (:class:`~hybridkp.structures.HeldOutMaps`), and fits nothing again
     guard : bool
         Leave the detector's predictions alone unless the tree is better by more than a standard error
         over groups, on the pictures held out.
@@ -126,7 +126,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         if not supports(self.detector, ScoreMaps):
             raise InputError(f"{type(self.detector).__name__} gives no score maps: a tree needs them")
-        if self.cv == 0 and not supports(self.detector, HoldsOut):
+        if self.cv == 0 and not supports(self.detector, HeldOutMaps):
             raise InputError(f"{type(self.detector).__name__} keeps no groups out: a tree needs cv >= 2 here")
         if self.stride < 1 or self.spread <= 0 or not 0 < self.doubt < 1 or (self.cv != 0 and self.cv < 2):
             raise InputError("a tree needs stride >= 1, spread > 0, doubt between 0 and 1, cv 0 or >= 2")

@@ -272,7 +272,7 @@ _STEPS = (
         ".fusion:SeveralLooks",
         "score maps of the crop turned and sized a little, averaged",
         holds="detector",
-        needs=(".structures:HoldsOut", "groups kept out of its training"),
+        needs=(".structures:HeldOutMaps", "score maps and groups kept out of its training"),
         changes=True,
     ),
     Row(

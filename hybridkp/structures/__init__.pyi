@@ -62,8 +62,8 @@ from .protocols import Descriptor as Descriptor
 from .protocols import Detector as Detector
 from .protocols import FeatureMaps as FeatureMaps
 from .protocols import Finder as Finder
+from .protocols import HeldOutMaps as HeldOutMaps
 from .protocols import Holds as Holds
-from .protocols import HoldsOut as HoldsOut
 from .protocols import InputGradients as InputGradients
 from .protocols import LearnedDescriptor as LearnedDescriptor
 from .protocols import LocalFeature as LocalFeature

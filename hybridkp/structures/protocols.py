@@ -206,8 +206,12 @@ class Mirrored(Protocol):
 
 
 @runtime_checkable
-class HoldsOut(Protocol):
-    """A detector that learns nothing from some groups: it stops and calibrates by them."""
+class HeldOutMaps(Protocol):
+    """A detector with score maps that learns nothing from some groups: it stops and calibrates by them."""
+
+    def score_maps(self, images: Any, stride: int = 4) -> Array:
+        """As of :class:`ScoreMaps`."""
+        ...
 
     def held_out(self, n: int, groups: ArrayLike | None = None) -> Array:
         """Which of the ``n`` rows of a fit it kept out; none where there was one group only."""
