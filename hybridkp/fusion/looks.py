@@ -59,7 +59,7 @@ class SeveralLooks(DetectorMixin, BaseEstimator):
     --------
     >>> from hybridkp import recipes
     >>> recipes.make_method("heatmap:flip:looks[turns=-15:15,sizes=0.9:1.1]:tree").detector.turns
-    (-15, 15)
+    (-15.0, 15.0)
     """
 
     detector: Any
