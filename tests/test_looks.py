@@ -96,7 +96,12 @@ def test_points_are_those_of_all_looks_together() -> None:
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"turns": (float("nan"),)}, "turns"), ({"sizes": (0.0,)}, "sizes"), ({"stride": 0}, "stride")],
+    [
+        ({"turns": (float("nan"),)}, "turns"),
+        ({"turns": (1.0,) * 64}, "at most 64"),
+        ({"sizes": (0.0,)}, "sizes"),
+        ({"stride": 0}, "stride"),
+    ],
 )
 def test_senseless_parameters_are_named(options: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):

@@ -22,7 +22,7 @@ from ..imaging.geometry import rescale
 from ..imaging.images import check_batch, check_crops
 from ..memory.budget import fits_in
 from ..multimodal import INPUTS, Planes, ReadsPlanes
-from ..stats.calibration import NEAR, calibrate, probability
+from ..stats.calibration import calibrated, probability
 from ..structures import Array, DetectorMixin, InputError, Stream, check_xy
 from .augment import Augment, augment
 from .batches import Batch, Rows, Squares, picture_tensor, resize_square, rounded, split_rows
@@ -194,12 +194,6 @@ class NetEstimator(Scheduled):
 def mean_error(error: Array) -> float:
     """Mean of what is labelled, 0 when nothing is (then the last weights count as the best)."""
     return float(np.nanmean(error)) if np.isfinite(error).any() else 0.0
-
-
-def calibrated(raw: Array, error: Array) -> tuple[float, float]:
-    """Two numbers that turn raw confidence into the probability of an error below NEAR."""
-    known = np.isfinite(error)
-    return calibrate(raw[known], error[known] < NEAR)
 
 
 class NetDetector(ReadsPlanes, DetectorMixin, NetEstimator):

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..imaging.geometry import rescale
-from ..stats.calibration import FAR
+from ..stats.calibration import FAR, calibrated
 from ..structures import Array, InputError
 from .batches import resize_square
 from .codec import decode, decode_mode
 from .devices import in_parts
 from .distil import Teacher
-from .estimator import NetDetector, Pipeline, calibrated, mean_error
+from .estimator import NetDetector, Pipeline, mean_error
 from .export import trace
 from .heads import MapsHead
 from .losses import MAP_LOSSES, OF_HEIGHTS, POINT_LOSSES, check_loss, masked_mean, point_loss

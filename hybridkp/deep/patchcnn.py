@@ -21,12 +21,13 @@ from torch.nn import functional as F
 from ..imaging.geometry import rescale
 from ..imaging.images import check_crops
 from ..landmarks.shape import PointDistribution
+from ..stats.calibration import calibrated
 from ..structures import Array, DetectorMixin, InputError
 from .augment import Augment, augment
 from .batches import Batch, pixel_grid, rounded
 from .codec import decode
 from .devices import in_parts, place
-from .estimator import NetEstimator, calibrated, mean_error
+from .estimator import NetEstimator, mean_error
 from .losses import map_entropy, masked_mean
 from .networks.blocks import standardise
 from .networks.dense import DenseTrunk

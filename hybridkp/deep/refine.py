@@ -18,11 +18,12 @@ from torch import Generator, Tensor, nn
 
 from ..imaging.geometry import rescale
 from ..imaging.images import check_crops
+from ..stats.calibration import calibrated
 from ..structures import Array, InputError, check_start
 from .augment import Augment, augment
 from .batches import Batch, pixel_grid, rounded, sample
 from .devices import in_parts, place
-from .estimator import NetEstimator, calibrated, mean_error
+from .estimator import NetEstimator, mean_error
 from .export import trace
 from .losses import laplace, masked_mean, signed_error
 from .networks.blocks import conv, standardise

@@ -19,8 +19,8 @@ from .. import memory
 from ..imaging.crops import move_batch
 from ..imaging.geometry import resize_points
 from ..imaging.images import check_batch
-from ..imaging.looks import looks, mean_maps
-from ..stats.calibration import NEAR, calibrate, logit
+from ..imaging.looks import MOST_LOOKS, looks, mean_maps
+from ..stats.calibration import calibrated, logit
 from ..structures import (
     Array,
     DetectorMixin,
@@ -80,8 +80,7 @@ class SeveralLooks(DetectorMixin, BaseEstimator):
         if len(rows):
             found, mass = self._read(images[rows])
             off = np.linalg.norm(found - truth[rows], axis=-1)
-            known, near = np.isfinite(off), off < NEAR * max(self.size_hw_)
-            self.calibration_ = np.array(calibrate(logit(mass)[known], near[known]))
+            self.calibration_ = np.array(calibrated(logit(mass), off / max(self.size_hw_)))
         return self
 
     def _check_parameters(self) -> None:
@@ -93,6 +92,8 @@ class SeveralLooks(DetectorMixin, BaseEstimator):
             raise InputError(
                 f"looks need turns in degrees and sizes in 0.1..10, got {self.turns}, {self.sizes}"
             )
+        if len(values) >= MOST_LOOKS:
+            raise InputError(f"at most {MOST_LOOKS} looks, the plain one included, got {len(values) + 1}")
         if self.stride < 1:
             raise InputError(f"stride must be at least 1, got {self.stride}")
 

@@ -21,7 +21,7 @@ from .. import memory
 from ..datasets.splits import group_folds
 from ..imaging.geometry import flip_points, resize_points
 from ..imaging.images import check_batch
-from ..stats.calibration import FAR, NEAR, calibrate, logit
+from ..stats.calibration import FAR, calibrated, logit
 from ..structures import (
     Array,
     DetectorMixin,
@@ -68,7 +68,8 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         Powers of the maps to choose from, on pictures that the detector did not see; more than 1
         believes the maps more and the tree less.
     cv : folds for that choice, each with a detector of its own; 0 chooses on the groups that the detector
-        itself kept out of its training (:class:`~hybridkp.structures.HeldOutMaps`), and fits nothing again
+        itself kept out of its training (:class:`~hybridkp.structures.HeldOutMaps`), and fits nothing again.
+        A step behind the tree still asks for folds, then of two
     guard : bool
         Leave the detector's predictions alone unless the tree is better by more than a standard error
         over groups, on the pictures held out.
@@ -171,8 +172,7 @@ class PictorialStructure(DetectorMixin, BaseEstimator):
         best = int(np.argmin(losses[:-1].mean(axis=1)))
         gain, error = mean_and_error(losses[-1] - losses[best])
         off = np.linalg.norm(found[best] - truth, axis=-1)
-        known = np.isfinite(off)
-        calibration = np.array(calibrate(logit(mass[best])[known], off[known] < NEAR * side))
+        calibration = np.array(calibrated(logit(mass[best]), off / side))
         if self.guard and gain <= error:
             return _Settled(float("nan"), calibration, own, score)
         return _Settled(

@@ -11,17 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..structures import Array
-from .geometry import apply_affine, middle_of, resize_points
+from .geometry import about_middle, apply_affine, middle_of, resize_points
+
+MOST_LOOKS = 64  #: at a crop
 
 
 def looks(turns: Sequence[float], sizes: Sequence[float], size_hw: tuple[int, int]) -> Array:
     """(N, 2, 3) maps from a crop to each look: as it is, turned by so many degrees, and sized."""
-    angle = np.deg2rad([0.0, *turns, *[0.0] * len(sizes)])
-    size = np.array([1.0] * (1 + len(turns)) + list(sizes), float)
-    cos, sin = size * np.cos(angle), size * np.sin(angle)
-    linear = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)
     middle = middle_of(size_hw)
-    return np.concatenate([linear, (middle - linear @ middle)[:, :, None]], 2)
+    turned = [about_middle(size_hw, degrees) for degrees in (0.0, *turns)]
+    return np.stack(turned + [np.column_stack([s * np.eye(2), (1 - s) * middle]) for s in sizes])
 
 
 def laid_back(maps: Array, matrix: ArrayLike, stride: int) -> Array:

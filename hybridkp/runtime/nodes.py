@@ -18,7 +18,7 @@ import numpy as np
 from ..files.graphs import open_graph
 from ..imaging.geometry import warp
 from ..imaging.images import planes_of, to_grey
-from ..imaging.looks import mean_maps
+from ..imaging.looks import MOST_LOOKS, mean_maps
 from ..structures import Array, InputError, Prediction, Tells, supports
 from .values import array, whole
 
@@ -27,7 +27,6 @@ Run = Callable[[Array], tuple[Array, Array]]  #: crop (H, W) or BGR (H, W, 3), u
 Combine = Callable[[Array, Array], tuple[Array, Array]]  #: (M, 1, K, 2), (M, 1, K) -> (1, K, 2), (1, K)
 
 SCORELESS = "scoreless"  #: in a node whose scores nobody reads: it need not work them out
-MOST_LOOKS = 64  #: at a crop
 ROOMS = ("deep", "detection", "fusion", "landmarks")  #: whose folders ``nodes`` are looked into
 _PACKAGE = __name__.split(".")[0]
 

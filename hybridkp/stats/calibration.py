@@ -30,6 +30,12 @@ def logit(score: Array) -> Array:
     return np.log(clipped / (1 - clipped))
 
 
+def calibrated(raw: Array, error: Array) -> tuple[float, float]:
+    """Two numbers that turn raw confidence into the probability of an error, in sides, below NEAR."""
+    known = np.isfinite(error)
+    return calibrate(raw[known], error[known] < NEAR)
+
+
 def calibrate(raw: ArrayLike, hit: ArrayLike, steps: int = 30) -> tuple[float, float]:
     """(a, b) so that sigmoid(a raw + b) is the probability of ``hit`` (Platt 1999).
 
