@@ -192,6 +192,10 @@ def shape(label: str, x: float, y: float, group: int | None = None) -> dict[str,
     return {"label": label, "points": [[x, y]], "group_id": group, "shape_type": "point", "flags": {}}
 
 
+def box_shape(label: str, corners: Any, group: int | None = None) -> dict[str, Any]:
+    return shape(label, 0, 0, group) | {"points": corners, "shape_type": "rectangle"}
+
+
 def labelme(*shapes: dict[str, Any], **more: Any) -> dict[str, Any]:
     about = {"version": "5.0.1", "flags": {}, "shapes": shapes, "imagePath": "..\\photos\\a.png"}
     return about | {"imageData": None, "imageHeight": 40, "imageWidth": 60} | more
@@ -212,18 +216,21 @@ def test_labelme_twice_is_unknown_and_the_picture_may_be_inside(tmp_path: Path) 
 
 def test_labelme_groups_are_objects(tmp_path: Path) -> None:
     put_picture(tmp_path / "photos" / "a.png")
-    box = {
-        "label": "fly",
-        "points": [[30, 20], [4, 2]],
-        "group_id": 1,
-        "shape_type": "rectangle",
-        "flags": {},
-    }
+    box = box_shape("fly", [[30, 20], [4, 2]], 1)
     put(tmp_path / "json" / "a.json", labelme(shape("a", 1, 2, 0), shape("a", 5, 6, 1), box))
+    put(tmp_path / "labels.txt", "__ignore__\nfly\nb\na\n")
     found = load_dataset(tmp_path / "json")
+    assert found.category == "fly" and found.landmarks == ("b", "a")
     first, second = found.samples[0].instances
-    np.testing.assert_allclose([first.xy[0], second.xy[0]], [[0.5, 1.5], [4.5, 5.5]])
+    np.testing.assert_allclose([first.xy[1], second.xy[1]], [[0.5, 1.5], [4.5, 5.5]])
     np.testing.assert_allclose(second.box_xywh, [4, 2, 26, 18])
+
+
+def test_labelme_writes_the_category_that_it_reads(tmp_path: Path) -> None:
+    write = BY_NAME["labelme"].write
+    assert write is not None
+    write(make_annotated(tmp_path), tmp_path, None)
+    assert load_dataset(tmp_path).category == "mouse"
 
 
 @pytest.mark.parametrize(
@@ -273,6 +280,15 @@ TWO_KINDS: dict[str, Any] = {
         _in_60_by_40("f", "tail", 20, 20, "c"),
         _in_60_by_40("g", "nose", 50.5, 20.5, "d"),
     ],
+    "labelme": labelme(
+        box_shape("cat", [[1, 1], [25, 25]], 0),
+        shape("nose", 10.5, 10.5, 0),
+        shape("tail", 20, 20, 0),
+        box_shape("dog", [[30, 1], [55, 30]], 1),
+        shape("nose", 50.5, 20.5, 1),
+        box_shape("ruler", [[1, 35], [59, 39]], 2),
+        imagePath="a.png",
+    ),
 }
 
 
@@ -281,6 +297,9 @@ def test_objects_of_several_labels_are_read_one_label_at_a_time(name: str, tmp_p
     put_picture(tmp_path / "a.png")
     if name == "cvat":
         put(tmp_path / "annotations.xml", TWO_KINDS[name])
+    elif name == "labelme":
+        put(tmp_path / "a.json", TWO_KINDS[name])
+        put(tmp_path / "labels.txt", "cat\ndog\nnose\near\ntail\n")
     else:
         task = {"data": {"image": "a.png"}, "annotations": [{"result": TWO_KINDS[name]}]}
         put(tmp_path / "tasks.json", [task])

@@ -148,7 +148,7 @@ FORMATS: list[Format[Dataset]] = [
         name="labelme",
         words="labelme JSON",
         **_of(labelme),
-        options=_ORIGIN | _IMAGES,
+        options=_ORIGIN | _IMAGES | _CATEGORY,
         keeps=("objects", "missing", "sizes", "boxes", "names", "fractions"),
         tool="labelme",
         centre="½ (its canvas draws pixel i from i to i + 1)",

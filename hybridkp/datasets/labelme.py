@@ -1,8 +1,9 @@
 """labelme: a JSON file for each picture, whose points are shapes with a label.
 
-Points with one ``group_id`` are one object, and a rectangle with it is the object's box; points without
-are one object.  labelme's canvas draws pixel i from i to i + 1, so the centre of the top-left pixel is
-(½, ½).  The order of the landmarks is that of ``labels.txt`` (labelme's ``--labels``), where there is one.
+Points with one ``group_id`` are one object, and a rectangle with it is the object's box, whose label is the
+object's category; points without are one object.  labelme's canvas draws pixel i from i to i + 1, so the
+centre of the top-left pixel is (½, ½).  The order of the landmarks is that of ``labels.txt`` (labelme's
+``--labels``), where there is one; labels that only rectangles have are no landmarks.
 Hidden points have no place in the format.  A picture that is not there is taken from its ``imageData``, when
 it is asked for; no other is opened here.
 """
@@ -20,9 +21,8 @@ from typing import Any
 import numpy as np
 
 from ..structures import NOT_LABELLED, Array, Dataset, InputError, Sample
-from .collect import Collected, in_natural_order, once
+from .collect import Collected, in_natural_order, once, pick_kind
 from .lookup import Tally, in_order, split_of
-from .repairs import Repairs
 from .text import number, read_any_json, read_head, read_text
 
 ORIGIN, LABELS = 0.5, "labels.txt"
@@ -49,21 +49,33 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def read(
-    root: Path, split: str | None = None, *, origin: float = ORIGIN, images_dir: str | None = None
+    root: Path,
+    split: str | None = None,
+    *,
+    origin: float = ORIGIN,
+    images_dir: str | None = None,
+    category: str | int | None = None,
 ) -> Dataset:
-    """Every JSON of the folder; a picture has the name that its file says, beside it."""
+    """The objects of one category in every JSON of the folder; a picture has the name that its file says."""
     folder = splits(root)[split] if split is not None else root
     files = list(_files(folder))
     documents = [_document(file) for file in files]
+    objects = [list(_objects(document, file)) for document, file in zip(documents, files, strict=True)]
+    if not any(objects):
+        raise InputError(f"{root}: no shape of type point in {len(files)} labelme files; nothing to read")
+    kinds = {kind: None for each in objects for kind, *_ in each}
+    chosen, unsaid = pick_kind(kinds, category, root)
+    objects = [[one for one in each if (one[0] or unsaid) == chosen] for each in objects]
+    seen = list(dict.fromkeys(label for each in objects for _, points, _ in each for label, _ in points))
     base = folder if folder.is_dir() else folder.parent
     labels = next((p for p in (base / LABELS, base.parent / LABELS) if p.is_file()), None)
-    seen = dict.fromkeys(s["label"] for d in documents for s in d["shapes"] if s["shape_type"] == "point")
-    landmarks = _labels(labels) if labels else in_natural_order(list(seen))
-    if not landmarks:
-        raise InputError(f"{root}: no shape of type point in {len(files)} labelme files; nothing to read")
+    listed = [name for name in _labels(labels) if name in seen or name not in kinds] if labels else []
+    if {kind or unsaid for kind in kinds} != {chosen}:  # labels.txt does not say whose landmarks are whose
+        listed = [name for name in listed if name in seen]
     folders = [base, base.parent] if images_dir is None else [Path(images_dir)]
-    found = Collected(folder, landmarks, origin, name=base.resolve().name)
-    for file, document in zip(files, documents, strict=True):
+    landmarks = listed or in_natural_order(seen)
+    found = Collected(folder, landmarks, origin, chosen, name=base.resolve().name)
+    for file, document, each in zip(files, documents, objects, strict=True):
         embedded = isinstance(document.pop("imageData", None), str)
         name = str(document.get("imagePath") or file.with_suffix(".png").name).replace("\\", "/")
         size = document.get("imageHeight"), document.get("imageWidth")
@@ -71,8 +83,8 @@ def read(
         there = any(os.path.isfile(folder / name) for folder in folders)
         load = partial(load_embedded, str(file)) if embedded and not there else None
         found.picture(name, size if None not in size else None, load=load)
-        for points, box in _objects(document, file, found.repairs):
-            found.object(points, box)
+        for _, points, box in each:
+            found.object(once(points, file.name, found.repairs), box)
     return found.dataset(folders)
 
 
@@ -109,22 +121,23 @@ def _document(file: Path) -> Record:
     return document
 
 
-def _objects(document: Record, file: Path, repairs: Repairs) -> Iterable[tuple[Any, Any]]:
-    """(points, box or None) of each group, in the order of the shapes."""
+def _objects(document: Record, file: Path) -> Iterable[tuple[str, list[tuple[str, Any]], Any]]:
+    """(its rectangle's label or "", (label, (x, y)) of each point, box or None) of each group with points."""
     groups: dict[Any, list[Record]] = {}
     for shape in document["shapes"]:
         groups.setdefault(shape.get("group_id"), []).append(shape)
     for shapes in groups.values():
-        labels, box = [], None
+        points, box, kinds = [], None, set()
         for shape in shapes:
             corners = [[number(v, str(file)) for v in p] for p in shape["points"]]
             if shape["shape_type"] == "point":
-                labels.append((shape["label"], corners[0]))
+                points.append((shape["label"], corners[0]))
             elif shape["shape_type"] == "rectangle" and len(corners) == 2:
                 low = np.min(corners, 0)
                 box = [*low, *(np.max(corners, 0) - low)]
-        if labels:
-            yield once(labels, file.name, repairs), box
+                kinds.add(shape["label"])
+        if points:
+            yield kinds.pop() if len(kinds) == 1 else "", points, box
 
 
 def write(dataset: Dataset, root: Path, split: str | None = None) -> None:
