@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -594,6 +595,28 @@ def test_calibration_says_what_is_missing(board_folder, tmp_path):
     }
     with pytest.raises(InputError, match="nothing ties them"):
         calibrate(table, Board.parse("charuco:7x6:24mm:18:4x4_50"))
+
+
+def test_pictures_that_cannot_be_read_are_left_out(board_folder, tmp_path, capsys):
+    folder, out = tmp_path / "boards", tmp_path / "cameras.json"
+    shutil.copytree(board_folder, folder)
+    broken = folder / "c0" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:900])
+    asked = ["calibrate", str(folder), "--board", "charuco:7x6:24mm:18:4x4_50", "-o", str(out)]
+    assert main(asked) == 1, "as predict and features end"
+    assert f"left out: {broken}: " in capsys.readouterr().err and read_cameras(out).names == board_rig().names
+    page = out.with_suffix(".html").read_text()
+    assert "14 pictures, the board in 13, 1 more cannot be read" in page
+    assert "cannot be read: c0/3.png" in page
+    out.unlink()
+    for i in range(3):
+        (folder / "c0" / f"{i}.png").write_bytes(b"")
+    assert main(asked) == 2 and not out.exists()
+    assert "found in 1 of 1 pictures, 3 are needed" in (told := capsys.readouterr().err)
+    assert "4 more cannot be read (first: " in told and "0.png" in told
+    (folder / "c0" / "4.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"in 0 of 0 pictures.* 5 more cannot be read"):
+        calibrate(folder, Board.parse("charuco:7x6:24mm:18:4x4_50"))
 
 
 def test_a_checkerboard_keeps_its_direction():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .display import OK, Bar, provenance, say
+from .display import Bar, left_out, provenance, say
 from .options import ending
 
 NAME = "calibrate"
@@ -14,7 +14,8 @@ EXAMPLES = """\
   hybridkp calibrate calibration/ --board charuco:8x11:24mm:18.75:4x4_1000 -o cameras.json
   hybridkp calibrate calibration/ --board checkerboard:10x7:25mm -o calibration.toml
 A subfolder for each camera; pictures of one moment have one name. Squares are counted, not inner corners.
-Beside the cameras comes a page with residuals and detections."""
+Beside the cameras comes a page with residuals and detections. Pictures that cannot be read are left
+out, and told at the end."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -52,4 +53,4 @@ def run(args: argparse.Namespace) -> int:
     for name, error in errors.items():
         print(f"{name:16} {error:.3f} px")
     print(f"\nCameras: {args.out}\nPage: {page}")
-    return OK
+    return left_out([*found.refused.values()])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Calibration:
     alone_px: Array  #: (V,) root mean square residual of each camera calibrated by itself
     residual_px: tuple[Array, ...]  #: (n,) of each detection in the common world; NaN where it took no part
     moments: int  #: poses of the board that tie the cameras together
+    refused: Mapping[Path, str] = field(default_factory=dict)  #: pictures that cannot be read -> why
 
     __repr__ = short_repr
 
@@ -116,7 +117,7 @@ def calibrate(
     Calibration
         The world is that of the first camera.  Each camera is calibrated alone; relative poses come from
         moments that two cameras share, along the best connected ones; then everything is moved together
-        (:func:`.bundle.adjust`) to the least robust squares.
+        (:func:`.bundle.adjust`) to the least robust squares.  Pictures that cannot be read are left out.
 
     Raises
     ------
@@ -133,41 +134,54 @@ def calibrate(
             "this checkerboard looks the same after half a turn, so several cameras cannot agree on it: use"
             " one with an even and an odd side, or ChArUco"
         )
-    found = _detect(table, board, told)
-    alone = {name: _alone([d for d in found if d.camera == name], name, board, lens) for name in table}
+    found, refused = _detect(table, board, told)
+    alone = {}
+    for name, rows in table.items():
+        unread = [why for _, path in rows if (why := refused.get(Path(path)))]
+        alone[name] = _alone([d for d in found if d.camera == name], name, board, lens, unread)
     poses = {(d.camera, d.key): p for name in table for d, p in alone[name][2]}
     world = _placed({name: alone[name][0] for name in table}, poses)
     errors = np.array([alone[name][1] for name in table])
     best = {d.key: d.camera for d in sorted(found, key=lambda d: len(d.xy))}  # who sees most of it
     keys = [key for key, name in best.items() if (name, key) in poses]
     start = np.stack([_board_pose(world[best[key]], poses[best[key], key]) for key in keys])
-    return _together(world, board, found, keys, start, errors, lens)
+    return replace(_together(world, board, found, keys, start, errors, lens), refused=refused)
 
 
-def _detect(table: Mapping[str, Any], board: Board, told: Any) -> list[Detection]:
+def _detect(table: Mapping[str, Any], board: Board, told: Any) -> tuple[list[Detection], dict[Path, str]]:
+    """The board in each picture, and why pictures cannot be read."""
     total = sum(len(rows) for rows in table.values())
     out: list[Detection] = []
+    refused: dict[Path, str] = {}
     for name, rows in table.items():
         for key, path in rows:
-            image = read_image(path)
-            numbers, xy = board.find(image)
-            size = (image.shape[0], image.shape[1])
-            out.append(Detection(name, key, Path(path), size, numbers, xy))
+            try:
+                image = read_image(path)
+            except InputError as error:
+                refused[Path(path)], what = str(error), "cannot be read"
+            else:
+                numbers, xy = board.find(image)
+                size = (image.shape[0], image.shape[1])
+                out.append(Detection(name, key, Path(path), size, numbers, xy))
+                what = f"{len(numbers)} corners"
             if told:
-                told(f"{name}/{path.name}: {len(numbers)} corners", len(out), total)
-    return out
+                told(f"{name}/{path.name}: {what}", len(out) + len(refused), total)
+    return out, refused
 
 
-def _alone(rows: Sequence[Detection], name: str, board: Board, lens: str) -> tuple[Camera, float, Any]:
+def _alone(
+    rows: Sequence[Detection], name: str, board: Board, lens: str, unread: Sequence[str]
+) -> tuple[Camera, float, Any]:
     """The camera in its own world, its residual, and (detection, board's pose) of its pictures."""
     sizes = {d.size_hw for d in rows}
-    if len(sizes) != 1:
+    if len(sizes) > 1:
         raise InputError(f"camera {name!r}: its pictures have several sizes; calibrate with one")
     good = [d for d in rows if len(d.numbers)]
     if len(good) < LEAST_PICTURES:
+        more = f"; {len(unread)} more cannot be read (first: {unread[0]})" if unread else ""
         raise InputError(
             f"camera {name!r}: the board was found in {len(good)} of {len(rows)} pictures, {LEAST_PICTURES}"
-            " are needed; is it this board (squares, dictionary)?"
+            f" are needed; is it this board (squares, dictionary)?{more}"
         )
     h, w = sizes.pop()
     on_board = [board.corners[d.numbers].astype(np.float32) for d in good]

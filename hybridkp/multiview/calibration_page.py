@@ -36,7 +36,8 @@ def write_calibration_page(
     context = {
         "title": f"{len(found.cameras)} cameras calibrated",
         "facts": [
-            f"{n} pictures, the board in {n - len(missing)}",
+            f"{n} pictures, the board in {n - len(missing)}"
+            + (f", {len(found.refused)} more cannot be read" if found.refused else ""),
             f"{found.moments} moments seen by several cameras",
             f"world in {found.cameras.unit}",
         ],
@@ -49,8 +50,13 @@ def write_calibration_page(
         "pictures_words": "Of each camera the picture with most corners, and the worst.",
         "key": [("corners", css_color(POINT_COLOR))],
         "terms": (),
-        "notes": [f"No board in {p.parent.name}/{p.name}." for p in missing]
-        or ["The board is in every picture."],
+        "notes": [
+            *(
+                [f"No board in {p.parent.name}/{p.name}." for p in missing]
+                or ["The board is in every picture."]
+            ),
+            *(f"Left out, because it cannot be read: {p.parent.name}/{p.name}." for p in found.refused),
+        ],
         "about": about_page({"board": str(found.board)}, provenance or {}, []),
     }
     write_atomic(path, render_page("views.html", context))
