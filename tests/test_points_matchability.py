@@ -151,7 +151,7 @@ def test_fitted_state_travels(tmp_path: Path, picture: np.ndarray, model: Matcha
         MatchabilityRanked(model=tmp_path / "sift.hkp").detect(picture)
     with pytest.raises(NotFittedError):
         Matchability().predict(keypoints, rows, picture.shape)
-    with pytest.raises(InputError, match="n_spare must be 0 or more"):
+    with pytest.raises(InputError, match="n_spare must be a whole number from 0"):
         MatchabilityRanked(n_spare=-1).detect(picture)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from hybridkp import points
 from hybridkp.imaging.geometry import apply_homography
 from hybridkp.points import matching, robust
 from hybridkp.points import support as votes
@@ -375,3 +377,35 @@ def test_twins_are_said_once() -> None:
     keep = votes.without_twins(xy_a, xy_b, np.array([0, 1, 1, 1]))
     assert keep.tolist() == [True, False, True, True]
     assert votes.without_twins(xy_a, xy_b, np.zeros(4, int)).all(), "one member's matches all stay"
+
+
+FEATURES = ("AKAZEFeature", "BRISKFeature", "KAZEFeature", "ORBFeature", "SIFTFeature", "SURFFeature")
+SECOND_STAGES = ("EccMatcher", "GridRefinedMatcher", "RefinedMatcher", "TurnedMatcher")
+ORB = points.ORBFeature()
+NUMBERS: dict[str, Any] = {  #: a class -> what else it needs
+    **{name: {} for name in (*FEATURES, "Corners", "FAST", "MatchabilityRanked", "NetFeature")},
+    **{name: {"file": "net.onnx"} for name in ("DiskFeature", "OnnxFeature", "LightGlue")},
+    "LightGlueMatcher": {"feature": ORB, "file": "net.onnx"},
+    "FeatureMatcher": {"feature": ORB},
+    **{name: {"members": [points.FeatureMatcher(ORB)]} for name in ("FallbackMatcher", "UnionMatcher")},
+    **{name: {"first": points.FeatureMatcher(ORB)} for name in SECOND_STAGES},
+    "TwoStageMatcher": {"first": points.FeatureMatcher(ORB), "second": ORB},
+}
+#: numbers that may not be negative
+BELOW = {"n_points", "n_octaves", "n_levels", "scale_factor", "n_spare", "radius", "max_megapixels"}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_parameter_that_is_no_number_is_named(name: str) -> None:
+    made = getattr(points, name)
+    image = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    numbers = [f.name for f in fields(made) if f.type in ("int", "float")]
+    assert numbers
+    for key in numbers:
+        for bad in ("a", None, np.nan, *[-1] * (key in BELOW)):
+            one = made(**NUMBERS[name] | {key: bad})
+            with pytest.raises(InputError, match=rf"{name}: {key} must"):
+                if hasattr(one, "match"):
+                    one.match(image, image)
+                else:
+                    one.detect(image)

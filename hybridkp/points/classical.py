@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -102,6 +102,8 @@ class ORBFeature(OpenCVFeature):
 
     norm = "HAMMING"
     patch_px = 31  #: ``Keypoints.size`` of a point of the finest level
+
+    _least: ClassVar = {"n_levels": 1, "scale_factor": 1}
 
     n_points: int = 1024
     fast_threshold: int = 20
@@ -208,6 +210,8 @@ class BRISKFeature(OpenCVFeature):
     """
 
     norm = "HAMMING"
+
+    _least: ClassVar = {"n_octaves": 1}
 
     n_points: int = 1024
     threshold: int = 30

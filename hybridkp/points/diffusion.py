@@ -7,7 +7,7 @@ scale space itself, matching.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -72,6 +72,8 @@ class AKAZEFeature(_Diffusion):
 
     norm = "HAMMING"
     first_size = 4.8  # 2 * 1.6 (first blur) * 1.5 (factor of the derivatives)
+
+    _least: ClassVar = {"n_octaves": 1}
 
     n_points: int = 1024
     threshold: float = 0.001

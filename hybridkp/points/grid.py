@@ -7,13 +7,14 @@ squares; their agreement, robustly estimated, is the new homography.  Never here
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..imaging.geometry import apply_homography
 from ..imaging.images import as_uint8, to_grey
-from ..structures import Array, InputError, Parameters, check_whole
+from ..structures import Array, InputError, Parameters
 from ..structures.pairs import Matched, PairMatcher
 from . import local, robust
 from .subpixel import least_squares_matching
@@ -87,6 +88,8 @@ class GridRefinedMatcher(Parameters):
     are inliers.  The stage is called "grid".
     """
 
+    _least: ClassVar = {"n_passes": 1, "n_iterations": 0, "max_shift_px": 0}
+
     first: PairMatcher
     step_px: float = 20.0
     size_px: int = 31
@@ -99,7 +102,7 @@ class GridRefinedMatcher(Parameters):
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`.matchers.FeatureMatcher.match`, with the homography of the patches and its inliers."""
-        check_whole(self.n_passes, "GridRefinedMatcher: n_passes", 1)
+        self.check_numbers()
         a, b = local.picture(image_a), local.picture(image_b)
         found = self.first.match(a, b)
         clock = Clock()

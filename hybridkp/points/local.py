@@ -159,6 +159,7 @@ class TiledFeature(Parameters):
         InputError
             For a picture that is none, points that are not finite, sizes that are not positive.
         """
+        self.check_numbers()
         grey = grey_picture(image)
         out = self._no_rows(len(keypoints))
         if not np.isfinite(keypoints.xy).all():
@@ -173,6 +174,7 @@ class TiledFeature(Parameters):
         return out
 
     def _search(self, image: Array, describe: bool) -> tuple[Keypoints, Array]:
+        self.check_numbers()
         n = check_whole(self.n_points, f"{type(self).__name__}: n_points", 1)
         grey = grey_picture(image)
         parts, rows = [Keypoints(np.zeros((0, 2)))], [self._no_rows(0)]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -128,6 +128,7 @@ class MatchabilityRanked(Parameters):
     """
 
     norm = "L2"
+    _least: ClassVar = {"n_points": 1, "n_spare": 0}
 
     feature: Any = None
     n_points: int = 1024
@@ -149,8 +150,7 @@ class MatchabilityRanked(Parameters):
 
     def detect_and_describe(self, image: Array) -> tuple[Keypoints, Array]:
         """At most ``n_points`` keypoints, the most matchable first, and their rows."""
-        if self.n_spare < 0:
-            raise InputError(f"MatchabilityRanked: n_spare must be 0 or more, got {self.n_spare}")
+        self.check_numbers()
         grey = local.grey_picture(image)
         found, rows = self._feature().detect_and_describe(grey)
         chance = self._model().predict(found, rows, grey.shape)

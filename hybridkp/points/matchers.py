@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -79,6 +79,7 @@ class FeatureMatcher(Parameters):
 
     def tentative(self, image_a: Array, image_b: Array, clock: Clock | None = None) -> Matched:
         """:meth:`match` without the estimate: homography NaN, no inlier."""
+        self.check_numbers()
         if self.rule not in RULES:
             raise InputError(f"FeatureMatcher: rule must be one of {', '.join(RULES)}, got {self.rule!r}")
         clock = Clock() if clock is None else clock
@@ -120,6 +121,7 @@ class FallbackMatcher(Parameters):
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`FeatureMatcher.match`."""
+        self.check_numbers()
         if len(self.members) == 0:
             raise InputError("FallbackMatcher: needs at least one member")
         a, b = local.picture(image_a), local.picture(image_b)
@@ -161,6 +163,8 @@ class UnionMatcher(Parameters):
     :func:`.support.confirmed`.  Support times distinctness orders the matches for PROSAC.
     """
 
+    _least: ClassVar = {"radius": 0}
+
     members: Sequence[FeatureMatcher]
     weights: Sequence[float] | None = None
     radius: float = 0.06
@@ -171,6 +175,7 @@ class UnionMatcher(Parameters):
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`FeatureMatcher.match`; the keypoints are those of all members."""
+        self.check_numbers()
         if len(self.members) == 0:
             raise InputError("UnionMatcher: needs at least one member")
         weights = np.ones(len(self.members)) if self.weights is None else np.asarray(self.weights, float)
@@ -215,6 +220,8 @@ class EccMatcher(Parameters):
     scene is no plane.  Where it fails, the start stands.  The stage is called "second stage".
     """
 
+    _least: ClassVar = {"n_iterations": 1, "tolerance": 0, "threshold_px": 0}
+
     first: PairMatcher
     n_iterations: int = 50
     tolerance: float = 1e-4
@@ -223,6 +230,7 @@ class EccMatcher(Parameters):
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`FeatureMatcher.match`, with the refined homography and its inliers."""
+        self.check_numbers()
         a, b = local.picture(image_a), local.picture(image_b)
         start = self.first.match(a, b)
         clock = Clock()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -84,6 +84,7 @@ class NetFeature(Parameters):
     """
 
     norm = "L2"
+    _least: ClassVar = {"n_points": 1, "radius": 0, "max_megapixels": 0}
 
     n_points: int = 1024
     weights: Any = None
@@ -104,6 +105,9 @@ class NetFeature(Parameters):
         The scale is 1 up to ``max_megapixels``; the rows' map may reach beyond the picture.  A blank
         picture has logits of minus infinity.
         """
+        self.check_numbers()
+        if not 0 < self.threshold < 1:
+            raise InputError(f"NetFeature: threshold must lie between 0 and 1, got {self.threshold}")
         grey = grey_picture(image)
         scale = math.sqrt(self.max_megapixels * 1e6 / grey.size)
         if scale < 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ class _NetFeature(Parameters):
     """A local feature whose points and rows come from one pass through a net."""
 
     norm = "L2"
+    _least: ClassVar = {"n_points": 1}
     file: str | Path
     n_points: int
     n_features: int | None
@@ -51,14 +52,12 @@ class _NetFeature(Parameters):
             For a picture that is none; for a file that is missing, broken, not of this kind, or
             whose rows are not ``n_features`` long; the file is named.
         """
-        check_whole(self.n_points, f"{type(self).__name__}: n_points", 1)
+        self.check_numbers()
         image = picture(image)
         if image.ndim == 2:
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         if image.min() == image.max():
             return Keypoints(np.zeros((0, 2))), np.zeros((0, self.n_features or 0), np.float32)
-        if not isinstance(getattr(self, "threshold", 0.0), int | float | np.number):
-            raise InputError(f"{type(self).__name__}: threshold must be a number, got {self.threshold!r:.60}")
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out below
             xy, rows, score = self._run(image)
         if len(xy) and self.n_features not in (None, rows.shape[1]):
@@ -296,6 +295,7 @@ class LightGlue(Parameters):
         InputError
             For a file that is missing or broken, or rows that it does not take.
         """
+        self.check_numbers()
         found = []
         if len(features_a.rows) and len(features_b.rows):
             matcher = netfiles.lightglue(*stamp(self.file), float(self.threshold))
@@ -335,6 +335,7 @@ class LightGlueMatcher(Parameters):
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """Matches and homography of two pictures; stages "detect", "match" and "estimate"."""
+        self.check_numbers()
         clock = Clock()
         with clock("detect"):
             a, b = find(self.feature, picture(image_a)), find(self.feature, picture(image_b))

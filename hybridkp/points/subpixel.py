@@ -8,7 +8,7 @@ learning, truth.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -161,6 +161,8 @@ class RefinedMatcher(Parameters):
     called "refine".
     """
 
+    _least: ClassVar = {"radius_px": 0, "n_iterations": 0, "max_shift_px": 0}
+
     first: PairMatcher
     radius_px: float = 4.0
     size_px: int = 21
@@ -173,6 +175,7 @@ class RefinedMatcher(Parameters):
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`.matchers.FeatureMatcher.match`, with refined points of picture b."""
+        self.check_numbers()
         a, b = local.picture(image_a), local.picture(image_b)
         found = self.first.match(a, b)
         clock = Clock()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,6 +63,8 @@ class TurnedMatcher(Parameters):
     original pictures, their angle and size too.  The stage is called "turns".
     """
 
+    _least: ClassVar = {"search_px": 1}
+
     first: FeatureMatcher
     min_inliers: int = 60
     turns: int = 4
@@ -74,6 +76,7 @@ class TurnedMatcher(Parameters):
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`.matchers.FeatureMatcher.match`."""
+        self.check_numbers()
         sizes = np.atleast_1d(np.asarray(self.sizes, float))
         if self.turns < 1 or not ((sizes > 0) & (sizes <= 1)).all():
             raise InputError("TurnedMatcher: turns must be at least 1, and sizes above 0 and at most 1")

@@ -77,6 +77,7 @@ class TwoStageMatcher(Parameters):
 
     def match(self, image_a: Array, image_b: Array) -> Matched:
         """As :meth:`.matchers.FeatureMatcher.match`."""
+        self.check_numbers()
         if self.pool not in ("second", "union"):
             raise InputError(f'TwoStageMatcher: pool must be "second" or "union", got {self.pool!r}')
         if self.guide not in ("homography", "epipolar"):

@@ -129,6 +129,15 @@ def check_whole(value: Any, name: str, low: int, high: int | None = None) -> int
     return int(value)
 
 
+def check_number(value: Any, name: str, low: float = -np.inf) -> float:
+    """A number from ``low`` on, not NaN; :class:`InputError` that says ``name`` otherwise."""
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not value >= low:
+        span = "" if low == -np.inf else f" from {low:g} on"
+        raise InputError(f"{name} must be a number{span}, got {value!r:.60}")
+    return float(value)
+
+
 def column(values: ArrayLike | None, n: int, default: float, dtype: Any, name: str) -> Array:
     """A column of Keypoints, (n,) of one dtype, or the default repeated."""
     if values is None:

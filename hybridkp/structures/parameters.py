@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .base import InputError
+from .base import InputError, check_number, check_whole
 
 if TYPE_CHECKING:  # pragma: no cover
     from typing import Self
@@ -38,6 +39,18 @@ def _unknown(estimator: Any, key: str) -> InputError:
 
 class Parameters:
     """What is set up once and learns nothing: a local feature, a matcher, a descriptor."""
+
+    _least: ClassVar[Mapping[str, float]] = {}  #: of parameters that are numbers; those not in it may be any
+
+    def check_numbers(self) -> None:
+        """:class:`InputError` for a dataclass's int that is no whole number, a float that is none, or NaN."""
+        known: Any = fields(self) if is_dataclass(self) else ()
+        for field in known:
+            value, name = getattr(self, field.name), f"{type(self).__name__}: {field.name}"
+            if field.type == "float":
+                check_number(value, name, self._least.get(field.name, -float("inf")))
+            elif field.type == "int":
+                check_whole(value, name, int(self._least.get(field.name, -(2**63))))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name; with ``deep`` also those of parameters, as ``name__parameter``."""
