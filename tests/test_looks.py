@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from hybridkp import checks, fusion, recipes
+from hybridkp.imaging import looks as module
 from hybridkp.imaging.geometry import apply_affine, resize_points
 from hybridkp.imaging.looks import laid_back, looks, mean_maps
 from hybridkp.runtime import nodes
@@ -53,6 +54,19 @@ def test_the_first_look_is_the_crop_and_what_lies_beyond_a_look_says_nothing() -
     assert (back[:3] == 0).all() and (back[6:10, 8:16] == 4).all()
     flat = mean_maps(lambda matrix: maps, np.stack([plain, plain]), STRIDE)
     np.testing.assert_allclose(flat, maps / maps.sum((1, 2), keepdims=True), atol=1e-9)
+
+
+def test_where_a_look_is_laid_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[Any] = []
+    monkeypatch.setattr(module, "apply_affine", lambda *args: moved.append(args) or apply_affine(*args))
+    matrices = looks((7.25,), (1.125,), SIZE)
+    maps = np.random.default_rng(0).random((2, 3, 15, 23))  # of a size that no other test has
+    first, _, again = (mean_maps(lambda _, each=maps[n]: each, matrices, STRIDE) for n in (0, 1, 0))
+    np.testing.assert_array_equal(first, again)
+    assert len(moved) == len(matrices), "of three crops, each look once"
+    laid_back(maps[..., :20], matrices[1], STRIDE)
+    laid_back(maps, matrices[1], STRIDE + 1)
+    assert len(moved) == len(matrices) + 2, "another size, another stride"
 
 
 class Sees(DetectorMixin, BaseEstimator):

@@ -6,6 +6,7 @@ Maps are (..., h, w): densities on the crop's grid at some stride.  For the esti
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,17 +30,28 @@ def laid_back(maps: Array, matrix: ArrayLike, stride: int) -> Array:
     Densities, so that a look that shows things larger counts a px for more.
     """
     h, w = maps.shape[-2:]
-    grid = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1).reshape(-1, 2)
-    xy = resize_points(apply_affine(matrix, resize_points(grid, stride)), 1 / stride)
-    low = np.floor(xy).astype(int)
-    part, flat = (xy - low).T, maps.reshape(*maps.shape[:-2], h * w)
+    flat, key = maps.reshape(*maps.shape[:-2], h * w), np.asarray(matrix, float).tobytes()
     out = np.zeros(flat.shape)
+    for at, weight in _corners((h, w), key, stride):
+        out += flat[..., at] * weight
+    return (out * abs(np.linalg.det(np.asarray(matrix)[:, :2]))).reshape(maps.shape)
+
+
+@lru_cache(maxsize=MOST_LOOKS // 2)
+def _corners(size_hw: tuple[int, int], matrix: bytes, stride: int) -> list[tuple[Array, Array]]:
+    """The four cells of a look's map around each cell of the crop's: indices and weights (h w,)."""
+    h, w = size_hw
+    grid = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1).reshape(-1, 2)
+    moved = apply_affine(np.frombuffer(matrix).reshape(2, 3), resize_points(grid, stride))
+    xy = resize_points(moved, 1 / stride)
+    low = np.floor(xy).astype(int)
+    part, out = (xy - low).T, []
     for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
         x, y = low[:, 0] + dx, low[:, 1] + dy
         weight = (part[0] if dx else 1 - part[0]) * (part[1] if dy else 1 - part[1])
         weight *= (x >= 0) & (x < w) & (y >= 0) & (y < h)
-        out += flat[..., y.clip(0, h - 1) * w + x.clip(0, w - 1)] * weight
-    return (out * abs(np.linalg.det(np.asarray(matrix)[:, :2]))).reshape(maps.shape)
+        out.append((y.clip(0, h - 1) * w + x.clip(0, w - 1), weight))
+    return out
 
 
 def mean_maps(look: Callable[[Array], Array], matrices: Array, stride: int) -> Array:
