@@ -499,6 +499,12 @@ def test_crops_of_16_bits_share_their_range():
     assert bright.max() == 255 and 60 < dark.max() < 68
 
 
+def test_crops_of_floats_share_their_range():
+    crops = np.stack([np.full((20, 30), 200.0), np.full((20, 30), 1.0)])
+    assert [crop.max() for crop in check_crops(crops)] == [200, 1]
+    assert [crop.max() for crop in check_crops(crops / 250)] == [204, 1]
+
+
 def test_a_fourth_channel_is_alpha_only_where_it_is_said(tmp_path):
     depth = np.dstack([COLOUR, np.minimum(GREY, 200)])
     with pytest.warns(RangeWarning, match="fourth channel"):

@@ -227,6 +227,18 @@ def test_boxes_that_are_none_are_told_before_one_is_followed(boxes: object) -> N
     assert len(tracker.start(frame, [*Film2(1).middle[0, 1] - [14, 6], 22, 22])) == 1
 
 
+def test_frames_of_floats_keep_their_brightness() -> None:
+    """A film in 0..255 whose picture goes black: a dark frame after a bright one is read as dark."""
+    tracker, dark = Tracker(Sees()), np.full((60, 80), 1.25, np.float32)
+    seen = [tracker._read(frame)[0].max() for frame in (dark / 5, dark * 100, dark, dark / 5)]
+    assert seen == [64, 125, 1, 0], "as 0..1 until one was brighter"
+    again = Tracker(Sees())
+    again.set_state(json.loads(json.dumps(tracker.get_state())), dark)
+    assert again._read(dark)[0].max() == 1
+    tracker.reset()
+    assert tracker._read(dark / 5)[0].max() == 64
+
+
 def test_16_bit_frames_keep_their_brightness() -> None:
     """A film of 12 bits that begins black: a dark frame after a bright one is read as dark."""
     tracker, seen = Tracker(Sees()), []

@@ -64,7 +64,8 @@ def decode_image(data: bytes, path: Path, bits: int | None = None, upright: bool
     if image is None or image.size == 0:
         raise InputError(f"{path}: not a picture that OpenCV can read; save it as PNG or JPEG")
     image = _upright(image, header.orientation) if upright else image
-    return as_uint8(image, str(path), bits or header.bits, header.alpha)
+    said = (bits or header.bits) if image.dtype == np.uint16 else None
+    return as_uint8(image, str(path), said, header.alpha)
 
 
 def read_depth(path: str | os.PathLike[str]) -> Array:

@@ -32,6 +32,11 @@ def depth_of(images: Iterable[Array]) -> int:
     return next(bits for bits in DEPTHS if top < 1 << bits) if top else 16
 
 
+def in_255(image: Array) -> bool:
+    """Whether a picture of floats lies in 0..255 by its largest value, and not in 0..1."""
+    return bool(np.issubdtype(image.dtype, np.floating) and image.size and image.max() > 1.5)
+
+
 def as_uint8(image: Array, name: str = "picture", bits: int | None = None, alpha: bool = False) -> Array:
     """Any picture array as (H, W) or (H, W, 3) uint8, by a stated rule.
 
@@ -41,7 +46,8 @@ def as_uint8(image: Array, name: str = "picture", bits: int | None = None, alpha
     name : for complaints
     bits : how many bits of a 16-bit picture mean something (12: 4095 becomes 255); None: as many as its
         largest value needs, of 8, 10, 12, 14 and 16, with a :class:`RangeWarning` when that is under 16.
-        Pictures that are compared want one value for all (:func:`depth_of`)
+        Pictures that are compared want one value for all (:func:`depth_of`).  8 says of a picture of floats
+        that it lies in 0..255 (:func:`in_255`), however dark it is
     alpha : a fourth channel is alpha: the picture is laid over black by it, with a :class:`RangeWarning`
         where less than half of it is 0 or 255, as a mask is and depth is not.  Otherwise it is left out,
         with a :class:`RangeWarning` unless it is full everywhere
@@ -82,10 +88,9 @@ def as_uint8(image: Array, name: str = "picture", bits: int | None = None, alpha
     elif np.issubdtype(image.dtype, np.floating):
         if not np.isfinite(image).all():
             raise InputError(f"{name}: has NaN or infinite pixels; fill them before detecting")
-        top = float(image.max())
-        if image.min() < 0 or top > 255:
+        if image.min() < 0 or image.max() > 255:
             raise InputError(f"{name}: float pixels must lie in 0..1 or 0..255")
-        image = np.rint(image * (255.0 if top <= 1.5 else 1.0)).clip(0, 255).astype(np.uint8)
+        image = np.rint(image * (1.0 if bits == 8 or in_255(image) else 255.0)).clip(0, 255).astype(np.uint8)
     elif image.dtype != np.uint8:
         raise InputError(f"{name}: dtype {image.dtype} is not a picture's; use uint8, uint16 or float")
     if image.ndim == 3 and image.shape[2] == 4:
@@ -220,11 +225,13 @@ def with_mirrored(images: Any) -> Any:
 
 
 def _one_depth(images: list[Any]) -> int | None:
-    """The bits of a batch of 16-bit crops, told once; None when there is none."""
+    """The bits of a batch of 16-bit crops, told once; 8 where floats lie in 0..255; None for others."""
     deep = [i for i in images if isinstance(i, np.ndarray) and i.dtype == np.uint16 and i.size]
     bits = depth_of(deep) if deep else None
     if bits is not None and bits < 16:
         warnings.warn(f"crops: 16-bit values that need {bits} bits only: read so", RangeWarning, stacklevel=3)
+    if not deep and any(in_255(i) for i in images if isinstance(i, np.ndarray)):
+        return 8
     return bits
 
 

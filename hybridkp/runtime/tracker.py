@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..imaging.crops import box_of, usable_box
-from ..imaging.images import as_uint8, depth_of, to_grey
+from ..imaging.images import as_uint8, depth_of, in_255, to_grey
 from ..metrics.boxes import box_overlap
 from ..structures import Array, InputError, Instance, Parameters, as_boxes, check_whole
 from ..tracking.filters import FILTERS, variance_of
@@ -97,7 +97,7 @@ class Tracker(Parameters):
         self.frame, self.next_number, self.until_look = -1, 0, 0
         self.time: float | None = None
         self.pace: float | None = None
-        self.bits = 0  #: of 16-bit frames: what the brightest so far needs
+        self.bits = 0  #: of 16-bit frames: what the brightest so far needs; of floats: 8 once in 0..255
         self.before: Array | None = None
         self.waiting: list[list[Instance]] = []  #: of the last ``lag`` frames
         self._step = 1.0
@@ -112,7 +112,7 @@ class Tracker(Parameters):
         Parameters
         ----------
         frame : (h, w) or (h, w, 3) BGR, all of one size.  16-bit ones are all read with the bits that the
-            brightest so far needs, so that a scene does not flicker
+            brightest so far needs, and floats as 0..255 once one was, so that a scene does not flicker
         time : of the frame in seconds, for films whose frames are not evenly spaced
 
         Returns
@@ -177,7 +177,7 @@ class Tracker(Parameters):
         """
         given = np.asarray(frame)
         deep = given.dtype.newbyteorder("=") == np.uint16 and given.any()
-        needed = depth_of([given]) if deep else 0
+        needed = depth_of([given]) if deep else 8 * in_255(given)
         image = as_uint8(given, "frame", None if needed > self.bits else self.bits or None)
         grey = to_grey(image)
         if self.before is not None and self.before.shape != grey.shape:
