@@ -121,11 +121,13 @@ def test_boxes_are_read_from_coco(tmp_path):
     read = partial(BoxesGiven.read, tmp_path / "boxes.json")
     assert read("dog").given("b/0.png").shape == (1, 4) and read("dog").given("a/0.png").shape == (0, 4)
     assert len(read().given("a/0.png")) == len(read().given("b/0.png")) == 1
-    with pytest.raises(InputError, match=r"several categories \('face', 'dog'\), and the model is of 'cat'"):
+    with pytest.raises(InputError, match=r"other categories \('face', 'dog'\), and the model is of 'cat'"):
         read("cat")
     document["annotations"].pop()
     (tmp_path / "boxes.json").write_text(json.dumps(document))
     assert read("cat").given("a/0.png").shape == (1, 4), "one category, whatever it is called"
+    with pytest.raises(InputError, match=r"other categories \('face'\), and the model is of 'dog'"):
+        read("dog")  # which the file knows, and has no box of
     with pytest.raises(InputError, match=r"none\.json: cannot be read"):
         BoxesGiven.read(tmp_path / "none.json")
 

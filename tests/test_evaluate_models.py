@@ -41,7 +41,6 @@ from hybridkp.report.landmarks.scores import gather_truth, score_methods
 from hybridkp.report.landmarks.words import notes
 from hybridkp.structures import (
     Dataset,
-    DataWarning,
     InputError,
     Instance,
     Keypoints,
@@ -265,11 +264,33 @@ def test_yolo_texts(animals: Dataset, tmp_path: Path, confidence: bool) -> None:
             rows = path.read_text().splitlines() if number == 1 else [path.read_text().splitlines()[0]]
             ours = [str(number) + row[1:] for row in rows]
             path.write_text("\n".join([*ours, "7" + rows[0][1:].replace("0.5", "0.9")]))
-        if number == 1:  # the data's own
-            with pytest.warns(DataWarning, match="has objects of class 1, 7; those of 1"):
-                judged(read_foreign(tmp_path / "labels", animals, "yolo"), animals)
-    with pytest.raises(InputError, match="objects of class 4, 7, and that of film is 1"):
-        read_foreign(tmp_path / "labels", animals, "yolo")
+        with pytest.raises(InputError, match=rf"objects of class {number}, 7, and film.* put a data\.yaml"):
+            read_foreign(tmp_path / "labels", animals, "yolo")
+        if number == 1:
+            names = f"kpt_shape: [5, 3]\nnames: {{0: other, 1: {animals.category}, 7: third}}\n"
+            (tmp_path / "data.yaml").write_text(names)
+            judged(read_foreign(tmp_path / "labels", animals, "yolo"), animals)
+            (tmp_path / "data.yaml").unlink()
+
+
+def test_a_class_is_told_by_its_name_and_not_by_its_number(animals: Dataset, tmp_path: Path) -> None:
+    """COCO's category 1 is the first, Ultralytics' class 1 the second."""
+    labels, own = tmp_path / "labels", animals.category
+    labels.mkdir()
+    rest = " ".join(map(str, [0.5, 0.5, 1, 1, *[0.25, 0.25, 1] * 5]))
+    (labels / "img000.txt").write_text(f"1 {rest}")
+    assert animals.category_id == 1
+    with pytest.raises(InputError, match=rf"objects of class 1.* {own!r}.*no data\.yaml says"):
+        read_foreign(labels, animals, "yolo")
+    for names, words in ((f"{own}, dog", rf"class 1 alone, and {own!r} is 0"), ("cow, dog", "has cow, dog")):
+        (tmp_path / "data.yaml").write_text(f"kpt_shape: [5, 3]\nnames: [{names}]\n")
+        with pytest.raises(InputError, match=words):
+            read_foreign(labels, animals, "yolo")
+    (labels / "img000.txt").write_text(f"0 {rest}")
+    with pytest.raises(InputError, match="has cow, dog"):
+        read_foreign(labels, animals, "yolo")
+    (tmp_path / "data.yaml").write_text(f"kpt_shape: [5, 3]\nnames: [{own}, dog]\n")
+    assert np.isfinite(read_foreign(labels, animals, "yolo").xy).any()
 
 
 def test_what_was_not_found_has_no_points(animals: Dataset, tmp_path: Path) -> None:

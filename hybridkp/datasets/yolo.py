@@ -108,6 +108,12 @@ def _classes(about: Record) -> dict[int, str]:
     return {int(number): str(name) for number, name in rows if str(number).isdecimal()}
 
 
+def class_names(folder: Path) -> dict[int, str]:
+    """Number -> name of each class by the ``data.yaml`` in the folder or above it; empty without one."""
+    file = _yaml(folder) or _yaml(folder.resolve().parent)
+    return {} if file is None else _classes(_about(file))
+
+
 def _landmarks(about: Record, k: int, category: str, file: Path) -> list[str]:
     """``kpt_names``: a list, or one for each class of which the first counts."""
     names = about.get("kpt_names")

@@ -107,14 +107,14 @@ class BoxesGiven:
 def _kinds(document: Any, category: str | None, path: str | os.PathLike[str]) -> set[str] | None:
     """Ids of the category that is meant, as text; None where all boxes are."""
     used = {str(annotation.get("category_id")) for annotation in document["annotations"]}
-    if category is None or len(used) < 2:
-        return None
     names = {str(c["id"]): str(c.get("name")) for c in document.get("categories") or [] if "id" in c}
+    if category is None or (len(used) < 2 and category not in names.values()):
+        return None
     kinds = {kind for kind in used if names.get(kind) == category}
-    if not kinds:
+    if not kinds and used:
         there = ", ".join(f"{names.get(kind, f'id {kind}')!r:.40}" for kind in sorted(used)[:6])
         raise InputError(
-            f"{path}: has boxes of several categories ({there}), and the model is of {category!r}: keep those"
+            f"{path}: has boxes of other categories ({there}), and the model is of {category!r}: keep those"
             f" of one category in the file, or call them {category!r}"
         )
     return kinds

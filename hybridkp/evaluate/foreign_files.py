@@ -7,7 +7,6 @@ are 0-based px as in each program's labels (see :mod:`hybridkp.datasets.formats`
 from __future__ import annotations
 
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 
 from ..datasets import image_ids
 from ..datasets.text import number, read_any_json, read_csv, read_head, read_text
-from ..structures import Array, Dataset, DataWarning, InputError
+from ..datasets.yolo import class_names
+from ..structures import Array, Dataset, InputError
 
 
 class Found(NamedTuple):
@@ -232,7 +232,7 @@ def _is_yolo(path: Path) -> bool:
 def _yolo(path: Path, dataset: Dataset) -> Objects:
     """Ultralytics' ``save_txt``: class, box, x y (score) of each point divided by the size, (confidence).
 
-    Of several classes those of the data's own number are meant.
+    Of several classes the one is meant that a ``data.yaml`` beside the texts calls as the data do.
     """
     k = len(dataset.landmarks)
     classes: dict[float, Objects] = defaultdict(nothing)
@@ -261,24 +261,26 @@ def _yolo(path: Path, dataset: Dataset) -> Objects:
 
 
 def _of_class(classes: Mapping[float, Objects], dataset: Dataset, path: Path) -> Objects:
-    """The objects of the data's class; texts of one class that is 0 are of it, whatever the data call it."""
-    if not classes or set(classes) == {0}:
+    """The objects of the data's class: as a ``data.yaml`` names it, else of the only class if that is 0.
+
+    A number alone says nothing: COCO counts categories from 1 where Ultralytics counts classes from 0.
+    """
+    known = class_names(path)
+    told = ", ".join(f"{number:g}" for number in sorted(classes))
+    mine = [number for number, name in known.items() if name == dataset.category]
+    if classes and mine and mine[0] not in classes:
+        raise InputError(f"{path}: objects of class {told} alone, and {dataset.category!r} is {mine[0]}")
+    if mine:
+        return classes.get(mine[0], {})
+    if not classes or (set(classes) == {0} and len(known) < 2):
         return classes.get(0, {})
-    told, own = ", ".join(f"{number:g}" for number in sorted(classes)), str(dataset.category_id)
-    mine = next((found for number, found in classes.items() if f"{number:g}" == own), None)
-    if mine is None:
-        raise InputError(
-            f"{path}: objects of class {told}, and that of {dataset.name} is {own}: keep the lines of one"
-            " class, with the number 0"
-        )
-    if len(classes) > 1:
-        warnings.warn(
-            f"{path}: has objects of class {told}; those of {own}, as {dataset.name} numbers"
-            f" {dataset.category!r}, are judged alone.  If that is another, keep the lines of one class",
-            DataWarning,
-            stacklevel=2,
-        )
-    return mine
+    there = (
+        f"its data.yaml has {', '.join(known.values())!s:.80}" if known else "no data.yaml says which it is"
+    )
+    raise InputError(
+        f"{path}: objects of class {told}, and {dataset.name} is of {dataset.category!r} ({there}): put a"
+        " data.yaml with these names beside the texts, or keep the lines of one class, with the number 0"
+    )
 
 
 KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path, Dataset], Objects]], ...] = (
