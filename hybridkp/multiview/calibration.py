@@ -178,7 +178,7 @@ def _alone(
         raise InputError(f"camera {name!r}: its pictures have several sizes; calibrate with one")
     good = [d for d in rows if len(d.numbers)]
     if len(good) < LEAST_PICTURES:
-        more = f"; {len(unread)} more cannot be read (first: {unread[0]})" if unread else ""
+        more = f" {len(unread)} more cannot be read (first: {unread[0]})" if unread else ""
         raise InputError(
             f"camera {name!r}: the board was found in {len(good)} of {len(rows)} pictures, {LEAST_PICTURES}"
             f" are needed; is it this board (squares, dictionary)?{more}"
