@@ -7,7 +7,6 @@ from .local_binary import LocalBinaryFeatures as LocalBinaryFeatures
 from .mean_shape import MeanShape as MeanShape
 from .patches import PatchDetector as PatchDetector
 from .presence import WithPresence as WithPresence
-from .realigned import Realigned as Realigned
 from .refiner import SubpixelRefiner as SubpixelRefiner
 from .senses import SenseRegressor as SenseRegressor
 from .shape import PointDistribution as PointDistribution

@@ -371,13 +371,6 @@ _RULES = (
     ),
     Row("rule", "stack", ".fusion:Stacking", "ridge over the points", holds="members"),
     Row(
-        "rule",
-        "realigned",
-        ".landmarks:Realigned",
-        "in a row: each further one sees the crop laid on the mean shape by the points before",
-        holds="members",
-    ),
-    Row(
         "rule step", "shape", ".fusion:ShapeVote", "a Gaussian model of shapes", "classical", holds="members"
     ),
 )
