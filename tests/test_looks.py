@@ -67,6 +67,10 @@ def test_where_a_look_is_laid_is_worked_out_once(monkeypatch: pytest.MonkeyPatch
     laid_back(maps[..., :20], matrices[1], STRIDE)
     laid_back(maps, matrices[1], STRIDE + 1)
     assert len(moved) == len(matrices) + 2, "another size, another stride"
+    large = np.ones((1, 257, 256))
+    for _ in range(2):
+        laid_back(large, matrices[1], STRIDE)
+    assert len(moved) == len(matrices) + 4, "too large to be remembered"
 
 
 class Sees(DetectorMixin, BaseEstimator):

@@ -15,6 +15,7 @@ from ..structures import Array
 from .geometry import about_middle, apply_affine, middle_of, resize_points
 
 MOST_LOOKS = 64  #: at a crop
+_KEPT_CELLS = 256 * 256  # of a map: where larger ones are laid back is not kept, which takes 64 bytes a cell
 
 
 def looks(turns: Sequence[float], sizes: Sequence[float], size_hw: tuple[int, int]) -> Array:
@@ -32,7 +33,8 @@ def laid_back(maps: Array, matrix: ArrayLike, stride: int) -> Array:
     h, w = maps.shape[-2:]
     flat, key = maps.reshape(*maps.shape[:-2], h * w), np.asarray(matrix, float).tobytes()
     out = np.zeros(flat.shape)
-    for at, weight in _corners((h, w), key, stride):
+    corners = _corners if h * w <= _KEPT_CELLS else _corners.__wrapped__
+    for at, weight in corners((h, w), key, stride):
         out += flat[..., at] * weight
     return (out * abs(np.linalg.det(np.asarray(matrix)[:, :2]))).reshape(maps.shape)
 
